@@ -1,0 +1,207 @@
+"""The transport: events on one websocket, requests on it or by pooled HTTP, each under a time limit."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Literal, Protocol
+
+import aiohttp
+import orjson
+from structlog.typing import FilteringBoundLogger
+
+from ivr.asterisk.events import TYPES, Event, Replaced, Response, decode
+from ivr.errors import AriError, WorkerReplaced
+from ivr.secret import Secret
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+Json = Mapping[str, object]
+
+# Waits before connecting again, in seconds; the last one is repeated.
+_WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+# http.conf's sessionlimit is 100 by default; the rest is for whoever else uses ARI.
+_CONNECTIONS = 64
+
+
+class Listener(Protocol):
+    """Who is told. None of these may wait: the reader must not."""
+
+    def connected(self) -> None: ...
+
+    def disconnected(self) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+
+class Ari:
+    """One application on one Asterisk. `open`, then `listen` until cancelled, then `close`."""
+
+    def __init__(
+        self, *, url: str, username: str, password: Secret, app: str, seconds: float, log: FilteringBoundLogger
+    ) -> None:
+        """`seconds`: how long any request may take."""
+        self.app = app
+        self._url = url.rstrip("/")
+        self._username = username
+        self._password = password
+        self._seconds = seconds
+        self._log = log
+        self._numbers = count(1)
+        self._waiting: dict[str, asyncio.Future[Response]] = {}
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._http: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Make the pool; connects to nothing yet."""
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=60),
+            headers={"Authorization": _basic(self._username, self._password)},
+            json_serialize=lambda body: orjson.dumps(body).decode(),
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        """Close the websocket and the pool."""
+        if self._socket is not None:
+            await self._socket.close()
+        if self._http is not None:
+            await self._http.close()
+
+    async def listen(self, listener: Listener) -> None:
+        """Tell the listener what happens, for ever; connects again with growing waits.
+
+        Raises `WorkerReplaced` when another connection takes the application over.
+        """
+        failures = 0
+        while True:
+            try:
+                await self._connect()
+            except (aiohttp.ClientError, OSError, TimeoutError, AriError) as error:
+                self._log.warning("ari.unreachable", error=type(error).__name__)
+                await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
+                failures += 1
+                continue
+            failures = 0
+            self._log.info("ari.connected", app=self.app)
+            listener.connected()
+            try:
+                await self._read(listener.event)
+            finally:
+                socket = self._socket
+                self._lost()
+                listener.disconnected()
+                if socket is not None:
+                    await socket.close()
+            self._log.warning("ari.disconnected", app=self.app)
+
+    async def request(
+        self, method: Method, path: str, body: Json | None = None, *, quick: bool = False, channel: str = ""
+    ) -> object:
+        """The decoded answer; raises `AriError` with the operation and the status, never a value.
+
+        `quick` is for requests that Asterisk answers at once whatever the channel does: they may go over the
+        websocket, where one that blocks would hold up all others. `channel` is for the error's text.
+        """
+        operation = f"{method} /{path.split('?', 1)[0]}" + (f" ({channel})" if channel else "")
+        try:
+            async with asyncio.timeout(self._seconds):
+                if quick and self._socket is not None:
+                    try:
+                        return await self._over_websocket(method, path, body, operation)
+                    except ConnectionError:
+                        # it may or may not have been done; what is sent here can be done twice
+                        pass
+                return await self._over_http(method, path, body, operation)
+        except TimeoutError:
+            raise AriError(operation, 0) from None
+        except (aiohttp.ClientError, OSError):
+            raise AriError(operation, 0) from None
+
+    # ------------------------------------------------------------ inside
+
+    async def _connect(self) -> None:
+        assert self._http is not None
+        async with asyncio.timeout(self._seconds):
+            self._socket = await self._http.ws_connect(
+                f"{self._url}/events?app={self.app}", heartbeat=10.0, max_msg_size=1 << 20, autoping=True
+            )
+        allowed = [{"type": name} for name in TYPES]
+        try:
+            await self.request("PUT", f"applications/{self.app}/eventFilter", {"allowed": allowed})
+        except AriError:
+            await self._socket.close()
+            self._socket = None
+            raise
+
+    async def _read(self, tell: Callable[[Event], None]) -> None:
+        assert self._socket is not None
+        async for message in self._socket:
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                continue
+            try:
+                raw = orjson.loads(message.data)
+            except orjson.JSONDecodeError:
+                self._log.error("ari.rubbish", length=len(message.data))
+                continue
+            match decode(raw):
+                case None:
+                    pass
+                case Response() as response:
+                    waiting = self._waiting.pop(response.request, None)
+                    if waiting is not None and not waiting.done():
+                        waiting.set_result(response)
+                case Replaced():
+                    raise WorkerReplaced(f"another worker took over the application {self.app}")
+                case event:
+                    tell(event)
+
+    def _lost(self) -> None:
+        self._socket = None
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionResetError())
+        self._waiting.clear()
+
+    async def _over_websocket(self, method: Method, path: str, body: Json | None, operation: str) -> object:
+        assert self._socket is not None
+        number = str(next(self._numbers))
+        frame: dict[str, object] = {
+            "type": "RESTRequest",
+            "transaction_id": number,
+            "request_id": number,
+            "method": method,
+            "uri": path,
+        }
+        if body is not None:
+            frame["content_type"] = "application/json"
+            frame["message_body"] = orjson.dumps(body).decode()
+        waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._socket.send_str(orjson.dumps(frame).decode())
+            response = await waiting
+        finally:
+            self._waiting.pop(number, None)
+        return _answer(operation, response.status, response.body.encode())
+
+    async def _over_http(self, method: Method, path: str, body: Json | None, operation: str) -> object:
+        assert self._http is not None
+        async with self._http.request(method, f"{self._url}/{path}", json=body) as response:
+            return _answer(operation, response.status, await response.read())
+
+
+def _answer(operation: str, status: int, body: bytes) -> object:
+    """Status first: what stands in a refusal is for nobody."""
+    if status >= 300:
+        raise AriError(operation, status)
+    if not body:
+        return None
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise AriError(operation, status) from None
+
+
+def _basic(username: str, password: Secret) -> str:
+    return "Basic " + base64.b64encode(f"{username}:{password.reveal()}".encode()).decode()

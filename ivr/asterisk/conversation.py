@@ -1,0 +1,28 @@
+"""A conversation that another worker began: nobody cuts it, and it leaves nothing behind."""
+
+from __future__ import annotations
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.asterisk.ari import Ari
+from ivr.errors import AriError
+
+
+class Conversation:
+    """A bridge of ours with a caller and an agent in it, found after its worker had died."""
+
+    def __init__(self, ari: Ari, bridge: str, channels: frozenset[str], log: FilteringBoundLogger) -> None:
+        self.channels = channels
+        self._ari = ari
+        self._bridge = bridge
+        self._log = log
+
+    async def end(self) -> None:
+        """One of them has left: the others are hung up, and the bridge goes."""
+        for path in (*(f"channels/{channel}" for channel in sorted(self.channels)), f"bridges/{self._bridge}"):
+            try:
+                await self._ari.request("DELETE", path)
+            except AriError as error:
+                if error.status != 404:
+                    self._log.error("conversation.left", bridge=self._bridge, error=str(error))
+        self._log.info("conversation.ended", bridge=self._bridge)

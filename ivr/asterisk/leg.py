@@ -1,0 +1,119 @@
+"""An agent's phone that was called for a caller."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from ivr.asterisk.ari import Ari, Json
+from ivr.call.mark import HEADER
+from ivr.errors import AriError
+
+# What an agent's channel is called by, so that one that nobody knows can be told from a caller's.
+LEG_PREFIX = "tillit-agent-"
+
+# Q.850 causes, as Asterisk's causes.h names them
+_CAUSES = {16: "hung_up", 17: "busy", 18: "no_answer", 19: "no_answer", 20: "not_registered", 21: "declined"}
+
+T = TypeVar("T")
+
+
+class AriLeg:
+    """`call.ports.Leg`. The methods that do not wait are for the reader of events."""
+
+    def __init__(self, ari: Ari, endpoint: str) -> None:
+        self.channel = LEG_PREFIX + secrets.token_hex(8)
+        self.ended = asyncio.Event()
+        self.up = False
+        self.left_behind = False
+        self._ari = ari
+        self._endpoint = endpoint
+        self._cause: int | None = None
+        self._answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    @property
+    def endpoint(self) -> str:
+        return self._endpoint
+
+    @property
+    def ending(self) -> str:
+        return "failed" if self._cause is None else _CAUSES.get(self._cause, "failed")
+
+    def answer(self) -> None:
+        """The agent has answered."""
+        self.up = True
+        if not self._answered.done():
+            self._answered.set_result(True)
+
+    def destroyed(self, cause: int | None) -> None:
+        """The channel is gone, or was never made."""
+        if self._cause is None:
+            self._cause = cause
+        self.ended.set()
+        if not self._answered.done():
+            self._answered.set_result(False)
+
+    async def originate(self, how: Json, *, header: str) -> None:
+        """Call the phone."""
+        variables = {f"PJSIP_HEADER(add,{HEADER})": header} if self._endpoint.startswith("PJSIP/") else {}
+        body = {
+            "endpoint": self._endpoint,
+            "app": self._ari.app,
+            "appArgs": "agent",
+            "channelId": self.channel,
+            "variables": variables,
+            **how,
+        }
+        try:
+            await self._ari.request("POST", "channels", body, channel=self.channel)
+        except AriError:
+            self.destroyed(None)
+            raise
+
+    async def answered(self) -> bool:
+        return await asyncio.shield(self._answered)
+
+    async def hang_up(self) -> None:
+        if self.ended.is_set() or self.left_behind:
+            return
+        try:
+            await finished(self._ari.request("DELETE", f"channels/{self.channel}", quick=True, channel=self.channel))
+        except AriError as error:
+            if error.status != 404:
+                raise
+            self.destroyed(None)
+
+
+class Legs:
+    """The legs of all calls, by their channels."""
+
+    def __init__(self) -> None:
+        self._legs: dict[str, AriLeg] = {}
+
+    def add(self, leg: AriLeg) -> None:
+        """Listen for this leg."""
+        self._legs[leg.channel] = leg
+
+    def get(self, channel: str) -> AriLeg | None:
+        """The leg on this channel."""
+        return self._legs.get(channel)
+
+    def pop(self, channel: str) -> AriLeg | None:
+        """Listen for it no longer."""
+        return self._legs.pop(channel, None)
+
+    def channels(self) -> set[str]:
+        """Every channel that is listened for."""
+        return set(self._legs)
+
+
+async def finished(work: Coroutine[object, object, T]) -> T:
+    """Await to the end even when cancelled: a request that Asterisk may have taken must be known, to be undone."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,0 +1,329 @@
+"""The caller's line: one channel's voice, keys, variables and agents."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
+from urllib.parse import urlencode
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.asterisk.ari import Ari, Json
+from ivr.asterisk.leg import AriLeg, Legs, finished
+from ivr.call.ports import Badge, Caller, Key, Leg, Played
+from ivr.errors import AriError, HungUp, Interrupted, Unavailable
+from ivr.prompts import Prompt
+from ivr.secret import Personal, Secret
+
+# What our bridges are called by, so that one that nobody knows any more can be found.
+BRIDGE_PREFIX = "tillit-bridge-"
+
+_DISPLAY = "CALLERID(name)"
+
+
+class _Playback:
+    """What is being played; `wanted` until it is hushed."""
+
+    __slots__ = ("id", "over", "wanted")
+
+    def __init__(self) -> None:
+        self.id = secrets.token_hex(8)
+        self.wanted = True
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class AriLine:
+    """`call.ports.Line` on a channel. The methods that do not wait are for the reader of events."""
+
+    def __init__(self, ari: Ari, caller: Caller, legs: Legs, *, seconds: float, log: FilteringBoundLogger) -> None:
+        """`seconds`: how long the end of a playback that was stopped is waited for."""
+        self._ari = ari
+        self._caller = caller
+        self._legs = legs
+        self._seconds = seconds
+        self._log = log
+        self._inbox: deque[Key | Played] = deque()
+        self._errors: deque[Exception] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._playback: _Playback | None = None
+        self._tether: asyncio.Timeout | None = None
+        self._why: Exception | None = None
+        self._music = False
+        self._offline = False
+        self._handed_back = False
+        self._leg: AriLeg | None = None
+        self._left_behind = False
+        self._gone = asyncio.Event()
+
+    @property
+    def caller(self) -> Caller:
+        return self._caller
+
+    @property
+    def handed_back(self) -> bool:
+        """Whether the call was sent on in the dialplan."""
+        return self._handed_back
+
+    @property
+    def talking(self) -> bool:
+        """Whether the caller and an agent are bridged."""
+        return self._leg is not None
+
+    # ------------------------------------------------------------ for the reader of events
+
+    def key(self, digit: Secret) -> None:
+        """A key was pressed."""
+        self._inbox.append(Key(digit, monotonic()))
+        self._wake()
+
+    def playback_ended(self, playback: str, media: str, *, failed: bool) -> None:
+        """A playback is over; one that was hushed says nothing to the heart."""
+        playing = self._playback
+        if playing is None or playing.id != playback:
+            return
+        if failed and playing.wanted:
+            self._log.error("prompt.failed", media=media, cure="render scripts/prompts into Asterisk's sounds folder")
+        self._over(playing)
+
+    def left(self) -> None:
+        """The channel is no longer in the application."""
+        if not self._handed_back:
+            self.evict(HungUp(self._caller.channel))
+
+    def destroyed(self) -> None:
+        """The channel is gone."""
+        self._gone.set()
+        self.evict(HungUp(self._caller.channel))
+
+    def evict(self, why: Exception) -> None:
+        """End whatever the session does within `up`, with this error; the first one counts."""
+        if self._why is None:
+            self._why = why
+            if self._tether is not None:
+                self._tether.reschedule(0)
+
+    def leave(self) -> None:
+        """The worker is going: a conversation stays as it is, for the next worker to take up."""
+        if self._leg is not None:
+            self._left_behind = self._leg.left_behind = True
+
+    def offline(self) -> None:
+        """Events may be lost from now on."""
+        self._offline = True
+
+    def online(self) -> None:
+        """Events come again; what was lost is lost."""
+        self._offline = False
+        if self._playback is not None and not self._playback.wanted:
+            self._over(self._playback)
+        self.interrupt(Interrupted(self._caller.channel))
+
+    # ------------------------------------------------------------ the port
+
+    @asynccontextmanager
+    async def up(self) -> AsyncIterator[None]:
+        if self._why is not None:
+            raise self._why
+        try:
+            async with asyncio.timeout(None) as self._tether:
+                yield
+        except TimeoutError:
+            if self._why is None:
+                raise
+            raise self._why from None
+        finally:
+            self._tether = None
+
+    async def answer(self) -> None:
+        await self._post("answer")
+
+    async def say(self, *prompts: Prompt, language: str) -> None:
+        self._forget_played()
+        self._playback = playback = _Playback()
+        media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
+        await self._post(f"play/{playback.id}", {"media": media, "lang": language}, quick=True)
+
+    async def hush(self) -> None:
+        playback = self._playback
+        if playback is None:
+            return
+        playback.wanted = False
+        operation = "DELETE /playbacks"
+        try:
+            await self._ari.request("DELETE", f"playbacks/{playback.id}", quick=True, channel=self._caller.channel)
+            async with asyncio.timeout(self._seconds):
+                await asyncio.shield(playback.over)
+        except AriError as error:
+            if error.status != 404:
+                raise
+            self._over(playback)  # it had ended by itself
+        except TimeoutError:
+            raise AriError(f"{operation} ({self._caller.channel})", 0) from None
+        finally:
+            self._forget_played()
+
+    async def receive(self, until: float | None) -> Key | Played | None:
+        while True:
+            if self._errors:
+                raise self._errors.popleft()
+            if self._inbox:
+                return self._inbox.popleft()
+            left = None if until is None or self._offline else until - monotonic()
+            if left is not None and left <= 0:
+                return None
+            await self._happening(left)
+
+    def interrupt(self, error: Exception) -> None:
+        self._errors.append(error)
+        self._wake()
+
+    def drop_keys(self) -> None:
+        self._inbox = deque(item for item in self._inbox if not isinstance(item, Key))
+
+    def push_back(self, keys: Sequence[Key]) -> None:
+        self._inbox.extendleft(reversed(keys))
+
+    async def allow(self, seconds: int) -> None:
+        await self._post("variable", {"variable": "TIMEOUT(absolute)", "value": str(seconds)})
+
+    async def announce(self, variables: Mapping[str, str], display: Personal | None) -> None:
+        shown = {} if display is None else {_DISPLAY: clean(display.reveal())}
+        await self._post("variables", {"variables": {**variables, **shown}})
+        query = urlencode({"variables": ",".join(variables)})
+        stands = await self._ari.request("GET", f"{self._path}/variables?{query}", channel=self._caller.channel)
+        if not isinstance(stands, dict) or {**stands.get("variables", {})} != dict(variables):
+            raise Unavailable(f"channel {self._caller.channel} did not take its variables")
+
+    async def music(self, *, on: bool) -> None:
+        if on == self._music:
+            return
+        self._music = on
+        await self._ari.request("POST" if on else "DELETE", f"{self._path}/moh", channel=self._caller.channel)
+
+    async def ring(self, endpoint: str, *, badge: Badge, seconds: int) -> Leg:
+        number = self._caller.number
+        leg = AriLeg(self._ari, endpoint)
+        # the phone is listened for before it is called, and a call that was begun is always heard out
+        self._legs.add(leg)
+        await finished(
+            leg.originate(
+                {
+                    "callerId": f"{clean(badge.display.reveal())} <{number.reveal() if number else 'anonymous'}>",
+                    "timeout": seconds,
+                    "originator": self._caller.channel,
+                },
+                header=badge.header,
+            )
+        )
+        return leg
+
+    async def join(self, leg: Leg) -> bool:
+        assert isinstance(leg, AriLeg)
+        bridge = BRIDGE_PREFIX + secrets.token_hex(8)
+        try:
+            await finished(self._ari.request("POST", f"bridges/{bridge}", {"type": "mixing", "name": "tillit"}))
+            members = [self._caller.channel, leg.channel]
+            try:
+                await self._ari.request("POST", f"bridges/{bridge}/addChannel", {"channel": members})
+            except AriError:
+                if leg.ended.is_set():
+                    return False
+                raise
+            self._leg = leg
+            await leg.ended.wait()
+            return True
+        finally:
+            if not self._left_behind:
+                self._leg = None
+                await finished(self._destroy(bridge))
+
+    async def hand_back(self) -> None:
+        self._handed_back = True
+        subscribe = {"eventSource": f"channel:{self._caller.channel}"}
+        try:
+            # leaving the application would end its events, and the channel's end must be heard of
+            await self._ari.request("POST", f"applications/{self._ari.app}/subscription", subscribe)
+            await self._post("continue", quick=True)
+        except AriError as error:
+            if error.status != 404:
+                raise
+            raise HungUp(self._caller.channel) from None
+
+    async def ended(self) -> None:
+        await self._gone.wait()
+
+    async def hang_up(self) -> None:
+        try:
+            await self._ari.request("DELETE", self._path, quick=True, channel=self._caller.channel)
+        except AriError as error:
+            if error.status != 404:
+                raise
+
+    async def event(self, name: str, fields: Mapping[str, str]) -> None:
+        source = {"application": self._ari.app, "source": f"channel:{self._caller.channel}"}
+        await self._ari.request(
+            "POST", f"events/user/{name}", {**source, "variables": dict(fields)}, quick=True, channel=self._caller.channel
+        )
+
+    # ------------------------------------------------------------ inside
+
+    @property
+    def _path(self) -> str:
+        return f"channels/{self._caller.channel}"
+
+    async def _post(self, what: str, body: Json | None = None, *, quick: bool = False) -> None:
+        try:
+            await self._ari.request("POST", f"{self._path}/{what}", body, quick=quick, channel=self._caller.channel)
+        except AriError as error:
+            # 404: no such channel; 409: not in the application; 412: not answered, because it is going
+            if error.status not in (404, 409, 412):
+                raise
+            raise HungUp(self._caller.channel) from None
+
+    async def _destroy(self, bridge: str) -> None:
+        try:
+            await self._ari.request("DELETE", f"bridges/{bridge}")
+        except AriError as error:
+            if error.status != 404:
+                self._log.error("bridge.left", bridge=bridge, error=str(error))
+
+    async def _happening(self, seconds: float | None) -> None:
+        """Return when something may have happened, or after so many seconds."""
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, _resolve, waiter)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None:
+            _resolve(self._waiter)
+
+    def _over(self, playback: _Playback) -> None:
+        if self._playback is playback:
+            self._playback = None
+        _resolve(playback.over)
+        if playback.wanted:
+            self._inbox.append(Played())
+            self._wake()
+
+    def _forget_played(self) -> None:
+        self._inbox = deque(item for item in self._inbox if isinstance(item, Key))
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def clean(name: str) -> str:
+    """A display name without what would end it, or begin another header."""
+    return "".join(letter for letter in name if letter.isprintable() and letter not in '"<>\\').strip()

@@ -1,0 +1,106 @@
+"""Brings a verified caller together with an agent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.call.keypad import Keypad
+from ivr.call.policy import Policy
+from ivr.call.ports import Badge, Leg, Line
+from ivr.errors import HungUp, Unavailable
+from ivr.prompts import Prompt
+
+
+async def connect(line: Line, policy: Policy, badge: Badge, keypad: Keypad, log: FilteringBoundLogger) -> bool:
+    """Call the policy's agents and bridge the first who answers; True after they have talked.
+
+    False when nobody answered. Leaves no channel of an agent behind, whatever happens.
+    """
+    groups = [[agent] for agent in policy.agents] if policy.ring == "in_turn" else [list(policy.agents)]
+    # so that a caller whose worker dies while the phones ring is taken back by Asterisk
+    patience = len(groups) * policy.ring_seconds
+    waiting = asyncio.create_task(_entertain(line, keypad, patience))
+    try:
+        for group in groups:
+            legs = await _ring(line, group, badge, policy.ring_seconds, log)
+            try:
+                winner = await _first(legs, log)
+                if winner is None:
+                    continue
+                log.info("agent.answered", endpoint=winner.endpoint)
+                await _hang_up(leg for leg in legs if leg is not winner)
+                await _stop(waiting)
+                await _quiet(line)
+                await line.allow(0)
+                if await line.join(winner):
+                    log.info("agent.left", endpoint=winner.endpoint)
+                    return True
+                waiting = asyncio.create_task(line.music(on=True))
+            finally:
+                await _hang_up(legs)
+        return False
+    finally:
+        await _stop(waiting)
+        await _quiet(line)
+
+
+async def _ring(line: Line, endpoints: list[str], badge: Badge, seconds: int, log: FilteringBoundLogger) -> list[Leg]:
+    """Call these phones. One that cannot be called is passed over."""
+    legs: list[Leg] = []
+    try:
+        for endpoint in endpoints:
+            try:
+                legs.append(await line.ring(endpoint, badge=badge, seconds=seconds))
+                log.info("agent.ringing", endpoint=endpoint)
+            except Unavailable as error:
+                log.error("agent.failed", endpoint=endpoint, error=str(error))
+    except BaseException:
+        await _hang_up(legs)
+        raise
+    return legs
+
+
+async def _first(legs: list[Leg], log: FilteringBoundLogger) -> Leg | None:
+    """The first that answers; None when none of them will."""
+    pending = {asyncio.create_task(leg.answered()): leg for leg in legs}
+    try:
+        while pending:
+            done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                leg = pending.pop(task)
+                if task.result():
+                    return leg
+                log.info("agent.missed", endpoint=leg.endpoint, why=leg.ending)
+        return None
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def _entertain(line: Line, keypad: Keypad, patience: int) -> None:
+    """Say that it went well, then music; the agents' phones ring meanwhile."""
+    await keypad.tell(Prompt.VERIFIED, patience=patience)
+    await line.music(on=True)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _quiet(line: Line) -> None:
+    """Nothing may play when variables are set or a bridge is joined: Asterisk would wait for it."""
+    try:
+        await line.hush()
+        await line.music(on=False)
+    except (HungUp, Unavailable):
+        return
+
+
+async def _hang_up(legs: Iterable[Leg]) -> None:
+    for leg in legs:
+        await leg.hang_up()

@@ -1,0 +1,141 @@
+"""Asks the caller to key something: plays, collects, asks again after a slip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.call.digits import Asked, Collector, Ending, Entered, Form, Slip, Slipped
+from ivr.call.ports import Clock, Key, Line, Played
+from ivr.errors import Interrupted, Unavailable
+from ivr.prompts import Prompt
+
+# A prompt lasts 15 s at most (a test of the catalogue holds it to that), and no ask plays more than three.
+_PROMPTS_SECONDS = 45
+# On top, so that the watchdog never takes a call from a worker that is alive.
+_GRACE_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """Nothing whole was keyed, however often it was asked for."""
+
+
+class Keypad:
+    """The keypad of one call."""
+
+    def __init__(self, line: Line, *, language: str, slips: int, clock: Clock, log: FilteringBoundLogger) -> None:
+        self._line = line
+        self._slips = slips
+        self._clock = clock
+        self._log = log
+        self._after_full = False
+        self._preface: tuple[Prompt, ...] = ()
+        self.language = language
+
+    def preface(self, *prompts: Prompt) -> None:
+        """What to say before the next question, in one breath with it: a key skips both."""
+        self._preface = prompts
+
+    async def ask(self, what: str, prompts: Sequence[Prompt], form: Form) -> Entered | Asked | GaveUp:
+        """Play the prompts and collect one entry; `what` is its name in the log.
+
+        A slip is answered in words and asked again with the last prompt. Keys pressed ahead of the prompt count;
+        those pressed ahead of an answer to a slip do not. After lost events it begins anew with an apology.
+        """
+        question = prompts[-1]
+        prompts, self._preface = (*self._preface, *prompts), ()
+        slips = 0
+        while True:
+            try:
+                ending = await self._once(what, prompts, form)
+            except Interrupted:
+                self._log.info("entry.interrupted", entry=what)
+                await self._line.hush()
+                self._line.drop_keys()
+                prompts = (Prompt.LOST_KEYS, question)
+                continue
+            if not isinstance(ending, Slipped):
+                return ending
+            slips += 1
+            if slips == self._slips:
+                return GaveUp()
+            self._line.drop_keys()
+            prompts = (_ANSWERS[ending.slip], question)
+
+    def interrupt(self, error: Unavailable) -> None:
+        """Make what is asked now, or next, end with this error."""
+        self._line.interrupt(error)
+
+    async def tell(self, *prompts: Prompt, patience: int = 0) -> None:
+        """Play to the end. Keys pressed meanwhile are kept for the next question.
+
+        `patience`: seconds of waiting that may follow, before the watchdog takes the call.
+        """
+        await self._line.allow(_PROMPTS_SECONDS + patience + _GRACE_SECONDS)
+        keys: list[Key] = []
+        try:
+            await self._line.say(*prompts, language=self.language)
+            while not isinstance(heard := await self._line.receive(None), Played):
+                if heard is not None:
+                    keys.append(heard)
+        except Interrupted:
+            # The prompt's end was among what was lost; there is nothing to ask for again.
+            await self._line.hush()
+        self._line.push_back(keys)
+
+    async def pause(self, prompt: Prompt, seconds: int) -> None:
+        """Tell the caller to hold, and play music for so long; keys pressed meanwhile are dropped."""
+        await self.tell(prompt)
+        await self._line.allow(seconds + _GRACE_SECONDS)
+        await self._line.music(on=True)
+        until = self._clock() + seconds
+        try:
+            while self._clock() < until:
+                try:
+                    await self._line.receive(until)
+                except Interrupted:
+                    continue
+        finally:
+            await self._line.music(on=False)
+        self._line.drop_keys()
+
+    async def _once(self, what: str, prompts: Sequence[Prompt], form: Form) -> Ending:
+        collector = Collector(form, after_full=self._after_full)
+        longest = form.first + form.most * max(form.between, form.first)
+        await self._line.allow(int(_PROMPTS_SECONDS + longest) + _GRACE_SECONDS)
+        await self._line.say(*prompts, language=self.language)
+        self._log.info("entry.asked", entry=what, prompts=list(prompts))
+        ending: Ending | None = None
+        while ending is None:
+            match await self._line.receive(collector.deadline):
+                case Key(digit, at):
+                    before = collector.count
+                    ending = collector.feed(digit, at)
+                    # a key that does nothing (A to D, the tail of the entry before) does not stop the prompt either
+                    if ending is not None or collector.deadline is not None:
+                        await self._line.hush()
+                    if collector.count != before:
+                        self._log.debug("entry.key", entry=what, keys=collector.count)
+                case Played():
+                    collector.begin(self._clock())
+                case None:
+                    ending = collector.lapse(self._clock())
+        self._after_full = isinstance(ending, Entered) and ending.full
+        self._log.info("entry.ended", entry=what, keys=collector.count, ending=_name(ending))
+        return ending
+
+
+_ANSWERS = {Slip.NOTHING: Prompt.NOTHING_KEYED, Slip.SHORT: Prompt.TOO_SHORT}
+
+
+def _name(ending: Ending) -> str:
+    match ending:
+        case Entered():
+            return "entered"
+        case Asked():
+            return "asked"
+        case Slipped(slip):
+            return slip.value

@@ -1,0 +1,93 @@
+"""What a caller must do, and what it gives. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ivr.call.outcome import Failed, Locked, Outcome, Passed, Reason, Refused, Scope, Status, Verdict, Verified
+from ivr.call.ports import Subject
+from ivr.call.steps import Step, all_steps
+from ivr.config import Settings
+from ivr.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A policy of the settings, checked: its steps exist, and can give the level."""
+
+    name: str
+    steps: tuple[type[Step], ...]
+    level: int
+    mark_seconds: int
+    hand_over: Literal["continue", "bridge"]
+    agents: tuple[str, ...]
+    ring: Literal["in_turn", "all"]
+    ring_seconds: int
+
+
+def policies(settings: Settings) -> dict[str, Policy]:
+    """All policies of the settings; raises `ConfigError` for a step or a level that cannot be."""
+    return {name: _policy(settings, name) for name in settings.policies}
+
+
+def _policy(settings: Settings, name: str) -> Policy:
+    written = settings.policies[name]
+    known = all_steps()
+    unknown = [step for step in written.steps if step not in known]
+    if unknown:
+        raise ConfigError(
+            f"{settings.file}: [policies.{name}] steps",
+            f"there is no step {unknown[0]!r}",
+            f"Name one or more of: {', '.join(sorted(known))}",
+        )
+    steps = tuple(known[step] for step in written.steps)
+    reached = level_of({step.factor for step in steps})
+    if written.level > reached:
+        raise ConfigError(
+            f"{settings.file}: [policies.{name}] level",
+            f"is {written.level}, but its steps reach {reached}",
+            f"Write {reached}, or add a step of another kind (2 is two of: knowledge, possession; 3 is eID)",
+        )
+    return Policy(
+        name=name,
+        steps=steps,
+        level=written.level,
+        mark_seconds=written.mark_minutes * 60,
+        hand_over=written.hand_over,
+        agents=written.agents,
+        ring=written.ring,
+        ring_seconds=written.ring_seconds,
+    )
+
+
+def level_of(factors: set[object]) -> int:
+    """The highest level that these kinds of factors can give: two of different kinds are 2."""
+    return min(len(factors), 2)
+
+
+def stronger(asked: Policy, own: Policy | None) -> Policy:
+    """The dialplan's policy, or the customer's own where that gives no lower level; never a weaker one."""
+    return own if own is not None and own.level >= asked.level else asked
+
+
+def decide(policy: Policy, subject: Subject, outcomes: Sequence[Outcome]) -> Verdict:
+    """Verified where every step of the policy, in its order, was passed by a subject that is known."""
+    for outcome in outcomes:
+        match outcome:
+            case Locked(scope=Scope.CALL):
+                # the next call may try again: for the caller that is a refusal, not a lock
+                return Refused(policy.name, Status.REFUSED)
+            case Locked():
+                return Refused(policy.name, Status.LOCKED, outcome)
+            case Failed(reason=Reason.NO_ENTRY):
+                return Refused(policy.name, Status.TIMEOUT)
+            case Failed():
+                return Refused(policy.name, Status.REFUSED)
+            case Passed():
+                pass
+    passed = tuple(outcome.step for outcome in outcomes if isinstance(outcome, Passed))
+    if not subject.known or not policy.steps or passed != tuple(step.name for step in policy.steps):
+        return Refused(policy.name, Status.REFUSED)
+    return Verified(policy.name, subject.ref, policy.level, passed, policy.mark_seconds)

@@ -1,0 +1,58 @@
+"""The ways of verifying, one file each. A new one is a file with a class and its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.call.keypad import Keypad
+from ivr.call.outcome import Factor, Outcome
+from ivr.call.ports import Attempt, Clock, Codes, Live, Pins, Subject, Texts
+from ivr.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What steps work with; the same for all calls of a worker."""
+
+    settings: Settings
+    live: Live
+    pins: Pins
+    codes: Codes
+    texts: Texts
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One caller before one step."""
+
+    keypad: Keypad
+    subject: Subject
+    attempt: Attempt
+    purpose: str
+    log: FilteringBoundLogger
+
+
+class Step(Protocol):
+    """One way of verifying, run once."""
+
+    name: ClassVar[str]
+    factor: ClassVar[Factor]
+
+    def __init__(self, tools: Tools) -> None: ...
+
+    async def run(self, round: Round) -> Outcome:
+        """Ask, count, compare. Raises `CallError`; a subject that is not known never passes."""
+        ...
+
+
+def all_steps() -> Mapping[str, type[Step]]:
+    """The steps by the names that policies give them."""
+    from ivr.call.steps.pin import PinStep
+    from ivr.call.steps.sms_code import SmsCodeStep
+
+    return {step.name: step for step in (PinStep, SmsCodeStep)}

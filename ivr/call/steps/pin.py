@@ -1,0 +1,40 @@
+"""`pin`: the PIN on record, keyed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ivr.call.digits import Entered, Form
+from ivr.call.outcome import Factor, Failed, Locked, Outcome, Passed, Reason
+from ivr.call.steps import Round, Tools
+from ivr.prompts import Prompt
+
+
+class PinStep:
+    """Something the caller knows."""
+
+    name: ClassVar[str] = "pin"
+    factor: ClassVar[Factor] = Factor.KNOWLEDGE
+
+    def __init__(self, tools: Tools) -> None:
+        self._live = tools.live
+        self._pins = tools.pins
+        settings, keypad = tools.settings.steps.pin, tools.settings.keypad
+        self._tries = settings.tries
+        self._form = Form(settings.least, settings.most, keypad.first_seconds, keypad.between_seconds)
+
+    async def run(self, round: Round) -> Outcome:
+        prompts: tuple[Prompt, ...] = (Prompt.ASK_PIN,)
+        for _ in range(self._tries):
+            entry = await round.keypad.ask(self.name, prompts, self._form)
+            if not isinstance(entry, Entered):
+                return Failed(self.name, Reason.NO_ENTRY)
+            granted = await self._live.attempt(round.attempt)
+            if isinstance(granted, Locked):
+                return granted
+            if await self._pins.matches(entry.digits, round.subject.pin):
+                await self._live.give_back(round.attempt)
+                return Passed(self.name, self.factor)
+            round.log.info("step.wrong", step=self.name)
+            prompts = (Prompt.WRONG, Prompt.ASK_PIN)
+        return Failed(self.name, Reason.WRONG)

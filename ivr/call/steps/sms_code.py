@@ -1,0 +1,142 @@
+"""`sms_code`: random digits by text message to the number on record, keyed back."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import ClassVar
+
+from ivr.call.digits import Asked, Form
+from ivr.call.keypad import GaveUp
+from ivr.call.outcome import Factor, Failed, Locked, Outcome, Passed, Reason
+from ivr.call.ports import Challenge, CodeRules, Opened, Right, Spent, TooMany, TooSoon, Wrong
+from ivr.call.steps import Round, Tools
+from ivr.errors import Unavailable
+from ivr.prompts import Prompt, text, wait
+from ivr.secret import Secret
+
+# `**` and expired codes are no guesses, so they need a bound of their own: nobody asks for ever.
+_ENTRIES = 12
+
+
+class SmsCodeStep:
+    """Something the caller has.
+
+    A subject that is not known, or has no number on record, hears and waits the same; no text goes out.
+    """
+
+    name: ClassVar[str] = "sms_code"
+    factor: ClassVar[Factor] = Factor.POSSESSION
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        settings, keypad = tools.settings.steps.sms_code, tools.settings.keypad
+        # A text takes a while to come, and the caller a while to find it: three times the usual patience.
+        first = 3.0 * keypad.first_seconds
+        self._form = Form(settings.digits, settings.digits, first, keypad.between_seconds, command=True)
+        self._rules = CodeRules(
+            life=settings.life_minutes * 60,
+            tries=settings.tries,
+            resend=settings.resend_seconds,
+            sends=settings.sends,
+            sends_per_hour=settings.sends_per_hour,
+        )
+
+    async def run(self, round: Round) -> Outcome:
+        texting = _Texting(self._tools, self._rules, self._form.most, round)
+        try:
+            return await self._run(texting, round)
+        finally:
+            await texting.close()
+
+    async def _run(self, texting: _Texting, round: Round) -> Outcome:
+        sent = await texting.send()
+        if isinstance(sent, TooSoon):
+            # A caller who has just rung before: the code of that call is good for that call alone.
+            await round.keypad.pause(Prompt.TEXT_SOON, sent.seconds)
+            sent = await texting.send()
+        if not isinstance(sent, Opened):
+            return Failed(self.name, Reason.TOO_MANY_TEXTS)
+        prompts: tuple[Prompt, ...] = (Prompt.TEXT_COMING, Prompt.ASK_CODE)
+        for _ in range(_ENTRIES):
+            entry = await round.keypad.ask(self.name, prompts, self._form)
+            if isinstance(entry, GaveUp):
+                return Failed(self.name, Reason.NO_ENTRY)
+            if isinstance(entry, Asked):
+                prompts = (*await self._another(texting), Prompt.ASK_CODE)
+                continue
+            tried = await self._tools.live.try_challenge(texting.challenge(entry.digits), round.attempt, self._rules)
+            match tried:
+                case Locked():
+                    return tried
+                case Right():
+                    return Passed(self.name, self.factor)
+                case Wrong(left=0):
+                    round.log.info("step.wrong", step=self.name)
+                    return Failed(self.name, Reason.WRONG)
+                case Wrong():
+                    round.log.info("step.wrong", step=self.name)
+                    prompts = (Prompt.WRONG, Prompt.ASK_CODE)
+                case Spent():
+                    prompts = (Prompt.CODE_EXPIRED, Prompt.ASK_CODE)
+        return Failed(self.name, Reason.EXPIRED)
+
+    async def _another(self, texting: _Texting) -> tuple[Prompt, ...]:
+        """Send a new code on request; what to tell the caller about it."""
+        match await texting.send():
+            case Opened():
+                return (Prompt.NEW_TEXT_SENT,)
+            case TooSoon(seconds):
+                return (Prompt.NEXT_TEXT, wait(seconds))
+            case TooMany():
+                return (Prompt.NO_MORE_TEXTS,)
+
+
+class _Texting:
+    """The texts of one run. They are sent behind the prompts, so that nobody can tell from the wait whether one was."""
+
+    def __init__(self, tools: Tools, rules: CodeRules, digits: int, round: Round) -> None:
+        self._tools = tools
+        self._rules = rules
+        self._digits = digits
+        self._round = round
+        self._id = secrets.token_urlsafe(16)
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def challenge(self, code: Secret) -> Challenge:
+        """This run's challenge with the MAC of this code: what was sent, or what was keyed."""
+        subject, channel = self._round.subject.key, self._round.attempt.channel
+        mac = self._tools.codes.mac(code, bound_to=(self._id, subject, channel, self._round.purpose))
+        return Challenge(self._id, subject, channel, mac)
+
+    async def send(self) -> Opened | TooSoon | TooMany:
+        """A new code, if one may be sent now; it takes the place of the one before."""
+        subject = self._round.subject
+        mobile = subject.mobile if subject.known else None
+        code = Secret.random_token() if mobile is None else Secret.random_digits(self._digits)
+        opened = await self._tools.live.open_challenge(self.challenge(code), self._rules)
+        self._round.log.info("text.asked", result=type(opened).__name__)
+        if isinstance(opened, Opened) and mobile is not None:
+            language = subject.language or self._round.keypad.language
+            words = text("sms_code", language, company=self._tools.settings.company.name)
+            task = asyncio.create_task(self._tools.texts.send(mobile, code.within(words, "{code}")))
+            self._sending.add(task)
+            task.add_done_callback(self._sent)
+        return opened
+
+    async def close(self) -> None:
+        """End what is still being sent."""
+        for task in self._sending:
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._round.log.info("text.sent")
+            return
+        self._round.log.error("text.failed", error=type(error).__name__)
+        self._round.keypad.interrupt(error if isinstance(error, Unavailable) else Unavailable("text message"))

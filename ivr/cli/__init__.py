@@ -1,0 +1,74 @@
+"""The commands, as `ari_app.py` and `tillit` run them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import ivr
+from ivr.cli import audit, customer, initialise
+from ivr.cli.office import settings_of
+from ivr.errors import ConfigError, InputError, TillitError
+
+app = typer.Typer(
+    name="ari_app.py",
+    help="Verifies callers on Asterisk before they reach an agent.",
+    no_args_is_help=True,
+    # A traceback with the values of variables would show what nobody may see.
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command(name="init")(initialise.init)
+app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
+app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tillit {ivr.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TILLIT_CONFIG", help="The settings. Else ./tillit.toml, else config/tillit.toml.", metavar="FILE"
+        ),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+) -> None:
+    context.obj = config
+
+
+@app.command()
+def run(context: typer.Context) -> None:
+    """Verify callers until stopped with SIGTERM or Ctrl-C."""
+    # Imported here: the other commands need nothing of Asterisk, and answer sooner without it.
+    from ivr.cli.run import run as serve
+
+    serve(settings_of(context))
+
+
+def main() -> None:
+    """Run the command that was typed. Ends with 2 where it was asked for something wrong, with 1 where it failed."""
+    try:
+        app(args=_config_first(sys.argv[1:]))
+    except TillitError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2 if isinstance(error, (ConfigError, InputError)) else 1)
+
+
+def _config_first(words: list[str]) -> list[str]:
+    """`--config FILE` belongs to every command, so it may stand behind any of them."""
+    ended = words.index("--") if "--" in words else len(words)
+    for at, word in enumerate(words[:ended]):
+        length = 2 if word == "--config" else 1 if word.startswith("--config=") else 0
+        if length:
+            return [*words[at : at + length], *words[:at], *words[at + length :]]
+    return words

@@ -1,0 +1,219 @@
+"""`customer …`: who can be verified."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from ivr.cli import entry
+from ivr.cli.fields import Fields
+from ivr.cli.importing import Imported, import_file
+from ivr.cli.office import Act, Office, opened, settings_of
+from ivr.errors import InputError
+from ivr.secret import Personal, Secret
+from ivr.store.live import RedisLive
+from ivr.store.register import Customer, NewCustomer
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+Number = Annotated[str, typer.Argument(help="The customer number.", metavar="NUMBER")]
+PinStdin = Annotated[bool, typer.Option("--pin-stdin", help="Take the PIN from the first line of the standard input.")]
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    number: Number,
+    name: Annotated[str, typer.Option(prompt=True, help="The name that agents see.")],
+    phone: Annotated[
+        list[str] | None, typer.Option(help="A telephone number; texts go to the first. May be given again.")
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="Two letters. Else the company's.")] = None,
+    policy: Annotated[str | None, typer.Option(help="A policy of the settings. Else the one that the dialplan names.")] = None,
+    pin_stdin: PinStdin = False,
+    no_pin: Annotated[bool, typer.Option("--no-pin", help="Set no PIN.")] = False,
+) -> None:
+    """Add a customer. Asks for the PIN."""
+    settings = settings_of(context)
+    fields = Fields(settings)
+    checked, phones = fields.number(number), fields.phones(phone or ())
+    new = NewCustomer(checked, fields.name(name), phones, None, fields.language(language), fields.policy(policy))
+
+    async def run(office: Office) -> str:
+        pin = None
+        if not no_pin:
+            given = fields.pin(_pin(stdin=pin_stdin), number=checked, phones=phones)
+            pin = await office.vault.pins.make(given)
+        sealed = office.register.seal(NewCustomer(new.number, new.name, phones, pin, new.language, new.policy))
+        async with office.act() as act:
+            await act.tell("customer.add", [sealed.ref], pin="set" if pin else "none")
+            if not await office.register.add(act.connection, [sealed]):
+                raise InputError("number: another customer has it. Nothing was done")
+        return sealed.ref
+
+    typer.echo(f"Added customer {_with(context, run)}")
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    number: Number,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show name and numbers whole; the audit trail tells of it.")] = False,
+) -> None:
+    """Show a customer, masked."""
+
+    async def run(office: Office) -> Customer:
+        if not reveal:
+            async with office.database.read() as connection:
+                return _found(await office.register.find(connection, Secret(number)))
+        async with office.act() as act:
+            customer = await _known(office, act, number)
+            await act.tell("customer.reveal", [customer.ref])
+        return customer
+
+    customer = _with(context, run)
+    shown = _whole if reveal else _masked
+    for label, value in (
+        ("reference", customer.ref),
+        ("number", shown(customer.number)),
+        ("name", shown(customer.name)),
+        ("phones", ", ".join(map(shown, customer.phones)) or "none"),
+        ("PIN", "set" if customer.has_pin else "none"),
+        ("language", customer.language or "the company's"),
+        ("policy", customer.policy or "the one that the dialplan names"),
+        ("locked", "yes" if customer.locked else "no"),
+    ):
+        typer.echo(f"{label:<10} {value}")
+
+
+@app.command("set-pin")
+def set_pin(context: typer.Context, number: Number, pin_stdin: PinStdin = False) -> None:
+    """Set a new PIN. Asks for it."""
+
+    async def run(office: Office) -> str:
+        async with office.database.read() as connection:
+            customer = _found(await office.register.find(connection, Secret(number)))
+        fields = Fields(office.settings)
+        pin = fields.pin(_pin(stdin=pin_stdin), number=customer.number, phones=customer.phones)
+        record = await office.vault.pins.make(pin)
+        async with office.act() as act:
+            customer = await _known(office, act, number)
+            await act.tell("customer.set_pin", [customer.ref])
+            await office.register.set_pin(act.connection, customer, record)
+        return customer.ref
+
+    typer.echo(f"Set the PIN of customer {_with(context, run)}")
+
+
+@app.command()
+def lock(context: typer.Context, number: Number) -> None:
+    """Lock a customer: nobody who says to be this customer is verified."""
+
+    async def run(office: Office) -> str:
+        async with office.act() as act:
+            customer = await _known(office, act, number)
+            await act.tell("customer.lock", [customer.ref])
+            await office.register.set_locked(act.connection, customer, locked=True)
+        return customer.ref
+
+    typer.echo(f"Locked customer {_with(context, run)}")
+
+
+@app.command()
+def unlock(context: typer.Context, number: Number) -> None:
+    """Unlock a customer, and forget the failures that were counted."""
+
+    async def run(office: Office) -> str:
+        # Opened first: where Redis is away nothing is done by halves.
+        live = await RedisLive.open(office.settings)
+        try:
+            async with office.act() as act:
+                customer = await _known(office, act, number)
+                await act.tell("customer.unlock", [customer.ref])
+                await office.register.set_locked(act.connection, customer, locked=False)
+            await live.unlock(customer.key)
+        finally:
+            await live.close()
+        return customer.ref
+
+    typer.echo(f"Unlocked customer {_with(context, run)}")
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    number: Number,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove a customer and everything that is stored of it, but for the audit trail."""
+
+    async def run(office: Office) -> str:
+        async with office.database.read() as connection:
+            customer = _found(await office.register.find(connection, Secret(number)))
+        if not yes:
+            typer.confirm(f"Remove customer {customer.ref} ({customer.name.masked}) for ever?", abort=True, err=True)
+        async with office.act() as act:
+            customer = await _known(office, act, number)
+            await act.tell("customer.remove", [customer.ref])
+            await office.register.remove(act.connection, customer)
+        return customer.ref
+
+    typer.echo(f"Removed customer {_with(context, run)}")
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV in UTF-8: number,name,phones,pin,language,policy", metavar="FILE")],
+) -> None:
+    """Add all customers of a CSV file, or none where one row is wrong.
+
+    The first line names the columns: number,name,phones,pin,language,policy. Phones are separated by a semicolon; phones,
+    pin, language and policy may be empty.
+    """
+
+    async def run(office: Office) -> Imported:
+        return await import_file(office, file)
+
+    added = _with(context, run)
+    typer.echo(f"Added {added.customers} customer{'' if added.customers == 1 else 's'}, {added.pins} with a PIN")
+    if added.pins:
+        typer.echo(f"{file} still holds the PINs in clear: delete it.", err=True)
+
+
+def _with(context: typer.Context, run: Callable[[Office], Awaitable[T]]) -> T:
+    """Open everything, run, and close it."""
+
+    async def opening() -> T:
+        async with opened(settings_of(context)) as office:
+            return await run(office)
+
+    return asyncio.run(opening())
+
+
+def _pin(*, stdin: bool) -> Secret:
+    return entry.read() if stdin else entry.ask()
+
+
+async def _known(office: Office, act: Act, number: str) -> Customer:
+    return _found(await office.register.find(act.connection, Secret(number)))
+
+
+def _found(customer: Customer | None) -> Customer:
+    if customer is None:
+        raise InputError("number: no customer has it. Nothing was done")
+    return customer
+
+
+def _masked(value: Personal) -> str:
+    return value.masked
+
+
+def _whole(value: Personal) -> str:
+    return value.reveal()

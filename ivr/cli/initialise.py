@@ -1,0 +1,57 @@
+"""`init`: the keys and the database, made where they are missing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+
+from ivr.audit.chain import append_within, lock_of
+from ivr.call.ports import Entry
+from ivr.cli.office import CHAIN, actor, settings_of
+from ivr.config import Settings
+from ivr.database import Database, migrate
+from ivr.database.url import sqlite_file
+from ivr.errors import ConfigError
+from ivr.store import keycheck
+from ivr.vault import keys
+
+
+def init(context: typer.Context) -> None:
+    """Make the missing keys, and make the database or bring it up to date. What is there is kept."""
+    for line in asyncio.run(_initialise(settings_of(context))):
+        typer.echo(line)
+
+
+async def _initialise(settings: Settings) -> list[str]:
+    """What was done, line by line."""
+    await _refuse_new_keys_for_old_data(settings)
+    done = [f"Made the key {file}" for file in keys.create(settings)]
+    both = keys.load(settings)
+    if done:
+        done.append("Keep a copy of both keys in a safe place: without them nobody's data can be read again.")
+    file = migrate.create_file(settings)
+    async with Database.unchecked(settings) as database, database.write(lock=lock_of(CHAIN)) as connection:
+        before, after = await migrate.migrate(connection)
+        noted = await keycheck.record(connection, both)
+        if before != after or noted:
+            detail = {"from": before or "", "to": after, "master_key": both.master.id, "hash_key": both.hash.id}
+            await append_within(connection, CHAIN, Entry(actor(), "init", "done", detail=detail))
+    if file is not None:
+        done.append(f"Made the database {file}")
+    elif before != after:
+        done.append(f"Brought the database from version {before or 'none'} to {after}")
+    return done or ["Nothing to do: both keys and the database are there."]
+
+
+async def _refuse_new_keys_for_old_data(settings: Settings) -> None:
+    """A new key in place of a lost one would open nothing, and hide that it is lost."""
+    missing = keys.missing(settings)
+    file = sqlite_file(settings)
+    if not missing or (file is not None and not file.exists()):
+        return
+    async with Database.unchecked(settings) as database, database.read() as connection:
+        used = await connection.run_sync(migrate.is_empty) is False and await keycheck.has_customers(connection)
+    if used:
+        problem = f"{missing[0]} is missing, and the database holds customers who were encrypted with it"
+        raise ConfigError(f"{settings.file}: [keys]", problem, "Bring it back from your back-up; nothing was done")

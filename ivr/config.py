@@ -1,0 +1,314 @@
+"""The settings: one TOML file, checked whole before anything starts.
+
+Every field's description is what an administrator reads in the documentation and in an error's cure.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ivr.errors import ConfigError
+from ivr.secret import Secret
+
+Minutes = Annotated[int, Field(ge=1, le=24 * 60)]
+Seconds = Annotated[int, Field(ge=1, le=3600)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+
+
+class Section(BaseModel):
+    """A table of the TOML file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Worker(Section):
+    """This running program."""
+
+    name: Name = Field("tillit", description="Names this worker in the log and the audit trail: letters, digits, - and _")
+    shutdown_seconds: Seconds = Field(
+        5, description="Seconds that calls are given to be handed back to the dialplan when the worker is stopped"
+    )
+
+
+class Company(Section):
+    """Who the callers believe to be calling."""
+
+    name: str = Field(min_length=1, max_length=40, description="The company's name as it stands in text messages")
+    country: str = Field(
+        pattern=r"^[A-Z]{2}$", description='Two letters (ISO 3166), such as "SE": how numbers without + are read'
+    )
+    language: str = Field("en", pattern=r"^[a-z]{2}$", description='Two letters, such as "en": spoken where nothing else is known')
+
+
+class Asterisk(Section):
+    """The node's REST interface (ARI)."""
+
+    url: str = Field(
+        "http://127.0.0.1:8088/ari", pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
+        description="Where http.conf and ari.conf let it be reached, without user and password",
+    )  # fmt: skip
+    username: Name = Field("tillit", description="The user in ari.conf")
+    password_file: Path | None = Field(None, description="A file that holds the user's password and nothing else")
+    password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    app: Name = Field("tillit", description="The name that the dialplan gives to Stasis()")
+    request_seconds: float = Field(5.0, gt=0, le=60, description="Seconds after which a request counts as failed")
+    accept_version: str | None = Field(
+        None, description="An exact version, such as \"20.19.0\", that you accept although it is too old or unsafe"
+    )
+
+
+class Redis(Section):
+    """Counters, codes and marks."""
+
+    url: str = Field(
+        "redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://[^@\s]+$",
+        description="redis://HOST:PORT/DB, rediss:// with TLS, or unix:///SOCKET; without a password",
+    )  # fmt: skip
+    username: str | None = Field(None, description="The user, where Redis has users")
+    password_file: Path | None = Field(None, description="A file that holds the password and nothing else")
+    password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    request_seconds: float = Field(2.0, gt=0, le=30, description="Seconds after which a request counts as failed")
+    prefix: Name = Field("tillit", description="What every key begins with")
+
+
+class Database(Section):
+    """Customers and the audit trail."""
+
+    url: str = Field(
+        "sqlite:///tillit.db", pattern=r"^(sqlite:///\S+|postgresql://\S+)$",
+        description="sqlite:///FILE (beside the TOML file unless it begins with a slash) or postgresql://HOST/NAME",
+    )  # fmt: skip
+    username: str | None = Field(None, description="The user, for PostgreSQL")
+    password_file: Path | None = Field(None, description="A file that holds the password and nothing else")
+    password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    request_seconds: float = Field(5.0, gt=0, le=60, description="Seconds after which a request counts as failed")
+
+
+class Keys(Section):
+    """What customers' data is encrypted with, and what is hashed with; kept apart."""
+
+    master_file: Path | None = Field(Path("keys/master.key"), description="The file of the master key: mode 0600, made by `init`")
+    master_env: str | None = Field(None, description="Or the environment variable that holds it")
+    hash_file: Path | None = Field(Path("keys/hash.key"), description="The file of the key for indexes, PINs and codes: mode 0600")
+    hash_env: str | None = Field(None, description="Or the environment variable that holds it")
+
+
+class Keypad(Section):
+    """How long callers are waited for."""
+
+    first_seconds: Seconds = Field(10, description="Seconds from the end of a prompt to the first key")
+    between_seconds: Seconds = Field(5, description="Seconds between two keys")
+    slips: int = Field(3, ge=1, le=10, description="How often an entry is asked for when nothing, or too little, is keyed")
+
+
+class CustomerNumber(Section):
+    """What customer numbers look like."""
+
+    least: int = Field(4, ge=1, le=20, description="The fewest digits of a customer number")
+    most: int = Field(12, ge=1, le=20, description="The most digits of a customer number")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.least > self.most:
+            raise ValueError("least is more than most")
+        return self
+
+
+class Pin(Section):
+    """The step `pin`."""
+
+    least: int = Field(4, ge=4, le=12, description="The fewest digits of a PIN")
+    most: int = Field(8, ge=4, le=12, description="The most digits of a PIN")
+    tries: int = Field(3, ge=1, le=10, description="Tries in one call")
+    # OWASP's password storage cheat sheet names N=2^14, r=8, p=5 (16 MiB) among its equal choices.
+    scrypt_log2_n: int = Field(14, ge=14, le=20, description="Cost of scrypt: N is 2 to this power")
+    scrypt_p: int = Field(5, ge=1, le=16, description="Cost of scrypt: rounds one after another")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.least > self.most:
+            raise ValueError("least is more than most")
+        return self
+
+
+class SmsCode(Section):
+    """The step `sms_code`. NIST SP 800-63B-4 3.1.3: at least 6 digits, at most 10 minutes, used once."""
+
+    digits: int = Field(6, ge=6, le=10, description="Digits of a code")
+    life_minutes: int = Field(5, ge=1, le=10, description="Minutes that a code is valid")
+    tries: int = Field(3, ge=1, le=5, description="Tries for a code; a new text does not give more")
+    resend_seconds: int = Field(60, ge=60, le=600, description="Seconds between two texts to one customer")
+    sends: int = Field(3, ge=1, le=5, description="Texts in one call")
+    sends_per_hour: int = Field(6, ge=1, le=30, description="Texts to one customer in an hour")
+
+
+class Steps(Section):
+    """Settings of each way of verifying."""
+
+    pin: Pin = Field(default_factory=Pin, description="The PIN on record, keyed")
+    sms_code: SmsCode = Field(default_factory=SmsCode, description="A code by text message, keyed back")
+
+
+class Limits(Section):
+    """Against guessing across calls. After a lock ends one more try is granted, and the next lock is twice as long."""
+
+    customer_in_a_row: int = Field(10, ge=3, le=100, description="Failures in a row for one customer, then a lock")
+    customer_lock_minutes: Minutes = Field(15, description="Minutes of the first lock of a customer")
+    customer_most: int = Field(100, ge=10, le=100, description="Failures in a row after which only `customer unlock` helps")
+    number_in_a_row: int = Field(20, ge=3, le=1000, description="Failures in a row from one calling number, then a lock")
+    number_lock_minutes: Minutes = Field(30, description="Minutes of the first lock of a calling number")
+    call: int = Field(5, ge=1, le=20, description="Failures in one call")
+    all: int = Field(1000, ge=10, description="Failures over all calls in the window, then nobody is verified until it ends")
+    all_window_minutes: Minutes = Field(10, description="Minutes of that window")
+
+
+class Texts(Section):
+    """How text messages go out."""
+
+    gateway: Literal["outbox"] = Field("outbox", description='"outbox" writes each text into a file: for trying out, never for customers')
+    outbox_folder: Path = Field(Path("outbox"), description="Where the outbox writes")
+    seconds: float = Field(10.0, gt=0, le=60, description="Seconds after which sending a text counts as failed")
+
+
+class Log(Section):
+    """What the program writes to its standard output."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least level that is written")
+    format: Literal["text", "json"] = Field("text", description='"json": one object a line; "text": for people')
+
+
+class Policy(Section):
+    """What a caller must do, and where the call goes then."""
+
+    steps: tuple[Name, ...] = Field(min_length=1, description='The steps in their order, such as ["pin", "sms_code"]')
+    level: int = Field(ge=1, le=3, description="The level it gives: 1 one factor, 2 two factors of different kinds, 3 eID")
+    mark_minutes: Minutes = Field(30, description="Minutes that the mark is good for, within this call")
+    hand_over: Literal["continue", "bridge"] = Field(
+        "continue", description='"continue": back to the dialplan, for Queue(); "bridge": the agents below are called'
+    )
+    agents: tuple[str, ...] = Field((), description='For "bridge": endpoints such as ["PJSIP/anna", "PJSIP/bo"]')
+    ring: Literal["in_turn", "all"] = Field("in_turn", description='For "bridge": one agent after another, or all at once')
+    ring_seconds: Seconds = Field(20, description='For "bridge": seconds that an agent\'s phone rings')
+
+    @model_validator(mode="after")
+    def _agents_to_call(self) -> Self:
+        if self.hand_over == "bridge" and not self.agents:
+            raise ValueError('hand_over is "bridge", but agents names nobody')
+        if len(set(self.steps)) != len(self.steps):
+            raise ValueError("a step is named twice")
+        return self
+
+
+class Settings(Section):
+    """The whole file. Relative paths in it are taken from its own folder."""
+
+    worker: Worker = Field(default_factory=Worker)
+    company: Company
+    asterisk: Asterisk = Field(default_factory=Asterisk)
+    redis: Redis = Field(default_factory=Redis)
+    database: Database = Field(default_factory=Database)
+    keys: Keys = Field(default_factory=Keys)
+    keypad: Keypad = Field(default_factory=Keypad)
+    customer_number: CustomerNumber = Field(default_factory=CustomerNumber)
+    steps: Steps = Field(default_factory=Steps)
+    limits: Limits = Field(default_factory=Limits)
+    texts: Texts = Field(default_factory=Texts)
+    log: Log = Field(default_factory=Log)
+    policies: dict[Name, Policy] = Field(min_length=1, description="At least one [policies.NAME]")
+
+    _file: Path = Path("tillit.toml")
+
+    @property
+    def file(self) -> Path:
+        """Where the settings came from."""
+        return self._file
+
+    def path(self, path: Path) -> Path:
+        """A path of the settings, made absolute."""
+        return self._file.parent / path
+
+
+def load(file: Path) -> Settings:
+    """Read and check the settings; raises `ConfigError` that names every field that is wrong."""
+    try:
+        with file.open("rb") as opened:
+            raw = tomllib.load(opened)
+    except OSError as error:
+        raise ConfigError(str(file), f"cannot be read ({error.strerror})", "Name another file with --config") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(file), f"is not TOML: {error}", "Mend that line") from None
+    except UnicodeDecodeError:
+        raise ConfigError(str(file), "is not UTF-8", "Save it as UTF-8") from None
+    try:
+        settings = Settings.model_validate(raw)
+    except ValidationError as error:
+        raise _explained(file, error) from None
+    settings._file = file.resolve()
+    return settings
+
+
+def _explained(file: Path, error: ValidationError) -> ConfigError:
+    """Every fault on a line of its own: field, what is wrong, what belongs there. Never the value."""
+    faults = [
+        (_place(fault["loc"]), fault["msg"].removeprefix("Value error, "), _describe(fault["loc"]))
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    place, problem, cure = faults[0]
+    more = "".join(f"\n{file}: {place}: {problem}. {cure}" for place, problem, cure in faults[1:])
+    return ConfigError(f"{file}: {place}", problem, cure + more)
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    if len(location) < 2:
+        return f"[{location[0]}]" if location else "the file"
+    *tables, field = (part for part in location if isinstance(part, str))
+    return f"[{'.'.join(tables)}] {field}"
+
+
+def _describe(location: tuple[int | str, ...]) -> str:
+    """The description of the field at this place, or of the nearest table around it."""
+    model: type[BaseModel] = Settings
+    text = "docs/configuration.md lists every setting"
+    for part in location:
+        if model is Settings and part == "policies":
+            model = Policy
+            text = Settings.model_fields["policies"].description or text
+            continue
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        text = field.description or text
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+            text = (inner.__doc__ or text).strip()
+    return text
+
+
+def secret_of(settings: Settings, place: str, file: Path | None, variable: str | None) -> Secret | None:
+    """A password from its file or environment variable; None where neither is named.
+
+    Raises `ConfigError` where it is named, but not there, or readable by others.
+    """
+    if variable is not None:
+        if not os.environ.get(variable):
+            raise ConfigError(f"{settings.file}: {place}_env", "that variable is not set", f"Set {variable} in the environment")
+        return Secret(os.environ[variable])
+    if file is None:
+        return None
+    path = settings.path(file)
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{settings.file}: {place}_file", f"{path} cannot be read", "Write the password into it, mode 0600") from None
+    if mode & 0o077:
+        raise ConfigError(f"{settings.file}: {place}_file", f"{path} can be read by others", f"Type: chmod 600 {path}")
+    if not text:
+        raise ConfigError(f"{settings.file}: {place}_file", f"{path} is empty", "Write the password into it")
+    return Secret(text)

@@ -1,0 +1,157 @@
+"""Opening the database, and transactions on it.
+
+SQLite is set so that a committed row outlives a power cut: a write-ahead log, flushed at every commit. Readers never wait
+for a writer there, nor a writer for readers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ivr.config import Settings
+from ivr.database import migrate
+from ivr.database.url import PLACE, sqlite_file, url_of
+from ivr.errors import ConfigError, StoreError
+
+# Look-ups take less than a millisecond each, so a few connections serve hundreds of calls; each costs SQLite a thread.
+_CONNECTIONS = 8
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    # What was deleted is overwritten, not only forgotten.
+    "PRAGMA secure_delete = ON",
+    # A function hidden in a tampered schema is not run.
+    "PRAGMA trusted_schema = OFF",
+)
+
+
+class Database:
+    """A pool of connections. `open` it, and `close` it at the end, or use it with `async with`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._reading = engine
+        self._writing = engine.execution_options(tillit_writes=True)
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """The database of the settings, its schema being of this program's version.
+
+        Raises `ConfigError` where it is missing, or was not brought up to date by `init`, and `StoreError` where it
+        does not answer.
+        """
+        file = sqlite_file(settings)
+        place = f"{settings.file}: {PLACE}"
+        if file is not None and not file.is_file():
+            raise ConfigError(place, f"{file} is missing", "Type: ari_app.py init")
+        database = cls.unchecked(settings)
+        try:
+            async with database.read() as connection:
+                fault = await connection.run_sync(migrate.fault)
+        except BaseException:
+            await database.close()
+            raise
+        if fault is not None:
+            await database.close()
+            raise ConfigError(place, *fault)
+        return database
+
+    @classmethod
+    def unchecked(cls, settings: Settings) -> Self:
+        """The database whatever its schema is: for migrating it."""
+        return cls(_engine(settings))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection; transactions must be over."""
+        await self._reading.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that only reads, on one state of the database. Raises `StoreError`."""
+        async with _translated(), self._reading.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self, *, lock: str | None = None) -> AsyncIterator[AsyncConnection]:
+        """A transaction, durable when the block is left, undone when it raises. Raises `StoreError`.
+
+        One with the same `lock` waits for the other's end. SQLite has but one writer at any time, so it needs no lock.
+        """
+        async with _translated(), self._writing.begin() as connection:
+            if lock is not None and connection.dialect.name == "postgresql":
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(lock.encode())})
+            yield connection
+
+
+def _engine(settings: Settings) -> AsyncEngine:
+    url = url_of(settings)
+    seconds = settings.database.request_seconds
+    if url.get_backend_name() == "sqlite":
+        # isolation_level None: this module says BEGIN, not the driver, which would put it off until the first INSERT.
+        arguments: dict[str, Any] = {"timeout": seconds, "isolation_level": None}
+    else:
+        arguments = {"timeout": seconds, "command_timeout": seconds}
+    engine = create_async_engine(
+        url,
+        connect_args=arguments,
+        # An error must not show a customer's values, nor a log a statement's.
+        hide_parameters=True,
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=seconds,
+        pool_pre_ping=url.get_backend_name() == "postgresql",
+    )
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _: object) -> None:
+    cursor = connection.cursor()
+    try:
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+    finally:
+        cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE: a transaction that read first and then wanted to write would fail instead of waiting its turn.
+    writes = connection.get_execution_options().get("tillit_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Whatever the database raises becomes a `StoreError` that carries a code and no value."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        raise StoreError(f"database: {_code(error)}") from None
+
+
+def _code(error: Exception) -> str:
+    """SQLite's name for it, PostgreSQL's number for it, or the class of the exception."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        for attribute in ("sqlite_errorname", "sqlstate"):
+            code = getattr(error.orig, attribute, None)
+            if code:
+                return str(code)
+        return type(error.orig).__name__
+    return type(error).__name__

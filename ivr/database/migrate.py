@@ -1,0 +1,82 @@
+"""Migrations: the schema made, or brought up to date, by Alembic."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from ivr.config import Settings
+from ivr.database.url import PLACE, sqlite_file
+from ivr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_FOLDER = Path(__file__).parent / "migrations"
+
+
+def create_file(settings: Settings) -> Path | None:
+    """Make an empty file, mode 0600, where an SQLite database is to be; None where there is one, or it is PostgreSQL."""
+    file = sqlite_file(settings)
+    if file is None:
+        return None
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives its log beside it the same mode
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return None
+    except OSError as error:
+        problem = f"{file} cannot be made ({error.strerror})"
+        raise ConfigError(f"{settings.file}: {PLACE}", problem, "See to the rights of its folder") from None
+    return file
+
+
+async def migrate(connection: AsyncConnection) -> tuple[str | None, str]:
+    """Bring the schema up to date within this transaction; the version before (None: empty) and after."""
+    return await connection.run_sync(_migrate)
+
+
+def _migrate(connection: Connection) -> tuple[str | None, str]:
+    config, head = _scripts()
+    before = _version(connection)
+    if before != head:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return before, head
+
+
+def fault(connection: Connection) -> tuple[str, str] | None:
+    """Problem and cure, where the schema is not of this program's version."""
+    _, head = _scripts()
+    version = _version(connection)
+    if version == head:
+        return None
+    if version is None:
+        return "the database is empty", "Type: ari_app.py init"
+    return f"the database is of version {version}, this program of {head}", "Type: ari_app.py init"
+
+
+def _scripts() -> tuple[Config, str]:
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    head = ScriptDirectory.from_config(config).get_current_head()
+    assert head is not None, "the migrations are packaged with this module"
+    return config, head
+
+
+def _version(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether no migration ever ran there."""
+    return _version(connection) is None

@@ -1,0 +1,78 @@
+"""Every exception that the project raises on purpose.
+
+    TillitError
+    ├── ConfigError          something an administrator wrote, or has to write: place, problem, cure
+    ├── InputError           bad input to a command: nothing was done
+    ├── WorkerReplaced       another worker took over this application's name
+    └── CallError            a call cannot go on as it was
+        ├── HungUp           the channel is gone
+        ├── Interrupted      the events of a while were lost; begin the entry anew
+        └── Unavailable      a part that verification needs is down; nobody is verified
+            ├── AriError     Asterisk refused a request, or did not answer in time
+            ├── StoreError   Redis or the database
+            ├── VaultError   encrypted data was changed, or is of another key
+            └── TextError    no text message gateway took the message
+
+Messages carry places, ids and statuses, never a value that came from a caller.
+"""
+
+from __future__ import annotations
+
+
+class TillitError(Exception):
+    """Whatever this project raises on purpose."""
+
+
+class ConfigError(TillitError):
+    """Names the place (file and field), what is wrong there, and what to do about it."""
+
+    def __init__(self, place: str, problem: str, cure: str) -> None:
+        super().__init__(f"{place}: {problem}. {cure}")
+        self.place = place
+        self.problem = problem
+        self.cure = cure
+
+
+class InputError(TillitError):
+    """A command was given something that it cannot take; nothing was done."""
+
+
+class WorkerReplaced(TillitError):
+    """Asterisk gave this application's name to a newer connection."""
+
+
+class CallError(TillitError):
+    """A call cannot go on as it was."""
+
+
+class HungUp(CallError):
+    """The channel is gone, or has left the application."""
+
+
+class Interrupted(CallError):
+    """Events of this call were lost for a while: what was being keyed must begin anew."""
+
+
+class Unavailable(CallError):
+    """A part that verification needs is down. Nobody is verified; the conversation goes on."""
+
+
+class AriError(Unavailable):
+    """Asterisk refused a request (HTTP status), or did not answer in time (status 0)."""
+
+    def __init__(self, operation: str, status: int) -> None:
+        super().__init__(f"{operation}: {status or 'no answer in time'}")
+        self.operation = operation
+        self.status = status
+
+
+class StoreError(Unavailable):
+    """Redis or the database did not do what it was asked to."""
+
+
+class VaultError(Unavailable):
+    """Encrypted data is not what was once stored there: changed, moved, or of another key."""
+
+
+class TextError(Unavailable):
+    """No gateway took the text message."""

@@ -1,0 +1,77 @@
+"""Samples: from a voice's rate to the telephone's, to one level, without the silence around.
+
+Written out here because the libraries that do it bring in tens of megabytes, for a minute of speech in all.
+Samples are floats in the units of 16-bit ones.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from functools import cache
+from operator import mul
+
+RATE = 8_000
+"""Samples a second, of G.711 and so of most telephone calls."""
+
+FULL = 32_767
+"""The greatest 16-bit sample: 0 dBFS."""
+
+# Passes what a telephone passes (to 3400 Hz); what would fold down to below that is gone from 4600 Hz on.
+_CUTOFF = 4_000
+_TRANSITION = 1_200
+
+_PEAK = FULL * 10 ** (-3 / 20)
+_SILENT = 10 ** (-45 / 20)
+_BEFORE = 0.06
+_AFTER = 0.09
+
+
+def to_telephone(samples: Sequence[float], rate: int) -> list[float]:
+    """The same sound at `RATE`, by a windowed-sinc filter; `rate` is above that."""
+    up, down, filters = _filters(rate)
+    width = len(filters[0])
+    padded = [*([0.0] * (width // 2)), *samples, *([0.0] * width)]
+    return [
+        sum(map(mul, filters[at % up], padded[at // up : at // up + width])) for at in range(0, len(samples) * up, down)
+    ]
+
+
+@cache
+def _filters(rate: int) -> tuple[int, int, list[list[float]]]:
+    """For every place between two samples that an outgoing sample may fall on: the weights around it."""
+    common = math.gcd(RATE, rate)
+    up, down = RATE // common, rate // common
+    # Blackman's window needs 5.5 samples for a transition of one rate; its stop band is 74 dB down.
+    half = math.ceil(5.5 * rate / _TRANSITION / 2)
+    filters = []
+    for phase in range(up):
+        weights = [_weight(place - phase / up, half, 2 * _CUTOFF / rate) for place in range(-half, half + 1)]
+        total = sum(weights)
+        filters.append([weight / total for weight in weights])
+    return up, down, filters
+
+
+def _weight(x: float, half: int, cutoff: float) -> float:
+    if abs(x) >= half:
+        return 0.0
+    turn = math.pi * x / half
+    window = 0.42 + 0.5 * math.cos(turn) + 0.08 * math.cos(2 * turn)
+    return window * (math.sin(math.pi * cutoff * x) / (math.pi * cutoff * x) if x else 1.0)
+
+
+def trimmed(samples: Sequence[float], rate: int = RATE) -> Sequence[float]:
+    """Only a breath of silence before and after; raises `ValueError` where all is silence."""
+    limit = max(map(abs, samples), default=0.0) * _SILENT
+    first = next((at for at, sample in enumerate(samples) if abs(sample) > limit), None)
+    if first is None:
+        raise ValueError("nothing but silence")
+    last = next(at for at in reversed(range(len(samples))) if abs(samples[at]) > limit)
+    return samples[max(0, first - round(_BEFORE * rate)) : last + 1 + round(_AFTER * rate)]
+
+
+def levelled(samples: Sequence[float]) -> array[int]:
+    """16-bit samples whose greatest is 3 dB below full scale: loud, and with room for codecs to overshoot."""
+    gain = _PEAK / max(map(abs, samples))
+    return array("h", (round(sample * gain) for sample in samples))

@@ -1,0 +1,124 @@
+"""Finding customers during a call."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+from sqlalchemy import Row, Select, and_, bindparam, select
+
+from ivr.call.ports import Subject
+from ivr.database import Database
+from ivr.secret import Personal, Secret
+from ivr.store import keycheck, sealing
+from ivr.store.tables import CUSTOMERS, PHONES
+from ivr.vault import PinRecord, Vault
+
+_FIRST = PHONES.alias("first")
+_FOUND = PHONES.alias("found")
+
+
+class _Stored(NamedTuple):
+    """What a look-up reads: sealed, but for the last four."""
+
+    key_id: str
+    wrapped: bytes
+    name: bytes
+    pin: bytes | None
+    mobile: bytes | None
+    ref: str
+    language: str | None
+    policy: str | None
+    locked: bool
+
+
+def _lookup() -> Select[Any]:
+    """One query for the customer and the number that texts go to."""
+    customer = CUSTOMERS.c
+    return select(
+        customer.key_id, customer.wrapped, customer.name, customer.pin, _FIRST.c.phone.label("mobile"),
+        customer.ref, customer.language, customer.policy, customer.locked, customer.number_index,
+    ).join_from(
+        CUSTOMERS, _FIRST, and_(_FIRST.c.customer == customer.ref, _FIRST.c.position == 0), isouter=True
+    )  # fmt: skip
+
+
+_BY_NUMBER = _lookup().where(CUSTOMERS.c.number_index == bindparam("index"))
+# Two rows are enough to know that it is not one.
+_BY_PHONE = (
+    _lookup()
+    .where(CUSTOMERS.c.ref.in_(select(_FOUND.c.customer).where(_FOUND.c.phone_index == bindparam("index"))))
+    .limit(2)
+)
+
+
+class Customers:
+    """Implements `call.ports.Customers`. Each look-up is one query; both raise `StoreError` or `VaultError`."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._decoy = _decoy(vault)
+
+    @classmethod
+    async def open(cls, database: Database, vault: Vault) -> Self:
+        """Raises `ConfigError` where the database was made with other keys than these."""
+        async with database.read() as connection:
+            await keycheck.check(connection, vault.keys)
+        return cls(database, vault)
+
+    async def by_phone(self, number: Personal) -> Subject | None:
+        """The one customer with this E.164 number; None where there is none, or more than one."""
+        async with self._database.read() as connection:
+            rows = (await connection.execute(_BY_PHONE, {"index": self.phone_key(number)})).all()
+        if len(rows) != 1:
+            return None
+        return self._subject(rows[0].number_index, _stored(rows[0]))
+
+    async def by_number(self, number: Secret) -> Subject:
+        """The customer with this customer number, or a subject that is not known.
+
+        For a number that nobody has, as much is decrypted as for one that somebody has.
+        """
+        index = self._vault.index.customer_number(number)
+        async with self._database.read() as connection:
+            row = (await connection.execute(_BY_NUMBER, {"index": index})).one_or_none()
+        subject = self._subject(index, self._decoy if row is None else _stored(row))
+        return subject if row is not None else Subject(key=index, known=False)
+
+    def phone_key(self, number: Personal) -> str:
+        """The blind index of a telephone number, for counting by it."""
+        return self._vault.index.phone(number)
+
+    def _subject(self, key: str, stored: _Stored) -> Subject:
+        envelope = self._vault.envelopes.open(stored.ref, stored.key_id, stored.wrapped)
+        return Subject(
+            key=key,
+            known=True,
+            ref=stored.ref,
+            name=envelope.open(sealing.NAME, stored.name),
+            mobile=None if stored.mobile is None else envelope.open(sealing.phone(0), stored.mobile),
+            pin=None if stored.pin is None else PinRecord.from_bytes(envelope.open_bytes(sealing.PIN, stored.pin)),
+            language=stored.language,
+            policy=stored.policy,
+            locked=stored.locked,
+        )
+
+
+def _stored(row: Row[Any]) -> _Stored:
+    return _Stored(*row[: len(_Stored._fields)])
+
+
+def _decoy(vault: Vault) -> _Stored:
+    """A customer who is not in the database, for unknown numbers to be looked up as long as known ones."""
+    envelope = vault.envelopes.new("decoy")
+    return _Stored(
+        key_id=envelope.key_id,
+        wrapped=envelope.wrapped,
+        name=envelope.seal(sealing.NAME, Secret("Anna Andersson")),
+        pin=envelope.seal_bytes(sealing.PIN, PinRecord(bytes(16), bytes(32), 14, 8, 5).to_bytes()),
+        mobile=envelope.seal(sealing.phone(0), Secret("+46700000000")),
+        ref="decoy",
+        language=None,
+        policy=None,
+        locked=False,
+    )

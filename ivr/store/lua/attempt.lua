@@ -1,0 +1,6 @@
+local no = locked()
+if no then
+    return no
+end
+count()
+return {'granted'}

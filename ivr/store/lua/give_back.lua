@@ -1,0 +1,2 @@
+uncount()
+return {'done'}

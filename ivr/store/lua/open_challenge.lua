@@ -1,0 +1,32 @@
+-- KEYS 1 challenge, 2 times of the texts to this subject, latest first
+-- ARGV 1 subject, 2 channel, 3 MAC, 4 life, 5 tries, 6 resend, 7 sends, 8 sends in an hour; times in milliseconds
+local CHALLENGE, TEXTS = KEYS[1], KEYS[2]
+local subject, channel, mac = ARGV[1], ARGV[2], ARGV[3]
+local life, tries, resend = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local sends, per_hour = tonumber(ARGV[7]), tonumber(ARGV[8])
+
+local record = redis.call('HMGET', CHALLENGE, 'subject', 'channel', 'tries', 'sends')
+if record[1] and (record[1] ~= subject or record[2] ~= channel) then
+    return {'many'}
+end
+if (tonumber(record[3]) or 0) >= tries or (tonumber(record[4]) or 0) >= sends then
+    return {'many'}
+end
+-- A sliding hour: the text that stands `per_hour` places back must be older than that.
+local oldest = tonumber(redis.call('LINDEX', TEXTS, per_hour - 1))
+if oldest and oldest > now - HOUR then
+    return {'many'}
+end
+local latest = tonumber(redis.call('LINDEX', TEXTS, 0))
+if latest and latest + resend > now then
+    return {'soon', math.min(math.ceil((latest + resend - now) / 1000), resend / 1000)}
+end
+
+redis.call('LPUSH', TEXTS, string.format('%.0f', now))
+redis.call('LTRIM', TEXTS, 0, per_hour - 1)
+redis.call('PEXPIRE', TEXTS, HOUR)
+redis.call('HSET', CHALLENGE, 'subject', subject, 'channel', channel, 'mac', mac, 'until', string.format('%.0f', now + life))
+redis.call('HINCRBY', CHALLENGE, 'sends', 1)
+-- The counts outlive the code, as long as a call lasts: waiting until it expires gives neither tries nor texts.
+redis.call('PEXPIRE', CHALLENGE, 6 * HOUR)
+return {'opened'}

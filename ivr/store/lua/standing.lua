@@ -1,0 +1,1 @@
+return locked() or {'granted'}

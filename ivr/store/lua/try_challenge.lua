@@ -1,0 +1,30 @@
+-- KEYS 5 challenge
+-- ARGV 12 subject, 13 channel, 14 MAC of what was keyed, 15 tries
+local CHALLENGE = KEYS[5]
+local subject, channel, mac, tries = ARGV[12], ARGV[13], ARGV[14], tonumber(ARGV[15])
+
+local no = locked()
+if no then
+    return no
+end
+local record = redis.call('HMGET', CHALLENGE, 'mac', 'subject', 'channel', 'until', 'tries')
+if not record[1] or record[2] ~= subject or record[3] ~= channel or (tonumber(record[5]) or 0) >= tries then
+    return {'spent'}
+end
+if tonumber(record[4]) <= now then
+    redis.call('HDEL', CHALLENGE, 'mac')
+    return {'spent'}
+end
+-- Counted before it is compared: where Redis has no memory left to count in, nothing is evaluated.
+count()
+local left = tries - redis.call('HINCRBY', CHALLENGE, 'tries', 1)
+-- Lua holds every string once and compares the places, so the time does not tell where two MACs differ.
+if record[1] == mac then
+    uncount()
+    redis.call('DEL', CHALLENGE)
+    return {'right'}
+end
+if left <= 0 then
+    redis.call('HDEL', CHALLENGE, 'mac')
+end
+return {'wrong', left}

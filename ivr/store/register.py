@@ -1,0 +1,155 @@
+"""The register of customers, as administrators work on it.
+
+Each method takes a connection, so that the caller writes the act's audit row in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ivr.secret import Personal, Secret
+from ivr.store import sealing
+from ivr.store.tables import CUSTOMERS, PHONES
+from ivr.vault import PinRecord, Vault
+
+T = TypeVar("T")
+
+# SQLite before 3.32 takes 999 values in a statement.
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustomer:
+    """A customer to be added; texts go to the first of `phones` (E.164)."""
+
+    number: Secret
+    name: Personal
+    phones: tuple[Personal, ...]
+    pin: PinRecord | None = None
+    language: str | None = None
+    policy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer as an administrator sees it. `key` is what failures are counted by."""
+
+    ref: str
+    key: str
+    number: Personal
+    name: Personal
+    phones: tuple[Personal, ...]
+    has_pin: bool
+    language: str | None
+    policy: str | None
+    locked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A new customer, encrypted: the rows to be inserted."""
+
+    ref: str
+    customer: dict[str, Any]
+    phones: list[dict[str, Any]]
+
+
+class Register:
+    """Reads and writes customers. Every method that takes a connection raises `StoreError`, those that read `VaultError`."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def seal(self, new: NewCustomer) -> Sealed:
+        """Encrypt a new customer, before the transaction begins: it takes time, and others wait for a transaction."""
+        ref = sealing.new_ref()
+        envelope = self._vault.envelopes.new(ref)
+        customer = {
+            "ref": ref,
+            "number_index": self._vault.index.customer_number(new.number),
+            "key_id": envelope.key_id,
+            "wrapped": envelope.wrapped,
+            "number": envelope.seal(sealing.NUMBER, new.number),
+            "name": envelope.seal(sealing.NAME, new.name),
+            "pin": None if new.pin is None else envelope.seal_bytes(sealing.PIN, new.pin.to_bytes()),
+            "language": new.language,
+            "policy": new.policy,
+            "locked": False,
+        }
+        phones = [
+            {
+                "customer": ref,
+                "position": position,
+                "phone_index": self._vault.index.phone(phone),
+                "phone": envelope.seal(sealing.phone(position), phone),
+            }
+            for position, phone in enumerate(new.phones)
+        ]
+        return Sealed(ref, customer, phones)
+
+    async def taken(self, connection: AsyncConnection, indexes: Sequence[str]) -> frozenset[str]:
+        """Those of these indexes of customer numbers (`vault.Index`) that customers have."""
+        taken: set[str] = set()
+        for some in _chunks(indexes):
+            rows = await connection.execute(select(CUSTOMERS.c.number_index).where(CUSTOMERS.c.number_index.in_(some)))
+            taken.update(rows.scalars())
+        return frozenset(taken)
+
+    async def add(self, connection: AsyncConnection, customers: Sequence[Sealed]) -> bool:
+        """Insert them all; False, and none is inserted, where one of the customer numbers is taken."""
+        if await self.taken(connection, [one.customer["number_index"] for one in customers]):
+            return False
+        for some in _chunks(customers):
+            await connection.execute(insert(CUSTOMERS), [one.customer for one in some])
+            phones = [phone for one in some for phone in one.phones]
+            if phones:
+                await connection.execute(insert(PHONES), phones)
+        return True
+
+    async def find(self, connection: AsyncConnection, number: Secret) -> Customer | None:
+        """The customer with this number, decrypted."""
+        key = self._vault.index.customer_number(number)
+        row = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.number_index == key))).one_or_none()
+        if row is None:
+            return None
+        phones = await connection.execute(select(PHONES).where(PHONES.c.customer == row.ref).order_by(PHONES.c.position))
+        envelope = self._vault.envelopes.open(row.ref, row.key_id, row.wrapped)
+        return Customer(
+            ref=row.ref,
+            key=key,
+            number=envelope.open(sealing.NUMBER, row.number),
+            name=envelope.open(sealing.NAME, row.name),
+            phones=tuple(envelope.open(sealing.phone(phone.position), phone.phone) for phone in phones.all()),
+            has_pin=row.pin is not None,
+            language=row.language,
+            policy=row.policy,
+            locked=row.locked,
+        )
+
+    async def set_pin(self, connection: AsyncConnection, customer: Customer, pin: PinRecord) -> None:
+        """Store a new PIN in place of the old one."""
+        where = CUSTOMERS.c.ref == customer.ref
+        row = (await connection.execute(select(CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped).where(where))).one()
+        envelope = self._vault.envelopes.open(customer.ref, row.key_id, row.wrapped)
+        sealed = envelope.seal_bytes(sealing.PIN, pin.to_bytes())
+        await connection.execute(update(CUSTOMERS).where(where).values(pin=sealed))
+
+    async def set_locked(self, connection: AsyncConnection, customer: Customer, *, locked: bool) -> None:
+        """Lock or unlock; a locked customer is never verified."""
+        await connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.ref == customer.ref).values(locked=locked))
+
+    async def remove(self, connection: AsyncConnection, customer: Customer) -> None:
+        """Delete the customer, the telephone numbers, and with the data key whatever was encrypted with it."""
+        await connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.ref == customer.ref))
+
+
+def _chunks(items: Sequence[T]) -> Iterable[list[T]]:
+    remaining = iter(items)
+    while some := list(islice(remaining, _AT_ONCE)):
+        yield some

@@ -1,0 +1,20 @@
+"""Which fields of a customer are sealed, and under which names: a name that changes makes old data unreadable."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import b32encode
+
+NUMBER = "number"
+NAME = "name"
+PIN = "pin"
+
+
+def phone(position: int) -> str:
+    """The name of a telephone number's field."""
+    return f"phone.{position}"
+
+
+def new_ref() -> str:
+    """A customer's reference, which agents and the dialplan see: 12 letters and digits, random, telling nothing."""
+    return b32encode(secrets.token_bytes(8)).decode().lower()[:12]

@@ -1,0 +1,229 @@
+"""The two keys: the master key, which encrypts, and the hash key, for indexes, PINs and codes.
+
+They are kept apart, so that whoever comes by one of them has not also got the other. Each is one line of text:
+
+    tillit-master-v1:ID:BASE64      tillit-hash-v1:ID:BASE64
+
+with 32 random bytes in BASE64, and an ID of eight hexadecimal digits that may be shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import re
+import secrets
+import stat
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+
+from Crypto.Hash import SHA256
+from Crypto.Protocol.KDF import HKDF
+
+from ivr.config import Settings
+from ivr.errors import ConfigError
+from ivr.secret import Secret
+
+LENGTH = 32
+"""Bytes of a key: AES-256 and HMAC-SHA-256 take no more."""
+
+_LINE = re.compile(r"tillit-(?P<kind>master|hash)-v1:(?P<id>[0-9a-f]{8}):(?P<base64>[A-Za-z0-9+/]{43}=)")
+# Four lines of text; whatever is longer is no key file, and is not read into memory.
+_MOST_BYTES = 4096
+
+
+class Kind(StrEnum):
+    """Which of the two keys."""
+
+    MASTER = "master"
+    HASH = "hash"
+
+    @property
+    def other(self) -> Kind:
+        """The one that this must not be mistaken for."""
+        return Kind.HASH if self is Kind.MASTER else Kind.MASTER
+
+
+class Key:
+    """Random bytes that cannot be shown or stored by accident; only what is derived from them is ever used."""
+
+    __slots__ = ("__material", "id")
+
+    def __init__(self, id: str, material: bytes) -> None:
+        if len(material) != LENGTH:
+            raise ValueError(f"a key has {LENGTH} bytes")
+        self.id = id
+        self.__material = material
+
+    def __repr__(self) -> str:
+        return f"<Key {self.id}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Key cannot be stored")
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        self.__reduce__()
+
+    def derive(self, label: str) -> bytes:
+        """A key of 32 bytes for one use (HKDF, RFC 5869): those of two labels tell nothing of each other."""
+        return HKDF(self.__material, LENGTH, None, SHA256, context=f"tillit/{label}".encode())
+
+    @property
+    def check(self) -> str:
+        """32 hexadecimal digits that may be stored: whether a database was made with this very key."""
+        return self.derive("check")[:16].hex()
+
+    def same_as(self, other: Key) -> bool:
+        """Whether both are the same random bytes, whatever they are called."""
+        return hmac.compare_digest(self.__material, other.__material)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Both keys, known to be different."""
+
+    master: Key
+    hash: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the settings say that a key is: a file, or an environment variable."""
+
+    kind: Kind
+    name: str
+    file: Path | None
+    variable: str | None
+
+    def error(self, problem: str, cure: str) -> ConfigError:
+        return ConfigError(self.name, problem, cure)
+
+
+def place_of(kind: Kind, settings: Settings) -> Place:
+    """The place of one key; the environment variable goes before the file. Raises `ConfigError` where neither is named."""
+    file, variable = {
+        Kind.MASTER: (settings.keys.master_file, settings.keys.master_env),
+        Kind.HASH: (settings.keys.hash_file, settings.keys.hash_env),
+    }[kind]
+    if variable is not None:
+        return Place(kind, f"{settings.file}: [keys] {kind}_env", None, variable)
+    name = f"{settings.file}: [keys] {kind}_file"
+    if file is None:
+        raise ConfigError(name, "names no file, and no environment variable is named", "Leave it out, or name one of them")
+    return Place(kind, name, settings.path(file), None)
+
+
+def load(settings: Settings) -> Keys:
+    """Both keys; raises `ConfigError` where one is missing, malformed, badly kept, or the two are equal or swapped."""
+    places = place_of(Kind.MASTER, settings), place_of(Kind.HASH, settings)
+    master, hash_key = (_parse(place, _text(place)) for place in places)
+    if master.same_as(hash_key):
+        raise places[1].error("is the same key as the master key", "Bring back the file that `init` made, from your back-up")
+    return Keys(master, hash_key)
+
+
+def missing(settings: Settings) -> list[Path]:
+    """The key files that are named and are not there."""
+    files = (place_of(kind, settings).file for kind in Kind)
+    return [file for file in files if file is not None and not os.path.lexists(file)]
+
+
+def create(settings: Settings) -> list[Path]:
+    """Make the key files that are missing, mode 0600, and say which; what is there is never touched."""
+    wanted = missing(settings)
+    for kind in Kind:
+        place = place_of(kind, settings)
+        if place.file in wanted:
+            _write(place, place.file)
+    return wanted
+
+
+def _write(place: Place, file: Path) -> None:
+    line = f"tillit-{place.kind}-v1:{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(LENGTH)).decode()}\n"
+    # A half-written key would be refused for ever: written whole beside it, then given its name, which link() never takes
+    # away from another file.
+    beside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(opened, "w", encoding="ascii") as stream:
+                stream.write(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.link(beside, file)
+        finally:
+            beside.unlink()
+        _sync_folder(file.parent)
+    except OSError as error:
+        raise place.error(f"{file} cannot be made ({error.strerror})", "See to the rights of its folder") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name in it durable: data that is encrypted with a lost key is lost."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _text(place: Place) -> Secret:
+    if place.variable is not None:
+        if not os.environ.get(place.variable):
+            raise place.error("that variable is not set", f"Set {place.variable} in the environment")
+        return Secret(os.environ[place.variable].strip())
+    assert place.file is not None
+    return _file_text(place, place.file)
+
+
+def _file_text(place: Place, file: Path) -> Secret:
+    try:
+        # O_NONBLOCK: a pipe in its place must not hold the start up
+        opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise place.error(f"{file} is missing", "Type: ari_app.py init. If there are customers, bring it back from your back-up") from None
+    except OSError as error:
+        raise place.error(f"{file} cannot be read ({error.strerror})", f"Let the user who runs this own it: chown {_user()} {file}") from None
+    with os.fdopen(opened, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise place.error(f"{file} is no file", "Name the file that `init` made")
+        if status.st_uid not in (os.geteuid(), 0):
+            raise place.error(f"{file} belongs to another user", f"Type: chown {_user()} {file}")
+        if status.st_mode & 0o077:
+            raise place.error(f"{file} can be read by others", f"Type: chmod 600 {file}")
+        try:
+            return Secret(stream.read(_MOST_BYTES).decode("ascii").strip())
+        except UnicodeDecodeError:
+            raise _malformed(place) from None
+        except OSError as error:
+            raise place.error(f"{file} cannot be read ({error.strerror})", "Bring it back from your back-up") from None
+
+
+def _parse(place: Place, text: Secret) -> Key:
+    found = _LINE.fullmatch(text.reveal())
+    if found is None:
+        raise _malformed(place)
+    if found["kind"] != place.kind:
+        raise place.error(f"holds the {place.kind.other} key, not the {place.kind} key", "The two are swapped: swap them back")
+    try:
+        return Key(found["id"], base64.b64decode(found["base64"], validate=True))
+    except (binascii.Error, ValueError):
+        raise _malformed(place) from None
+
+
+def _malformed(place: Place) -> ConfigError:
+    return place.error(
+        f"holds no {place.kind} key: it is one line, tillit-{place.kind}-v1:ID:BASE64, of {LENGTH} bytes",
+        "Bring it back from your back-up; for a new system remove it and type: ari_app.py init",
+    )
+
+
+def _user() -> str:
+    """The number of the user who runs this: names may come from a server that is not there."""
+    return str(os.geteuid())

@@ -1,0 +1,212 @@
+"""A private Asterisk on 127.0.0.1, from its own folder and with ports of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rig.install import Install, find
+from rig.instance import Settings, write_folder
+from rig.phone import Line
+from rig.ports import HOST, Ports
+from rig.process import Child
+from rig.state import RigError, instance_folder, socket_folder, wait_until
+
+_BOOT_LIMIT = 30.0
+_CLI_LIMIT = 10.0
+
+CALLERS = ("caller", "caller-info", "caller-inband")
+AGENTS = ("agent1", "agent2", "agent3")
+
+
+class Pbx:
+    """One Asterisk; a context manager that leaves nothing behind.
+
+    dialplan: files to `#include` (Path) and dialplan text (str), in this order.
+    prompts: language to folder of sounds, played as `sound:tillit/NAME`.
+    overrides: text to append to a configuration file, by its name (`{"queues.conf": "[sales]…"}`).
+    debug: writes verbose 5 and debug 5 to the log. Debug shows digits: for tests with made-up secrets alone.
+    ports: how many; a call uses two for each of its legs.
+    """
+
+    def __init__(
+        self,
+        *,
+        dialplan: Sequence[Path | str] = (),
+        prompts: Mapping[str, Path] | None = None,
+        overrides: Mapping[str, str] | None = None,
+        caller_context: str = "callers",
+        agent_context: str = "agents",
+        name: str = "pbx",
+        debug: bool = False,
+        ports: int = 400,
+    ) -> None:
+        self._install: Install = find()
+        self._ports = Ports(ports)
+        self.sip_port, self.http_port, self.ami_port = (self._ports.take() for _ in range(3))
+        self.ari_password, self.ami_password, self.watch_password, self.sip_password = (
+            secrets.token_urlsafe(16) for _ in range(4)
+        )
+        self.folder = instance_folder(name)
+        self._sockets = socket_folder(self.folder)
+        rtp_first, rtp_last = self._ports.rest()
+        values = {
+            "folder": str(self.folder), "sockets": str(self._sockets),
+            "sip_port": str(self.sip_port), "http_port": str(self.http_port), "ami_port": str(self.ami_port),
+            "rtp_first": str(rtp_first), "rtp_last": str(rtp_last),
+            "ari_password": self.ari_password, "ami_password": self.ami_password,
+            "watch_password": self.watch_password, "sip_password": self.sip_password,
+            "caller_context": caller_context, "agent_context": agent_context,
+        }  # fmt: skip
+        settings = Settings(values, dialplan, prompts or {}, overrides or {}, CALLERS, AGENTS, debug)
+        self._child: Child | None = None
+        try:
+            write_folder(self.folder, self._install, settings)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def ari_url(self) -> str:
+        """Base address of ARI, user `tillit`."""
+        return f"http://{HOST}:{self.http_port}/ari"
+
+    @property
+    def log_file(self) -> Path:
+        """Notices, warnings, errors and verbose lines (debug too when asked for)."""
+        return self.folder / "log" / "full.log"
+
+    @property
+    def cdr_file(self) -> Path:
+        """Call detail records, CSV."""
+        return self.folder / "log" / "cdr-csv" / "Master.csv"
+
+    @property
+    def cel_file(self) -> Path:
+        """Channel events, CSV."""
+        return self.folder / "log" / "cel-custom" / "Master.csv"
+
+    @property
+    def version(self) -> str:
+        """Asterisk's version, as in `22.10.1`."""
+        return self._install.version
+
+    @property
+    def child(self) -> Child:
+        """The running process (pause, resume, pid)."""
+        if self._child is None:
+            raise RigError("this Asterisk is not started: call start() first")
+        return self._child
+
+    def line(self, endpoint: str) -> Line:
+        """What a phone needs to be `endpoint`; agents register, callers only log in."""
+        if endpoint not in CALLERS + AGENTS:
+            raise RigError(f"no endpoint {endpoint!r}: there are {', '.join(CALLERS + AGENTS)}")
+        return Line(endpoint, self.sip_password, self.sip_port, endpoint in AGENTS, self.folder / "phones")
+
+    def start(self) -> None:
+        """Start and return when fully booted, in about 3 s; RigError with the log's end when it does not."""
+        (self._sockets / "asterisk.ctl").unlink(missing_ok=True)  # a killed one leaves it, and it would look ready
+        command = [*self._install.command, "-f", "-C", str(self.folder / "etc" / "asterisk.conf")]
+        self._child = Child("asterisk", command, self.folder / "log" / "console.log", env=self._install.environment)
+        self._child.require(self._booted, _BOOT_LIMIT, "Asterisk to boot")
+
+    def stop(self) -> None:
+        """End it in order, with the calls on it; it can be started again."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.child.kill()
+
+    def restart(self) -> None:
+        """Stop and start on the same ports."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Stop it and remove what it made."""
+        self.stop()
+        self._ports.close()
+        for folder in (self.folder, self._sockets):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def cli(self, command: str) -> str:
+        """Run a command of Asterisk's own console and return what it prints."""
+        result = self._console(command)
+        if result.returncode:
+            raise RigError(f"the console refused {command!r}: {result.stdout.strip()} (log: {self.log_file})")
+        return result.stdout
+
+    def ari(self, method: str, path: str, body: object = None) -> Any:
+        """One ARI request (`"GET", "channels"`); returns the decoded answer, raises RigError on an error status."""
+        login = base64.b64encode(f"tillit:{self.ari_password}".encode()).decode()
+        request = urllib.request.Request(
+            f"{self.ari_url}/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_CLI_LIMIT) as response:
+                text = response.read()
+        except urllib.error.HTTPError as error:
+            raise RigError(f"ARI {method} {path}: {error.code} {error.reason}") from None
+        except OSError as error:
+            raise RigError(f"ARI {method} {path}: {error}") from None
+        return json.loads(text) if text else None
+
+    def channels(self) -> int:
+        """How many channels exist."""
+        return int(self.cli("core show channels count").split()[0])
+
+    def bridges(self) -> int:
+        """How many bridges exist."""
+        return len(self.ari("GET", "bridges"))
+
+    def applications(self) -> list[str]:
+        """Names of the ARI applications that Asterisk knows."""
+        return [str(application["name"]) for application in self.ari("GET", "applications")]
+
+    def wait_idle(self, limit: float = 5.0) -> None:
+        """Wait until no channel and no bridge is left."""
+        wait_until(lambda: not self.channels() and not self.bridges(), limit, "all channels and bridges to end")
+
+    def problems(self) -> list[str]:
+        """The log's warnings and errors so far."""
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        return [line for line in lines if "] WARNING[" in line or "] ERROR[" in line]
+
+    def __enter__(self) -> Pbx:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            self._ports.close()  # the folder stays: its logs say why
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _console(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self._install.command, "-C", str(self.folder / "etc" / "asterisk.conf"), "-rx", command],
+            env=self._install.environment,
+            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=_CLI_LIMIT,
+            check=False,
+        )  # fmt: skip
+
+    def _booted(self) -> bool:
+        if not (self._sockets / "asterisk.ctl").exists():
+            return False
+        return "fully booted" in self._console("core waitfullybooted").stdout

@@ -1,0 +1,66 @@
+"""Answers what can be heard in a recording, while it grows: WAV, 8000 Hz, 16 bit, mono."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from pathlib import Path
+
+RATE = 8000
+_HEADER = 44
+# 100 ms: long enough to tell tones 20 Hz apart, short enough for a prompt's pauses to show.
+WINDOW = 800
+# Comfort noise and u-law's idle noise stay below; speech and tones are far above.
+_SOUND_RMS = 200.0
+# A steady tone has nearly all of a window's energy; speech and music much less.
+_TONE_SHARE = 0.6
+
+
+def samples(file: Path) -> array[int]:
+    """The samples written so far (the recorder writes every 250 ms)."""
+    data = file.read_bytes()[_HEADER:] if file.exists() else b""
+    result = array("h", data[: len(data) // 2 * 2])
+    if sys.byteorder == "big":
+        result.byteswap()
+    return result
+
+
+def levels(heard: array[int]) -> list[float]:
+    """The loudness (RMS, 0 to 32767) of each window of 100 ms."""
+    windows = (heard[start : start + WINDOW] for start in range(0, len(heard) - WINDOW + 1, WINDOW))
+    return [math.sqrt(sum(value * value for value in window) / WINDOW) for window in windows]
+
+
+def has_sound(heard: array[int], seconds: float = 0.2) -> bool:
+    """Whether it is loud for that long without a break."""
+    return _in_a_row([level > _SOUND_RMS for level in levels(heard)], seconds)
+
+
+def has_tone(heard: array[int], hertz: float, seconds: float = 0.2) -> bool:
+    """Whether one steady tone is heard for that long without a break."""
+    starts = range(0, len(heard) - WINDOW + 1, WINDOW)
+    return _in_a_row([_share(heard[start : start + WINDOW], hertz) > _TONE_SHARE for start in starts], seconds)
+
+
+def _share(window: array[int], hertz: float) -> float:
+    # Goertzel: the part of the window's energy that lies at this frequency, 0 to 1.
+    energy = sum(value * value for value in window)
+    if energy < _SOUND_RMS**2 * len(window):
+        return 0.0
+    factor = 2 * math.cos(2 * math.pi * hertz / RATE)
+    last = before = 0.0
+    for value in window:
+        last, before = value + factor * last - before, last
+    power = last * last + before * before - factor * last * before
+    return 2 * power / (len(window) * energy)
+
+
+def _in_a_row(windows: list[bool], seconds: float) -> bool:
+    needed = math.ceil(seconds * RATE / WINDOW)
+    run = 0
+    for window in windows:
+        run = run + 1 if window else 0
+        if run >= needed:
+            return True
+    return False

@@ -1,0 +1,100 @@
+"""A private Redis on 127.0.0.1."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+
+from rig.ports import HOST, Ports
+from rig.process import Child
+from rig.state import RigError, instance_folder
+
+_START_LIMIT = 10.0
+
+
+class Redis:
+    """A Redis with a folder, a port and a password of its own; a context manager.
+
+    `persist` makes it write every change to disk before it answers, so that `kill` and `start` lose nothing.
+    """
+
+    def __init__(self, name: str = "redis", *, persist: bool = False) -> None:
+        self._program = shutil.which("redis-server")
+        if self._program is None:
+            raise RigError("redis-server is missing: run scripts/setup, or install the package redis-server")
+        self.folder = instance_folder(name)
+        self._ports = Ports()
+        self.port = self._ports.take()
+        self.password = secrets.token_urlsafe(16)
+        self.log_file = self.folder / "redis.log"
+        self._child: Child | None = None
+        self._config = self.folder / "redis.conf"
+        self._config.write_text(
+            f"bind {HOST}\nport {self.port}\nrequirepass {self.password}\ndir {self.folder}\nsave ''\n"
+            f"appendonly {'yes' if persist else 'no'}\nappendfsync always\nloglevel notice\n"
+        )
+
+    @property
+    def url(self) -> str:
+        """`redis://` address with the password."""
+        return f"redis://:{self.password}@{HOST}:{self.port}/0"
+
+    @property
+    def child(self) -> Child:
+        """The running process."""
+        if self._child is None:
+            raise RigError("this Redis is not started: call start() first")
+        return self._child
+
+    def start(self) -> None:
+        """Start and return when it answers; RigError when it does not."""
+        assert self._program is not None
+        self._child = Child("redis-server", [self._program, str(self._config)], self.log_file)
+        self._child.require(self._answers, _START_LIMIT, "Redis to answer PING")
+
+    def stop(self) -> None:
+        """End it in order; it can be started again."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.child.kill()
+
+    def restart(self) -> None:
+        """Stop and start on the same port."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Stop it and remove what it made."""
+        self.stop()
+        self._ports.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Redis:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            self._ports.close()  # the folder stays: its log says why
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection((HOST, self.port), timeout=1) as link:
+                link.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
+                answer = b""
+                while b"PONG" not in answer:
+                    piece = link.recv(256)
+                    if not piece:
+                        return False
+                    answer += piece
+                return True
+        except OSError:
+            return False

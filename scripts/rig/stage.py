@@ -1,0 +1,208 @@
+"""A PBX with Tillit in front of it, as an administrator would put it there: for the demo, the tests and the bench."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from rig.asterisk import Pbx
+from rig.redis_server import Redis
+from rig.state import CHECKOUT, STATE, VENV_PYTHON, RigError, wait_until
+from rig.worker import Worker
+
+PROMPTS = STATE / "sounds"
+
+DIALPLAN = """
+; 100 verifies by `main` and goes on in the dialplan, 200 by `bridge`: agents are called by the worker
+[callers]
+exten => _[1-9]00,1,Set(POLICY=${IF($["${EXTEN}" = "200"]?bridge:main)})
+ same => n,Gosub(tillit-verify,s,1(${POLICY}))
+ same => n,GotoIf($["${CALLER_AUTH_STATUS}" = "verified"]?verified,s,1:unverified,s,1)
+
+[verified]
+exten => s,1,UserEvent(Reached,Path: verified,Status: ${CALLER_AUTH_STATUS},Level: ${CALLER_AUTH_LEVEL})
+ same => n,Queue(support,b(tillit-badge^s^1),,,60)
+ same => n,Hangup()
+
+[unverified]
+exten => s,1,UserEvent(Reached,Path: unverified,Status: ${CALLER_AUTH_STATUS},Level: ${CALLER_AUTH_LEVEL})
+ same => n,Dial(PJSIP/agent3,30,b(tillit-badge^s^1))
+ same => n,Hangup()
+
+[agents]
+exten => _X.,1,Congestion()
+"""
+
+
+@dataclass(frozen=True)
+class Customer:
+    """A made-up customer. The first of `phones` gets the texts."""
+
+    number: str
+    name: str
+    phones: str = ""
+    pin: str = ""
+    language: str = ""
+    policy: str = ""
+
+
+ANNA = Customer("10001", "Anna Andersson", "+46701740601", "2580")
+BO = Customer("10002", "Bo Berg", "+46701740602", "7391")
+CECILIA = Customer("10003", "Cecilia Dahl", "+46701740603;+46701740699", "4862")
+DAVID = Customer("10004", "David Ek", "+46701740604;+46701740699", "9157")
+CUSTOMERS = (ANNA, BO, CECILIA, DAVID)
+
+Tables = Mapping[str, Mapping[str, object]]
+
+
+class Stage:
+    """Everything but the phones; a context manager that leaves nothing behind.
+
+    settings: tables that are laid over the sample's, such as `{"keypad": {"first_seconds": 2}}`.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Tables | None = None,
+        customers: Sequence[Customer] = CUSTOMERS,
+        dialplan: str = DIALPLAN,
+        name: str = "stage",
+        debug: bool = False,
+        overrides: Mapping[str, str] | None = None,
+    ) -> None:
+        self._stack = ExitStack()
+        self._settings = settings or {}
+        self._customers = customers
+        self.pbx = Pbx(
+            dialplan=(CHECKOUT / "dialplan" / "tillit.conf", dialplan),
+            prompts={"en": PROMPTS / "en" / "tillit"},
+            overrides=overrides,
+            name=name,
+            debug=debug,
+        )
+        self.redis = Redis(name=f"{name}-redis", persist=True)
+        self.folder = self.pbx.folder / "tillit"
+        self.config = self.folder / "tillit.toml"
+        self.outbox = self.folder / "outbox"
+        self.database = self.folder / "tillit.db"
+
+    def start(self) -> None:
+        """Asterisk, Redis, keys, database and customers; no worker yet."""
+        self._stack.enter_context(self.redis)
+        self._stack.enter_context(self.pbx)
+        self.folder.mkdir(mode=0o700)
+        self.write_config()
+        for file, password in (("ari.password", self.pbx.ari_password), ("redis.password", self.redis.password)):
+            (self.folder / file).touch(0o600)
+            (self.folder / file).write_text(password)
+        self.command("init")
+        self.add(self._customers)
+
+    def close(self) -> None:
+        """End everything."""
+        self._stack.close()
+
+    def write_config(self, settings: Tables | None = None) -> None:
+        """Write tillit.toml anew, with these tables laid over the others."""
+        tables: dict[str, dict[str, object]] = {
+            "company": {"name": "Example Telecom", "country": "SE"},
+            "asterisk": {"url": self.pbx.ari_url, "password_file": "ari.password"},
+            "redis": {"url": f"redis://127.0.0.1:{self.redis.port}/0", "password_file": "redis.password"},
+            "log": {"level": "DEBUG", "format": "json"},
+            "policies.main": {"steps": ["pin", "sms_code"], "level": 2},
+            "policies.bridge": {
+                "steps": ["pin", "sms_code"],
+                "level": 2,
+                "hand_over": "bridge",
+                "agents": ["PJSIP/agent1", "PJSIP/agent2"],
+            },
+        }
+        for overlay in (self._settings, settings or {}):
+            for table, values in overlay.items():
+                tables[table] = {**tables.get(table, {}), **values}
+        lines = []
+        for table, fields in tables.items():
+            lines.append(f"[{table}]")
+            # JSON's texts, numbers and lists are TOML's too
+            lines.extend(f"{field} = {json.dumps(value)}" for field, value in fields.items())
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def command(self, *words: str, given: str = "") -> str:
+        """Run `ari_app.py` with this stage's settings; what it printed. RigError where it failed."""
+        done = self.attempt(*words, given=given)
+        if done.returncode:
+            raise RigError(f"ari_app.py {' '.join(words)}: exit code {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def attempt(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """The same, for a command that may fail."""
+        python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
+        return subprocess.run(
+            [python, str(CHECKOUT / "ari_app.py"), *words],
+            env=dict(os.environ, TILLIT_CONFIG=str(self.config)),
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def add(self, customers: Sequence[Customer]) -> None:
+        """Add customers, as an administrator imports them."""
+        if not customers:
+            return
+        file = self.folder / "customers.csv"
+        with file.open("w", newline="") as opened:
+            writer = csv.writer(opened)
+            writer.writerow(("number", "name", "phones", "pin", "language", "policy"))
+            writer.writerows((c.number, c.name, c.phones, c.pin, c.language, c.policy) for c in customers)
+        self.command("customer", "import", str(file))
+        file.unlink()
+
+    def worker(self, name: str = "worker") -> Worker:
+        """A worker on this stage; not started."""
+        return Worker(self.pbx, self.config, name=name)
+
+    def texts(self, to: str) -> list[str]:
+        """The text messages that went to this number, in their order."""
+        files = sorted(self.outbox.glob("*.json"), key=lambda file: file.name)
+        messages = [json.loads(file.read_text()) for file in files]
+        return [message["text"] for message in messages if message["to"] == to]
+
+    def wait_text(self, to: str, count: int = 1, limit: float = 10.0) -> str:
+        """Wait for the so-many-th text to this number, and return it."""
+        wait_until(lambda: len(self.texts(to)) >= count, limit, f"text message {count} to {to}")
+        return self.texts(to)[count - 1]
+
+    def __enter__(self) -> Stage:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def code_in(text: str) -> str:
+    """The digits of the code in a text message."""
+    return next(word for word in text.replace(".", " ").split() if word.isdecimal() and len(word) >= 6)
+
+
+def monotonic_of(at: str, wall_offset: float) -> float:
+    """A log line's time of day on the monotonic clock; `wall_offset` is `time.time() - time.monotonic()`."""
+    from datetime import datetime
+
+    return datetime.fromisoformat(at).timestamp() - wall_offset
+
+

@@ -1,0 +1,93 @@
+"""A worker of the application, as an administrator runs it: `ari_app.py run --config FILE`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rig.asterisk import Pbx
+from rig.process import Child
+from rig.state import CHECKOUT, VENV_PYTHON, RigError
+
+_READY_LIMIT = 20.0
+
+
+class Worker:
+    """One worker on a PBX; a context manager. `app` is the name it registers with ARI.
+
+    Several may run on one PBX: give each its own `name`, which names its log.
+    """
+
+    def __init__(
+        self, pbx: Pbx, config: Path, *, app: str = "tillit", name: str = "worker", env: Mapping[str, str] | None = None
+    ) -> None:
+        self.pbx = pbx
+        self.config = config
+        self.app = app
+        self.log_file = pbx.folder / "log" / f"{name}.jsonl"
+        self._name = name
+        self._env = dict(os.environ, PYTHONUNBUFFERED="1") | dict(env or {})
+        self._child: Child | None = None
+
+    @property
+    def child(self) -> Child:
+        """The running process (pause, resume, pid)."""
+        if self._child is None:
+            raise RigError(f"{self._name} is not started: call start() first")
+        return self._child
+
+    def start(self, limit: float = _READY_LIMIT) -> None:
+        """Start and return when Asterisk knows the application; RigError with the log's end when it does not."""
+        self.launch()
+        self.child.require(self._connected, limit, f"the application {self.app!r} to be known to ARI")
+
+    def launch(self) -> None:
+        """Start without waiting, for a worker that is meant to stand by or to fail."""
+        python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
+        command = [python, str(CHECKOUT / "ari_app.py"), "run", "--config", str(self.config)]
+        self._child = Child(self._name, command, self.log_file, env=self._env)
+
+    def stop(self, limit: float = 10.0) -> int:
+        """Ask it to end (SIGTERM) and return its exit code; killed after `limit` seconds."""
+        return self.child.stop(limit)
+
+    def kill(self) -> None:
+        """End it as a crash would (SIGKILL)."""
+        self.child.kill()
+
+    def log(self) -> list[dict[str, Any]]:
+        """Its log lines that are JSON objects, in order."""
+        lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def __enter__(self) -> Worker:
+        try:
+            self.start()
+        except BaseException:
+            if self._child is not None:
+                self._child.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _connected(self) -> bool:
+        # Asterisk remembers an application whose worker died while calls wait in it, so a socket of
+        # this very process must be open as well.
+        return self.app in self.pbx.applications() and _talks_to(self.child.pid, self.pbx.http_port)
+
+
+def _talks_to(pid: int, port: int) -> bool:
+    """Whether the process has an open TCP connection to this port (from /proc)."""
+    try:
+        links = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+        rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    except OSError:  # it ended, or a descriptor closed as we looked
+        return False
+    # Columns of proc(5): remote address 2, state 3 (01 is ESTABLISHED), inode 9.
+    return any(row[3] == "01" and row[2].endswith(f":{port:04X}") and f"socket:[{row[9]}]" in links for row in rows)
