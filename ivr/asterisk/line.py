@@ -50,6 +50,7 @@ class AriLine:
         self._errors: deque[Exception] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._playback: _Playback | None = None
+        self._failed: str | None = None
         self._tether: asyncio.Timeout | None = None
         self._why: Exception | None = None
         self._music = False
@@ -86,7 +87,7 @@ class AriLine:
         if playing is None or playing.id != playback:
             return
         if failed and playing.wanted:
-            self._log.error("prompt.failed", media=media, cure="render scripts/prompts into Asterisk's sounds folder")
+            self._failed = media
         self._over(playing)
 
     def left(self) -> None:
@@ -143,6 +144,12 @@ class AriLine:
 
     async def say(self, *prompts: Prompt, language: str) -> None:
         self._forget_played()
+        if self._failed is not None:
+            # a hang-up makes playbacks fail too; a call that goes on has not been heard
+            self._log.error(
+                "prompt.failed", media=self._failed, cure="render scripts/prompts into Asterisk's sounds folder"
+            )
+            self._failed = None
         self._playback = playback = _Playback()
         media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
         await self._post(f"play/{playback.id}", {"media": media, "lang": language}, quick=True)

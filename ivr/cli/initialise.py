@@ -31,7 +31,7 @@ async def _initialise(settings: Settings) -> list[str]:
     if done:
         done.append("Keep a copy of both keys in a safe place: without them nobody's data can be read again.")
     file = migrate.create_file(settings)
-    async with Database.unchecked(settings) as database, database.write(lock=lock_of(CHAIN)) as connection:
+    async with await Database.open_any(settings) as database, database.write(lock=lock_of(CHAIN)) as connection:
         before, after = await migrate.migrate(connection)
         noted = await keycheck.record(connection, both)
         if before != after or noted:
@@ -50,8 +50,8 @@ async def _refuse_new_keys_for_old_data(settings: Settings) -> None:
     file = sqlite_file(settings)
     if not missing or (file is not None and not file.exists()):
         return
-    async with Database.unchecked(settings) as database, database.read() as connection:
-        used = await connection.run_sync(migrate.is_empty) is False and await keycheck.has_customers(connection)
+    async with await Database.open_any(settings) as database, database.read() as connection:
+        used = not await connection.run_sync(migrate.is_empty) and await keycheck.has_customers(connection)
     if used:
         problem = f"{missing[0]} is missing, and the database holds customers who were encrypted with it"
         raise ConfigError(f"{settings.file}: [keys]", problem, "Bring it back from your back-up; nothing was done")

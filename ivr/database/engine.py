@@ -34,6 +34,11 @@ _PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
 )
 
+_CURES = {
+    False: "See to its rights, and to those of its folder; where it is broken, bring it back from your back-up",
+    True: "Start PostgreSQL, and compare host, name, username and password with it",
+}
+
 
 class Database:
     """A pool of connections. `open` it, and `close` it at the end, or use it with `async with`."""
@@ -46,29 +51,34 @@ class Database:
     async def open(cls, settings: Settings) -> Self:
         """The database of the settings, its schema being of this program's version.
 
-        Raises `ConfigError` where it is missing, or was not brought up to date by `init`, and `StoreError` where it
-        does not answer.
+        Raises `ConfigError` where it is missing, does not answer, or was not brought up to date by `init`.
         """
-        file = sqlite_file(settings)
-        place = f"{settings.file}: {PLACE}"
-        if file is not None and not file.is_file():
-            raise ConfigError(place, f"{file} is missing", "Type: ari_app.py init")
-        database = cls.unchecked(settings)
-        try:
-            async with database.read() as connection:
-                fault = await connection.run_sync(migrate.fault)
-        except BaseException:
-            await database.close()
-            raise
+        database = await cls.open_any(settings)
+        async with database.read() as connection:
+            fault = await connection.run_sync(migrate.fault)
         if fault is not None:
             await database.close()
-            raise ConfigError(place, *fault)
+            raise ConfigError(f"{settings.file}: {PLACE}", *fault)
         return database
 
     @classmethod
-    def unchecked(cls, settings: Settings) -> Self:
-        """The database whatever its schema is: for migrating it."""
-        return cls(_engine(settings))
+    async def open_any(cls, settings: Settings) -> Self:
+        """The database whatever its schema is, for migrating it. Raises `ConfigError` where there is none."""
+        place = f"{settings.file}: {PLACE}"
+        file = sqlite_file(settings)
+        if file is not None and not file.is_file():
+            raise ConfigError(place, f"{file} is missing", "Type: ari_app.py init")
+        database = cls(_engine(settings))
+        try:
+            async with database.read() as connection:
+                # SQLite opens anything; only what reads the schema finds that it is no database
+                await connection.run_sync(migrate.is_empty)
+        except BaseException as error:
+            await database.close()
+            if isinstance(error, StoreError):
+                raise ConfigError(place, f"cannot be used ({error})", _CURES[file is None]) from None
+            raise
+        return database
 
     async def __aenter__(self) -> Self:
         return self

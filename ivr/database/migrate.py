@@ -27,12 +27,12 @@ def create_file(settings: Settings) -> Path | None:
     file = sqlite_file(settings)
     if file is None:
         return None
+    if file.exists():
+        return None
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives its log beside it the same mode
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return None
     except OSError as error:
         problem = f"{file} cannot be made ({error.strerror})"
         raise ConfigError(f"{settings.file}: {PLACE}", problem, "See to the rights of its folder") from None

@@ -19,13 +19,13 @@ from rich.progress import track
 
 from ivr.errors import TillitError
 from ivr.prompts import Catalogue, Prompt, catalogue, languages
-from ivr.prompts.sound import RATE, levelled, to_telephone, trimmed
+from ivr.prompts.sound import RATE, framed, levelled, to_telephone
 
 # Words a minute; espeak-ng's own is 175. Unhurried, for ears that no longer hear well and a line that carries little.
 _SPEED = 150
 
 # Raise this when the same words come to sound different: every file is then made anew.
-_RECIPE = 1
+_RECIPE = 2
 
 _SECONDS = 60
 _DONE = ".rendered.json"
@@ -87,7 +87,7 @@ def _speak(text: str, voice: str) -> tuple[array[int], int]:
 
 def _wav(samples: Sequence[int], rate: int) -> bytes:
     try:
-        sound = levelled(trimmed(to_telephone(samples, rate)))
+        sound = levelled(framed(to_telephone(samples, rate)))
     except ValueError:
         raise RenderError("espeak-ng gave only silence; install it anew: sudo apt-get install --reinstall espeak-ng") from None
     if sys.byteorder == "big":

@@ -61,14 +61,19 @@ def _weight(x: float, half: int, cutoff: float) -> float:
     return window * (math.sin(math.pi * cutoff * x) / (math.pi * cutoff * x) if x else 1.0)
 
 
-def trimmed(samples: Sequence[float], rate: int = RATE) -> Sequence[float]:
-    """Only a breath of silence before and after; raises `ValueError` where all is silence."""
+def framed(samples: Sequence[float], rate: int = RATE) -> list[float]:
+    """A breath of silence before and after, not more and not less; raises `ValueError` where all is silence.
+
+    Less would lose the first sound of a word on lines that need a moment to open.
+    """
     limit = max(map(abs, samples), default=0.0) * _SILENT
     first = next((at for at, sample in enumerate(samples) if abs(sample) > limit), None)
     if first is None:
         raise ValueError("nothing but silence")
     last = next(at for at in reversed(range(len(samples))) if abs(samples[at]) > limit)
-    return samples[max(0, first - round(_BEFORE * rate)) : last + 1 + round(_AFTER * rate)]
+    before, after = round(_BEFORE * rate), round(_AFTER * rate)
+    kept = samples[max(0, first - before) : last + 1 + after]
+    return [*[0.0] * (before - first), *kept, *[0.0] * (last + 1 + after - len(samples))]
 
 
 def levelled(samples: Sequence[float]) -> array[int]:

@@ -45,6 +45,10 @@ class Account(pj.Account):  # type: ignore[misc]  # the library has no types
         config.sipConfig.authCreds.append(
             pj.AuthCredInfo("digest", "*", phone.settings["user"], 0, phone.settings["password"])
         )
+        # On hold a sending phone's silence would go on beside the music, and each second packet be lost.
+        config.callConfig.holdType = pj.PJSUA_CALL_HOLD_TYPE_RFC2543
+        # Else an UPDATE follows each answer, and a new display name or a hold collides with it.
+        config.mediaConfig.lockCodecEnabled = False
         media = config.mediaConfig.transportConfig
         media.boundAddress = media.publicAddress = "127.0.0.1"
         self.create(config)
@@ -160,8 +164,10 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
             self.phone.emit("connected_line", self.key, name=name, number=number, headers=headers)
 
     def onCallTransferStatus(self, prm: Any) -> None:  # noqa: N802
-        """Report how the PBX takes a transfer that this phone asked for."""
+        """Report how the PBX takes a transfer that this phone asked for; leave the call when it has worked."""
         self.phone.emit("transfer", self.key, code=prm.statusCode, reason=prm.reason, final=prm.finalNotify)
+        if prm.finalNotify and prm.statusCode == pj.PJSIP_SC_OK and self.isActive():
+            self.hangup(pj.CallOpParam(True))
 
     def drop_media(self) -> None:
         """Close the recording and stop playing."""

@@ -31,11 +31,11 @@ class Link:
         self._reader: asyncio.Task[None] | None = None
 
     async def start(self, settings: dict[str, Any]) -> None:
-        """Start the process; it reads the first command as soon as it can."""
+        """Start the process; its first line of input is `settings`, for everyone can read a command line."""
         with Path(f"{self._stem}.err").open("wb") as errors:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "rig.softphone", json.dumps(settings)),
+                *("-m", "rig.softphone"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
@@ -43,6 +43,8 @@ class Link:
                 limit=1 << 20,  # an INVITE's headers stand in one line
                 start_new_session=True,
             )
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(settings).encode() + b"\n")
         self._reader = asyncio.create_task(self._read(self._process))
 
     async def ask(self, do: str, *, limit: float = _REPLY_LIMIT, **fields: Any) -> dict[str, Any]:

@@ -26,7 +26,8 @@ Method = Literal["rfc4733", "info", "inband"]
 
 # A phone's first command waits for its process to start, which a busy machine delays.
 _START_LIMIT = 15.0
-_HEAR_POLL = 0.05
+_RENEGOTIATE_LIMIT = 2.0
+_POLL = 0.05
 
 
 @dataclass(frozen=True)
@@ -151,11 +152,11 @@ class Phone:
 
     async def hold(self, call: int | None = None) -> None:
         """Put the other side on hold."""
-        await self._link.ask("hold", call=self._pick(call))
+        await self._renegotiate("hold", self._pick(call))
 
     async def resume(self, call: int | None = None) -> None:
         """Take the other side back from hold."""
-        await self._link.ask("resume", call=self._pick(call))
+        await self._renegotiate("resume", self._pick(call))
 
     async def transfer(self, to: str = "", *, to_call: int | None = None, call: int | None = None) -> None:
         """Send the other side on to extension `to`, or connect it to the other side of `to_call`."""
@@ -214,7 +215,7 @@ class Phone:
         while not self.heard(tone, since=since, call=call, seconds=seconds):
             if time.monotonic() > end:
                 raise TimeoutError(self._in_vain(f"a tone of {tone} Hz" if tone else "any sound", timeout))
-            await asyncio.sleep(_HEAR_POLL)
+            await asyncio.sleep(_POLL)
 
     async def until(self, kind: str, timeout: float = 5.0, *, call: int | None = None, **fields: object) -> Event:
         """Wait for an event of this kind on the call, with these fields (`code=486`)."""
@@ -242,6 +243,18 @@ class Phone:
         if chosen is None:
             raise RigError(f"phone {self.line.user} has no call yet: call() or await incoming() first")
         return chosen
+
+    async def _renegotiate(self, do: str, call: int) -> None:
+        # pjsip refuses while another re-INVITE is under way, as when the PBX changes the display name.
+        end = time.monotonic() + _RENEGOTIATE_LIMIT
+        while True:
+            try:
+                await self._link.ask(do, call=call)
+                return
+            except RigError:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(_POLL)
 
     def _happened(self, message: dict[str, Any]) -> None:
         self.events.append(Event(message.pop("event"), message.pop("at"), message.pop("call"), message))

@@ -1,9 +1,9 @@
 """A SIP softphone in a process of its own, driven by JSON lines; `rig.phone` is its client.
 
 A process of its own because pjsip ends the process it lives in when an assertion fails. Each line on
-stdin is a command `{"id": 1, "do": "call", …}`, answered by `{"reply": 1, …}`; what happens comes as
-`{"event": "incoming", "at": …, "call": …, …}`. `at` is CLOCK_MONOTONIC in seconds, the same in every
-process of the machine. The end of stdin ends the phone.
+stdin, after one with the settings, is a command `{"id": 1, "do": "call", …}`, answered by
+`{"reply": 1, …}`; what happens comes as `{"event": "incoming", "at": …, "call": …, …}`. `at` is
+CLOCK_MONOTONIC in seconds, the same in every process of the machine. The end of stdin ends the phone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -140,5 +139,16 @@ class Softphone:
         os.write(self._output, json.dumps(message).encode() + b"\n")
 
 
+def _first_line() -> bytes:
+    # Byte by byte: what a buffer held back, `select` would never see.
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = os.read(0, 1)
+        if not piece:
+            raise SystemExit("no settings")
+        line += piece
+    return line
+
+
 if __name__ == "__main__":
-    Softphone(json.loads(sys.argv[1])).run()
+    Softphone(json.loads(_first_line())).run()

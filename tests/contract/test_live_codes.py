@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from live_server import LIMITS, Server
 
 from ivr.call.mark import Mark
 from ivr.call.outcome import Locked, Scope
@@ -28,6 +27,7 @@ from ivr.call.ports import (
 )
 from ivr.errors import StoreError
 from ivr.store.live import RedisLive
+from tests.contract.live_server import LIMITS, Server
 
 pytestmark = pytest.mark.servers
 

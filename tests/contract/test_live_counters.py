@@ -8,11 +8,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from live_server import LIMITS, Server
 
 from ivr.call.outcome import Locked, Scope
 from ivr.call.ports import Attempt, Granted
 from ivr.store.live import RedisLive
+from tests.contract.live_server import LIMITS, Server
 
 pytestmark = pytest.mark.servers
 

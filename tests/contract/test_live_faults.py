@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis
-from live_server import LIMITS, Server
 
 from ivr.call.ports import Attempt, Challenge, CodeRules, Granted, Opened, Right
 from ivr.errors import ConfigError, StoreError
 from ivr.store.live import RedisLive
+from tests.contract.live_server import LIMITS, Server
 
 pytestmark = pytest.mark.servers
 

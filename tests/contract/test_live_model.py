@@ -17,11 +17,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from live_server import Server
 
 from ivr.call.outcome import Locked, Scope
 from ivr.call.ports import Attempt, Granted
 from ivr.store.live import RedisLive
+from tests.contract.live_server import Server
 
 pytestmark = pytest.mark.servers
 

@@ -37,8 +37,7 @@ exten => music,1,Answer()
 exten => mark,1,Set(PJSIP_HEADER(add,X-Tillit)=level=2)
  same => n,Return()
 [agents]
-exten => echo,1,Answer()
- same => n,Echo()
+exten => agent2,1,Dial(PJSIP/agent2,10)
 """
 
 
@@ -108,6 +107,33 @@ async def test_agent_is_busy_or_ignores(pbx: Pbx) -> None:
         await agent.incoming()
         await caller.hang_up()
         await agent.until("disconnected")
+
+
+async def test_agent_sees_a_new_name_holds_and_transfers(pbx: Pbx) -> None:
+    async with (
+        Phone(pbx.line("agent1")) as agent,
+        Phone(pbx.line("agent2")) as other,
+        Phone(pbx.line("caller")) as caller,
+    ):
+        await caller.call("agent1", number="0701740605")
+        first = (await agent.incoming()).call
+        await agent.answer()
+        channel = next(row["name"] for row in pbx.ari("GET", "channels") if "agent1" in row["name"])
+        pbx.cli(f'dialplan set chanvar {channel} CONNECTEDLINE(name) "✔ Bo B."')
+        assert (await agent.until("connected_line", name="✔ Bo B."))["number"] == "0701740605"
+        await agent.hold()
+        await caller.hears(seconds=0.5)
+        second = await agent.call("agent2")
+        await other.incoming()
+        await other.answer()
+        await agent.until("confirmed")
+        await agent.transfer(to_call=second, call=first)
+        await agent.until("disconnected", call=first)
+        await other.play_tone(700)
+        await caller.hears(700)
+        await caller.hang_up()
+        await other.until("disconnected")
+    pbx.wait_idle()
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def settings(folder: Path, lines: str = "") -> Settings:
 
 async def test_a_text_becomes_a_file_for_its_owner_alone(tmp_path: Path) -> None:
     before = datetime.now(UTC)
-    os.umask(old := os.umask(0))
+    old = os.umask(0)
     try:
         await gateway(settings(tmp_path)).send(TO, Secret("Acme: 123456 – å"))
     finally:

@@ -1,0 +1,115 @@
+"""What an end-to-end test sees and does: phones, the worker's log, AMI, the stores."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import redis
+from rig.ami import Ami
+from rig.phone import Event, Phone
+from rig.stage import ANNA, Customer, Stage, code_in
+from rig.worker import Worker
+
+LIMIT = 15.0
+
+
+class Scene:
+    """One test on a stage."""
+
+    def __init__(self, stage: Stage, worker: Worker, stack: AsyncExitStack, ami: Ami) -> None:
+        self.stage = stage
+        self.worker = worker
+        self.ami = ami
+        self._stack = stack
+        self._seen = 0
+
+    # ------------------------------------------------------------ phones
+
+    async def phone(self, endpoint: str) -> Phone:
+        """A phone at this endpoint, until the test ends."""
+        return await self._stack.enter_async_context(Phone(self.stage.pbx.line(endpoint)))
+
+    async def caller(self, extension: str = "100", *, who: Customer | None = ANNA, **how: Any) -> Phone:
+        """A phone that is in a call to the extension, from the customer's first number unless told otherwise."""
+        phone = await self.phone(how.pop("endpoint", "caller"))
+        number = how.pop("number", None if who is None else who.phones.split(";")[0])
+        await phone.call(extension, number=number, **how)
+        await phone.until("confirmed")
+        return phone
+
+    async def key_pin(self, phone: Phone, who: Customer = ANNA, **how: Any) -> None:
+        """Wait for the question, and key the right PIN."""
+        await self.asked("pin")
+        await phone.send_digits(f"{who.pin}#", **how)
+
+    async def key_code(self, phone: Phone, who: Customer = ANNA, *, text: int = 1, **how: Any) -> Event:
+        """Wait for the question and the text, and key its code."""
+        await self.asked("sms_code")
+        return await phone.send_digits(await self.code(who, text=text), **how)
+
+    async def code(self, who: Customer = ANNA, *, text: int = 1) -> str:
+        """The code of the so-many-th text to the customer."""
+        message = await asyncio.to_thread(self.stage.wait_text, who.phones.split(";")[0], text)
+        return code_in(message)
+
+    # ------------------------------------------------------------ the worker
+
+    def log(self, event: str | None = None, **fields: object) -> list[dict[str, Any]]:
+        """The worker's log lines of this kind, with these fields."""
+        return [
+            line
+            for line in self.worker.log()
+            if (event is None or line.get("event") == event) and all(line.get(k) == v for k, v in fields.items())
+        ]
+
+    async def logged(self, event: str, count: int = 1, *, limit: float = LIMIT, **fields: object) -> dict[str, Any]:
+        """Wait until the worker has logged this so often; the last of them."""
+        await self.until(lambda: len(self.log(event, **fields)) >= count, f"{count} × {event} {fields}", limit)
+        return self.log(event, **fields)[count - 1]
+
+    async def asked(self, entry: str, count: int = 1) -> dict[str, Any]:
+        """Wait until the caller has been asked for this entry so often."""
+        return await self.logged("entry.asked", count, entry=entry)
+
+    async def until(self, condition: Callable[[], bool], what: str, limit: float = LIMIT) -> None:
+        """Wait for a condition; on failure, say what the worker logged."""
+        try:
+            async with asyncio.timeout(limit):
+                while not condition():
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            tail = "\n".join(str(line) for line in self.worker.log()[-25:])
+            raise TimeoutError(f"waited {limit:g} s in vain for {what}; the worker's log:\n{tail}") from None
+
+    async def reached(self, path: str, **fields: str) -> dict[str, str]:
+        """Wait until the dialplan's branch (`verified`, `unverified`) was reached."""
+        return await self.ami.user_event("Reached", Path=path, timeout=LIMIT, **fields)
+
+    async def idle(self) -> None:
+        """Wait until no channel and no bridge is left in Asterisk, and no call in the worker."""
+        await asyncio.to_thread(self.stage.pbx.wait_idle, LIMIT)
+        started = len(self.log("call.started"))
+        await self.until(lambda: len(self.log("call.ended")) >= started, "every call to end in the worker")
+
+    # ------------------------------------------------------------ the stores
+
+    @property
+    def redis(self) -> redis.Redis:
+        """The live store, seen from outside."""
+        return redis.Redis(port=self.stage.redis.port, password=self.stage.redis.password, decode_responses=True)
+
+    def marks(self) -> list[str]:
+        """The keys of all marks."""
+        with self.redis as client:
+            return [str(key) for key in client.scan_iter("*:mark:*")]
+
+    def audit(self, action: str = "verify") -> list[dict[str, Any]]:
+        """The audit rows of this action, in their order."""
+        with sqlite3.connect(self.stage.database) as database:
+            database.row_factory = sqlite3.Row
+            rows = database.execute("select * from audit where action = ? order by at, seq", (action,)).fetchall()
+        return [dict(row) for row in rows]

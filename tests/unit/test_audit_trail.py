@@ -1,0 +1,244 @@
+"""The trail as it is written: durable before it returns, whole chains, nothing lost when someone goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from ivr.audit import Trail, append_within, verify
+from ivr.audit.chain import START, lock_of
+from ivr.call.ports import Entry
+from ivr.config import Settings
+from ivr.database import Database
+from ivr.errors import StoreError
+from tests.unit.database_kit import database_of, directly, rows, settings_in
+
+ENTRY = Entry("worker", "verify", "verified", call="17", subject="anna", detail={"policy": "support", "level": "2"})
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path, "[database]\nrequest_seconds = 0.2\n")
+
+
+@pytest.fixture
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    async with await database_of(settings) as database:
+        yield database
+
+
+def actions(settings: Settings, chain: str = "w") -> list[str]:
+    return [row[0] for row in rows(settings, f"SELECT action FROM audit WHERE chain = '{chain}' ORDER BY seq")]
+
+
+async def settle(turns: int = 20) -> None:
+    """Let the tasks that can go on go on."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def test_a_row_is_stored_as_it_was_told(settings: Settings, database: Database) -> None:
+    at = datetime(2026, 2, 3, 4, 5, 6, 7, tzinfo=timezone(timedelta(hours=1)))
+    async with Trail(database, "w", clock=lambda: at) as trail:
+        await trail.append(ENTRY)
+        # durable, and to be seen by others, before the trail is closed
+        row = rows(settings, "SELECT * FROM audit")[0]
+    assert row[:-1] == (
+        "w", 1, "2026-02-03T03:05:06.000007Z", "worker", "verify", "verified", "17", "anna",
+        '{"level":"2","policy":"support"}', START,
+    )  # fmt: skip
+    assert row[-1] == "HASH"
+
+
+async def test_the_default_clock_is_utc(settings: Settings, database: Database) -> None:
+    before = datetime.now(UTC)
+    async with Trail(database, "w") as trail:
+        await trail.append(Entry("a", "b", "c"))
+    ((at, detail),) = rows(settings, "SELECT at, detail FROM audit")
+    assert before <= datetime.fromisoformat(at) <= datetime.now(UTC)
+    assert (len(at), detail) == (27, "{}")
+
+
+async def test_two_hundred_at_once_are_all_durable_in_one_chain(settings: Settings, database: Database) -> None:
+    async with Trail(database, "w") as trail:
+        await asyncio.gather(*(trail.append(replace(ENTRY, call=str(call))) for call in range(200)))
+        assert {row[0] for row in rows(settings, "SELECT call FROM audit")} == {str(call) for call in range(200)}
+        report = await verify(database)
+    assert (report.fault, report.rows) == (None, {"w": 200})
+
+
+async def test_those_that_wait_share_a_transaction(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = 0
+    write = Database.write
+
+    def counted(self: Database, *, lock: str | None = None) -> object:
+        nonlocal began
+        began += 1
+        return write(self, lock=lock)
+
+    monkeypatch.setattr(Database, "write", counted)
+    async with Trail(database, "w") as trail:
+        await asyncio.gather(*(trail.append(ENTRY) for _ in range(200)))
+    assert began <= 2
+
+
+async def test_a_thousand_are_written_in_more_than_one_transaction(settings: Settings, database: Database) -> None:
+    async with Trail(database, "w") as trail:
+        await asyncio.gather(*(trail.append(ENTRY) for _ in range(1200)))
+    assert len(actions(settings)) == 1200
+    assert (await verify(database)).fault is None
+
+
+async def test_a_chain_goes_on_where_an_earlier_worker_left_it(settings: Settings, database: Database) -> None:
+    for action in ("one", "two"):
+        async with Trail(database, "w") as trail:
+            await trail.append(replace(ENTRY, action=action))
+    assert actions(settings) == ["one", "two"]
+    assert (await verify(database)).fault is None
+
+
+async def test_two_programs_on_one_chain_do_not_clash(settings: Settings, database: Database) -> None:
+    async with await Database.open(settings) as other, Trail(database, "w") as one, Trail(other, "w") as two:
+        await asyncio.gather(*(trail.append(ENTRY) for _ in range(50) for trail in (one, two)))
+    assert len(actions(settings)) == 100
+    assert (await verify(database)).fault is None
+
+
+async def test_an_act_and_its_row_are_one(settings: Settings, database: Database) -> None:
+    with pytest.raises(KeyError):
+        async with database.write(lock=lock_of("cli")) as connection:
+            await append_within(connection, "cli", ENTRY)
+            raise KeyError
+    assert actions(settings, "cli") == []
+    async with database.write(lock=lock_of("cli")) as connection:
+        await append_within(connection, "cli", ENTRY, ENTRY)
+        await append_within(connection, "cli")
+    assert len(actions(settings, "cli")) == 2
+    assert (await verify(database)).fault is None
+
+
+async def test_a_failed_transaction_fails_each_waiter_and_the_chain_goes_on(settings: Settings, database: Database) -> None:
+    async with Trail(database, "w") as trail:
+        await trail.append(replace(ENTRY, action="first"))
+        with directly(settings) as other:
+            other.execute("BEGIN IMMEDIATE")
+            failed = await asyncio.gather(*(trail.append(ENTRY) for _ in range(5)), return_exceptions=True)
+        assert [str(error) for error in failed] == ["database: SQLITE_BUSY"] * 5
+        assert all(isinstance(error, StoreError) for error in failed)
+        assert len({id(error) for error in failed}) == 5
+        await trail.append(replace(ENTRY, action="last"))
+    assert actions(settings) == ["first", "last"]
+    assert (await verify(database)).fault is None
+
+
+async def test_a_waiter_that_goes_away_takes_nobody_along(settings: Settings, database: Database) -> None:
+    """Cancelled before the writer takes it, and while its transaction runs: its row and the others' are written."""
+    async with Trail(database, "w") as trail:
+        with directly(settings) as other:
+            other.execute("BEGIN IMMEDIATE")
+            tasks = [asyncio.create_task(trail.append(replace(ENTRY, action=str(place)))) for place in range(6)]
+            await settle()
+            late = asyncio.create_task(trail.append(replace(ENTRY, action="late")))
+            await settle()
+            tasks[2].cancel()
+            late.cancel()
+            await settle()
+            assert tasks[2].cancelled() and late.cancelled()
+            other.execute("COMMIT")
+        await asyncio.gather(*tasks[:2], *tasks[3:])
+    assert actions(settings) == ["0", "1", "2", "3", "4", "5", "late"]
+
+
+async def test_closing_writes_what_waits_and_takes_nothing_more(settings: Settings, database: Database) -> None:
+    trail = Trail(database, "w")
+    tasks = [asyncio.create_task(trail.append(ENTRY)) for _ in range(3)]
+    await settle(1)
+    await trail.close()
+    await asyncio.gather(*tasks)
+    assert len(actions(settings)) == 3
+    with pytest.raises(StoreError, match="closed"):
+        await trail.append(ENTRY)
+    await trail.close()
+
+
+async def test_a_writer_that_is_stopped_leaves_nobody_waiting(database: Database, settings: Settings) -> None:
+    trail = Trail(database, "w")
+    with directly(settings) as other:
+        other.execute("BEGIN IMMEDIATE")
+        tasks = [asyncio.create_task(trail.append(ENTRY))]
+        await settle()
+        tasks.append(asyncio.create_task(trail.append(ENTRY)))
+        await settle()
+        assert trail._writer is not None
+        trail._writer.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in ended] == [StoreError, StoreError]
+    assert actions(settings) == []
+    await trail.append(ENTRY)
+    await trail.close()
+    assert len(actions(settings)) == 1
+
+
+async def test_a_fault_of_ours_leaves_nobody_waiting(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("ivr.audit.trail.extend", broken)
+    trail = Trail(database, "w")
+    task = asyncio.create_task(trail.append(ENTRY))
+    await settle(1)
+    assert trail._writer is not None
+    writer = trail._writer
+    with pytest.raises(StoreError):
+        await task
+    with pytest.raises(ZeroDivisionError):
+        await writer
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        replace(ENTRY, call="\ud800"),
+        replace(ENTRY, actor="a\0b"),
+        replace(ENTRY, detail={"a": "\ud800"}),
+        replace(ENTRY, detail={"a": "b\0"}),
+        replace(ENTRY, detail={"a": object()}),  # type: ignore[dict-item]
+    ],
+)
+async def test_what_cannot_be_stored_fails_alone(settings: Settings, database: Database, entry: Entry) -> None:
+    async with Trail(database, "w") as trail:
+        good, bad = await asyncio.gather(trail.append(ENTRY), trail.append(entry), return_exceptions=True)
+    assert good is None
+    assert isinstance(bad, StoreError)
+    assert len(actions(settings)) == 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit SET outcome = 'refused'",
+        "UPDATE audit SET seq = seq + 1",
+        "UPDATE audit SET outcome = outcome",
+        "DELETE FROM audit",
+        "DELETE FROM audit WHERE seq = 2",
+        "INSERT OR REPLACE INTO audit SELECT chain, seq, at, actor, action, 'refused', call, subject, detail, previous, hash "
+        "FROM audit WHERE seq = 1",
+        "REPLACE INTO audit SELECT * FROM audit WHERE seq = 2",
+        "INSERT INTO audit SELECT chain, 9, at, actor, action, outcome, call, subject, detail, previous, hash FROM audit WHERE seq = 1",
+        "INSERT INTO audit SELECT chain, 0, at, actor, action, outcome, call, subject, detail, previous, hash FROM audit WHERE seq = 1",
+        "UPDATE OR REPLACE audit SET seq = 1 WHERE seq = 2",
+    ],
+)
+async def test_the_database_itself_refuses_changes(settings: Settings, database: Database, statement: str) -> None:
+    async with Trail(database, "w") as trail:
+        await asyncio.gather(*(trail.append(ENTRY) for _ in range(3)))
+    before = rows(settings, "SELECT * FROM audit")
+    with directly(settings) as connection, pytest.raises(sqlite3.IntegrityError, match="the audit trail only grows"):
+        connection.execute(statement)
+    assert rows(settings, "SELECT * FROM audit") == before

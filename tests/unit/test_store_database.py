@@ -1,0 +1,242 @@
+"""The database: made private, brought up to date, durable; errors carry no values."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import MetaData, insert, text
+
+from ivr.audit.table import METADATA as AUDIT
+from ivr.config import Settings
+from ivr.database import Database, migrate
+from ivr.database.url import url_of
+from ivr.errors import ConfigError, StoreError
+from ivr.store.tables import KEYS
+from ivr.store.tables import METADATA as STORE
+from tests.unit.database_kit import database_of, directly, rows, settings_in
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
+
+
+async def refused(settings: Settings) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        await Database.open(settings)
+    assert caught.value.place == f"{settings.file}: [database] url"
+    assert caught.value.__cause__ is None
+    return caught.value
+
+
+async def test_file_log_and_index_are_private(settings: Settings) -> None:
+    async with await database_of(settings) as database, database.write() as connection:
+        await connection.execute(insert(KEYS), {"kind": "x", "id": "y", "checks": "z"})
+        modes = {file.name: file.stat().st_mode & 0o777 for file in settings.file.parent.glob("tillit.db*")}
+    assert modes == {"tillit.db": 0o600, "tillit.db-wal": 0o600, "tillit.db-shm": 0o600}
+
+
+async def test_a_path_of_odd_characters(tmp_path: Path) -> None:
+    folder = tmp_path / "a b%20?#&å"
+    folder.mkdir()
+    settings = settings_in(folder)
+    async with await database_of(settings):
+        assert rows(settings, "SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+async def test_sqlite_is_set_to_lose_nothing(settings: Settings) -> None:
+    async with await database_of(settings) as database, database.read() as connection:
+        found = {
+            name: (await connection.execute(text(f"PRAGMA {name}"))).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "trusted_schema", "busy_timeout")
+        }
+    assert found == {
+        "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "trusted_schema": 0,
+        "busy_timeout": 5000,
+    }  # fmt: skip
+
+
+async def test_tables_are_what_the_migrations_make(settings: Settings) -> None:
+    expected = MetaData()
+    for metadata in (AUDIT, STORE):
+        for table in metadata.tables.values():
+            table.to_metadata(expected)
+    async with await database_of(settings) as database, database.read() as connection:
+        assert await connection.run_sync(lambda c: compare_metadata(MigrationContext.configure(c), expected)) == []
+
+
+async def test_migrating_twice_changes_nothing(settings: Settings) -> None:
+    migrate.create_file(settings)
+    async with await Database.open_any(settings) as database:
+        async with database.write() as connection:
+            assert await migrate.migrate(connection) == (None, "0001")
+        async with database.write() as connection:
+            assert await migrate.migrate(connection) == ("0001", "0001")
+    assert migrate.create_file(settings) is None
+
+
+async def test_a_migration_that_fails_leaves_nothing(settings: Settings) -> None:
+    migrate.create_file(settings)
+    async with await Database.open_any(settings) as database:
+        with pytest.raises(RuntimeError):
+            async with database.write() as connection:
+                await migrate.migrate(connection)
+                raise RuntimeError
+    assert rows(settings, "SELECT name FROM sqlite_master") == []
+
+
+async def test_a_missing_file_is_not_made(settings: Settings) -> None:
+    error = await refused(settings)
+    assert error.problem.endswith("tillit.db is missing")
+    assert error.cure == "Type: ari_app.py init"
+    assert not list(settings.file.parent.glob("tillit.db*"))
+
+
+async def test_a_file_that_goes_away_is_not_made_anew(settings: Settings) -> None:
+    async with await database_of(settings):
+        pass
+    database = await Database.open(settings)
+    await database.close()
+    settings.path(Path("tillit.db")).unlink()
+    with pytest.raises(StoreError, match=r"^database: SQLITE_CANTOPEN$"):
+        async with database.read():
+            pass
+    assert not settings.path(Path("tillit.db")).exists()
+
+
+async def test_an_empty_database_says_init(settings: Settings) -> None:
+    migrate.create_file(settings)
+    error = await refused(settings)
+    assert (error.problem, error.cure) == ("the database is empty", "Type: ari_app.py init")
+
+
+async def test_a_database_of_another_version_says_which(settings: Settings) -> None:
+    async with await database_of(settings):
+        pass
+    with directly(settings) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+    assert (await refused(settings)).problem == "the database is of version 0000, this program of 0001"
+
+
+async def test_what_is_no_database_is_told_as_that(settings: Settings) -> None:
+    settings.path(Path("tillit.db")).write_bytes(b"no database" * 1000)
+    assert (await refused(settings)).problem == "cannot be used (database: SQLITE_NOTADB)"
+
+
+async def test_a_folder_that_does_not_let_a_file_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = settings_in(tmp_path, '[database]\nurl = "sqlite:///file/tillit.db"\n')
+    with pytest.raises(ConfigError, match="cannot be made"):
+        migrate.create_file(settings)
+
+
+async def test_a_writer_that_holds_on_makes_others_fail_in_time_and_readers_go_on(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, "[database]\nrequest_seconds = 0.05\n")
+    async with await database_of(settings) as database:
+        with directly(settings) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match=r"^database: SQLITE_BUSY$"):
+                async with database.write():
+                    pass
+            async with database.read() as connection:
+                assert (await connection.execute(text("SELECT count(*) FROM audit"))).scalar() == 0
+
+
+async def test_writers_wait_for_each_other(settings: Settings) -> None:
+    """Reading and then writing in one transaction, many at once: none fails, none overwrites another's."""
+    async with await database_of(settings) as database:
+
+        async def count_up() -> None:
+            async with database.write() as connection:
+                at = (await connection.execute(text("SELECT count(*) FROM keys"))).scalar()
+                await connection.execute(insert(KEYS), {"kind": str(at), "id": "", "checks": ""})
+
+        await asyncio.gather(*(count_up() for _ in range(40)))
+    assert rows(settings, "SELECT count(*) FROM keys") == [(40,)]
+
+
+async def test_a_block_that_raises_writes_nothing(settings: Settings) -> None:
+    async with await database_of(settings) as database:
+        with pytest.raises(KeyError):
+            async with database.write() as connection:
+                await connection.execute(insert(KEYS), {"kind": "x", "id": "y", "checks": "z"})
+                raise KeyError
+    assert rows(settings, "SELECT * FROM keys") == []
+
+
+async def test_errors_carry_no_values(settings: Settings) -> None:
+    async with await database_of(settings) as database:
+        with pytest.raises(StoreError) as caught:
+            async with database.write() as connection:
+                for _ in range(2):
+                    await connection.execute(insert(KEYS), {"kind": "canary", "id": "canary", "checks": "canary"})
+    assert str(caught.value) == "database: SQLITE_CONSTRAINT_PRIMARYKEY"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+async def test_cancelled_readers_give_their_connections_back(settings: Settings) -> None:
+    async with await database_of(settings) as database:
+
+        async def read() -> None:
+            async with database.read() as connection:
+                await connection.execute(text("SELECT count(*) FROM audit"))
+
+        for turns in range(30):
+            tasks = [asyncio.create_task(read()) for _ in range(12)]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(read() for _ in range(20)))
+
+
+async def test_deleted_rows_are_overwritten(settings: Settings) -> None:
+    async with await database_of(settings) as database:
+        async with database.write() as connection:
+            await connection.execute(insert(KEYS), {"kind": "canary", "id": "", "checks": ""})
+        async with database.write() as connection:
+            await connection.execute(text("DELETE FROM keys"))
+    with directly(settings) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert b"canary" not in settings.path(Path("tillit.db")).read_bytes()
+
+
+def test_a_password_goes_into_the_url_and_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = '[database]\nurl = "postgresql://db.example/tillit"\nusername = "anna"\npassword_env = "TILLIT_PW"\n'
+    settings = settings_in(tmp_path, more)
+    monkeypatch.setenv("TILLIT_PW", "p@ss/w:rd")
+    url = url_of(settings)
+    assert (url.drivername, url.host, url.username, url.password) == ("postgresql+asyncpg", "db.example", "anna", "p@ss/w:rd")
+    assert "p@ss" not in repr(url) + str(url)
+    assert migrate.create_file(settings) is None
+
+
+@pytest.mark.parametrize("url", ["postgresql://anna:canary@db/tillit", "postgresql://canary@db/tillit", "postgresql://db:canary/x"])
+def test_a_url_with_a_password_is_refused_without_showing_it(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        url_of(settings_in(tmp_path, f'[database]\nurl = "{url}"\n'))
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+async def test_postgresql_that_is_not_there_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILLIT_PW", "canary")
+    # nothing listens on port 1
+    more = '[database]\nurl = "postgresql://127.0.0.1:1/tillit"\nusername = "anna"\npassword_env = "TILLIT_PW"\n'
+    error = await refused(settings_in(tmp_path, more))
+    assert re.fullmatch(r"cannot be used \(database: \w+\)", error.problem)
+    assert "PostgreSQL" in error.cure
+    assert "canary" not in str(error)
+
+
+def test_sqlite_is_new_enough() -> None:
+    """For tables WITHOUT ROWID, IS NOT in triggers, and trusted_schema."""
+    assert sqlite3.sqlite_version_info >= (3, 31)

@@ -1,0 +1,116 @@
+"""The register: what administrators do with customers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from ivr.config import Settings
+from ivr.database import Database
+from ivr.secret import Personal, Secret
+from ivr.store.customers import Customers
+from ivr.store.register import Customer, NewCustomer, Register
+from ivr.vault import Vault
+from tests.unit.database_kit import RECORD, database_of, keys_of, rows, settings_in
+
+ANNA = NewCustomer(Secret("10001"), Personal("Anna Åkesson"), (Personal("+46701234567"), Personal("+46812345678")), RECORD)
+BO = NewCustomer(Secret("10002"), Personal("Bo"), (Personal("+46812345678"),))
+
+
+@dataclass
+class House:
+    settings: Settings
+    database: Database
+    vault: Vault
+    register: Register
+
+    async def add(self, *customers: NewCustomer) -> bool:
+        async with self.database.write() as connection:
+            return await self.register.add(connection, [self.register.seal(one) for one in customers])
+
+    async def find(self, number: str) -> Customer | None:
+        async with self.database.read() as connection:
+            return await self.register.find(connection, Secret(number))
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    settings = settings_in(tmp_path)
+    vault = Vault(keys_of(settings), settings)
+    async with await database_of(settings, vault) as database:
+        yield House(settings, database, vault, Register(vault))
+    vault.close()
+
+
+async def test_a_customer_is_found_as_added(house: House) -> None:
+    assert await house.add(ANNA, BO)
+    anna, bo = await house.find("10001"), await house.find("10002")
+    assert anna is not None and bo is not None
+    assert [value.reveal() for value in (anna.number, anna.name, *anna.phones)] == [
+        "10001", "Anna Åkesson", "+46701234567", "+46812345678",
+    ]  # fmt: skip
+    assert (anna.has_pin, anna.locked, anna.language, anna.policy) == (True, False, None, None)
+    assert (bo.has_pin, len(bo.phones)) == (False, 1)
+    assert anna.key == house.vault.index.customer_number(Secret("10001"))
+    assert anna.ref != bo.ref
+    assert await house.find("10003") is None
+
+
+async def test_a_taken_number_adds_none_of_them(house: House) -> None:
+    assert await house.add(BO)
+    assert not await house.add(ANNA, BO)
+    assert await house.find("10001") is None
+    assert rows(house.settings, "SELECT count(*) FROM phones") == [(1,)]
+
+
+async def test_which_of_many_numbers_are_taken(house: House) -> None:
+    """More than fit into one statement."""
+    index = house.vault.index.customer_number
+    many = [replace(BO, number=Secret(str(20000 + number)), phones=()) for number in range(1203)]
+    assert await house.add(*many)
+    async with house.database.read() as connection:
+        asked = [index(one.number) for one in many] + [index(Secret("10001"))]
+        assert await house.register.taken(connection, asked) == frozenset(asked[:-1])
+        assert await house.register.taken(connection, []) == frozenset()
+
+
+async def test_a_new_pin_takes_the_old_ones_place(house: House) -> None:
+    await house.add(ANNA)
+    newer = replace(RECORD, salt=b"n" * 16)
+    async with house.database.write() as connection:
+        customer = await house.register.find(connection, Secret("10001"))
+        assert customer is not None
+        await house.register.set_pin(connection, customer, newer)
+    assert (await Customers(house.database, house.vault).by_number(Secret("10001"))).pin == newer
+
+
+async def test_lock_and_unlock_change_this_customer_only(house: House) -> None:
+    await house.add(ANNA, BO)
+    for locked in (True, False):
+        async with house.database.write() as connection:
+            customer = await house.register.find(connection, Secret("10001"))
+            assert customer is not None
+            await house.register.set_locked(connection, customer, locked=locked)
+        anna, bo = await house.find("10001"), await house.find("10002")
+        assert anna is not None and bo is not None
+        assert (anna.locked, bo.locked) == (locked, False)
+
+
+async def test_removing_takes_the_telephones_along(house: House) -> None:
+    await house.add(ANNA, BO)
+    async with house.database.write() as connection:
+        customer = await house.register.find(connection, Secret("10001"))
+        assert customer is not None
+        await house.register.remove(connection, customer)
+    assert await house.find("10001") is None
+    assert await house.find("10002") is not None
+    assert rows(house.settings, "SELECT count(*) FROM phones") == [(1,)]
+
+
+async def test_references_tell_nothing(house: House) -> None:
+    refs = {house.register.seal(ANNA).ref for _ in range(200)}
+    assert len(refs) == 200
+    assert all(len(ref) == 12 and set(ref) <= set("abcdefghijklmnopqrstuvwxyz234567") for ref in refs)
