@@ -1,4 +1,4 @@
-"""The hash chain: each row holds the hash of the row before it, so none can be changed without changing all that follow.
+"""The hash chain: each row holds the hash of the row before it; none can be changed without changing all that follow.
 
 One chain for each writer: a worker's is called by its name, those of the commands `cli`.
 """
@@ -47,15 +47,16 @@ class Written:
 
 def written(entry: Entry, at: datetime) -> Written:
     """The entry as text; raises `StoreError` for what cannot be stored, before it could spoil what others write."""
+    fields = (entry.actor, entry.action, entry.outcome, entry.call, entry.subject)
+    detail = dict(entry.detail or {})
     try:
-        fields = (entry.actor, entry.action, entry.outcome, entry.call, entry.subject)
-        detail = orjson.dumps(dict(entry.detail or {}), option=orjson.OPT_SORT_KEYS).decode()
         # a surrogate alone cannot be encoded, and PostgreSQL takes no NUL
-        if b"\0" in "".join(fields).encode() or "\\u0000" in detail:
+        if b"\0" in "".join((*fields, *detail, *detail.values())).encode():
             raise ValueError
     except (TypeError, ValueError):
         raise StoreError(f"audit: an entry for {entry.action!a} cannot be stored") from None
-    return Written(at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), *fields, detail)
+    text = orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode()
+    return Written(at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), *fields, text)
 
 
 def hash_of(row: Mapping[str, object]) -> str:

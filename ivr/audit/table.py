@@ -22,5 +22,5 @@ AUDIT = Table(
     Column("hash", String(64), nullable=False),
     sqlite_with_rowid=False,
 )
-"""Everything that is hashed is stored as the very text that is hashed: a database that wrote times or JSON in its own way
-would break the chain."""
+"""Everything that is hashed is stored as the very text that is hashed: a database that wrote times or JSON in its own
+way would break the chain."""

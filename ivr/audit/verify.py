@@ -1,8 +1,8 @@
 """Whether the trail is as it was written, and reading it.
 
-What is found: a row that was changed, a row that is missing from the middle or from the beginning of a chain, a row that was
-put in. What is not: a chain cut at its end, a whole chain removed, or one written anew from some row to its end; for these
-the heads of the chains have to be known from elsewhere.
+What is found: a row that was changed, a row that is missing from the middle or from the beginning of a chain, a row that
+was put in. What is not: a chain cut at its end, a whole chain removed, or one written anew from some row to its end; for
+these the heads of the chains have to be known from elsewhere.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ async def verify(database: Database) -> Report:
     return Report(rows, heads, None)
 
 
-async def recent(database: Database, *, most: int, call: str | None = None, subject: str | None = None) -> list[RowMapping]:
+async def recent(
+    database: Database, *, most: int, call: str | None = None, subject: str | None = None
+) -> list[RowMapping]:
     """The youngest rows, oldest of them first; of one call or one subject where that is given. Raises `StoreError`."""
     query = select(AUDIT).order_by(AUDIT.c.at.desc(), AUDIT.c.chain.desc(), AUDIT.c.seq.desc()).limit(most)
     if call is not None:
@@ -92,5 +94,7 @@ def _fault(row: RowMapping, *, seq: int, previous: str) -> Fault | None:
     if not unchanged:
         return Fault(chain, seq, "changed: its hash is not that of what stands in it")
     if row["previous"] != previous:
-        return Fault(chain, seq, "does not follow the row before it: one of the two was inserted, or replaced hash and all")
+        return Fault(
+            chain, seq, "does not follow the row before it: one of the two was inserted, or replaced hash and all"
+        )
     return None

@@ -41,8 +41,11 @@ def _options(
             envvar="TILLIT_CONFIG", help="The settings. Else ./tillit.toml, else config/tillit.toml.", metavar="FILE"
         ),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
 ) -> None:
+    del version  # its callback has dealt with it
     context.obj = config
 
 
@@ -60,7 +63,7 @@ def main() -> None:
     try:
         app(args=_config_first(sys.argv[1:]))
     except TillitError as error:
-        print(error, file=sys.stderr)
+        typer.echo(error, err=True)
         sys.exit(2 if isinstance(error, (ConfigError, InputError)) else 1)
 
 

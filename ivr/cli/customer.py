@@ -35,7 +35,9 @@ def add(
         list[str] | None, typer.Option(help="A telephone number; texts go to the first. May be given again.")
     ] = None,
     language: Annotated[str | None, typer.Option(help="Two letters. Else the company's.")] = None,
-    policy: Annotated[str | None, typer.Option(help="A policy of the settings. Else the one that the dialplan names.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="A policy of the settings. Else the one that the dialplan names.")
+    ] = None,
     pin_stdin: PinStdin = False,
     no_pin: Annotated[bool, typer.Option("--no-pin", help="Set no PIN.")] = False,
 ) -> None:
@@ -64,7 +66,9 @@ def add(
 def show(
     context: typer.Context,
     number: Number,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show name and numbers whole; the audit trail tells of it.")] = False,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Show name and numbers whole; the audit trail tells of it.")
+    ] = False,
 ) -> None:
     """Show a customer, masked."""
 
@@ -174,8 +178,8 @@ def import_(
 ) -> None:
     """Add all customers of a CSV file, or none where one row is wrong.
 
-    The first line names the columns: number,name,phones,pin,language,policy. Phones are separated by a semicolon; phones,
-    pin, language and policy may be empty.
+    The first line names the columns: number,name,phones,pin,language,policy. Phones are separated by a semicolon;
+    phones, pin, language and policy may be empty.
     """
 
     async def run(office: Office) -> Imported:

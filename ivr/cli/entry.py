@@ -15,7 +15,9 @@ _MOST = 64
 def ask() -> Secret:
     """Ask twice at the terminal, without echo. Raises `InputError` where there is none, or the two differ."""
     if not sys.stdin.isatty():
-        raise InputError("pin: there is no terminal to ask at. Give it with --pin-stdin, on the first line of the standard input")
+        raise InputError(
+            "pin: there is no terminal to ask at. Give it with --pin-stdin, on the first line of the standard input"
+        )
     first = Secret(getpass.getpass("PIN: ", stream=sys.stderr))
     if first != Secret(getpass.getpass("The same again: ", stream=sys.stderr)):
         raise InputError("pin: the two are not the same. Nothing was done")

@@ -36,7 +36,9 @@ class Fields:
         """A customer number: digits, for the caller keys it."""
         rules = self._settings.customer_number
         if not _digits(text) or not rules.least <= len(text) <= rules.most:
-            raise FieldError("number", f"is not {rules.least} to {rules.most} digits", "See [customer_number] in the settings")
+            raise FieldError(
+                "number", f"is not {rules.least} to {rules.most} digits", "See [customer_number] in the settings"
+            )
         return Personal(text)
 
     def name(self, text: str) -> Personal:
@@ -47,7 +49,9 @@ class Fields:
         if len(name) > _MOST_NAME:
             raise FieldError("name", f"has more than {_MOST_NAME} characters", "Shorten it")
         if any(unicodedata.category(letter) in _BARRED or letter in _TURNING for letter in name):
-            raise FieldError("name", "has a character that cannot be shown", "Write it in letters, digits and punctuation")
+            raise FieldError(
+                "name", "has a character that cannot be shown", "Write it in letters, digits and punctuation"
+            )
         return Personal(name)
 
     def phones(self, texts: Iterable[str]) -> tuple[Personal, ...]:
@@ -71,7 +75,9 @@ class Fields:
         if not text:
             return None
         if text not in languages():
-            raise FieldError("language", "there are no prompts in it", f"Write one of: {', '.join(languages())}; or leave it out")
+            raise FieldError(
+                "language", "there are no prompts in it", f"Write one of: {', '.join(languages())}; or leave it out"
+            )
         return text
 
     def policy(self, text: str | None) -> str | None:
@@ -116,7 +122,7 @@ def _inside(digits: str, number: str) -> bool:
     if not number.startswith("+"):
         return digits in number
     # a country code has one to three digits
-    return digits in number or any(digits in f"0{number[1 + code:]}" for code in (1, 2, 3))
+    return digits in number or any(digits in f"0{number[1 + code :]}" for code in (1, 2, 3))
 
 
 def _nth(position: int) -> str:

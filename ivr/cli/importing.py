@@ -41,15 +41,24 @@ class Imported:
 async def import_file(office: Office, file: Path) -> Imported:
     """Add every customer of the file; raises `InputError` that names every fault, and adds none."""
     with _progress() as progress:
-        size = file.stat().st_size if file.is_file() else 0
-        rows = await _checked(office, file, progress, progress.add_task("Checking", total=size))
+        rows = await _checked(office, file, progress, progress.add_task("Checking", total=_size(file)))
         sealed = await _sealed(office, rows, progress, progress.add_task("Hashing PINs", total=len(rows)))
         progress.add_task("Writing", total=None)
         async with office.act() as act:
             await act.tell("customer.import", [one.ref for one in sealed])
             if not await office.register.add(act.connection, sealed):
-                raise InputError(f"{file}: one of the numbers was given to another customer just now. Nothing was imported")
+                raise InputError(
+                    f"{file}: one of the numbers was given to another customer just now. Nothing was imported"
+                )
     return Imported(len(rows), sum(row.pin is not None for row in rows))
+
+
+def _size(file: Path) -> int | None:
+    """Bytes, where that can be told; why it cannot be read is found out when it is."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
 
 
 async def _checked(office: Office, file: Path, progress: Progress, task: TaskID) -> list[Row]:
@@ -120,7 +129,9 @@ def _row(fields: Fields, line: Line, check: _Check) -> tuple[Row | None, Persona
 def _told(file: Path, faults: Mapping[int, Sequence[str]]) -> str:
     """Every fault on a line of its own, in the order of the file."""
     told = [f"{file}: line {line}: {fault}" for line in sorted(faults) for fault in faults[line]]
-    return "\n".join([*told, f"Nothing was imported: {len(faults)} of the rows {'is' if len(faults) == 1 else 'are'} wrong"])
+    return "\n".join(
+        [*told, f"Nothing was imported: {len(faults)} of the rows {'is' if len(faults) == 1 else 'are'} wrong"]
+    )
 
 
 async def _sealed(office: Office, rows: Sequence[Row], progress: Progress, task: TaskID) -> list[Sealed]:

@@ -36,7 +36,9 @@ def settings_of(context: typer.Context) -> Settings:
         if file.exists():
             return load(file)
     places = " nor ".join(str(file) for file in _USUAL)
-    raise ConfigError("--config", f"there is neither {places} here", "Name the settings: --config FILE, or TILLIT_CONFIG=FILE")
+    raise ConfigError(
+        "--config", f"there is neither {places} here", "Name the settings: --config FILE, or TILLIT_CONFIG=FILE"
+    )
 
 
 def actor() -> str:

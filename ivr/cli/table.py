@@ -47,6 +47,8 @@ def _rows(file: Path, opened: BinaryIO, progress: Callable[[int], None]) -> Iter
         header = next(reader, None)
         if header is None:
             raise InputError(f"{file}: is empty. Its first line is: {','.join(COLUMNS)}")
+        if not any(header):
+            raise InputError(f"{file}: line 1: is empty. It is: {','.join(COLUMNS)}")
         columns = _columns(file, header)
         begins = reader.line_num + 1
         for row in reader:
@@ -59,7 +61,9 @@ def _rows(file: Path, opened: BinaryIO, progress: Callable[[int], None]) -> Iter
             else:
                 yield Line(line, dict(zip(columns, row, strict=True)))
     except csv.Error:
-        raise InputError(f"{file}: line {reader.line_num}: its quotes or line ends are not those of CSV. {_CURE}") from None
+        raise InputError(
+            f"{file}: line {reader.line_num}: its quotes or line ends are not those of CSV. {_CURE}"
+        ) from None
 
 
 def _columns(file: Path, header: list[str]) -> list[str]:

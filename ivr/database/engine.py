@@ -1,7 +1,7 @@
 """Opening the database, and transactions on it.
 
-SQLite is set so that a committed row outlives a power cut: a write-ahead log, flushed at every commit. Readers never wait
-for a writer there, nor a writer for readers.
+SQLite is set so that a committed row outlives a power cut: a write-ahead log, flushed at every commit. Readers never
+wait for a writer there, nor a writer for readers.
 """
 
 from __future__ import annotations
@@ -54,11 +54,14 @@ class Database:
         Raises `ConfigError` where it is missing, does not answer, or was not brought up to date by `init`.
         """
         database = await cls.open_any(settings)
-        async with database.read() as connection:
-            fault = await connection.run_sync(migrate.fault)
-        if fault is not None:
+        try:
+            async with database.read() as connection:
+                fault = await connection.run_sync(migrate.fault)
+            if fault is not None:
+                raise ConfigError(f"{settings.file}: {PLACE}", *fault)
+        except BaseException:
             await database.close()
-            raise ConfigError(f"{settings.file}: {PLACE}", *fault)
+            raise
         return database
 
     @classmethod

@@ -23,7 +23,7 @@ _FOLDER = Path(__file__).parent / "migrations"
 
 
 def create_file(settings: Settings) -> Path | None:
-    """Make an empty file, mode 0600, where an SQLite database is to be; None where there is one, or it is PostgreSQL."""
+    """Make an empty file, mode 0600, for an SQLite database; None where there is one, or it is PostgreSQL."""
     file = sqlite_file(settings)
     if file is None:
         return None

@@ -33,7 +33,9 @@ def url_of(settings: Settings) -> URL:
     except (ArgumentError, ValueError):
         raise ConfigError(place, "is no database URL", "Write postgresql://HOST:PORT/NAME") from None
     if url.password is not None or url.username is not None:
-        raise ConfigError(place, "holds a user or a password", "Name them in username and in password_file or password_env")
+        raise ConfigError(
+            place, "holds a user or a password", "Name them in username and in password_file or password_env"
+        )
     database = settings.database
     password = secret_of(settings, "[database] password", database.password_file, database.password_env)
     return url.set(

@@ -23,7 +23,9 @@ async def check(connection: AsyncConnection, keys: Keys) -> None:
         if row is None:
             raise ConfigError(f"[keys] {kind}_file", "the database knows no such key", "Type: ari_app.py init")
         if (row.id, row.checks) != (key.id, key.check):
-            raise ConfigError(f"[keys] {kind}_file", f"the database was made with key {row.id}, this is {key.id}", _CURE)
+            raise ConfigError(
+                f"[keys] {kind}_file", f"the database was made with key {row.id}, this is {key.id}", _CURE
+            )
 
 
 async def record(connection: AsyncConnection, keys: Keys) -> bool:

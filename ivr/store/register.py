@@ -61,7 +61,10 @@ class Sealed:
 
 
 class Register:
-    """Reads and writes customers. Every method that takes a connection raises `StoreError`, those that read `VaultError`."""
+    """Reads and writes customers. Reading raises `VaultError` where what is stored was changed.
+
+    What the database raises becomes a `StoreError` where the transaction ends (`Database.read`, `Database.write`).
+    """
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
@@ -118,7 +121,9 @@ class Register:
         row = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.number_index == key))).one_or_none()
         if row is None:
             return None
-        phones = await connection.execute(select(PHONES).where(PHONES.c.customer == row.ref).order_by(PHONES.c.position))
+        phones = await connection.execute(
+            select(PHONES).where(PHONES.c.customer == row.ref).order_by(PHONES.c.position)
+        )
         envelope = self._vault.envelopes.open(row.ref, row.key_id, row.wrapped)
         return Customer(
             ref=row.ref,

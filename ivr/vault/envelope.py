@@ -1,7 +1,7 @@
 """Envelopes: a customer's data, encrypted with a key of that customer's own, which the master key encrypts.
 
-AES-256-GCM throughout, with a new random nonce of 96 bits each time (NIST SP 800-38D, 8.2.2). What is encrypted is bound to
-the customer and to the field, so that nothing can be moved to another customer, or from one field to another.
+AES-256-GCM throughout, with a new random nonce of 96 bits each time (NIST SP 800-38D, 8.2.2). What is encrypted is bound
+to the customer and to the field, so that nothing can be moved to another customer, or from one field to another.
 """
 
 from __future__ import annotations

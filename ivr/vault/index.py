@@ -1,7 +1,8 @@
 """Blind indexes: finding a customer by a number that is stored only encrypted.
 
-HMAC-SHA-256 with a key derived from the hash key, another one for each kind of number: without the hash key the
-few possible numbers cannot be tried out against a stolen database, and a customer number never equals a telephone number.
+HMAC-SHA-256 with a key derived from the hash key, another one for each kind of number: without the hash key the few
+possible numbers cannot be tried out against a stolen database, and a customer number's index never equals a telephone
+number's.
 """
 
 from __future__ import annotations

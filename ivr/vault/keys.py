@@ -104,7 +104,7 @@ class Place:
 
 
 def place_of(kind: Kind, settings: Settings) -> Place:
-    """The place of one key; the environment variable goes before the file. Raises `ConfigError` where neither is named."""
+    """The place of one key: the environment variable before the file. Raises `ConfigError` where neither is named."""
     file, variable = {
         Kind.MASTER: (settings.keys.master_file, settings.keys.master_env),
         Kind.HASH: (settings.keys.hash_file, settings.keys.hash_env),
@@ -113,7 +113,9 @@ def place_of(kind: Kind, settings: Settings) -> Place:
         return Place(kind, f"{settings.file}: [keys] {kind}_env", None, variable)
     name = f"{settings.file}: [keys] {kind}_file"
     if file is None:
-        raise ConfigError(name, "names no file, and no environment variable is named", "Leave it out, or name one of them")
+        raise ConfigError(
+            name, "names no file, and no environment variable is named", "Leave it out, or name one of them"
+        )
     return Place(kind, name, settings.path(file), None)
 
 
@@ -122,7 +124,9 @@ def load(settings: Settings) -> Keys:
     places = place_of(Kind.MASTER, settings), place_of(Kind.HASH, settings)
     master, hash_key = (_parse(place, _text(place)) for place in places)
     if master.same_as(hash_key):
-        raise places[1].error("is the same key as the master key", "Bring back the file that `init` made, from your back-up")
+        raise places[1].error(
+            "is the same key as the master key", "Bring back the file that `init` made, from your back-up"
+        )
     return Keys(master, hash_key)
 
 
@@ -144,8 +148,8 @@ def create(settings: Settings) -> list[Path]:
 
 def _write(place: Place, file: Path) -> None:
     line = f"tillit-{place.kind}-v1:{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(LENGTH)).decode()}\n"
-    # A half-written key would be refused for ever: written whole beside it, then given its name, which link() never takes
-    # away from another file.
+    # A half-written key would be refused for ever: written whole beside it, then given its name, which link() never
+    # takes away from another file.
     beside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -186,9 +190,13 @@ def _file_text(place: Place, file: Path) -> Secret:
         # O_NONBLOCK: a pipe in its place must not hold the start up
         opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise place.error(f"{file} is missing", "Type: ari_app.py init. If there are customers, bring it back from your back-up") from None
+        raise place.error(
+            f"{file} is missing", "Type: ari_app.py init. If there are customers, bring it back from your back-up"
+        ) from None
     except OSError as error:
-        raise place.error(f"{file} cannot be read ({error.strerror})", f"Let the user who runs this own it: chown {_user()} {file}") from None
+        raise place.error(
+            f"{file} cannot be read ({error.strerror})", f"Let the user who runs this own it: chown {_user()} {file}"
+        ) from None
     with os.fdopen(opened, "rb") as stream:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -210,7 +218,9 @@ def _parse(place: Place, text: Secret) -> Key:
     if found is None:
         raise _malformed(place)
     if found["kind"] != place.kind:
-        raise place.error(f"holds the {place.kind.other} key, not the {place.kind} key", "The two are swapped: swap them back")
+        raise place.error(
+            f"holds the {place.kind.other} key, not the {place.kind} key", "The two are swapped: swap them back"
+        )
     try:
         return Key(found["id"], base64.b64decode(found["base64"], validate=True))
     except (binascii.Error, ValueError):

@@ -56,14 +56,16 @@ class PinRecord:
 class PinHasher:
     """Makes PIN records and compares with them; implements `call.ports.Pins`.
 
-    scrypt releases the interpreter's lock while it works, so its threads use the other processors and the event loop goes on.
+    scrypt releases the interpreter's lock while it works: its threads use every processor, and the event loop goes on.
     """
 
     def __init__(self, hash_key: Key, rules: Pin) -> None:
         self._rules = rules
         self.__pepper = hash_key.derive("pin")
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="pin")
-        self._decoy = PinRecord(get_random_bytes(_SALT), get_random_bytes(_HASH), rules.scrypt_log2_n, _R, rules.scrypt_p)
+        self._decoy = PinRecord(
+            get_random_bytes(_SALT), get_random_bytes(_HASH), rules.scrypt_log2_n, _R, rules.scrypt_p
+        )
 
     async def make(self, pin: Secret) -> PinRecord:
         """The record of a new PIN, with the parameters of the settings."""

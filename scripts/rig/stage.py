@@ -171,9 +171,9 @@ class Stage:
         self.command("customer", "import", str(file))
         file.unlink()
 
-    def worker(self, name: str = "worker") -> Worker:
-        """A worker on this stage; not started."""
-        return Worker(self.pbx, self.config, name=name)
+    def worker(self, name: str = "worker", *, port: int | None = None) -> Worker:
+        """A worker on this stage, not started; `port` is where it reaches ARI, if not at the PBX itself."""
+        return Worker(self.pbx, self.config, name=name, port=port)
 
     def texts(self, to: str) -> list[str]:
         """The text messages that went to this number, in their order."""

@@ -23,11 +23,14 @@ class Worker:
     """
 
     def __init__(
-        self, pbx: Pbx, config: Path, *, app: str = "tillit", name: str = "worker", env: Mapping[str, str] | None = None
+        self, pbx: Pbx, config: Path, *, app: str = "tillit", name: str = "worker",
+        env: Mapping[str, str] | None = None, port: int | None = None,
     ) -> None:
+        """`port`: where it reaches ARI, if not at the PBX itself."""
         self.pbx = pbx
         self.config = config
         self.app = app
+        self._port = pbx.http_port if port is None else port
         self.log_file = pbx.folder / "log" / f"{name}.jsonl"
         self._name = name
         self._env = dict(os.environ, PYTHONUNBUFFERED="1") | dict(env or {})
@@ -79,7 +82,7 @@ class Worker:
     def _connected(self) -> bool:
         # Asterisk remembers an application whose worker died while calls wait in it, so a socket of
         # this very process must be open as well.
-        return self.app in self.pbx.applications() and _talks_to(self.child.pid, self.pbx.http_port)
+        return self.app in self.pbx.applications() and _talks_to(self.child.pid, self._port)
 
 
 def _talks_to(pid: int, port: int) -> bool:

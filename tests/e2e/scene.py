@@ -92,6 +92,8 @@ class Scene:
     async def idle(self) -> None:
         """Wait until no channel and no bridge is left in Asterisk, and no call in the worker."""
         await asyncio.to_thread(self.stage.pbx.wait_idle, LIMIT)
+        if not self.worker.child.alive:
+            return
         started = len(self.log("call.started"))
         await self.until(lambda: len(self.log("call.ended")) >= started, "every call to end in the worker")
 

@@ -20,7 +20,12 @@ from ivr.vault import Envelope, Vault
 from tests.unit.database_kit import RECORD, database_of, directly, keys_of, rows, settings_in
 
 ANNA = NewCustomer(
-    Secret("10001"), Personal("Anna Åkesson"), (Personal("+46701234567"), Personal("+46812345678")), RECORD, "en", "support"
+    Secret("10001"),
+    Personal("Anna Åkesson"),
+    (Personal("+46701234567"), Personal("+46812345678")),
+    RECORD,
+    "en",
+    "support",
 )
 BO = NewCustomer(Secret("10002"), Personal("Bo"), (Personal("+46812345678"),))
 # His only number differs, and nobody knows his name: neither PIN, nor language, nor policy.
@@ -148,7 +153,8 @@ OF_BO = "(SELECT {} FROM customers WHERE number_index = :bo)"
         # what belongs to another customer, or to another field, is not taken for this one's
         f"UPDATE customers SET name = {OF_BO.format('name')} WHERE number_index = :anna",
         f"UPDATE customers SET wrapped = {OF_BO.format('wrapped')} WHERE number_index = :anna",
-        f"UPDATE phones SET phone = (SELECT phone FROM phones WHERE customer = {OF_BO.format('ref')}) WHERE position = 0",
+        f"UPDATE phones SET phone = (SELECT phone FROM phones WHERE customer = {OF_BO.format('ref')}) "
+        "WHERE position = 0",
         "UPDATE phones SET phone = (SELECT phone FROM phones WHERE position = 1) WHERE position = 0",
         "UPDATE customers SET name = number",
         "UPDATE customers SET ref = 'another' WHERE number_index = :anna",
@@ -168,7 +174,10 @@ async def test_a_changed_row_is_refused(house: House, statement: str) -> None:
 
 async def test_one_customers_broken_row_is_not_anothers(house: House) -> None:
     with directly(house.settings) as connection:
-        connection.execute("UPDATE customers SET name = x'00' WHERE number_index = ?", [house.vault.index.customer_number(Secret("10001"))])
+        connection.execute(
+            "UPDATE customers SET name = x'00' WHERE number_index = ?",
+            [house.vault.index.customer_number(Secret("10001"))],
+        )
     assert (await house.customers.by_number(Secret("10002"))).known
     assert not (await house.customers.by_number(Secret("99999"))).known
 
@@ -186,7 +195,9 @@ async def test_other_keys_than_the_databases_are_refused(house: House, tmp_path:
     folder.mkdir()
     other = settings_in(folder)
     vault = Vault(keys_of(other), other)
-    with pytest.raises(ConfigError, match=f"was made with key {house.vault.keys.master.id}, this is {vault.keys.master.id}"):
+    with pytest.raises(
+        ConfigError, match=f"was made with key {house.vault.keys.master.id}, this is {vault.keys.master.id}"
+    ):
         await Customers.open(house.database, vault)
     vault.close()
 
@@ -216,4 +227,7 @@ async def test_keys_are_noted_once_and_replaced_only_where_nothing_was_encrypted
             with pytest.raises(ConfigError, match="was made with key"):
                 await keycheck.record(connection, other)
     vault.close()
-    assert [row[0] for row in rows(settings, "SELECT id FROM keys ORDER BY kind")] == [vault.keys.hash.id, vault.keys.master.id]
+    assert [row[0] for row in rows(settings, "SELECT id FROM keys ORDER BY kind")] == [
+        vault.keys.hash.id,
+        vault.keys.master.id,
+    ]

@@ -54,7 +54,14 @@ async def test_sqlite_is_set_to_lose_nothing(settings: Settings) -> None:
     async with await database_of(settings) as database, database.read() as connection:
         found = {
             name: (await connection.execute(text(f"PRAGMA {name}"))).scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "trusted_schema", "busy_timeout")
+            for name in (
+                "journal_mode",
+                "synchronous",
+                "foreign_keys",
+                "secure_delete",
+                "trusted_schema",
+                "busy_timeout",
+            )
         }
     assert found == {
         "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1, "trusted_schema": 0,
@@ -84,10 +91,14 @@ async def test_migrating_twice_changes_nothing(settings: Settings) -> None:
 async def test_a_migration_that_fails_leaves_nothing(settings: Settings) -> None:
     migrate.create_file(settings)
     async with await Database.open_any(settings) as database:
-        with pytest.raises(RuntimeError):
+
+        async def stopped() -> None:
             async with database.write() as connection:
                 await migrate.migrate(connection)
-                raise RuntimeError
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            await stopped()
     assert rows(settings, "SELECT name FROM sqlite_master") == []
 
 
@@ -163,19 +174,27 @@ async def test_writers_wait_for_each_other(settings: Settings) -> None:
 
 async def test_a_block_that_raises_writes_nothing(settings: Settings) -> None:
     async with await database_of(settings) as database:
-        with pytest.raises(KeyError):
+
+        async def stopped() -> None:
             async with database.write() as connection:
                 await connection.execute(insert(KEYS), {"kind": "x", "id": "y", "checks": "z"})
                 raise KeyError
+
+        with pytest.raises(KeyError):
+            await stopped()
     assert rows(settings, "SELECT * FROM keys") == []
 
 
 async def test_errors_carry_no_values(settings: Settings) -> None:
     async with await database_of(settings) as database:
-        with pytest.raises(StoreError) as caught:
+
+        async def twice() -> None:
             async with database.write() as connection:
                 for _ in range(2):
                     await connection.execute(insert(KEYS), {"kind": "canary", "id": "canary", "checks": "canary"})
+
+        with pytest.raises(StoreError) as caught:
+            await twice()
     assert str(caught.value) == "database: SQLITE_CONSTRAINT_PRIMARYKEY"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -214,12 +233,19 @@ def test_a_password_goes_into_the_url_and_is_not_shown(tmp_path: Path, monkeypat
     settings = settings_in(tmp_path, more)
     monkeypatch.setenv("TILLIT_PW", "p@ss/w:rd")
     url = url_of(settings)
-    assert (url.drivername, url.host, url.username, url.password) == ("postgresql+asyncpg", "db.example", "anna", "p@ss/w:rd")
+    assert (url.drivername, url.host, url.username, url.password) == (
+        "postgresql+asyncpg",
+        "db.example",
+        "anna",
+        "p@ss/w:rd",
+    )
     assert "p@ss" not in repr(url) + str(url)
     assert migrate.create_file(settings) is None
 
 
-@pytest.mark.parametrize("url", ["postgresql://anna:canary@db/tillit", "postgresql://canary@db/tillit", "postgresql://db:canary/x"])
+@pytest.mark.parametrize(
+    "url", ["postgresql://anna:canary@db/tillit", "postgresql://canary@db/tillit", "postgresql://db:canary/x"]
+)
 def test_a_url_with_a_password_is_refused_without_showing_it(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         url_of(settings_in(tmp_path, f'[database]\nurl = "{url}"\n'))

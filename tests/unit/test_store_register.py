@@ -16,7 +16,9 @@ from ivr.store.register import Customer, NewCustomer, Register
 from ivr.vault import Vault
 from tests.unit.database_kit import RECORD, database_of, keys_of, rows, settings_in
 
-ANNA = NewCustomer(Secret("10001"), Personal("Anna Åkesson"), (Personal("+46701234567"), Personal("+46812345678")), RECORD)
+ANNA = NewCustomer(
+    Secret("10001"), Personal("Anna Åkesson"), (Personal("+46701234567"), Personal("+46812345678")), RECORD
+)
 BO = NewCustomer(Secret("10002"), Personal("Bo"), (Personal("+46812345678"),))
 
 

@@ -22,7 +22,9 @@ def envelope() -> Envelope:
     return Envelopes(MASTER).new("anna")
 
 
-def reopened(envelope: Envelope, *, master: Key = MASTER, customer: str = "anna", wrapped: bytes | None = None) -> Envelope:
+def reopened(
+    envelope: Envelope, *, master: Key = MASTER, customer: str = "anna", wrapped: bytes | None = None
+) -> Envelope:
     return Envelopes(master).open(customer, envelope.key_id, envelope.wrapped if wrapped is None else wrapped)
 
 
@@ -138,6 +140,9 @@ def test_an_envelope_cannot_be_shown_or_stored(envelope: Envelope) -> None:
 
 def test_what_an_older_program_sealed_is_still_opened() -> None:
     """Bytes of version 1. Should this fail, every customer's data has become unreadable."""
-    wrapped = bytes.fromhex("013499147c6876637187c9c7008e67902268b724e3595fa80e4ce2dda5a647aa2b67563b40587408f3ae15ba03ee9f1ba23562e2af4a0c964f87f9ce47")
+    wrapped = bytes.fromhex(
+        "013499147c6876637187c9c7008e67902268b724e3595fa80e4ce2dda5a647aa2b67563b40587408f3ae15ba03ee9f1ba235"
+        "62e2af4a0c964f87f9ce47"
+    )
     sealed = bytes.fromhex("01f2b0ccaf0a6f513db8defe218124a1bacca8191af465b58879e7717c0d8f5f29772d0c0dc249874ab4")
     assert Envelopes(MASTER).open("anna", "0123abcd", wrapped).open("name", sealed).reveal() == "Anna Åkesson"

@@ -24,7 +24,10 @@ def test_an_index_is_the_same_each_time_and_for_each_other_text_another() -> Non
 def test_each_use_has_its_own_key() -> None:
     index, codes = Index(HASH), CodeMacs(HASH)
     same = "46701234567"
-    assert len({index.customer_number(Secret(same)), index.phone(Personal(same)), codes.mac(Secret(same), bound_to=())}) == 3
+    assert (
+        len({index.customer_number(Secret(same)), index.phone(Personal(same)), codes.mac(Secret(same), bound_to=())})
+        == 3
+    )
 
 
 def test_indexes_stay_what_they_were() -> None:
@@ -39,9 +42,11 @@ def test_a_code_is_bound_to_every_part_in_its_order() -> None:
     macs = {
         codes.mac(Secret(code), bound_to=bound_to)
         for code, bound_to in (
-            ("123456", ("call", "pin", "anna")), ("123457", ("call", "pin", "anna")), ("123456", ("llac", "pin", "anna")),
+            ("123456", ("call", "pin", "anna")), ("123457", ("call", "pin", "anna")),
+            ("123456", ("llac", "pin", "anna")),
             ("123456", ("call", "anna", "pin")), ("123456", ("callp", "in", "anna")), ("123456", ("call", "pin")),
-            ("123456", ("call", "pin", "anna", "")), ("6", ("call", "pin", "anna12345")), ("", ("call", "pin", "anna123456")),
+            ("123456", ("call", "pin", "anna", "")), ("6", ("call", "pin", "anna12345")),
+            ("", ("call", "pin", "anna123456")),
         )
     }  # fmt: skip
     assert len(macs) == 9

@@ -8,11 +8,11 @@ import pickle
 from pathlib import Path
 
 import pytest
-from tests.unit.database_kit import settings_in
 
 from ivr.config import Settings
 from ivr.errors import ConfigError
 from ivr.vault import Key, Vault, keys
+from tests.unit.database_kit import settings_in
 
 MASTER = "tillit-master-v1:0123abcd:" + "A" * 43 + "="
 HASH = "tillit-hash-v1:4567cdef:" + "B" * 42 + "A="

@@ -110,7 +110,11 @@ async def test_scrypt_is_given_no_pin_but_its_keyed_hash(pins: PinHasher, spy: S
 
 async def test_an_older_programs_record_is_still_right(pins: PinHasher) -> None:
     """Should this fail, no customer's PIN is right any more."""
-    record = PinRecord.from_bytes(bytes.fromhex("010408026554ed4f378dfc8141c1cc95310deed23668783316f6246360e0accd785e47971c2a460614140002332b35d160351e85"))
+    record = PinRecord.from_bytes(
+        bytes.fromhex(
+            "010408026554ed4f378dfc8141c1cc95310deed23668783316f6246360e0accd785e47971c2a460614140002332b35d160351e85"
+        )
+    )
     assert await pins.matches(Secret("2580"), record)
 
 

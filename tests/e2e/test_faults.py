@@ -1,0 +1,240 @@
+"""Parts fail: nobody is verified by it, and nobody waits in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from rig.proxy import Wire
+from rig.stage import ANNA, Stage
+from rig.worker import Worker
+
+from tests.e2e.scene import Scene
+
+SETTINGS = {"asterisk": {"request_seconds": 2.0}, "redis": {"request_seconds": 1.0}}
+STAGE = {
+    "dialplan": """
+[callers]
+exten => 100,1,Set(CALLER_AUTH_STATUS=verified)
+ same => n,Set(__CALLER_AUTH_LEVEL=3)
+ same => n,Set(__TILLIT_BADGE=verified\\; level=3\\; methods=eid\\; ref=aaaaaaaa)
+ same => n,Gosub(tillit-verify,s,1(main))
+ same => n,Goto(after,s,1)
+exten => 200,1,Gosub(tillit-verify,s,1(bridge))
+ same => n,Goto(after,s,1)
+; the watchdog of tillit.conf, but as short as a test needs it
+exten => 300,1,Gosub(brisk-verify,s,1(main))
+ same => n,Goto(after,s,1)
+exten => 400,1,Gosub(tillit-verify,s,1(nobody-wrote-this))
+ same => n,Goto(after,s,1)
+
+[brisk-verify]
+exten => s,1,Set(TIMEOUT(absolute)=2)
+ same => n,Stasis(tillit,inbound,${ARG1})
+ same => n,Return()
+exten => T,1,Goto(tillit-verify,T,1)
+
+[after]
+exten => s,1,UserEvent(Reached,Path: ${IF($["${CALLER_AUTH_STATUS}" = "verified"]?verified:unverified)},Status: ${CALLER_AUTH_STATUS},Level: ${CALLER_AUTH_LEVEL},Badge: ${TILLIT_BADGE})
+ same => n,Dial(PJSIP/agent3,30,b(tillit-badge^s^1))
+ same => n,MusicOnHold(default,60)
+
+[agents]
+exten => _X.,1,Congestion()
+"""
+}
+
+
+@pytest.fixture
+def wire(stage: Stage) -> Iterator[Wire]:
+    """Between the worker and Asterisk."""
+    with Wire(stage.pbx.http_port) as wire:
+        stage.write_config({"asterisk": {"url": f"http://127.0.0.1:{wire.port}/ari"}})
+        yield wire
+    stage.write_config()
+
+
+@pytest.fixture
+def worker(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """Here it may be killed in mid-test."""
+    port = request.getfixturevalue("wire").port if "wire" in request.fixturenames else None
+    running = stage.worker(request.node.name, port=port)
+    running.start()
+    try:
+        yield running
+    finally:
+        if running.child.alive:
+            running.stop()
+
+
+async def test_no_worker_at_all(scene: Scene) -> None:
+    """And what the call brought along does not count: variables that say verified, inherited ones too."""
+    scene.worker.stop()
+    desk = await scene.phone("agent3")
+    caller = await scene.caller("100")
+    reached = await scene.reached("unverified")
+    assert (reached["Status"], reached["Level"], reached["Badge"]) == ("unavailable", "0", "")
+    await caller.hears()
+    invite = await desk.incoming()
+    assert invite.header("X-Caller-Auth") is None
+
+
+async def test_look_alike_variables_are_void_when_the_caller_is_refused(scene: Scene) -> None:
+    desk = await scene.phone("agent3")
+    caller = await scene.caller("100", headers={"X-Caller-Auth": "verified; level=3"})
+    for count in (1, 2, 3):
+        await scene.asked("pin", count)
+        await caller.send_digits("9999#")
+    reached = await scene.reached("unverified")
+    assert (reached["Status"], reached["Level"], reached["Badge"]) == ("refused", "0", "")
+    assert (await desk.incoming()).header("X-Caller-Auth") is None
+
+
+async def test_a_worker_that_dies_in_mid_call_is_noticed_by_the_watchdog(scene: Scene) -> None:
+    caller = await scene.caller("300")
+    await scene.asked("pin")
+    # what the worker has set is longer than a test may wait
+    channel = scene.log("call.started")[-1]["call"]
+    await asyncio.to_thread(
+        scene.stage.pbx.ari, "POST", f"channels/{channel}/variable", {"variable": "TIMEOUT(absolute)", "value": "2"}
+    )
+    scene.worker.kill()
+    reached = await scene.reached("unverified")
+    assert (reached["Status"], reached["Level"]) == ("unavailable", "0")
+    await caller.hears()
+    await caller.hang_up()
+    await asyncio.to_thread(scene.stage.pbx.wait_idle)
+
+
+async def test_the_next_worker_sends_on_the_calls_of_one_that_died(scene: Scene) -> None:
+    caller = await scene.caller("100")
+    await scene.asked("pin")
+    scene.worker.kill()
+    with scene.stage.worker("heir"):
+        await scene.reached("unverified", Status="unavailable")
+    await caller.hang_up()
+    await asyncio.to_thread(scene.stage.pbx.wait_idle)
+
+
+async def test_a_conversation_survives_its_worker_and_the_next_one_clears_up(scene: Scene) -> None:
+    agent = await scene.phone("agent1")
+    caller = await scene.caller("200")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    await agent.incoming()
+    await agent.answer()
+    await scene.logged("agent.answered")
+    await agent.play_tone(700)
+    await caller.hears(700)
+    scene.worker.kill()
+    with scene.stage.worker("heir") as heir:
+        await scene.until(lambda: any(line["event"] == "conversation.adopted" for line in heir.log()), "adoption")
+        await caller.hears(700, since=caller.mark())
+        await caller.hang_up()
+        await agent.until("disconnected")
+        await asyncio.to_thread(scene.stage.pbx.wait_idle)
+
+
+async def test_a_worker_that_is_stopped_hands_its_calls_back(scene: Scene) -> None:
+    caller = await scene.caller("100")
+    await scene.asked("pin")
+    await asyncio.to_thread(scene.worker.stop)
+    await scene.reached("unverified", Status="unavailable")
+    await caller.hang_up()
+    assert scene.audit()[-1]["outcome"] == "unavailable"
+
+
+async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
+    with scene.stage.worker("successor"):
+        await scene.logged("worker.stopped")
+        await scene.until(lambda: not scene.worker.child.alive, "the first worker to end")
+        assert scene.worker.stop() == 0
+        assert scene.log("worker.replaced")
+        caller = await scene.caller("100")
+        await caller.hears()
+        await caller.hang_up()
+
+
+async def test_redis_gone_before_the_call(scene: Scene) -> None:
+    scene.stage.redis.kill()
+    try:
+        await scene.caller("100")
+        await scene.reached("unverified", Status="unavailable")
+    finally:
+        scene.stage.redis.start()
+
+
+async def test_redis_gone_in_mid_call(scene: Scene) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    code = await scene.code()
+    await scene.asked("sms_code")
+    scene.stage.redis.kill()
+    try:
+        await caller.send_digits(code)
+        await scene.reached("unverified", Status="unavailable")
+    finally:
+        scene.stage.redis.start()
+    await caller.hang_up()
+    assert scene.marks() == []
+    # and the next call is served as if nothing had been
+    caller = await scene.caller("100", number="+46701740602")
+    await scene.asked("pin", 2)
+    await caller.hang_up()
+
+
+async def test_a_websocket_dropped_in_mid_entry_begins_the_entry_anew(scene: Scene, wire: Wire) -> None:
+    caller = await scene.caller("100")
+    await scene.asked("pin")
+    await caller.send_digits("99")
+    await scene.logged("entry.key", keys=2)
+    wire.drop()
+    asked = await scene.asked("pin", 2)
+    assert asked["prompts"] == ["lost-keys", "ask-pin"]
+    await caller.send_digits(f"{ANNA.pin}#")
+    await scene.key_code(caller)
+    await scene.reached("verified")
+
+
+async def test_a_caller_who_leaves_while_the_websocket_is_gone(scene: Scene, wire: Wire) -> None:
+    caller = await scene.caller("100")
+    await scene.asked("pin")
+    wire.cut()
+    await scene.logged("ari.disconnected")
+    await caller.hang_up()
+    wire.mend()
+    await scene.logged("call.ended")
+    assert scene.log("call.hung_up")
+
+
+async def test_a_call_that_comes_while_the_websocket_is_gone_is_not_kept_waiting(scene: Scene, wire: Wire) -> None:
+    wire.cut()
+    await scene.logged("ari.disconnected")
+    caller = await scene.caller("100")
+    await scene.reached("unverified", Status="unavailable")
+    wire.mend()
+    await caller.hang_up()
+    await scene.logged("ari.connected", 2)
+
+
+async def test_a_policy_that_nobody_wrote(scene: Scene) -> None:
+    await scene.caller("400")
+    await scene.reached("unverified", Status="unavailable")
+    assert "nobody-wrote-this" in scene.log("policy.unknown")[0]["cure"]
+
+
+async def test_an_audit_trail_that_cannot_be_written_marks_nobody(scene: Scene) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.asked("sms_code")
+    code = await scene.code()
+    # hold the database's write lock, as a stuck process would
+    with closing(sqlite3.connect(scene.stage.database, isolation_level=None)) as held:
+        held.execute("begin immediate")
+        await caller.send_digits(code)
+        await scene.reached("unverified", Status="unavailable")
+        assert scene.marks() == []
+        assert scene.ami.events("CallerAuthenticated") == []

@@ -1,0 +1,461 @@
+"""The commands, typed as an administrator types them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ivr.cli import customer, main
+from ivr.config import Settings
+from ivr.errors import StoreError
+from tests.unit.database_kit import directly, rows, settings_in, without_protection
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Ended]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    """Types a command in a folder that has a tillit.toml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TILLIT_CONFIG", raising=False)
+    # so that no line is folded where a test looks for it
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def typed(*arguments: str, stdin: str | bytes = "") -> Ended:
+        data = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "argv", ["ari_app.py", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        capsys.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code or 0
+        assert isinstance(code, int)
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+    return typed
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
+
+
+@pytest.fixture
+def made(cli: Cli, settings: Settings) -> Settings:
+    """A new system with one customer, Anna."""
+    assert cli("init").code == 0
+    ended = cli(
+        "customer", "add", "10001", "--name", "Anna Åkesson", "--phone", "070-123 45 67", "--phone", "+46812345678",
+        "--policy", "support", "--language", "en", "--pin-stdin", stdin="2580\n",
+    )  # fmt: skip
+    assert (ended.code, ended.err) == (0, "")
+    return settings
+
+
+def trail(settings: Settings) -> list[tuple[str, str, str]]:
+    return rows(settings, "SELECT chain, action, outcome FROM audit ORDER BY seq")
+
+
+# ---------------------------------------------------------------- which settings
+
+
+def test_without_settings(cli: Cli) -> None:
+    ended = cli("audit", "verify")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "--config: there is neither tillit.toml nor config/tillit.toml here. "
+        "Name the settings: --config FILE, or TILLIT_CONFIG=FILE\n"
+    )
+
+
+def test_settings_by_option_by_variable_and_in_the_usual_places(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("option", "variable", "config"):
+        (tmp_path / name).mkdir()
+        settings_in(tmp_path / name)
+    assert f"{tmp_path}/config/tillit.db is missing" in cli("audit", "verify").err
+    settings_in(tmp_path)
+    assert f"{tmp_path}/tillit.db is missing" in cli("audit", "verify").err
+    monkeypatch.setenv("TILLIT_CONFIG", "variable/tillit.toml")
+    assert "variable/tillit.db is missing" in cli("audit", "verify").err
+    assert "option/tillit.db is missing" in cli("--config", "option/tillit.toml", "audit", "verify").err
+
+
+def test_settings_that_are_wrong(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "tillit.toml").write_text("[company]\n")
+    ended = cli("init")
+    assert ended.code == 2
+    assert "[company] name" in ended.err
+    assert "Traceback" not in ended.err
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["tillit.toml"]
+
+
+def test_version_and_help(cli: Cli) -> None:
+    assert cli("--version").out.startswith("tillit ")
+    ended = cli("--help")
+    assert ended.code == 0
+    assert all(command in ended.out for command in ("init", "run", "customer", "audit"))
+    assert cli("nonsense").code == 2
+
+
+# ---------------------------------------------------------------- init
+
+
+def test_init_makes_what_is_missing_and_says_so(cli: Cli, settings: Settings) -> None:
+    ended = cli("init")
+    folder = settings.file.parent
+    assert ended.out.splitlines() == [
+        f"Made the key {folder}/keys/master.key",
+        f"Made the key {folder}/keys/hash.key",
+        "Keep a copy of both keys in a safe place: without them nobody's data can be read again.",
+        f"Made the database {folder}/tillit.db",
+    ]
+    assert (ended.code, ended.err) == (0, "")
+    assert trail(settings) == [("cli", "init", "done")]
+
+
+def test_init_again_does_nothing(cli: Cli, made: Settings) -> None:
+    before = {file: file.read_bytes() for file in made.path(Path("keys")).iterdir()}
+    ended = cli("init")
+    assert (ended.code, ended.out) == (0, "Nothing to do: both keys and the database are there.\n")
+    assert {file: file.read_bytes() for file in made.path(Path("keys")).iterdir()} == before
+    assert [action for _, action, _ in trail(made)] == ["init", "customer.add"]
+
+
+@pytest.mark.parametrize("name", ["master", "hash"])
+def test_init_makes_no_new_key_for_customers_of_a_lost_one(cli: Cli, made: Settings, name: str) -> None:
+    lost = made.path(Path(f"keys/{name}.key"))
+    lost.unlink()
+    ended = cli("init")
+    assert ended.code == 2
+    assert f"{lost} is missing, and the database holds customers" in ended.err
+    assert "back-up" in ended.err
+    assert not lost.exists()
+
+
+def test_init_makes_a_new_key_where_nothing_was_encrypted(cli: Cli, settings: Settings) -> None:
+    cli("init")
+    settings.path(Path("keys/master.key")).unlink()
+    assert cli("init").code == 0
+    assert cli("customer", "add", "10001", "--name", "A", "--no-pin").code == 0
+
+
+def test_init_with_another_systems_keys(cli: Cli, made: Settings, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    settings_in(tmp_path / "other")
+    assert cli("--config", "other/tillit.toml", "init").code == 0
+    for name in ("master.key", "hash.key"):
+        (tmp_path / "other/keys" / name).replace(tmp_path / "keys" / name)
+    for command in (("init",), ("customer", "show", "10001")):
+        ended = cli(*command)
+        assert ended.code == 2
+        assert "[keys] master_file: the database was made with key" in ended.err
+
+
+# ---------------------------------------------------------------- customer add, show
+
+
+def test_show_masks_and_writes_no_row(cli: Cli, made: Settings) -> None:
+    ended = cli("customer", "show", "10001")
+    (ref,) = rows(made, "SELECT ref FROM customers")[0]
+    assert ended.out.splitlines() == [
+        f"reference  {ref}", "number     1…", "name       Ann…on", "phones     +46…67, +46…78", "PIN        set",
+        "language   en", "policy     support", "locked     no",
+    ]  # fmt: skip
+    assert [action for _, action, _ in trail(made)] == ["init", "customer.add"]
+
+
+def test_show_reveals_and_writes_a_row(cli: Cli, made: Settings) -> None:
+    ended = cli("customer", "show", "10001", "--reveal")
+    lines = dict(line.split(maxsplit=1) for line in ended.out.splitlines())
+    assert (lines["number"], lines["name"], lines["phones"]) == ("10001", "Anna Åkesson", "+46701234567, +46812345678")
+    assert trail(made)[-1] == ("cli", "customer.reveal", "done")
+    assert rows(made, "SELECT subject FROM audit ORDER BY seq DESC LIMIT 1") == [(lines["reference"],)]
+
+
+def test_no_row_no_act(cli: Cli, made: Settings) -> None:
+    """Where the trail cannot be written, nothing is shown, changed or removed."""
+    with directly(made) as connection:
+        connection.execute("CREATE TRIGGER broken BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END")
+    before = rows(made, "SELECT * FROM customers")
+    for command in (
+        ("show", "10001", "--reveal"), ("lock", "10001"), ("remove", "10001", "--yes"),
+        ("set-pin", "10001", "--pin-stdin"), ("add", "10002", "--name", "B", "--pin-stdin"),
+    ):  # fmt: skip
+        ended = cli("customer", *command, stdin="9753\n")
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.err == "database: SQLITE_CONSTRAINT_TRIGGER\n"
+    assert rows(made, "SELECT * FROM customers") == before
+
+
+def test_a_customer_with_the_least(cli: Cli, made: Settings) -> None:
+    assert cli("customer", "add", "10002", "--name", "Bo", "--no-pin").code == 0
+    lines = dict(line.split(maxsplit=1) for line in cli("customer", "show", "10002").out.splitlines())
+    assert (lines["phones"], lines["PIN"], lines["language"]) == ("none", "none", "the company's")
+    assert lines["policy"] == "the one that the dialplan names"
+
+
+def test_the_name_is_asked_for(cli: Cli, made: Settings) -> None:
+    assert cli("customer", "add", "10002", "--no-pin", stdin="Bo\n").code == 0
+    assert "Bo" in cli("customer", "show", "10002", "--reveal").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pin", "said"),
+    [
+        (["123"], "", "number: is not 4 to 12 digits. See [customer_number] in the settings"),
+        (["1" * 13], "", "number: is not 4 to 12 digits"),
+        (["12a4"], "", "number: is not 4 to 12 digits"),
+        (["١٢٣٤"], "", "number: is not 4 to 12 digits"),
+        (["20000", "--phone", "canary"], "", "phones: the first is no telephone number. Write it as +46"),
+        (["20000", "--phone", "0701234567", "--phone", "+46701234567"], "", "phones: the second is there twice"),
+        (["20000", *(f"--phone=08123456{end}" for end in range(10, 21))], "", "phones: there are more than 10"),
+        (["20000", "--language", "xx"], "", "language: there are no prompts in it. Write one of: en"),
+        (["20000", "--policy", "canary"], "", "policy: is not in the settings. Write one of: support; or leave it out"),
+        (["10001"], "9753", "number: another customer has it. Nothing was done"),
+        (["20000"], "", "pin: is not 4 to 8 digits. See [steps.pin] in the settings"),
+        (["20000"], "123", "pin: is not 4 to 8 digits"),
+        (["20000"], "975319753", "pin: is not 4 to 8 digits"),
+        (["20000"], "97 53", "pin: is not 4 to 8 digits"),
+        (["20000"], "٩٧٥٣", "pin: is not 4 to 8 digits"),
+        (["20000"], "9999", "pin: is one digit over and over, or digits in a row. Choose another"),
+        (["20000"], "23456", "pin: is one digit over and over, or digits in a row"),
+        (["20000"], "87654", "pin: is one digit over and over, or digits in a row"),
+        (["20000"], "7890", "pin: is one digit over and over, or digits in a row"),
+        (["20000"], "2109", "pin: is one digit over and over, or digits in a row"),
+        (["209753"], "9753", "pin: is part of the customer number. Choose another"),
+        (["20000", "--phone", "0709753123"], "9753", "pin: is part of a telephone number. Choose another"),
+        (["20000", "--phone", "0709753123"], "4670", "pin: is part of a telephone number. Choose another"),
+        (["20000", "--phone", "0709753123"], "0709", "pin: is part of a telephone number. Choose another"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_named_and_not_shown(
+    cli: Cli, made: Settings, arguments: list[str], pin: str, said: str
+) -> None:
+    before = rows(made, "SELECT count(*) FROM audit")
+    ended = cli("customer", "add", *arguments, "--name", "Canary", "--pin-stdin", stdin=f"{pin}\n")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(said)
+    assert ended.err.count("\n") == 1
+    assert "canary" not in ended.err.lower()
+    assert not pin or pin not in ended.err
+    assert rows(made, "SELECT count(*) FROM customers") == [(1,)]
+    assert rows(made, "SELECT count(*) FROM audit") == before
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("  ", "name: is empty"),
+        ("B" * 101, "name: has more than 100 characters"),
+        ("B\x1b[31m", "name: has a character that cannot be shown"),
+        ("B\nC", "name: has a character that cannot be shown"),
+        ("B\u202eC", "name: has a character that cannot be shown"),
+    ],
+)
+def test_names_that_are_refused(cli: Cli, made: Settings, name: str, said: str) -> None:
+    ended = cli("customer", "add", "20000", "--name", name, "--no-pin")
+    assert ended.code == 2
+    assert ended.err.startswith(said)
+
+
+def test_a_name_is_stored_in_one_form(cli: Cli, made: Settings) -> None:
+    cli("customer", "add", "10002", "--name", " A\u030asa ", "--no-pin")
+    assert "name       Åsa\n" in cli("customer", "show", "10002", "--reveal").out
+
+
+def test_without_a_terminal_the_pin_is_not_guessed_at(cli: Cli, made: Settings) -> None:
+    ended = cli("customer", "add", "20000", "--name", "B", stdin="9753\n9753\n")
+    assert ended.code == 2
+    assert ended.err.startswith("pin: there is no terminal to ask at. Give it with --pin-stdin")
+
+
+def test_a_pin_is_no_option(cli: Cli, made: Settings) -> None:
+    assert cli("customer", "add", "20000", "--name", "B", "--pin", "9753").code == 2
+    assert cli("customer", "set-pin", "10001", "9753").code == 2
+
+
+@pytest.mark.parametrize(("first", "again", "code"), [("9753", "9753", 0), ("9753", "9754", 2)])
+def test_the_pin_is_asked_for_twice_without_echo(made: Settings, first: str, again: str, code: int) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "ari_app.py"), "customer", "set-pin", "10001"],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=made.file.parent, start_new_session=True,
+    ) as command:  # fmt: skip
+        os.close(theirs)
+        said = b""
+        for prompt, answer in ((b"PIN: ", first), (b"The same again: ", again)):
+            while not said.endswith(prompt):
+                said += os.read(ours, 1)
+            os.write(ours, f"{answer}\n".encode())
+        try:
+            while more := os.read(ours, 1024):
+                said += more
+        except OSError:  # the other end is closed
+            pass
+    os.close(ours)
+    assert command.returncode == code
+    assert b"975" not in said
+    assert (b"Set the PIN of customer" if code == 0 else b"pin: the two are not the same. Nothing was done") in said
+
+
+# ---------------------------------------------------------------- set-pin, lock, unlock, remove
+
+
+def test_set_pin(cli: Cli, made: Settings) -> None:
+    before = rows(made, "SELECT pin FROM customers")
+    ended = cli("customer", "set-pin", "10001", "--pin-stdin", stdin="9753\r\n")
+    assert (ended.code, ended.err) == (0, "")
+    assert rows(made, "SELECT pin FROM customers") != before
+    assert trail(made)[-1] == ("cli", "customer.set_pin", "done")
+
+
+@pytest.mark.parametrize("pin", ["0812", "1234", "4567"])
+def test_set_pin_knows_the_customers_numbers(cli: Cli, made: Settings, pin: str) -> None:
+    ended = cli("customer", "set-pin", "10001", "--pin-stdin", stdin=pin)
+    assert ended.code == 2
+    assert ended.err.startswith("pin: is")
+
+
+class FakeLive:
+    """In place of Redis."""
+
+    unlocked: list[str]
+    fails: Exception | None = None
+
+    @classmethod
+    async def open(cls, _: Settings) -> FakeLive:
+        if cls.fails is not None:
+            raise cls.fails
+        return cls()
+
+    async def unlock(self, subject: str) -> bool:
+        self.unlocked.append(subject)
+        return True
+
+    async def close(self) -> None:
+        self.unlocked.append("closed")
+
+
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch) -> type[FakeLive]:
+    monkeypatch.setattr(customer, "RedisLive", FakeLive)
+    monkeypatch.setattr(FakeLive, "unlocked", [], raising=False)
+    monkeypatch.setattr(FakeLive, "fails", None)
+    return FakeLive
+
+
+def test_lock_and_unlock(cli: Cli, made: Settings, live: type[FakeLive]) -> None:
+    assert cli("customer", "lock", "10001").code == 0
+    assert "locked     yes" in cli("customer", "show", "10001").out
+    assert cli("customer", "unlock", "10001").code == 0
+    assert "locked     no" in cli("customer", "show", "10001").out
+    ((key,),) = rows(made, "SELECT number_index FROM customers")
+    assert live.unlocked == [key, "closed"]
+    assert [action for _, action, _ in trail(made)][-2:] == ["customer.lock", "customer.unlock"]
+
+
+def test_unlock_does_nothing_by_halves_when_redis_is_away(cli: Cli, made: Settings, live: type[FakeLive]) -> None:
+    cli("customer", "lock", "10001")
+    live.fails = StoreError("Redis: away")
+    ended = cli("customer", "unlock", "10001")
+    assert (ended.code, ended.err) == (1, "Redis: away\n")
+    assert "locked     yes" in cli("customer", "show", "10001").out
+    assert trail(made)[-1][1] == "customer.lock"
+
+
+def test_remove(cli: Cli, made: Settings) -> None:
+    assert cli("customer", "remove", "10001", stdin="n\n").code == 1
+    assert cli("customer", "remove", "10001", stdin="").code == 1
+    assert rows(made, "SELECT count(*) FROM customers") == [(1,)]
+    ended = cli("customer", "remove", "10001", stdin="y\n")
+    assert ended.code == 0
+    assert "Anna" not in ended.out + ended.err
+    assert rows(made, "SELECT count(*) FROM customers") == rows(made, "SELECT count(*) FROM phones") == [(0,)]
+    assert trail(made)[-1] == ("cli", "customer.remove", "done")
+
+
+@pytest.mark.parametrize(
+    "command", [["show"], ["show", "--reveal"], ["lock"], ["unlock"], ["remove", "--yes"], ["set-pin", "--pin-stdin"]]
+)
+def test_a_customer_who_is_not_there(cli: Cli, made: Settings, live: type[FakeLive], command: list[str]) -> None:
+    before = trail(made)
+    ended = cli("customer", *command, "99999", stdin="9753\n")
+    assert (ended.code, ended.out, ended.err) == (2, "", "number: no customer has it. Nothing was done\n")
+    assert trail(made) == before
+
+
+def test_a_changed_customer_is_told_without_a_traceback(cli: Cli, made: Settings) -> None:
+    with directly(made) as connection:
+        connection.execute("UPDATE customers SET name = x'00'")
+    ended = cli("customer", "show", "10001")
+    assert ended.code == 1
+    assert ended.err.endswith(": the encrypted name was changed\n")
+    assert ended.err.count("\n") == 1
+
+
+# ---------------------------------------------------------------- audit
+
+
+def test_audit_verify(cli: Cli, made: Settings) -> None:
+    ended = cli("audit", "verify")
+    ((head,),) = rows(made, "SELECT hash FROM audit WHERE seq = 2")
+    assert (ended.code, ended.out) == (0, f"cli: 2 rows, head {head}\nThe trail is as it was written.\n")
+
+
+def test_audit_verify_needs_no_keys(cli: Cli, made: Settings) -> None:
+    for file in made.path(Path("keys")).iterdir():
+        file.unlink()
+    assert cli("audit", "verify").code == cli("audit", "show").code == 0
+
+
+def test_audit_verify_names_the_first_bad_row(cli: Cli, made: Settings) -> None:
+    with directly(made) as connection:
+        without_protection(connection)
+        connection.execute("UPDATE audit SET actor = 'nobody' WHERE seq = 2")
+    ended = cli("audit", "verify")
+    assert ended.code == 1
+    assert ended.err == "audit: chain cli, row 2: changed: its hash is not that of what stands in it\n"
+    assert "as it was written" not in ended.out
+
+
+def test_audit_show(cli: Cli, made: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "[red]anna\x1b")
+    cli("customer", "lock", "10001")
+    header, *lines = cli("audit", "show").out.splitlines()
+    assert header.split() == ["at", "chain", "seq", "actor", "action", "outcome", "call", "subject", "detail"]
+    assert [line.split()[4] for line in lines] == ["init", "customer.add", "customer.lock"]
+    assert "cli:[red]anna�/" in lines[2]
+    assert len(cli("audit", "show", "--last", "1").out.splitlines()) == 2
+    assert len(cli("audit", "show", "--call", "17").out.splitlines()) == 1
+
+
+def test_audit_show_as_json(cli: Cli, made: Settings) -> None:
+    ((ref,),) = rows(made, "SELECT ref FROM customers")
+    (line,) = cli("audit", "show", "--json", "--subject", ref).out.splitlines()
+    row = json.loads(line)
+    assert (row["seq"], row["action"], row["subject"], row["detail"]) == (2, "customer.add", ref, '{"pin":"set"}')
+    assert len(row["hash"]) == 64

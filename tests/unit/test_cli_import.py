@@ -1,0 +1,278 @@
+"""`customer import`: every fault of every row is named, and a file is taken whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ivr.cli.importing import Imported, import_file
+from ivr.cli.initialise import _initialise
+from ivr.cli.office import Act, opened
+from ivr.cli.table import COLUMNS, lines
+from ivr.config import Settings
+from ivr.errors import InputError, StoreError
+from ivr.secret import Secret
+from ivr.store.customers import Customers
+from ivr.store.register import Register
+from ivr.vault import PinHasher
+from ivr.vault import pin as pin_module
+from tests.unit.database_kit import directly, rows, settings_in
+
+HEADER = ",".join(COLUMNS)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Settings:
+    settings = settings_in(tmp_path)
+    asyncio.run(_initialise(settings))
+    return settings
+
+
+@pytest.fixture(autouse=True)
+def _cheap_pins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """scrypt with the least cost, whatever it is asked for."""
+    scrypt = pin_module.scrypt
+    monkeypatch.setattr(pin_module, "scrypt", lambda *args, **_: scrypt(*args, N=2, r=1, p=1))
+
+
+def run(system: Settings, content: str | bytes, *, name: str = "customers.csv") -> Imported:
+    file = system.file.parent / name
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    async def importing() -> Imported:
+        async with opened(system) as office:
+            return await import_file(office, file)
+
+    return asyncio.run(importing())
+
+
+def refused(system: Settings, content: str | bytes) -> list[str]:
+    """What is said of each line, without the file's name; nothing is in the database then."""
+    before = rows(system, "SELECT count(*) FROM audit")
+    with pytest.raises(InputError) as caught:
+        run(system, content)
+    assert rows(system, "SELECT count(*) FROM audit") == before
+    return [line.removeprefix(f"{system.file.parent}/customers.csv: ") for line in str(caught.value).splitlines()]
+
+
+def test_a_file_is_imported(system: Settings) -> None:
+    added = run(
+        system,
+        f'{HEADER}\n10001,Anna Åkesson,070-123 45 67;+46812345678,2580,en,support\n\n"10002","Bo, the other",,,,\n',
+    )
+    assert added == Imported(customers=2, pins=1)
+
+    async def found() -> None:
+        async with opened(system) as office:
+            customers = await Customers.open(office.database, office.vault)
+            anna, bo = [await customers.by_number(Secret(number)) for number in ("10001", "10002")]
+            assert anna.name is not None and anna.name.reveal() == "Anna Åkesson"
+            assert anna.mobile is not None and anna.mobile.reveal() == "+46701234567"
+            assert (anna.language, anna.policy) == ("en", "support")
+            assert await office.vault.pins.matches(Secret("2580"), anna.pin)
+            assert bo.name is not None and bo.name.reveal() == "Bo, the other"
+            assert (bo.mobile, bo.pin, bo.language, bo.policy) == (None, None, None, None)
+
+    asyncio.run(found())
+    assert rows(system, "SELECT action FROM audit ORDER BY seq") == [
+        ("init",),
+        ("customer.import",),
+        ("customer.import",),
+    ]
+    assert set(rows(system, "SELECT subject FROM audit WHERE seq > 1")) == set(
+        rows(system, "SELECT ref FROM customers")
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"\ufeff{HEADER}\n10001,Anna,,,,\n",
+        f"{HEADER}\r\n10001,Anna,,,,\r\n",
+        f"{HEADER}\n10001,Anna,,,,",
+        "Policy, LANGUAGE ,pin,phones,name,number\n,,,,Anna,10001\n",
+        f'{HEADER}\n 10001 , Anna ," ; ",,,\n,,,,,\n',
+    ],
+)
+def test_ways_of_writing_the_same(system: Settings, content: str) -> None:
+    assert run(system, content) == Imported(1, 0)
+
+
+def test_every_fault_of_every_row_is_named(system: Settings) -> None:
+    run(system, f"{HEADER}\n10001,Anna,,,,\n")
+    assert refused(
+        system,
+        f"{HEADER}\n"
+        "10001,Anna,,,,\n"  # 2
+        "20000,Good,,,,\n"  # 3
+        "canary,,canary,1111,xx,canary\n"  # 4
+        '30000,"two\nlines",,,,\n'  # 5, 6
+        "20000,Again,,,,\n"  # 7
+        "40000,short\n"  # 8
+        "50000,Pin,0709753123,9753,,\n"  # 9
+        "20000,Third,,,,\n",  # 10
+    ) == [
+        "line 2: number: another customer has it. Leave the row out",
+        "line 4: number: is not 4 to 12 digits. See [customer_number] in the settings",
+        "line 4: name: is empty. Write the name that agents shall see",
+        "line 4: phones: the first is no telephone number. Write it as +46701234567, or as it is dialled in SE",
+        "line 4: language: there are no prompts in it. Write one of: en; or leave it out",
+        "line 4: policy: is not in the settings. Write one of: support; or leave it out",
+        "line 4: pin: is one digit over and over, or digits in a row. Choose another",
+        "line 5: name: has a character that cannot be shown. Write it in letters, digits and punctuation",
+        "line 7: number: stands in line 3 as well. Leave one of the two out",
+        "line 8: has 2 columns, the first line has 6. Put a value that holds a comma into double quotes",
+        "line 9: pin: is part of a telephone number. Choose another",
+        "line 10: number: stands in line 3 as well. Leave one of the two out",
+        "Nothing was imported: 7 of the rows are wrong",
+    ]
+    assert rows(system, "SELECT count(*) FROM customers") == [(1,)]
+
+
+CURE = "Save it as CSV in UTF-8, with commas between the columns"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xef\xbb\xbf", f"line 1: is empty. It is: {HEADER}"),
+        (f"\n{HEADER}\n".encode(), f"line 1: is empty. It is: {HEADER}"),
+        (b"", f"is empty. Its first line is: {HEADER}"),
+        (f"{HEADER}\n".encode(), "has no customers: nothing stands below its first line"),
+        (f"{HEADER}\n\n\n".encode(), "has no customers: nothing stands below its first line"),
+        (b"number,name,phones,pin,language\n", f"line 1: lacks the column policy. It is: {HEADER}"),
+        (b"10001,Canary,,,,\n", f"line 1: lacks the column number. It is: {HEADER}"),
+        (HEADER.replace(",", ";").encode(), f"line 1: lacks the column number. It is: {HEADER}"),
+        (f"{HEADER},canary\n".encode(), f"line 1: column 7 is unknown. It is: {HEADER}"),
+        (f"{HEADER},pin\n".encode(), f"line 1: column 7 is there twice. It is: {HEADER}"),
+        (f"{HEADER}\n10001,Anna,,,,\n".encode("utf-16"), f"is UTF-16. {CURE}"),
+        (f"{HEADER}\n10001,Anna,,,,\n10002,Åsa,,,,\n".encode("latin-1"), f"line 3: is not UTF-8. {CURE}"),
+        (f"{HEADER}\n10001,Can\0ary,,,,\n".encode(), f"line 2: has a NUL byte, so this is no text. {CURE}"),
+        (f"{HEADER}\n10001,{'x' * 70000},,,,\n".encode(), f"line 2: is longer than 65536 bytes. {CURE}"),
+        (f'{HEADER}\n10001,"Canary,,,,\n'.encode(), f"line 2: its quotes or line ends are not those of CSV. {CURE}"),
+        (f'{HEADER}\n10001,"Can"ary,,,,\n'.encode(), f"line 2: its quotes or line ends are not those of CSV. {CURE}"),
+        (f"{HEADER}\r10001,Canary,,,,\r".encode(), f"line 1: its quotes or line ends are not those of CSV. {CURE}"),
+    ],
+)
+def test_what_is_no_such_table(system: Settings, content: bytes, said: str) -> None:
+    assert refused(system, content) == [said]
+
+
+def test_a_file_that_is_not_there(system: Settings) -> None:
+    async def importing(file: Path) -> None:
+        async with opened(system) as office:
+            await import_file(office, file)
+
+    for file, problem in ((Path("nowhere.csv"), "No such file or directory"), (system.file.parent, "Is a directory")):
+        with pytest.raises(InputError, match=rf"cannot be read \({problem}\)\. Nothing was imported"):
+            asyncio.run(importing(file))
+
+
+def test_a_number_taken_while_pins_are_hashed_imports_nothing(
+    system: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal: Callable[..., object] = Register.seal
+
+    def overtaken(self: Register, new: object) -> object:
+        sealed = seal(self, new)
+        monkeypatch.setattr(Register, "seal", seal)
+        run(system, f"{HEADER}\n10002,Other,,,,\n", name="other.csv")
+        return sealed
+
+    # in a thread of its own, for this one's event loop is running
+    def elsewhere(self: Register, new: object) -> object:
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(overtaken, self, new).result()
+
+    monkeypatch.setattr(Register, "seal", elsewhere)
+    with pytest.raises(InputError, match=r"was given to another customer just now\. Nothing was imported"):
+        run(system, f"{HEADER}\n10001,Anna,,,,\n10002,Bo,,,,\n")
+    assert rows(system, "SELECT count(*) FROM customers") == [(1,)]
+    assert rows(system, "SELECT count(*) FROM audit WHERE action = 'customer.import'") == [(1,)]
+
+
+def test_a_database_that_fails_in_the_middle_keeps_nothing(system: Settings) -> None:
+    with directly(system) as connection:
+        connection.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON phones WHEN NEW.position = 1 BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    many = "".join(f"{10000 + number},Anna,+467012{10000 + number},,,\n" for number in range(600))
+    with pytest.raises(StoreError):
+        run(system, f"{HEADER}\n{many}20000,Last,+46812345678;+46812345679,,,\n")
+    assert rows(system, "SELECT count(*) FROM customers") == [(0,)]
+    assert rows(system, "SELECT count(*) FROM audit WHERE action = 'customer.import'") == [(0,)]
+
+
+def test_no_transaction_is_open_while_pins_are_hashed(system: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker writes its audit trail meanwhile; it would wait for the whole import."""
+    make = PinHasher.make
+
+    async def writing_beside(self: PinHasher, pin: Secret) -> object:
+        with directly(system) as connection:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        return await make(self, pin)
+
+    monkeypatch.setattr(PinHasher, "make", writing_beside)
+    assert run(system, f"{HEADER}\n10001,Anna,,2580,,\n10002,Bo,,9753,,\n") == Imported(2, 2)
+
+
+def test_rows_keep_their_pins(system: Settings) -> None:
+    """They are hashed at the same time, and must not be mixed up."""
+    pins = {str(20000 + number): f"{(number * 7919 + 1357) % 10000:04}" for number in range(40)}
+    straight = {number for number, pin in pins.items() if pin in number or pin in ("1234", "4321")}
+    pins = {number: pin for number, pin in pins.items() if number not in straight}
+    run(system, f"{HEADER}\n" + "".join(f"{number},{number},,{pin},,\n" for number, pin in pins.items()))
+
+    async def check() -> None:
+        async with opened(system) as office:
+            customers = Customers(office.database, office.vault)
+            for number, pin in pins.items():
+                subject = await customers.by_number(Secret(number))
+                assert subject.name is not None and subject.name.reveal() == number
+                assert await office.vault.pins.matches(Secret(pin), subject.pin)
+
+    asyncio.run(check())
+
+
+def test_an_act_without_an_audit_row_cannot_be_finished(system: Settings) -> None:
+    async def act_in_secret() -> None:
+        async with opened(system) as office, office.act() as act:
+            assert isinstance(act, Act)
+
+    with pytest.raises(RuntimeError, match="without an audit row"):
+        asyncio.run(act_in_secret())
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    content=st.one_of(
+        st.binary(max_size=300),
+        st.text(max_size=300).map(str.encode),
+        st.lists(st.lists(st.text('a1,;"\n\r\0é', max_size=6), max_size=8), max_size=5).map(
+            lambda table: f"{HEADER}\n".encode() + "\n".join(",".join(row) for row in table).encode()
+        ),
+    )
+)
+def test_any_rubbish_is_read_or_refused_and_never_shown(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "rubbish.csv"
+    file.write_bytes(content)
+    read: list[int] = []
+    said = ""
+    try:
+        for line in lines(file, progress=read.append):
+            assert (line.problem is None) == (set(line.values) == set(COLUMNS))
+            assert repr(line) == f"<Line {line.line}>"
+        assert sum(read[-1:]) == len(content)
+    except InputError as error:
+        said = str(error)
+    assert said == "" or said.startswith(f"{file}: ")
+    assert "\n" not in said
+    assert read == sorted(read)
