@@ -256,7 +256,8 @@ class AriLine:
             await self._ari.request("POST", f"applications/{self._ari.app}/subscription", subscribe)
             await self._post("continue", quick=True)
         except AriError as error:
-            if error.status != 404:
+            # 422: there is no such channel to subscribe to
+            if error.status not in (404, 422):
                 raise
             raise HungUp(self._caller.channel) from None
 

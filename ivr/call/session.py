@@ -259,7 +259,9 @@ class Session:
             await self._line.hush()
             await self._line.music(on=False)
             await self._send_on_unverified(Refused(self._line.caller.policy, Status.UNAVAILABLE))
-        except (HungUp, Unavailable) as error:
+        except HungUp:
+            await self._hung_up(verdict)
+        except Unavailable as error:
             self._log.error("call.stuck", error=str(error))
 
     async def _drop_mark(self) -> None:

@@ -141,6 +141,11 @@ class Plot:
         """At the n-th operation of this name (`""`: any), before its effect or `behind` it, or so many seconds later."""
         self._cues.append(_Cue(name, nth, action, delay, behind))
 
+    def reset(self) -> None:
+        """Count from here."""
+        self.names.clear()
+        self._counts.clear()
+
     @asynccontextmanager
     async def operation(self, name: str, *, seconds: float = LATENCY) -> AsyncIterator[None]:
         self.names.append(name)
@@ -191,7 +196,7 @@ class Agent:
     """How an agent's phone takes a call: answers after so many seconds (None: never), talks for so many.
 
     `ending`: why it does not answer, and `gives_up` after so many seconds it says so. `leaves`: gone between
-    answering and being bridged.
+    answering and being bridged. `deaf`: Asterisk fails to hang it up.
     """
 
     answers: float | None = 3.0
@@ -199,6 +204,7 @@ class Agent:
     ending: str = "no_answer"
     gives_up: float | None = None
     leaves: bool = False
+    deaf: bool = False
 
 
 BUSY = Agent(answers=None, ending="busy", gives_up=0.5)
@@ -245,10 +251,13 @@ class FakeLeg:
             return
         try:
             async with self._plot.operation("leg.hang_up"):
+                if self.agent.deaf:
+                    raise AriError(f"DELETE channels ({self._endpoint})", 500)
                 self.end("hung_up")
         except asyncio.CancelledError:
             # the request is on its way
-            self.end("hung_up")
+            if not self.agent.deaf:
+                self.end("hung_up")
             raise
 
     def end(self, why: str) -> None:
@@ -271,7 +280,8 @@ class FakeLeg:
 class FakeLine:
     """The caller's end; implements `ports.Line`. It behaves as a channel of Asterisk does, hang-up included.
 
-    `heard` are the prompts of each playback, in the order of the call; `voices` their languages.
+    `heard` are the prompts of each playback, in the order of the call; `voices` their languages; `delayed` those
+    that had to wait for the end of others.
     """
 
     def __init__(
@@ -286,6 +296,7 @@ class FakeLine:
         """`stays`: seconds that the caller stays in the dialplan after the call was handed back."""
         self.heard: list[tuple[Prompt, ...]] = []
         self.voices: list[str] = []
+        self.delayed: list[Prompt] = []
         self.keyed = 0
         self.variables: dict[str, str] = {}
         self.display: Personal | None = None
@@ -371,12 +382,16 @@ class FakeLine:
     async def say(self, *prompts: Prompt, language: str) -> None:
         async with self._plot.operation("line.say"):
             self._still_here()
-            assert self._playback is None, "one prompt over another"
             assert not self.playing_music, "a prompt over music"
             self._forget_played()
             self.heard.append(prompts)
             self.voices.append(language)
             seconds = PROMPT * len(prompts)
+            if self._playback is not None:
+                # Asterisk plays one after another; of the first, nobody waits for the end any more
+                self._playback.cancel()
+                self.delayed += prompts
+                seconds += self._playback.when() - clock()
             self._playback = asyncio.get_running_loop().call_later(seconds, self._finish_playing)
             for prompt in prompts:
                 if self._answers.get(prompt):
@@ -594,12 +609,14 @@ class FakePins:
 
 
 class FakeCodes:
-    """Implements `ports.Codes`. `gullible`: all codes have one MAC."""
+    """Implements `ports.Codes`. `gullible`: all codes have one MAC. `bound`: what codes were bound to."""
 
     def __init__(self) -> None:
         self.gullible = False
+        self.bound: list[tuple[str, ...]] = []
 
     def mac(self, code: Secret, *, bound_to: Sequence[str]) -> str:
+        self.bound.append(tuple(bound_to))
         parts = [] if self.gullible else [*bound_to, code.reveal()]
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 

@@ -108,16 +108,11 @@ def test_the_code_of_the_text_passes() -> None:
     world = World()
     line = sms(world, world.texts.code)
     assert line.variables[METHODS] == "sms_code"
-    assert line.heard[0] == (*CODE_ASKED,)
+    assert line.heard[0] == (Prompt.WELCOME, *CODE_ASKED)
     [(to, text)] = world.texts.sent
     assert to == ANNA_PHONE
     assert text.startswith("Acme: ") and "{" not in text
     assert failures(world) == 0
-
-
-def test_the_first_question_of_a_call_welcomes() -> None:
-    world = World()
-    assert sms(world, world.texts.code).heard[0][0] is Prompt.WELCOME
 
 
 @pytest.mark.parametrize(("digits", "language"), [(6, None), (8, "sv"), (10, "xx")])
@@ -163,20 +158,15 @@ def test_a_code_of_another_call_is_wrong() -> None:
     assert sms(world, old, old, old).variables[STATUS] == "refused"
 
 
-def test_a_code_is_bound_to_its_policy() -> None:
-    bound: list[tuple[str, ...]] = []
+def test_a_code_is_bound_to_its_run_its_customer_its_call_and_its_policy() -> None:
     world = World()
-    mac = world.codes.mac
-
-    class Watched(type(world.codes)):  # type: ignore[misc]  # FakeCodes, watched
-        def mac(self, code: object, *, bound_to: tuple[str, ...]) -> object:
-            bound.append(tuple(bound_to))
-            return mac(code, bound_to=bound_to)  # type: ignore[arg-type]
-
-    world.codes = Watched()
     assert sms(world, world.texts.code).variables[STATUS] == "verified"
-    assert len(set(bound)) == 1
-    assert bound[0][1:] == (world.anna.key, "channel-1", "sms")
+    world.now += 60
+    assert sms(world, world.texts.code).variables[STATUS] == "verified"
+    sent, keyed, other, _ = world.codes.bound
+    assert sent == keyed
+    assert sent[1:] == (world.anna.key, "channel-1", "sms")
+    assert len(sent[0]) >= 20 and sent[0] != other[0]
 
 
 # ---------------------------------------------------------------- another text
@@ -271,8 +261,8 @@ def test_too_many_texts_in_another_call_meanwhile_fail_it_too() -> None:
 
 def test_an_expired_code_is_no_failure_and_another_may_be_had() -> None:
     world = World(steps={"sms_code": {"life_minutes": 1}})
-    late = Keys(lambda: world.texts.code(), after=29.0)
-    line = sms(world, "**", "**", "**", late, late, "**", world.texts.code)
+    late = Keys(world.texts.code, after=29.0)
+    line = sms(world, "", "", late, "**", world.texts.code)
     assert (Prompt.CODE_EXPIRED, Prompt.ASK_CODE) in line.heard
     assert line.variables[STATUS] == "verified"
     assert failures(world) == 0
@@ -280,9 +270,9 @@ def test_an_expired_code_is_no_failure_and_another_may_be_had() -> None:
 
 def test_a_code_that_stays_expired_fails_at_last() -> None:
     world = World(steps={"sms_code": {"life_minutes": 1}})
-    keys = Keys(lambda: world.texts.code(), after=20.0)
-    sms(world, *[keys] * 12)
+    line = sms(world, "", "", *[world.texts.code] * 12)
     assert steps(world) == "sms_code:expired"
+    assert line.heard.count((Prompt.CODE_EXPIRED, Prompt.ASK_CODE)) == 11
     assert world.outcomes == ["refused"]
 
 
@@ -299,6 +289,12 @@ def test_a_gateway_that_fails_behind_the_prompt_ends_the_step(seconds: float) ->
     assert line.said[-1] is Prompt.UNAVAILABLE
     assert world.logged("text.failed", error="TextError")
     assert failures(world) == 0
+
+
+def test_the_sentence_about_it_does_not_wait_for_the_end_of_the_question() -> None:
+    world = World()
+    world.plot.fail("texts.send", TextError("no gateway took the message"))
+    assert sms(world).delayed == []
 
 
 def test_a_fault_of_ours_in_sending_is_unavailable_too_and_its_words_stay_out_of_the_log() -> None:

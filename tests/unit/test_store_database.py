@@ -196,6 +196,8 @@ async def test_errors_carry_no_values(settings: Settings) -> None:
         with pytest.raises(StoreError) as caught:
             await twice()
     assert str(caught.value) == "database: SQLITE_CONSTRAINT_PRIMARYKEY"
+    # nor does the one that it stands for, which a debugger or a log of another program might show
+    assert "canary" not in str(caught.value.__context__)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 

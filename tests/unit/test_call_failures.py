@@ -1,0 +1,332 @@
+"""Hang-up, a worker that stops, a part that fails: at every single operation of a call, one after another.
+
+Whatever happens where: nobody is marked who should not be, no phone rings on, the audit trail knows how it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ivr.call.mark import STATUS
+from ivr.errors import AriError, HungUp, StoreError, Unavailable, WorkerReplaced
+from ivr.prompts import Prompt
+from tests.unit.fakes import ANNA, ANNA_PIN, BUSY, NOBODY, UNKNOWN, Agent, Answers, FakeLine, Keys, World
+
+Made = tuple[World, FakeLine]
+
+RIGHT_PIN = f"{ANNA_PIN}#"
+AGENTS = ["PJSIP/anna", "PJSIP/bo", "PJSIP/cleo"]
+ALL = {"bridge": {"steps": ["pin"], "level": 1, "hand_over": "bridge", "ring": "all", "agents": AGENTS}}
+
+
+def verified() -> Made:
+    world = World()
+    answers = {Prompt.ASK_CUSTOMER_NUMBER: [f"{ANNA}#"], Prompt.ASK_PIN: [RIGHT_PIN], Prompt.ASK_CODE: [world.texts.code]}
+    return world, world.line(number=None, answers=answers)
+
+
+def verified_with_trouble() -> Made:
+    """Slips, a wrong PIN, lost events, a text that has to wait, another text."""
+    world = World(limits={"call": 20})
+    world.call("sms", answers={Prompt.ASK_CODE: ["!"]})
+    answers: Answers = {
+        Prompt.ASK_PIN: ["12#", "9999#", "4~", RIGHT_PIN],
+        Prompt.ASK_CODE: [Keys("**", after=29.0)] * 3 + [world.texts.code],
+    }
+    line = world.line(answers=answers)
+    world.trail.rows.clear()
+    world.plot.reset()
+    return world, line
+
+
+def refused() -> Made:
+    world = World()
+    answers: Answers = {Prompt.ASK_CUSTOMER_NUMBER: [f"{UNKNOWN}#"], Prompt.ASK_PIN: ["9999#"] * 3}
+    return world, world.line(number=None, answers=answers)
+
+
+def locked() -> Made:
+    world = World(limits={"customer_in_a_row": 3})
+    return world, world.line(answers={Prompt.ASK_PIN: ["9999#"] * 3})
+
+
+def silent() -> Made:
+    world = World()
+    return world, world.line(number=None)
+
+
+def in_turn() -> Made:
+    world = World()
+    agents = dict(zip(AGENTS, (BUSY, Agent(leaves=True), Agent(talks=20.0)), strict=True))
+    return world, world.line("bridge", answers={Prompt.ASK_PIN: [RIGHT_PIN]}, agents=agents)
+
+
+def all_at_once() -> Made:
+    world = World(policies=ALL)
+    agents = dict(zip(AGENTS, (BUSY, Agent(answers=5.0, talks=20.0), NOBODY), strict=True))
+    return world, world.line("bridge", answers={Prompt.ASK_PIN: [RIGHT_PIN]}, agents=agents)
+
+
+def nobody_free() -> Made:
+    world = World(policies=ALL)
+    agents = dict.fromkeys(AGENTS, BUSY)
+    return world, world.line("bridge", answers={Prompt.ASK_PIN: [RIGHT_PIN]}, agents=agents)
+
+
+CALLS = [verified, verified_with_trouble, refused, locked, silent, in_turn, all_at_once, nobody_free]
+every_call = pytest.mark.parametrize("make", CALLS, ids=lambda make: make.__name__)
+
+SENTENCES = {
+    Prompt.REFUSED, Prompt.TIMEOUT, Prompt.UNAVAILABLE, Prompt.LOCKED, Prompt.LOCKED_UNTIL_CONTACT, Prompt.VERIFIED,
+    Prompt.NO_AGENT,
+}  # fmt: skip
+
+
+def operations(make: Callable[[], Made]) -> list[str]:
+    """The operations of this call when nothing happens to it."""
+    world, line = make()
+    world.run(line)
+    return list(world.plot.names)
+
+
+def assert_nobody_is_left(world: World, line: FakeLine, when: str) -> None:
+    assert [leg.endpoint for leg in line.legs if leg.alive] == [], f"a phone was left ringing or talking: {when}"
+    assert line.bridged is None, when
+    assert world.live.marks == {}, f"a mark was left: {when}"
+    assert world.logged("call.ended"), when
+
+
+def handed_back_as(world: World, line: FakeLine) -> list[tuple[str, bool]]:
+    """Filled when the dialplan takes over: the status that it reads, and whether the mark stands."""
+    seen: list[tuple[str, bool]] = []
+    key = (line.caller.node, line.caller.channel)
+    for nth in (1, 2):
+        world.plot.on(
+            "line.hand_back", lambda: seen.append((line.variables.get(STATUS, ""), key in world.live.marks)), nth=nth, behind=True
+        )  # fmt: skip
+    return seen
+
+
+# ---------------------------------------------------------------- hang-up
+
+
+def hung_up_at_each(make: Callable[[], Made]) -> Iterator[tuple[World, FakeLine, list[str], str]]:
+    names = operations(make)
+    for nth, name in enumerate(names, 1):
+        for behind in (False, True):
+            world, line = make()
+            world.plot.on("", line.caller_hangs_up, nth=nth, behind=behind)
+            world.run(line)
+            yield world, line, names[: nth if behind else nth - 1], f"{'behind' if behind else 'at'} {nth} {name}"
+
+
+@every_call
+def test_a_hang_up_at_any_moment_leaves_one_row_no_mark_and_no_phone(make: Callable[[], Made]) -> None:
+    for world, line, before, when in hung_up_at_each(make):
+        assert_nobody_is_left(world, line, when)
+        assert len(world.outcomes) == 1, f"{world.outcomes} {when}"
+        if "trail.append" not in before and not when.endswith("trail.append"):
+            assert world.outcomes == ["abandoned"], when
+        if "line.ring" in before:
+            assert world.outcomes == ["verified"], when
+        assert not world.logged("call.stuck"), when
+        assert not line.playing_music or "line.music" in before, when
+
+
+@every_call
+def test_a_hang_up_while_the_audit_is_down_leaves_no_row_no_mark_and_no_phone(make: Callable[[], Made]) -> None:
+    names = operations(make)
+    for nth, name in enumerate(names, 1):
+        world, line = make()
+        world.plot.fail("trail.append", StoreError("audit: the database is away"))
+        world.plot.on("", line.caller_hangs_up, nth=nth)
+        world.run(line)
+        assert world.outcomes == []
+        assert_nobody_is_left(world, line, f"at {nth} {name}")
+        assert "live.place_mark" not in world.plot.names
+
+
+def test_a_hang_up_before_the_session_began_is_one_row() -> None:
+    world = World()
+    line = world.line()
+    line.evict(HungUp("channel-1"))
+    world.run(line)
+    assert world.outcomes == ["abandoned"]
+    assert world.trail.rows[0].detail is not None
+    assert world.trail.rows[0].detail["phase"] == "answer"
+    assert line.heard == []
+
+
+def test_a_hang_up_in_a_step_says_in_the_row_how_far_it_came() -> None:
+    world = World()
+    world.call(answers={Prompt.ASK_PIN: [RIGHT_PIN], Prompt.ASK_CODE: ["12!"]})
+    [row] = world.trail.rows
+    assert (row.outcome, row.subject) == ("abandoned", "ref-anna")
+    assert row.detail is not None
+    assert (row.detail["phase"], row.detail["steps"], row.detail["level"]) == ("sms_code", "pin:passed", "0")
+
+
+def test_a_hang_up_within_the_wait_for_a_text_is_a_hang_up_and_no_fault() -> None:
+    world = World()
+    world.call("sms", answers={Prompt.ASK_CODE: ["!"]})
+    world.call("sms", answers={Prompt.TEXT_SOON: [Keys("!", after=5.0)]})
+    assert world.outcomes == ["abandoned", "abandoned"]
+
+
+# ---------------------------------------------------------------- the worker goes
+
+
+@every_call
+def test_a_worker_that_stops_at_any_moment_sends_the_caller_on_without_a_mark(make: Callable[[], Made]) -> None:
+    names = operations(make)
+    # what comes behind a hand-over is the dialplan's or the conversation's
+    end = names.index("line.hand_back") if "line.hand_back" in names else names.index("line.join")
+    for nth, name in enumerate(names[:end], 1):
+        when = f"at {nth} {name}"
+        world, line = make()
+        seen = handed_back_as(world, line)
+        world.plot.on("", lambda line=line: line.evict(Unavailable("the worker is stopping")), nth=nth)
+        world.run(line)
+        assert_nobody_is_left(world, line, when)
+        [(status, marked)] = seen
+        assert status != "verified" and not marked, when
+        assert line.said[-1] in SENTENCES, when
+
+
+@every_call
+def test_a_worker_that_was_replaced_says_nothing_more_to_the_dialplan(make: Callable[[], Made]) -> None:
+    names = operations(make)
+    end = names.index("line.hand_back") if "line.hand_back" in names else names.index("line.join")
+    for nth, name in enumerate(names[:end], 1):
+        world, line = make()
+        world.plot.on("", lambda line=line: line.evict(WorkerReplaced("tillit")), nth=nth)
+        world.run(line)
+        after = set(world.plot.names[nth:])
+        assert after <= {"line.hush", "line.music", "leg.hang_up"}, f"at {nth} {name}: {after}"
+        assert not line.handed_back
+
+
+# ---------------------------------------------------------------- a part fails
+
+
+def fault_of(name: str) -> Exception:
+    if name.startswith(("line.", "leg.")):
+        return AriError(name, 0)
+    return StoreError(f"{name}: ConnectionError")
+
+
+@every_call
+def test_whatever_fails_once_marks_nobody_and_keeps_nobody(make: Callable[[], Made]) -> None:
+    names = operations(make)
+    for nth, name in enumerate(names, 1):
+        if name in ("line.ended", "live.drop_mark"):
+            continue  # there the mark runs out by itself
+        when = f"{nth} {name} fails"
+        world, line = make()
+        seen = handed_back_as(world, line)
+        world.plot.fail("", fault_of(name), nth=nth)
+        world.run(line)
+        assert_nobody_is_left(world, line, when)
+        for status, marked in seen:
+            # a status that could not be written stays empty, and an empty one is unverified too
+            assert (status == "verified") == marked, when
+        assert line.handed_back or line.gone.is_set(), when
+        assert world.outcomes, when
+        assert len(line.said) >= 1, when
+
+
+STORES = [
+    "customers.by_phone", "customers.by_number", "live.standing", "live.attempt", "live.give_back", "live.forgive",
+    "live.open_challenge", "live.try_challenge", "live.place_mark", "pins.matches", "trail.append", "texts.send",
+    "line.announce", "line.event",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_part_that_stays_away_is_said_in_a_sentence_and_verifies_nobody(name: str) -> None:
+    world = World()
+    answers: Answers = {
+        Prompt.ASK_CUSTOMER_NUMBER: [f"{ANNA}#"],
+        Prompt.ASK_PIN: [RIGHT_PIN],
+        Prompt.ASK_CODE: [world.texts.code] if name != "texts.send" else [],
+    }
+    line = world.line(answers=answers, number="+46700000000")
+    seen = handed_back_as(world, line)
+    world.plot.fail(name, fault_of(name))
+    world.run(line)
+    assert line.said[-1] is Prompt.UNAVAILABLE
+    [(status, marked)] = seen
+    assert not marked and status == ("" if name == "line.announce" else "unavailable")
+    assert world.logged("call.unavailable") or world.logged("text.failed")
+    assert world.outcomes == {
+        "trail.append": [],
+        "live.forgive": ["verified", "unavailable"],
+        "live.place_mark": ["verified", "unavailable"],
+        "line.announce": ["verified", "unavailable"],
+        "line.event": ["verified", "unavailable"],
+    }.get(name, ["unavailable"])
+
+
+def test_without_an_audit_row_there_is_no_mark() -> None:
+    world, line = verified()
+    world.plot.fail("trail.append", StoreError("audit: the database is away"))
+    world.run(line)
+    assert "live.place_mark" not in world.plot.names
+    assert line.variables[STATUS] == "unavailable"
+
+
+def test_without_a_mark_there_are_no_variables_and_no_bridge() -> None:
+    world, line = in_turn()
+    told: list[str] = []
+    world.plot.on("line.announce", lambda: told.append(line.variables.get(STATUS, "")), behind=True)
+    world.plot.fail("live.place_mark", StoreError("Redis: the mark is not there after it was placed"))
+    world.run(line)
+    assert told == ["unavailable"], "the only announcement is that nobody is verified"
+    assert line.legs == [] and line.display is None
+
+
+@pytest.mark.parametrize("name", ["line.announce", "line.event"])
+def test_a_mark_that_cannot_be_announced_is_dropped(name: str) -> None:
+    world, line = in_turn()
+    world.plot.fail(name, AriError(name, 500), nth=1)
+    world.run(line)
+    assert line.legs == []
+    assert world.plot.names.index("live.drop_mark") < world.plot.names.index("line.hand_back")
+    assert line.variables[STATUS] == "unavailable"
+
+
+def test_a_refusal_is_announced_and_said_although_the_audit_is_down() -> None:
+    world, line = refused()
+    world.plot.fail("trail.append", StoreError("audit: the database is away"))
+    world.run(line)
+    assert line.variables[STATUS] == "refused"
+    assert line.said[-1] is Prompt.REFUSED
+    assert line.handed_back
+
+
+def test_a_refusal_that_can_be_neither_announced_nor_said_still_hands_back() -> None:
+    world, line = refused()
+    world.plot.fail("line.announce", AriError("POST variables", 500))
+    world.plot.fail("line.say", AriError("POST play", 500), nth=5)
+    world.run(line)
+    assert line.handed_back
+    assert {entry["phase"] for entry in world.logged("call.unavailable")} == {"announce_refused", "explain"}
+
+
+def test_a_call_that_cannot_be_handed_back_is_tried_again_and_then_left_to_the_watchdog() -> None:
+    world, line = refused()
+    world.plot.fail("line.hand_back", AriError("POST continue", 0))
+    world.run(line)
+    assert world.plot.names.count("line.hand_back") == 2
+    assert world.logged("call.stuck")
+    assert world.live.marks == {}
+
+
+def test_a_verified_call_that_cannot_be_handed_back_loses_its_mark() -> None:
+    world, line = verified()
+    world.plot.fail("line.hand_back", AriError("POST continue", 0))
+    world.run(line)
+    assert world.live.marks == {}
+    assert line.variables[STATUS] == "unavailable"
