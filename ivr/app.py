@@ -107,7 +107,9 @@ def _ari(settings: Settings, log: FilteringBoundLogger) -> Ari:
     password = secret_of(settings, "[asterisk] password", asterisk.password_file, asterisk.password_env)
     if password is None:
         raise ConfigError(
-            f"{settings.file}: [asterisk] password_file", "is missing", "Name the file that holds the ARI user's password"
+            f"{settings.file}: [asterisk] password_file",
+            "is missing",
+            "Name the file that holds the ARI user's password",
         )
     return Ari(
         url=asterisk.url,
@@ -156,7 +158,10 @@ async def _spoken(ari: Ari, settings: Settings) -> frozenset[str]:
     known = await ari.request("GET", "sounds")
     assert isinstance(known, list)
     have = {
-        (sound["id"], form["language"]) for sound in known if isinstance(sound, dict) for form in sound.get("formats", ())
+        (sound["id"], form["language"])
+        for sound in known
+        if isinstance(sound, dict)
+        for form in sound.get("formats", ())
     }
     missing = {
         language: [prompt.value for prompt in Prompt if (f"tillit/{prompt.value}", language) not in have]

@@ -29,7 +29,9 @@ class Section(BaseModel):
 class Worker(Section):
     """This running program."""
 
-    name: Name = Field("tillit", description="Names this worker in the log and the audit trail: letters, digits, - and _")
+    name: Name = Field(
+        "tillit", description="Names this worker in the log and the audit trail: letters, digits, - and _"
+    )
     shutdown_seconds: Seconds = Field(
         5, description="Seconds that calls are given to be handed back to the dialplan when the worker is stopped"
     )
@@ -42,7 +44,9 @@ class Company(Section):
     country: str = Field(
         pattern=r"^[A-Z]{2}$", description='Two letters (ISO 3166), such as "SE": how numbers without + are read'
     )
-    language: str = Field("en", pattern=r"^[a-z]{2}$", description='Two letters, such as "en": spoken where nothing else is known')
+    language: str = Field(
+        "en", pattern=r"^[a-z]{2}$", description='Two letters, such as "en": spoken where nothing else is known'
+    )
 
 
 class Asterisk(Section):
@@ -58,7 +62,7 @@ class Asterisk(Section):
     app: Name = Field("tillit", description="The name that the dialplan gives to Stasis()")
     request_seconds: float = Field(5.0, gt=0, le=60, description="Seconds after which a request counts as failed")
     accept_version: str | None = Field(
-        None, description="An exact version, such as \"20.19.0\", that you accept although it is too old or unsafe"
+        None, description='An exact version, such as "20.19.0", that you accept although it is too old or unsafe'
     )
 
 
@@ -92,9 +96,13 @@ class Database(Section):
 class Keys(Section):
     """What customers' data is encrypted with, and what is hashed with; kept apart."""
 
-    master_file: Path | None = Field(Path("keys/master.key"), description="The file of the master key: mode 0600, made by `init`")
+    master_file: Path | None = Field(
+        Path("keys/master.key"), description="The file of the master key: mode 0600, made by `init`"
+    )
     master_env: str | None = Field(None, description="Or the environment variable that holds it")
-    hash_file: Path | None = Field(Path("keys/hash.key"), description="The file of the key for indexes, PINs and codes: mode 0600")
+    hash_file: Path | None = Field(
+        Path("keys/hash.key"), description="The file of the key for indexes, PINs and codes: mode 0600"
+    )
     hash_env: str | None = Field(None, description="Or the environment variable that holds it")
 
 
@@ -103,7 +111,9 @@ class Keypad(Section):
 
     first_seconds: Seconds = Field(10, description="Seconds from the end of a prompt to the first key")
     between_seconds: Seconds = Field(5, description="Seconds between two keys")
-    slips: int = Field(3, ge=1, le=10, description="How often an entry is asked for when nothing, or too little, is keyed")
+    slips: int = Field(
+        3, ge=1, le=10, description="How often an entry is asked for when nothing, or too little, is keyed"
+    )
 
 
 class CustomerNumber(Section):
@@ -159,18 +169,26 @@ class Limits(Section):
 
     customer_in_a_row: int = Field(10, ge=3, le=100, description="Failures in a row for one customer, then a lock")
     customer_lock_minutes: Minutes = Field(15, description="Minutes of the first lock of a customer")
-    customer_most: int = Field(100, ge=10, le=100, description="Failures in a row after which only `customer unlock` helps")
-    number_in_a_row: int = Field(20, ge=3, le=1000, description="Failures in a row from one calling number, then a lock")
+    customer_most: int = Field(
+        100, ge=10, le=100, description="Failures in a row after which only `customer unlock` helps"
+    )
+    number_in_a_row: int = Field(
+        20, ge=3, le=1000, description="Failures in a row from one calling number, then a lock"
+    )
     number_lock_minutes: Minutes = Field(30, description="Minutes of the first lock of a calling number")
     call: int = Field(5, ge=1, le=20, description="Failures in one call")
-    all: int = Field(1000, ge=10, description="Failures over all calls in the window, then nobody is verified until it ends")
+    all: int = Field(
+        1000, ge=10, description="Failures over all calls in the window, then nobody is verified until it ends"
+    )
     all_window_minutes: Minutes = Field(10, description="Minutes of that window")
 
 
 class Texts(Section):
     """How text messages go out."""
 
-    gateway: Literal["outbox"] = Field("outbox", description='"outbox" writes each text into a file: for trying out, never for customers')
+    gateway: Literal["outbox"] = Field(
+        "outbox", description='"outbox" writes each text into a file: for trying out, never for customers'
+    )
     outbox_folder: Path = Field(Path("outbox"), description="Where the outbox writes")
     seconds: float = Field(10.0, gt=0, le=60, description="Seconds after which sending a text counts as failed")
 
@@ -186,13 +204,17 @@ class Policy(Section):
     """What a caller must do, and where the call goes then."""
 
     steps: tuple[Name, ...] = Field(min_length=1, description='The steps in their order, such as ["pin", "sms_code"]')
-    level: int = Field(ge=1, le=3, description="The level it gives: 1 one factor, 2 two factors of different kinds, 3 eID")
+    level: int = Field(
+        ge=1, le=3, description="The level it gives: 1 one factor, 2 two factors of different kinds, 3 eID"
+    )
     mark_minutes: Minutes = Field(30, description="Minutes that the mark is good for, within this call")
     hand_over: Literal["continue", "bridge"] = Field(
         "continue", description='"continue": back to the dialplan, for Queue(); "bridge": the agents below are called'
     )
     agents: tuple[str, ...] = Field((), description='For "bridge": endpoints such as ["PJSIP/anna", "PJSIP/bo"]')
-    ring: Literal["in_turn", "all"] = Field("in_turn", description='For "bridge": one agent after another, or all at once')
+    ring: Literal["in_turn", "all"] = Field(
+        "in_turn", description='For "bridge": one agent after another, or all at once'
+    )
     ring_seconds: Seconds = Field(20, description='For "bridge": seconds that an agent\'s phone rings')
 
     @model_validator(mode="after")
@@ -223,6 +245,11 @@ class Settings(Section):
 
     _file: Path = Path("tillit.toml")
 
+    def read_from(self, file: Path) -> Self:
+        """Remember the file: relative paths are taken from its folder, and errors name it."""
+        self._file = file
+        return self
+
     @property
     def file(self) -> Path:
         """Where the settings came from."""
@@ -248,8 +275,7 @@ def load(file: Path) -> Settings:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
         raise _explained(file, error) from None
-    settings._file = file.resolve()
-    return settings
+    return settings.read_from(file.resolve())
 
 
 def _explained(file: Path, error: ValidationError) -> ConfigError:
@@ -297,7 +323,9 @@ def secret_of(settings: Settings, place: str, file: Path | None, variable: str |
     """
     if variable is not None:
         if not os.environ.get(variable):
-            raise ConfigError(f"{settings.file}: {place}_env", "that variable is not set", f"Set {variable} in the environment")
+            raise ConfigError(
+                f"{settings.file}: {place}_env", "that variable is not set", f"Set {variable} in the environment"
+            )
         return Secret(os.environ[variable])
     if file is None:
         return None
@@ -306,7 +334,9 @@ def secret_of(settings: Settings, place: str, file: Path | None, variable: str |
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"{settings.file}: {place}_file", f"{path} cannot be read", "Write the password into it, mode 0600") from None
+        raise ConfigError(
+            f"{settings.file}: {place}_file", f"{path} cannot be read", "Write the password into it, mode 0600"
+        ) from None
     if mode & 0o077:
         raise ConfigError(f"{settings.file}: {place}_file", f"{path} can be read by others", f"Type: chmod 600 {path}")
     if not text:

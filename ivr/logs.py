@@ -33,7 +33,9 @@ def setup(settings: Log) -> FilteringBoundLogger:
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(levelname)s: %(message)s", force=True)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(levelname)s: %(message)s", force=True
+    )
     log: FilteringBoundLogger = structlog.get_logger()
     return log
 

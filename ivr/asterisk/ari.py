@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Callable, Mapping
 from itertools import count
+from time import monotonic
 from typing import Literal, Protocol
 
 import aiohttp
@@ -21,8 +22,14 @@ Json = Mapping[str, object]
 
 # Waits before connecting again, in seconds; the last one is repeated.
 _WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+# A ping goes out after so many seconds of silence; half of that later the websocket counts as dead.
+_HEARTBEAT = 10.0
+# How long a server may take to say goodbye.
+_GOODBYE = 1.0
 # http.conf's sessionlimit is 100 by default; the rest is for whoever else uses ARI.
 _CONNECTIONS = 64
+# http.conf's session_keep_alive is 15 s by default: a POST on a connection that Asterisk is closing would be lost.
+_IDLE = 10.0
 
 
 class Listener(Protocol):
@@ -56,7 +63,7 @@ class Ari:
     async def open(self) -> None:
         """Make the pool; connects to nothing yet."""
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=60),
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE),
             headers={"Authorization": _basic(self._username, self._password)},
             json_serialize=lambda body: orjson.dumps(body).decode(),
             auto_decompress=False,
@@ -65,7 +72,7 @@ class Ari:
     async def close(self) -> None:
         """Close the websocket and the pool."""
         if self._socket is not None:
-            await self._socket.close()
+            await _leave(self._socket)
         if self._http is not None:
             await self._http.close()
 
@@ -80,21 +87,12 @@ class Ari:
                 await self._connect()
             except (aiohttp.ClientError, OSError, TimeoutError, AriError) as error:
                 self._log.warning("ari.unreachable", error=type(error).__name__)
-                await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
-                failures += 1
-                continue
-            failures = 0
-            self._log.info("ari.connected", app=self.app)
-            listener.connected()
-            try:
-                await self._read(listener.event)
-            finally:
-                socket = self._socket
-                self._lost()
-                listener.disconnected()
-                if socket is not None:
-                    await socket.close()
-            self._log.warning("ari.disconnected", app=self.app)
+            else:
+                if await self._stay(listener):
+                    failures = 0
+                    continue
+            await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
+            failures += 1
 
     async def request(
         self, method: Method, path: str, body: Json | None = None, *, quick: bool = False, channel: str = ""
@@ -114,10 +112,10 @@ class Ari:
                         # it may or may not have been done; what is sent here can be done twice
                         pass
                 return await self._over_http(method, path, body, operation)
-        except TimeoutError:
-            raise AriError(operation, 0) from None
-        except (aiohttp.ClientError, OSError):
-            raise AriError(operation, 0) from None
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            pass
+        # not within `except`: what went wrong would be this error's context, and it holds the address and the login
+        raise AriError(operation, 0)
 
     # ------------------------------------------------------------ inside
 
@@ -125,15 +123,31 @@ class Ari:
         assert self._http is not None
         async with asyncio.timeout(self._seconds):
             self._socket = await self._http.ws_connect(
-                f"{self._url}/events?app={self.app}", heartbeat=10.0, max_msg_size=1 << 20, autoping=True
+                f"{self._url}/events?app={self.app}", heartbeat=_HEARTBEAT, max_msg_size=1 << 20, autoping=True
             )
         allowed = [{"type": name} for name in TYPES]
         try:
             await self.request("PUT", f"applications/{self.app}/eventFilter", {"allowed": allowed})
         except AriError:
-            await self._socket.close()
-            self._socket = None
+            await _leave(self._socket)
+            self._lost()
             raise
+
+    async def _stay(self, listener: Listener) -> bool:
+        """Read until the connection ends; whether it has lasted."""
+        since = monotonic()
+        self._log.info("ari.connected", app=self.app)
+        listener.connected()
+        try:
+            await self._read(listener.event)
+        finally:
+            socket = self._socket
+            self._lost()
+            listener.disconnected()
+            if socket is not None:
+                await _leave(socket)
+        self._log.warning("ari.disconnected", app=self.app)
+        return monotonic() - since > _WAITS[-1]
 
     async def _read(self, tell: Callable[[Event], None]) -> None:
         assert self._socket is not None
@@ -187,7 +201,9 @@ class Ari:
 
     async def _over_http(self, method: Method, path: str, body: Json | None, operation: str) -> object:
         assert self._http is not None
-        async with self._http.request(method, f"{self._url}/{path}", json=body) as response:
+        # Asterisk redirects nobody, and what stands in a body is for Asterisk alone
+        request = self._http.request(method, f"{self._url}/{path}", json=body, allow_redirects=False)
+        async with request as response:
             return _answer(operation, response.status, await response.read())
 
 
@@ -200,7 +216,17 @@ def _answer(operation: str, status: int, body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise AriError(operation, status) from None
+        pass
+    # not within `except`: the decoder's error holds the body
+    raise AriError(operation, status)
+
+
+async def _leave(socket: aiohttp.ClientWebSocketResponse) -> None:
+    try:
+        async with asyncio.timeout(_GOODBYE):
+            await socket.close()
+    except TimeoutError:
+        pass
 
 
 def _basic(username: str, password: Secret) -> str:

@@ -79,7 +79,9 @@ def _speak(text: str, voice: str) -> tuple[array[int], int]:
             samples = array("h", opened.readframes(len(said)))
             rate = opened.getframerate()
     except (wave.Error, EOFError, ValueError):
-        raise RenderError("espeak-ng gave no sound; install it anew: sudo apt-get install --reinstall espeak-ng") from None
+        raise RenderError(
+            "espeak-ng gave no sound; install it anew: sudo apt-get install --reinstall espeak-ng"
+        ) from None
     if sys.byteorder == "big":
         samples.byteswap()
     return samples, rate
@@ -89,7 +91,9 @@ def _wav(samples: Sequence[int], rate: int) -> bytes:
     try:
         sound = levelled(framed(to_telephone(samples, rate)))
     except ValueError:
-        raise RenderError("espeak-ng gave only silence; install it anew: sudo apt-get install --reinstall espeak-ng") from None
+        raise RenderError(
+            "espeak-ng gave only silence; install it anew: sudo apt-get install --reinstall espeak-ng"
+        ) from None
     if sys.byteorder == "big":
         sound.byteswap()
     written = io.BytesIO()

@@ -42,10 +42,14 @@ class Outbox:
             probe.unlink()
         except OSError as error:
             raise ConfigError(
-                place, f"{folder} cannot be written to ({error.strerror})", "Name a folder that this program's user may write to"
+                place,
+                f"{folder} cannot be written to ({error.strerror})",
+                "Name a folder that this program's user may write to",
             ) from None
         if shared:
-            raise ConfigError(place, f"{folder} is open to others, and codes are written there", f"Type: chmod 700 {folder}")
+            raise ConfigError(
+                place, f"{folder} is open to others, and codes are written there", f"Type: chmod 700 {folder}"
+            )
         return outbox
 
     async def send(self, to: Personal, text: Secret) -> None:

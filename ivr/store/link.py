@@ -70,7 +70,9 @@ class Link:
             pool.make_connection()  # type: ignore[no-untyped-call]  # the library left out its types
         except (TypeError, ValueError, RedisError):
             raise ConfigError(
-                f"{settings.file}: [redis] url", "it is no address of a Redis", f"{type(redis).model_fields['url'].description}"
+                f"{settings.file}: [redis] url",
+                "it is no address of a Redis",
+                f"{type(redis).model_fields['url'].description}",
             ) from None
         return cls(pool, redis.request_seconds)
 

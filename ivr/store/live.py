@@ -253,7 +253,9 @@ def _explained(settings: Settings, error: Exception) -> ConfigError:
         )
     if code.isupper():
         return ConfigError(
-            f"{settings.file}: [redis] url", f"this Redis takes no writes now ({code})", "See Redis's own log, and start again"
+            f"{settings.file}: [redis] url",
+            f"this Redis takes no writes now ({code})",
+            "See Redis's own log, and start again",
         )
     return ConfigError(
         f"{settings.file}: [redis] url",

@@ -60,14 +60,18 @@ class Ami:
                     for message in self.messages[seen:]:
                         if value is None and header in message:
                             return message
-                        if message.get(header) == value and all(message.get(key) == text for key, text in fields.items()):
+                        if message.get(header) == value and all(
+                            message.get(key) == text for key, text in fields.items()
+                        ):
                             return message
                     seen = len(self.messages)
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
             last = [message.get("UserEvent") or message.get("Event") for message in self.messages[-8:]]
-            raise TimeoutError(f"waited {timeout:g} s in vain for {header}: {value} {fields}; last were {last}") from None
+            raise TimeoutError(
+                f"waited {timeout:g} s in vain for {header}: {value} {fields}; last were {last}"
+            ) from None
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         message: Message = {}

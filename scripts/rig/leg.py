@@ -58,12 +58,12 @@ class Account(pj.Account):  # type: ignore[misc]  # the library has no types
         if self.registered:
             self.setRegistration(False)
 
-    def onRegState(self, prm: Any) -> None:  # noqa: N802
+    def onRegState(self, prm: Any) -> None:
         """Report a registration that was accepted, refused or ended."""
         self.registered = active = prm.code == 200 and prm.expiration > 0
         self.phone.emit("registered" if active else "unregistered", code=prm.code, reason=prm.reason)
 
-    def onIncomingCall(self, prm: Any) -> None:  # noqa: N802
+    def onIncomingCall(self, prm: Any) -> None:
         """Report an INVITE with all its headers; it waits for a command."""
         leg = Leg(self, self.phone, prm.callId)
         headers = sip.headers(prm.rdata.wholeMsg)
@@ -126,7 +126,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
             case _:
                 raise ValueError(f"no command {name}")
 
-    def onCallState(self, prm: Any) -> None:  # noqa: N802
+    def onCallState(self, prm: Any) -> None:
         """Report ringing, answer and end."""
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_EARLY:
@@ -138,7 +138,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
             self.phone.calls.pop(self.key, None)
             self.phone.emit("disconnected", self.key, code=info.lastStatusCode, reason=info.lastReason)
 
-    def onCallMediaState(self, prm: Any) -> None:  # noqa: N802
+    def onCallMediaState(self, prm: Any) -> None:
         """Record what is heard from the first moment, and keep playing across a re-INVITE."""
         audio = self._audio()
         if audio is None:
@@ -152,7 +152,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
         if self.player is not None:
             self.player.startTransmit(audio)
 
-    def onCallTsxState(self, prm: Any) -> None:  # noqa: N802
+    def onCallTsxState(self, prm: Any) -> None:
         """Report a new name or number of the other side (connected line) and what became of a transfer."""
         event = prm.e.body.tsxState
         if event.type != pj.PJSIP_EVENT_RX_MSG:
@@ -163,7 +163,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
             name, number = sip.party(identity)
             self.phone.emit("connected_line", self.key, name=name, number=number, headers=headers)
 
-    def onCallTransferStatus(self, prm: Any) -> None:  # noqa: N802
+    def onCallTransferStatus(self, prm: Any) -> None:
         """Report how the PBX takes a transfer that this phone asked for; leave the call when it has worked."""
         self.phone.emit("transfer", self.key, code=prm.statusCode, reason=prm.reason, final=prm.finalNotify)
         if prm.finalNotify and prm.statusCode == pj.PJSIP_SC_OK and self.isActive():

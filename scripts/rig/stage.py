@@ -99,6 +99,11 @@ class Stage:
         self.outbox = self.folder / "outbox"
         self.database = self.folder / "tillit.db"
 
+    @property
+    def worker_log(self) -> Path:
+        """Where the log of the worker that has the usual name goes."""
+        return self.worker().log_file
+
     def start(self) -> None:
         """Asterisk, Redis, keys, database and customers; no worker yet."""
         self._stack.enter_context(self.redis)
@@ -194,7 +199,9 @@ class Stage:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -217,12 +224,3 @@ def _beginnings(prompts: Path) -> Path:
 def code_in(text: str) -> str:
     """The digits of the code in a text message."""
     return next(word for word in text.replace(".", " ").split() if word.isdecimal() and len(word) >= 6)
-
-
-def monotonic_of(at: str, wall_offset: float) -> float:
-    """A log line's time of day on the monotonic clock; `wall_offset` is `time.time() - time.monotonic()`."""
-    from datetime import datetime
-
-    return datetime.fromisoformat(at).timestamp() - wall_offset
-
-

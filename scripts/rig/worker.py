@@ -23,8 +23,14 @@ class Worker:
     """
 
     def __init__(
-        self, pbx: Pbx, config: Path, *, app: str = "tillit", name: str = "worker",
-        env: Mapping[str, str] | None = None, port: int | None = None,
+        self,
+        pbx: Pbx,
+        config: Path,
+        *,
+        app: str = "tillit",
+        name: str = "worker",
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
     ) -> None:
         """`port`: where it reaches ARI, if not at the PBX itself."""
         self.pbx = pbx

@@ -13,7 +13,8 @@ STAGE = {"brisk": False}
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "method"), [("caller", "rfc4733"), ("caller", "info"), ("caller-info", "info"), ("caller-inband", "inband")]
+    ("endpoint", "method"),
+    [("caller", "rfc4733"), ("caller", "info"), ("caller-info", "info"), ("caller-inband", "inband")],
 )
 async def test_a_caller_is_verified_by(scene: Scene, endpoint: str, method: str) -> None:
     caller = await scene.caller("100", endpoint=endpoint)

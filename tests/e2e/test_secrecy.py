@@ -93,10 +93,12 @@ def _files(stage: Stage) -> dict[str, bytes]:
     found = {}
     for root in (stage.pbx.folder, stage.redis.folder):
         for file in root.rglob("*"):
-            inside = file.relative_to(root).parts
-            if file.is_file() and not file.is_symlink() and inside[0] not in ("phones", "data", "etc"):
-                if "outbox" not in inside and file.name != "monitor.txt":
-                    found[f"{root.name}/{file.relative_to(root)}"] = file.read_bytes()
+            name = file.relative_to(root)
+            left_out = (
+                name.parts[0] in ("phones", "data", "etc") or "outbox" in name.parts or name.name == "monitor.txt"
+            )
+            if file.is_file() and not file.is_symlink() and not left_out:
+                found[f"{root.name}/{name}"] = file.read_bytes()
     assert any(name.endswith("tillit.db") for name in found)
     assert any(name.endswith(".jsonl") for name in found)
     assert any(name.endswith("full.log") for name in found)

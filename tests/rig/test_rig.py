@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 from redis.asyncio import Redis as Client
-
 from rig.asterisk import Pbx
 from rig.phone import Method, Phone
 from rig.redis_server import Redis

@@ -137,6 +137,14 @@ def test_so_many_wrong_codes_and_no_more(tries: int) -> None:
     assert failures(world) == tries
 
 
+def test_a_lock_in_mid_step_ends_it_and_the_right_code_is_not_evaluated() -> None:
+    world = World(limits={"customer_in_a_row": 3}, steps={"sms_code": {"tries": 5}})
+    line = sms(world, *[world.texts.wrong] * 3, world.texts.code)
+    assert steps(world) == "locked:customer"
+    assert line.variables[STATUS] == "locked"
+    assert line.unused == {}
+
+
 def test_a_wrong_code_then_the_right_one() -> None:
     world = World()
     assert sms(world, world.texts.wrong, world.texts.code).variables[STATUS] == "verified"

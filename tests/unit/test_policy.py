@@ -1,0 +1,214 @@
+"""What a caller must do, and what it gives: for every policy, every order of outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ivr.call.outcome import Factor, Failed, Locked, Outcome, Passed, Reason, Refused, Scope, Status, Verified
+from ivr.call.policy import Policy, decide, level_of, policies, stronger
+from ivr.call.ports import Subject
+from ivr.call.steps import all_steps
+from ivr.config import load
+from ivr.errors import ConfigError
+from tests.unit.fakes import settings
+
+STEPS = all_steps()
+ANNA = Subject(key="anna", known=True, ref="ref-anna")
+NOBODY = Subject(key="nobody", known=False)
+
+
+def policy(*steps: str, level: int = 1, name: str = "p") -> Policy:
+    return Policy(name, tuple(STEPS[step] for step in steps), level, 1800, "continue", (), "in_turn", 20)
+
+
+def passed(*steps: str) -> list[Outcome]:
+    return [Passed(step, STEPS[step].factor) for step in steps]
+
+
+# ---------------------------------------------------------------- decide, by example
+
+
+def test_all_steps_passed_in_order() -> None:
+    verdict = decide(policy("pin", "sms_code", level=2), ANNA, passed("pin", "sms_code"))
+    assert verdict == Verified("p", "ref-anna", 2, ("pin", "sms_code"), 1800)
+
+
+@pytest.mark.parametrize(
+    "steps", [["pin"], ["sms_code"], ["sms_code", "pin"], ["pin", "pin"], ["pin", "sms_code", "pin"], []]
+)
+def test_any_other_steps_are_not_enough(steps: list[str]) -> None:
+    assert decide(policy("pin", "sms_code", level=2), ANNA, passed(*steps)) == Refused("p", Status.REFUSED)
+
+
+def test_a_policy_without_steps_verifies_nobody() -> None:
+    assert decide(policy(), ANNA, []) == Refused("p", Status.REFUSED)
+
+
+def test_nobody_is_verified_whom_nobody_knows() -> None:
+    assert decide(policy("pin"), NOBODY, passed("pin")) == Refused("p", Status.REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Failed("pin", Reason.WRONG), Status.REFUSED),
+        (Failed("pin", Reason.EXPIRED), Status.REFUSED),
+        (Failed("pin", Reason.TOO_MANY_TEXTS), Status.REFUSED),
+        (Failed("pin", Reason.NO_ENTRY), Status.TIMEOUT),
+        (Locked(Scope.CALL, None), Status.REFUSED),
+        (Locked(Scope.CUSTOMER, 60), Status.LOCKED),
+        (Locked(Scope.CUSTOMER, None), Status.LOCKED),
+        (Locked(Scope.NUMBER, 60), Status.LOCKED),
+        (Locked(Scope.ALL, 60), Status.LOCKED),
+    ],
+)
+@pytest.mark.parametrize("before", [[], ["pin"]])
+def test_how_each_outcome_ends_a_verification(before: list[str], outcome: Outcome, status: Status) -> None:
+    verdict = decide(policy("pin", "sms_code"), ANNA, [*passed(*before), outcome])
+    lock = outcome if isinstance(outcome, Locked) and status is Status.LOCKED else None
+    assert verdict == Refused("p", status, lock)
+
+
+# ---------------------------------------------------------------- decide, for all
+
+names = st.sampled_from(sorted(STEPS))
+outcomes = st.one_of(
+    st.builds(lambda name: Passed(name, STEPS[name].factor), names),
+    st.builds(Failed, names, st.sampled_from(Reason)),
+    st.builds(Locked, st.sampled_from(Scope), st.none() | st.integers(1, 86400)),
+)
+step_lists = st.lists(names, max_size=3)
+subjects = st.sampled_from([ANNA, NOBODY])
+
+
+@given(step_lists, subjects, st.lists(outcomes, max_size=4))
+def test_verified_means_known_and_exactly_all_steps_passed_in_order(
+    steps: list[str], subject: Subject, ended: Sequence[Outcome]
+) -> None:
+    verdict = decide(policy(*steps), subject, ended)
+    earned = subject.known and steps != [] and list(ended) == passed(*steps)
+    assert isinstance(verdict, Verified) == earned
+    assert verdict.policy == "p"
+
+
+@given(step_lists, subjects, st.lists(outcomes, max_size=4))
+def test_a_lock_is_told_exactly_where_the_status_says_so(
+    steps: list[str], subject: Subject, ended: Sequence[Outcome]
+) -> None:
+    verdict = decide(policy(*steps), subject, ended)
+    if isinstance(verdict, Refused):
+        assert (verdict.lock is not None) == (verdict.status is Status.LOCKED)
+        assert verdict.status in (Status.REFUSED, Status.LOCKED, Status.TIMEOUT)
+        assert verdict.lock is None or verdict.lock in ended
+
+
+@given(step_lists, st.lists(outcomes, max_size=4))
+def test_knowing_the_caller_changes_nothing_of_a_failure(steps: list[str], ended: Sequence[Outcome]) -> None:
+    known = decide(policy(*steps), ANNA, ended)
+    assume(isinstance(known, Refused))
+    assert decide(policy(*steps), NOBODY, ended) == known
+
+
+@given(st.permutations(sorted(STEPS)), st.integers(1, 2), st.integers(1, 3), st.lists(outcomes, max_size=3))
+def test_no_verdict_is_of_a_higher_level_than_its_factors_give(
+    order: list[str], count: int, level: int, ended: Sequence[Outcome]
+) -> None:
+    steps = order[:count]
+    reached = len({STEPS[step].factor for step in steps})
+    try:
+        checked = policies(settings(policies={"p": {"steps": steps, "level": level}}))["p"]
+    except ConfigError:
+        assert level > reached
+        return
+    assert level <= reached
+    for tried in (ended, passed(*steps)):
+        verdict = decide(checked, ANNA, tried)
+        if isinstance(verdict, Verified):
+            assert verdict.level == level
+            assert verdict.level <= len({STEPS[method].factor for method in verdict.methods})
+
+
+def test_two_steps_of_one_kind_are_one_factor() -> None:
+    assert level_of(set()) == 0
+    assert level_of({Factor.KNOWLEDGE}) == 1
+    assert level_of({Factor.KNOWLEDGE, Factor.POSSESSION}) == 2
+    assert level_of({Factor.KNOWLEDGE, Factor.POSSESSION, "inherence"}) == 2, "three kinds are not eID"
+
+
+# ---------------------------------------------------------------- stronger
+
+levels = st.integers(1, 3)
+
+
+@given(levels, st.none() | levels)
+def test_the_stronger_policy_is_never_weaker_than_what_was_asked_for(asked: int, own: int | None) -> None:
+    wanted = policy("pin", level=asked, name="asked")
+    customers = None if own is None else policy("sms_code", level=own, name="own")
+    chosen = stronger(wanted, customers)
+    assert chosen.level >= asked
+    assert chosen in (wanted, customers)
+    if own is not None and own >= asked:
+        assert chosen is customers, "the customer's own counts where it may"
+
+
+# ---------------------------------------------------------------- from the settings
+
+
+def test_the_settings_policies_with_their_steps() -> None:
+    agents = ["PJSIP/anna"]
+    ring: Literal["all"] = "all"
+    made = policies(
+        settings(policies={
+            "b": {
+                "steps": ["sms_code", "pin"], "level": 2, "mark_minutes": 5, "hand_over": "bridge", "agents": agents,
+                "ring": ring, "ring_seconds": 7,
+            },
+        })
+    )  # fmt: skip
+    assert made["b"] == Policy(
+        "b", (STEPS["sms_code"], STEPS["pin"]), 2, 300, "bridge", ("PJSIP/anna",), "all", 7
+    )  # fmt: skip
+    assert {name for name, policy in made.items() if policy.name == name} == {"main", "pin", "sms", "bridge", "b"}
+
+
+def test_a_level_below_what_the_steps_reach_may_be_written() -> None:
+    assert policies(settings(policies={"low": {"steps": ["pin", "sms_code"], "level": 1}}))["low"].level == 1
+
+
+def refusal(folder: Path, lines: str) -> ConfigError:
+    file = folder / "tillit.toml"
+    file.write_text(f'[company]\nname = "Acme"\ncountry = "SE"\n{lines}\n')
+    with pytest.raises(ConfigError) as caught:
+        policies(load(file))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "problem", "cure"),
+    [
+        ('[policies.main]\nsteps = ["pin", "palm"]\nlevel = 1', "[policies.main] steps", "there is no step 'palm'", "pin, sms_code"),
+        ('[policies.main]\nsteps = ["pin"]\nlevel = 2', "[policies.main] level", "is 2, but its steps reach 1", "Write 1"),
+        ('[policies.main]\nsteps = ["pin", "sms_code"]\nlevel = 3', "[policies.main] level", "reach 2", "Write 2"),
+        ('[policies.main]\nsteps = []\nlevel = 1', "[policies.main] steps", "at least 1", "The steps in their order"),
+        ("[policies.main]\nlevel = 1", "[policies.main] steps", "required", "The steps in their order"),
+        ('[policies.main]\nsteps = ["pin"]\nlevel = 0', "[policies.main] level", "1", "The level it gives"),
+        ('[policies.main]\nsteps = ["pin", "pin"]\nlevel = 1', "[policies] main", "a step is named twice", "[policies.NAME]"),
+        ('[policies.main]\nsteps = ["pin"]\nlevel = 1\nhand_over = "bridge"', "[policies] main", "agents names nobody", "[policies.NAME]"),
+        ("", "[policies]", "required", "[policies.NAME]"),
+        ("[policies]", "[policies]", "at least 1", "[policies.NAME]"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_cannot_be_is_refused_with_file_field_and_cure(
+    tmp_path: Path, lines: str, place: str, problem: str, cure: str
+) -> None:
+    error = refusal(tmp_path, lines)
+    assert error.place == f"{tmp_path / 'tillit.toml'}: {place}"
+    assert problem in error.problem
+    assert cure in error.cure
+    assert str(error) == f"{error.place}: {error.problem}. {error.cure}"
