@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from ivr.errors import ConfigError
 from ivr.secret import Secret
@@ -207,6 +208,12 @@ class Policy(Section):
     level: int = Field(
         ge=1, le=3, description="The level it gives: 1 one factor, 2 two factors of different kinds, 3 eID"
     )
+    tries: int | None = Field(
+        None, ge=1, le=5, description="Tries for each step, where this policy grants other than the steps' own settings"
+    )
+    code_minutes: int | None = Field(
+        None, ge=1, le=10, description="Minutes that a code is valid, where other than in [steps.sms_code]"
+    )
     mark_minutes: Minutes = Field(30, description="Minutes that the mark is good for, within this call")
     hand_over: Literal["continue", "bridge"] = Field(
         "continue", description='"continue": back to the dialplan, for Queue(); "bridge": the agents below are called'
@@ -280,40 +287,45 @@ def load(file: Path) -> Settings:
 
 def _explained(file: Path, error: ValidationError) -> ConfigError:
     """Every fault on a line of its own: field, what is wrong, what belongs there. Never the value."""
-    faults = [
-        (_place(fault["loc"]), fault["msg"].removeprefix("Value error, "), _describe(fault["loc"]))
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+    faults = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        place, belongs = _place(fault["loc"])
+        faults.append((place, fault["msg"].removeprefix("Value error, "), belongs))
     place, problem, cure = faults[0]
     more = "".join(f"\n{file}: {place}: {problem}. {cure}" for place, problem, cure in faults[1:])
     return ConfigError(f"{file}: {place}", problem, cure + more)
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    if len(location) < 2:
-        return f"[{location[0]}]" if location else "the file"
-    *tables, field = (part for part in location if isinstance(part, str))
-    return f"[{'.'.join(tables)}] {field}"
-
-
-def _describe(location: tuple[int | str, ...]) -> str:
-    """The description of the field at this place, or of the nearest table around it."""
-    model: type[BaseModel] = Settings
-    text = "docs/configuration.md lists every setting"
+def _place(location: tuple[int | str, ...]) -> tuple[str, str]:
+    """Where that is, as `[table.table] field`, and what belongs there: the nearest description."""
+    model: type[BaseModel] | None = Settings
+    tables: list[str] = []
+    field: str | None = None
+    belongs = "docs/configuration.md lists every setting"
     for part in location:
+        if not isinstance(part, str) or model is None:
+            break
         if model is Settings and part == "policies":
-            model = Policy
-            text = Settings.model_fields["policies"].description or text
+            belongs = Settings.model_fields[part].description or belongs
+            tables.append(part)
+            model = _Policies
             continue
-        field = model.model_fields.get(str(part))
-        if field is None:
-            continue
-        text = field.description or text
-        inner = field.annotation
+        known = Policy if model is _Policies else model.model_fields.get(part)
+        inner = known if isinstance(known, type) else known.annotation if known is not None else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
+            tables.append(part)
+            belongs = (inner.__doc__ or belongs).strip()
             model = inner
-            text = (inner.__doc__ or text).strip()
-    return text
+        else:
+            field = part
+            belongs = (known.description if isinstance(known, FieldInfo) else None) or belongs
+            model = None
+    table = f"[{'.'.join(tables)}]" if tables else ""
+    return " ".join(word for word in (table, field) if word) or "the file", belongs
+
+
+class _Policies(BaseModel):
+    """Stands for the table of all policies, whose fields have names that an administrator chooses."""
 
 
 def secret_of(settings: Settings, place: str, file: Path | None, variable: str | None) -> Secret | None:

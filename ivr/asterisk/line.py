@@ -274,7 +274,11 @@ class AriLine:
     async def event(self, name: str, fields: Mapping[str, str]) -> None:
         source = {"application": self._ari.app, "source": f"channel:{self._caller.channel}"}
         await self._ari.request(
-            "POST", f"events/user/{name}", {**source, "variables": dict(fields)}, quick=True, channel=self._caller.channel
+            "POST",
+            f"events/user/{name}",
+            {**source, "variables": dict(fields)},
+            quick=True,
+            channel=self._caller.channel,
         )
 
     # ------------------------------------------------------------ inside

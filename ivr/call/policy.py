@@ -15,11 +15,16 @@ from ivr.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy of the settings, checked: its steps exist, and can give the level."""
+    """A policy of the settings, checked: its steps exist, and can give the level.
+
+    `tries` and `code_seconds` are None where the steps' own settings hold.
+    """
 
     name: str
     steps: tuple[type[Step], ...]
     level: int
+    tries: int | None
+    code_seconds: int | None
     mark_seconds: int
     hand_over: Literal["continue", "bridge"]
     agents: tuple[str, ...]
@@ -54,6 +59,8 @@ def _policy(settings: Settings, name: str) -> Policy:
         name=name,
         steps=steps,
         level=written.level,
+        tries=written.tries,
+        code_seconds=None if written.code_minutes is None else written.code_minutes * 60,
         mark_seconds=written.mark_minutes * 60,
         hand_over=written.hand_over,
         agents=written.agents,

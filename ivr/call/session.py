@@ -133,7 +133,10 @@ class Session:
 
     async def _step(self, kind: type[Step], policy: Policy, subject: Subject, attempt: Attempt) -> Outcome:
         self._log.info("step.started", step=kind.name)
-        outcome = await kind(self._house.tools).run(Round(self._keypad, subject, attempt, policy.name, self._log))
+        before = Round(
+            self._keypad, subject, attempt, policy.name, self._log, tries=policy.tries, code_seconds=policy.code_seconds
+        )
+        outcome = await kind(self._house.tools).run(before)
         self._log.info("step.ended", step=kind.name, outcome=type(outcome).__name__.lower())
         return outcome
 

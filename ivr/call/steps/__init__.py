@@ -28,13 +28,15 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One caller before one step."""
+    """One caller before one step. `tries` and `code_seconds` are the policy's, where it has its own."""
 
     keypad: Keypad
     subject: Subject
     attempt: Attempt
     purpose: str
     log: FilteringBoundLogger
+    tries: int | None = None
+    code_seconds: int | None = None
 
 
 class Step(Protocol):

@@ -25,7 +25,7 @@ class PinStep:
 
     async def run(self, round: Round) -> Outcome:
         prompts: tuple[Prompt, ...] = (Prompt.ASK_PIN,)
-        for _ in range(self._tries):
+        for _ in range(round.tries or self._tries):
             entry = await round.keypad.ask(self.name, prompts, self._form)
             if not isinstance(entry, Entered):
                 return Failed(self.name, Reason.NO_ENTRY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import replace
 from typing import ClassVar
 
 from ivr.call.digits import Asked, Form
@@ -43,13 +44,16 @@ class SmsCodeStep:
         )
 
     async def run(self, round: Round) -> Outcome:
-        texting = _Texting(self._tools, self._rules, self._form.most, round)
+        rules = replace(
+            self._rules, tries=round.tries or self._rules.tries, life=round.code_seconds or self._rules.life
+        )
+        texting = _Texting(self._tools, rules, self._form.most, round)
         try:
-            return await self._run(texting, round)
+            return await self._run(texting, rules, round)
         finally:
             await texting.close()
 
-    async def _run(self, texting: _Texting, round: Round) -> Outcome:
+    async def _run(self, texting: _Texting, rules: CodeRules, round: Round) -> Outcome:
         sent = await texting.send()
         if isinstance(sent, TooSoon):
             # A caller who has just rung before: the code of that call is good for that call alone.
@@ -65,7 +69,7 @@ class SmsCodeStep:
             if isinstance(entry, Asked):
                 prompts = (*await self._another(texting), Prompt.ASK_CODE)
                 continue
-            tried = await self._tools.live.try_challenge(texting.challenge(entry.digits), round.attempt, self._rules)
+            tried = await self._tools.live.try_challenge(texting.challenge(entry.digits), round.attempt, rules)
             match tried:
                 case Locked():
                     return tried

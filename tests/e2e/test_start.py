@@ -1,0 +1,106 @@
+"""A worker that cannot start says in one message which file, which field, and what to do."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rig.stage import Stage
+
+STAGE = {"customers": ()}
+
+
+@pytest.fixture
+def spoiled(stage: Stage) -> Iterator[Stage]:
+    """A stage whose files a test may spoil: they are put back afterwards."""
+    kept = {file: (file.read_bytes(), file.stat().st_mode) for file in stage.folder.rglob("*") if file.is_file()}
+    yield stage
+    for file, (content, mode) in kept.items():
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+        file.chmod(mode)
+
+
+def refused(stage: Stage) -> str:
+    """What `run` says, having ended with 2 and without a traceback."""
+    done: subprocess.CompletedProcess[str] = stage.attempt("run")
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def write(stage: Stage, name: str, text: str) -> None:
+    (stage.folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "cure"),
+    [
+        ({"asterisk": {"url": "http://127.0.0.1:9/ari"}}, "[asterisk] url", "enable http.conf"),
+        ({"asterisk": {"username": "nobody"}}, "[asterisk] username", "ari.conf"),
+        ({"asterisk": {"password_file": "missing"}}, "[asterisk] password_file", "mode 0600"),
+        ({"redis": {"url": "redis://127.0.0.1:9/0"}}, "[redis] url", "redis"),
+        ({"company": {"language": "xx"}}, "[company] language", "scripts/prompts"),
+        ({"company": {"country": "Sweden"}}, "[company] country", "ISO 3166"),
+        ({"policies.main": {"steps": []}}, "[policies.main] steps", "in their order"),
+        ({"policies.main": {"steps": ["pin", "fax"]}}, "[policies.main] steps", "pin, sms_code"),
+        ({"policies.main": {"steps": ["pin"], "level": 2}}, "[policies.main] level", "Write 1"),
+        ({"policies.bridge": {"agents": []}}, "[policies.bridge]", "agents names nobody"),
+        ({"keypad": {"frist_seconds": 3}}, "[keypad] frist_seconds", "Extra"),
+        ({"database": {"url": "sqlite:////nowhere/tillit.db"}}, "[database] url", "init"),
+        ({"keys": {"master_file": "missing.key"}}, "[keys] master_file", "init"),
+    ],
+)
+def test_wrong_settings(spoiled: Stage, settings: dict[str, dict[str, object]], place: str, cure: str) -> None:
+    spoiled.write_config(settings)
+    said = refused(spoiled)
+    assert str(spoiled.config) in said
+    assert place in said
+    assert cure in said
+
+
+def _open_key(folder: Path) -> None:
+    (folder / "keys" / "master.key").chmod(0o644)
+
+
+def _cut_key(folder: Path) -> None:
+    key = folder / "keys" / "hash.key"
+    key.write_text(key.read_text()[:20])
+
+
+def _same_keys(folder: Path) -> None:
+    (folder / "keys" / "hash.key").write_bytes((folder / "keys" / "master.key").read_bytes())
+
+
+def _open_password(folder: Path) -> None:
+    (folder / "ari.password").chmod(0o640)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "place"),
+    [
+        (_open_key, "master_file"),
+        (_cut_key, "hash_file"),
+        (_same_keys, "[keys]"),
+        (_open_password, "[asterisk] password_file"),
+    ],
+)
+def test_spoiled_files(spoiled: Stage, spoil: Callable[[Path], None], place: str) -> None:
+    secret = (spoiled.folder / "keys" / "master.key").read_text().rpartition(":")[2].strip()
+    spoil(spoiled.folder)
+    said = refused(spoiled)
+    assert place in said
+    assert secret not in said
+
+
+@pytest.mark.parametrize("text", ["[company\n", "company = 1\n", "", "\x00", "[company]\nname = 'x'\ncountry = 'SE'\n"])
+def test_what_is_no_settings_file(spoiled: Stage, text: str) -> None:
+    spoiled.config.write_text(text)
+    assert str(spoiled.config) in refused(spoiled)
+
+
+def test_a_settings_file_that_is_not_there(spoiled: Stage) -> None:
+    spoiled.config.unlink()
+    assert "--config" in refused(spoiled)
