@@ -322,6 +322,30 @@ def test_the_pin_is_asked_for_twice_without_echo(made: Settings, first: str, aga
     assert (b"Set the PIN of customer" if code == 0 else b"pin: the two are not the same. Nothing was done") in said
 
 
+# ---------------------------------------------------------------- import
+
+
+def test_import_says_what_was_added_and_to_delete_the_file(cli: Cli, made: Settings) -> None:
+    header = "number,name,phones,pin,language,policy\n"
+    Path("good.csv").write_text(f"{header}20000,Bo,,2580,,\n")
+    ended = cli("customer", "import", "good.csv")
+    assert (ended.code, ended.out) == (0, "Added 1 customer, 1 with a PIN\n")
+    assert ended.err == "good.csv still holds the PINs in clear: delete it.\n"
+    Path("more.csv").write_text(f"{header}20001,Bo,,,,\n20002,Bo,,,,\n")
+    ended = cli("customer", "import", "more.csv")
+    assert (ended.code, ended.out, ended.err) == (0, "Added 2 customers, 0 with a PIN\n", "")
+
+
+def test_import_of_a_wrong_file_ends_with_2(cli: Cli, made: Settings) -> None:
+    Path("bad.csv").write_text("number,name,phones,pin,language,policy\n10001,Canary,,9753,,\n")
+    ended = cli("customer", "import", "bad.csv")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "bad.csv: line 2: number: another customer has it. Leave the row out\n"
+        "Nothing was imported: 1 of the rows is wrong\n"
+    )
+
+
 # ---------------------------------------------------------------- set-pin, lock, unlock, remove
 
 
