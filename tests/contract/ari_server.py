@@ -56,8 +56,9 @@ class Never:
 
 @dataclass
 class Late:
-    """Do it and answer when `now` is set."""
+    """Do it and answer when `now` is set; with a status: refuse then."""
 
+    status: int = 0
     now: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -278,6 +279,8 @@ class AriServer:
                 return None
             case Late():
                 await rule.now.wait()
+                if rule.status:
+                    return rule.status, "", {}
             case Text():
                 return rule.status, rule.text, rule.headers
             case Status() | Drop() if not rule.done:

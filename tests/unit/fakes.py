@@ -58,6 +58,9 @@ from ivr.vault.pin import PinRecord
 LATENCY = 0.01
 """Seconds that any operation takes."""
 
+ANSWER = 5.0
+"""Seconds after which a request counts as failed."""
+
 PROMPT = 2.0
 """Seconds that a prompt lasts."""
 
@@ -66,7 +69,7 @@ EPOCH = 1_700_000_000.0
 # ---------------------------------------------------------------- time
 
 
-class Stuck(Exception):
+class StuckError(Exception):
     """Everybody waits, and nothing will ever happen."""
 
 
@@ -78,12 +81,11 @@ class _Waiting(selectors.SelectSelector):
         self.now = now
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            if timeout is None:
-                raise Stuck("everybody waits for ever")
-            self.now += max(timeout, 0.0)
-        return ready
+        # no file and no signal is ever waited for, so there is nothing to ask the system about
+        if timeout is None:
+            raise StuckError("everybody waits for ever")
+        self.now += max(timeout, 0.0)
+        return []
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -435,12 +437,14 @@ class FakeLine:
 
     async def allow(self, seconds: int) -> None:
         async with self._plot.operation("line.allow"):
+            await self._silence("variable")
             self._still_here()
             self.watchdogs.append(seconds)
             self._guard(seconds)
 
     async def announce(self, variables: Mapping[str, str], display: Personal | None) -> None:
         async with self._plot.operation("line.announce"):
+            await self._silence("variables")
             self._still_here()
             self.variables.update(variables)
             self.display = self.display if display is None else display
@@ -472,7 +476,9 @@ class FakeLine:
             if leg.ended.is_set():
                 return False
             assert leg.up, "an agent who has not answered was bridged"
-            assert not self.playing_music and self._playback is None, "Asterisk would wait for the end of what is played"
+            assert not self.playing_music and self._playback is None, (
+                "Asterisk would wait for the end of what is played"
+            )
             self.bridged = leg.endpoint
             self.joined.append(leg.endpoint)
             asyncio.get_running_loop().call_later(leg.agent.talks, leg.end, "hung_up")
@@ -491,11 +497,13 @@ class FakeLine:
 
     async def ended(self) -> None:
         async with self._plot.operation("line.ended", seconds=0.0):
-            await self.gone.wait()
+            pass
+        await self.gone.wait()
 
     async def hang_up(self) -> None:
         async with self._plot.operation("line.hang_up"):
-            self.caller_hangs_up()
+            # Asterisk's answer comes first, the channel's end a little later
+            asyncio.get_running_loop().call_later(5 * LATENCY, self.caller_hangs_up)
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:
         async with self._plot.operation("line.event"):
@@ -507,6 +515,14 @@ class FakeLine:
     def _still_here(self) -> None:
         if self.gone.is_set() or self.taken_back:
             raise HungUp(self._caller.channel)
+
+    async def _silence(self, what: str) -> None:
+        """Asterisk sets variables only when nothing is played, and is not waited for longer than this."""
+        if self._playback is not None:
+            left = self._playback.when() - clock()
+            await asyncio.sleep(min(left, ANSWER))
+            if left > ANSWER:
+                raise AriError(f"POST {what} ({self._caller.channel})", 0)
 
     def _channel(self, what: str) -> None:
         """As the other requests answer once the channel is gone."""
@@ -837,7 +853,11 @@ _POLICIES: dict[str, dict[str, Any]] = {
 def settings(**tables: Mapping[str, Any]) -> Settings:
     """The usual settings, with these tables' fields changed; `policies` are added to the usual ones."""
     return Settings.model_validate(
-        {"company": {"name": "Acme", "country": "SE"}, **tables, "policies": {**_POLICIES, **tables.get("policies", {})}}
+        {
+            "company": {"name": "Acme", "country": "SE"},
+            **tables,
+            "policies": {**_POLICIES, **tables.get("policies", {})},
+        }
     )
 
 

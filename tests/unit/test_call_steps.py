@@ -67,6 +67,20 @@ def test_so_many_wrong_pins_and_no_more(tries: int) -> None:
     assert failures(world) == tries
 
 
+def test_a_policy_may_grant_other_tries_and_another_life_of_codes() -> None:
+    both = {"pin": {"tries": 3}, "sms_code": {"tries": 3, "life_minutes": 10}}
+    strict = {"steps": ["pin", "sms_code"], "level": 2, "tries": 1, "code_minutes": 1}
+    world = World(steps=both, policies={"main": strict})
+    world.call(answers={Prompt.ASK_PIN: ["0000#", RIGHT_PIN]}, stays=1.0)
+    assert steps(world) == "pin:wrong"
+    answers: Answers = {Prompt.ASK_PIN: [RIGHT_PIN], Prompt.ASK_CODE: ["", "", world.texts.code, world.texts.wrong]}
+    line = world.call(answers=answers, stays=1.0)
+    assert (Prompt.CODE_EXPIRED, Prompt.ASK_CODE) in line.heard
+    world.now += 60
+    world.call(answers={Prompt.ASK_PIN: [RIGHT_PIN], Prompt.ASK_CODE: [world.texts.wrong] * 2}, stays=1.0)
+    assert steps(world) == "pin:passed,sms_code:wrong"
+
+
 def test_slips_are_not_counted_as_failures() -> None:
     world = World()
     line = pin(world, "#", "12#", RIGHT_PIN)
@@ -299,10 +313,12 @@ def test_a_gateway_that_fails_behind_the_prompt_ends_the_step(seconds: float) ->
     assert failures(world) == 0
 
 
-def test_the_sentence_about_it_does_not_wait_for_the_end_of_the_question() -> None:
+def test_the_question_is_stopped_then_and_the_sentence_does_not_wait_for_its_end() -> None:
     world = World()
     world.plot.fail("texts.send", TextError("no gateway took the message"))
-    assert sms(world).delayed == []
+    line = sms(world)
+    assert line.delayed == []
+    assert not world.logged("call.unavailable", phase="announce_refused")
 
 
 def test_a_fault_of_ours_in_sending_is_unavailable_too_and_its_words_stay_out_of_the_log() -> None:
