@@ -69,6 +69,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             seconds=settings.asterisk.request_seconds,
             country=settings.company.country,
             answer=partial(_answer, house, log),
+            disown=partial(live.drop_mark, node),
             log=log,
         )
         await _until_stopped(ari, telephony, settings, log)

@@ -33,8 +33,9 @@ class Worker(Section):
     name: Name = Field(
         "tillit", description="Names this worker in the log and the audit trail: letters, digits, - and _"
     )
+    # the longest sentence that callers hear then lasts 9 s
     shutdown_seconds: Seconds = Field(
-        5, description="Seconds that calls are given to be handed back to the dialplan when the worker is stopped"
+        15, description="Seconds that calls are given to be handed back to the dialplan when the worker is stopped"
     )
 
 

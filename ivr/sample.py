@@ -1,4 +1,4 @@
-"""The sample of tillit.toml, made of the settings themselves: it cannot forget one."""
+"""The sample of tillit.toml and the page about it, made of the settings themselves: they cannot forget one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -15,9 +16,29 @@ from ivr.config import Policy, Settings
 _WIDTH = 110
 
 _HEAD = """\
-# Tillit's settings. Every setting stands here: those behind a # with the value that they have when left out.
+# Tillit's settings. Every setting stands here: those behind a # with the value that they have when left out; "" is none.
 # Relative paths are taken from this file's folder. `ari_app.py init` makes the keys and the database.
 # A password stands in a file of mode 0600, or in an environment variable; never here.
+"""
+
+_PAGE_HEAD = """\
+# The settings
+
+This page is made from the program: `ari_app.py sample --markdown`. The file itself, ready to be edited, is
+[config/tillit.toml](../config/tillit.toml); `ari_app.py sample` prints it.
+
+One TOML file holds every setting. It is checked whole before anything starts: a wrong field, an unknown one or a missing
+one is named with its place and what belongs there. Relative paths are taken from the file's own folder. The file is found by
+`--config FILE`, else by the environment variable `TILLIT_CONFIG`, else as `tillit.toml` or `config/tillit.toml` in the
+current folder. A change counts after the worker's next start.
+
+No password and no key stands in this file. Each stands in a file of its own with mode 0600, or in an environment
+variable. Where both are named, the variable counts.
+"""
+
+_POLICIES = """\
+As many as you like. The dialplan names one: `Gosub(tillit-verify,s,1(main))`. [Policies](policies.md) says what they do.
+
 """
 
 # What an administrator must write, with values that show how it looks.
@@ -33,15 +54,25 @@ def sample() -> str:
     return _HEAD + "".join(f"\n{table}" for table in _tables("", Settings)) + _policy()
 
 
+def page() -> str:
+    """The page docs/configuration.md, as Markdown."""
+    return _PAGE_HEAD + "".join(f"\n{_section(path, model)}" for path, model in (*_models("", Settings), _ANY_POLICY))
+
+
 def _tables(prefix: str, model: type[BaseModel]) -> Iterator[str]:
+    return (_table(path, inner) for path, inner in _models(prefix, model))
+
+
+def _models(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every table that has settings, by its name in TOML."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if not isinstance(inner, type) or not issubclass(inner, BaseModel):
             continue
         path = f"{prefix}{name}"
         if _settings_of(inner):
-            yield _table(path, inner)
-        yield from _tables(f"{path}.", inner)
+            yield path, inner
+        yield from _models(f"{path}.", inner)
 
 
 def _table(path: str, model: type[BaseModel]) -> str:
@@ -83,3 +114,57 @@ def _toml(value: object) -> str:
 
 def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="#   ") if text else []
+
+
+# ---------------------------------------------------------------- the page
+
+_ANY_POLICY: tuple[str, type[BaseModel]] = ("policies.NAME", Policy)
+
+
+def _section(path: str, model: type[BaseModel]) -> str:
+    head = f"## `[{path}]`\n\n{(model.__doc__ or '').strip()}\n\n"
+    if model is Policy:
+        head += _POLICIES
+    rows = [
+        f"| `{name}` | {_default(field)} | {_allowed(field)} | {_cell(field.description or '')} |"
+        for name, field in _settings_of(model).items()
+    ]
+    return head + "\n".join(["| Setting | When left out | Allowed | What it is |", "|---|---|---|---|", *rows]) + "\n"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be written"
+    return "nothing" if field.default is None else f"`{_toml(field.default)}`"
+
+
+def _allowed(field: FieldInfo) -> str:
+    """The values that pass, as far as one can say it in a cell."""
+    if get_origin(field.annotation) is Literal:
+        return " or ".join(f"`{_toml(value)}`" for value in get_args(field.annotation))
+    limits = {
+        word: value
+        for rule in field.metadata
+        for word in ("ge", "gt", "le", "min_length", "max_length", "pattern")
+        if (value := getattr(rule, word, None)) is not None
+    }
+    if "pattern" in limits:
+        return f"`{_cell(limits['pattern'])}`"
+    match limits:
+        case {"ge": least, "le": most}:
+            return f"{least} to {most}"
+        case {"gt": least, "le": most}:
+            return f"more than {least}, at most {most}"
+        case {"ge": least}:
+            return f"{least} or more"
+        case {"min_length": least, "max_length": most}:
+            return f"{least} to {most} characters"
+        case {"min_length": least}:
+            return f"at least {least}"
+        case _:
+            return ""
+
+
+def _cell(text: str) -> str:
+    """Without what would end a cell."""
+    return text.replace("|", "\\|")

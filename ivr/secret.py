@@ -84,7 +84,8 @@ class Personal(Secret):
     def masked(self) -> str:
         """Enough to recognise it by, not enough to use it: `+46…67`, `A…`."""
         text = self.reveal()
-        if len(text) > 6:
+        # of a number, five digits of at least nine; of anything else its beginning alone
+        if len(text) > 8 and text.removeprefix("+").isdecimal():
             return f"{text[:3]}…{text[-2:]}"
         return f"{text[:1]}…"
 

@@ -58,6 +58,7 @@ class Ari:
         self._numbers = count(1)
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._dropping: asyncio.Future[None] | None = None
         self._http: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -75,6 +76,11 @@ class Ari:
             await _leave(self._socket)
         if self._http is not None:
             await self._http.close()
+
+    def reconnect(self) -> None:
+        """Drop the websocket; `listen` makes a new one."""
+        if self._socket is not None:
+            self._dropping = asyncio.ensure_future(_leave(self._socket))
 
     async def listen(self, listener: Listener) -> None:
         """Tell the listener what happens, for ever; connects again with growing waits.

@@ -7,9 +7,11 @@ import secrets
 from collections.abc import Coroutine
 from typing import TypeVar
 
-from ivr.asterisk.ari import Ari, Json
+from ivr.asterisk.ari import Ari
 from ivr.call.mark import HEADER
+from ivr.call.ports import Badge
 from ivr.errors import AriError
+from ivr.secret import Personal
 
 # What an agent's channel is called by, so that one that nobody knows can be told from a caller's.
 LEG_PREFIX = "tillit-agent-"
@@ -26,6 +28,7 @@ class AriLeg:
     def __init__(self, ari: Ari, endpoint: str) -> None:
         self.channel = LEG_PREFIX + secrets.token_hex(8)
         self.ended = asyncio.Event()
+        self.called = False
         self.up = False
         self.left_behind = False
         self._ari = ari
@@ -39,6 +42,9 @@ class AriLeg:
 
     @property
     def ending(self) -> str:
+        if self.up and not self._cause:
+            # Asterisk tells no cause behind StasisEnd
+            return "hung_up"
         return "failed" if self._cause is None else _CAUSES.get(self._cause, "failed")
 
     def answer(self) -> None:
@@ -55,22 +61,29 @@ class AriLeg:
         if not self._answered.done():
             self._answered.set_result(False)
 
-    async def originate(self, how: Json, *, header: str) -> None:
-        """Call the phone."""
-        variables = {f"PJSIP_HEADER(add,{HEADER})": header} if self._endpoint.startswith("PJSIP/") else {}
-        body = {
-            "endpoint": self._endpoint,
-            "app": self._ari.app,
-            "appArgs": "agent",
-            "channelId": self.channel,
-            "variables": variables,
-            **how,
-        }
+    async def originate(self, badge: Badge, *, number: Personal | None, seconds: int, caller: str) -> None:
+        """Call the phone for this caller's channel; it rings for so many seconds."""
+        variables = {f"PJSIP_HEADER(add,{HEADER})": badge.header} if self._endpoint.startswith("PJSIP/") else {}
         try:
-            await self._ari.request("POST", "channels", body, channel=self.channel)
+            await self._ari.request(
+                "POST",
+                "channels",
+                {
+                    "endpoint": self._endpoint,
+                    "app": self._ari.app,
+                    "appArgs": "agent",
+                    "channelId": self.channel,
+                    "callerId": f"{clean(badge.display.reveal())} <{number.reveal() if number else 'anonymous'}>",
+                    "timeout": seconds,
+                    "originator": caller,
+                    "variables": variables,
+                },
+                channel=self.channel,
+            )
         except AriError:
             self.destroyed(None)
             raise
+        self.called = True
 
     async def answered(self) -> bool:
         return await asyncio.shield(self._answered)
@@ -104,9 +117,9 @@ class Legs:
         """Listen for it no longer."""
         return self._legs.pop(channel, None)
 
-    def channels(self) -> set[str]:
-        """Every channel that is listened for."""
-        return set(self._legs)
+    def all(self) -> dict[str, AriLeg]:
+        """Every leg that is listened for, as it stands now."""
+        return dict(self._legs)
 
 
 async def finished(work: Coroutine[object, object, T]) -> T:
@@ -117,3 +130,8 @@ async def finished(work: Coroutine[object, object, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+def clean(name: str) -> str:
+    """A display name without what would end it, or begin another header."""
+    return "".join(letter for letter in name if letter.isprintable() and letter not in '"<>\\').strip()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from urllib.parse import urlencode
 
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari, Json
-from ivr.asterisk.leg import AriLeg, Legs, finished
+from ivr.asterisk.leg import AriLeg, Legs, clean, finished
 from ivr.call.ports import Badge, Caller, Key, Leg, Played
 from ivr.errors import AriError, HungUp, Interrupted, Unavailable
 from ivr.prompts import Prompt
@@ -24,15 +24,25 @@ BRIDGE_PREFIX = "tillit-bridge-"
 
 _DISPLAY = "CALLERID(name)"
 
+# 404: no such channel; 409: not in the application; 412: not answered, because it is going
+_GONE = (404, 409, 412)
+# Seconds within which Asterisk tells of a channel that has ended.
+_TOLD = 1.0
+
+
+# Far more than anybody keys ahead; what a storm of tones sends beyond that is dropped.
+_MOST_KEYS = 64
+
 
 class _Playback:
-    """What is being played; `wanted` until it is hushed."""
+    """What is being played; `wanted` until it is hushed. `twice`: it may have been asked for twice."""
 
-    __slots__ = ("id", "over", "wanted")
+    __slots__ = ("id", "over", "twice", "wanted")
 
     def __init__(self) -> None:
         self.id = secrets.token_hex(8)
         self.wanted = True
+        self.twice = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -55,6 +65,8 @@ class AriLine:
         self._why: Exception | None = None
         self._music = False
         self._offline = False
+        self._gaps = 0
+        self._bridge: str | None = None
         self._handed_back = False
         self._leg: AriLeg | None = None
         self._left_behind = False
@@ -70,6 +82,11 @@ class AriLine:
         return self._handed_back
 
     @property
+    def bridge(self) -> str | None:
+        """The bridge that was made, or is being made, for this call."""
+        return self._bridge
+
+    @property
     def talking(self) -> bool:
         """Whether the caller and an agent are bridged."""
         return self._leg is not None
@@ -78,6 +95,8 @@ class AriLine:
 
     def key(self, digit: Secret) -> None:
         """A key was pressed."""
+        if self._handed_back or self._leg is not None or len(self._inbox) >= _MOST_KEYS:
+            return  # nobody asks: what is keyed to a menu or to an agent is not ours
         self._inbox.append(Key(digit, monotonic()))
         self._wake()
 
@@ -115,6 +134,7 @@ class AriLine:
     def offline(self) -> None:
         """Events may be lost from now on."""
         self._offline = True
+        self._gaps += 1
 
     def online(self) -> None:
         """Events come again; what was lost is lost."""
@@ -152,11 +172,15 @@ class AriLine:
             self._failed = None
         self._playback = playback = _Playback()
         media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
+        gaps = self._gaps
         await self._post(f"play/{playback.id}", {"media": media, "lang": language}, quick=True)
+        playback.twice = self._gaps != gaps
 
     async def hush(self) -> None:
         playback = self._playback
         if playback is None:
+            # it may have ended before anyone has asked
+            self._forget_played()
             return
         playback.wanted = False
         operation = "DELETE /playbacks"
@@ -164,6 +188,9 @@ class AriLine:
             await self._ari.request("DELETE", f"playbacks/{playback.id}", quick=True, channel=self._caller.channel)
             async with asyncio.timeout(self._seconds):
                 await asyncio.shield(playback.over)
+            if playback.twice:
+                # Asterisk plays it once more, under the same id
+                await self._ari.request("DELETE", f"playbacks/{playback.id}", channel=self._caller.channel)
         except AriError as error:
             if error.status != 404:
                 raise
@@ -202,42 +229,42 @@ class AriLine:
         await self._post("variables", {"variables": {**variables, **shown}})
         query = urlencode({"variables": ",".join(variables)})
         stands = await self._ari.request("GET", f"{self._path}/variables?{query}", channel=self._caller.channel)
-        if not isinstance(stands, dict) or {**stands.get("variables", {})} != dict(variables):
-            raise Unavailable(f"channel {self._caller.channel} did not take its variables")
+        match stands:
+            case {"variables": dict(standing)} if standing == dict(variables):
+                return
+            case _:
+                raise Unavailable(f"channel {self._caller.channel} did not take its variables")
 
     async def music(self, *, on: bool) -> None:
         if on == self._music:
             return
         self._music = on
-        await self._ari.request("POST" if on else "DELETE", f"{self._path}/moh", channel=self._caller.channel)
+        with self._there(*_GONE):
+            await self._ari.request("POST" if on else "DELETE", f"{self._path}/moh", channel=self._caller.channel)
 
     async def ring(self, endpoint: str, *, badge: Badge, seconds: int) -> Leg:
         number = self._caller.number
         leg = AriLeg(self._ari, endpoint)
         # the phone is listened for before it is called, and a call that was begun is always heard out
         self._legs.add(leg)
-        await finished(
-            leg.originate(
-                {
-                    "callerId": f"{clean(badge.display.reveal())} <{number.reveal() if number else 'anonymous'}>",
-                    "timeout": seconds,
-                    "originator": self._caller.channel,
-                },
-                header=badge.header,
-            )
-        )
+        try:
+            await finished(leg.originate(badge, number=number, seconds=seconds, caller=self._caller.channel))
+        except BaseException:
+            # nobody else knows of it: it would ring on, and whoever picks up would hear silence
+            await finished(self._forget(leg))
+            raise
         return leg
 
     async def join(self, leg: Leg) -> bool:
         assert isinstance(leg, AriLeg)
-        bridge = BRIDGE_PREFIX + secrets.token_hex(8)
+        self._bridge = bridge = BRIDGE_PREFIX + secrets.token_hex(8)
         try:
-            await finished(self._ari.request("POST", f"bridges/{bridge}", {"type": "mixing", "name": "tillit"}))
+            await finished(self._ari.request("POST", f"bridges/{bridge}", {"type": "mixing", "name": self._ari.app}))
             members = [self._caller.channel, leg.channel]
             try:
                 await self._ari.request("POST", f"bridges/{bridge}/addChannel", {"channel": members})
             except AriError:
-                if leg.ended.is_set():
+                if await self._left(leg):
                     return False
                 raise
             self._leg = leg
@@ -247,19 +274,26 @@ class AriLine:
             if not self._left_behind:
                 self._leg = None
                 await finished(self._destroy(bridge))
+                self._bridge = None
 
-    async def hand_back(self) -> None:
-        self._handed_back = True
-        subscribe = {"eventSource": f"channel:{self._caller.channel}"}
-        try:
+    async def hand_back(self, *, watch: bool) -> None:
+        channel = self._caller.channel
+        if watch:
             # leaving the application would end its events, and the channel's end must be heard of
-            await self._ari.request("POST", f"applications/{self._ari.app}/subscription", subscribe)
-            await self._post("continue", quick=True)
-        except AriError as error:
+            subscribe = {"eventSource": f"channel:{channel}"}
             # 422: there is no such channel to subscribe to
-            if error.status not in (404, 422):
+            with self._there(404, 422):
+                await self._ari.request("POST", f"applications/{self._ari.app}/subscription", subscribe)
+        self._handed_back = True
+        gaps = self._gaps
+        try:
+            await self._ari.request("POST", f"{self._path}/continue", quick=True, channel=channel)
+        except AriError as error:
+            if error.status == 409 and self._gaps != gaps:
+                return  # the websocket was lost, it was asked for again, and the first time had done it
+            if error.status not in _GONE:
                 raise
-            raise HungUp(self._caller.channel) from None
+            raise HungUp(channel) from None
 
     async def ended(self) -> None:
         await self._gone.wait()
@@ -273,13 +307,10 @@ class AriLine:
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:
         source = {"application": self._ari.app, "source": f"channel:{self._caller.channel}"}
-        await self._ari.request(
-            "POST",
-            f"events/user/{name}",
-            {**source, "variables": dict(fields)},
-            quick=True,
-            channel=self._caller.channel,
-        )
+        body = {**source, "variables": dict(fields)}
+        # 422: no such channel
+        with self._there(422):
+            await self._ari.request("POST", f"events/user/{name}", body, quick=True, channel=self._caller.channel)
 
     # ------------------------------------------------------------ inside
 
@@ -288,13 +319,51 @@ class AriLine:
         return f"channels/{self._caller.channel}"
 
     async def _post(self, what: str, body: Json | None = None, *, quick: bool = False) -> None:
-        try:
+        with self._there(*_GONE):
             await self._ari.request("POST", f"{self._path}/{what}", body, quick=quick, channel=self._caller.channel)
+
+    @contextmanager
+    def _there(self, *gone: int) -> Iterator[None]:
+        """These statuses say that the caller is gone."""
+        try:
+            yield
         except AriError as error:
-            # 404: no such channel; 409: not in the application; 412: not answered, because it is going
-            if error.status not in (404, 409, 412):
+            if error.status not in gone:
                 raise
             raise HungUp(self._caller.channel) from None
+
+    async def _left(self, leg: AriLeg) -> bool:
+        """Whether the agent has left; raises `HungUp` where it was the caller.
+
+        Asterisk refuses to bridge who is going sooner than it tells of the end, and the channel is still there.
+        """
+        for channel in (leg.channel, self._caller.channel):
+            try:
+                await self._ari.request("GET", f"channels/{channel}", channel=channel)
+            except AriError as error:
+                if error.status != 404:
+                    continue
+                if channel == self._caller.channel:
+                    raise HungUp(channel) from None
+                leg.destroyed(None)
+                return True
+        try:
+            async with asyncio.timeout(_TOLD):
+                await leg.ended.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _forget(self, leg: AriLeg) -> None:
+        """End a leg that was given to nobody."""
+        leg.destroyed(None)
+        try:
+            await self._ari.request("DELETE", f"channels/{leg.channel}", channel=leg.channel)
+        except AriError as error:
+            if error.status == 404:
+                self._legs.pop(leg.channel)
+            else:
+                self._log.error("leg.left", channel=leg.channel, error=str(error))
 
     async def _destroy(self, bridge: str) -> None:
         try:
@@ -334,8 +403,3 @@ class AriLine:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def clean(name: str) -> str:
-    """A display name without what would end it, or begin another header."""
-    return "".join(letter for letter in name if letter.isprintable() and letter not in '"<>\\').strip()

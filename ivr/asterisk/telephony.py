@@ -18,7 +18,13 @@ from ivr.call.ports import Caller
 from ivr.errors import AriError, HungUp, Unavailable
 from ivr.numbers import e164
 
+# How long after it is listed a new channel may take to be told of; on one machine it is about a millisecond.
+_TELLING_SECONDS = 0.5
+# How many channels are sent away at once: one that plays blocks its request, and calls need connections too.
+_AT_ONCE = 16
+
 Answerer = Callable[[AriLine], Coroutine[object, object, None]]
+Disowner = Callable[[str], Coroutine[object, object, None]]
 
 
 class Telephony:
@@ -32,20 +38,24 @@ class Telephony:
         seconds: float,
         country: str,
         answer: Answerer,
+        disown: Disowner,
         log: FilteringBoundLogger,
     ) -> None:
-        """`answer` runs a call; `country` (ISO 3166) is how numbers without + are read."""
+        """`answer` runs a call; `disown` forgets what was won on a channel whose worker is gone; `country` (ISO 3166) is how numbers without + are read."""
         self._ari = ari
         self._node = node
         self._seconds = seconds
         self._answer = answer
         self._country = country
+        self._disown = disown
         self._log = log
         self._lines: dict[str, AriLine] = {}
         self._legs = Legs()
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: dict[asyncio.Task[None], AriLine] = {}
         self._conversations: list[Conversation] = []
+        self._reconciling: asyncio.Task[None] | None = None
+        self._left: set[str] = set()
         self._stopping = False
 
     @property
@@ -78,9 +88,13 @@ class Telephony:
     # ------------------------------------------------------------ ari.Listener
 
     def connected(self) -> None:
-        self._spawn(self._reconcile())
+        self._left.clear()
+        self._reconciling = self._spawn(self._reconcile())
 
     def disconnected(self) -> None:
+        if self._reconciling is not None:
+            # what it would find out may be past
+            self._reconciling.cancel()
         for line in self._lines.values():
             line.offline()
 
@@ -95,6 +109,7 @@ class Telephony:
             case Started():
                 self._started(event)
             case Left(channel):
+                self._left.add(channel)
                 if (line := self._lines.get(channel)) is not None:
                     line.left()
                 elif (leg := self._legs.get(channel)) is not None:
@@ -145,6 +160,9 @@ class Telephony:
 
     def _call_ended(self, task: asyncio.Task[None]) -> None:
         line = self._calls.pop(task)
+        if not task.cancelled() and task.exception() is not None and not line.handed_back:
+            # nobody runs this call any more, and nobody may be left in silence
+            self._spawn(self._send_away(line.caller.channel))
         if self._lines.get(line.caller.channel) is line:
             del self._lines[line.caller.channel]
 
@@ -162,55 +180,87 @@ class Telephony:
 
     async def _reconcile(self) -> None:
         """Compare what Asterisk holds with what we know, after events may have been lost."""
+        # What begins while Asterisk is being asked is no matter of what was lost before.
+        lines = dict(self._lines)
+        legs = {channel: leg for channel, leg in self._legs.all().items() if leg.called}
         try:
-            held = await self._ari.request("GET", f"applications/{self._ari.app}")
-            alive = await self._ari.request("GET", "channels")
-            bridges = await self._ari.request("GET", "bridges")
+            inside, states = await self._held()
+            for channel, line in lines.items():
+                if channel not in states:
+                    line.destroyed()
+                elif channel not in inside and not line.handed_back:
+                    line.left()
+                else:
+                    line.online()
+            for channel, leg in legs.items():
+                if channel not in states:
+                    leg.destroyed(None)
+                    self._legs.pop(channel)
+                elif states[channel] == "Up" and channel in inside:
+                    leg.answer()
+            unknown = await self._strangers(inside)
         except AriError as error:
             self._log.error("reconcile.failed", error=str(error))
+            self._ari.reconnect()
             return
-        assert isinstance(held, dict) and isinstance(alive, list) and isinstance(bridges, list)
-        inside = set(held.get("channel_ids", ()))
-        states = {channel["id"]: channel.get("state") for channel in alive}
-        for channel, line in list(self._lines.items()):
-            if channel not in states:
-                line.destroyed()
-            elif channel not in inside and not line.handed_back:
-                line.left()
-            else:
-                line.online()
-        for channel in self._legs.channels():
-            leg = self._legs.get(channel)
-            if leg is None:
-                continue
-            if channel not in states:
-                leg.destroyed(None)
-            elif states[channel] == "Up" and channel in inside:
-                leg.answer()
-        unknown = inside & set(states) - set(self._lines) - self._legs.channels()
-        unknown -= await self._adopt(bridges, unknown)
-        for channel in sorted(unknown):
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def send_away(channel: str) -> None:
             self._log.warning("channel.unknown", channel=channel)
-            await self._send_away(channel)
-        self._log.info("reconciled", calls=len(self._lines), unknown=len(unknown))
+            async with turns:
+                await self._send_away(channel)
+
+        await asyncio.gather(*(send_away(channel) for channel in sorted(unknown)))
+        self._log.info("reconciled", calls=len(lines), unknown=len(unknown))
+
+    async def _held(self) -> tuple[set[str], dict[str, str]]:
+        """The channels in the application, and the states of all channels."""
+        held = await self._ari.request("GET", f"applications/{self._ari.app}")
+        states = {str(channel["id"]): str(channel.get("state")) for channel in await self._list("channels")}
+        match held:
+            case {"channel_ids": [*channels]}:
+                return {str(channel) for channel in channels} & set(states), states
+            case _:
+                raise AriError(f"GET /applications/{self._ari.app}", 200)
+
+    async def _list(self, what: str) -> list[dict[str, object]]:
+        """All channels, or all bridges."""
+        answer = await self._ari.request("GET", what)
+        if not isinstance(answer, list) or not all(isinstance(one, dict) and "id" in one for one in answer):
+            raise AriError(f"GET /{what}", 200)
+        return answer
+
+    async def _strangers(self, inside: set[str]) -> set[str]:
+        """Channels in the application whose worker is gone; conversations among them are kept."""
+        unknown = inside - set(self._lines) - set(self._legs.all())
+        if unknown:
+            # One that has just come is told of a moment later than it is listed: only who stays unknown is a stranger.
+            await asyncio.sleep(_TELLING_SECONDS)
+            again, _ = await self._held()
+            unknown = (inside & again) - set(self._lines) - set(self._legs.all())
+        return unknown - await self._adopt(await self._list("bridges"), unknown)
 
     async def _adopt(self, bridges: list[dict[str, object]], unknown: set[str]) -> set[str]:
         """Keep the conversations whose worker is gone; the channels in them."""
         kept: set[str] = set()
+        known = {line.bridge for line in self._lines.values()}
+        self._conversations.clear()
         for bridge in bridges:
-            name, members = str(bridge["id"]), bridge["channels"]
-            if not name.startswith(BRIDGE_PREFIX) or not isinstance(members, list):
+            name, members = str(bridge["id"]), bridge.get("channels")
+            # other workers' bridges bear other applications' names
+            ours = name.startswith(BRIDGE_PREFIX) and bridge.get("name") == self._ari.app and name not in known
+            if not ours or not isinstance(members, list):
                 continue
-            strangers = frozenset(members) & unknown
-            if len(strangers) != len(members):
+            present = frozenset(members) - self._left
+            if not present <= unknown:
                 continue  # a bridge of a call that is ours
-            conversation = Conversation(self._ari, name, strangers, self._log)
-            if len(strangers) < 2:
+            conversation = Conversation(self._ari, name, present, self._log)
+            if len(present) < 2:
                 await conversation.end()
             else:
                 self._conversations.append(conversation)
                 self._log.info("conversation.adopted", bridge=name)
-            kept |= strangers
+            kept |= present
         return kept
 
     def _conversation_left(self, channel: str) -> None:
@@ -227,9 +277,21 @@ class Telephony:
                 await self._ari.request("DELETE", f"channels/{channel}", quick=True, channel=channel)
                 return
             variables = {"variables": unmarked(Status.UNAVAILABLE)}
-            await self._ari.request("POST", f"channels/{channel}/variables", variables, channel=channel)
+            try:
+                await self._ari.request("POST", f"channels/{channel}/variables", variables, channel=channel)
+            except AriError as error:
+                # A prompt is being played: Asterisk sets them behind it, and what is asked for next comes behind that.
+                if error.status not in (0, 404):
+                    raise
+            # Behind that: a verified caller who is in the dialplan (409), listed because the end is watched, keeps the mark.
+            try:
+                await self._disown(channel)
+            except Unavailable as error:
+                self._log.error("mark.not_dropped", channel=channel, error=str(error))
             await self._ari.request("POST", f"channels/{channel}/continue", quick=True, channel=channel)
-        except Unavailable as error:
+        except AriError as error:
+            if error.status in (404, 409):
+                return  # gone, or in the dialplan already
             self._log.error("channel.stuck", channel=channel, error=str(error))
 
 

@@ -31,16 +31,17 @@ async def connect(line: Line, policy: Policy, badge: Badge, keypad: Keypad, log:
                 if winner is None:
                     continue
                 log.info("agent.answered", endpoint=winner.endpoint)
-                await _hang_up(leg for leg in legs if leg is not winner)
+                await _hang_up((leg for leg in legs if leg is not winner), log)
                 await _stop(waiting)
                 await _quiet(line)
                 await line.allow(0)
                 if await line.join(winner):
                     log.info("agent.left", endpoint=winner.endpoint)
                     return True
+                await line.allow(patience + 15)
                 waiting = asyncio.create_task(line.music(on=True))
             finally:
-                await _hang_up(legs)
+                await _hang_up(legs, log)
         return False
     finally:
         await _stop(waiting)
@@ -58,7 +59,7 @@ async def _ring(line: Line, endpoints: list[str], badge: Badge, seconds: int, lo
             except Unavailable as error:
                 log.error("agent.failed", endpoint=endpoint, error=str(error))
     except BaseException:
-        await _hang_up(legs)
+        await _hang_up(legs, log)
         raise
     return legs
 
@@ -101,6 +102,8 @@ async def _quiet(line: Line) -> None:
         return
 
 
-async def _hang_up(legs: Iterable[Leg]) -> None:
-    for leg in legs:
-        await leg.hang_up()
+async def _hang_up(legs: Iterable[Leg], log: FilteringBoundLogger) -> None:
+    """All at once: neither a failure nor a hang-up of the caller keeps one of them ringing."""
+    for error in await asyncio.gather(*(leg.hang_up() for leg in legs), return_exceptions=True):
+        if isinstance(error, Exception):
+            log.error("agent.stuck", error=str(error))

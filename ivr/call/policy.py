@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Reason, Refused, Scope, Status, Verdict, Verified
@@ -75,8 +75,15 @@ def level_of(factors: set[object]) -> int:
 
 
 def stronger(asked: Policy, own: Policy | None) -> Policy:
-    """The dialplan's policy, or the customer's own where that gives no lower level; never a weaker one."""
-    return own if own is not None and own.level >= asked.level else asked
+    """The dialplan's policy, or the customer's own where that gives no lower level; never a weaker one.
+
+    Where the call goes then is for the dialplan's policy to say, whoever calls.
+    """
+    if own is None or own.level < asked.level:
+        return asked
+    return replace(
+        own, hand_over=asked.hand_over, agents=asked.agents, ring=asked.ring, ring_seconds=asked.ring_seconds
+    )
 
 
 def decide(policy: Policy, subject: Subject, outcomes: Sequence[Outcome]) -> Verdict:

@@ -109,12 +109,15 @@ class Line(Protocol):
         """
         ...
 
-    async def hand_back(self) -> None:
-        """Send the call on in the dialplan, behind the application; from then on leaving it is no hang-up."""
+    async def hand_back(self, *, watch: bool) -> None:
+        """Send the call on in the dialplan, behind the application; from then on leaving it is no hang-up.
+
+        `watch`: `ended` will be waited for.
+        """
         ...
 
     async def ended(self) -> None:
-        """Wait until the channel is gone, also after `hand_back`."""
+        """Wait until the channel is gone, also after `hand_back` with `watch`."""
         ...
 
     async def hang_up(self) -> None: ...

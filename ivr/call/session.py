@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -16,7 +17,7 @@ from ivr.call.policy import Policy, decide, stronger
 from ivr.call.ports import Attempt, Badge, Clock, Customers, Entry, Line, Live, Subject, Trail
 from ivr.call.steps import Round, Step, Tools
 from ivr.config import Settings
-from ivr.errors import HungUp, Interrupted, Unavailable, WorkerReplaced
+from ivr.errors import HungUp, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt, wait
 
 
@@ -49,6 +50,9 @@ class Session:
             log=log,
         )
         self._subject: Subject | None = None
+        self._policy: Policy | None = None
+        self._refused: Refused | None = None
+        self._to_do: list[Callable[[Refused], Awaitable[None]]] = []
         self._outcomes: list[Outcome] = []
         self._phase = "answer"
         self._recorded = False
@@ -66,6 +70,9 @@ class Session:
             await self._hung_up(verdict)
         except WorkerReplaced:
             self._log.warning("call.left", phase=self._phase)
+            if isinstance(verdict, Verified) and self._phase != "dialplan":
+                # the other worker finds it not handed over, and sends it on without a mark
+                await self._drop_mark()
         except Unavailable as error:
             # the worker is stopping
             self._log.warning("call.unavailable", phase=self._phase, error=str(error))
@@ -97,7 +104,7 @@ class Session:
             return Refused(policy.name, Status.TIMEOUT)
         self._subject = subject
         self._keypad.language = self._language(subject.language)
-        policy = stronger(policy, self._house.policies.get(subject.policy or ""))
+        self._policy = policy = stronger(policy, self._house.policies.get(subject.policy or ""))
         self._log.info("policy.chosen", policy=policy.name, steps=[step.name for step in policy.steps])
         if subject.locked:
             return Refused(policy.name, Status.LOCKED, Locked(Scope.CUSTOMER, None))
@@ -169,7 +176,7 @@ class Session:
                 await self._drop_mark()
                 verdict = Refused(verdict.policy, Status.UNAVAILABLE)
             else:
-                await self._hand_over(verdict, mark)
+                await self._hand_over(mark)
                 return
         await self._send_on_unverified(verdict)
 
@@ -187,9 +194,10 @@ class Session:
         self._log.info("call.verified", assurance=mark.level, methods=mark.methods, subject=mark.subject)
         return mark
 
-    async def _hand_over(self, verified: Verified, mark: Mark) -> None:
+    async def _hand_over(self, mark: Mark) -> None:
         self._phase = "hand_over"
-        policy = self._house.policies[verified.policy]
+        policy = self._policy
+        assert policy is not None
         if policy.hand_over == "bridge":
             badge = Badge(mark.header(), display(self._subject.name if self._subject else None))
             if await connect(self._line, policy, badge, self._keypad, self._log):
@@ -199,7 +207,7 @@ class Session:
             await self._keypad.tell(Prompt.NO_AGENT)
         else:
             await self._keypad.tell(Prompt.VERIFIED)
-        await self._line.hand_back()
+        await self._line.hand_back(watch=True)
         self._log.info("call.handed_back", status=Status.VERIFIED.value)
         self._phase = "dialplan"
         # the mark is this channel's: it goes when the channel goes, wherever the dialplan has taken it
@@ -209,16 +217,31 @@ class Session:
     async def _send_on_unverified(self, refused: Refused) -> None:
         """A sentence, and on to the dialplan; each part is tried even where the one before it failed."""
         self._phase = "send_on"
+        self._refused = refused
         self._log.info("call.refused", status=refused.status.value, lock=refused.lock and refused.lock.scope.value)
-        for part in (self._record, self._announce_refused, self._explain):
-            try:
-                await part(refused)
-            except Unavailable as error:
-                self._log.error("call.unavailable", phase=part.__name__.strip("_"), error=str(error))
-            except Interrupted:
-                continue
-        await self._line.hand_back()
+        self._to_do = [self._quiet, self._announce_refused, self._explain]
+        # not among them: an append that was begun is not undone, and must not be done again
+        await self._tried("record", self._record(refused))
+        await self._finish(refused)
+
+    async def _finish(self, refused: Refused) -> None:
+        """What is left of it: all, or where it was cut short the rest."""
+        while self._to_do:
+            part = self._to_do[0]
+            await self._tried(part.__name__.strip("_"), part(refused))
+            self._to_do.pop(0)
+        await self._line.hand_back(watch=False)
         self._log.info("call.handed_back", status=refused.status.value)
+
+    async def _tried(self, what: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Unavailable as error:
+            self._log.error("call.unavailable", phase=what, error=str(error))
+
+    async def _quiet(self, _: Refused) -> None:
+        """Variables cannot be set while the question is still played that something failed behind."""
+        await self._line.hush()
 
     async def _announce_refused(self, refused: Refused) -> None:
         await self._line.announce(unmarked(refused.status), None)
@@ -257,11 +280,18 @@ class Session:
         if self._phase == "dialplan":
             return
         try:
+            if self._refused is not None:
+                await self._finish(self._refused)
+                return
             if isinstance(verdict, Verified):
                 await self._drop_mark()
             await self._line.hush()
             await self._line.music(on=False)
             await self._send_on_unverified(Refused(self._line.caller.policy, Status.UNAVAILABLE))
+        except asyncio.CancelledError:
+            # the worker's time is over in the middle of the sentence
+            await self._line.hand_back(watch=False)
+            raise
         except HungUp:
             await self._hung_up(verdict)
         except Unavailable as error:

@@ -11,6 +11,7 @@ import typer
 import ivr
 from ivr.cli import audit, customer, initialise
 from ivr.cli.office import settings_of
+from ivr.cli.sample import sample
 from ivr.errors import ConfigError, InputError, TillitError
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command(name="init")(initialise.init)
+app.command(name="sample")(sample)
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
 app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")
 

@@ -14,7 +14,7 @@ from ivr.cli.fields import Fields
 from ivr.cli.importing import Imported, import_file
 from ivr.cli.office import Act, Office, opened, settings_of
 from ivr.errors import InputError
-from ivr.secret import Personal, Secret
+from ivr.secret import Secret
 from ivr.store.live import RedisLive
 from ivr.store.register import Customer, NewCustomer
 
@@ -82,12 +82,10 @@ def show(
         return customer
 
     customer = _with(context, run)
-    shown = _whole if reveal else _masked
+    typer.echo(f"{'reference':<10} {customer.ref}")
+    for label, personals in (("number", (customer.number,)), ("name", (customer.name,)), ("phones", customer.phones)):
+        typer.echo(f"{label:<10} {', '.join(p.reveal() if reveal else p.masked for p in personals) or 'none'}")
     for label, value in (
-        ("reference", customer.ref),
-        ("number", shown(customer.number)),
-        ("name", shown(customer.name)),
-        ("phones", ", ".join(map(shown, customer.phones)) or "none"),
         ("PIN", "set" if customer.has_pin else "none"),
         ("language", customer.language or "the company's"),
         ("policy", customer.policy or "the one that the dialplan names"),
@@ -213,11 +211,3 @@ def _found(customer: Customer | None) -> Customer:
     if customer is None:
         raise InputError("number: no customer has it. Nothing was done")
     return customer
-
-
-def _masked(value: Personal) -> str:
-    return value.masked
-
-
-def _whole(value: Personal) -> str:
-    return value.reveal()

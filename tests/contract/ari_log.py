@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import structlog
@@ -27,7 +27,7 @@ class Log:
         """The lines of this kind."""
         return [line for line in self.lines if line["event"] == event]
 
-    def _keep(self, _logger: object, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    def _keep(self, _logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         self.lines.append(dict(event))
         raise structlog.DropEvent
 

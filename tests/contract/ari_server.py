@@ -164,7 +164,9 @@ class AriServer:
 
     async def until_connected(self, count: int = 1) -> Socket:
         """Wait until there have been so many websockets, and the last one's filter is set."""
-        await self.until(lambda: self.connections >= count and bool(self.sockets) and self.socket.allowed is not None, "a socket")
+        await self.until(
+            lambda: self.connections >= count and bool(self.sockets) and self.socket.allowed is not None, "a socket"
+        )
         return self.socket
 
     async def emit(self, event: dict[str, Any]) -> None:

@@ -121,7 +121,9 @@ def hurry(ari: Ari, seconds: float = 0.05) -> None:
 
 
 @pytest.mark.parametrize("quick", [False, True], ids=["http", "websocket"])
-async def test_a_request_and_its_answer(ari: Ari, server: AriServer, listening: asyncio.Task[None], quick: bool) -> None:
+async def test_a_request_and_its_answer(
+    ari: Ari, server: AriServer, listening: asyncio.Task[None], quick: bool
+) -> None:
     answer = await ari.request("POST", "channels/1.1/variables", BODY, quick=quick)
     assert answer == {"said": BODY, "path": "channels/1.1/variables"}
     (asked,) = server.requests("POST", "channels/1.1/variables")
@@ -194,7 +196,9 @@ async def test_a_refusal_carries_operation_channel_and_status_and_no_value(
 
 
 @pytest.mark.parametrize("quick", [False, True], ids=["http", "websocket"])
-@pytest.mark.parametrize("text", [f'{{"{CANARY}', f"<html>{CANARY}</html>", f'["{CANARY}\ud83d"]'.replace("\ud83d", "\\ud83d")])
+@pytest.mark.parametrize(
+    "text", [f'{{"{CANARY}', f"<html>{CANARY}</html>", f'["{CANARY}\ud83d"]'.replace("\ud83d", "\\ud83d")]
+)
 async def test_an_answer_that_is_no_json_is_an_error_without_its_text(
     ari: Ari, server: AriServer, listening: asyncio.Task[None], quick: bool, text: str
 ) -> None:
@@ -219,7 +223,12 @@ async def test_no_server_at_all(log: Log) -> None:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused at once
         port = taken.getsockname()[1]
         ari = Ari(
-            url=f"http://127.0.0.1:{port}/ari", username=USER, password=Secret(PASSWORD), app="tillit", seconds=5, log=log.logger
+            url=f"http://127.0.0.1:{port}/ari",
+            username=USER,
+            password=Secret(PASSWORD),
+            app="tillit",
+            seconds=5,
+            log=log.logger,
         )
         await ari.open()
         with pytest.raises(AriError) as caught:
@@ -369,7 +378,9 @@ async def test_what_was_sent_before_a_refused_filter_does_not_wait_for_its_limit
     await asyncio.gather(listening, return_exceptions=True)
 
 
-@pytest.mark.parametrize("how", ["close", "cut", "half a frame", "masked", "bad opcode", "not utf-8", "huge", "reserved bits"])
+@pytest.mark.parametrize(
+    "how", ["close", "cut", "half a frame", "masked", "bad opcode", "not utf-8", "huge", "reserved bits"]
+)
 async def test_whatever_ends_a_websocket_it_is_opened_again(
     ari: Ari, server: AriServer, listening: asyncio.Task[None], listener: Listener, how: str
 ) -> None:
@@ -392,7 +403,7 @@ async def test_whatever_ends_a_websocket_it_is_opened_again(
             socket.send_raw(b"\x81\x02\xff\xfe")
         case "huge":
             await socket.send_text(json.dumps({**digit("1.1", "1"), "pad": "x" * (1 << 20)}))
-        case "reserved bits":
+        case _:
             socket.send_raw(b"\xf1\x02{}")
     socket = await server.until_connected(2)
     await socket.send(digit("1.1", "5"))
@@ -453,9 +464,7 @@ async def test_repeated_and_reordered_events_are_told_as_they_come(
     assert [key for _, key in listener.keys] == list("1132")
 
 
-async def test_ten_thousand_events_while_the_handlers_are_busy(
-    ari: Ari, server: AriServer, log: Log
-) -> None:
+async def test_ten_thousand_events_while_the_handlers_are_busy(ari: Ari, server: AriServer, log: Log) -> None:
     """None is lost, each channel's are in their order, and the socket is read to its end meanwhile."""
     may_go_on = asyncio.Event()
     queues: dict[str, asyncio.Queue[str]] = {f"{n}": asyncio.Queue() for n in range(50)}
@@ -518,7 +527,7 @@ async def test_a_replaced_worker_does_not_wait_for_a_server_that_says_no_goodbye
     monkeypatch.setattr(socket.response, "_autoclose", False)
     assert socket.request.transport is not None
     await socket.send({"type": "ApplicationReplaced", "application": "tillit"})
-    socket.request.transport.pause_reading()  # type: ignore[attr-defined]  # a loop's own transport
+    socket.request.transport.pause_reading()
     async with asyncio.timeout(5):
         with pytest.raises(WorkerReplaced):
             await listening

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from rig.phone import Phone
 from rig.stage import ANNA
+from rig.state import RigError
 
 from tests.e2e.scene import Scene
 
@@ -165,7 +167,9 @@ async def test_somebody_hangs_up_at_the_moment_of_answering(scene: Scene, who: s
     else:
         await agent.answer()
         await agent.hang_up()
-        await caller.hang_up()
+        # bridged by then or not: the caller was let go, or goes on waiting for the next phone
+        with suppress(RigError):
+            await caller.hang_up()
     await scene.idle()
     assert scene.marks() == []
 

@@ -106,7 +106,7 @@ def clock() -> float:
 
 # ---------------------------------------------------------------- what may happen
 
-Action = Callable[[], None]
+Action = Callable[[], object]
 
 
 @dataclass
@@ -316,6 +316,7 @@ class FakeLine:
         self._answers = {prompt: list(given) for prompt, given in (answers or {}).items()}
         self._agents = agents or {}
         self._stays = stays
+        self._watched = False
         self._inbox: deque[Key | Played] = deque()
         self._errors: deque[Exception] = deque()
         self._something = asyncio.Event()
@@ -488,8 +489,8 @@ class FakeLine:
                 self.bridged = None
             return True
 
-    async def hand_back(self) -> None:
-        self.handed_back = True
+    async def hand_back(self, *, watch: bool) -> None:
+        self.handed_back, self._watched = True, watch
         async with self._plot.operation("line.hand_back"):
             self._still_here()
             self._guard(0)
@@ -498,6 +499,7 @@ class FakeLine:
     async def ended(self) -> None:
         async with self._plot.operation("line.ended", seconds=0.0):
             pass
+        assert self._watched, "nobody would tell"
         await self.gone.wait()
 
     async def hang_up(self) -> None:

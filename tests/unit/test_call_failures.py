@@ -5,12 +5,14 @@ Whatever happens where: nobody is marked who should not be, no phone rings on, t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
 from ivr.call.mark import STATUS
+from ivr.call.session import Session
 from ivr.errors import AriError, HungUp, StoreError, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt
 from tests.unit.fakes import ANNA, ANNA_PIN, BUSY, NOBODY, UNKNOWN, Agent, Answers, FakeLine, Keys, World
@@ -85,7 +87,7 @@ every_call = pytest.mark.parametrize("make", CALLS, ids=lambda make: make.__name
 
 SENTENCES = {
     Prompt.REFUSED, Prompt.TIMEOUT, Prompt.UNAVAILABLE, Prompt.LOCKED, Prompt.LOCKED_UNTIL_CONTACT, Prompt.VERIFIED,
-    Prompt.NO_AGENT,
+    Prompt.NO_AGENT, Prompt.IN_15_MINUTES,
 }  # fmt: skip
 
 
@@ -198,6 +200,22 @@ def test_a_worker_that_stops_at_any_moment_sends_the_caller_on_without_a_mark(ma
         [(status, marked)] = seen
         assert status != "verified" and not marked, when
         assert line.said[-1] in SENTENCES, when
+
+
+def test_a_worker_whose_time_is_over_in_mid_sentence_hands_the_call_back() -> None:
+    world, line = verified()
+
+    async def cut_short() -> None:
+        session = asyncio.create_task(Session(world.house(), line, world.logger).run())
+        world.plot.on("line.say", session.cancel, nth=2, delay=0.5)
+        await asyncio.wait([session])
+        assert session.cancelled()
+
+    world.plot.on("line.receive", partial(line.evict, Unavailable("the worker is stopping")), nth=3)
+    world.play(cut_short)
+    assert line.said[-1] is Prompt.UNAVAILABLE
+    assert line.handed_back and line.variables[STATUS] == "unavailable"
+    assert world.outcomes == ["unavailable"] and world.live.marks == {}
 
 
 @pytest.mark.parametrize("make", [verified, refused], ids=lambda make: make.__name__)

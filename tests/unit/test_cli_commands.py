@@ -182,7 +182,7 @@ def test_show_masks_and_writes_no_row(cli: Cli, made: Settings) -> None:
     ended = cli("customer", "show", "10001")
     (ref,) = rows(made, "SELECT ref FROM customers")[0]
     assert ended.out.splitlines() == [
-        f"reference  {ref}", "number     1…", "name       Ann…on", "phones     +46…67, +46…78", "PIN        set",
+        f"reference  {ref}", "number     1…", "name       A…", "phones     +46…67, +46…78", "PIN        set",
         "language   en", "policy     support", "locked     no",
     ]  # fmt: skip
     assert [action for _, action, _ in trail(made)] == ["init", "customer.add"]

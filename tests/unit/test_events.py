@@ -119,7 +119,15 @@ def test_other_events_are_nobodys() -> None:
 
 # What an event cannot do without: places in its frame.
 NEEDED = {
-    "StasisStart": ["type", "args", "channel", "channel.id", "channel.caller", "channel.caller.number", "channel.language"],
+    "StasisStart": [
+        "type",
+        "args",
+        "channel",
+        "channel.id",
+        "channel.caller",
+        "channel.caller.number",
+        "channel.language",
+    ],
     "StasisEnd": ["type", "channel", "channel.id"],
     "ChannelDtmfReceived": ["type", "channel", "channel.id", "digit"],
     "PlaybackFinished": ["type", "playback", "playback.id", "playback.target_uri"],
@@ -142,7 +150,11 @@ def right(place: str, value: object) -> bool:
 
 
 CASES = [
-    (kind, place, value) for kind, where in NEEDED.items() for place in where for value in WRONG if not right(place, value)
+    (kind, place, value)
+    for kind, where in NEEDED.items()
+    for place in where
+    for value in WRONG
+    if not right(place, value)
 ]
 
 

@@ -86,8 +86,12 @@ def test_other_words_another_voice_or_a_lost_file_are_made_anew(tmp_path: Path, 
     }  # fmt: skip
     assert all(made for _, made in render(replace(few, voice="en-us"), tmp_path))
     (folder / "ask-pin.wav").unlink()
-    assert dict(render(replace(few, voice="en-us", prompts={Prompt.ASK_PIN: "Your PIN."}), tmp_path)) == {Prompt.ASK_PIN: True}
-    assert all(made for _, made in render(replace(few, voice="en-us", spoken={"PIN": "pin code", "No": "nay"}), tmp_path))
+    assert dict(render(replace(few, voice="en-us", prompts={Prompt.ASK_PIN: "Your PIN."}), tmp_path)) == {
+        Prompt.ASK_PIN: True
+    }
+    assert all(
+        made for _, made in render(replace(few, voice="en-us", spoken={"PIN": "pin code", "No": "nay"}), tmp_path)
+    )
     (folder / ".rendered.json").write_text("{")
     assert all(made for _, made in render(few, tmp_path))
     assert set(json.loads((folder / ".rendered.json").read_text())) == {"wrong", "ask-pin"}
@@ -121,7 +125,10 @@ def test_the_command_says_what_it_did(spoken: Path) -> None:
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     done = command("--out", str(tmp_path), path=str(tmp_path))
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "scripts/prompts: espeak-ng is missing; install it: sudo apt-get install espeak-ng"
+    assert (
+        done.stderr.splitlines()[-1]
+        == "scripts/prompts: espeak-ng is missing; install it: sudo apt-get install espeak-ng"
+    )
     assert "Traceback" not in done.stderr
 
 

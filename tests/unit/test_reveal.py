@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 MAY_REVEAL = {
     "ivr/asterisk/ari.py",
+    "ivr/asterisk/leg.py",
     "ivr/asterisk/line.py",
     "ivr/asterisk/telephony.py",
     "ivr/cli/customer.py",

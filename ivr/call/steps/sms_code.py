@@ -129,10 +129,11 @@ class _Texting:
         return opened
 
     async def close(self) -> None:
-        """End what is still being sent."""
+        """End what is still being sent; how that ends matters to nobody any more."""
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
+        self._round.keypad.go_on()
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)

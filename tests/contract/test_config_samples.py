@@ -1,0 +1,413 @@
+"""The samples of config/, in a real Asterisk and a real Redis: they work, and unchanged they let nobody in."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from rig.ami import Ami
+from rig.asterisk import Pbx
+from rig.phone import Phone
+from rig.ports import HOST
+from rig.redis_server import Redis
+from rig.stage import PROMPTS
+from rig.state import CHECKOUT, RigError, wait_until
+
+from ivr.call.ports import Attempt, Challenge, CodeRules, Granted, Opened, Right
+from ivr.config import Worker, load
+from ivr.errors import ConfigError
+from ivr.store.live import RedisLive
+
+pytestmark = pytest.mark.servers
+
+CONFIG = CHECKOUT / "config"
+FILES = ("http.conf", "ari.conf", "manager.conf", "logger.conf", "cel.conf", "extensions.conf")
+DIALPLAN = CHECKOUT / "dialplan" / "tillit.conf"
+
+# Not of the samples: somebody who hears everything, to know that there was something to be heard.
+WATCH = """
+[watch]
+secret = @
+read = all
+write = reporting
+"""
+QUEUES = "\n[front-desk]\nmember => PJSIP/agent3\n"
+
+
+def laid_over(pbx: Pbx) -> None:
+    """Put the samples in the place of the rig's own files; ports alone are others."""
+    etc = pbx.folder / "etc"
+    for name in FILES:
+        text = (CONFIG / "asterisk" / name).read_text()
+        text = text.replace("bindport = 8088", f"bindport = {pbx.http_port}")
+        text = text.replace("port = 5038", f"port = {pbx.ami_port}")
+        (etc / name).write_text(text)
+    shutil.copy(DIALPLAN, etc / "tillit.conf")
+    with (etc / "manager.conf").open("a") as opened:
+        opened.write(WATCH.replace("@", pbx.watch_password))
+
+
+def replace(file: Path, before: str, after: str) -> None:
+    text = file.read_text()
+    assert text.count(before) == 1, f"{file.name} has {before!r} {text.count(before)} times"
+    file.write_text(text.replace(before, after))
+
+
+def fill_in(pbx: Pbx) -> None:
+    """What the samples tell the administrator to do."""
+    etc = pbx.folder / "etc"
+    replace(etc / "ari.conf", "\n;password =", f"\npassword = {pbx.ari_password}")
+    replace(etc / "manager.conf", "\n;secret =", f"\nsecret = {pbx.ami_password}")
+
+
+def made(name: str) -> Pbx:
+    pbx = Pbx(
+        name=name,
+        caller_context="from-trunk",
+        prompts={"en": PROMPTS / "en" / "tillit"},
+        overrides={"queues.conf": QUEUES},
+        ports=100,
+    )
+    laid_over(pbx)
+    return pbx
+
+
+@pytest.fixture(scope="module")
+def pbx() -> Iterator[Pbx]:
+    made_pbx = made("samples")
+    fill_in(made_pbx)
+    with made_pbx:
+        yield made_pbx
+
+
+def messages(pbx: Pbx) -> str:
+    return (pbx.folder / "log" / "messages.log").read_text()
+
+
+# ---------------------------------------------------------------- unchanged
+
+
+async def test_unchanged_they_let_nobody_in() -> None:
+    with made("unchanged") as pbx:
+        own = pbx.ari_password
+        for pbx.ari_password in ("", "password", ";", own):
+            with pytest.raises(RigError, match="401"):
+                pbx.ari("GET", "asterisk/info")
+        for secret in ("", ";", "secret"):
+            assert await answer_to_login(pbx, secret) == "Error"
+
+        fill_in(pbx)
+        for name in FILES:
+            command = re.search(r"Takes effect with: asterisk -rx '(.+)'", (CONFIG / "asterisk" / name).read_text())
+            assert command is not None, f"{name} does not say how it takes effect"
+            answer = pbx.cli(command[1])
+            assert not re.search(r"(?i)no such|not support|unable|not found", answer), answer
+        assert pbx.ari("GET", "asterisk/info")
+        assert await answer_to_login(pbx, pbx.ami_password) == "Success"
+
+
+async def test_an_empty_secret_would_let_everybody_in() -> None:
+    """What the sample warns of is so."""
+    pbx = made("empty")
+    replace(pbx.folder / "etc" / "manager.conf", "\n;secret =", "\nsecret =")
+    with pbx:
+        assert await answer_to_login(pbx, "") == "Success"
+
+
+async def answer_to_login(pbx: Pbx, secret: str) -> str:
+    reader, writer = await asyncio.open_connection(HOST, pbx.ami_port)
+    try:
+        writer.write(f"Action: Login\r\nUsername: tillit-events\r\nSecret: {secret}\r\n\r\n".encode())
+        async with asyncio.timeout(5):
+            async for line in reader:
+                if line.startswith(b"Response: "):
+                    return line.decode().split(": ")[1].strip()
+    finally:
+        writer.close()
+    return "nothing"
+
+
+# ---------------------------------------------------------------- filled in
+
+
+def test_nothing_in_them_is_complained_about(pbx: Pbx) -> None:
+    bad = [line for line in messages(pbx).splitlines() if "] WARNING[" in line or "] ERROR[" in line]
+    assert bad == []
+
+
+def test_the_ari_user_can_log_in(pbx: Pbx) -> None:
+    assert pbx.ari("GET", "asterisk/info")["system"]["version"]
+    shown = pbx.cli("ari show user tillit")
+    assert re.search(r"Read only\?:\s+No", shown), shown
+    assert pbx.cli("http show status").count(f"{HOST}:{pbx.http_port}") == 1
+
+
+def test_every_line_of_the_dialplan_is_there(pbx: Pbx) -> None:
+    for context, count in lines_of(DIALPLAN).items():
+        shown = pbx.cli(f"dialplan show {context}")
+        assert len(re.findall(r"\d+\. \w+\(", shown)) == count, shown
+    for context, count in lines_of(CONFIG / "asterisk" / "extensions.conf").items():
+        assert len(re.findall(r"\d+\. \w+\(", pbx.cli(f"dialplan show {context}"))) == count
+
+
+def lines_of(file: Path) -> dict[str, int]:
+    """How many priorities each context of a dialplan file has."""
+    counts: dict[str, int] = {}
+    for line in file.read_text().splitlines():
+        if head := re.match(r"\[([\w-]+)\]", line):
+            counts[head[1]] = 0
+        elif re.match(r"\s*(exten|same)\s*=>", line):
+            counts[list(counts)[-1]] += 1
+    assert counts
+    return counts
+
+
+def test_every_module_is_there(pbx: Pbx) -> None:
+    modules = re.findall(r"(?m)^load = (\S+)$", (CONFIG / "asterisk" / "modules.conf").read_text())
+    assert "app_stasis.so" in modules
+    running = re.findall(r"(?m)^(\S+\.so) .* Running ", pbx.cli("module show"))
+    assert set(modules) <= set(running)
+
+
+def test_the_modules_are_all_that_the_dialplan_and_ari_need() -> None:
+    """With autoload = no, these alone and what they need of the SIP stack."""
+    pbx = made("modules")
+    fill_in(pbx)
+    text = (CONFIG / "asterisk" / "modules.conf").read_text()
+    sip = (
+        "res_sorcery_config",
+        "res_sorcery_memory",
+        "res_sorcery_astdb",
+        "res_pjproject",
+        "res_pjsip",
+        "res_pjsip_session",
+        "app_queue",
+        "app_dial",
+    )
+    more = "".join(f"load = {module}.so\n" for module in sip)
+    (pbx.folder / "etc" / "modules.conf").write_text(text.replace("[modules]", "[modules]\nautoload = no") + more)
+    with pbx:
+        loaded = pbx.cli("module show")
+        assert "app_voicemail" not in loaded
+        for context in lines_of(DIALPLAN):
+            for application in set(re.findall(r"\d+\. (\w+)\(", pbx.cli(f"dialplan show {context}"))):
+                assert "-= Info" in pbx.cli(f"core show application {application}"), application
+        for function in ("TIMEOUT", "CALLERID", "CHANNEL", "PJSIP_HEADER"):
+            assert "-= Info" in pbx.cli(f"core show function {function}"), function
+        for path in ("asterisk/info", "channels", "bridges", "applications", "sounds"):
+            pbx.ari("GET", path)
+        assert not [line for line in messages(pbx).splitlines() if "] ERROR[" in line]
+
+
+def test_cel_tells_of_no_keys(pbx: Pbx) -> None:
+    shown = pbx.cli("cel show status")
+    assert "CEL Logging: Enabled" in shown
+    assert "CEL Tracking Event: HANGUP" in shown
+    assert "DTMF" not in shown
+    assert "ALL" not in shown
+
+
+def test_no_log_file_gets_keys(pbx: Pbx) -> None:
+    shown = pbx.cli("logger show channels")
+    assert "NOTICE WARNING ERROR" in shown
+    levels = shown.partition("Configuration")[2].upper()
+    for level in ("DTMF", "DEBUG", "*"):
+        assert level not in levels
+
+
+async def test_a_caller_without_a_worker_reaches_the_front_desk_and_nobody_sees_the_keys(pbx: Pbx) -> None:
+    async with Ami(pbx) as everything, Listener(pbx) as listener, Phone(pbx.line("caller")) as caller:
+        await caller.call("100")
+        await caller.until("confirmed")
+        await caller.send_digits("83926174#")
+        await asyncio.to_thread(
+            wait_until, lambda: "PJSIP/caller" in pbx.cli("queue show front-desk"), 20, "the caller in the queue"
+        )
+        heard = await everything.until("Event", "DTMFEnd")
+        assert heard["Digit"] == "8"
+        for name in ("CallerAuthenticated", "CallerLockedOut", "SomethingElse"):
+            pbx.cli(f"dialplan add extension {name},1,UserEvent,{name} into told")
+            pbx.cli(f"channel originate Local/{name}@told application Wait 0.1")
+            await everything.user_event(name)
+        told = await listener.until(b"CallerLockedOut")
+        await caller.hang_up()
+    assert b"CallerAuthenticated" in told
+    assert set(re.findall(rb"(?m)^Event: (\w+)", told)) <= {b"UserEvent", b"FullyBooted"}
+    for secret in (b"DTMF", b"Digit", b"SomethingElse", b"83926174"):
+        assert secret not in told
+    assert "DTMF" not in messages(pbx)
+    assert "83926174" not in messages(pbx)
+
+
+class Listener:
+    """The user that manager.conf has for whoever wants to hear of marks."""
+
+    def __init__(self, pbx: Pbx) -> None:
+        self._pbx = pbx
+        self._told = bytearray()
+
+    async def __aenter__(self) -> Listener:
+        self._reader, self._writer = await asyncio.open_connection(HOST, self._pbx.ami_port)
+        login = f"Action: Login\r\nUsername: tillit-events\r\nSecret: {self._pbx.ami_password}\r\nEvents: on\r\n\r\n"
+        self._writer.write(login.encode())
+        assert b"Response: Success" in await self.until(b"Authentication accepted")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.close()
+
+    async def until(self, text: bytes) -> bytes:
+        async with asyncio.timeout(10):
+            while text not in self._told:
+                self._told += await self._reader.read(4096)
+        return bytes(self._told)
+
+
+# ---------------------------------------------------------------- Redis
+
+ANNA = Attempt("subject", "number", "channel")
+RULES = CodeRules(life=300, tries=3, resend=60, sends=3, sends_per_hour=6)
+SENT = Challenge("id", "subject", "channel", "mac")
+
+
+class Sampled(Redis):
+    """A Redis by config/redis.conf, with another port and folder."""
+
+    def __init__(self, password: str | None) -> None:
+        super().__init__(name="sampled")
+        text = (CONFIG / "redis.conf").read_text()
+        for before, after in (
+            ("bind 127.0.0.1 -::1\n", f"bind {HOST}\n"),
+            ("port 6379\n", f"port {self.port}\n"),
+            ("dir /var/lib/redis\n", f"dir {self.folder}\n"),
+        ):
+            assert text.count(before) == 1
+            text = text.replace(before, after)
+        # the samples leave no administrator: this one is the test's own
+        text += "user auditor on nopass +info +config|get\n"
+        if password is not None:
+            hashed = subprocess.run(["sha256sum"], input=password, capture_output=True, text=True, check=True).stdout
+            assert text.count("user tillit on resetpass ") == 1
+            text = text.replace("user tillit on resetpass ", f"user tillit on #{hashed.split()[0]} ")
+            self.password = password
+        self._config.write_text(text)
+
+    def auditor(self) -> redis.Redis:
+        return redis.Redis(port=self.port, username="auditor", password="any", decode_responses=True)
+
+    def told(self, section: str) -> dict[str, Any]:
+        with self.auditor() as client:
+            return client.info(section)
+
+    def _answers(self) -> bool:
+        with redis.Redis(port=self.port) as client:
+            try:
+                return client.ping() is True
+            except redis.AuthenticationError:
+                return True
+            except redis.RedisError:
+                return False
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> AsyncIterator[tuple[Sampled, RedisLive]]:
+    with Sampled(secrets.token_hex(24)) as server:
+        opened = await RedisLive.open(load(settings_for(server, tmp_path)))
+        yield server, opened
+        await opened.close()
+
+
+def settings_for(server: Sampled, folder: Path) -> Path:
+    (folder / "redis.password").write_text(server.password + "\n")
+    (folder / "redis.password").chmod(0o600)
+    file = folder / "tillit.toml"
+    file.write_text(
+        f'[company]\nname = "Acme"\ncountry = "SE"\n[policies.main]\nsteps = ["pin"]\nlevel = 1\n'
+        f'[redis]\nurl = "redis://{HOST}:{server.port}/0"\nusername = "tillit"\npassword_file = "redis.password"\n'
+    )
+    return file
+
+
+async def test_redis_unchanged_lets_nobody_in(tmp_path: Path) -> None:
+    with Sampled(None) as server:
+        with pytest.raises(ConfigError, match="refuses the password"):
+            await RedisLive.open(load(settings_for(server, tmp_path)))
+        with redis.Redis(port=server.port, username="tillit", password="") as client, pytest.raises(redis.RedisError):
+            client.ping()
+
+
+async def test_redis_serves_a_worker(live: tuple[Sampled, RedisLive]) -> None:
+    _, opened = live
+    assert await opened.attempt(ANNA) == Granted()
+    await opened.give_back(ANNA)
+    assert await opened.open_challenge(SENT, RULES) == Opened()
+    assert await opened.try_challenge(SENT, ANNA, RULES) == Right()
+    assert await opened.mark("node", "channel") is None
+    await opened.drop_mark("node", "channel")
+
+
+async def test_counts_outlive_a_crash_of_redis(live: tuple[Sampled, RedisLive], tmp_path: Path) -> None:
+    server, opened = live
+    while await opened.attempt(ANNA) == Granted():
+        pass
+    # what has not been handed to the system, which waits for a disk that is being flushed, would be lost
+    await asyncio.to_thread(wait_until, lambda: server.told("persistence")["aof_buffer_length"] == 0, 5, "the file")
+    server.kill()
+    server.start()
+    again = await RedisLive.open(load(settings_for(server, tmp_path)))
+    assert await again.standing(ANNA) is not None, "a restart gave new tries"
+    assert await again.unlock(ANNA.subject)
+    await again.close()
+
+
+async def test_redis_gives_no_more_rights_and_forgets_nothing(live: tuple[Sampled, RedisLive]) -> None:
+    server, _ = live
+    with redis.Redis(port=server.port, username="tillit", password=server.password) as client:
+        for command in (
+            "FLUSHALL",
+            "KEYS *",
+            "CONFIG GET dir",
+            "MONITOR",
+            "ACL LIST",
+            "SAVE",
+            "GET other:key",
+            "SHUTDOWN",
+        ):
+            with pytest.raises(redis.RedisError, match="(?i)permission"):
+                client.execute_command(*command.split())
+    with redis.Redis(port=server.port) as nobody, pytest.raises(redis.AuthenticationError):
+        nobody.ping()
+    with server.auditor() as auditor:
+        assert auditor.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert auditor.config_get("maxmemory") == {"maxmemory": str(256 << 20)}
+        assert auditor.config_get("append*")["appendfsync"] == "everysec"
+    assert server.told("persistence")["aof_enabled"] == 1
+
+
+# ---------------------------------------------------------------- systemd
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_the_unit_is_sound(tmp_path: Path) -> None:
+    text = (CONFIG / "tillit.service").read_text()
+    command = "/opt/tillit/venv/bin/python /opt/tillit/ari_app.py"
+    assert text.count(command) == 1
+    unit = tmp_path / "tillit.service"
+    unit.write_text(text.replace(command, f"{sys.executable} {CHECKOUT / 'ari_app.py'}"))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_waits_for_calls_to_be_handed_back() -> None:
+    limit = re.search(r"(?m)^TimeoutStopSec=(\d+)$", (CONFIG / "tillit.service").read_text())
+    assert limit is not None
+    assert int(limit[1]) > Worker().shutdown_seconds + 5
