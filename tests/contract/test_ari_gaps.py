@@ -480,6 +480,14 @@ def _once(server: object, path: str, body: object):  # type: ignore[no-untyped-d
     return answer
 
 
+async def test_who_has_left_is_remembered_only_while_things_are_compared(stub: World) -> None:
+    for _ in range(3):
+        call = await stub.call()
+        await call.caller.hang_up()
+    await wait_for(lambda: call.line._why is not None, "the end")
+    assert stub.telephony._left == set()
+
+
 async def test_an_empty_bridge_of_a_dead_worker_goes(world: World) -> None:
     await world.rest("POST", "bridges/tillit-bridge-mine", {"type": "mixing", "name": "tillit"})
     await world.replaced()

@@ -336,6 +336,26 @@ async def test_waits_grow_while_nobody_answers_and_begin_anew(
         assert hidden not in shown
 
 
+async def test_a_wrong_password_is_in_no_log(
+    server: AriServer, listener: Listener, waits: Waits, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    secret = Secret("canary-wrong-password")
+    wrong = Ari(url=server.url, username=USER, password=secret, app="tillit", seconds=5.0, log=log.logger)
+    await wrong.open()
+    listening = asyncio.create_task(wrong.listen(listener))
+    await server.until(lambda: server.connections == 3, "three tries")
+    with pytest.raises(AriError) as caught:
+        await wrong.request("POST", "channels/1.1/variable", BODY)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    await wrong.close()
+    assert caught.value.status == 401
+    shown = "\n".join([*texts(caught.value), str(log.lines), caplog.text])
+    for hidden in ("canary", "Basic", secret.reveal()):
+        assert hidden not in shown
+
+
 async def test_a_server_that_takes_every_connection_and_ends_it_is_not_run_down(
     ari: Ari, server: AriServer, listener: Listener, waits: Waits
 ) -> None:

@@ -47,8 +47,9 @@ from ivr.call.ports import (
     TooSoon,
     Wrong,
 )
-from ivr.call.session import House, Session
+from ivr.call.session import Session
 from ivr.call.steps import Tools
+from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.errors import AriError, HungUp, Interrupted
 from ivr.prompts import Prompt

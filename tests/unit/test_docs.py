@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer.main
 
@@ -24,7 +23,10 @@ from ivr.config import Policy, Settings
 from ivr.sample import sample
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PAGES = {str(file.relative_to(CHECKOUT)): file.read_text() for file in (CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md"))}
+PAGES = {
+    str(file.relative_to(CHECKOUT)): file.read_text()
+    for file in (CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md"))
+}
 SAMPLES = {
     str(file.relative_to(CHECKOUT)): file.read_text()
     for file in (CHECKOUT / "config").rglob("*")
@@ -114,40 +116,48 @@ def commands(text: str) -> Iterator[list[str]]:
             yield shlex.split(line)
 
 
-def root() -> click.Group:
-    made = typer.main.get_command(app)
-    assert isinstance(made, click.Group)
-    return made
+# Typer's own classes are nobody else's business: a command is what has `params`, a group what has `commands`.
+Command = Any
 
 
-def options(command: click.Command) -> dict[str, click.Option]:
-    found = {name: option for option in command.params if isinstance(option, click.Option) for name in option.opts}
-    return found | {"--help": click.Option(["--help"], is_flag=True)}
+def root() -> Command:
+    return typer.main.get_command(app)
+
+
+def inner(command: Command) -> dict[str, Command]:
+    """The commands of a group; of a command, none."""
+    return dict(getattr(command, "commands", {}))
+
+
+def options(command: Command) -> dict[str, bool]:
+    """The options, and whether each is a flag."""
+    given = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+    return {name: option.is_flag for option in given for name in option.opts} | {"--help": True}
 
 
 def check(given: list[str]) -> str:
     """What is wrong with a command as it stands in a page; empty where nothing is."""
-    command: click.Command = root()
+    command = root()
     known = options(command)
     arguments = 0
     left = iter(given)
     for word in left:
         if word.startswith("--"):
-            option = known.get(word.partition("=")[0])
-            if option is None:
-                return f"{command.name} has no option {word}"
-            if not option.is_flag and "=" not in word:
+            name, has_value, _ = word.partition("=")
+            if name not in known:
+                return f"{command.name} has no option {name}"
+            if not known[name] and not has_value:
                 next(left, None)
-        elif isinstance(command, click.Group):
-            if word not in command.commands:
+        elif inner(command):
+            if word not in inner(command):
                 return f"{command.name} has no command {word}"
-            command = command.commands[word]
+            command = inner(command)[word]
             known = known | options(command)
         else:
             arguments += 1
-    if isinstance(command, click.Group):
+    if inner(command):
         return "" if set(given) & {"--help", "--version"} else f"{command.name} needs a command"
-    wanted = sum(isinstance(parameter, click.Argument) for parameter in command.params)
+    wanted = sum(parameter.param_type_name == "argument" for parameter in command.params)
     return "" if arguments == wanted else f"{command.name} takes {wanted} arguments, not {arguments}"
 
 
@@ -159,7 +169,9 @@ def test_every_command_is_there(name: str) -> None:
             assert not (fault := check(given)), f"{name}: ari_app.py {shlex.join(given)}: {fault}"
 
 
-@pytest.mark.parametrize("given", ["run --fast", "customer", "customer ad 1", "audit show 1", "--confi x run", "customer show", ""])
+@pytest.mark.parametrize(
+    "given", ["run --fast", "customer", "customer ad 1", "audit show 1", "--confi x run", "customer show", ""]
+)
 def test_a_command_that_is_not_there_is_found(given: str) -> None:
     assert check(given.split())
 
@@ -182,16 +194,15 @@ def test_every_command_is_told_of() -> None:
             assert name == "--help" or name in told, f"{path} {name}"
 
 
-def every(command: click.Command) -> Iterator[click.Command]:
+def every(command: Command) -> Iterator[Command]:
     yield command
-    if isinstance(command, click.Group):
-        for inner in command.commands.values():
-            yield from every(inner)
+    for below in inner(command).values():
+        yield from every(below)
 
 
-def paths(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
+def paths(group: Command, before: str = "") -> Iterator[tuple[str, Command]]:
+    for name, command in inner(group).items():
+        if inner(command):
             yield from paths(command, f"{before}{name} ")
         else:
             yield before + name, command
@@ -223,12 +234,16 @@ def test_every_event_of_ami_is_told_of() -> None:
     told = {words(row[0])[0]: row for row in rows(page("dialplan"), "| `UserEvent` |")}
     session = (CHECKOUT / "ivr" / "call" / "session.py").read_text()
     assert set(told) == set(re.findall(r'line\.event\(\s*"(\w+)"', session))
-    assert {mark.STATUS, mark.LEVEL, mark.METHODS, mark.SUBJECT, mark.EXPIRES} == set(words(told["CallerAuthenticated"][1]))
+    assert {mark.STATUS, mark.LEVEL, mark.METHODS, mark.SUBJECT, mark.EXPIRES} == set(
+        words(told["CallerAuthenticated"][1])
+    )
     assert {"Scope", "Seconds", "Subject", *Scope} - {Scope.CALL} == set(words(told["CallerLockedOut"][1]))
 
 
 def test_the_header_is_as_it_is_made() -> None:
-    made = re.compile(re.sub(r"\\\{\w+(\.\w+)?\\\}", ".+", re.escape("verified; level={level}; methods={methods}; ref={subject}")))
+    made = re.compile(
+        re.sub(r"\\\{\w+(\.\w+)?\\\}", ".+", re.escape("verified; level={level}; methods={methods}; ref={subject}"))
+    )
     for name, text in PAGES.items():
         for value in re.findall(r"X-Caller-Auth: (verified.*)", text):
             assert made.fullmatch(value), f"{name}: {value}"

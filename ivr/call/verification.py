@@ -1,0 +1,145 @@
+"""Finds out who calls: the subject, the steps of the policy, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.call.digits import Entered, Form
+from ivr.call.keypad import Keypad
+from ivr.call.outcome import Locked, Outcome, Passed, Refused, Scope, Status, Verdict
+from ivr.call.policy import Policy, decide, stronger
+from ivr.call.ports import Attempt, Clock, Customers, Line, Live, Subject, Trail
+from ivr.call.steps import Round, Step, Tools
+from ivr.config import Settings
+from ivr.errors import Unavailable
+from ivr.prompts import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What all calls of a worker share. `spoken` are the languages that have prompts; `wall` is the time of day."""
+
+    settings: Settings
+    policies: Mapping[str, Policy]
+    customers: Customers
+    live: Live
+    trail: Trail
+    tools: Tools
+    wall: Clock
+    spoken: frozenset[str]
+
+
+@dataclass(slots=True)
+class Course:
+    """What has become of a call so far. `phase` names what it is in: a step, or where it goes."""
+
+    phase: str = "answer"
+    subject: Subject | None = None
+    policy: Policy | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+class Verification:
+    """The part of a call that ends with a verdict; it marks nobody and sends nobody anywhere."""
+
+    def __init__(self, house: House, line: Line, course: Course, log: FilteringBoundLogger) -> None:
+        self._house = house
+        self._line = line
+        self._course = course
+        self._log = log
+        self.keypad = Keypad(
+            line,
+            language=self._language(None),
+            slips=house.settings.keypad.slips,
+            clock=house.tools.clock,
+            log=log,
+        )
+
+    async def run(self) -> Verdict:
+        """The verdict; `Refused` as unavailable where a part that is needed is down. Raises `HungUp`."""
+        asked = self._line.caller.policy
+        try:
+            await self._line.answer()
+            policy = self._house.policies.get(asked)
+            if policy is None:
+                self._log.error(
+                    "policy.unknown", policy=asked, cure=f"write [policies.{asked}] into {self._house.settings.file}"
+                )
+                return Refused(asked, Status.UNAVAILABLE)
+            return await self._identify(policy)
+        except Unavailable as error:
+            self._log.error("call.unavailable", phase=self._course.phase, error=str(error))
+            return Refused(asked, Status.UNAVAILABLE)
+
+    async def _identify(self, policy: Policy) -> Verdict:
+        self.keypad.preface(Prompt.WELCOME)
+        self._course.phase = "find"
+        subject = await self._find()
+        if subject is None:
+            return Refused(policy.name, Status.TIMEOUT)
+        self._course.subject = subject
+        self.keypad.language = self._language(subject.language)
+        self._course.policy = policy = stronger(policy, self._house.policies.get(subject.policy or ""))
+        self._log.info("policy.chosen", policy=policy.name, steps=[step.name for step in policy.steps])
+        if subject.locked:
+            return Refused(policy.name, Status.LOCKED, Locked(Scope.CUSTOMER, None))
+        attempt = attempt_of(self._house, self._line, subject)
+        if (lock := await self._house.live.standing(attempt)) is not None:
+            return decide(policy, subject, [lock])
+        for step in policy.steps:
+            self._course.phase = step.name
+            outcome = await self._step(step, policy, subject, attempt)
+            self._course.outcomes.append(outcome)
+            if not isinstance(outcome, Passed):
+                break
+        verdict = decide(policy, subject, self._course.outcomes)
+        if isinstance(verdict, Refused) and verdict.status is Status.REFUSED:
+            # these tries may have begun a lock, and the caller should hear of it now, not at the next call
+            return await self._locked_by(verdict, attempt)
+        return verdict
+
+    async def _find(self) -> Subject | None:
+        """The customer: by the calling number where it is one customer's, else by what is keyed. None: nothing was."""
+        number = self._line.caller.number
+        if number is not None and (hinted := await self._house.customers.by_phone(number)) is not None:
+            self._log.info("subject.found", by="calling_number")
+            return hinted
+        looks, keypad = self._house.settings.customer_number, self._house.settings.keypad
+        form = Form(looks.least, looks.most, keypad.first_seconds, keypad.between_seconds)
+        entry = await self.keypad.ask("customer_number", (Prompt.ASK_CUSTOMER_NUMBER,), form)
+        if not isinstance(entry, Entered):
+            return None
+        subject = await self._house.customers.by_number(entry.digits)
+        self._log.info("subject.found", by="customer_number")
+        return subject
+
+    async def _step(self, kind: type[Step], policy: Policy, subject: Subject, attempt: Attempt) -> Outcome:
+        self._log.info("step.started", step=kind.name)
+        before = Round(
+            self.keypad, subject, attempt, policy.name, self._log, tries=policy.tries, code_seconds=policy.code_seconds
+        )
+        outcome = await kind(self._house.tools).run(before)
+        self._log.info("step.ended", step=kind.name, outcome=type(outcome).__name__.lower())
+        return outcome
+
+    async def _locked_by(self, verdict: Refused, attempt: Attempt) -> Refused:
+        lock = await self._house.live.standing(attempt)
+        if lock is None or lock.scope is Scope.CALL:
+            return verdict
+        return Refused(verdict.policy, Status.LOCKED, lock)
+
+    def _language(self, customers: str | None) -> str:
+        """The customer's, else the channel's, else the company's: the first that has prompts."""
+        for language in (customers, self._line.caller.language, self._house.settings.company.language):
+            if language in self._house.spoken:
+                return language
+        return self._house.settings.company.language
+
+
+def attempt_of(house: House, line: Line, subject: Subject) -> Attempt:
+    """Whom this caller's tries are counted for."""
+    number = line.caller.number
+    return Attempt(subject.key, None if number is None else house.customers.phone_key(number), line.caller.channel)
