@@ -20,8 +20,8 @@ from ivr.asterisk.versions import supported, trouble
 from ivr.audit.trail import Trail
 from ivr.call.policy import policies
 from ivr.call.session import Session
-from ivr.call.verification import House
 from ivr.call.steps import Tools
+from ivr.call.verification import House
 from ivr.config import Settings, secret_of
 from ivr.database import Database
 from ivr.errors import AriError, ConfigError, Unavailable, WorkerReplaced
@@ -175,6 +175,6 @@ async def _spoken(ari: Ari, settings: Settings) -> frozenset[str]:
         raise ConfigError(
             f"{settings.file}: [company] language",
             f"Asterisk lacks prompts of {own!r}: {names}" + (", …" if len(missing.get(own, ())) > 5 else ""),
-            "Type: scripts/prompts --out SOUNDS_FOLDER; asterisk -rx 'module reload sounds'",
+            "Type: venv/bin/python scripts/prompts --out SOUNDS, with the folder `sounds` of Asterisk's data directory",
         )
     return frozenset(language for language, lacking in missing.items() if not lacking)

@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.digits import Entered, Form
 from ivr.call.keypad import Keypad
-from ivr.call.outcome import Locked, Outcome, Passed, Refused, Scope, Status, Verdict
+from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Scope, Status, Verdict
 from ivr.call.policy import Policy, decide, stronger
 from ivr.call.ports import Attempt, Clock, Customers, Line, Live, Subject, Trail
 from ivr.call.steps import Round, Step, Tools
@@ -122,7 +122,7 @@ class Verification:
             self.keypad, subject, attempt, policy.name, self._log, tries=policy.tries, code_seconds=policy.code_seconds
         )
         outcome = await kind(self._house.tools).run(before)
-        self._log.info("step.ended", step=kind.name, outcome=type(outcome).__name__.lower())
+        self._log.info("step.ended", step=kind.name, outcome=type(outcome).__name__.lower(), why=_why(outcome))
         return outcome
 
     async def _locked_by(self, verdict: Refused, attempt: Attempt) -> Refused:
@@ -143,3 +143,13 @@ def attempt_of(house: House, line: Line, subject: Subject) -> Attempt:
     """Whom this caller's tries are counted for."""
     number = line.caller.number
     return Attempt(subject.key, None if number is None else house.customers.phone_key(number), line.caller.channel)
+
+
+def _why(outcome: Outcome) -> str:
+    match outcome:
+        case Passed():
+            return ""
+        case Failed(reason=reason):
+            return reason.value
+        case Locked(scope=scope):
+            return scope.value

@@ -265,6 +265,12 @@ class World:
             while (await self.rest("GET", path))[0] != 404:
                 await asyncio.sleep(0.01)
 
+    async def no_bridge(self) -> None:
+        """Wait until no bridge is listed; Asterisk lists one for a moment after it has been destroyed."""
+        async with asyncio.timeout(10):
+            while (await self.rest("GET", "bridges"))[1]:
+                await asyncio.sleep(0.01)
+
     async def empty(self) -> None:
         """Wait until no channel and no bridge is left."""
         left: list[Any] = []

@@ -39,7 +39,17 @@ class Server:
         self.client: Any = redis.Redis(unix_socket_path=str(self.socket), protocol=2, decode_responses=True)
 
     def start(self) -> None:
-        command = ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder), "--save", ""]
+        command = [
+            "redis-server",
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--dir",
+            str(self.folder),
+            "--save",
+            "",
+        ]
         self._process = subprocess.Popen([*command, *self._options], stdout=subprocess.DEVNULL)
         limit = time.monotonic() + 10
         while not self._answers():
@@ -66,11 +76,15 @@ class Server:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def settings(self, text: str = LIMITS, *, url: str | None = None, redis_lines: str = "request_seconds = 5.0") -> Settings:
+    def settings(
+        self, text: str = LIMITS, *, url: str | None = None, redis_lines: str = "request_seconds = 5.0"
+    ) -> Settings:
         """Settings for this server; `text` holds further tables, `redis_lines` further lines of [redis]."""
         file = self.folder / "tillit.toml"
         file.write_text(

@@ -35,7 +35,7 @@ async def test_ring_answer_join_and_the_agent_leaves(world: World) -> None:
         assert await joined is True
         assert leg.ending == "hung_up"
         assert not call.line.talking
-        assert (await world.rest("GET", "bridges"))[1] == []
+        await world.no_bridge()
     await leg.hang_up()
     await call.caller.hang_up()
     await world.empty()
@@ -113,7 +113,7 @@ async def test_an_agent_who_hangs_up_before_the_bridge(world: World) -> None:
     await agent.hang_up()
     joined = await call.line.join(leg)
     assert joined is False or world.real
-    assert (await world.rest("GET", "bridges"))[1] == []
+    await world.no_bridge()
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])

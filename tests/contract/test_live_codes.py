@@ -192,18 +192,25 @@ async def test_the_right_code_a_hundred_times_at_once_is_right_once(server: Serv
 
 
 async def test_a_hundred_guesses_at_once_and_three_are_evaluated(server: Server) -> None:
-    text = LIMITS.replace("customer_in_a_row = 3", "customer_in_a_row = 100").replace("customer_most = 10", "customer_most = 100")
+    text = LIMITS.replace("customer_in_a_row = 3", "customer_in_a_row = 100").replace(
+        "customer_most = 10", "customer_most = 100"
+    )
     workers = [await RedisLive.open(server.settings(text)) for _ in range(4)]
     await workers[0].open_challenge(SENT, RULES)
     answers = await asyncio.gather(
-        *(workers[n % 4].try_challenge(challenge(f"{n:010}"), Attempt("anna", None, "channel"), RULES) for n in range(100))
+        *(
+            workers[n % 4].try_challenge(challenge(f"{n:010}"), Attempt("anna", None, "channel"), RULES)
+            for n in range(100)
+        )
     )
     assert sorted(answer.left for answer in answers if isinstance(answer, Wrong)) == [0, 1, 2]
     assert answers.count(Spent()) == 97
     await asyncio.gather(*(worker.close() for worker in workers))
 
 
-async def test_a_hundred_guesses_over_many_challenges_stop_at_the_customers_limit(live: RedisLive, server: Server) -> None:
+async def test_a_hundred_guesses_over_many_challenges_stop_at_the_customers_limit(
+    live: RedisLive, server: Server
+) -> None:
     rules = dataclasses.replace(RULES, sends_per_hour=30)
     for n in range(10):
         assert await live.open_challenge(challenge(id=f"id-{n}", channel=f"call-{n}"), rules) == Opened()

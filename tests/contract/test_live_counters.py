@@ -39,7 +39,12 @@ async def fail(live: RedisLive, attempt: Attempt, times: int) -> None:
 
 
 def about(lock: Granted | Locked | None, scope: Scope, seconds: int) -> bool:
-    return isinstance(lock, Locked) and lock.scope is scope and lock.seconds is not None and 0 <= seconds - lock.seconds <= 5
+    return (
+        isinstance(lock, Locked)
+        and lock.scope is scope
+        and lock.seconds is not None
+        and 0 <= seconds - lock.seconds <= 5
+    )
 
 
 async def test_customer_is_locked_after_the_last_try(live: RedisLive, server: Server) -> None:

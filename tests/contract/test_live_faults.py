@@ -282,7 +282,9 @@ async def test_passwords() -> None:
 
 
 async def test_a_user_without_rights_is_explained_and_the_cure_helps(server: Server) -> None:
-    server.client.acl_setuser("worker", enabled=True, passwords=["+right"], categories=["+@read", "+@connection"], keys=["*"])
+    server.client.acl_setuser(
+        "worker", enabled=True, passwords=["+right"], categories=["+@read", "+@connection"], keys=["*"]
+    )
     file = server.folder / "password"
     file.write_text("right")
     file.chmod(0o600)

@@ -184,13 +184,19 @@ def test_counts_follow_the_model() -> None:
             def every_key_expires_and_counts_something(self) -> None:
                 for key in server.client.scan_iter():
                     assert server.client.pttl(key) > 0, key
-                    count = server.client.hget(key, "n") if server.client.type(key) == "hash" else server.client.get(key)
+                    count = (
+                        server.client.hget(key, "n") if server.client.type(key) == "hash" else server.client.get(key)
+                    )
                     assert int(count) > 0, key
 
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=80, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck), database=None
+                max_examples=80,
+                stateful_step_count=60,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                database=None,
             ),
         )
         runner.run(live.close())
