@@ -12,7 +12,7 @@ from ivr.asterisk.conversation import Conversation
 from ivr.asterisk.events import Destroyed, Digit, Event, Left, PlaybackEnded, Replaced, Response, Started
 from ivr.asterisk.leg import LEG_PREFIX, Legs
 from ivr.asterisk.line import BRIDGE_PREFIX, AriLine
-from ivr.call.mark import unmarked
+from ivr.call.mark import STATUS, unmarked
 from ivr.call.outcome import Status
 from ivr.call.ports import Caller
 from ivr.errors import AriError, HungUp, Unavailable
@@ -131,10 +131,10 @@ class Telephony:
             else:
                 leg.answer()
             return
-        if started.args[:1] != ("inbound",) or started.replaces is not None or self._stopping:
-            # nobody whom we know: another leg in the caller's place is another caller
-            if started.replaces is not None and (line := self._lines.get(started.replaces)) is not None:
-                line.evict(HungUp(started.replaces))
+        if started.replaces is not None:
+            self._took_the_place(started.channel, started.replaces)
+            return
+        if started.args[:1] != ("inbound",) or self._stopping:
             self._spawn(self._send_away(started.channel))
             return
         if (former := self._lines.pop(started.channel, None)) is not None:
@@ -153,6 +153,19 @@ class Telephony:
         self._calls[task] = line
         task.add_done_callback(self._call_ended)
 
+    def _took_the_place(self, channel: str, of: str) -> None:
+        """A transfer put this channel in another's place."""
+        if (leg := self._legs.pop(of)) is not None and not leg.ended.is_set():
+            # the agent has transferred the caller: the same caller, in the same bridge, with somebody else
+            leg.channel = channel
+            self._legs.add(leg)
+            self._log.info("agent.transferred", endpoint=leg.endpoint, channel=channel)
+            return
+        if (line := self._lines.get(of)) is not None:
+            # another leg in the caller's place is another caller, who has won nothing
+            line.evict(HungUp(of))
+        self._spawn(self._send_away(channel))
+
     def _destroyed(self, channel: str, cause: int) -> None:
         if (line := self._lines.get(channel)) is not None:
             line.destroyed()
@@ -161,6 +174,9 @@ class Telephony:
 
     def _call_ended(self, task: asyncio.Task[None]) -> None:
         line = self._calls.pop(task)
+        if not task.cancelled() and task.exception() is not None:
+            # a fault of ours, and the caller hears nothing any more
+            self._spawn(self._send_away(line.caller.channel))
         if not task.cancelled() and task.exception() is not None and not line.handed_back:
             # nobody runs this call any more, and nobody may be left in silence
             self._spawn(self._send_away(line.caller.channel))
@@ -275,9 +291,10 @@ class Telephony:
         """An agent's leg that nobody waits for is hung up; any other channel goes to the unverified path."""
         try:
             if channel.startswith(LEG_PREFIX):
-                await self._ari.request("DELETE", f"channels/{channel}", quick=True, channel=channel)
+                await self._hang_up(channel)
                 return
-            variables = {"variables": unmarked(Status.UNAVAILABLE)}
+            # the status stays empty: so the dialplan says the sentence that nobody has said
+            variables = {"variables": {**unmarked(Status.UNAVAILABLE), STATUS: ""}}
             try:
                 await self._ari.request("POST", f"channels/{channel}/variables", variables, channel=channel)
             except AriError as error:
@@ -293,7 +310,18 @@ class Telephony:
         except AriError as error:
             if error.status in (404, 409):
                 return  # gone, or in the dialplan already
+            if error.status == 412:
+                # not answered: one end of a transfer, with no dialplan to go on in
+                await self._hang_up(channel)
+                return
             self._log.error("channel.stuck", channel=channel, error=str(error))
+
+    async def _hang_up(self, channel: str) -> None:
+        try:
+            await self._ari.request("DELETE", f"channels/{channel}", quick=True, channel=channel)
+        except AriError as error:
+            if error.status != 404:
+                self._log.error("channel.stuck", channel=channel, error=str(error))
 
 
 def _where(error: BaseException) -> str:

@@ -42,7 +42,7 @@ exten => s,1,UserEvent(Reached,Path: ${CALLER_AUTH_STATUS},Badge: ${TILLIT_BADGE
  same => n,MusicOnHold(default,60)
 
 [agents]
-exten => _X.,1,Congestion()
+exten => 700,1,Dial(PJSIP/agent2,20)
 """
 }
 
@@ -196,3 +196,32 @@ async def test_a_second_call_of_the_same_customer_is_verified_on_its_own(scene: 
     assert len(scene.marks()) == 1, "the second call has a mark that nobody won"
     await other.hang_up()
     await one.hang_up()
+
+
+@pytest.mark.parametrize("kind", ["blind", "attended"])
+async def test_an_agent_transfers_the_caller(scene: Scene, kind: str) -> None:
+    first, second = await scene.phone("agent1"), await scene.phone("agent2")
+    caller = await verified(scene, "100")
+    await first.incoming()
+    await first.answer()
+    await both_hear(caller, first)
+    if kind == "blind":
+        await first.transfer("700")
+        await second.incoming()
+        await second.answer()
+    else:
+        talk = first.current
+        enquiry = await first.call("700")
+        await second.incoming()
+        await second.answer()
+        await first.until("confirmed", call=enquiry)
+        await first.play_tone(500, call=enquiry)
+        await second.hears(500)
+        await first.transfer(to_call=enquiry, call=talk)
+    await scene.logged("agent.transferred")
+    await both_hear(caller, second)
+    assert len(scene.marks()) == 1, "the same caller, and no mark"
+    await second.hang_up()
+    await caller.until("disconnected")
+    await scene.idle()
+    assert scene.marks() == []
