@@ -24,6 +24,8 @@ Json = Mapping[str, object]
 _WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # A ping goes out after so many seconds of silence; half of that later the websocket counts as dead.
 _HEARTBEAT = 10.0
+# How often it is looked whether Asterisk still knows the application.
+_CHECK = 5.0
 # How long a server may take to say goodbye.
 _GOODBYE = 1.0
 # http.conf's sessionlimit is 100 by default; the rest is for whoever else uses ARI.
@@ -144,9 +146,11 @@ class Ari:
         since = monotonic()
         self._log.info("ari.connected", app=self.app)
         listener.connected()
+        checking = asyncio.ensure_future(self._check())
         try:
             await self._read(listener.event)
         finally:
+            checking.cancel()
             socket = self._socket
             self._lost()
             listener.disconnected()
@@ -154,6 +158,21 @@ class Ari:
                 await _leave(socket)
         self._log.warning("ari.disconnected", app=self.app)
         return monotonic() - since > _WAITS[-1]
+
+    async def _check(self) -> None:
+        """Drop a websocket that stays open although Asterisk has forgotten the application.
+
+        It does so when the connection before ended less than about a millisecond before this one began; calls would
+        fail, and nothing would tell.
+        """
+        while True:
+            await asyncio.sleep(_CHECK)
+            try:
+                await self.request("GET", f"applications/{self.app}")
+            except AriError as error:
+                if error.status == 404:
+                    self._log.warning("ari.forgotten", app=self.app)
+                    self.reconnect()
 
     async def _read(self, tell: Callable[[Event], None]) -> None:
         assert self._socket is not None

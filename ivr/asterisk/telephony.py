@@ -174,11 +174,8 @@ class Telephony:
 
     def _call_ended(self, task: asyncio.Task[None]) -> None:
         line = self._calls.pop(task)
-        if not task.cancelled() and task.exception() is not None:
-            # a fault of ours, and the caller hears nothing any more
-            self._spawn(self._send_away(line.caller.channel))
         if not task.cancelled() and task.exception() is not None and not line.handed_back:
-            # nobody runs this call any more, and nobody may be left in silence
+            # a fault of ours, and the caller hears nothing any more
             self._spawn(self._send_away(line.caller.channel))
         if self._lines.get(line.caller.channel) is line:
             del self._lines[line.caller.channel]

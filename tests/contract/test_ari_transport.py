@@ -31,6 +31,7 @@ from tests.contract.ari_server import (
 )
 
 CANARY = "canary-value"
+NEVER = 1e9
 BODY = {"value": CANARY, "variables": {"PIN": CANARY}}
 
 
@@ -64,6 +65,8 @@ class Waits:
         return getattr(asyncio, name)
 
     async def sleep(self, seconds: float) -> None:
+        if seconds == NEVER:
+            await asyncio.Event().wait()
         self.waits.append(seconds)
         await asyncio.sleep(0)
 
@@ -108,6 +111,7 @@ async def listening(ari: Ari, server: AriServer, listener: Listener) -> AsyncIte
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     made = Waits()
+    monkeypatch.setattr(ari_module, "_CHECK", NEVER)
     monkeypatch.setattr(ari_module, "asyncio", made)
     return made
 
@@ -451,6 +455,20 @@ async def test_what_is_asked_of_a_dead_websocket_is_asked_by_http_when_it_is_fou
     (await server.until_connected()).pongs = False
     server.rule("POST", "channels/1.1/play/a", Never(), how="websocket")
     assert await ari.request("POST", "channels/1.1/play/a", quick=True)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_a_websocket_whose_application_is_forgotten_is_opened_again(
+    ari: Ari, server: AriServer, listener: Listener, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ari_module, "_CHECK", 0.01)
+    listening = asyncio.create_task(ari.listen(listener))
+    await server.until_asked("GET", "applications/tillit", 2)
+    assert server.connections == 1
+    server.rule("GET", "applications/tillit", Status(503), Status(404))
+    await server.until_connected(2)
+    assert len(log.of("ari.forgotten")) == 1
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
 

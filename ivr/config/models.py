@@ -1,20 +1,11 @@
-"""The settings: one TOML file, checked whole before anything starts.
-
-Every field's description is what an administrator reads in the documentation and in an error's cure.
-"""
+"""What can be set. Every description is what an administrator reads in the documentation and in an error's cure."""
 
 from __future__ import annotations
 
-import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-
-from ivr.errors import ConfigError
-from ivr.secret import Secret
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Minutes = Annotated[int, Field(ge=1, le=24 * 60)]
 Seconds = Annotated[int, Field(ge=1, le=3600)]
@@ -266,92 +257,3 @@ class Settings(Section):
     def path(self, path: Path) -> Path:
         """A path of the settings, made absolute."""
         return self._file.parent / path
-
-
-def load(file: Path) -> Settings:
-    """Read and check the settings; raises `ConfigError` that names every field that is wrong."""
-    try:
-        with file.open("rb") as opened:
-            raw = tomllib.load(opened)
-    except OSError as error:
-        raise ConfigError(str(file), f"cannot be read ({error.strerror})", "Name another file with --config") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(str(file), f"is not TOML: {error}", "Mend that line") from None
-    except UnicodeDecodeError:
-        raise ConfigError(str(file), "is not UTF-8", "Save it as UTF-8") from None
-    try:
-        settings = Settings.model_validate(raw)
-    except ValidationError as error:
-        raise _explained(file, error) from None
-    return settings.read_from(file.resolve())
-
-
-def _explained(file: Path, error: ValidationError) -> ConfigError:
-    """Every fault on a line of its own: field, what is wrong, what belongs there. Never the value."""
-    faults = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        place, belongs = _place(fault["loc"])
-        faults.append((place, fault["msg"].removeprefix("Value error, "), belongs))
-    place, problem, cure = faults[0]
-    more = "".join(f"\n{file}: {place}: {problem}. {cure}" for place, problem, cure in faults[1:])
-    return ConfigError(f"{file}: {place}", problem, cure + more)
-
-
-def _place(location: tuple[int | str, ...]) -> tuple[str, str]:
-    """Where that is, as `[table.table] field`, and what belongs there: the nearest description."""
-    model: type[BaseModel] | None = Settings
-    tables: list[str] = []
-    field: str | None = None
-    belongs = "docs/configuration.md lists every setting"
-    for part in location:
-        if not isinstance(part, str) or model is None:
-            break
-        if model is Settings and part == "policies":
-            belongs = Settings.model_fields[part].description or belongs
-            tables.append(part)
-            model = _Policies
-            continue
-        known = Policy if model is _Policies else model.model_fields.get(part)
-        inner = known if isinstance(known, type) else known.annotation if known is not None else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            tables.append(part)
-            belongs = (inner.__doc__ or belongs).strip()
-            model = inner
-        else:
-            field = part
-            belongs = (known.description if isinstance(known, FieldInfo) else None) or belongs
-            model = None
-    table = f"[{'.'.join(tables)}]" if tables else ""
-    return " ".join(word for word in (table, field) if word) or "the file", belongs
-
-
-class _Policies(BaseModel):
-    """Stands for the table of all policies, whose fields have names that an administrator chooses."""
-
-
-def secret_of(settings: Settings, place: str, file: Path | None, variable: str | None) -> Secret | None:
-    """A password from its file or environment variable; None where neither is named.
-
-    Raises `ConfigError` where it is named, but not there, or readable by others.
-    """
-    if variable is not None:
-        if not os.environ.get(variable):
-            raise ConfigError(
-                f"{settings.file}: {place}_env", "that variable is not set", f"Set {variable} in the environment"
-            )
-        return Secret(os.environ[variable])
-    if file is None:
-        return None
-    path = settings.path(file)
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(
-            f"{settings.file}: {place}_file", f"{path} cannot be read", "Write the password into it, mode 0600"
-        ) from None
-    if mode & 0o077:
-        raise ConfigError(f"{settings.file}: {place}_file", f"{path} can be read by others", f"Type: chmod 600 {path}")
-    if not text:
-        raise ConfigError(f"{settings.file}: {place}_file", f"{path} is empty", "Write the password into it")
-    return Secret(text)
