@@ -16,7 +16,7 @@ from ivr.config import Policy, Settings
 _WIDTH = 110
 
 _HEAD = """\
-# Tillit's settings. Every setting stands here: those behind a # with the value that they have when left out; "" is none.
+# Tillit's settings. Every setting stands here: those behind a # with the value that they have when left out, if any.
 # Relative paths are taken from this file's folder. `ari_app.py init` makes the keys and the database.
 # A password stands in a file of mode 0600, or in an environment variable; never here.
 """
@@ -103,7 +103,7 @@ def _setting(name: str, field: FieldInfo, written: dict[str, object]) -> str:
     if name in written:
         return f"{name} = {_toml(written[name])}"
     if field.default is None:
-        return f'# {name} = ""'
+        return f"# {name} ="
     return f"# {name} = {_toml(field.default)}"
 
 

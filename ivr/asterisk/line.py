@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from time import monotonic
 from urllib.parse import urlencode
 
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari, Json
+from ivr.asterisk.inbox import Inbox, resolve
 from ivr.asterisk.leg import AriLeg, Legs, clean, finished
 from ivr.call.ports import Badge, Caller, Key, Leg, Played
 from ivr.errors import AriError, HungUp, Interrupted, Unavailable
@@ -28,10 +27,6 @@ _DISPLAY = "CALLERID(name)"
 _GONE = (404, 409, 412)
 # Seconds within which Asterisk tells of a channel that has ended.
 _TOLD = 1.0
-
-
-# Far more than anybody keys ahead; what a storm of tones sends beyond that is dropped.
-_MOST_KEYS = 64
 
 
 class _Playback:
@@ -56,15 +51,12 @@ class AriLine:
         self._legs = legs
         self._seconds = seconds
         self._log = log
-        self._inbox: deque[Key | Played] = deque()
-        self._errors: deque[Exception] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._inbox = Inbox()
         self._playback: _Playback | None = None
         self._failed: str | None = None
         self._tether: asyncio.Timeout | None = None
         self._why: Exception | None = None
         self._music = False
-        self._offline = False
         self._gaps = 0
         self._bridge: str | None = None
         self._handed_back = False
@@ -95,10 +87,9 @@ class AriLine:
 
     def key(self, digit: Secret) -> None:
         """A key was pressed."""
-        if self._handed_back or self._leg is not None or len(self._inbox) >= _MOST_KEYS:
-            return  # nobody asks: what is keyed to a menu or to an agent is not ours
-        self._inbox.append(Key(digit, monotonic()))
-        self._wake()
+        # otherwise nobody asks: what is keyed to a menu or to an agent is not ours
+        if not self._handed_back and self._leg is None:
+            self._inbox.key(digit)
 
     def playback_ended(self, playback: str, media: str, *, failed: bool) -> None:
         """A playback is over; one that was hushed says nothing to the heart."""
@@ -133,12 +124,12 @@ class AriLine:
 
     def offline(self) -> None:
         """Events may be lost from now on."""
-        self._offline = True
+        self._inbox.offline = True
         self._gaps += 1
 
     def online(self) -> None:
         """Events come again; what was lost is lost."""
-        self._offline = False
+        self._inbox.offline = False
         if self._playback is not None and not self._playback.wanted:
             self._over(self._playback)
         self.interrupt(Interrupted(self._caller.channel))
@@ -163,7 +154,7 @@ class AriLine:
         await self._post("answer")
 
     async def say(self, *prompts: Prompt, language: str) -> None:
-        self._forget_played()
+        self._inbox.drop_played()
         if self._failed is not None:
             # a hang-up makes playbacks fail too; a call that goes on has not been heard
             self._log.error(
@@ -180,7 +171,7 @@ class AriLine:
         playback = self._playback
         if playback is None:
             # it may have ended before anyone has asked
-            self._forget_played()
+            self._inbox.drop_played()
             return
         playback.wanted = False
         operation = "DELETE /playbacks"
@@ -198,28 +189,19 @@ class AriLine:
         except TimeoutError:
             raise AriError(f"{operation} ({self._caller.channel})", 0) from None
         finally:
-            self._forget_played()
+            self._inbox.drop_played()
 
     async def receive(self, until: float | None) -> Key | Played | None:
-        while True:
-            if self._errors:
-                raise self._errors.popleft()
-            if self._inbox:
-                return self._inbox.popleft()
-            left = None if until is None or self._offline else until - monotonic()
-            if left is not None and left <= 0:
-                return None
-            await self._happening(left)
+        return await self._inbox.receive(until)
 
     def interrupt(self, error: Exception) -> None:
-        self._errors.append(error)
-        self._wake()
+        self._inbox.interrupt(error)
 
     def drop_keys(self) -> None:
-        self._inbox = deque(item for item in self._inbox if not isinstance(item, Key))
+        self._inbox.drop_keys()
 
     def push_back(self, keys: Sequence[Key]) -> None:
-        self._inbox.extendleft(reversed(keys))
+        self._inbox.push_back(keys)
 
     async def allow(self, seconds: int) -> None:
         await self._post("variable", {"variable": "TIMEOUT(absolute)", "value": str(seconds)})
@@ -372,34 +354,9 @@ class AriLine:
             if error.status != 404:
                 self._log.error("bridge.left", bridge=bridge, error=str(error))
 
-    async def _happening(self, seconds: float | None) -> None:
-        """Return when something may have happened, or after so many seconds."""
-        loop = asyncio.get_running_loop()
-        self._waiter = waiter = loop.create_future()
-        timer = None if seconds is None else loop.call_later(seconds, _resolve, waiter)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
-
-    def _wake(self) -> None:
-        if self._waiter is not None:
-            _resolve(self._waiter)
-
     def _over(self, playback: _Playback) -> None:
         if self._playback is playback:
             self._playback = None
-        _resolve(playback.over)
+        resolve(playback.over)
         if playback.wanted:
-            self._inbox.append(Played())
-            self._wake()
-
-    def _forget_played(self) -> None:
-        self._inbox = deque(item for item in self._inbox if isinstance(item, Key))
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+            self._inbox.played()

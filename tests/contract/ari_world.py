@@ -18,6 +18,7 @@ from ivr.asterisk.ari import Ari
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.telephony import Telephony
 from ivr.call.mark import HEADER
+from ivr.call.ports import Key, Played
 from ivr.prompts import Prompt
 from ivr.secret import Secret
 from tests.contract.ari_log import Log, wait_for
@@ -171,6 +172,27 @@ class Call:
     @property
     def channel(self) -> str:
         return self.line.caller.channel
+
+    @property
+    def items(self) -> list[Key | Played]:
+        """What has come and was not received yet."""
+        return list(self.line._inbox._items)
+
+    @property
+    def errors(self) -> list[Exception]:
+        """What `receive` will raise."""
+        return list(self.line._inbox._errors)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `receive` waits."""
+        return self.line._inbox._waiter is not None
+
+    @property
+    def playback(self) -> str:
+        """The playback that was begun last, and is not over."""
+        assert self.line._playback is not None
+        return self.line._playback.id
 
 
 class World:

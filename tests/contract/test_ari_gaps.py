@@ -64,16 +64,15 @@ async def test_an_entry_is_interrupted_once_and_its_prompt_can_be_hushed(world: 
     call = await world.call()
     await call.line.say(LONG, language="en")
     await call.caller.press("12")
-    await wait_for(lambda: len(call.line._inbox) == 2, "two keys")
+    await wait_for(lambda: len(call.items) == 2, "two keys")
     await world.dropped()
     await call.caller.press("3")  # nobody hears this one
     await world.mended()
     with pytest.raises(Interrupted):
         await call.line.receive(monotonic() + 10)
-    playback = call.line._playback
-    assert playback is not None
+    playback = call.playback
     await call.line.hush()
-    assert (await world.rest("GET", f"playbacks/{playback.id}"))[0] == 404
+    assert (await world.rest("GET", f"playbacks/{playback}"))[0] == 404
     call.line.drop_keys()
     assert await call.line.receive(monotonic()) is None
     await call.line.say(SHORT, language="en")
@@ -88,7 +87,7 @@ async def test_no_deadline_passes_while_keys_cannot_be_heard(world: World) -> No
     waiting = asyncio.create_task(call.line.receive(monotonic() + 0.3))
     await world.dropped()
     late = asyncio.create_task(call.line.receive(monotonic() - 1)) if waiting.done() else waiting
-    await wait_for(lambda: call.line._waiter is not None)
+    await wait_for(lambda: call.waiting)
     await world.mended()
     with pytest.raises(Interrupted):
         await late
@@ -97,11 +96,10 @@ async def test_no_deadline_passes_while_keys_cannot_be_heard(world: World) -> No
 async def test_a_prompt_that_ended_unheard_does_not_hold_the_entry_up(world: World) -> None:
     call = await world.call()
     await call.line.say(LONG, language="en")
-    playback = call.line._playback
-    assert playback is not None
+    playback = call.playback
     await world.dropped()
-    await world.rest("DELETE", f"playbacks/{playback.id}")
-    await world.gone(f"playbacks/{playback.id}")
+    await world.rest("DELETE", f"playbacks/{playback}")
+    await world.gone(f"playbacks/{playback}")
     await world.mended()
     await interrupted(call)
     await call.line.hush()
@@ -158,7 +156,7 @@ async def test_two_drops_in_a_row_are_one_interruption(stub: World) -> None:
     await stub.dropped()
     late.now.set()
     await stub.ari.request("GET", "bridges")
-    assert not call.line._errors
+    assert not call.errors
     await stub.mended()
     await interrupted(call)
 
@@ -368,14 +366,13 @@ async def test_a_channel_that_nobody_knows_is_sent_on_though_it_is_listening_to_
     call = await world.call()
     await call.line.announce({STATUS: "verified"}, None)
     await call.line.say(LONG, language="en")
-    playback = call.line._playback
-    assert playback is not None
+    playback = call.playback
     await world.die()
     world.ari, world.telephony, _ = world._worker()
     world.ari._seconds = 0.5
     world.log.lines.clear()
     await world.start()
-    await world.rest("DELETE", f"playbacks/{playback.id}")
+    await world.rest("DELETE", f"playbacks/{playback}")
     await world.in_dialplan(call.channel)
     assert await world.variable(call.channel, STATUS) == NOBODY
 

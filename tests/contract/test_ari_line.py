@@ -60,12 +60,11 @@ async def test_many_prompts_end_once(world: World) -> None:
 async def test_a_key_stops_the_prompt_and_its_end_is_not_told(world: World) -> None:
     call = await world.call()
     await call.line.say(LONG, language="en")
-    playback = call.line._playback
-    assert playback is not None
+    playback = call.playback
     await call.caller.press("1")
     assert await keys(call, 1) == "1"
     await call.line.hush()
-    assert (await world.rest("GET", f"playbacks/{playback.id}"))[0] == 404
+    assert (await world.rest("GET", f"playbacks/{playback}"))[0] == 404
     assert await nothing(call)
     await call.line.say(SHORT, language="en")
     assert await soon(call) == Played()
@@ -75,7 +74,7 @@ async def test_a_key_stops_the_prompt_and_its_end_is_not_told(world: World) -> N
 async def test_a_prompt_that_was_over_before_it_was_hushed_is_not_told_either(world: World) -> None:
     call = await world.call()
     await call.line.say(SHORT, language="en")
-    await wait_for(lambda: call.line._inbox, "the prompt's end")
+    await wait_for(lambda: call.items, "the prompt's end")
     await call.line.hush()
     assert await nothing(call)
 
@@ -83,7 +82,7 @@ async def test_a_prompt_that_was_over_before_it_was_hushed_is_not_told_either(wo
 async def test_the_end_that_was_not_yet_received_is_forgotten_with_what_is_said_next(world: World) -> None:
     call = await world.call()
     await call.line.say(SHORT, language="en")
-    await wait_for(lambda: call.line._inbox, "the prompt's end")
+    await wait_for(lambda: call.items, "the prompt's end")
     await call.line.say(LONG, language="en")
     assert await nothing(call)
     await call.line.hush()
@@ -146,8 +145,8 @@ async def test_a_prompt_that_has_no_file_ends_and_is_named_in_the_log(world: Wor
 async def test_keys_pressed_ahead_are_kept_in_their_order(world: World) -> None:
     call = await world.call()
     await call.caller.press("123*#")
-    await wait_for(lambda: len(call.line._inbox) == 5, "five keys")
-    heard = [item for item in call.line._inbox if isinstance(item, Key)]
+    await wait_for(lambda: len(call.items) == 5, "five keys")
+    heard = [item for item in call.items if isinstance(item, Key)]
     assert [key.at for key in heard] == sorted(key.at for key in heard)
     assert await keys(call, 5) == "123*#"
 
@@ -155,10 +154,10 @@ async def test_keys_pressed_ahead_are_kept_in_their_order(world: World) -> None:
 async def test_keys_pressed_ahead_outlive_a_prompt_and_its_hush(world: World) -> None:
     call = await world.call()
     await call.caller.press("1")
-    await wait_for(lambda: len(call.line._inbox) == 1, "a key")
+    await wait_for(lambda: len(call.items) == 1, "a key")
     await call.line.say(LONG, language="en")
     await call.caller.press("2")
-    await wait_for(lambda: len(call.line._inbox) == 2, "another")
+    await wait_for(lambda: len(call.items) == 2, "another")
     await call.line.hush()
     assert await keys(call, 2) == "12"
 
@@ -166,9 +165,9 @@ async def test_keys_pressed_ahead_outlive_a_prompt_and_its_hush(world: World) ->
 async def test_dropped_keys_are_gone_and_the_prompts_end_is_not(world: World) -> None:
     call = await world.call()
     await call.line.say(SHORT, language="en")
-    await wait_for(lambda: call.line._inbox, "the prompt's end")
+    await wait_for(lambda: call.items, "the prompt's end")
     await call.caller.press("99")
-    await wait_for(lambda: len(call.line._inbox) == 3, "two keys")
+    await wait_for(lambda: len(call.items) == 3, "two keys")
     call.line.drop_keys()
     assert await soon(call) == Played()
     await call.caller.press("1")
@@ -179,7 +178,7 @@ async def test_keys_that_are_put_back_come_first_and_in_their_order(world: World
     call = await world.call()
     await call.caller.press("123")
     ahead = [item for item in [await soon(call), await soon(call)] if isinstance(item, Key)]
-    await wait_for(lambda: len(call.line._inbox) == 1, "the third key")
+    await wait_for(lambda: len(call.items) == 1, "the third key")
     call.line.push_back(ahead)
     assert await keys(call, 3) == "123"
 
@@ -194,7 +193,7 @@ async def test_a_deadline(world: World) -> None:
 async def test_what_has_come_counts_though_the_deadline_is_over(world: World) -> None:
     call = await world.call()
     await call.caller.press("1")
-    await wait_for(lambda: call.line._inbox, "a key")
+    await wait_for(lambda: call.items, "a key")
     heard = await call.line.receive(monotonic() - 1)
     assert isinstance(heard, Key)
     assert await call.line.receive(monotonic() - 1) is None
@@ -203,13 +202,13 @@ async def test_what_has_come_counts_though_the_deadline_is_over(world: World) ->
 async def test_an_interruption_now_and_later(world: World) -> None:
     call = await world.call()
     waiting = asyncio.create_task(call.line.receive(None))
-    await wait_for(lambda: call.line._waiter is not None)
+    await wait_for(lambda: call.waiting)
     call.line.interrupt(Unavailable("now"))
     with pytest.raises(Unavailable, match="now"):
         await waiting
     call.line.interrupt(Unavailable("later"))
     await call.caller.press("1")
-    await wait_for(lambda: call.line._inbox, "a key")
+    await wait_for(lambda: call.items, "a key")
     with pytest.raises(Unavailable, match="later"):
         await call.line.receive(None)
     assert await keys(call, 1) == "1"
@@ -230,7 +229,7 @@ async def test_a_hang_up_ends_whatever_is_done_with_the_line(world: World) -> No
                 ended.set()
 
     task = asyncio.create_task(run())
-    await wait_for(lambda: call.line._waiter is not None)
+    await wait_for(lambda: call.waiting)
     await call.caller.hang_up()
     with pytest.raises(HungUp, match=call.channel):
         await task
@@ -274,7 +273,7 @@ async def test_cancelling_from_outside_stays_a_cancellation(world: World) -> Non
             await call.line.receive(None)
 
     task = asyncio.create_task(run())
-    await wait_for(lambda: call.line._waiter is not None)
+    await wait_for(lambda: call.waiting)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -424,7 +423,7 @@ async def test_a_hang_up_in_the_middle_of_each_operation(stub: World, name: str)
 
     task = asyncio.create_task(run())
     if name == "receive":
-        await wait_for(lambda: call.line._waiter is not None)
+        await wait_for(lambda: call.waiting)
     else:
         await server.until(lambda: len(server.asked) > asked, "the operation")
     await call.caller.hang_up()

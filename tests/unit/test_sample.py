@@ -33,7 +33,7 @@ def test_the_sample_is_good(tmp_path: Path) -> None:
 def _uncommented() -> Iterator[str]:
     """Each setting that stands behind a #, with a value."""
     for line in sample().splitlines():
-        if line.startswith("# ") and " = " in line and not line.endswith('= ""'):
+        if line.startswith("# ") and " = " in line and not line.endswith(" ="):
             try:
                 tomllib.loads(line[2:])
             except tomllib.TOMLDecodeError:
@@ -61,7 +61,7 @@ def _fields(model: type[BaseModel]) -> Iterator[str]:
 
 def test_no_setting_is_forgotten() -> None:
     for name in {*_fields(Settings), *_fields(Policy)}:
-        assert f"\n{name} = " in sample() or f"\n# {name} = " in sample(), name
+    assert f"\n{name} =" in sample() or f"\n# {name} =" in sample(), name
         assert f"| `{name}` |" in page(), name
 
 
