@@ -61,7 +61,7 @@ def _fields(model: type[BaseModel]) -> Iterator[str]:
 
 def test_no_setting_is_forgotten() -> None:
     for name in {*_fields(Settings), *_fields(Policy)}:
-    assert f"\n{name} =" in sample() or f"\n# {name} =" in sample(), name
+        assert f"\n{name} =" in sample() or f"\n# {name} =" in sample(), name
         assert f"| `{name}` |" in page(), name
 
 
