@@ -63,7 +63,10 @@ class AriLeg:
 
     async def originate(self, badge: Badge, *, number: Personal | None, seconds: int, caller: str) -> None:
         """Call the phone for this caller's channel; it rings for so many seconds."""
-        variables = {f"PJSIP_HEADER(add,{HEADER})": badge.header} if self._endpoint.startswith("PJSIP/") else {}
+        # what tillit-badge of the dialplan writes on further INVITEs: those of a Local channel, or behind a transfer
+        variables = {"__TILLIT_BADGE": badge.header, "__TILLIT_BADGE_EXPIRES": str(badge.expires)}
+        if self._endpoint.startswith("PJSIP/"):
+            variables[f"PJSIP_HEADER(add,{HEADER})"] = badge.header
         try:
             await self._ari.request(
                 "POST",

@@ -21,7 +21,8 @@ from ivr.secret import Personal, Secret
 # What our bridges are called by, so that one that nobody knows any more can be found.
 BRIDGE_PREFIX = "tillit-bridge-"
 
-_DISPLAY = "CALLERID(name)"
+DISPLAY = "CALLERID(name)"
+"""The variable that a phone's display is set by."""
 
 # 404: no such channel; 409: not in the application; 412: not answered, because it is going
 _GONE = (404, 409, 412)
@@ -161,6 +162,7 @@ class AriLine:
                 "prompt.failed", media=self._failed, cure="render scripts/prompts into Asterisk's sounds folder"
             )
             self._failed = None
+            raise Unavailable(f"channel {self._caller.channel} was played nothing")
         self._playback = playback = _Playback()
         media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
         gaps = self._gaps
@@ -206,9 +208,8 @@ class AriLine:
     async def allow(self, seconds: int) -> None:
         await self._post("variable", {"variable": "TIMEOUT(absolute)", "value": str(seconds)})
 
-    async def announce(self, variables: Mapping[str, str], display: Personal | None) -> None:
-        shown = {} if display is None else {_DISPLAY: clean(display.reveal())}
-        await self._post("variables", {"variables": {**variables, **shown}})
+    async def announce(self, variables: Mapping[str, str], display: Personal) -> None:
+        await self._post("variables", {"variables": {**variables, DISPLAY: clean(display.reveal())}})
         query = urlencode({"variables": ",".join(variables)})
         stands = await self._ari.request("GET", f"{self._path}/variables?{query}", channel=self._caller.channel)
         match stands:
@@ -288,11 +289,16 @@ class AriLine:
                 raise
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:
-        source = {"application": self._ari.app, "source": f"channel:{self._caller.channel}"}
-        body = {**source, "variables": dict(fields)}
-        # 422: no such channel
-        with self._there(422):
-            await self._ari.request("POST", f"events/user/{name}", body, quick=True, channel=self._caller.channel)
+        channel = self._caller.channel
+        told = {"application": self._ari.app, "variables": {**fields, "Caller": channel}}
+        try:
+            from_channel = {**told, "source": f"channel:{channel}"}
+            await self._ari.request("POST", f"events/user/{name}", from_channel, quick=True, channel=channel)
+        except AriError as error:
+            # 422: a channel that is gone can be no source, and the event is news all the same
+            if error.status != 422:
+                raise
+            await self._ari.request("POST", f"events/user/{name}", told, quick=True, channel=channel)
 
     # ------------------------------------------------------------ inside
 

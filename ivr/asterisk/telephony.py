@@ -11,7 +11,7 @@ from ivr.asterisk.ari import Ari
 from ivr.asterisk.conversation import Conversation
 from ivr.asterisk.events import Destroyed, Digit, Event, Left, PlaybackEnded, Replaced, Response, Started
 from ivr.asterisk.leg import LEG_PREFIX, Legs
-from ivr.asterisk.line import BRIDGE_PREFIX, AriLine
+from ivr.asterisk.line import BRIDGE_PREFIX, DISPLAY, AriLine
 from ivr.call.mark import STATUS, unmarked
 from ivr.call.outcome import Status
 from ivr.call.ports import Caller
@@ -164,7 +164,8 @@ class Telephony:
         if (line := self._lines.get(of)) is not None:
             # another leg in the caller's place is another caller, who has won nothing
             line.evict(HungUp(of))
-        self._spawn(self._send_away(channel))
+        # the end of a transfer that nobody talks at: in the dialplan it would go on for ever
+        self._spawn(self._hang_up(channel))
 
     def _destroyed(self, channel: str, cause: int) -> None:
         if (line := self._lines.get(channel)) is not None:
@@ -228,14 +229,20 @@ class Telephony:
         self._log.info("reconciled", calls=len(lines), unknown=len(unknown))
 
     async def _held(self) -> tuple[set[str], dict[str, str]]:
-        """The channels in the application, and the states of all channels."""
-        held = await self._ari.request("GET", f"applications/{self._ari.app}")
-        states = {str(channel["id"]): str(channel.get("state")) for channel in await self._list("channels")}
-        match held:
-            case {"channel_ids": [*channels]}:
-                return {str(channel) for channel in channels} & set(states), states
+        """The channels in the application, and the states of all channels.
+
+        What the application is subscribed to is more: calls in the dialplan, or in another application by now.
+        """
+        channels = await self._list("channels")
+        inside = {str(channel["id"]) for channel in channels if self._is_inside(channel)}
+        return inside, {str(channel["id"]): str(channel.get("state")) for channel in channels}
+
+    def _is_inside(self, channel: dict[str, object]) -> bool:
+        match channel.get("dialplan"):
+            case {"app_name": "Stasis", "app_data": str(data)}:
+                return data.split(",")[0] == self._ari.app
             case _:
-                raise AriError(f"GET /applications/{self._ari.app}", 200)
+                return False
 
     async def _list(self, what: str) -> list[dict[str, object]]:
         """All channels, or all bridges."""
@@ -291,7 +298,8 @@ class Telephony:
                 await self._hang_up(channel)
                 return
             # the status stays empty: so the dialplan says the sentence that nobody has said
-            variables = {"variables": {**unmarked(Status.UNAVAILABLE), STATUS: ""}}
+            void = {**unmarked(Status.UNAVAILABLE), STATUS: "", DISPLAY: "", "__TILLIT_BADGE": ""}
+            variables = {"variables": void}
             try:
                 await self._ari.request("POST", f"channels/{channel}/variables", variables, channel=channel)
             except AriError as error:

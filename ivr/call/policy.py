@@ -75,11 +75,11 @@ def level_of(factors: set[object]) -> int:
 
 
 def stronger(asked: Policy, own: Policy | None) -> Policy:
-    """The dialplan's policy, or the customer's own where that gives no lower level; never a weaker one.
+    """The dialplan's policy, or the customer's own where that has all its steps and no lower level; never a weaker one.
 
     Where the call goes then is for the dialplan's policy to say, whoever calls.
     """
-    if own is None or own.level < asked.level:
+    if own is None or own.level < asked.level or not set(asked.steps) <= set(own.steps):
         return asked
     return replace(
         own, hand_over=asked.hand_over, agents=asked.agents, ring=asked.ring, ring_seconds=asked.ring_seconds

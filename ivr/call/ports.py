@@ -85,8 +85,8 @@ class Line(Protocol):
         """Set the watchdog anew: Asterisk takes the call back after so many seconds; 0: never."""
         ...
 
-    async def announce(self, variables: Mapping[str, str], display: Personal | None) -> None:
-        """Set channel variables and the caller's display name (None: nothing in it), and read the variables back."""
+    async def announce(self, variables: Mapping[str, str], display: Personal) -> None:
+        """Set channel variables and the caller's display name, and read the variables back."""
         ...
 
     async def music(self, *, on: bool) -> None: ...
@@ -123,16 +123,17 @@ class Line(Protocol):
     async def hang_up(self) -> None: ...
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:
-        """Tell the PBX's administrators: an AMI UserEvent."""
+        """Tell the PBX's administrators: an AMI UserEvent; also of a caller who is gone."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """What the agent's phone shows: the header's value and the display name."""
+    """What the agent's phone shows: the header's value and the display name, until the mark's end (since the epoch)."""
 
     header: str
     display: Personal
+    expires: int
 
 
 class Leg(Protocol):
@@ -185,6 +186,10 @@ class Customers(Protocol):
 
     async def by_number(self, number: Secret) -> Subject:
         """The customer with this customer number, or a subject that is not known."""
+        ...
+
+    async def in_force(self, subject: Subject) -> bool:
+        """Whether the customer is there and not locked, at this moment; a call may have taken minutes."""
         ...
 
     def phone_key(self, number: Personal) -> str:

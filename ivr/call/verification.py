@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.digits import Entered, Form
 from ivr.call.keypad import Keypad
-from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Scope, Status, Verdict
+from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Scope, Status, Verdict, Verified
 from ivr.call.policy import Policy, decide, stronger
 from ivr.call.ports import Attempt, Clock, Customers, Line, Live, Subject, Trail
 from ivr.call.steps import Round, Step, Tools
@@ -40,6 +40,12 @@ class Course:
     subject: Subject | None = None
     policy: Policy | None = None
     outcomes: list[Outcome] = field(default_factory=list)
+    wrong: int = 0
+    attempt: Attempt | None = None
+
+    def went_wrong(self) -> None:
+        """One more wrong try."""
+        self.wrong += 1
 
 
 class Verification:
@@ -63,11 +69,8 @@ class Verification:
         asked = self._line.caller.policy
         try:
             await self._line.answer()
-            policy = self._house.policies.get(asked)
+            policy = self._known_policy(asked)
             if policy is None:
-                self._log.error(
-                    "policy.unknown", policy=asked, cure=f"write [policies.{asked}] into {self._house.settings.file}"
-                )
                 return Refused(asked, Status.UNAVAILABLE)
             return await self._identify(policy)
         except Unavailable as error:
@@ -82,11 +85,13 @@ class Verification:
             return Refused(policy.name, Status.TIMEOUT)
         self._course.subject = subject
         self.keypad.language = self._language(subject.language)
-        self._course.policy = policy = stronger(policy, self._house.policies.get(subject.policy or ""))
+        own = self._known_policy(subject.policy) if subject.policy else None
+        if subject.policy and own is None:
+            # what this customer needs is not known; less must not do
+            return Refused(policy.name, Status.UNAVAILABLE)
+        self._course.policy = policy = stronger(policy, own)
         self._log.info("policy.chosen", policy=policy.name, steps=[step.name for step in policy.steps])
-        if subject.locked:
-            return Refused(policy.name, Status.LOCKED, Locked(Scope.CUSTOMER, None))
-        attempt = attempt_of(self._house, self._line, subject)
+        self._course.attempt = attempt = attempt_of(self._house, self._line, subject)
         if (lock := await self._house.live.standing(attempt)) is not None:
             return decide(policy, subject, [lock])
         for step in policy.steps:
@@ -96,6 +101,9 @@ class Verification:
             if not isinstance(outcome, Passed):
                 break
         verdict = decide(policy, subject, self._course.outcomes)
+        if isinstance(verdict, Verified) and not await self._house.customers.in_force(subject):
+            # told to nobody but who has shown to be the customer: others learn nothing of a lock
+            return Refused(policy.name, Status.LOCKED, Locked(Scope.CUSTOMER, None))
         if isinstance(verdict, Refused) and verdict.status is Status.REFUSED:
             # these tries may have begun a lock, and the caller should hear of it now, not at the next call
             return await self._locked_by(verdict, attempt)
@@ -119,11 +127,25 @@ class Verification:
     async def _step(self, kind: type[Step], policy: Policy, subject: Subject, attempt: Attempt) -> Outcome:
         self._log.info("step.started", step=kind.name)
         before = Round(
-            self.keypad, subject, attempt, policy.name, self._log, tries=policy.tries, code_seconds=policy.code_seconds
+            self.keypad,
+            subject,
+            attempt,
+            policy.name,
+            self._log,
+            went_wrong=self._course.went_wrong,
+            tries=policy.tries,
+            code_seconds=policy.code_seconds,
         )
         outcome = await kind(self._house.tools).run(before)
         self._log.info("step.ended", step=kind.name, outcome=type(outcome).__name__.lower(), why=_why(outcome))
         return outcome
+
+    def _known_policy(self, name: str) -> Policy | None:
+        policy = self._house.policies.get(name)
+        if policy is None:
+            cure = f"write [policies.{name}] into {self._house.settings.file}"
+            self._log.error("policy.unknown", policy=name, cure=cure)
+        return policy
 
     async def _locked_by(self, verdict: Refused, attempt: Attempt) -> Refused:
         lock = await self._house.live.standing(attempt)

@@ -63,6 +63,8 @@ def run(context: typer.Context) -> None:
 def main() -> None:
     """Run the command that was typed. Ends with 2 where it was asked for something wrong, with 1 where it failed."""
     try:
+        if any("\udc80" <= letter <= "\udcff" for word in sys.argv for letter in word):
+            raise InputError("the command line is not UTF-8. Nothing was done")
         app(args=_config_first(sys.argv[1:]))
     except TillitError as error:
         typer.echo(error, err=True)

@@ -17,6 +17,8 @@ from ivr.secret import Secret
 def load(file: Path) -> Settings:
     """Read and check the settings; raises `ConfigError` that names every field that is wrong."""
     try:
+        if file.exists() and not file.is_file():
+            raise ConfigError(str(file), "is no file", "Name another file with --config")
         with file.open("rb") as opened:
             raw = tomllib.load(opened)
     except OSError as error:
@@ -91,6 +93,8 @@ def secret_of(settings: Settings, place: str, file: Path | None, variable: str |
     path = settings.path(file)
     try:
         mode = path.stat().st_mode
+        if not path.is_file():
+            raise OSError
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Minutes = Annotated[int, Field(ge=1, le=24 * 60)]
@@ -41,6 +42,12 @@ class Company(Section):
         "en", pattern=r"^[a-z]{2}$", description='Two letters, such as "en": spoken where nothing else is known'
     )
 
+    @model_validator(mode="after")
+    def _known_country(self) -> Self:
+        if self.country not in SUPPORTED_REGIONS:
+            raise ValueError("country is no country that telephone numbers are known of (the United Kingdom is GB)")
+        return self
+
 
 class Asterisk(Section):
     """The node's REST interface (ARI)."""
@@ -63,7 +70,7 @@ class Redis(Section):
     """Counters, codes and marks."""
 
     url: str = Field(
-        "redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://[^@\s]+$",
+        "redis://127.0.0.1:6379/0", pattern=r"^(rediss?|unix)://[^@?\s]+$",
         description="redis://HOST:PORT/DB, rediss:// with TLS, or unix:///SOCKET; without a password",
     )  # fmt: skip
     username: str | None = Field(None, description="The user, where Redis has users")
@@ -77,7 +84,7 @@ class Database(Section):
     """Customers and the audit trail."""
 
     url: str = Field(
-        "sqlite:///tillit.db", pattern=r"^(sqlite:///\S+|postgresql://\S+)$",
+        "sqlite:///tillit.db", pattern=r"^(sqlite:///[^?\s]+|postgresql://[^@?\s]+)$",
         description="sqlite:///FILE (beside the TOML file unless it begins with a slash) or postgresql://HOST/NAME",
     )  # fmt: skip
     username: str | None = Field(None, description="The user, for PostgreSQL")
@@ -174,6 +181,12 @@ class Limits(Section):
         1000, ge=10, description="Failures over all calls in the window, then nobody is verified until it ends"
     )
     all_window_minutes: Minutes = Field(10, description="Minutes of that window")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.customer_in_a_row > self.customer_most:
+            raise ValueError("customer_in_a_row is more than customer_most")
+        return self
 
 
 class Texts(Section):

@@ -50,6 +50,8 @@ _BY_PHONE = (
     .limit(2)
 )
 
+_LOCKED = select(CUSTOMERS.c.locked).where(CUSTOMERS.c.ref == bindparam("ref"))
+
 
 class Customers:
     """Implements `call.ports.Customers`. Each look-up is one query; both raise `StoreError` or `VaultError`."""
@@ -84,6 +86,12 @@ class Customers:
             row = (await connection.execute(_BY_NUMBER, {"index": index})).one_or_none()
         subject = self._subject(index, self._decoy if row is None else _stored(row))
         return subject if row is not None else Subject(key=index, known=False)
+
+    async def in_force(self, subject: Subject) -> bool:
+        """Whether the customer is there and not locked. Raises `StoreError`."""
+        async with self._database.read() as connection:
+            locked = (await connection.execute(_LOCKED, {"ref": subject.ref})).scalar_one_or_none()
+        return locked is False
 
     def phone_key(self, number: Personal) -> str:
         """The blind index of a telephone number, for counting by it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import shutil
 import subprocess
@@ -59,6 +60,7 @@ class Pbx:
         self._sockets = socket_folder(self.folder)
         rtp_first, rtp_last = self._ports.rest()
         values = {
+            "entity": ":".join(("02", *(f"{byte:02x}" for byte in secrets.token_bytes(5)))),
             "folder": str(self.folder), "sockets": str(self._sockets),
             "sip_port": str(self.sip_port), "http_port": str(self.http_port), "ami_port": str(self.ami_port),
             "rtp_first": str(rtp_first), "rtp_last": str(rtp_last),
@@ -167,7 +169,10 @@ class Pbx:
 
     def channels(self) -> int:
         """How many channels exist."""
-        return int(self.cli("core show channels count").split()[0])
+        found = re.search(r"(\d+) active channel", self.cli("core show channels count"))
+        if found is None:
+            raise RigError(f"the console does not say how many channels there are (log: {self.log_file})")
+        return int(found[1])
 
     def bridges(self) -> int:
         """How many bridges exist."""

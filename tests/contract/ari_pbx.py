@@ -32,6 +32,7 @@ class Channel:
         self.inside = False
         self.state = "Ring"
         self.application = "Stasis"
+        self.app_data = ""
         self.variables: dict[str, str] = {"TIMEOUT(absolute)": "0"}
         self.subscribed = False
         self.agent: FakeAgent | None = None
@@ -45,7 +46,7 @@ class Channel:
         return {
             "id": self.id, "name": self.id, "state": self.state, "language": "en",
             "caller": {"name": "", "number": self.number}, "connected": {"name": "", "number": ""},
-            "dialplan": {"context": "callers", "exten": "1", "priority": 1, "app_name": self.application, "app_data": ""},
+            "dialplan": {"context": "callers", "exten": "1", "priority": 1, "app_name": self.application, "app_data": self.app_data},
         }  # fmt: skip
 
     async def do(self, command: Callable[[], Awaitable[None]]) -> Answer:
@@ -100,12 +101,13 @@ class Channel:
             self.application = "Wait"
             return
         self.inside, self.application = True, "Stasis"
+        self.app_data = ",".join([self.pbx.server.sockets[-1].app, *args])
         await self.pbx.tell("StasisStart", args=args, channel=self.snapshot())
 
     async def leave(self) -> None:
         """On in the dialplan."""
         if self.inside:
-            self.inside, self.application = False, "Wait"
+            self.inside, self.application, self.app_data = False, "Wait", "60"
             await self.pbx.tell("StasisEnd", channel=self.snapshot())
 
     async def _run(self) -> None:
@@ -255,7 +257,8 @@ class Model:
             case "GET", ["playbacks", name] if any(playback.id == name for playback in self.playbacks):
                 return 200, {"id": name}
             case "POST", ["events", "user", name]:
-                if asked.fields["source"].removeprefix("channel:") not in self.channels:
+                source = asked.fields.get("source")
+                if source is not None and source.removeprefix("channel:") not in self.channels:
                     return 422, {"message": "Event source was not found"}
                 self.user_events.append({"name": name, **asked.fields["variables"]})
                 return _DONE

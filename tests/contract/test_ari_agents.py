@@ -16,7 +16,7 @@ from tests.contract.ari_world import NUMBER, Call, World
 
 AGENT = "PJSIP/agent1"
 HEADER = "verified; level=2; methods=pin,sms_code; ref=abcdefgh"
-BADGE = Badge(HEADER, Personal("✔ Anna A."))
+BADGE = Badge(HEADER, Personal("✔ Anna A."), 2_000_000_000)
 
 
 async def test_ring_answer_join_and_the_agent_leaves(world: World) -> None:
@@ -246,7 +246,7 @@ NAMES = [
 async def test_no_name_can_break_out_of_the_display(world: World, name: str) -> None:
     agent, call = await world.agent(), await world.call()
     await call.line.announce({"CALLER_AUTH_STATUS": "verified"}, Personal(name))
-    leg = await call.line.ring(AGENT, badge=Badge(HEADER, Personal(name)), seconds=20)
+    leg = await call.line.ring(AGENT, badge=Badge(HEADER, Personal(name), 2_000_000_000), seconds=20)
     invite = await agent.incoming()
     assert invite.header == HEADER
     assert invite.number == NUMBER

@@ -24,7 +24,7 @@ AGENT = "PJSIP/agent1"
 # empty status for "unavailable", and says so to the caller.
 NOBODY = ""
 
-BADGE = Badge("verified; level=2; methods=pin; ref=abcdefgh", Personal("✔ Anna A."))
+BADGE = Badge("verified; level=2; methods=pin; ref=abcdefgh", Personal("✔ Anna A."), 2_000_000_000)
 
 
 async def interrupted(call: Call) -> None:
@@ -187,7 +187,7 @@ async def test_a_call_that_went_on_unheard_is_closed(world: World) -> None:
 
 async def test_a_call_that_was_sent_on_before_is_left_alone(world: World) -> None:
     call = await world.call()
-    await call.line.announce({STATUS: "verified"}, None)
+    await call.line.announce({STATUS: "verified"}, Personal(""))
     await call.line.hand_back(watch=True)
     await world.in_dialplan(call.channel)
     await world.dropped()
@@ -201,7 +201,7 @@ async def test_a_call_that_was_sent_on_before_is_left_alone(world: World) -> Non
 
 async def test_a_call_that_another_worker_sent_on_is_left_alone(world: World) -> None:
     call = await world.call()
-    await call.line.announce({STATUS: "verified"}, None)
+    await call.line.announce({STATUS: "verified"}, Personal(""))
     await call.line.hand_back(watch=True)
     await world.in_dialplan(call.channel)
     await world.replaced()
@@ -351,7 +351,7 @@ async def test_a_comparison_that_fails_is_made_again(stub: World) -> None:
 
 async def test_a_channel_that_nobody_knows_is_sent_on_as_unavailable(world: World) -> None:
     call = await world.call()
-    await call.line.announce({**unmarked(Ended.REFUSED), STATUS: "verified", METHODS: "pin"}, None)
+    await call.line.announce({**unmarked(Ended.REFUSED), STATUS: "verified", METHODS: "pin"}, Personal(""))
     assert await world.variable(call.channel, STATUS) == "verified"
     await world.replaced()
     await world.in_dialplan(call.channel)
@@ -364,7 +364,7 @@ async def test_a_channel_that_nobody_knows_is_sent_on_as_unavailable(world: Worl
 async def test_a_channel_that_nobody_knows_is_sent_on_though_it_is_listening_to_a_prompt(world: World) -> None:
     """Setting a variable waits for the prompt's end, and longer than a request may take; sending on waits behind it."""
     call = await world.call()
-    await call.line.announce({STATUS: "verified"}, None)
+    await call.line.announce({STATUS: "verified"}, Personal(""))
     await call.line.say(LONG, language="en")
     playback = call.playback
     await world.die()
@@ -520,7 +520,8 @@ async def test_a_channel_in_a_callers_place_is_another_caller(stub: World) -> No
     with pytest.raises(HungUp):
         async with call.line.up():
             pass
-    await stub.in_dialplan(other.id)
+    # in the dialplan the end of a transfer would go on for ever
+    await stub.gone(f"channels/{other.id}")
 
 
 async def test_another_worker_of_the_same_name_takes_the_calls(world: World) -> None:

@@ -18,7 +18,7 @@ from tests.contract.ari_server import Late, Never, Text
 from tests.contract.ari_server import Status as Refuse
 from tests.contract.ari_world import LONG, MISSING, SHORT, Call, World
 
-BADGE = Badge("verified; level=2; methods=pin; ref=abcdefgh", Personal("✔ Anna A."))
+BADGE = Badge("verified; level=2; methods=pin; ref=abcdefgh", Personal("✔ Anna A."), 2_000_000_000)
 
 
 async def soon(call: Call, seconds: float = 10.0) -> Key | Played | None:
@@ -130,11 +130,12 @@ async def test_hush_with_nothing_to_hush(world: World) -> None:
     assert await nothing(call)
 
 
-async def test_a_prompt_that_has_no_file_ends_and_is_named_in_the_log(world: World) -> None:
+async def test_a_prompt_that_has_no_file_is_named_in_the_log_and_nobody_goes_on_in_silence(world: World) -> None:
     call = await world.call()
     await call.line.say(MISSING, language="en")
     assert await soon(call) == Played()
-    await call.line.say(SHORT, language="en")
+    with pytest.raises(Unavailable, match=call.channel):
+        await call.line.say(SHORT, language="en")
     (line,) = world.log.of("prompt.failed")
     assert line["media"] == f"sound:tillit/{MISSING.value}"
 
@@ -300,11 +301,11 @@ async def test_variables_are_set_and_stand(world: World) -> None:
     assert await world.variable(call.channel, "CALLERID(name)") == "✔ Anna A."
 
 
-async def test_no_display_leaves_the_display_as_it_is(world: World) -> None:
+async def test_an_empty_display_leaves_nothing_of_the_one_before(world: World) -> None:
     call = await world.call()
     await call.line.announce({STATUS: "refused"}, Personal("Anna"))
-    await call.line.announce({STATUS: "refused"}, None)
-    assert await world.variable(call.channel, "CALLERID(name)") == "Anna"
+    await call.line.announce({STATUS: "refused"}, Personal(""))
+    assert not await world.variable(call.channel, "CALLERID(name)")
 
 
 @pytest.mark.parametrize(
@@ -315,14 +316,14 @@ async def test_variables_that_do_not_stand_are_not_announced(stub: World, answer
     call = await stub.call()
     stub.model.server.rule("GET", "*/variables", Text(answer))
     with pytest.raises(Unavailable, match="did not take its variables"):
-        await call.line.announce({STATUS: "verified"}, None)
+        await call.line.announce({STATUS: "verified"}, Personal(""))
 
 
 async def test_a_variable_that_is_not_there_at_all_is_not_taken_for_a_hang_up(stub: World) -> None:
     call = await stub.call()
     stub.model.server.rule("GET", "*/variables", Refuse(404))
     with pytest.raises(Unavailable):
-        await call.line.announce({STATUS: "verified"}, None)
+        await call.line.announce({STATUS: "verified"}, Personal(""))
 
 
 async def test_music_on_and_off(world: World) -> None:
@@ -331,7 +332,7 @@ async def test_music_on_and_off(world: World) -> None:
     await call.line.music(on=True)
     await call.line.music(on=True)
     await call.line.music(on=False)
-    await call.line.announce(unmarked(Status.REFUSED), None)
+    await call.line.announce(unmarked(Status.REFUSED), Personal(""))
     await call.line.say(SHORT, language="en")
     assert await soon(call) == Played()
 
@@ -340,7 +341,18 @@ async def test_the_administrators_are_told(world: World) -> None:
     call = await world.call()
     await call.line.event("CallerLockedOut", {"Scope": "customer", "Seconds": "60"})
     if not world.real:
-        assert world.model.user_events == [{"name": "CallerLockedOut", "Scope": "customer", "Seconds": "60"}]
+        fields = {"Scope": "customer", "Seconds": "60", "Caller": call.channel}
+        assert world.model.user_events == [{"name": "CallerLockedOut", **fields}]
+
+
+async def test_the_administrators_are_told_of_a_caller_who_is_gone(world: World) -> None:
+    call = await world.call()
+    await world.rest("DELETE", f"channels/{call.channel}")
+    await world.gone(f"channels/{call.channel}")
+    await call.line.event("CallerLockedOut", {"Scope": "customer"})
+    if not world.real:
+        fields = {"Scope": "customer", "Caller": call.channel}
+        assert world.model.user_events == [{"name": "CallerLockedOut", **fields}]
 
 
 # ---------------------------------------------------------------- leaving
@@ -376,7 +388,6 @@ OPERATIONS: dict[str, Operation] = {
     "allow": lambda call: call.line.allow(60),
     "announce": lambda call: call.line.announce(unmarked(Status.REFUSED), Personal("Anna")),
     "music": lambda call: call.line.music(on=True),
-    "event": lambda call: call.line.event("X", {}),
     "hand_back": lambda call: call.line.hand_back(watch=True),
 }
 

@@ -137,7 +137,8 @@ async def test_two_agents_answer_at_the_same_moment(scene: Scene) -> None:
     caller = await verified(scene, "200")
     await first.incoming()
     await second.incoming()
-    await asyncio.gather(first.answer(), second.answer())
+    # the one who is too late may find the call gone
+    await asyncio.gather(first.answer(), second.answer(), return_exceptions=True)
     winner = await scene.logged("agent.answered")
     lucky, other = (first, second) if winner["endpoint"] == "PJSIP/agent1" else (second, first)
     await other.until("disconnected")

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
+import aiohttp
 import pytest
 from rig.proxy import Wire
 from rig.stage import ANNA, Stage
@@ -30,6 +31,24 @@ exten => 300,1,Gosub(brisk-verify,s,1(main))
  same => n,Goto(after,s,1)
 exten => 400,1,Gosub(tillit-verify,s,1(nobody-wrote-this))
  same => n,Goto(after,s,1)
+; a badge whose mark has ended while the caller waited
+exten => 500,1,Answer()
+ same => n,Set(__TILLIT_BADGE=verified\\; level=2)
+ same => n,Set(__TILLIT_BADGE_EXPIRES=1)
+ same => n,Set(CALLERID(name)=✔ Anna A.)
+ same => n,Goto(badge,s,1)
+exten => 600,1,Answer()
+ same => n,Set(__TILLIT_BADGE=verified\\; level=2)
+ same => n,Set(__TILLIT_BADGE_EXPIRES=9999999999)
+ same => n,Set(CALLERID(name)=✔ Anna A.)
+ same => n,Goto(badge,s,1)
+exten => 900,1,Answer()
+ same => n,Echo()
+exten => 700,1,Gosub(tillit-verify,s,1(main))
+ same => n,Stasis(other)
+
+[badge]
+exten => s,1,Dial(PJSIP/agent3,30,b(tillit-badge^s^1))
 
 [brisk-verify]
 exten => s,1,Set(TIMEOUT(absolute)=2)
@@ -238,3 +257,64 @@ async def test_an_audit_trail_that_cannot_be_written_marks_nobody(scene: Scene) 
         await scene.reached("unverified", Status="unavailable")
         assert scene.marks() == []
         assert scene.ami.events("CallerAuthenticated") == []
+
+
+async def test_a_worker_that_stops_while_the_agent_rings_leaves_no_sign_of_a_mark(scene: Scene) -> None:
+    agent, desk = await scene.phone("agent1"), await scene.phone("agent3")
+    caller = await scene.caller("200")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    await agent.incoming()
+    await agent.ring()
+    await asyncio.to_thread(scene.worker.stop)
+    await scene.reached("unverified", Status="unavailable", Badge="")
+    invite = await desk.incoming(timeout=20)
+    assert invite.header("X-Caller-Auth") is None
+    assert "✔" not in invite["name"]
+    assert scene.marks() == []
+
+
+@pytest.mark.parametrize(("extension", "shown"), [("500", False), ("600", True)])
+async def test_a_badge_is_shown_until_its_marks_end(scene: Scene, extension: str, shown: bool) -> None:
+    desk = await scene.phone("agent3")
+    await scene.caller(extension)
+    invite = await desk.incoming()
+    assert (invite.header("X-Caller-Auth") is not None) is shown
+    assert ("✔" in invite["name"]) is shown
+
+
+async def test_a_call_in_another_application_is_left_there(scene: Scene) -> None:
+    login = f"tillit:{scene.stage.pbx.ari_password}"
+    address = f"{scene.stage.pbx.ari_url}/events?app=other&api_key={login}"
+    async with aiohttp.ClientSession() as session, session.ws_connect(address):
+        caller = await scene.caller("700")
+        await scene.key_pin(caller)
+        await scene.key_code(caller)
+        channel = (await scene.logged("call.started"))["call"]
+
+        def there() -> bool:
+            return channel in scene.stage.pbx.ari("GET", "applications/other")["channel_ids"]
+
+        await scene.until(there, "the call in the other application")
+        scene.worker.kill()
+        with scene.stage.worker("heir") as heir:
+            await scene.until(lambda: any(line["event"] == "reconciled" for line in heir.log()), "the heir to look")
+            assert not [line for line in heir.log() if line["event"] == "channel.unknown"]
+            assert there()
+            assert len(scene.marks()) == 1, "the caller is still who was verified"
+        await caller.hang_up()
+
+
+async def test_a_caller_who_transfers_the_agent_leaves_nothing_behind(scene: Scene) -> None:
+    agent = await scene.phone("agent1")
+    caller = await scene.caller("200")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    await agent.incoming()
+    await agent.answer()
+    await agent.play_tone(700)
+    await caller.hears(700)
+    await caller.transfer("900")
+    await agent.until("disconnected", timeout=15)
+    await scene.idle()
+    assert scene.marks() == []

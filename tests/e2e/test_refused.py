@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from rig.stage import ANNA, BO
 
 from tests.e2e.scene import Scene
@@ -111,10 +113,40 @@ async def test_the_administrator_unlocks(scene: Scene) -> None:
 async def test_a_locked_customer_is_told_to_contact_the_company(scene: Scene) -> None:
     scene.stage.command("customer", "lock", ANNA.number)
     try:
-        await scene.caller("100")
+        caller = await scene.caller("100")
+        await scene.key_pin(caller)
+        await scene.key_code(caller)
         await scene.reached("unverified", Status="locked")
+        assert scene.marks() == []
     finally:
         scene.stage.command("customer", "unlock", ANNA.number)
+
+
+async def test_a_customer_who_is_locked_in_mid_call_is_not_verified(scene: Scene) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.asked("sms_code")
+    scene.stage.command("customer", "lock", ANNA.number)
+    try:
+        await scene.key_code(caller)
+        await scene.reached("unverified", Status="locked")
+        assert scene.marks() == []
+    finally:
+        scene.stage.command("customer", "unlock", ANNA.number)
+
+
+async def test_a_lock_that_begins_before_a_hang_up_is_told(scene: Scene) -> None:
+    for call in (0, 1):
+        caller = await scene.caller("100")
+        for count in (1, 2):
+            await scene.asked("pin", 3 * call + count)
+            await caller.send_digits("9999#")
+        await scene.asked("pin", 3 * call + 3)
+        await caller.hang_up()
+        await scene.logged("call.ended", call + 1)
+    told = await scene.ami.user_event("CallerLockedOut")
+    assert told["Scope"] == "customer"
+    assert json.loads(scene.audit()[-1]["detail"])["wrong"] == "2"
 
 
 async def test_nothing_keyed_is_a_timeout_and_no_guess(scene: Scene) -> None:

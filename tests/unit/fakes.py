@@ -444,12 +444,12 @@ class FakeLine:
             self.watchdogs.append(seconds)
             self._guard(seconds)
 
-    async def announce(self, variables: Mapping[str, str], display: Personal | None) -> None:
+    async def announce(self, variables: Mapping[str, str], display: Personal) -> None:
         async with self._plot.operation("line.announce"):
             await self._silence("variables")
             self._still_here()
             self.variables.update(variables)
-            self.display = self.display if display is None else display
+            self.display = display
 
     async def music(self, *, on: bool) -> None:
         if on == self.playing_music:
@@ -510,7 +510,7 @@ class FakeLine:
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:
         async with self._plot.operation("line.event"):
-            self._channel("events")
+            # also of a caller who is gone
             self.events.append((name, dict(fields)))
 
     # ------------------------------------------------------------ inside
@@ -600,6 +600,11 @@ class FakeCustomers:
     async def by_number(self, number: Secret) -> Subject:
         async with self._plot.operation("customers.by_number"):
             return self._by_number.get(number.reveal()) or Subject(key=index(number.reveal()), known=False)
+
+    async def in_force(self, subject: Subject) -> bool:
+        async with self._plot.operation("customers.in_force"):
+            now = [other for other in self._by_number.values() if other.ref == subject.ref]
+            return bool(now) and not now[0].locked
 
     def phone_key(self, number: Personal) -> str:
         return index(number.reveal())

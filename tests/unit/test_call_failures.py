@@ -324,7 +324,7 @@ def test_without_a_mark_there_are_no_variables_and_no_bridge() -> None:
     world.plot.fail("live.place_mark", StoreError("Redis: the mark is not there after it was placed"))
     world.run(line)
     assert told == ["unavailable"], "the only announcement is that nobody is verified"
-    assert line.legs == [] and line.display is None
+    assert line.legs == [] and not line.display
 
 
 @pytest.mark.parametrize("name", ["line.announce", "line.event"])

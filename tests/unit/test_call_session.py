@@ -38,7 +38,7 @@ def assert_unverified(world: World, line: FakeLine, status: str, *sentence: Prom
     assert world.outcomes[-1] == status
     assert "live.place_mark" not in world.plot.names and world.live.marks == {}
     assert "CallerAuthenticated" not in [name for name, _ in line.events]
-    assert line.display is None
+    assert line.display in (None, Personal(""))
 
 
 # ---------------------------------------------------------------- found
@@ -122,7 +122,7 @@ def test_what_a_verified_call_leaves() -> None:
         "caller", "verify", "verified", "channel-1", "ref-anna",
     )  # fmt: skip
     assert row.detail == {
-        "node": "node", "policy": "main", "level": "2", "number": "+46…01", "phase": "mark",
+        "node": "node", "policy": "main", "level": "2", "number": "+46…01", "phase": "mark", "wrong": "0",
         "steps": "pin:passed,sms_code:passed",
     }  # fmt: skip
 
@@ -190,7 +190,8 @@ def test_a_wrong_pin_three_times() -> None:
     assert world.texts.sent == [], "a text went out although the step before it failed"
     assert world.live.failures[Scope.CALL, "channel-1"] == 3
     assert world.trail.rows[0].detail == {
-        "node": "node", "policy": "main", "level": "0", "number": "+46…01", "phase": "send_on", "steps": "pin:wrong",
+        "node": "node", "policy": "main", "level": "0", "number": "+46…01", "phase": "send_on", "wrong": "3",
+        "steps": "pin:wrong",
     }  # fmt: skip
 
 
@@ -285,9 +286,40 @@ def test_a_customer_who_was_locked_by_hand_hears_to_contact_the_company() -> Non
     world.change_anna(locked=True)
     line = world.call(answers=right(world))
     assert_unverified(world, line, "locked", Prompt.LOCKED_UNTIL_CONTACT)
-    assert line.heard == [(Prompt.LOCKED_UNTIL_CONTACT,)]
     assert line.events == [("CallerLockedOut", {"Scope": "customer", "Seconds": "", "Subject": "ref-anna"})]
-    assert not world.live.failures
+
+
+def test_nobody_learns_of_a_lock_by_hand_who_has_not_shown_to_be_the_customer() -> None:
+    heard = []
+    for locked in (False, True):
+        world = World()
+        world.change_anna(locked=locked)
+        line = world.call(answers={Prompt.ASK_PIN: [WRONG_PIN] * 3})
+        assert_unverified(world, line, "refused", Prompt.REFUSED)
+        heard.append(line.heard)
+    assert heard[0] == heard[1]
+
+
+def test_a_customer_who_is_locked_in_mid_call_is_not_verified() -> None:
+    world = World()
+    line = world.line(answers=right(world))
+    world.plot.on("live.try_challenge", lambda: world.change_anna(locked=True))
+    world.run(line)
+    assert_unverified(world, line, "locked", Prompt.LOCKED_UNTIL_CONTACT)
+
+
+def test_a_lock_that_began_before_a_hang_up_is_told_and_the_tries_are_in_the_trail() -> None:
+    world = World(limits={"customer_in_a_row": 3})
+    world.call(answers={Prompt.ASK_PIN: [WRONG_PIN]}, stays=1.0)
+    line = world.line(answers={Prompt.ASK_PIN: [WRONG_PIN] * 2})
+    # as the question is asked for the third time
+    world.plot.on("line.say", line.caller_hangs_up, nth=world.plot.names.count("line.say") + 3)
+    world.run(line)
+    assert world.outcomes[-1] == "abandoned"
+    assert world.trail.rows[-1].detail is not None
+    assert world.trail.rows[-1].detail["wrong"] == "2"
+    [(name, fields)] = line.events
+    assert (name, fields["Scope"]) == ("CallerLockedOut", "customer")
 
 
 def test_a_lock_from_before_is_said_at_once_and_with_its_length() -> None:
@@ -322,7 +354,7 @@ def test_a_lock_in_mid_step_ends_the_step() -> None:
 
 
 def test_too_many_failures_are_locked_until_contact() -> None:
-    world = World(limits={"customer_in_a_row": 100, "customer_most": 10})
+    world = World(limits={"customer_in_a_row": 10, "customer_most": 10})
     for _ in range(3):
         world.call(answers={Prompt.ASK_PIN: [WRONG_PIN] * 3}, stays=1.0)
     line = world.call(answers={Prompt.ASK_PIN: [WRONG_PIN, RIGHT_PIN]})
@@ -409,7 +441,15 @@ def test_a_customers_own_policy_counts_where_it_is_no_weaker() -> None:
     assert world.trail.rows[0].detail["policy"] == "main"
 
 
-@pytest.mark.parametrize("own", ["pin", "gone", ""])
+def test_a_customers_own_policy_that_is_not_written_any_more_verifies_nobody() -> None:
+    world = World()
+    world.change_anna(policy="gone")
+    line = world.call("pin", answers=right(world))
+    assert_unverified(world, line, "unavailable", Prompt.UNAVAILABLE)
+    assert "gone" in world.logged("policy.unknown")[0]["cure"]
+
+
+@pytest.mark.parametrize("own", ["pin", ""])
 def test_a_customers_own_policy_never_weakens(own: str) -> None:
     world = World()
     world.change_anna(policy=own)

@@ -147,20 +147,25 @@ def test_two_steps_of_one_kind_are_one_factor() -> None:
 levels = st.integers(1, 3)
 
 
-@given(levels, st.none() | levels)
-def test_the_stronger_policy_is_never_weaker_than_what_was_asked_for(asked: int, own: int | None) -> None:
-    wanted = policy("pin", level=asked, name="asked")
-    customers = None if own is None else policy("sms_code", level=own, name="own")
+ways = st.sampled_from([("pin",), ("sms_code",), ("pin", "sms_code"), ("sms_code", "pin")])
+
+
+@given(levels, st.none() | levels, ways, ways)
+def test_the_stronger_policy_is_never_weaker_than_what_was_asked_for(
+    asked: int, own: int | None, asks: tuple[str, ...], owns: tuple[str, ...]
+) -> None:
+    wanted = policy(*asks, level=asked, name="asked")
+    customers = None if own is None else policy(*owns, level=own, name="own")
     chosen = stronger(wanted, customers)
     assert chosen.level >= asked
-    assert chosen.name == ("own" if own is not None and own >= asked else "asked"), (
-        "the customer's own counts where it may"
-    )
+    assert {step.name for step in chosen.steps} >= set(asks)
+    counts = own is not None and own >= asked and set(owns) >= set(asks)
+    assert chosen.name == ("own" if counts else "asked"), "the customer's own counts where it may"
 
 
 def test_where_a_call_goes_is_for_the_dialplans_policy_to_say() -> None:
     asked = replace(policy("pin", name="asked"), hand_over="bridge", agents=("PJSIP/anna",), ring="all", ring_seconds=7)
-    own = replace(policy("sms_code", name="own"), tries=1, mark_seconds=60)
+    own = replace(policy("pin", "sms_code", name="own"), tries=1, mark_seconds=60)
     assert stronger(asked, own) == replace(own, hand_over="bridge", agents=("PJSIP/anna",), ring="all", ring_seconds=7)
 
 

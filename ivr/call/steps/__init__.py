@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -28,13 +28,14 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One caller before one step. `tries` and `code_seconds` are the policy's, where it has its own."""
+    """One caller before one step. `tries` and `code_seconds` are the policy's, where it has its own; `went_wrong` notes a wrong try."""
 
     keypad: Keypad
     subject: Subject
     attempt: Attempt
     purpose: str
     log: FilteringBoundLogger
+    went_wrong: Callable[[], None]
     tries: int | None = None
     code_seconds: int | None = None
 
