@@ -289,16 +289,11 @@ class AriLine:
                 raise
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:
-        channel = self._caller.channel
-        told = {"application": self._ari.app, "variables": {**fields, "Caller": channel}}
-        try:
-            from_channel = {**told, "source": f"channel:{channel}"}
-            await self._ari.request("POST", f"events/user/{name}", from_channel, quick=True, channel=channel)
-        except AriError as error:
-            # 422: a channel that is gone can be no source, and the event is news all the same
-            if error.status != 422:
-                raise
-            await self._ari.request("POST", f"events/user/{name}", told, quick=True, channel=channel)
+        source = {"application": self._ari.app, "source": f"channel:{self._caller.channel}"}
+        body = {**source, "variables": dict(fields)}
+        # 422: no such channel
+        with self._there(422):
+            await self._ari.request("POST", f"events/user/{name}", body, quick=True, channel=self._caller.channel)
 
     # ------------------------------------------------------------ inside
 

@@ -123,7 +123,7 @@ class Line(Protocol):
     async def hang_up(self) -> None: ...
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:
-        """Tell the PBX's administrators: an AMI UserEvent; also of a caller who is gone."""
+        """Tell the PBX's administrators: an AMI UserEvent."""
         ...
 
 

@@ -9,9 +9,9 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.handover import connect
 from ivr.call.mark import Mark, display, unmarked
-from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Scope, Status, Verdict, Verified
+from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Status, Verdict, Verified
 from ivr.call.ports import Badge, Entry, Line
-from ivr.call.verification import Course, House, Verification, attempt_of
+from ivr.call.verification import Course, House, Verification, attempt_of, tell_of_lock
 from ivr.errors import HungUp, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt, wait
 from ivr.secret import Personal
@@ -137,7 +137,7 @@ class Session:
         # the name too: it may say ✔ of a verification that came to nothing
         await self._line.announce(unmarked(refused.status), Personal(""))
         if refused.lock is not None:
-            await self._locked_out(refused.lock)
+            await tell_of_lock(self._line, self._course, refused.lock)
 
     async def _explain(self, refused: Refused) -> None:
         match refused:
@@ -163,20 +163,6 @@ class Session:
             self._log.error("call.unavailable", phase="hung_up", error=str(error))
         if isinstance(verdict, Verified):
             await self._drop_mark()
-        elif self._course.wrong and self._refused is None:
-            await self._tried("lock", self._tell_of_lock())
-
-    async def _tell_of_lock(self) -> None:
-        """Tries before a hang-up may have begun a lock, and nobody has told of it yet."""
-        assert self._course.attempt is not None
-        lock = await self._house.live.standing(self._course.attempt)
-        if lock is not None and lock.scope is not Scope.CALL:
-            await self._locked_out(lock)
-
-    async def _locked_out(self, lock: Locked) -> None:
-        fields = {"Scope": lock.scope.value, "Seconds": "" if lock.seconds is None else str(lock.seconds)}
-        subject = self._course.subject
-        await self._line.event("CallerLockedOut", {**fields, "Subject": subject.ref if subject else ""})
 
     async def _give_up(self, verdict: Verdict | None) -> None:
         """The worker cannot go on with this call: what was won is void, the conversation goes on."""

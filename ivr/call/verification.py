@@ -42,10 +42,7 @@ class Course:
     outcomes: list[Outcome] = field(default_factory=list)
     wrong: int = 0
     attempt: Attempt | None = None
-
-    def went_wrong(self) -> None:
-        """One more wrong try."""
-        self.wrong += 1
+    lock_told: bool = False
 
 
 class Verification:
@@ -132,13 +129,21 @@ class Verification:
             attempt,
             policy.name,
             self._log,
-            went_wrong=self._course.went_wrong,
+            went_wrong=self._went_wrong,
             tries=policy.tries,
             code_seconds=policy.code_seconds,
         )
         outcome = await kind(self._house.tools).run(before)
         self._log.info("step.ended", step=kind.name, outcome=type(outcome).__name__.lower(), why=_why(outcome))
         return outcome
+
+    async def _went_wrong(self) -> None:
+        """One more wrong try; a lock that it began is told of now, for the caller may hang up."""
+        self._course.wrong += 1
+        assert self._course.attempt is not None
+        lock = await self._house.live.standing(self._course.attempt)
+        if lock is not None and lock.scope is not Scope.CALL:
+            await tell_of_lock(self._line, self._course, lock)
 
     def _known_policy(self, name: str) -> Policy | None:
         policy = self._house.policies.get(name)
@@ -159,6 +164,15 @@ class Verification:
             if language in self._house.spoken:
                 return language
         return self._house.settings.company.language
+
+
+async def tell_of_lock(line: Line, course: Course, lock: Locked) -> None:
+    """Tell the administrators of a lock, once in a call."""
+    if course.lock_told:
+        return
+    course.lock_told = True
+    fields = {"Scope": lock.scope.value, "Seconds": "" if lock.seconds is None else str(lock.seconds)}
+    await line.event("CallerLockedOut", {**fields, "Subject": course.subject.ref if course.subject else ""})
 
 
 def attempt_of(house: House, line: Line, subject: Subject) -> Attempt:

@@ -510,7 +510,7 @@ class FakeLine:
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:
         async with self._plot.operation("line.event"):
-            # also of a caller who is gone
+            self._channel("events")
             self.events.append((name, dict(fields)))
 
     # ------------------------------------------------------------ inside

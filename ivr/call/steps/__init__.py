@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -35,7 +35,7 @@ class Round:
     attempt: Attempt
     purpose: str
     log: FilteringBoundLogger
-    went_wrong: Callable[[], None]
+    went_wrong: Callable[[], Awaitable[None]]
     tries: int | None = None
     code_seconds: int | None = None
 

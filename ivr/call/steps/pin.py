@@ -36,6 +36,6 @@ class PinStep:
                 await self._live.give_back(round.attempt)
                 return Passed(self.name, self.factor)
             round.log.info("step.wrong", step=self.name)
-            round.went_wrong()
+            await round.went_wrong()
             prompts = (Prompt.WRONG, Prompt.ASK_PIN)
         return Failed(self.name, Reason.WRONG)

@@ -77,11 +77,11 @@ class SmsCodeStep:
                     return Passed(self.name, self.factor)
                 case Wrong(left=0):
                     round.log.info("step.wrong", step=self.name)
-                    round.went_wrong()
+                    await round.went_wrong()
                     return Failed(self.name, Reason.WRONG)
                 case Wrong():
                     round.log.info("step.wrong", step=self.name)
-                    round.went_wrong()
+                    await round.went_wrong()
                     prompts = (Prompt.WRONG, Prompt.ASK_CODE)
                 case Spent():
                     prompts = (Prompt.CODE_EXPIRED, Prompt.ASK_CODE)
