@@ -551,3 +551,22 @@ async def test_a_flood_of_rubbish_events_harms_no_call(stub: World) -> None:
     heard = await call.line.receive(monotonic() + 10)
     assert isinstance(heard, Key) and heard.digit.reveal() == "9"
     assert FakeAgent is not None
+
+
+@pytest.mark.parametrize(
+    ("dialplan", "inside"),
+    [
+        ({"app_name": "Stasis", "app_data": "APP,inbound,main"}, True),
+        ({"app_name": "Stasis", "app_data": "APP"}, True),
+        ({"app_name": "Stasis", "app_data": "APP-of-others,inbound"}, False),
+        ({"app_name": "Stasis", "app_data": "other"}, False),
+        ({"app_name": "Queue", "app_data": "APP"}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+async def test_only_what_waits_in_the_application_is_ours(stub: World, dialplan: object, inside: bool) -> None:
+    """Not what it is subscribed to: verified callers in the dialplan, or in another application by now."""
+    if isinstance(dialplan, dict) and "app_data" in dialplan:
+        dialplan = {**dialplan, "app_data": dialplan["app_data"].replace("APP", stub.ari.app)}
+    assert stub.telephony._is_inside({"id": "1", "dialplan": dialplan}) is inside

@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
-import aiohttp
 import pytest
 from rig.proxy import Wire
 from rig.stage import ANNA, Stage
@@ -44,8 +43,6 @@ exten => 600,1,Answer()
  same => n,Goto(badge,s,1)
 exten => 900,1,Answer()
  same => n,Echo()
-exten => 700,1,Gosub(tillit-verify,s,1(main))
- same => n,Stasis(other)
 
 [badge]
 exten => s,1,Dial(PJSIP/agent3,30,b(tillit-badge^s^1))
@@ -281,28 +278,6 @@ async def test_a_badge_is_shown_until_its_marks_end(scene: Scene, extension: str
     invite = await desk.incoming()
     assert (invite.header("X-Caller-Auth") is not None) is shown
     assert ("✔" in invite["name"]) is shown
-
-
-async def test_a_call_in_another_application_is_left_there(scene: Scene) -> None:
-    login = f"tillit:{scene.stage.pbx.ari_password}"
-    address = f"{scene.stage.pbx.ari_url}/events?app=other&api_key={login}"
-    async with aiohttp.ClientSession() as session, session.ws_connect(address):
-        caller = await scene.caller("700")
-        await scene.key_pin(caller)
-        await scene.key_code(caller)
-        channel = (await scene.logged("call.started"))["call"]
-
-        def there() -> bool:
-            return channel in scene.stage.pbx.ari("GET", "applications/other")["channel_ids"]
-
-        await scene.until(there, "the call in the other application")
-        scene.worker.kill()
-        with scene.stage.worker("heir") as heir:
-            await scene.until(lambda: any(line["event"] == "reconciled" for line in heir.log()), "the heir to look")
-            assert not [line for line in heir.log() if line["event"] == "channel.unknown"]
-            assert there()
-            assert len(scene.marks()) == 1, "the caller is still who was verified"
-        await caller.hang_up()
 
 
 async def test_a_caller_who_transfers_the_agent_leaves_nothing_behind(scene: Scene) -> None:
