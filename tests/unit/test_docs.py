@@ -228,8 +228,8 @@ def test_every_variable_and_status_is_told_of() -> None:
 
 def test_every_event_of_ami_is_told_of() -> None:
     told = {words(row[0])[0]: row for row in rows(page("dialplan"), "| `UserEvent` |")}
-    session = (CHECKOUT / "ivr" / "call" / "session.py").read_text()
-    assert set(told) == set(re.findall(r'line\.event\(\s*"(\w+)"', session))
+    heart = "".join(file.read_text() for file in (CHECKOUT / "ivr" / "call").glob("*.py"))
+    assert set(told) == set(re.findall(r'line\.event\(\s*"(\w+)"', heart))
     assert {mark.STATUS, mark.LEVEL, mark.METHODS, mark.SUBJECT, mark.EXPIRES} == set(
         words(told["CallerAuthenticated"][1])
     )
