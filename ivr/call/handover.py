@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.call.keypad import Keypad
+from ivr.call.keypad import GRACE_SECONDS, Keypad
 from ivr.call.policy import Policy
 from ivr.call.ports import Badge, Leg, Line
 from ivr.errors import HungUp, Unavailable
@@ -38,7 +38,7 @@ async def connect(line: Line, policy: Policy, badge: Badge, keypad: Keypad, log:
                 if await line.join(winner):
                     log.info("agent.left", endpoint=winner.endpoint)
                     return True
-                await line.allow(patience + 15)
+                await line.allow(patience + GRACE_SECONDS)
                 waiting = asyncio.create_task(line.music(on=True))
             finally:
                 await _hang_up(legs, log)

@@ -16,7 +16,7 @@ from ivr.prompts import Prompt
 # A prompt lasts 15 s at most; a test of the catalogue holds it to that.
 _PROMPT_SECONDS = 15
 # On top, so that the watchdog never takes a call from a worker that is alive.
-_GRACE_SECONDS = 15
+GRACE_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Keypad:
         """
         keys: list[Key] = []
         for _ in range(2):
-            await self._line.allow(_PROMPT_SECONDS * len(prompts) + patience + _GRACE_SECONDS)
+            await self._line.allow(_PROMPT_SECONDS * len(prompts) + patience + GRACE_SECONDS)
             try:
                 await self._line.say(*prompts, language=self.language)
                 while not isinstance(heard := await self._receive(None), Played):
@@ -102,7 +102,7 @@ class Keypad:
     async def pause(self, prompt: Prompt, seconds: int) -> None:
         """Tell the caller to hold, and play music for so long; keys pressed meanwhile are dropped."""
         await self.tell(prompt)
-        await self._line.allow(seconds + _GRACE_SECONDS)
+        await self._line.allow(seconds + GRACE_SECONDS)
         until = self._clock() + seconds
         try:
             await self._line.music(on=True)
@@ -129,7 +129,7 @@ class Keypad:
 
     async def _guard(self, seconds: float) -> float:
         """Let the watchdog wait for so long from now, and some grace; until when that is, without the grace."""
-        await self._line.allow(int(seconds) + _GRACE_SECONDS)
+        await self._line.allow(int(seconds) + GRACE_SECONDS)
         return self._clock() + seconds
 
     async def _once(self, what: str, prompts: Sequence[Prompt], form: Form) -> Ending:
