@@ -293,3 +293,17 @@ async def test_a_caller_who_transfers_the_agent_leaves_nothing_behind(scene: Sce
     await agent.until("disconnected", timeout=15)
     await scene.idle()
     assert scene.marks() == []
+
+
+async def test_a_check_mark_in_the_number_or_in_a_diversion_reaches_nobody(scene: Scene) -> None:
+    scene.worker.stop()
+    desk = await scene.phone("agent3")
+    diversion = '"✔ Anna A. verified" <sip:+46701740601@127.0.0.1>;reason=unconditional'
+    await scene.caller("100", number="%E2%9C%94%20Anna%20A.%207", headers={"Diversion": diversion})
+    await scene.reached("unverified")
+    invite = await desk.incoming(timeout=15)
+    shown = [
+        f"{name}: {value}" for name, value in invite["headers"] if name in ("From", "P-Asserted-Identity", "Diversion")
+    ]
+    assert shown
+    assert not [line for line in shown if "✔" in line or "%E2" in line or "verified" in line], shown
