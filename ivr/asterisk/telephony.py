@@ -155,6 +155,8 @@ class Telephony:
 
     def _took_the_place(self, channel: str, of: str) -> None:
         """A transfer put this channel in another's place."""
+        # Who transfers has left the conversation; a phone that is not told so in time would stay, in silence.
+        self._spawn(self._hang_up(of))
         if (leg := self._legs.pop(of)) is not None and not leg.ended.is_set():
             # the agent has transferred the caller: the same caller, in the same bridge, with somebody else
             leg.channel = channel

@@ -24,8 +24,8 @@ from rig.state import RigError
 
 Method = Literal["rfc4733", "info", "inband"]
 
-# A phone's first command waits for its process to start, which a busy machine delays.
-_START_LIMIT = 15.0
+# A phone's first command waits for its process to start, and a busy machine delays all; it is reached only by what fails.
+_LIMIT = 15.0
 _RENEGOTIATE_LIMIT = 2.0
 _POLL = 0.05
 
@@ -88,8 +88,8 @@ class Phone:
         }  # fmt: skip
         await self._link.start(settings)
         if self.line.registers:
-            await self._link.ask("register", limit=_START_LIMIT)
-            event = await self._wait(lambda event: event.kind.endswith("registered"), "its registration", _START_LIMIT)
+            await self._link.ask("register", limit=_LIMIT)
+            event = await self._wait(lambda event: event.kind.endswith("registered"), "its registration", _LIMIT)
             if event.kind != "registered":
                 raise RigError(f"{self.line.user} could not register: {event['code']} {event['reason']}")
 
@@ -116,11 +116,11 @@ class Phone:
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
         if anonymous:
             pairs.append(("Privacy", "id"))
-        reply = await self._link.ask("call", limit=_START_LIMIT, to=extension, headers=pairs, **{"from": identity})
+        reply = await self._link.ask("call", limit=_LIMIT, to=extension, headers=pairs, **{"from": identity})
         self.current = int(reply["call"])
         return self.current
 
-    async def incoming(self, timeout: float = 5.0) -> Event:
+    async def incoming(self, timeout: float = _LIMIT) -> Event:
         """Wait for a call to this phone: `event["name"]`, `event["number"]`, `event.header("X-…")`."""
         event = await self._wait(lambda event: event.kind == "incoming", "an incoming call", timeout)
         self.current = event.call
@@ -204,7 +204,7 @@ class Phone:
     async def hears(
         self,
         tone: float | None = None,
-        timeout: float = 5.0,
+        timeout: float = _LIMIT,
         *,
         since: int = 0,
         call: int | None = None,
@@ -214,10 +214,14 @@ class Phone:
         end = time.monotonic() + timeout
         while not self.heard(tone, since=since, call=call, seconds=seconds):
             if time.monotonic() > end:
-                raise TimeoutError(self._in_vain(f"a tone of {tone} Hz" if tone else "any sound", timeout))
+                loudness = [round(level) for level in audio.levels(audio.samples(self.recording(call)))[-20:]]
+                raise TimeoutError(
+                    f"{self._in_vain(f'a tone of {tone} Hz' if tone else 'any sound', timeout)}; "
+                    f"loudness of its last 2 s: {loudness}"
+                )
             await asyncio.sleep(_POLL)
 
-    async def until(self, kind: str, timeout: float = 5.0, *, call: int | None = None, **fields: object) -> Event:
+    async def until(self, kind: str, timeout: float = _LIMIT, *, call: int | None = None, **fields: object) -> Event:
         """Wait for an event of this kind on the call, with these fields (`code=486`)."""
         chosen = self._pick(call)
 

@@ -82,8 +82,7 @@ class Scene:
                 while not condition():
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            tail = "\n".join(str(line) for line in self.worker.log()[-25:])
-            raise TimeoutError(f"waited {limit:g} s in vain for {what}; the worker's log:\n{tail}") from None
+            raise TimeoutError(f"waited {limit:g} s in vain for {what}:\n{self._tail()}") from None
 
     async def reached(self, path: str, **fields: str) -> dict[str, str]:
         """Wait until the dialplan's branch (`verified`, `unverified`) was reached."""
@@ -91,11 +90,21 @@ class Scene:
 
     async def idle(self) -> None:
         """Wait until no channel and no bridge is left in Asterisk, and no call in the worker."""
-        await asyncio.to_thread(self.stage.pbx.wait_idle, LIMIT)
+        try:
+            await asyncio.to_thread(self.stage.pbx.wait_idle, LIMIT)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}:\n{self._left_over()}") from None
         if not self.worker.child.alive:
             return
         started = len(self.log("call.started"))
         await self.until(lambda: len(self.log("call.ended")) >= started, "every call to end in the worker")
+
+    def _tail(self) -> str:
+        return "the worker's log:\n" + "\n".join(str(line) for line in self.worker.log()[-25:])
+
+    def _left_over(self) -> str:
+        pbx = self.stage.pbx
+        return "\n".join([pbx.cli("core show channels concise"), str(pbx.ari("GET", "bridges")), self._tail()])
 
     # ------------------------------------------------------------ the stores
 

@@ -290,7 +290,7 @@ async def test_a_caller_who_transfers_the_agent_leaves_nothing_behind(scene: Sce
     await agent.play_tone(700)
     await caller.hears(700)
     await caller.transfer("900")
-    await agent.until("disconnected", timeout=15)
+    await agent.until("disconnected")
     await scene.idle()
     assert scene.marks() == []
 
@@ -301,7 +301,7 @@ async def test_a_check_mark_in_the_number_or_in_a_diversion_reaches_nobody(scene
     diversion = '"✔ Anna A. verified" <sip:+46701740601@127.0.0.1>;reason=unconditional'
     await scene.caller("100", number="%E2%9C%94%20Anna%20A.%207", headers={"Diversion": diversion})
     await scene.reached("unverified")
-    invite = await desk.incoming(timeout=15)
+    invite = await desk.incoming()
     shown = [
         f"{name}: {value}" for name, value in invite["headers"] if name in ("From", "P-Asserted-Identity", "Diversion")
     ]

@@ -47,7 +47,7 @@ async def test_a_canary_is_found_nowhere(scene: Scene, monitored: Path) -> None:
         await caller.send_digits(EVA.pin)
         await scene.key_code(caller, EVA)
         code = await scene.code(EVA)
-        await agent.incoming(timeout=15)
+        await agent.incoming()
         await agent.answer()
         await caller.hang_up()
         await scene.logged("mark.dropped")

@@ -45,7 +45,7 @@ async def test_a_verified_caller_goes_on_into_the_queue(scene: Scene) -> None:
     await scene.key_pin(caller, BO)
     await scene.key_code(caller, BO)
     await scene.reached("verified", Status="verified", Level="2")
-    invite = await agent.incoming(timeout=15)
+    invite = await agent.incoming()
     assert (invite.header("X-Caller-Auth") or "").startswith("verified; level=2; methods=pin,sms_code; ref=")
     assert invite["name"] == "✔ Bo B."
     assert len(scene.marks()) == 1
