@@ -70,6 +70,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             seconds=settings.asterisk.request_seconds,
             country=settings.company.country,
             answer=partial(_answer, house, log),
+            marked=partial(live.marked, node),
             disown=partial(live.drop_mark, node),
             log=log,
         )

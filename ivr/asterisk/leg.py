@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Coroutine
 from typing import TypeVar
 
+from structlog.typing import FilteringBoundLogger
+
 from ivr.asterisk.ari import Ari
 from ivr.call.mark import HEADER
 from ivr.call.ports import Badge
@@ -15,6 +17,12 @@ from ivr.secret import Personal
 
 # What an agent's channel is called by, so that one that nobody knows can be told from a caller's.
 LEG_PREFIX = "tillit-agent-"
+
+# 404: no such channel; 409: not in the application; 412: not answered, because it is going
+GONE = (404, 409, 412)
+
+# The context of tillit.conf with the hangup handler of who was bridged.
+_LEFT = "tillit-left"
 
 # Q.850 causes, as Asterisk's causes.h names them
 _CAUSES = {16: "hung_up", 17: "busy", 18: "no_answer", 19: "no_answer", 20: "not_registered", 21: "declined"}
@@ -25,7 +33,8 @@ T = TypeVar("T")
 class AriLeg:
     """`call.ports.Leg`. The methods that do not wait are for the reader of events."""
 
-    def __init__(self, ari: Ari, endpoint: str) -> None:
+    def __init__(self, ari: Ari, endpoint: str, caller: str) -> None:
+        """`caller` is the channel that it is called for."""
         self.channel = LEG_PREFIX + secrets.token_hex(8)
         self.ended = asyncio.Event()
         self.called = False
@@ -33,6 +42,7 @@ class AriLeg:
         self.left_behind = False
         self._ari = ari
         self._endpoint = endpoint
+        self._caller = caller
         self._cause: int | None = None
         self._answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
@@ -61,8 +71,8 @@ class AriLeg:
         if not self._answered.done():
             self._answered.set_result(False)
 
-    async def originate(self, badge: Badge, *, number: Personal | None, seconds: int, caller: str) -> None:
-        """Call the phone for this caller's channel; it rings for so many seconds."""
+    async def originate(self, badge: Badge, *, number: Personal | None, seconds: int) -> None:
+        """Call the phone; it rings for so many seconds."""
         # what tillit-badge of the dialplan writes on further INVITEs: those of a Local channel, or behind a transfer
         variables = {"__TILLIT_BADGE": badge.header, "__TILLIT_BADGE_EXPIRES": str(badge.expires)}
         if self._endpoint.startswith("PJSIP/"):
@@ -78,7 +88,7 @@ class AriLeg:
                     "channelId": self.channel,
                     "callerId": f"{clean(badge.display.reveal())} <{number.reveal() if number else 'anonymous'}>",
                     "timeout": seconds,
-                    "originator": caller,
+                    "originator": self._caller,
                     "variables": variables,
                 },
                 channel=self.channel,
@@ -90,6 +100,17 @@ class AriLeg:
 
     async def answered(self) -> bool:
         return await asyncio.shield(self._answered)
+
+    async def tie(self, log: FilteringBoundLogger) -> None:
+        """Let Asterisk hang up either end of a conversation when the other has left: the worker may be dead by then."""
+        for one, other in ((self.channel, self._caller), (self._caller, self.channel)):
+            handler = {"variable": "CHANNEL(hangup_handler_push)", "value": f"{_LEFT},s,1({other})"}
+            try:
+                await self._ari.request("POST", f"channels/{one}/variable", handler, channel=one)
+            except AriError as error:
+                if error.status not in GONE:
+                    # no reason to cut the conversation: it is missed only if the worker dies in it
+                    log.error("agent.not_tied", endpoint=self._endpoint, error=str(error))
 
     async def hang_up(self) -> None:
         if self.ended.is_set() or self.left_behind:

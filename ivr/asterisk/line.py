@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari, Json
 from ivr.asterisk.inbox import Inbox, resolve
-from ivr.asterisk.leg import AriLeg, Legs, clean, finished
+from ivr.asterisk.leg import GONE, AriLeg, Legs, clean, finished
 from ivr.call.ports import Badge, Caller, Key, Leg, Played
 from ivr.errors import AriError, HungUp, Interrupted, Unavailable
 from ivr.prompts import Prompt
@@ -24,8 +24,6 @@ BRIDGE_PREFIX = "tillit-bridge-"
 DISPLAY = "CALLERID(name)"
 """The variable that a phone's display is set by."""
 
-# 404: no such channel; 409: not in the application; 412: not answered, because it is going
-_GONE = (404, 409, 412)
 # Seconds within which Asterisk tells of a channel that has ended.
 _TOLD = 1.0
 
@@ -82,7 +80,12 @@ class AriLine:
     @property
     def talking(self) -> bool:
         """Whether the caller and an agent are bridged."""
-        return self._leg is not None
+        return self._leg is not None and not self._leg.ended.is_set()
+
+    @property
+    def _talked(self) -> bool:
+        """Whether the agent has left again: then the call is over, and its end no news."""
+        return self._leg is not None and self._leg.ended.is_set()
 
     # ------------------------------------------------------------ for the reader of events
 
@@ -103,13 +106,14 @@ class AriLine:
 
     def left(self) -> None:
         """The channel is no longer in the application."""
-        if not self._handed_back:
+        if not self._handed_back and not self._talked:
             self.evict(HungUp(self._caller.channel))
 
     def destroyed(self) -> None:
         """The channel is gone."""
         self._gone.set()
-        self.evict(HungUp(self._caller.channel))
+        if not self._talked:
+            self.evict(HungUp(self._caller.channel))
 
     def evict(self, why: Exception) -> None:
         """End whatever the session does within `up`, with this error; the first one counts."""
@@ -120,7 +124,7 @@ class AriLine:
 
     def leave(self) -> None:
         """The worker is going: a conversation stays as it is, for the next worker to take up."""
-        if self._leg is not None:
+        if self._leg is not None and self.talking:
             self._left_behind = self._leg.left_behind = True
 
     def offline(self) -> None:
@@ -222,16 +226,16 @@ class AriLine:
         if on == self._music:
             return
         self._music = on
-        with self._there(*_GONE):
+        with self._there(*GONE):
             await self._ari.request("POST" if on else "DELETE", f"{self._path}/moh", channel=self._caller.channel)
 
     async def ring(self, endpoint: str, *, badge: Badge, seconds: int) -> Leg:
         number = self._caller.number
-        leg = AriLeg(self._ari, endpoint)
+        leg = AriLeg(self._ari, endpoint, self._caller.channel)
         # the phone is listened for before it is called, and a call that was begun is always heard out
         self._legs.add(leg)
         try:
-            await finished(leg.originate(badge, number=number, seconds=seconds, caller=self._caller.channel))
+            await finished(leg.originate(badge, number=number, seconds=seconds))
         except BaseException:
             # nobody else knows of it: it would ring on, and whoever picks up would hear silence
             await finished(self._forget(leg))
@@ -251,11 +255,12 @@ class AriLine:
                     return False
                 raise
             self._leg = leg
+            await leg.tie(self._log)
+            self._log.info("agent.joined", endpoint=leg.endpoint)
             await leg.ended.wait()
             return True
         finally:
             if not self._left_behind:
-                self._leg = None
                 await finished(self._destroy(bridge))
                 self._bridge = None
 
@@ -274,7 +279,7 @@ class AriLine:
         except AriError as error:
             if error.status == 409 and self._gaps != gaps:
                 return  # the websocket was lost, it was asked for again, and the first time had done it
-            if error.status not in _GONE:
+            if error.status not in GONE:
                 raise
             raise HungUp(channel) from None
 
@@ -302,7 +307,7 @@ class AriLine:
         return f"channels/{self._caller.channel}"
 
     async def _post(self, what: str, body: Json | None = None, *, quick: bool = False) -> None:
-        with self._there(*_GONE):
+        with self._there(*GONE):
             await self._ari.request("POST", f"{self._path}/{what}", body, quick=quick, channel=self._caller.channel)
 
     @contextmanager

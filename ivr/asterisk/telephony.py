@@ -12,6 +12,7 @@ from ivr.asterisk.conversation import Conversation
 from ivr.asterisk.events import Destroyed, Digit, Event, Left, PlaybackEnded, Replaced, Response, Started
 from ivr.asterisk.leg import LEG_PREFIX, Legs
 from ivr.asterisk.line import BRIDGE_PREFIX, DISPLAY, AriLine
+from ivr.asterisk.sweep import Disown, Marked, Sweep
 from ivr.call.mark import STATUS, unmarked
 from ivr.call.outcome import Status
 from ivr.call.ports import Caller
@@ -24,7 +25,6 @@ _TELLING_SECONDS = 0.5
 _AT_ONCE = 16
 
 Answerer = Callable[[AriLine], Coroutine[object, object, None]]
-Disowner = Callable[[str], Coroutine[object, object, None]]
 
 
 class Telephony:
@@ -38,10 +38,11 @@ class Telephony:
         seconds: float,
         country: str,
         answer: Answerer,
-        disown: Disowner,
+        marked: Marked,
+        disown: Disown,
         log: FilteringBoundLogger,
     ) -> None:
-        """`answer` runs a call; `disown` forgets what was won on a channel whose worker is gone; `country` (ISO 3166) is how numbers without + are read."""
+        """`answer` runs a call; `marked` and `disown` are the store's marks of this node; `country` (ISO 3166) is how numbers without + are read."""
         self._ari = ari
         self._node = node
         self._seconds = seconds
@@ -54,7 +55,9 @@ class Telephony:
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls: dict[asyncio.Task[None], AriLine] = {}
         self._conversations: list[Conversation] = []
+        self._sweep = Sweep(ari, ours=self._lines.keys, marked=marked, disown=disown, log=log)
         self._reconciling: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._left: set[str] = set()
         self._stopping = False
 
@@ -90,11 +93,13 @@ class Telephony:
     def connected(self) -> None:
         self._left.clear()
         self._reconciling = self._spawn(self._reconcile())
+        self._sweeping = self._spawn(self._sweep.run())
 
     def disconnected(self) -> None:
-        if self._reconciling is not None:
-            # what it would find out may be past
-            self._reconciling.cancel()
+        # what they would find out may be past
+        for looking in (self._reconciling, self._sweeping):
+            if looking is not None:
+                looking.cancel()
         for line in self._lines.values():
             line.offline()
 
@@ -161,6 +166,7 @@ class Telephony:
             # the agent has transferred the caller: the same caller, in the same bridge, with somebody else
             leg.channel = channel
             self._legs.add(leg)
+            self._spawn(leg.tie(self._log))
             self._log.info("agent.transferred", endpoint=leg.endpoint, channel=channel)
             return
         if (line := self._lines.get(of)) is not None:

@@ -313,7 +313,9 @@ class Live(Protocol):
 
     async def mark(self, node: str, channel: str) -> Mark | None: ...
 
-    async def drop_mark(self, node: str, channel: str) -> None: ...
+    async def drop_mark(self, node: str, channel: str) -> bool:
+        """Remove the mark; whether there was one."""
+        ...
 
 
 class Codes(Protocol):

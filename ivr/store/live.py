@@ -39,9 +39,21 @@ _FORGIVE = Script("clock", "scopes", "forgive")
 _OPEN_CHALLENGE = Script("clock", "open_challenge")
 _TRY_CHALLENGE = Script("clock", "scopes", "try_challenge")
 _PLACE_MARK = Script("clock", "place_mark")
+_DROP_MARK = Script("drop_mark")
+_MARKED = Script("clock", "marked")
 _PROBE = Script("clock", "probe")
 
-_SCRIPTS = (_STANDING, _ATTEMPT, _GIVE_BACK, _FORGIVE, _OPEN_CHALLENGE, _TRY_CHALLENGE, _PLACE_MARK)
+_SCRIPTS = (
+    _STANDING,
+    _ATTEMPT,
+    _GIVE_BACK,
+    _FORGIVE,
+    _OPEN_CHALLENGE,
+    _TRY_CHALLENGE,
+    _PLACE_MARK,
+    _DROP_MARK,
+    _MARKED,
+)
 
 _MINUTE = 60_000
 _SECOND = 1_000
@@ -175,7 +187,8 @@ class RedisLive:
     async def place_mark(self, mark: Mark) -> None:
         """Store the mark until it expires by Redis's clock, and read it back."""
         written = orjson.dumps(asdict(mark))
-        answer = await self._link.run(_PLACE_MARK, [self._mark_key(mark.node, mark.channel)], written, mark.expires)
+        keys = self._mark_keys(mark.node, mark.channel)
+        answer = await self._link.run(_PLACE_MARK, keys, written, mark.expires, mark.channel)
         if answer == [b"expired"]:
             raise StoreError("Redis: the mark has expired already; compare the clocks of the two machines")
         if answer != [b"placed", written]:
@@ -183,7 +196,7 @@ class RedisLive:
 
     async def mark(self, node: str, channel: str) -> Mark | None:
         """The mark of this channel; None where there is none, or no longer."""
-        written = await self._link.ask("GET", self._mark_key(node, channel))
+        written = await self._link.ask("GET", self._mark_keys(node, channel)[0])
         if not isinstance(written, bytes):
             return None
         try:
@@ -194,9 +207,21 @@ class RedisLive:
         # A node's name may hold a colon, and so two channels of two nodes share a key.
         return mark if (mark.node, mark.channel) == (node, channel) else None
 
-    async def drop_mark(self, node: str, channel: str) -> None:
-        """Remove the mark; nothing happens where there is none."""
-        await self._link.ask("DEL", self._mark_key(node, channel))
+    async def drop_mark(self, node: str, channel: str) -> bool:
+        """Remove the mark; whether there was one."""
+        match await self._link.run(_DROP_MARK, self._mark_keys(node, channel), channel):
+            case [b"dropped", int(count)]:
+                return count > 0
+            case _:
+                raise _strange(_DROP_MARK)
+
+    async def marked(self, node: str) -> frozenset[str]:
+        """The channels of this node that have a mark."""
+        match await self._link.run(_MARKED, [self._key("marks", node)]):
+            case [b"marked", list(channels)]:
+                return frozenset(channel.decode() for channel in channels if isinstance(channel, bytes))
+            case _:
+                raise _strange(_MARKED)
 
     # ------------------------------------------------------------
 
@@ -220,8 +245,9 @@ class RedisLive:
             case _:
                 return answer
 
-    def _mark_key(self, node: str, channel: str) -> str:
-        return self._key("mark", f"{node}:{channel}")
+    def _mark_keys(self, node: str, channel: str) -> list[str]:
+        """Those of the mark, and of the node's list of marks."""
+        return [self._key("mark", f"{node}:{channel}"), self._key("marks", node)]
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{name}"

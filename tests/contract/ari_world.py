@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,6 +212,9 @@ class World:
         self._came: asyncio.Queue[AriLine] = asyncio.Queue()
         self.failure: Exception | None = None
         self.disowned: list[str] = []
+        self.marks: set[str] = set()
+        self.marks_fail: Exception | None = None
+        self.rounds = 0
         self.ari, self.telephony, self.listening = self._worker()
 
     async def start(self) -> None:
@@ -281,6 +284,20 @@ class World:
             ):
                 await asyncio.sleep(0.01)
 
+    async def until(self, condition: Callable[[], bool], what: str, limit: float = 10.0) -> None:
+        """Wait for a condition."""
+        try:
+            async with asyncio.timeout(limit):
+                while not condition():
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise TimeoutError(f"waited {limit:g} s in vain for {what}: {self.log.lines[-10:]}") from None
+
+    async def forgotten(self, call: Call) -> None:
+        """The session ends without waiting for the call's end."""
+        call.done.set()
+        await self.until(lambda: call.channel not in self.telephony._lines, "the call to be forgotten")
+
     async def gone(self, path: str) -> None:
         """Wait until there is no such channel, bridge or playback."""
         async with asyncio.timeout(10):
@@ -345,14 +362,25 @@ class World:
                 seconds=5.0,
                 country="SE",
                 answer=self._answer,
+                marked=self._marked,
                 disown=self._disown,
                 log=self.log.logger,
             ),
             None,
         )
 
-    async def _disown(self, channel: str) -> None:
+    async def _marked(self) -> frozenset[str]:
+        self.rounds += 1
+        if self.marks_fail is not None:
+            raise self.marks_fail
+        return frozenset(self.marks)
+
+    async def _disown(self, channel: str) -> bool:
         self.disowned.append(channel)
+        if channel not in self.marks:
+            return False
+        self.marks.discard(channel)
+        return True
 
     async def _answer(self, line: AriLine) -> None:
         done = self._callers[line.caller.channel] = asyncio.Event()

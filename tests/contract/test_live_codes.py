@@ -256,9 +256,25 @@ async def test_a_mark_comes_back_as_it_was_placed(live: RedisLive, server: Serve
 
 async def test_a_mark_is_dropped(live: RedisLive) -> None:
     await live.place_mark(mark())
-    await live.drop_mark("node", "1712.5")
-    await live.drop_mark("node", "1712.5")
+    assert await live.drop_mark("node", "1712.5") is True
+    assert await live.drop_mark("node", "1712.5") is False
     assert await live.mark("node", "1712.5") is None
+
+
+async def test_the_channels_of_a_node_that_have_a_mark(live: RedisLive, server: Server) -> None:
+    assert await live.marked("node") == frozenset()
+    soon = int(time.time()) + 2
+    await live.place_mark(mark(channel="1712.7", expires=soon))
+    await live.place_mark(mark(channel="1712.5"))
+    await live.place_mark(mark(channel="1712.6"))
+    await live.place_mark(mark(channel="1712.8", node="other", expires=soon))
+    await live.drop_mark("node", "1712.6")
+    assert await live.marked("node") == {"1712.5", "1712.7"}
+    assert abs(server.client.pttl("tillit:marks:node") / 1000 - 1800) < 2
+    while time.time() <= soon:
+        await asyncio.sleep(0.05)
+    assert await live.marked("node") == {"1712.5"}
+    assert await live.marked("other") == frozenset()
 
 
 async def test_a_mark_expires(live: RedisLive, server: Server) -> None:

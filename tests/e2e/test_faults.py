@@ -154,6 +154,26 @@ async def test_a_conversation_survives_its_worker_and_the_next_one_clears_up(sce
         await asyncio.to_thread(scene.stage.pbx.wait_idle)
 
 
+@pytest.mark.parametrize("leaves", ["agent", "caller"])
+async def test_a_conversation_whose_worker_is_dead_ends_for_both(scene: Scene, leaves: str) -> None:
+    agent = await scene.phone("agent1")
+    caller = await scene.caller("200")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    await agent.incoming()
+    await agent.answer()
+    await agent.play_tone(700)
+    await caller.hears(700)
+    await scene.logged("agent.joined")
+    scene.worker.kill()
+    goes, stays = (agent, caller) if leaves == "agent" else (caller, agent)
+    await goes.hang_up()
+    await stays.until("disconnected")
+    await scene.until(lambda: not scene.stage.pbx.channels(), "all channels to end")
+    with scene.stage.worker("heir"):
+        await asyncio.to_thread(scene.stage.pbx.wait_idle)
+
+
 async def test_a_worker_that_is_stopped_hands_its_calls_back(scene: Scene) -> None:
     caller = await scene.caller("100")
     await scene.asked("pin")
@@ -172,6 +192,54 @@ async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
         caller = await scene.caller("100")
         await caller.hears()
         await caller.hang_up()
+
+
+async def test_a_mark_whose_worker_died_goes_with_the_next_one(scene: Scene) -> None:
+    agent = await scene.phone("agent1")
+    caller = await scene.caller("200")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    await agent.incoming()
+    channel = scene.log("call.started")[-1]["call"]
+    # what the worker has set is longer than a test may wait
+    watchdog = {"variable": "TIMEOUT(absolute)", "value": "1"}
+    await scene.logged("agent.ringing")
+    scene.worker.kill()
+    await asyncio.to_thread(scene.stage.pbx.ari, "POST", f"channels/{channel}/variable", watchdog)
+    await scene.reached("unverified", Status="unavailable")
+    assert len(scene.marks()) == 1
+    with scene.stage.worker("heir") as heir:
+        await scene.until(lambda: scene.marks() == [], "the mark to be swept")
+        assert [line for line in heir.log() if line["event"] == "mark.swept" and line["channel"] == channel]
+    await caller.hang_up()
+
+
+async def test_a_mark_that_could_not_be_dropped_goes_when_redis_is_back(scene: Scene) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    await scene.reached("verified")
+    scene.stage.redis.kill()
+    try:
+        await caller.hang_up()
+        await scene.logged("mark.not_dropped")
+    finally:
+        scene.stage.redis.start()
+    assert len(scene.marks()) == 1
+    await scene.until(lambda: scene.marks() == [], "the mark to be swept", 25)
+
+
+async def test_a_verified_call_in_the_dialplan_keeps_its_mark_when_its_worker_is_replaced(scene: Scene) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    await scene.reached("verified")
+    scene.worker.kill()
+    with scene.stage.worker("heir") as heir:
+        await scene.until(lambda: any(line["event"] == "reconciled" for line in heir.log()), "the heir")
+        assert len(scene.marks()) == 1
+        await caller.hang_up()
+        await scene.until(lambda: scene.marks() == [], "the mark to be swept", 25)
 
 
 async def test_redis_gone_before_the_call(scene: Scene) -> None:

@@ -733,10 +733,10 @@ class FakeLive:
         async with self._plot.operation("live.mark"):
             return self.marks.get((node, channel))
 
-    async def drop_mark(self, node: str, channel: str) -> None:
+    async def drop_mark(self, node: str, channel: str) -> bool:
         async with self._plot.operation("live.drop_mark"):
             self.dropped.append((node, channel))
-            self.marks.pop((node, channel), None)
+            return self.marks.pop((node, channel), None) is not None
 
     def _scopes(self, attempt: Attempt) -> list[tuple[Scope, str]]:
         number = [] if attempt.number is None else [(Scope.NUMBER, attempt.number)]

@@ -1,0 +1,80 @@
+"""Drops marks whose call is over, or was taken back, where whoever should have dropped them was down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from urllib.parse import urlencode
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.asterisk.ari import Ari
+from ivr.call.mark import STATUS
+from ivr.call.outcome import Status
+from ivr.errors import AriError, Unavailable
+
+# A round costs one request to Redis, and one or two to Asterisk for each mark that is not of a call of this worker.
+_EVERY_SECONDS = 10.0
+
+Marked = Callable[[], Awaitable[Collection[str]]]
+"""The channels of this Asterisk that have a mark."""
+Disown = Callable[[str], Awaitable[bool]]
+"""Drops a channel's mark; whether there was one."""
+
+
+class Sweep:
+    """Looks after the marks that no call of this worker looks after."""
+
+    def __init__(
+        self,
+        ari: Ari,
+        *,
+        ours: Callable[[], Collection[str]],
+        marked: Marked,
+        disown: Disown,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """`ours` are the channels of this worker's calls; they drop their marks themselves."""
+        self._ari = ari
+        self._ours = ours
+        self._marked = marked
+        self._disown = disown
+        self._log = log
+
+    async def run(self) -> None:
+        """Sweep for ever, now and every ten seconds."""
+        while True:
+            try:
+                await self._round()
+            except Unavailable as error:
+                # the next round may do it, and the marks have an end of their own
+                self._log.error("sweep.failed", error=str(error))
+            await asyncio.sleep(_EVERY_SECONDS)
+
+    async def _round(self) -> None:
+        # asked in this order, a mark is seen before its channel can be seen to be gone
+        marked = await self._marked()
+        for channel in sorted(set(marked) - set(self._ours())):
+            if await self._is_over(channel) and await self._disown(channel):
+                self._log.warning("mark.swept", channel=channel)
+
+    async def _is_over(self, channel: str) -> bool:
+        """Whether the call is gone, or in the dialplan as one that is not verified."""
+        try:
+            match await self._ari.request("GET", f"channels/{channel}", channel=channel):
+                case {"dialplan": {"app_name": "Stasis"}}:
+                    # some worker is about it
+                    return False
+                case _:
+                    pass
+            query = urlencode({"variable": STATUS})
+            match await self._ari.request("GET", f"channels/{channel}/variable?{query}", channel=channel):
+                case {"value": Status.VERIFIED.value}:
+                    return False
+                case _:
+                    pass
+        except AriError as error:
+            # no such channel, or no such variable
+            if error.status != 404:
+                raise
+        return True
