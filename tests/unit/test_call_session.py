@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -204,10 +205,12 @@ def test_an_unknown_policy_verifies_nobody() -> None:
     assert not [name for name in world.plot.names if name.startswith("customers.")]
 
 
-def heard_by(number: str, *, answers: Answers, gullible: bool = False, policy: str = "main") -> tuple[Any, ...]:
-    """What a caller hears, sees and waits who keys this customer number."""
-    world = World()
-    world.pins.gullible = world.codes.gullible = gullible
+def heard_by(
+    number: str, *, answers: Answers, policy: str = "main", anna: Mapping[str, Any] | None = None, **tables: Any
+) -> tuple[Any, ...]:
+    """What a caller hears, sees and waits who keys this customer number; `anna` are fields of Anna's record."""
+    world = World(**tables)
+    world.change_anna(**(anna or {}))
     keyed = {Prompt.ASK_CUSTOMER_NUMBER: [f"{number}#"], **answers}
     line = world.call(policy, number=None, answers=keyed)
     assert number == ANNA or world.texts.sent == []
@@ -231,6 +234,14 @@ def test_an_unknown_customer_hears_and_waits_the_same(answers: Answers) -> None:
 def test_an_unknown_customer_hears_and_waits_the_same_for_a_code(codes: list[str]) -> None:
     answers: Answers = {Prompt.ASK_CODE: codes}
     assert heard_by(UNKNOWN, answers=answers, policy="sms") == heard_by(ANNA, answers=answers, policy="sms")
+
+
+@pytest.mark.parametrize("policy", ["main", "sms"])
+def test_an_unknown_customer_hears_the_same_as_one_with_a_language_of_its_own(policy: str) -> None:
+    for first in ({}, *FAILING.values(), {Prompt.ASK_CODE: ["123456"] * 3}):
+        heard = heard_by(ANNA, answers=first, policy=policy, anna={"language": "sv"})
+        assert heard == heard_by(UNKNOWN, answers=first, policy=policy)
+        assert set(heard[1]) == {"en"}
 
 
 def test_an_unknown_customer_is_locked_alike() -> None:
@@ -426,10 +437,13 @@ def test_the_first_language_that_has_prompts_is_spoken(
     assert set(line.voices) == {expected}
 
 
-def test_a_keyed_number_changes_the_language_from_the_next_question_on() -> None:
+def test_a_keyed_number_changes_the_language_once_the_first_step_is_passed() -> None:
     world = World()
     world.change_anna(language="sv")
-    assert world.call("pin", number=None, answers=right(world)).voices == ["en", "sv", "sv"]
+    line = world.call(number=None, answers={**right(world), Prompt.ASK_CODE: ["000000"] * 3})
+    assert line.voices == ["en", "en", "sv", "sv", "sv", "sv"]
+    assert line.said[-1] is Prompt.REFUSED
+    assert world.call("pin", number=None, answers=right(world)).voices == ["en", "en", "sv"]
 
 
 def test_a_customers_own_policy_counts_where_it_is_no_weaker() -> None:
