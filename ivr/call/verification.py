@@ -82,9 +82,6 @@ class Verification:
             return Refused(policy.name, Status.TIMEOUT)
         self._course.subject = subject
         own = self._known_policy(subject.policy) if subject.policy else None
-        if subject.policy and own is None:
-            # what this customer needs is not known; less must not do
-            return Refused(policy.name, Status.UNAVAILABLE)
         self._course.policy = policy = stronger(policy, own)
         self._log.info("policy.chosen", policy=policy.name, steps=[step.name for step in policy.steps])
         self._course.attempt = attempt = attempt_of(self._house, self._line, subject)
@@ -98,6 +95,9 @@ class Verification:
                 break
             # not before: who keyed a customer number would hear that it is one
             self.keypad.language = self._language(subject.language)
+            if subject.policy and own is None:
+                # what this customer needs is not known; less must not do
+                return Refused(policy.name, Status.UNAVAILABLE)
         verdict = decide(policy, subject, self._course.outcomes)
         if isinstance(verdict, Verified) and not await self._house.customers.in_force(subject):
             # told to nobody but who has shown to be the customer: others learn nothing of a lock

@@ -244,6 +244,22 @@ def test_an_unknown_customer_hears_the_same_as_one_with_a_language_of_its_own(po
         assert set(heard[1]) == {"en"}
 
 
+OWN = {
+    "turned": {"steps": ["sms_code", "pin"], "level": 2, "tries": 1, "code_minutes": 1},
+    "generous": {"steps": ["pin", "sms_code"], "level": 2, "tries": 5, "code_minutes": 10},
+    "more": {"steps": ["pin", "sms_code"], "level": 2, "tries": 1, "code_minutes": 1},
+}
+
+
+@pytest.mark.parametrize("policy", ["main", "pin", "sms"])
+@pytest.mark.parametrize("own", [*OWN, "gone"])
+def test_an_unknown_customer_hears_the_same_as_one_with_a_policy_of_its_own(policy: str, own: str) -> None:
+    late = [Keys("123456", after=29.0)] * 4
+    for first in ({}, *FAILING.values(), {Prompt.ASK_CODE: ["123456"] * 3}, {Prompt.ASK_CODE: ["", "", *late]}):
+        heard = heard_by(ANNA, answers=first, policy=policy, anna={"policy": own}, policies=OWN)
+        assert heard == heard_by(UNKNOWN, answers=first, policy=policy, policies=OWN)
+
+
 def test_an_unknown_customer_is_locked_alike() -> None:
     calls: dict[str, list[Any]] = {}
     for number in (ANNA, UNKNOWN):
@@ -455,12 +471,31 @@ def test_a_customers_own_policy_counts_where_it_is_no_weaker() -> None:
     assert world.trail.rows[0].detail["policy"] == "main"
 
 
-def test_a_customers_own_policy_that_is_not_written_any_more_verifies_nobody() -> None:
+def test_a_customers_own_policy_comes_behind_the_dialplans() -> None:
+    world = World(policies=OWN)
+    world.change_anna(policy="turned")
+    line = world.call("pin", number=None, answers=right(world))
+    assert line.variables[METHODS] == "pin,sms_code"
+    assert world.trail.rows[0].detail is not None
+    assert (world.trail.rows[0].detail["policy"], world.trail.rows[0].detail["level"]) == ("turned", "2")
+    world.now += 60
+    line = world.call("pin", answers={Prompt.ASK_PIN: [RIGHT_PIN], Prompt.ASK_CODE: ["000000"] * 3})
+    assert line.variables[STATUS] == "refused", "the dialplan's steps alone are not enough"
+    assert world.trail.rows[-1].detail is not None
+    assert world.trail.rows[-1].detail["steps"] == "pin:passed,sms_code:wrong"
+
+
+@pytest.mark.parametrize("policy", ["pin", "main"])
+@pytest.mark.parametrize("number", [None, ANNA_PHONE])
+def test_a_customers_own_policy_that_is_not_written_any_more_verifies_nobody(policy: str, number: str | None) -> None:
     world = World()
     world.change_anna(policy="gone")
-    line = world.call("pin", answers=right(world))
+    line = world.call(policy, number=number, answers=right(world))
     assert_unverified(world, line, "unavailable", Prompt.UNAVAILABLE)
     assert "gone" in world.logged("policy.unknown")[0]["cure"]
+    assert world.texts.sent == [], "it is told as soon as nobody else can hear it"
+    line = world.call(policy, number=number, answers={**right(world), Prompt.ASK_PIN: [WRONG_PIN] * 3})
+    assert_unverified(world, line, "refused", Prompt.REFUSED)
 
 
 @pytest.mark.parametrize("own", ["pin", ""])
