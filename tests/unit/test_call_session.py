@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ivr.call.mark import EXPIRES, LEVEL, METHODS, STATUS, SUBJECT
 from ivr.call.outcome import Scope
-from ivr.errors import Unavailable, WorkerReplaced
+from ivr.errors import TextError, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt
-from ivr.secret import Personal
+from ivr.secret import Personal, Secret
+from ivr.sms import Limited
 from tests.unit.fakes import ANNA, ANNA_PHONE, ANNA_PIN, EPOCH, UNKNOWN, Answers, FakeLine, FakePins, Keys, World, index
 
 RIGHT_PIN = f"{ANNA_PIN}#"
@@ -215,6 +217,11 @@ def heard_by(
     line = world.call(policy, number=None, answers=keyed)
     assert number == ANNA or world.texts.sent == []
     assert world.live.marks == {}
+    return noticed(world, line)
+
+
+def noticed(world: World, line: FakeLine) -> tuple[Any, ...]:
+    """What can be noticed of a call from outside."""
     return line.heard, line.voices, line.variables, line.events, line.watchdogs, round(world.now, 6), world.outcomes
 
 
@@ -242,6 +249,46 @@ def test_an_unknown_customer_hears_the_same_as_one_with_a_language_of_its_own(po
         heard = heard_by(ANNA, answers=first, policy=policy, anna={"language": "sv"})
         assert heard == heard_by(UNKNOWN, answers=first, policy=policy)
         assert set(heard[1]) == {"en"}
+
+
+@pytest.mark.parametrize("seconds", [0.001, 3.0, 20.0])
+@pytest.mark.parametrize("codes", [["123456"] * 3, ["**", " ", "123456"], []])
+def test_an_unknown_customer_hears_and_waits_the_same_while_no_text_can_be_sent(
+    seconds: float, codes: list[str]
+) -> None:
+    calls = []
+    for number in (ANNA, UNKNOWN):
+        world = World()
+        world.texts.seconds = seconds
+        for name in ("texts.send", "texts.pretend"):
+            world.plot.fail(name, TextError("no gateway took the message"))
+        answers: Answers = {Prompt.ASK_CUSTOMER_NUMBER: [f"{number}#"], Prompt.ASK_CODE: codes}
+        line = world.call("sms", number=None, answers=answers)
+        assert seconds == 20.0 or line.said[-1] is Prompt.UNAVAILABLE
+        calls.append(noticed(world, line))
+    assert calls[0] == calls[1]
+
+
+class DownGateway:
+    """Takes no text, and says so after a while."""
+
+    async def send(self, to: Personal, text: Secret) -> None:
+        await asyncio.sleep(0.7)
+        raise TextError("no gateway took the message")
+
+
+def test_an_unknown_customer_hears_and_waits_the_same_behind_a_text_that_failed() -> None:
+    calls = []
+    for number in (ANNA, UNKNOWN):
+        world = World()
+        world.texts = cast(Any, Limited(DownGateway(), 10.0))
+        for keyed in (ANNA, number):
+            # no two texts to one customer are sent within a minute
+            world.live._texts.clear()
+            line = world.call("sms", number=None, answers={Prompt.ASK_CUSTOMER_NUMBER: [f"{keyed}#"]}, stays=1.0)
+        assert_unverified(world, line, "unavailable", Prompt.UNAVAILABLE)
+        calls.append(noticed(world, line))
+    assert calls[0] == calls[1]
 
 
 OWN = {
