@@ -75,14 +75,20 @@ def level_of(factors: set[object]) -> int:
 
 
 def stronger(asked: Policy, own: Policy | None) -> Policy:
-    """The dialplan's policy, or the customer's own where that has all its steps and no lower level; never a weaker one.
+    """The dialplan's policy, with what the customer's own asks for on top, where that has all its steps and no lower level.
 
-    Where the call goes then is for the dialplan's policy to say, whoever calls.
+    The dialplan's steps come first, in its order, with its tries and life of codes: until they are passed, nobody can
+    hear that the customer has a policy of its own, nor that there is such a customer. Where the call goes then is for
+    the dialplan's policy to say, whoever calls.
     """
     if own is None or own.level < asked.level or not set(asked.steps) <= set(own.steps):
         return asked
     return replace(
-        own, hand_over=asked.hand_over, agents=asked.agents, ring=asked.ring, ring_seconds=asked.ring_seconds
+        asked,
+        name=own.name,
+        steps=asked.steps + tuple(step for step in own.steps if step not in asked.steps),
+        level=own.level,
+        mark_seconds=min(own.mark_seconds, asked.mark_seconds),
     )
 
 

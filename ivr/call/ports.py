@@ -334,6 +334,10 @@ class Texts(Protocol):
         """Hand a text message to the gateway; returns when it has taken it. Raises `TextError`."""
         ...
 
+    async def pretend(self) -> None:
+        """For a caller who can be sent no text: sends none, but takes as long, and fails, as `send` lately did."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

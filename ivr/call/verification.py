@@ -81,11 +81,7 @@ class Verification:
         if subject is None:
             return Refused(policy.name, Status.TIMEOUT)
         self._course.subject = subject
-        self.keypad.language = self._language(subject.language)
         own = self._known_policy(subject.policy) if subject.policy else None
-        if subject.policy and own is None:
-            # what this customer needs is not known; less must not do
-            return Refused(policy.name, Status.UNAVAILABLE)
         self._course.policy = policy = stronger(policy, own)
         self._log.info("policy.chosen", policy=policy.name, steps=[step.name for step in policy.steps])
         self._course.attempt = attempt = attempt_of(self._house, self._line, subject)
@@ -97,6 +93,11 @@ class Verification:
             self._course.outcomes.append(outcome)
             if not isinstance(outcome, Passed):
                 break
+            # not before: who keyed a customer number would hear that it is one
+            self.keypad.language = self._language(subject.language)
+            if subject.policy and own is None:
+                # what this customer needs is not known; less must not do
+                return Refused(policy.name, Status.UNAVAILABLE)
         verdict = decide(policy, subject, self._course.outcomes)
         if isinstance(verdict, Verified) and not await self._house.customers.in_force(subject):
             # told to nobody but who has shown to be the customer: others learn nothing of a lock
@@ -111,6 +112,8 @@ class Verification:
         number = self._line.caller.number
         if number is not None and (hinted := await self._house.customers.by_phone(number)) is not None:
             self._log.info("subject.found", by="calling_number")
+            # no customer number is asked for, and that tells as much
+            self.keypad.language = self._language(hinted.language)
             return hinted
         looks, keypad = self._house.settings.customer_number, self._house.settings.keypad
         form = Form(looks.least, looks.most, keypad.first_seconds, keypad.between_seconds)

@@ -18,7 +18,7 @@ from ivr.secret import Personal, Secret
 
 
 class Outbox:
-    """`ports.Texts` into a folder: one JSON file a text, `{"to": …, "text": …, "at": …}`, for its owner alone.
+    """Texts into a folder: one JSON file a text, `{"to": …, "text": …, "at": …}`, for its owner alone.
 
     A file is there whole or not at all. The names of files sort as the texts were sent; `at` is UTC, ISO 8601.
     """

@@ -8,7 +8,7 @@ import hmac
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from Crypto.Protocol.KDF import scrypt
 from Crypto.Random import get_random_bytes
@@ -74,14 +74,27 @@ class PinHasher:
         return PinRecord(empty.salt, digest, empty.log2_n, empty.r, empty.p)
 
     async def matches(self, pin: Secret, record: PinRecord | None) -> bool:
-        """Whether this is the PIN. For no record the same work is done on a decoy, and the answer is no."""
+        """Whether this is the PIN. For no record the same work is done on a decoy, and the answer is no.
+
+        A record that is cheaper than the settings' cost takes as much work as the decoy; one that is dearer takes more.
+        """
         against = self._decoy if record is None else record
-        digest = await asyncio.get_running_loop().run_in_executor(self._threads, self._hash, pin, against)
+        digest = await asyncio.get_running_loop().run_in_executor(self._threads, self._hash_in_full, pin, against)
         return hmac.compare_digest(digest, against.hash) and record is not None
 
     def close(self) -> None:
         """Let the threads go; a hash that has begun is finished first."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _hash_in_full(self, pin: Secret, record: PinRecord) -> bytes:
+        digest = self._hash(pin, record)
+        lacking = max(0, _work(self._decoy) - _work(record))
+        # As much as can be at today's N: a large N takes longer than its share, for the memory that it needs.
+        for log2_n in range(self._decoy.log2_n, 0, -1):
+            p, lacking = divmod(lacking, _R << log2_n)
+            if p:
+                self._hash(pin, replace(self._decoy, log2_n=log2_n, p=p))
+        return digest
 
     def _hash(self, pin: Secret, record: PinRecord) -> bytes:
         # Keyed before it is hashed: whoever has the database but not the hash key cannot try the few possible PINs.
@@ -89,3 +102,8 @@ class PinHasher:
             hmac.digest(self.__pepper, pin.reveal().encode(), hashlib.sha256),
             record.salt, _HASH, N=1 << record.log2_n, r=record.r, p=record.p,
         )  # fmt: skip
+
+
+def _work(record: PinRecord) -> int:
+    """What the time of scrypt is proportional to."""
+    return (record.r << record.log2_n) * record.p

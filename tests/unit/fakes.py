@@ -807,6 +807,11 @@ class FakeTexts:
             if not self.at_once:
                 self.sent.append((to.reveal(), text.reveal()))
 
+    async def pretend(self) -> None:
+        """Takes as long as `send`; fails where the plot says so."""
+        async with self._plot.operation("texts.pretend", seconds=self.seconds):
+            pass
+
     def code(self, nth: int = -1) -> str:
         """The code of a text, the last unless told otherwise."""
         [code] = re.findall(r"\d{6,}", self.sent[nth][1])

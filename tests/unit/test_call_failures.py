@@ -54,6 +54,12 @@ def refused() -> Made:
     return world, world.line(number=None, answers=answers)
 
 
+def refused_by_code() -> Made:
+    world = World()
+    answers: Answers = {Prompt.ASK_CUSTOMER_NUMBER: [f"{UNKNOWN}#"], Prompt.ASK_CODE: ["123456"] * 3}
+    return world, world.line("sms", number=None, answers=answers)
+
+
 def locked() -> Made:
     world = World(limits={"customer_in_a_row": 3})
     return world, world.line(answers={Prompt.ASK_PIN: ["9999#"] * 3})
@@ -82,7 +88,7 @@ def nobody_free() -> Made:
     return world, world.line("bridge", answers={Prompt.ASK_PIN: [RIGHT_PIN]}, agents=agents)
 
 
-CALLS = [verified, verified_with_trouble, refused, locked, silent, in_turn, all_at_once, nobody_free]
+CALLS = [verified, verified_with_trouble, refused, refused_by_code, locked, silent, in_turn, all_at_once, nobody_free]
 every_call = pytest.mark.parametrize("make", CALLS, ids=lambda make: make.__name__)
 
 SENTENCES = {

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ivr.call.mark import EXPIRES, LEVEL, METHODS, STATUS, SUBJECT
 from ivr.call.outcome import Scope
-from ivr.errors import Unavailable, WorkerReplaced
+from ivr.errors import TextError, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt
-from ivr.secret import Personal
+from ivr.secret import Personal, Secret
+from ivr.sms import Limited
 from tests.unit.fakes import ANNA, ANNA_PHONE, ANNA_PIN, EPOCH, UNKNOWN, Answers, FakeLine, FakePins, Keys, World, index
 
 RIGHT_PIN = f"{ANNA_PIN}#"
@@ -204,14 +207,21 @@ def test_an_unknown_policy_verifies_nobody() -> None:
     assert not [name for name in world.plot.names if name.startswith("customers.")]
 
 
-def heard_by(number: str, *, answers: Answers, gullible: bool = False, policy: str = "main") -> tuple[Any, ...]:
-    """What a caller hears, sees and waits who keys this customer number."""
-    world = World()
-    world.pins.gullible = world.codes.gullible = gullible
+def heard_by(
+    number: str, *, answers: Answers, policy: str = "main", anna: Mapping[str, Any] | None = None, **tables: Any
+) -> tuple[Any, ...]:
+    """What a caller hears, sees and waits who keys this customer number; `anna` are fields of Anna's record."""
+    world = World(**tables)
+    world.change_anna(**(anna or {}))
     keyed = {Prompt.ASK_CUSTOMER_NUMBER: [f"{number}#"], **answers}
     line = world.call(policy, number=None, answers=keyed)
     assert number == ANNA or world.texts.sent == []
     assert world.live.marks == {}
+    return noticed(world, line)
+
+
+def noticed(world: World, line: FakeLine) -> tuple[Any, ...]:
+    """What can be noticed of a call from outside."""
     return line.heard, line.voices, line.variables, line.events, line.watchdogs, round(world.now, 6), world.outcomes
 
 
@@ -231,6 +241,70 @@ def test_an_unknown_customer_hears_and_waits_the_same(answers: Answers) -> None:
 def test_an_unknown_customer_hears_and_waits_the_same_for_a_code(codes: list[str]) -> None:
     answers: Answers = {Prompt.ASK_CODE: codes}
     assert heard_by(UNKNOWN, answers=answers, policy="sms") == heard_by(ANNA, answers=answers, policy="sms")
+
+
+@pytest.mark.parametrize("policy", ["main", "sms"])
+def test_an_unknown_customer_hears_the_same_as_one_with_a_language_of_its_own(policy: str) -> None:
+    for first in ({}, *FAILING.values(), {Prompt.ASK_CODE: ["123456"] * 3}):
+        heard = heard_by(ANNA, answers=first, policy=policy, anna={"language": "sv"})
+        assert heard == heard_by(UNKNOWN, answers=first, policy=policy)
+        assert set(heard[1]) == {"en"}
+
+
+@pytest.mark.parametrize("seconds", [0.001, 3.0, 20.0])
+@pytest.mark.parametrize("codes", [["123456"] * 3, ["**", " ", "123456"], []])
+def test_an_unknown_customer_hears_and_waits_the_same_while_no_text_can_be_sent(
+    seconds: float, codes: list[str]
+) -> None:
+    calls = []
+    for number in (ANNA, UNKNOWN):
+        world = World()
+        world.texts.seconds = seconds
+        for name in ("texts.send", "texts.pretend"):
+            world.plot.fail(name, TextError("no gateway took the message"))
+        answers: Answers = {Prompt.ASK_CUSTOMER_NUMBER: [f"{number}#"], Prompt.ASK_CODE: codes}
+        line = world.call("sms", number=None, answers=answers)
+        assert seconds == 20.0 or line.said[-1] is Prompt.UNAVAILABLE
+        calls.append(noticed(world, line))
+    assert calls[0] == calls[1]
+
+
+class DownGateway:
+    """Takes no text, and says so after a while."""
+
+    async def send(self, to: Personal, text: Secret) -> None:
+        await asyncio.sleep(0.7)
+        raise TextError("no gateway took the message")
+
+
+def test_an_unknown_customer_hears_and_waits_the_same_behind_a_text_that_failed() -> None:
+    calls = []
+    for number in (ANNA, UNKNOWN):
+        world = World()
+        world.texts = cast(Any, Limited(DownGateway(), 10.0))
+        for keyed in (ANNA, number):
+            # no two texts to one customer are sent within a minute
+            world.live._texts.clear()
+            line = world.call("sms", number=None, answers={Prompt.ASK_CUSTOMER_NUMBER: [f"{keyed}#"]}, stays=1.0)
+        assert_unverified(world, line, "unavailable", Prompt.UNAVAILABLE)
+        calls.append(noticed(world, line))
+    assert calls[0] == calls[1]
+
+
+OWN = {
+    "turned": {"steps": ["sms_code", "pin"], "level": 2, "tries": 1, "code_minutes": 1},
+    "generous": {"steps": ["pin", "sms_code"], "level": 2, "tries": 5, "code_minutes": 10},
+    "more": {"steps": ["pin", "sms_code"], "level": 2, "tries": 1, "code_minutes": 1},
+}
+
+
+@pytest.mark.parametrize("policy", ["main", "pin", "sms"])
+@pytest.mark.parametrize("own", [*OWN, "gone"])
+def test_an_unknown_customer_hears_the_same_as_one_with_a_policy_of_its_own(policy: str, own: str) -> None:
+    late = [Keys("123456", after=29.0)] * 4
+    for first in ({}, *FAILING.values(), {Prompt.ASK_CODE: ["123456"] * 3}, {Prompt.ASK_CODE: ["", "", *late]}):
+        heard = heard_by(ANNA, answers=first, policy=policy, anna={"policy": own}, policies=OWN)
+        assert heard == heard_by(UNKNOWN, answers=first, policy=policy, policies=OWN)
 
 
 def test_an_unknown_customer_is_locked_alike() -> None:
@@ -426,10 +500,13 @@ def test_the_first_language_that_has_prompts_is_spoken(
     assert set(line.voices) == {expected}
 
 
-def test_a_keyed_number_changes_the_language_from_the_next_question_on() -> None:
+def test_a_keyed_number_changes_the_language_once_the_first_step_is_passed() -> None:
     world = World()
     world.change_anna(language="sv")
-    assert world.call("pin", number=None, answers=right(world)).voices == ["en", "sv", "sv"]
+    line = world.call(number=None, answers={**right(world), Prompt.ASK_CODE: ["000000"] * 3})
+    assert line.voices == ["en", "en", "sv", "sv", "sv", "sv"]
+    assert line.said[-1] is Prompt.REFUSED
+    assert world.call("pin", number=None, answers=right(world)).voices == ["en", "en", "sv"]
 
 
 def test_a_customers_own_policy_counts_where_it_is_no_weaker() -> None:
@@ -441,12 +518,31 @@ def test_a_customers_own_policy_counts_where_it_is_no_weaker() -> None:
     assert world.trail.rows[0].detail["policy"] == "main"
 
 
-def test_a_customers_own_policy_that_is_not_written_any_more_verifies_nobody() -> None:
+def test_a_customers_own_policy_comes_behind_the_dialplans() -> None:
+    world = World(policies=OWN)
+    world.change_anna(policy="turned")
+    line = world.call("pin", number=None, answers=right(world))
+    assert line.variables[METHODS] == "pin,sms_code"
+    assert world.trail.rows[0].detail is not None
+    assert (world.trail.rows[0].detail["policy"], world.trail.rows[0].detail["level"]) == ("turned", "2")
+    world.now += 60
+    line = world.call("pin", answers={Prompt.ASK_PIN: [RIGHT_PIN], Prompt.ASK_CODE: ["000000"] * 3})
+    assert line.variables[STATUS] == "refused", "the dialplan's steps alone are not enough"
+    assert world.trail.rows[-1].detail is not None
+    assert world.trail.rows[-1].detail["steps"] == "pin:passed,sms_code:wrong"
+
+
+@pytest.mark.parametrize("policy", ["pin", "main"])
+@pytest.mark.parametrize("number", [None, ANNA_PHONE])
+def test_a_customers_own_policy_that_is_not_written_any_more_verifies_nobody(policy: str, number: str | None) -> None:
     world = World()
     world.change_anna(policy="gone")
-    line = world.call("pin", answers=right(world))
+    line = world.call(policy, number=number, answers=right(world))
     assert_unverified(world, line, "unavailable", Prompt.UNAVAILABLE)
     assert "gone" in world.logged("policy.unknown")[0]["cure"]
+    assert world.texts.sent == [], "it is told as soon as nobody else can hear it"
+    line = world.call(policy, number=number, answers={**right(world), Prompt.ASK_PIN: [WRONG_PIN] * 3})
+    assert_unverified(world, line, "refused", Prompt.REFUSED)
 
 
 @pytest.mark.parametrize("own", ["pin", ""])

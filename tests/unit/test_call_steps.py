@@ -12,7 +12,7 @@ from ivr.call.outcome import Factor
 from ivr.call.steps import all_steps
 from ivr.errors import StoreError, TextError
 from ivr.prompts import Prompt, wait
-from tests.unit.fakes import ANNA_PHONE, ANNA_PIN, Answers, FakeLine, Keys, World
+from tests.unit.fakes import ANNA_PHONE, ANNA_PIN, UNKNOWN, Answers, FakeLine, Keys, World
 
 RIGHT_PIN = f"{ANNA_PIN}#"
 CODE_ASKED = (Prompt.TEXT_COMING, Prompt.ASK_CODE)
@@ -362,6 +362,52 @@ def test_a_text_that_came_although_its_gateway_failed_does_not_undo_its_own_code
     line = sms(world, world.texts.code, more={Prompt.ASK_PIN: [RIGHT_PIN]})
     assert line.variables[STATUS] == "verified"
     assert world.outcomes == ["verified"]
+
+
+# ---------------------------------------------------------------- nobody to send to
+
+
+def unknown(world: World, *answers: object) -> FakeLine:
+    more = {Prompt.ASK_CUSTOMER_NUMBER: [f"{UNKNOWN}#"]}
+    return sms(world, *answers, number=None, more=more)
+
+
+def test_where_nobody_can_be_sent_a_text_one_is_pretended() -> None:
+    world = World()
+    late = Keys("**", after=29.0)
+    assert unknown(world, late, late, late, "123456", "123456", "123456").variables[STATUS] == "refused"
+    assert [entry["result"] for entry in world.logged("text.asked")] == ["Opened", "TooSoon", "Opened", "TooSoon"]
+    assert world.plot.names.count("texts.pretend") == 2
+    assert world.texts.sent == [] and not world.logged("text.sent")
+    world = World()
+    world.change_anna(mobile=None)
+    sms(world, "123456", "123456", "123456")
+    assert world.plot.names.count("texts.pretend") == 1
+
+
+def test_a_text_that_can_be_sent_is_not_pretended() -> None:
+    world = World()
+    sms(world, world.texts.code)
+    assert "texts.pretend" not in world.plot.names
+    assert len(world.logged("text.sent")) == 1
+
+
+@pytest.mark.parametrize("error", [TextError("the text before was not taken"), ValueError("canary")])
+def test_a_pretended_text_that_fails_ends_the_step_and_is_none_in_the_log(error: Exception) -> None:
+    world = World()
+    world.plot.fail("texts.pretend", error)
+    line = unknown(world, "123456")
+    assert line.variables[STATUS] == "unavailable"
+    assert line.said[-1] is Prompt.UNAVAILABLE
+    assert not world.logged("text.failed") and "canary" not in repr(world.log)
+    assert failures(world) == 0
+
+
+def test_a_pretended_text_that_takes_longer_than_the_call_is_given_up() -> None:
+    world = World()
+    world.texts.seconds = 1000.0
+    world.plot.fail("texts.pretend", TextError("the text before was not taken"))
+    assert unknown(world).variables[STATUS] == "timeout"
 
 
 # ---------------------------------------------------------------- stores away

@@ -155,17 +155,36 @@ def test_the_stronger_policy_is_never_weaker_than_what_was_asked_for(
     asked: int, own: int | None, asks: tuple[str, ...], owns: tuple[str, ...]
 ) -> None:
     wanted = policy(*asks, level=asked, name="asked")
-    customers = None if own is None else policy(*owns, level=own, name="own")
+    customers = None if own is None else replace(policy(*owns, level=own, name="own"), mark_seconds=3600)
     chosen = stronger(wanted, customers)
     assert chosen.level >= asked
     assert {step.name for step in chosen.steps} >= set(asks)
+    assert chosen.mark_seconds <= wanted.mark_seconds
     counts = own is not None and own >= asked and set(owns) >= set(asks)
     assert chosen.name == ("own" if counts else "asked"), "the customer's own counts where it may"
+    assert {step.name for step in chosen.steps} == set(owns if counts else asks)
+
+
+@given(levels, ways, ways, st.none() | st.integers(1, 5), st.none() | st.integers(1, 5))
+def test_a_customers_own_policy_begins_as_the_dialplans_does(
+    own: int, asks: tuple[str, ...], owns: tuple[str, ...], tries: int | None, own_tries: int | None
+) -> None:
+    wanted = replace(policy(*asks, name="asked"), tries=tries, code_seconds=tries)
+    chosen = stronger(wanted, replace(policy(*owns, level=own, name="own"), tries=own_tries, code_seconds=own_tries))
+    assert chosen.steps[: len(asks)] == wanted.steps
+    assert (chosen.tries, chosen.code_seconds) == (wanted.tries, wanted.code_seconds)
+
+
+def test_what_a_customers_own_policy_has_more_comes_behind_in_its_own_order() -> None:
+    first, second, third = STEPS["pin"], STEPS["sms_code"], type("Third", (STEPS["pin"],), {"name": "third"})
+    asked = replace(policy(name="asked"), steps=(second,))
+    own = replace(policy(name="own"), steps=(third, second, first))
+    assert stronger(asked, own).steps == (second, third, first)
 
 
 def test_where_a_call_goes_is_for_the_dialplans_policy_to_say() -> None:
     asked = replace(policy("pin", name="asked"), hand_over="bridge", agents=("PJSIP/anna",), ring="all", ring_seconds=7)
-    own = replace(policy("pin", "sms_code", name="own"), tries=1, mark_seconds=60)
+    own = replace(policy("pin", "sms_code", level=2, name="own"), mark_seconds=60)
     assert stronger(asked, own) == replace(own, hand_over="bridge", agents=("PJSIP/anna",), ring="all", ring_seconds=7)
 
 

@@ -1,4 +1,4 @@
-"""Text messages as files, and the time limit around any gateway."""
+"""Text messages as files, and what any gateway has around it: a time limit, and a pretence of sending."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from ivr.call.ports import Texts
 from ivr.config import Settings, load
 from ivr.errors import ConfigError, TextError
 from ivr.secret import Personal, Secret
 from ivr.sms import Limited, Outbox, gateway
+from tests.unit.fakes import VirtualLoop, clock
 
 TO = Personal("+46701234567")
 
@@ -112,3 +116,112 @@ async def test_a_gateway_that_hangs_is_given_up() -> None:
     with pytest.raises(TextError, match="in time") as caught:
         await Limited(Hanging(), 0.01).send(TO, Secret("123456"))
     assert caught.value.__cause__ is None
+
+
+# ---------------------------------------------------------------- pretending
+
+
+class Gateway:
+    """Takes so many seconds for a text, and fails where there is an `error`. `taken` counts what came to it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.3
+        self.error: Exception | None = None
+        self.taken = 0
+
+    async def send(self, to: Personal, text: Secret) -> None:
+        self.taken += 1
+        await asyncio.sleep(self.seconds)
+        if self.error is not None:
+            raise self.error
+
+
+async def send(texts: Texts) -> None:
+    with suppress(TextError, ValueError):
+        await texts.send(TO, Secret("123456"))
+
+
+async def pretended(texts: Texts) -> tuple[float, bool]:
+    """How many seconds it took, and whether it failed."""
+    began = clock()
+    try:
+        await texts.pretend()
+    except TextError:
+        return round(clock() - began, 6), True
+    return round(clock() - began, 6), False
+
+
+def played(scene: Callable[[Gateway, Texts], Awaitable[None]]) -> None:
+    """In time that takes none: a gateway, and the same within its limit of ten seconds."""
+
+    async def whole() -> None:
+        gateway = Gateway()
+        await scene(gateway, Limited(gateway, 10.0))
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(whole())
+
+
+def test_before_the_first_text_there_is_nothing_to_pretend() -> None:
+    async def scene(gateway: Gateway, texts: Texts) -> None:
+        assert await pretended(texts) == (0.0, False)
+
+    played(scene)
+
+
+def test_pretending_takes_as_long_as_the_latest_text_and_sends_nothing() -> None:
+    async def scene(gateway: Gateway, texts: Texts) -> None:
+        for gateway.seconds in (0.3, 2.0, 0.1):
+            await send(texts)
+            assert await pretended(texts) == (gateway.seconds, False)
+        assert gateway.taken == 3
+
+    played(scene)
+
+
+@pytest.mark.parametrize("error", [TextError("refused"), ValueError("a fault of ours")])
+def test_pretending_fails_as_the_latest_text_did_until_the_next_good_one(error: Exception) -> None:
+    async def scene(gateway: Gateway, texts: Texts) -> None:
+        gateway.error, gateway.seconds = error, 0.7
+        await send(texts)
+        assert [await pretended(texts) for _ in range(2)] == [(0.7, True)] * 2
+        gateway.error, gateway.seconds = None, 0.2
+        await send(texts)
+        assert await pretended(texts) == (0.2, False)
+
+    played(scene)
+
+
+def test_pretending_fails_as_late_as_a_gateway_that_hung() -> None:
+    async def scene(gateway: Gateway, texts: Texts) -> None:
+        gateway.seconds = 1000.0
+        await send(texts)
+        assert await pretended(texts) == (10.0, True)
+
+    played(scene)
+
+
+def test_a_failure_is_forgotten_after_a_minute_without_a_text() -> None:
+    async def scene(gateway: Gateway, texts: Texts) -> None:
+        gateway.error, gateway.seconds = TextError("refused"), 1.0
+        await send(texts)
+        await asyncio.sleep(58.5)
+        # to pretend is not to know: it makes nothing be remembered for longer
+        assert await pretended(texts) == (1.0, True)
+        await asyncio.sleep(1.0)
+        assert await pretended(texts) == (1.0, False)
+
+    played(scene)
+
+
+def test_a_text_that_was_given_up_says_nothing_about_the_gateway() -> None:
+    async def scene(gateway: Gateway, texts: Texts) -> None:
+        await send(texts)
+        gateway.seconds = 5.0
+        sending = asyncio.create_task(texts.send(TO, Secret("123456")))
+        await asyncio.sleep(1.0)
+        sending.cancel()
+        await asyncio.wait([sending])
+        assert await pretended(texts) == (0.3, False)
+
+    played(scene)

@@ -32,6 +32,11 @@ class Spy:
     threads: set[threading.Thread] = field(default_factory=set)
     gives: bytes | None = None
 
+    @property
+    def work(self) -> int:
+        """What scrypt's cost is proportional to, over all calls."""
+        return sum(call["N"] * call["r"] * call["p"] for call in self.calls)
+
     def __call__(self, password: bytes, salt: bytes, length: int, **cost: int) -> bytes:
         self.calls.append({"password": password, "salt": salt, **cost})
         self.threads.add(threading.current_thread())
@@ -80,8 +85,53 @@ async def test_an_older_record_is_checked_with_its_own_parameters(pins: PinHashe
     record = await pins.make(Secret("2580"))
     newer = PinHasher(HASH, Pin.model_construct(scrypt_log2_n=5, scrypt_p=3))
     assert await newer.matches(Secret("2580"), record)
-    assert {"N": 16, "r": 8, "p": 2}.items() <= spy.calls[-1].items()
+    assert {"N": 16, "r": 8, "p": 2, "salt": record.salt}.items() <= spy.calls[1].items()
     newer.close()
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ((4, 2), (4, 2)),
+        ((4, 2), (5, 2)),
+        ((4, 2), (10, 2)),
+        ((4, 5), (4, 16)),
+        ((4, 5), (6, 3)),
+        ((4, 1), (7, 5)),
+        ((6, 1), (4, 5)),
+    ],
+)
+async def test_an_older_record_takes_as_much_work_as_none(
+    spy: Spy, then: tuple[int, int], now: tuple[int, int]
+) -> None:
+    older, newer = [PinHasher(HASH, Pin.model_construct(scrypt_log2_n=n, scrypt_p=p)) for n, p in (then, now)]
+    record = await older.make(Secret("2580"))
+    work = []
+    for pin, against in (("2580", record), ("2581", record), ("2580", None)):
+        spy.calls.clear()
+        assert await newer.matches(Secret(pin), against) == (pin == "2580" and against is not None)
+        work.append(spy.work)
+    assert work == [(8 << now[0]) * now[1]] * 3
+    older.close()
+    newer.close()
+
+
+async def test_most_of_the_work_that_an_older_record_lacks_is_done_at_todays_cost(pins: PinHasher, spy: Spy) -> None:
+    record = await pins.make(Secret("2580"))
+    newer = PinHasher(HASH, Pin.model_construct(scrypt_log2_n=6, scrypt_p=5))
+    spy.calls.clear()
+    await newer.matches(Secret("2580"), record)
+    assert [(call["N"], call["p"]) for call in spy.calls] == [(16, 2), (64, 4), (32, 1)]
+    newer.close()
+
+
+async def test_a_record_that_costs_more_than_todays_is_given_no_work_on_top(pins: PinHasher, spy: Spy) -> None:
+    costly = PinHasher(HASH, Pin.model_construct(scrypt_log2_n=6, scrypt_p=2))
+    record = await costly.make(Secret("2580"))
+    spy.calls.clear()
+    assert await pins.matches(Secret("2580"), record)
+    assert [(call["N"], call["p"]) for call in spy.calls] == [(64, 2)]
+    costly.close()
 
 
 async def test_no_record_takes_the_same_work_and_is_never_right(pins: PinHasher, spy: Spy) -> None:
