@@ -6,6 +6,7 @@
     ├── WorkerReplaced       another worker took over this application's name
     └── CallError            a call cannot go on as it was
         ├── HungUp           the channel is gone
+        ├── OtherCustomer    the caller is not the customer who was found by the calling number
         ├── Interrupted      the events of a while were lost; begin the entry anew
         └── Unavailable      a part that verification needs is down; nobody is verified
             ├── AriError     Asterisk refused a request, or did not answer in time
@@ -51,6 +52,10 @@ class HungUp(CallError):
 
 class Interrupted(CallError):
     """Events of this call were lost for a while: what was being keyed must begin anew."""
+
+
+class OtherCustomer(CallError):
+    """The caller is not the customer who was found by the calling number, and says so."""
 
 
 class Unavailable(CallError):

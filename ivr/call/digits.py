@@ -9,6 +9,8 @@ from ivr.secret import Secret
 
 _HASH = Secret("#")
 _STAR = Secret("*")
+# More than anybody needs to begin anew: who goes on has keyed nothing.
+_CLEARINGS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Collector:
         self._digits: list[Secret] = []
         self._after_full = after_full
         self._starred = False
+        self._clearings = 0
         self._deadline: float | None = None
 
     @property
@@ -113,6 +116,9 @@ class Collector:
             return Asked()
         self._starred, self._after_full = True, False
         self._digits.clear()
+        self._clearings += 1
+        if self._clearings > _CLEARINGS:
+            return self._close()
         self._deadline = now + self._form.first
         return None
 

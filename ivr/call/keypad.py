@@ -42,14 +42,17 @@ class Keypad:
         """What to say before the next question, in one breath with it: a key skips both."""
         self._preface = prompts
 
-    async def ask(self, what: str, prompts: Sequence[Prompt], form: Form) -> Entered | Asked | GaveUp:
+    async def ask(
+        self, what: str, prompts: Sequence[Prompt], form: Form, *, offer: Sequence[Prompt] = ()
+    ) -> Entered | Asked | GaveUp:
         """Play the prompts and collect one entry; `what` is its name in the log.
 
         A slip is answered in words and asked again with the last prompt. Keys pressed ahead of the prompt count;
         those pressed ahead of an answer to a slip do not. After lost events it begins anew with an apology.
+        `offer` is said behind the question, the first time.
         """
         question = prompts[-1]
-        prompts, self._preface = (*self._preface, *prompts), ()
+        prompts, self._preface = (*self._preface, *prompts, *offer), ()
         slips = 0
         while True:
             try:

@@ -14,7 +14,7 @@ from ivr.call.policy import Policy, decide, stronger
 from ivr.call.ports import Attempt, Clock, Customers, Line, Live, Subject, Trail
 from ivr.call.steps import Round, Step, Tools
 from ivr.config import Settings
-from ivr.errors import Unavailable
+from ivr.errors import OtherCustomer, Unavailable
 from ivr.prompts import Prompt
 
 
@@ -77,9 +77,23 @@ class Verification:
     async def _identify(self, policy: Policy) -> Verdict:
         self.keypad.preface(Prompt.WELCOME)
         self._course.phase = "find"
-        subject = await self._find()
+        if (hinted := await self._hinted()) is not None:
+            try:
+                return await self._verify(hinted, policy, hinted=True)
+            except OtherCustomer:
+                # what was tried until now stays counted
+                self._log.info("subject.other")
+                self._course.outcomes.clear()
+                self.keypad.language = self._language(None)
+        self._course.phase = "find"
+        subject = await self._keyed()
         if subject is None:
+            self._course.subject = None
             return Refused(policy.name, Status.TIMEOUT)
+        return await self._verify(subject, policy, hinted=False)
+
+    async def _verify(self, subject: Subject, policy: Policy, *, hinted: bool) -> Verdict:
+        """Take this customer through the steps. Raises `OtherCustomer` where the caller says to be another one."""
         self._course.subject = subject
         own = self._known_policy(subject.policy) if subject.policy else None
         self._course.policy = policy = stronger(policy, own)
@@ -89,7 +103,7 @@ class Verification:
             return decide(policy, subject, [lock])
         for step in policy.steps:
             self._course.phase = step.name
-            outcome = await self._step(step, policy, subject, attempt)
+            outcome = await self._step(step, policy, subject, attempt, hinted=hinted and not self._course.outcomes)
             self._course.outcomes.append(outcome)
             if not isinstance(outcome, Passed):
                 break
@@ -107,14 +121,18 @@ class Verification:
             return await self._locked_by(verdict, attempt)
         return verdict
 
-    async def _find(self) -> Subject | None:
-        """The customer: by the calling number where it is one customer's, else by what is keyed. None: nothing was."""
+    async def _hinted(self) -> Subject | None:
+        """The customer whose number is calling, where it is one customer's."""
         number = self._line.caller.number
-        if number is not None and (hinted := await self._house.customers.by_phone(number)) is not None:
+        hinted = None if number is None else await self._house.customers.by_phone(number)
+        if hinted is not None:
             self._log.info("subject.found", by="calling_number")
             # no customer number is asked for, and that tells as much
             self.keypad.language = self._language(hinted.language)
-            return hinted
+        return hinted
+
+    async def _keyed(self) -> Subject | None:
+        """The customer whose number is keyed. None: nothing was."""
         looks, keypad = self._house.settings.customer_number, self._house.settings.keypad
         form = Form(looks.least, looks.most, keypad.first_seconds, keypad.between_seconds)
         entry = await self.keypad.ask("customer_number", (Prompt.ASK_CUSTOMER_NUMBER,), form)
@@ -124,7 +142,9 @@ class Verification:
         self._log.info("subject.found", by="customer_number")
         return subject
 
-    async def _step(self, kind: type[Step], policy: Policy, subject: Subject, attempt: Attempt) -> Outcome:
+    async def _step(
+        self, kind: type[Step], policy: Policy, subject: Subject, attempt: Attempt, *, hinted: bool
+    ) -> Outcome:
         self._log.info("step.started", step=kind.name)
         before = Round(
             self.keypad,
@@ -135,6 +155,7 @@ class Verification:
             went_wrong=self._went_wrong,
             tries=policy.tries,
             code_seconds=policy.code_seconds,
+            other_customer=hinted,
         )
         outcome = await kind(self._house.tools).run(before)
         self._log.info("step.ended", step=kind.name, outcome=type(outcome).__name__.lower(), why=_why(outcome))

@@ -19,6 +19,7 @@ class Prompt(StrEnum):
     WELCOME = "welcome"
     ASK_CUSTOMER_NUMBER = "ask-customer-number"
     ASK_PIN = "ask-pin"
+    OTHER_CUSTOMER = "other-customer"
     TEXT_COMING = "text-coming"
     ASK_CODE = "ask-code"
     NEW_TEXT_SENT = "new-text-sent"

@@ -68,3 +68,17 @@ async def test_a_number_that_two_customers_share_finds_nobody(scene: Scene) -> N
     caller = await scene.caller("100", number="+46701740699")
     await scene.asked("customer_number")
     await caller.hang_up()
+
+
+async def test_somebody_else_calls_from_a_customers_phone(scene: Scene) -> None:
+    caller = await scene.caller("100", who=ANNA)
+    await scene.asked("pin")
+    await caller.send_digits("**")
+    await scene.asked("customer_number")
+    await caller.send_digits(f"{BO.number}#")
+    await scene.asked("pin", 2)
+    await caller.send_digits(f"{BO.pin}#")
+    await scene.key_code(caller, BO)
+    await scene.reached("verified")
+    subject = scene.audit()[-1]["subject"]
+    assert subject and subject in scene.stage.command("customer", "show", BO.number)

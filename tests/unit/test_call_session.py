@@ -52,7 +52,7 @@ def test_a_calling_number_finds_its_customer() -> None:
     line = world.call(answers={Prompt.ASK_PIN: [RIGHT_PIN], Prompt.ASK_CODE: [world.texts.code]})
     assert_verified(world, line)
     assert line.heard == [
-        (Prompt.WELCOME, Prompt.ASK_PIN),
+        (Prompt.WELCOME, Prompt.ASK_PIN, Prompt.OTHER_CUSTOMER),
         (Prompt.TEXT_COMING, Prompt.ASK_CODE),
         (Prompt.VERIFIED,),
     ]
@@ -189,7 +189,10 @@ def test_a_wrong_pin_three_times() -> None:
     world = World()
     line = world.call(answers={Prompt.ASK_PIN: [WRONG_PIN] * 3})
     assert_unverified(world, line, "refused", Prompt.REFUSED)
-    assert line.heard[:-1] == [(Prompt.WELCOME, Prompt.ASK_PIN), *[(Prompt.WRONG, Prompt.ASK_PIN)] * 2]
+    assert line.heard[:-1] == [
+        (Prompt.WELCOME, Prompt.ASK_PIN, Prompt.OTHER_CUSTOMER),
+        *[(Prompt.WRONG, Prompt.ASK_PIN)] * 2,
+    ]
     assert world.texts.sent == [], "a text went out although the step before it failed"
     assert world.live.failures[Scope.CALL, "channel-1"] == 3
     assert world.trail.rows[0].detail == {
@@ -509,6 +512,47 @@ def test_a_keyed_number_changes_the_language_once_the_first_step_is_passed() -> 
     assert world.call("pin", number=None, answers=right(world)).voices == ["en", "en", "sv"]
 
 
+def test_a_calling_number_is_a_hint_that_the_caller_may_correct() -> None:
+    world = World()
+    world.change_anna(language="sv")
+    answers = {
+        Prompt.ASK_PIN: ["**", "1234#", "1234#", "1234#"],
+        Prompt.ASK_CUSTOMER_NUMBER: [f"{UNKNOWN}#"],
+    }
+    line = world.call(answers=answers)
+    assert_unverified(world, line, "refused", Prompt.REFUSED)
+    assert line.heard[:3] == [
+        (Prompt.WELCOME, Prompt.ASK_PIN, Prompt.OTHER_CUSTOMER),
+        (Prompt.ASK_CUSTOMER_NUMBER,),
+        (Prompt.ASK_PIN,),
+    ]
+    assert line.voices[:3] == ["sv", "en", "en"]
+    assert world.trail.rows[-1].subject == "", "not the customer whose number called"
+    assert world.live.failures[Scope.CUSTOMER, index(ANNA)] == 0
+
+
+def test_who_corrects_the_hint_and_then_keys_nothing_is_nobody() -> None:
+    world = World()
+    line = world.call(answers={Prompt.ASK_PIN: ["**"]})
+    assert_unverified(world, line, "timeout", Prompt.TIMEOUT)
+    assert world.trail.rows[-1].subject == ""
+
+
+def test_the_hint_can_be_corrected_to_the_same_customer_and_tries_stay_counted() -> None:
+    world = World()
+    answers = {**right(world), Prompt.ASK_PIN: [WRONG_PIN, "**", WRONG_PIN, RIGHT_PIN]}
+    assert_verified(world, world.call("pin", answers=answers))
+    assert world.trail.rows[-1].detail is not None
+    assert world.trail.rows[-1].detail["wrong"] == "2"
+
+
+def test_who_keyed_a_customer_number_is_offered_no_other() -> None:
+    world = World()
+    line = world.call("pin", number=None, answers={**right(world), Prompt.ASK_PIN: ["**" + RIGHT_PIN]})
+    assert_verified(world, line)
+    assert Prompt.OTHER_CUSTOMER not in line.said
+
+
 def test_a_customers_own_policy_counts_where_it_is_no_weaker() -> None:
     world = World()
     world.change_anna(policy="main")
@@ -562,7 +606,7 @@ def test_an_interrupted_entry_begins_anew_with_an_apology_and_costs_nothing() ->
     line = world.call(answers=answers)
     assert_verified(world, line)
     assert line.said == [
-        Prompt.WELCOME, Prompt.ASK_PIN, Prompt.LOST_KEYS, Prompt.ASK_PIN,
+        Prompt.WELCOME, Prompt.ASK_PIN, Prompt.OTHER_CUSTOMER, Prompt.LOST_KEYS, Prompt.ASK_PIN,
         Prompt.TEXT_COMING, Prompt.ASK_CODE, Prompt.LOST_KEYS, Prompt.ASK_CODE,
         Prompt.VERIFIED,
     ]  # fmt: skip

@@ -62,6 +62,12 @@ def test_two_stars_ask_for_the_other_thing_where_there_is_one() -> None:
     assert key_in(Collector(FORM), "12**") is None
 
 
+def test_nobody_begins_anew_for_ever() -> None:
+    collector = Collector(FORM)
+    assert key_in(collector, "1*" * 8) is None
+    assert key_in(collector, "12*") == Slipped(Slip.NOTHING)
+
+
 def test_stars_with_a_digit_between_ask_for_nothing() -> None:
     assert key_in(Collector(CODE), "*1*") is None
 
@@ -140,12 +146,14 @@ def meant(keys: str, form: Form) -> tuple[str, int] | None:
             return ("nothing" if not digits else "short" if len(digits) < form.least else digits, end)
         if last == "*" and form.command and said.endswith("**"):
             return ("asked", end)
+        if last == "*" and said.count("*") > 8:
+            return ("nothing", end)
         if last.isdigit() and len(digits) == form.most:
             return (digits, end)
     return None
 
 
-@given(forms(), st.text("0123456789*#ABCD", max_size=40))
+@given(forms(), st.text("0123456789*#ABCD", max_size=40) | st.text("1*", max_size=24))
 def test_any_keys_end_as_they_were_meant(form: Form, keys: str) -> None:
     collector = Collector(form)
     for taken, key in enumerate(keys, 1):

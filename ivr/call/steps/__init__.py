@@ -28,7 +28,7 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One caller before one step. `tries` and `code_seconds` are the policy's, where it has its own; `went_wrong` notes a wrong try."""
+    """One caller before one step. With `other_customer` the step may let the caller say so. `tries` and `code_seconds` are the policy's, where it has its own; `went_wrong` notes a wrong try."""
 
     keypad: Keypad
     subject: Subject
@@ -38,6 +38,7 @@ class Round:
     went_wrong: Callable[[], Awaitable[None]]
     tries: int | None = None
     code_seconds: int | None = None
+    other_customer: bool = False
 
 
 class Step(Protocol):

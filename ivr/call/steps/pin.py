@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
-from ivr.call.digits import Entered, Form
+from ivr.call.digits import Asked, Entered, Form
 from ivr.call.outcome import Factor, Failed, Locked, Outcome, Passed, Reason
 from ivr.call.steps import Round, Tools
+from ivr.errors import OtherCustomer
 from ivr.prompts import Prompt
 
 
@@ -25,8 +27,12 @@ class PinStep:
 
     async def run(self, round: Round) -> Outcome:
         prompts: tuple[Prompt, ...] = (Prompt.ASK_PIN,)
+        form = replace(self._form, command=round.other_customer)
+        offer: tuple[Prompt, ...] = (Prompt.OTHER_CUSTOMER,) if round.other_customer else ()
         for _ in range(round.tries or self._tries):
-            entry = await round.keypad.ask(self.name, prompts, self._form)
+            entry = await round.keypad.ask(self.name, prompts, form, offer=offer)
+            if isinstance(entry, Asked):
+                raise OtherCustomer
             if not isinstance(entry, Entered):
                 return Failed(self.name, Reason.NO_ENTRY)
             granted = await self._live.attempt(round.attempt)
@@ -37,5 +43,5 @@ class PinStep:
                 return Passed(self.name, self.factor)
             round.log.info("step.wrong", step=self.name)
             await round.went_wrong()
-            prompts = (Prompt.WRONG, Prompt.ASK_PIN)
+            prompts, offer = (Prompt.WRONG, Prompt.ASK_PIN), ()
         return Failed(self.name, Reason.WRONG)
