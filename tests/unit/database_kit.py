@@ -20,7 +20,10 @@ country = "SE"
 [policies.support]
 steps = ["pin"]
 level = 1
+[steps.pin]
+scrypt_p = 1
 """
+"""PINs at the least cost that the settings allow: what they cost is tested elsewhere."""
 
 RECORD = PinRecord(salt=b"s" * 16, hash=b"h" * 32, log2_n=14, r=8, p=5)
 
@@ -38,14 +41,25 @@ def keys_of(settings: Settings) -> Keys:
     return keys.load(settings)
 
 
+_MIGRATED: list[bytes] = []
+"""An empty database, as the migrations make it. Kept, since making it takes longer than most tests."""
+
+
 async def database_of(settings: Settings, vault: Vault | None = None) -> Database:
     """Its database, made, and opened as a worker does."""
     migrate.create_file(settings)
-    async with await Database.open_any(settings) as database, database.write() as connection:
-        await migrate.migrate(connection)
-        if vault is not None:
+    file = settings.path(Path("tillit.db"))
+    if _MIGRATED:
+        file.write_bytes(_MIGRATED[0])
+    else:
+        async with await Database.open_any(settings) as database, database.write() as connection:
+            await migrate.migrate(connection)
+        _MIGRATED.append(file.read_bytes())
+    database = await Database.open(settings)
+    if vault is not None:
+        async with database.write() as connection:
             await keycheck.record(connection, vault.keys)
-    return await Database.open(settings)
+    return database
 
 
 @contextmanager

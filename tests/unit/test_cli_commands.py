@@ -2,58 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ivr.cli import customer, main
-from ivr.config import Settings
-from ivr.errors import StoreError
+from ivr.config import Settings, load
+from tests.unit.cli_kit import Cli, make_system, trail, typed
 from tests.unit.database_kit import directly, rows, settings_in, without_protection
 
 ROOT = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Ended]
-
-
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
     """Types a command in a folder that has a tillit.toml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TILLIT_CONFIG", raising=False)
-    # so that no line is folded where a test looks for it
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def typed(*arguments: str, stdin: str | bytes = "") -> Ended:
-        data = stdin if isinstance(stdin, bytes) else stdin.encode()
-        monkeypatch.setattr(sys, "argv", ["ari_app.py", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-        capsys.readouterr()
-        code: object = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            code = exit_.code or 0
-        assert isinstance(code, int)
-        captured = capsys.readouterr()
-        return Ended(code, captured.out, captured.err)
-
     return typed
 
 
@@ -62,20 +32,23 @@ def settings(tmp_path: Path) -> Settings:
     return settings_in(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new system with one customer, Anna: made once, since making it takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("pattern")
+    settings_in(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("TILLIT_CONFIG", raising=False)
+        make_system()
+    return folder
+
+
 @pytest.fixture
-def made(cli: Cli, settings: Settings) -> Settings:
-    """A new system with one customer, Anna."""
-    assert cli("init").code == 0
-    ended = cli(
-        "customer", "add", "10001", "--name", "Anna Åkesson", "--phone", "070-123 45 67", "--phone", "+46812345678",
-        "--policy", "support", "--language", "en", "--pin-stdin", stdin="2580\n",
-    )  # fmt: skip
-    assert (ended.code, ended.err) == (0, "")
-    return settings
-
-
-def trail(settings: Settings) -> list[tuple[str, str, str]]:
-    return rows(settings, "SELECT chain, action, outcome FROM audit ORDER BY seq")
+def made(cli: Cli, pattern: Path, tmp_path: Path) -> Settings:
+    """A copy of that system, for one test."""
+    shutil.copytree(pattern, tmp_path, dirs_exist_ok=True)
+    return load(tmp_path / "tillit.toml")
 
 
 # ---------------------------------------------------------------- which settings
@@ -346,7 +319,7 @@ def test_import_of_a_wrong_file_ends_with_2(cli: Cli, made: Settings) -> None:
     )
 
 
-# ---------------------------------------------------------------- set-pin, lock, unlock, remove
+# ---------------------------------------------------------------- set-pin, lock, remove
 
 
 def test_set_pin(cli: Cli, made: Settings) -> None:
@@ -364,51 +337,11 @@ def test_set_pin_knows_the_customers_numbers(cli: Cli, made: Settings, pin: str)
     assert ended.err.startswith("pin: is")
 
 
-class FakeLive:
-    """In place of Redis."""
-
-    unlocked: list[str]
-    fails: Exception | None = None
-
-    @classmethod
-    async def open(cls, _: Settings) -> FakeLive:
-        if cls.fails is not None:
-            raise cls.fails
-        return cls()
-
-    async def unlock(self, subject: str) -> bool:
-        self.unlocked.append(subject)
-        return True
-
-    async def close(self) -> None:
-        self.unlocked.append("closed")
-
-
-@pytest.fixture
-def live(monkeypatch: pytest.MonkeyPatch) -> type[FakeLive]:
-    monkeypatch.setattr(customer, "RedisLive", FakeLive)
-    monkeypatch.setattr(FakeLive, "unlocked", [], raising=False)
-    monkeypatch.setattr(FakeLive, "fails", None)
-    return FakeLive
-
-
-def test_lock_and_unlock(cli: Cli, made: Settings, live: type[FakeLive]) -> None:
+def test_lock(cli: Cli, made: Settings) -> None:
+    """Unlocking needs Redis: `tests/contract/test_cli_unlock.py`."""
     assert cli("customer", "lock", "10001").code == 0
     assert "locked     yes" in cli("customer", "show", "10001").out
-    assert cli("customer", "unlock", "10001").code == 0
-    assert "locked     no" in cli("customer", "show", "10001").out
-    ((key,),) = rows(made, "SELECT number_index FROM customers")
-    assert live.unlocked == [key, "closed"]
-    assert [action for _, action, _ in trail(made)][-2:] == ["customer.lock", "customer.unlock"]
-
-
-def test_unlock_does_nothing_by_halves_when_redis_is_away(cli: Cli, made: Settings, live: type[FakeLive]) -> None:
-    cli("customer", "lock", "10001")
-    live.fails = StoreError("Redis: away")
-    ended = cli("customer", "unlock", "10001")
-    assert (ended.code, ended.err) == (1, "Redis: away\n")
-    assert "locked     yes" in cli("customer", "show", "10001").out
-    assert trail(made)[-1][1] == "customer.lock"
+    assert trail(made)[-1] == ("cli", "customer.lock", "done")
 
 
 def test_remove(cli: Cli, made: Settings) -> None:
@@ -423,9 +356,9 @@ def test_remove(cli: Cli, made: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["show"], ["show", "--reveal"], ["lock"], ["unlock"], ["remove", "--yes"], ["set-pin", "--pin-stdin"]]
+    "command", [["show"], ["show", "--reveal"], ["lock"], ["remove", "--yes"], ["set-pin", "--pin-stdin"]]
 )
-def test_a_customer_who_is_not_there(cli: Cli, made: Settings, live: type[FakeLive], command: list[str]) -> None:
+def test_a_customer_who_is_not_there(cli: Cli, made: Settings, command: list[str]) -> None:
     before = trail(made)
     ended = cli("customer", *command, "99999", stdin="9753\n")
     assert (ended.code, ended.out, ended.err) == (2, "", "number: no customer has it. Nothing was done\n")
