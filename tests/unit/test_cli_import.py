@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,30 +20,31 @@ from ivr.cli.importing import Imported, import_file
 from ivr.cli.initialise import _initialise
 from ivr.cli.office import Act, opened
 from ivr.cli.table import COLUMNS, lines
-from ivr.config import Settings
+from ivr.config import Settings, load
 from ivr.errors import InputError, StoreError
 from ivr.secret import Secret
 from ivr.store.customers import Customers
-from ivr.store.register import Register
-from ivr.vault import PinHasher
-from ivr.vault import pin as pin_module
 from tests.unit.database_kit import directly, rows, settings_in
 
 HEADER = ",".join(COLUMNS)
 
+MANY = 20 * (os.cpu_count() or 1)
+"""PINs that keep every processor busy for half a second: each takes one of them 25 ms, at the least cost."""
+
+
+@pytest.fixture(scope="session")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new system, made once."""
+    folder = tmp_path_factory.mktemp("pattern")
+    asyncio.run(_initialise(settings_in(folder)))
+    return folder
+
 
 @pytest.fixture
-def system(tmp_path: Path) -> Settings:
-    settings = settings_in(tmp_path)
-    asyncio.run(_initialise(settings))
-    return settings
-
-
-@pytest.fixture(autouse=True)
-def _cheap_pins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """scrypt with the least cost, whatever it is asked for."""
-    scrypt = pin_module.scrypt
-    monkeypatch.setattr(pin_module, "scrypt", lambda *args, **_: scrypt(*args, N=2, r=1, p=1))
+def system(pattern: Path, tmp_path: Path) -> Settings:
+    """A copy of it, for one test."""
+    shutil.copytree(pattern, tmp_path, dirs_exist_ok=True)
+    return load(tmp_path / "tillit.toml")
 
 
 def run(system: Settings, content: str | bytes, *, name: str = "customers.csv") -> Imported:
@@ -174,25 +180,26 @@ def test_a_file_that_is_not_there(system: Settings) -> None:
             asyncio.run(importing(file))
 
 
-def test_a_number_taken_while_pins_are_hashed_imports_nothing(
-    system: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seal: Callable[..., object] = Register.seal
+@contextmanager
+def hashing(system: Settings, content: str) -> Iterator[Future[Imported]]:
+    """What the import comes to. Within this block it has begun to hash, and has half a second's work to do or more.
 
-    def overtaken(self: Register, new: object) -> object:
-        sealed = seal(self, new)
-        monkeypatch.setattr(Register, "seal", seal)
+    Its threads tell: they are made with the first PIN.
+    """
+    many = "".join(f"{n},Many,,9753,,\n" for n in range(30000, 30000 + MANY))
+    with ThreadPoolExecutor(1) as threads:
+        importing = threads.submit(run, system, content + many)
+        while not any(thread.name.startswith("pin") for thread in threading.enumerate()):
+            assert not importing.done(), importing.exception()
+            time.sleep(0.001)
+        yield importing
+
+
+def test_a_number_taken_while_pins_are_hashed_imports_nothing(system: Settings) -> None:
+    with hashing(system, f"{HEADER}\n10001,Anna,,,,\n10002,Bo,,,,\n") as importing:
         run(system, f"{HEADER}\n10002,Other,,,,\n", name="other.csv")
-        return sealed
-
-    # in a thread of its own, for this one's event loop is running
-    def elsewhere(self: Register, new: object) -> object:
-        with ThreadPoolExecutor(1) as threads:
-            return threads.submit(overtaken, self, new).result()
-
-    monkeypatch.setattr(Register, "seal", elsewhere)
-    with pytest.raises(InputError, match=r"was given to another customer just now\. Nothing was imported"):
-        run(system, f"{HEADER}\n10001,Anna,,,,\n10002,Bo,,,,\n")
+        with pytest.raises(InputError, match=r"was given to another customer just now\. Nothing was imported"):
+            importing.result()
     assert rows(system, "SELECT count(*) FROM customers") == [(1,)]
     assert rows(system, "SELECT count(*) FROM audit WHERE action = 'customer.import'") == [(1,)]
 
@@ -209,24 +216,21 @@ def test_a_database_that_fails_in_the_middle_keeps_nothing(system: Settings) -> 
     assert rows(system, "SELECT count(*) FROM audit WHERE action = 'customer.import'") == [(0,)]
 
 
-def test_no_transaction_is_open_while_pins_are_hashed(system: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_transaction_is_open_while_pins_are_hashed(system: Settings) -> None:
     """A worker writes its audit trail meanwhile; it would wait for the whole import."""
-    make = PinHasher.make
-
-    async def writing_beside(self: PinHasher, pin: Secret) -> object:
+    with hashing(system, f"{HEADER}\n10001,Anna,,2580,,\n") as importing:
         with directly(system) as connection:
             connection.execute("PRAGMA busy_timeout = 0")
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-        return await make(self, pin)
-
-    monkeypatch.setattr(PinHasher, "make", writing_beside)
-    assert run(system, f"{HEADER}\n10001,Anna,,2580,,\n10002,Bo,,9753,,\n") == Imported(2, 2)
+            for _ in range(100):
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+        assert not importing.done()
+        assert importing.result() == Imported(1 + MANY, 1 + MANY)
 
 
 def test_rows_keep_their_pins(system: Settings) -> None:
     """They are hashed at the same time, and must not be mixed up."""
-    pins = {str(20000 + number): f"{(number * 7919 + 1357) % 10000:04}" for number in range(40)}
+    pins = {str(20000 + number): f"{(number * 7919 + 1357) % 10000:04}" for number in range(16)}
     straight = {number for number, pin in pins.items() if pin in number or pin in ("1234", "4321")}
     pins = {number: pin for number, pin in pins.items() if number not in straight}
     run(system, f"{HEADER}\n" + "".join(f"{number},{number},,{pin},,\n" for number, pin in pins.items()))
@@ -234,10 +238,14 @@ def test_rows_keep_their_pins(system: Settings) -> None:
     async def check() -> None:
         async with opened(system) as office:
             customers = Customers(office.database, office.vault)
-            for number, pin in pins.items():
-                subject = await customers.by_number(Secret(number))
-                assert subject.name is not None and subject.name.reveal() == number
-                assert await office.vault.pins.matches(Secret(pin), subject.pin)
+            subjects = [await customers.by_number(Secret(number)) for number in pins]
+            assert [subject.name and subject.name.reveal() for subject in subjects] == list(pins)
+            matches = office.vault.pins.matches
+            assert all(
+                await asyncio.gather(
+                    *(matches(Secret(pin), subject.pin) for pin, subject in zip(pins.values(), subjects, strict=True))
+                )
+            )
 
     asyncio.run(check())
 
