@@ -290,7 +290,7 @@ async def test_a_phone_that_is_being_called_while_things_are_compared_is_left_al
 # ---------------------------------------------------------------- while things are compared
 
 
-@pytest.mark.parametrize("operation", ["applications/tillit", "channels", "bridges"])
+@pytest.mark.parametrize("operation", ["channels", "bridges"])
 async def test_a_call_that_comes_in_while_things_are_compared_is_not_harmed(stub: World, operation: str) -> None:
     server = stub.model.server
     late = Late()
@@ -337,8 +337,7 @@ async def test_another_workers_bridges_are_not_touched(world: World) -> None:
 async def test_a_comparison_that_fails_is_made_again(stub: World) -> None:
     call = await stub.call()
     server = stub.model.server
-    server.rule("GET", "applications/tillit", Status(503), Text("[]"), Text('{"channel_ids": 3}'))
-    server.rule("GET", "channels", Text("{}"), Text('[{"state": "Up"}]'), Text("[3]"))
+    server.rule("GET", "channels", Status(503), Text("{}"), Text('[{"state": "Up"}]'), Text("[3]"))
     server.rule("GET", "bridges", Text('[{"id": 3}]'))
     server.socket.cut()
     await stub.reconciled(2)
