@@ -31,7 +31,6 @@ from tests.contract.ari_server import (
 )
 
 CANARY = "canary-value"
-NEVER = 1e9
 BODY = {"value": CANARY, "variables": {"PIN": CANARY}}
 
 
@@ -53,22 +52,6 @@ class Listener:
     @property
     def keys(self) -> list[tuple[str, str]]:
         return [(event.channel, event.key.reveal()) for event in self.told if isinstance(event, Digit)]
-
-
-class Waits:
-    """Stands in for `asyncio` in the client: its waits are written down and pass at once."""
-
-    def __init__(self) -> None:
-        self.waits: list[float] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(asyncio, name)
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds == NEVER:
-            await asyncio.Event().wait()
-        self.waits.append(seconds)
-        await asyncio.sleep(0)
 
 
 async def echo(asked: Asked) -> Answer:
@@ -109,11 +92,20 @@ async def listening(ari: Ari, server: AriServer, listener: Listener) -> AsyncIte
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    made = Waits()
-    monkeypatch.setattr(ari_module, "_CHECK", NEVER)
-    monkeypatch.setattr(ari_module, "asyncio", made)
-    return made
+async def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client waits before it connects again, written down as it begins to."""
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+    noted: list[float] = []
+
+    def noting(delay: float, *rest: Any, **more: Any) -> asyncio.TimerHandle:
+        task = asyncio.current_task()
+        if task is not None and task.get_coro().__qualname__ == "Ari.listen" and delay in ari_module._WAITS:
+            noted.append(delay)
+        return call_later(delay, *rest, **more)
+
+    monkeypatch.setattr(loop, "call_later", noting)
+    return noted
 
 
 def hurry(ari: Ari, seconds: float = 0.05) -> None:
@@ -326,12 +318,15 @@ async def test_the_filter_is_set_anew_after_each_connection(
 
 
 async def test_waits_grow_while_nobody_answers_and_begin_anew(
-    ari: Ari, server: AriServer, listener: Listener, waits: Waits, log: Log
+    ari: Ari, server: AriServer, listener: Listener, waits: list[float], log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert ari_module._WAITS == (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+    *growing, most = short = [wait / 64 for wait in ari_module._WAITS]
+    monkeypatch.setattr(ari_module, "_WAITS", short)
     server.refuse = 10
     listening = asyncio.create_task(ari.listen(listener))
     await server.until_connected(11)
-    assert waits.waits == [0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0]
+    assert waits == [*growing, most, most, most, most]
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     shown = str(log.lines)
@@ -341,7 +336,7 @@ async def test_waits_grow_while_nobody_answers_and_begin_anew(
 
 
 async def test_a_wrong_password_is_in_no_log(
-    server: AriServer, listener: Listener, waits: Waits, log: Log, caplog: pytest.LogCaptureFixture
+    server: AriServer, listener: Listener, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
     secret = Secret("canary-wrong-password")
@@ -361,32 +356,31 @@ async def test_a_wrong_password_is_in_no_log(
 
 
 async def test_a_server_that_takes_every_connection_and_ends_it_is_not_run_down(
-    ari: Ari, server: AriServer, listener: Listener, waits: Waits
+    ari: Ari, server: AriServer, listener: Listener, waits: list[float]
 ) -> None:
     listening = asyncio.create_task(ari.listen(listener))
-    for count in range(1, 6):
+    for count in range(1, 4):
         (await server.until_connected(count)).cut()
-    await server.until_connected(6)
+    await server.until_connected(4)
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
-    assert waits.waits[-1] >= 0.2
-    assert waits.waits == sorted(waits.waits)
+    assert waits == [0.05, 0.1, 0.2]
 
 
 async def test_a_refused_filter_is_a_failed_connection(
-    ari: Ari, server: AriServer, listener: Listener, waits: Waits
+    ari: Ari, server: AriServer, listener: Listener, waits: list[float]
 ) -> None:
     server.rule("PUT", "*/eventFilter", Status(500))
     listening = asyncio.create_task(ari.listen(listener))
     await server.until(lambda: server.connections == 2, "a second try")
     await wait_for(lambda: listener.told == ["connected"])
-    assert waits.waits == [0.05]
+    assert waits == [0.05]
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
 
 
 async def test_what_was_sent_before_a_refused_filter_does_not_wait_for_its_limit(
-    ari: Ari, server: AriServer, listener: Listener, waits: Waits
+    ari: Ari, server: AriServer, listener: Listener
 ) -> None:
     late = Late(status=500)
     server.rule("PUT", "*/eventFilter", late)

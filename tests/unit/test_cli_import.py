@@ -187,9 +187,10 @@ def hashing(system: Settings, content: str) -> Iterator[Future[Imported]]:
     Its threads tell: they are made with the first PIN.
     """
     many = "".join(f"{n},Many,,9753,,\n" for n in range(30000, 30000 + MANY))
+    before = set(threading.enumerate())
     with ThreadPoolExecutor(1) as threads:
         importing = threads.submit(run, system, content + many)
-        while not any(thread.name.startswith("pin") for thread in threading.enumerate()):
+        while not any(thread.name.startswith("pin") for thread in set(threading.enumerate()) - before):
             assert not importing.done(), importing.exception()
             time.sleep(0.001)
         yield importing
