@@ -24,16 +24,16 @@ from ivr.call.steps import Tools
 from ivr.call.verification import House
 from ivr.config import Settings, secret_of
 from ivr.database import Database
-from ivr.errors import AriError, ConfigError, Unavailable, WorkerReplaced
+from ivr.errors import AriError, ConfigError, Unavailable, Unreachable, WorkerReplaced
 from ivr.prompts import Prompt, languages
 from ivr.sms import gateway
 from ivr.store.customers import Customers
-from ivr.store.live import RedisLive
+from ivr.store.reach import open_live
 from ivr.vault import Vault
 
 
 def run(settings: Settings) -> None:
-    """Run a worker until it is told to stop, or replaced. Raises `ConfigError` where it cannot start."""
+    """Run a worker until it is told to stop, or replaced. Raises `ConfigError` where it cannot start, `Unreachable` where it could later."""
     log = logs.setup(settings.log)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, log))
@@ -47,7 +47,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         texts = gateway(settings)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
-        live = await RedisLive.open(settings)
+        live = await open_live(settings)
         stack.push_async_callback(live.close)
         trail = await stack.enter_async_context(Trail(database, settings.worker.name))
         ari = _ari(settings, log)
@@ -135,7 +135,8 @@ async def _node(ari: Ari, settings: Settings, log: FilteringBoundLogger) -> str:
                 f"{place} username, password_file", "Asterisk does not know this user, or not with this password",
                 "Compare them with ari.conf",
             ) from None  # fmt: skip
-        raise ConfigError(
+        # whatever its status: an Asterisk that is starting answers 404, and then 503
+        raise Unreachable(
             f"{place} url", f"no answer from {settings.asterisk.url} ({error.status or 'nothing there'})",
             "Start Asterisk, enable http.conf and ari.conf, or mend the URL",
         ) from None  # fmt: skip

@@ -2,6 +2,7 @@
 
     TillitError
     ├── ConfigError          something an administrator wrote, or has to write: place, problem, cure
+    │   └── Unreachable      a part that the settings name is not there, or not yet: the same again later may do
     ├── InputError           bad input to a command: nothing was done
     ├── WorkerReplaced       another worker took over this application's name
     └── CallError            a call cannot go on as it was
@@ -32,6 +33,10 @@ class ConfigError(TillitError):
         self.place = place
         self.problem = problem
         self.cure = cure
+
+
+class Unreachable(ConfigError):
+    """A part that the settings name does not answer, or not yet; what is written may be right."""
 
 
 class InputError(TillitError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import ivr
 from ivr.cli import audit, customer, initialise
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
-from ivr.errors import ConfigError, InputError, TillitError
+from ivr.errors import ConfigError, InputError, TillitError, Unreachable
 
 app = typer.Typer(
     name="ari_app.py",
@@ -61,14 +62,24 @@ def run(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """Run the command that was typed. Ends with 2 where it was asked for something wrong, with 1 where it failed."""
+    """Run the command that was typed.
+
+    Ends with 2 where it was asked for something wrong, with 75 where a part is not there (yet), with 1 where it failed.
+    """
     try:
         if any("\udc80" <= letter <= "\udcff" for word in sys.argv for letter in word):
             raise InputError("the command line is not UTF-8. Nothing was done")
         app(args=_config_first(sys.argv[1:]))
     except TillitError as error:
         typer.echo(error, err=True)
-        sys.exit(2 if isinstance(error, (ConfigError, InputError)) else 1)
+        match error:
+            case Unreachable():
+                # sysexits.h: the same again later may do. config/tillit.service tells it from 2
+                sys.exit(os.EX_TEMPFAIL)
+            case ConfigError() | InputError():
+                sys.exit(2)
+            case _:
+                sys.exit(1)
 
 
 def _config_first(words: list[str]) -> list[str]:

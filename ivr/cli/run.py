@@ -7,5 +7,5 @@ from ivr.config import Settings
 
 
 def run(settings: Settings) -> None:
-    """Verify callers until stopped with SIGTERM or Ctrl-C. Raises `ConfigError` where it cannot start."""
+    """Verify callers until stopped with SIGTERM or Ctrl-C. Raises `ConfigError` where it cannot start, `Unreachable` where it could later."""
     app.run(settings)

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from ivr.config import Settings
 from ivr.database import migrate
 from ivr.database.url import PLACE, sqlite_file, url_of
-from ivr.errors import ConfigError, StoreError
+from ivr.errors import ConfigError, StoreError, Unreachable
 
 # Look-ups take less than a millisecond each, so a few connections serve hundreds of calls; each costs SQLite a thread.
 _CONNECTIONS = 8
@@ -51,7 +51,8 @@ class Database:
     async def open(cls, settings: Settings) -> Self:
         """The database of the settings, its schema being of this program's version.
 
-        Raises `ConfigError` where it is missing, does not answer, or was not brought up to date by `init`.
+        Raises `ConfigError` where it is missing, or was not brought up to date by `init`; `Unreachable` where it does
+        not answer.
         """
         database = await cls.open_any(settings)
         try:
@@ -66,7 +67,10 @@ class Database:
 
     @classmethod
     async def open_any(cls, settings: Settings) -> Self:
-        """The database whatever its schema is, for migrating it. Raises `ConfigError` where there is none."""
+        """The database whatever its schema is, for migrating it. Raises `ConfigError` where there is none.
+
+        `Unreachable` where it does not answer, or is somebody else's for too long.
+        """
         place = f"{settings.file}: {PLACE}"
         file = sqlite_file(settings)
         if file is not None and not file.is_file():
@@ -79,7 +83,8 @@ class Database:
         except BaseException as error:
             await database.close()
             if isinstance(error, StoreError):
-                raise ConfigError(place, f"cannot be used ({error})", _CURES[file is None]) from None
+                kind = Unreachable if _may_pass(str(error).removeprefix("database: ")) else ConfigError
+                raise kind(place, f"cannot be used ({error})", _CURES[file is None]) from None
             raise
         return database
 
@@ -168,3 +173,11 @@ def _code(error: Exception) -> str:
                 return str(code)
         return type(error.orig).__name__
     return type(error).__name__
+
+
+def _may_pass(code: str) -> bool:
+    """Whether waiting may help: SQLite's lock is another's, or PostgreSQL is not there, starting, stopping or full."""
+    if code.startswith("SQLITE_"):
+        return code in ("SQLITE_BUSY", "SQLITE_LOCKED")
+    # 08, 53 and 57 are PostgreSQL's classes for that; what is no number of five characters did not come from it
+    return code[:2] in ("08", "53", "57") or len(code) != 5

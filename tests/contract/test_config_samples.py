@@ -411,3 +411,15 @@ def test_the_unit_waits_for_calls_to_be_handed_back() -> None:
     limit = re.search(r"(?m)^TimeoutStopSec=(\d+)$", (CONFIG / "tillit.service").read_text())
     assert limit is not None
     assert int(limit[1]) > Worker().shutdown_seconds + 5
+
+
+def test_the_unit_tries_again_unless_the_settings_are_wrong() -> None:
+    """2 is what `main` ends with for wrong settings; what is not there yet ends with 75, as any other failure may."""
+    text = (CONFIG / "tillit.service").read_text()
+    assert re.findall(
+        r"(?m)^(Restart|RestartPreventExitStatus|SuccessExitStatus|StartLimitIntervalSec)=(.*)$", text
+    ) == [
+        ("StartLimitIntervalSec", "0"),
+        ("Restart", "on-failure"),
+        ("RestartPreventExitStatus", "2"),
+    ]

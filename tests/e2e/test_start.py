@@ -23,10 +23,10 @@ def spoiled(stage: Stage) -> Iterator[Stage]:
         file.chmod(mode)
 
 
-def refused(stage: Stage) -> str:
-    """What `run` says, having ended with 2 and without a traceback."""
+def refused(stage: Stage, code: int = 2) -> str:
+    """What `run` says, having ended with this code and without a traceback."""
     done: subprocess.CompletedProcess[str] = stage.attempt("run")
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
 
@@ -38,10 +38,8 @@ def write(stage: Stage, name: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "place", "cure"),
     [
-        ({"asterisk": {"url": "http://127.0.0.1:9/ari"}}, "[asterisk] url", "enable http.conf"),
         ({"asterisk": {"username": "nobody"}}, "[asterisk] username", "ari.conf"),
         ({"asterisk": {"password_file": "missing"}}, "[asterisk] password_file", "mode 0600"),
-        ({"redis": {"url": "redis://127.0.0.1:9/0"}}, "[redis] url", "redis"),
         ({"company": {"language": "xx"}}, "[company] language", "scripts/prompts"),
         ({"company": {"country": "Sweden"}}, "[company] country", "ISO 3166"),
         ({"policies.main": {"steps": []}}, "[policies.main] steps", "in their order"),
@@ -59,6 +57,32 @@ def test_wrong_settings(spoiled: Stage, settings: dict[str, dict[str, object]], 
     assert str(spoiled.config) in said
     assert place in said
     assert cure in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "cure"),
+    [
+        ({"asterisk": {"url": "http://127.0.0.1:9/ari"}}, "[asterisk] url", "enable http.conf"),
+        ({"asterisk": {"url": "http://192.0.2.1/ari", "request_seconds": 0.5}}, "[asterisk] url", "Start Asterisk"),
+        ({"redis": {"url": "redis://127.0.0.1:9/0"}}, "[redis] url", "Start Redis"),
+        ({"redis": {"url": "redis://192.0.2.1/0", "request_seconds": 0.5}}, "[redis] url", "Start Redis"),
+    ],
+)
+def test_a_part_that_does_not_answer(
+    spoiled: Stage, settings: dict[str, dict[str, object]], place: str, cure: str
+) -> None:
+    """Not 2: the settings may be right, and systemd tries again."""
+    spoiled.write_config(settings)
+    said = refused(spoiled, 75)
+    assert str(spoiled.config) in said
+    assert place in said
+    assert cure in said
+
+
+def test_an_asterisk_that_is_still_starting(spoiled: Stage) -> None:
+    """Its HTTP server is up before ARI is: it answers 404."""
+    spoiled.write_config({"asterisk": {"url": spoiled.pbx.ari_url.removesuffix("/ari") + "/not-yet"}})
+    assert "no answer from" in refused(spoiled, 75)
 
 
 def _open_key(folder: Path) -> None:

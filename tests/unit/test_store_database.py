@@ -17,7 +17,7 @@ from ivr.audit.table import METADATA as AUDIT
 from ivr.config import Settings
 from ivr.database import Database, migrate
 from ivr.database.url import url_of
-from ivr.errors import ConfigError, StoreError
+from ivr.errors import ConfigError, StoreError, Unreachable
 from ivr.store.tables import KEYS
 from ivr.store.tables import METADATA as STORE
 from tests.unit.database_kit import database_of, directly, rows, settings_in
@@ -108,6 +108,18 @@ async def test_a_missing_file_is_not_made(settings: Settings) -> None:
     assert error.problem.endswith("tillit.db is missing")
     assert error.cure == "Type: ari_app.py init"
     assert not list(settings.file.parent.glob("tillit.db*"))
+
+
+async def test_a_file_that_another_program_keeps_to_itself_may_be_had_later(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, "[database]\nrequest_seconds = 0.1\n")
+    async with await database_of(settings):
+        pass
+    with directly(settings) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        error = await refused(settings)
+    assert isinstance(error, Unreachable)
+    assert "SQLITE_BUSY" in error.problem
 
 
 async def test_a_file_that_goes_away_is_not_made_anew(settings: Settings) -> None:
@@ -266,6 +278,7 @@ async def test_postgresql_that_is_not_there_is_told_as_that(tmp_path: Path, monk
     error = await refused(settings_in(tmp_path, more))
     assert re.fullmatch(r"cannot be used \(database: \w+\)", error.problem)
     assert "PostgreSQL" in error.cure
+    assert isinstance(error, Unreachable)
     assert "canary" not in str(error)
 
 
