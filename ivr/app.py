@@ -28,7 +28,7 @@ from ivr.errors import AriError, ConfigError, Unavailable, Unreachable, WorkerRe
 from ivr.prompts import Prompt, languages
 from ivr.sms import gateway
 from ivr.store.customers import Customers
-from ivr.store.reach import open_live
+from ivr.store.live import RedisLive
 from ivr.vault import Vault
 
 
@@ -47,7 +47,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         texts = gateway(settings)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
-        live = await open_live(settings)
+        live = await RedisLive.open(settings)
         stack.push_async_callback(live.close)
         trail = await stack.enter_async_context(Trail(database, settings.worker.name))
         ari = _ari(settings, log)

@@ -187,7 +187,7 @@ class Session:
             self._log.error("call.stuck", error=str(error))
 
     async def _drop_mark(self) -> None:
-        """Drop the mark; where Redis cannot be reached its own end will do it."""
+        """Drop the mark; where Redis cannot be reached it is swept later."""
         try:
             await self._house.live.drop_mark(self._line.caller.node, self._line.caller.channel)
         except Unavailable as error:

@@ -15,7 +15,7 @@ from ivr.cli.importing import Imported, import_file
 from ivr.cli.office import Act, Office, opened, settings_of
 from ivr.errors import InputError
 from ivr.secret import Secret
-from ivr.store.reach import open_live
+from ivr.store.live import RedisLive
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ def unlock(context: typer.Context, number: Number) -> None:
 
     async def run(office: Office) -> str:
         # Opened first: where Redis is away nothing is done by halves.
-        live = await open_live(office.settings)
+        live = await RedisLive.open(office.settings)
         try:
             async with office.act() as act:
                 customer = await _known(office, act, number)

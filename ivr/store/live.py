@@ -29,7 +29,7 @@ from ivr.call.ports import (
     Wrong,
 )
 from ivr.config import Limits, Settings
-from ivr.errors import ConfigError, StoreError
+from ivr.errors import ConfigError, StoreError, Unreachable
 from ivr.store.link import Link, Script, reason, root
 
 _STANDING = Script("clock", "scopes", "standing")
@@ -55,6 +55,10 @@ _SCRIPTS = (
     _MARKED,
 )
 
+# Why a Redis takes no writes for a time: it reads its file, is full, or cannot write its file. A replica does not
+# become a primary by waiting.
+_PASSING = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM")
+
 _MINUTE = 60_000
 _SECOND = 1_000
 
@@ -78,7 +82,7 @@ class RedisLive:
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Connect, load the scripts and try to write; raises `ConfigError` where that cannot be done."""
+        """Connect, load the scripts and try to write; raises `ConfigError` where that cannot be done, `Unreachable` where it could later."""
         link = Link.of(settings)
         live = cls(link, settings.redis.prefix, settings.limits)
         try:
@@ -278,12 +282,13 @@ def _explained(settings: Settings, error: Exception) -> ConfigError:
             f"{settings.file}: [redis] url", "this Redis takes no writes (READONLY)", "Name the primary, not a replica"
         )
     if code.isupper():
-        return ConfigError(
+        kind = Unreachable if code in _PASSING else ConfigError
+        return kind(
             f"{settings.file}: [redis] url",
             f"this Redis takes no writes now ({code})",
             "See Redis's own log, and start again",
         )
-    return ConfigError(
+    return Unreachable(
         f"{settings.file}: [redis] url",
         f"no Redis answers at {settings.redis.url}",
         "Start Redis (systemctl start redis-server), or correct the address",
