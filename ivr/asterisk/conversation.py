@@ -11,7 +11,7 @@ from ivr.errors import AriError
 class Conversation:
     """A bridge of ours with a caller and an agent in it, found after its worker had died."""
 
-    def __init__(self, ari: Ari, bridge: str, channels: frozenset[str], log: FilteringBoundLogger) -> None:
+    def __init__(self, ari: Ari, bridge: str, channels: set[str], log: FilteringBoundLogger) -> None:
         self.channels = channels
         self._ari = ari
         self._bridge = bridge

@@ -172,6 +172,12 @@ class Telephony:
         if (line := self._lines.get(of)) is not None:
             # another leg in the caller's place is another caller, who has won nothing
             line.evict(HungUp(of))
+        for conversation in self._conversations:
+            if of in conversation.channels:
+                # one end has transferred the other: they talk on, with somebody else
+                conversation.channels.remove(of)
+                conversation.channels.add(channel)
+                return
         # the end of a transfer that nobody talks at: in the dialplan it would go on for ever
         self._spawn(self._hang_up(channel))
 
@@ -280,7 +286,7 @@ class Telephony:
             ours = name.startswith(BRIDGE_PREFIX) and bridge.get("name") == self._ari.app and name not in known
             if not ours or not isinstance(members, list):
                 continue
-            present = frozenset(members) - self._left
+            present = set(members) - self._left
             if not present <= unknown:
                 continue  # a bridge of a call that is ours
             conversation = Conversation(self._ari, name, present, self._log)

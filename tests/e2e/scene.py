@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from itertools import count
 from typing import Any
 
 import redis
@@ -15,6 +16,7 @@ from rig.stage import ANNA, Customer, Stage, code_in
 from rig.worker import Worker
 
 LIMIT = 15.0
+_serial = count(1)
 
 
 class Scene:
@@ -56,20 +58,26 @@ class Scene:
         message = await asyncio.to_thread(self.stage.wait_text, who.phones.split(";")[0], text)
         return code_in(message)
 
-    # ------------------------------------------------------------ the worker
+    # ------------------------------------------------------------ the workers
 
-    def log(self, event: str | None = None, **fields: object) -> list[dict[str, Any]]:
+    def another(self) -> Worker:
+        """Another worker on this stage, not started, whose log has nothing of one before."""
+        return self.stage.worker(f"another{next(_serial)}")
+
+    def log(self, event: str | None = None, *, of: Worker | None = None, **fields: object) -> list[dict[str, Any]]:
         """The worker's log lines of this kind, with these fields."""
         return [
             line
-            for line in self.worker.log()
+            for line in (of or self.worker).log()
             if (event is None or line.get("event") == event) and all(line.get(k) == v for k, v in fields.items())
         ]
 
-    async def logged(self, event: str, count: int = 1, *, limit: float = LIMIT, **fields: object) -> dict[str, Any]:
+    async def logged(
+        self, event: str, count: int = 1, *, limit: float = LIMIT, of: Worker | None = None, **fields: object
+    ) -> dict[str, Any]:
         """Wait until the worker has logged this so often; the last of them."""
-        await self.until(lambda: len(self.log(event, **fields)) >= count, f"{count} × {event} {fields}", limit)
-        return self.log(event, **fields)[count - 1]
+        await self.until(lambda: len(self.log(event, of=of, **fields)) >= count, f"{count} × {event} {fields}", limit)
+        return self.log(event, of=of, **fields)[count - 1]
 
     async def asked(self, entry: str, count: int = 1) -> dict[str, Any]:
         """Wait until the caller has been asked for this entry so often."""

@@ -44,6 +44,9 @@ exten => 600,1,Answer()
 exten => 900,1,Answer()
  same => n,Echo()
 
+[agents]
+exten => 700,1,Dial(PJSIP/agent2,20)
+
 [badge]
 exten => s,1,Dial(PJSIP/agent3,30,b(tillit-badge^s^1))
 
@@ -129,7 +132,7 @@ async def test_the_next_worker_sends_on_the_calls_of_one_that_died(scene: Scene)
     caller = await scene.caller("100")
     await scene.asked("pin")
     scene.worker.kill()
-    with scene.stage.worker("heir"):
+    with scene.another():
         await scene.reached("unverified", Status="unavailable")
     await caller.hang_up()
     await asyncio.to_thread(scene.stage.pbx.wait_idle)
@@ -146,12 +149,34 @@ async def test_a_conversation_survives_its_worker_and_the_next_one_clears_up(sce
     await agent.play_tone(700)
     await caller.hears(700)
     scene.worker.kill()
-    with scene.stage.worker("heir") as heir:
-        await scene.until(lambda: any(line["event"] == "conversation.adopted" for line in heir.log()), "adoption")
+    with scene.another() as heir:
+        await scene.logged("conversation.adopted", of=heir)
         await caller.hears(700, since=caller.mark())
         await caller.hang_up()
         await agent.until("disconnected")
         await asyncio.to_thread(scene.stage.pbx.wait_idle)
+
+
+async def test_an_agent_transfers_the_caller_after_the_worker_was_replaced(scene: Scene) -> None:
+    agent, second = await scene.phone("agent1"), await scene.phone("agent2")
+    caller = await scene.caller("200")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    await agent.incoming()
+    await agent.answer()
+    await scene.logged("agent.joined")
+    scene.worker.kill()
+    with scene.another() as heir:
+        await scene.logged("conversation.adopted", of=heir)
+        await agent.transfer("700")
+        await second.incoming()
+        await second.answer()
+        await second.play_tone(1100)
+        await caller.hears(1100)
+        await second.hang_up()
+        await caller.until("disconnected")
+        await asyncio.to_thread(scene.stage.pbx.wait_idle)
+        await scene.until(lambda: scene.marks() == [], "the mark to be swept", 25)
 
 
 @pytest.mark.parametrize("leaves", ["agent", "caller"])
@@ -170,7 +195,7 @@ async def test_a_conversation_whose_worker_is_dead_ends_for_both(scene: Scene, l
     await goes.hang_up()
     await stays.until("disconnected")
     await scene.until(lambda: not scene.stage.pbx.channels(), "all channels to end")
-    with scene.stage.worker("heir"):
+    with scene.another():
         await asyncio.to_thread(scene.stage.pbx.wait_idle)
 
 
@@ -184,7 +209,7 @@ async def test_a_worker_that_is_stopped_hands_its_calls_back(scene: Scene) -> No
 
 
 async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
-    with scene.stage.worker("successor"):
+    with scene.another():
         await scene.logged("worker.stopped")
         await scene.until(lambda: not scene.worker.child.alive, "the first worker to end")
         assert scene.worker.stop() == 0
@@ -208,9 +233,9 @@ async def test_a_mark_whose_worker_died_goes_with_the_next_one(scene: Scene) -> 
     await asyncio.to_thread(scene.stage.pbx.ari, "POST", f"channels/{channel}/variable", watchdog)
     await scene.reached("unverified", Status="unavailable")
     assert len(scene.marks()) == 1
-    with scene.stage.worker("heir") as heir:
+    with scene.another() as heir:
         await scene.until(lambda: scene.marks() == [], "the mark to be swept")
-        assert [line for line in heir.log() if line["event"] == "mark.swept" and line["channel"] == channel]
+        await scene.logged("mark.swept", of=heir, channel=channel)
     await caller.hang_up()
 
 
@@ -235,8 +260,8 @@ async def test_a_verified_call_in_the_dialplan_keeps_its_mark_when_its_worker_is
     await scene.key_code(caller)
     await scene.reached("verified")
     scene.worker.kill()
-    with scene.stage.worker("heir") as heir:
-        await scene.until(lambda: any(line["event"] == "reconciled" for line in heir.log()), "the heir")
+    with scene.another() as heir:
+        await scene.logged("reconciled", of=heir)
         assert len(scene.marks()) == 1
         await caller.hang_up()
         await scene.until(lambda: scene.marks() == [], "the mark to be swept", 25)
