@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from time import monotonic
 
 from ivr.call.ports import Key, Played
+from ivr.errors import Interrupted
 from ivr.secret import Secret
 
 # Far more than anybody keys ahead; what a storm of tones sends beyond that is dropped.
@@ -35,7 +36,9 @@ class Inbox:
         self._wake()
 
     def interrupt(self, error: Exception) -> None:
-        """Make `receive` raise this."""
+        """Make `receive` raise this. Of several gaps in the events only one is told of."""
+        if isinstance(error, Interrupted) and any(isinstance(known, Interrupted) for known in self._errors):
+            return
         self._errors.append(error)
         self._wake()
 

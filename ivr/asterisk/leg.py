@@ -73,10 +73,11 @@ class AriLeg:
 
     async def originate(self, badge: Badge, *, number: Personal | None, seconds: int) -> None:
         """Call the phone; it rings for so many seconds."""
-        # what tillit-badge of the dialplan writes on further INVITEs: those of a Local channel, or behind a transfer
-        variables = {"__TILLIT_BADGE": badge.header, "__TILLIT_BADGE_EXPIRES": str(badge.expires)}
         if self._endpoint.startswith("PJSIP/"):
-            variables[f"PJSIP_HEADER(add,{HEADER})"] = badge.header
+            variables = {f"PJSIP_HEADER(add,{HEADER})": badge.header}
+        else:
+            # what tillit-badge of the dialplan writes on the INVITE behind a Local channel
+            variables = {"__TILLIT_BADGE": badge.header, "__TILLIT_BADGE_EXPIRES": str(badge.expires)}
         try:
             await self._ari.request(
                 "POST",

@@ -256,6 +256,8 @@ class AriLine:
                 raise
             self._leg = leg
             await leg.tie(self._log)
+            # not sooner: whose worker dies before this is taken back by the watchdog
+            await self.allow(0)
             self._log.info("agent.joined", endpoint=leg.endpoint)
             await leg.ended.wait()
             return True

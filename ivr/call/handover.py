@@ -34,7 +34,6 @@ async def connect(line: Line, policy: Policy, badge: Badge, keypad: Keypad, log:
                 await _hang_up((leg for leg in legs if leg is not winner), log)
                 await _stop(waiting)
                 await _quiet(line)
-                await line.allow(0)
                 if await line.join(winner):
                     log.info("agent.left", endpoint=winner.endpoint)
                     return True

@@ -98,6 +98,7 @@ class Line(Protocol):
     async def join(self, leg: Leg) -> bool:
         """Bridge the caller with an agent who has answered; True when the agent has left after that.
 
+        While they talk the watchdog is off, and neither stays behind alone, even should we die.
         False when the agent was gone before. Leaves no bridge behind, whatever happens.
         """
         ...

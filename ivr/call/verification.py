@@ -81,9 +81,7 @@ class Verification:
             try:
                 return await self._verify(hinted, policy, hinted=True)
             except OtherCustomer:
-                # what was tried until now stays counted
                 self._log.info("subject.other")
-                self._course.outcomes.clear()
                 self.keypad.language = self._language(None)
         self._course.phase = "find"
         subject = await self._keyed()

@@ -7,6 +7,7 @@ import asyncio
 import typer
 
 from ivr.audit.chain import append_within, lock_of
+from ivr.call.policy import policies
 from ivr.call.ports import Entry
 from ivr.cli.office import CHAIN, actor, settings_of
 from ivr.config import Settings
@@ -25,6 +26,7 @@ def init(context: typer.Context) -> None:
 
 async def _initialise(settings: Settings) -> list[str]:
     """What was done, line by line."""
+    policies(settings)
     await _refuse_new_keys_for_old_data(settings)
     done = [f"Made the key {file}" for file in keys.create(settings)]
     both = keys.load(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
@@ -38,19 +39,34 @@ def _explained(file: Path, error: ValidationError) -> ConfigError:
     """Every fault on a line of its own: field, what is wrong, what belongs there. Never the value."""
     faults = []
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        place, belongs = _place(fault["loc"])
-        faults.append((place, fault["msg"].removeprefix("Value error, "), belongs))
+        place, belongs, settings = _place(fault["loc"])
+        problem, _, cure = fault["msg"].removeprefix("Value error, ").partition(". ")
+        match fault["type"]:
+            case "extra_forbidden":
+                problem = "there is no such setting"
+                near = difflib.get_close_matches(str(fault["loc"][-1]), settings, 1)
+                cure = f"Did you mean {near[0]}?" if near else f"Here belong: {', '.join(settings)}"
+            case "missing":
+                problem = "is missing"
+            case "too_short":
+                problem = "is empty"
+            case "string_pattern_mismatch":
+                problem = "is not of the right form"
+            case _:
+                pass
+        faults.append((place, problem, cure or belongs))
     place, problem, cure = faults[0]
     more = "".join(f"\n{file}: {place}: {problem}. {cure}" for place, problem, cure in faults[1:])
     return ConfigError(f"{file}: {place}", problem, cure + more)
 
 
-def _place(location: tuple[int | str, ...]) -> tuple[str, str]:
-    """Where that is, as `[table.table] field`, and what belongs there: the nearest description."""
+def _place(location: tuple[int | str, ...]) -> tuple[str, str, list[str]]:
+    """Where that is, as `[table.table] field`, what belongs there by the nearest description, and its table's settings."""
     model: type[BaseModel] | None = Settings
     tables: list[str] = []
     field: str | None = None
     belongs = "docs/configuration.md lists every setting"
+    settings = list(Settings.model_fields)
     for part in location:
         if not isinstance(part, str) or model is None:
             break
@@ -64,13 +80,13 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str]:
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             tables.append(part)
             belongs = (inner.__doc__ or belongs).strip()
-            model = inner
+            model, settings = inner, list(inner.model_fields)
         else:
             field = part
             belongs = (known.description if isinstance(known, FieldInfo) else None) or belongs
             model = None
     table = f"[{'.'.join(tables)}]" if tables else ""
-    return " ".join(word for word in (table, field) if word) or "the file", belongs
+    return " ".join(word for word in (table, field) if word) or "the file", belongs, settings
 
 
 class _Policies(BaseModel):

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Minutes = Annotated[int, Field(ge=1, le=24 * 60)]
 Seconds = Annotated[int, Field(ge=1, le=3600)]
+# technology/resource, as Dial() takes it
+Endpoint = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+/[^\s,&|]+$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 
 
@@ -42,11 +44,12 @@ class Company(Section):
         "en", pattern=r"^[a-z]{2}$", description='Two letters, such as "en": spoken where nothing else is known'
     )
 
-    @model_validator(mode="after")
-    def _known_country(self) -> Self:
-        if self.country not in SUPPORTED_REGIONS:
-            raise ValueError("country is no country that telephone numbers are known of (the United Kingdom is GB)")
-        return self
+    @field_validator("country")
+    @classmethod
+    def _known_country(cls, country: str) -> str:
+        if country not in SUPPORTED_REGIONS:
+            raise ValueError("is no country that telephone numbers are known of. The United Kingdom is GB")
+        return country
 
 
 class Asterisk(Section):
@@ -125,7 +128,7 @@ class CustomerNumber(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.least > self.most:
-            raise ValueError("least is more than most")
+            raise ValueError("least is more than most. Lower the one, or raise the other")
         return self
 
 
@@ -142,7 +145,7 @@ class Pin(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.least > self.most:
-            raise ValueError("least is more than most")
+            raise ValueError("least is more than most. Lower the one, or raise the other")
         return self
 
 
@@ -185,7 +188,7 @@ class Limits(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.customer_in_a_row > self.customer_most:
-            raise ValueError("customer_in_a_row is more than customer_most")
+            raise ValueError("customer_in_a_row is more than customer_most. Lower the one, or raise the other")
         return self
 
 
@@ -223,18 +226,23 @@ class Policy(Section):
     hand_over: Literal["continue", "bridge"] = Field(
         "continue", description='"continue": back to the dialplan, for Queue(); "bridge": the agents below are called'
     )
-    agents: tuple[str, ...] = Field((), description='For "bridge": endpoints such as ["PJSIP/anna", "PJSIP/bo"]')
+    agents: tuple[Endpoint, ...] = Field((), description='For "bridge": endpoints such as ["PJSIP/anna", "PJSIP/bo"]')
     ring: Literal["in_turn", "all"] = Field(
         "in_turn", description='For "bridge": one agent after another, or all at once'
     )
     ring_seconds: Seconds = Field(20, description='For "bridge": seconds that an agent\'s phone rings')
 
+    @field_validator("steps")
+    @classmethod
+    def _once_each(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(steps)) != len(steps):
+            raise ValueError("a step is named twice. Name each once")
+        return steps
+
     @model_validator(mode="after")
     def _agents_to_call(self) -> Self:
         if self.hand_over == "bridge" and not self.agents:
-            raise ValueError('hand_over is "bridge", but agents names nobody')
-        if len(set(self.steps)) != len(self.steps):
-            raise ValueError("a step is named twice")
+            raise ValueError('hand_over is "bridge", but agents names nobody. Name endpoints such as ["PJSIP/anna"]')
         return self
 
 

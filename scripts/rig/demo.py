@@ -193,6 +193,9 @@ def how_to_call(stage: Stage, console: Console) -> None:
     pbx = stage.pbx
     console.print("\n[bold]Everything stays up. Call in with a softphone on this machine:[/bold]")
     table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(no_wrap=True)
+    # to be copied: a path may break over two lines, and is never cut
+    table.add_column(overflow="fold")
     for name, value in (
         ("  SIP server", f"127.0.0.1:{pbx.sip_port} (UDP)"),
         (

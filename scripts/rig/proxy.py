@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
 
@@ -24,7 +25,12 @@ class Wire:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = True
+        self._trap: tuple[bytes, Callable[[], None]] | None = None
         self.port = 0
+
+    def trap(self, text: bytes, spring: Callable[[], None]) -> None:
+        """The first chunk with this text that goes to `port` is not let through: `spring` is called instead, once."""
+        self._trap = (text, spring)
 
     def cut(self) -> None:
         """End every connection, and let no new one through until `mend`."""
@@ -71,7 +77,7 @@ class Wire:
             other, onward = await asyncio.open_connection(HOST, self._target)
             self._writers.add(onward)
             try:
-                await asyncio.gather(_pump(reader, onward), _pump(other, writer))
+                await asyncio.gather(_pump(reader, onward, self._sprung), _pump(other, writer))
             finally:
                 self._writers.discard(onward)
                 onward.close()
@@ -81,6 +87,13 @@ class Wire:
             self._writers.discard(writer)
             writer.close()
             self._tasks.discard(task)
+
+    def _sprung(self, data: bytes) -> bool:
+        if self._trap is None or self._trap[0] not in data:
+            return False
+        spring, self._trap = self._trap[1], None
+        spring()
+        return True
 
     async def _cut(self) -> None:
         self._open = False
@@ -98,9 +111,13 @@ class Wire:
             await asyncio.wait(set(self._tasks))
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, held: Callable[[bytes], bool] = lambda _: False
+) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(_CHUNK):
+            if held(data):
+                continue
             writer.write(data)
             await writer.drain()
     if not writer.transport.is_closing():

@@ -36,7 +36,7 @@ class Worker:
         self.pbx = pbx
         self.config = config
         self.app = app
-        self._port = pbx.http_port if port is None else port
+        self.port = pbx.http_port if port is None else port
         self.log_file = pbx.folder / "log" / f"{name}.jsonl"
         self._name = name
         self._env = dict(os.environ, PYTHONUNBUFFERED="1") | dict(env or {})
@@ -88,7 +88,7 @@ class Worker:
     def _connected(self) -> bool:
         # Asterisk remembers an application whose worker died while calls wait in it, so a socket of
         # this very process must be open as well.
-        return self.app in self.pbx.applications() and _talks_to(self.child.pid, self._port)
+        return self.app in self.pbx.applications() and _talks_to(self.child.pid, self.port)
 
 
 def _talks_to(pid: int, port: int) -> bool:

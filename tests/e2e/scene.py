@@ -62,7 +62,7 @@ class Scene:
 
     def another(self) -> Worker:
         """Another worker on this stage, not started, whose log has nothing of one before."""
-        return self.stage.worker(f"another{next(_serial)}")
+        return self.stage.worker(f"another{next(_serial)}", port=self.worker.port)
 
     def log(self, event: str | None = None, *, of: Worker | None = None, **fields: object) -> list[dict[str, Any]]:
         """The worker's log lines of this kind, with these fields."""

@@ -41,6 +41,9 @@ exten => 600,1,Answer()
  same => n,Set(__TILLIT_BADGE_EXPIRES=9999999999)
  same => n,Set(CALLERID(name)=✔ Anna A.)
  same => n,Goto(badge,s,1)
+exten => 700,1,Gosub(tillit-verify,s,1(main))
+ same => n,Dial(PJSIP/agent1,30,b(tillit-badge^s^1))
+exten => 800,1,Dial(PJSIP/agent3,30,b(tillit-badge^s^1))
 exten => 900,1,Answer()
  same => n,Echo()
 
@@ -219,6 +222,31 @@ async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
         await caller.hang_up()
 
 
+@pytest.mark.parametrize(
+    "at",
+    ["/ari/bridges/", "/addChannel", "hangup_handler_push", '"value":"0"'],
+    ids=["bridge", "add", "tie", "watchdog"],
+)
+async def test_a_worker_that_dies_while_it_bridges_leaves_nobody_in_silence(scene: Scene, wire: Wire, at: str) -> None:
+    agent = await scene.phone("agent1")
+    caller = await scene.caller("200")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    await agent.incoming()
+    await scene.logged("agent.ringing")
+    channel = scene.log("call.started")[-1]["call"]
+    wire.trap(at.encode(), scene.worker.kill)
+    await agent.answer()
+    await scene.until(lambda: not scene.worker.child.alive, "the worker to die")
+    left = await asyncio.to_thread(
+        scene.stage.pbx.ari, "GET", f"channels/{channel}/variable?variable=TIMEOUT(absolute)"
+    )
+    assert 0 < float(left["value"]) < 100, "the watchdog is off"
+    await caller.hang_up()
+    with scene.another():
+        await asyncio.to_thread(scene.stage.pbx.wait_idle)
+
+
 async def test_a_mark_whose_worker_died_goes_with_the_next_one(scene: Scene) -> None:
     agent = await scene.phone("agent1")
     caller = await scene.caller("200")
@@ -373,6 +401,19 @@ async def test_a_badge_is_shown_until_its_marks_end(scene: Scene, extension: str
     assert ("✔" in invite["name"]) is shown
 
 
+async def test_whom_a_caller_transfers_the_agent_to_sees_no_mark(scene: Scene) -> None:
+    agent, other = await scene.phone("agent1"), await scene.phone("agent3")
+    caller = await scene.caller("700")
+    await scene.key_pin(caller)
+    await scene.key_code(caller)
+    assert (await agent.incoming()).header("X-Caller-Auth")
+    await agent.answer()
+    await caller.transfer("800")
+    invite = await other.incoming()
+    assert invite.header("X-Caller-Auth") is None
+    await scene.logged("mark.dropped")
+
+
 async def test_a_caller_who_transfers_the_agent_leaves_nothing_behind(scene: Scene) -> None:
     agent = await scene.phone("agent1")
     caller = await scene.caller("200")
@@ -388,10 +429,18 @@ async def test_a_caller_who_transfers_the_agent_leaves_nothing_behind(scene: Sce
     assert scene.marks() == []
 
 
-async def test_a_check_mark_in_the_number_or_in_a_diversion_reaches_nobody(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    "diversion",
+    [
+        '"✔ Anna A. verified" <sip:+46701740601@127.0.0.1>;reason=unconditional',
+        "<sip:%E2%9C%94%20Anna%20A.%20verified@127.0.0.1>;reason=unconditional",
+        '<sip:+46701@127.0.0.1>;reason="X-Caller-Auth verified level=3 ✔"',
+    ],
+    ids=["name", "number", "reason"],
+)
+async def test_a_check_mark_in_the_number_or_in_a_diversion_reaches_nobody(scene: Scene, diversion: str) -> None:
     scene.worker.stop()
     desk = await scene.phone("agent3")
-    diversion = '"✔ Anna A. verified" <sip:+46701740601@127.0.0.1>;reason=unconditional'
     await scene.caller("100", number="%E2%9C%94%20Anna%20A.%207", headers={"Diversion": diversion})
     await scene.reached("unverified")
     invite = await desk.incoming()
@@ -399,4 +448,4 @@ async def test_a_check_mark_in_the_number_or_in_a_diversion_reaches_nobody(scene
         f"{name}: {value}" for name, value in invite["headers"] if name in ("From", "P-Asserted-Identity", "Diversion")
     ]
     assert shown
-    assert not [line for line in shown if "✔" in line or "%E2" in line or "verified" in line], shown
+    assert not [line for line in shown if "✔" in line or "%e2" in line.lower() or "verified" in line], shown

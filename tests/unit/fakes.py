@@ -481,6 +481,8 @@ class FakeLine:
             assert not self.playing_music and self._playback is None, (
                 "Asterisk would wait for the end of what is played"
             )
+            self.watchdogs.append(0)
+            self._guard(0)
             self.bridged = leg.endpoint
             self.joined.append(leg.endpoint)
             asyncio.get_running_loop().call_later(leg.agent.talks, leg.end, "hung_up")

@@ -252,7 +252,7 @@ def test_a_prompt_that_cannot_be_stopped_is_no_reason_either() -> None:
     assert line.handed_back or line.joined
 
 
-@pytest.mark.parametrize("operation", ["line.join", "leg.answered", "line.allow"])
+@pytest.mark.parametrize("operation", ["line.join", "leg.answered"])
 def test_a_bridge_that_cannot_be_made_sends_the_caller_on_unverified(operation: str) -> None:
     world = World(policies=ALL)
     line = bridged(world, FREE, NOBODY, FREE)

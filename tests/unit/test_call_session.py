@@ -538,12 +538,14 @@ def test_who_corrects_the_hint_and_then_keys_nothing_is_nobody() -> None:
     assert world.trail.rows[-1].subject == ""
 
 
-def test_the_hint_can_be_corrected_to_the_same_customer_and_tries_stay_counted() -> None:
+def test_who_has_tried_a_pin_cannot_begin_anew_with_another_number() -> None:
     world = World()
-    answers = {**right(world), Prompt.ASK_PIN: [WRONG_PIN, "**", WRONG_PIN, RIGHT_PIN]}
-    assert_verified(world, world.call("pin", answers=answers))
+    answers = {**right(world), Prompt.ASK_PIN: [WRONG_PIN, "**" + WRONG_PIN, WRONG_PIN, RIGHT_PIN]}
+    line = world.call("pin", answers=answers)
+    assert_unverified(world, line, "refused", Prompt.REFUSED)
+    assert Prompt.ASK_CUSTOMER_NUMBER not in line.said
     assert world.trail.rows[-1].detail is not None
-    assert world.trail.rows[-1].detail["wrong"] == "2"
+    assert world.trail.rows[-1].detail["wrong"] == "3"
 
 
 def test_who_keyed_a_customer_number_is_offered_no_other() -> None:

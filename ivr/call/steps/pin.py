@@ -43,5 +43,6 @@ class PinStep:
                 return Passed(self.name, self.factor)
             round.log.info("step.wrong", step=self.name)
             await round.went_wrong()
-            prompts, offer = (Prompt.WRONG, Prompt.ASK_PIN), ()
+            # who has tried has said who it is: with another number the tries would begin anew
+            prompts, form, offer = (Prompt.WRONG, Prompt.ASK_PIN), self._form, ()
         return Failed(self.name, Reason.WRONG)
