@@ -3,6 +3,7 @@
     TillitError
     ├── ConfigError          something an administrator wrote, or has to write: place, problem, cure
     ├── InputError           bad input to a command: nothing was done
+    ├── NumberRefused        a gateway takes no texts to this one number; it takes those to others
     ├── WorkerReplaced       another worker took over this application's name
     └── CallError            a call cannot go on as it was
         ├── HungUp           the channel is gone
@@ -35,6 +36,10 @@ class ConfigError(TillitError):
 
 class InputError(TillitError):
     """A command was given something that it cannot take; nothing was done."""
+
+
+class NumberRefused(TillitError):
+    """A gateway takes no texts to this number, and would take the same text to another."""
 
 
 class WorkerReplaced(TillitError):
