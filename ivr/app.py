@@ -12,7 +12,7 @@ from time import monotonic, time
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
-from ivr import __version__, logs
+from ivr import __version__, logs, sms
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.telephony import Telephony
@@ -26,7 +26,6 @@ from ivr.config import Settings, secret_of
 from ivr.database import Database
 from ivr.errors import AriError, ConfigError, Unavailable, Unreachable, WorkerReplaced
 from ivr.prompts import Prompt, languages
-from ivr.sms import gateway
 from ivr.store.customers import Customers
 from ivr.store.live import RedisLive
 from ivr.vault import Vault
@@ -44,7 +43,8 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         chosen = policies(settings)
         vault = Vault.open(settings)
         stack.callback(vault.close)
-        texts = gateway(settings)
+        gateways = sms.in_turn(settings, log)
+        stack.push_async_callback(gateways.close)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
         live = await RedisLive.open(settings)
@@ -60,7 +60,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             customers=await Customers.open(database, vault),
             live=live,
             trail=trail,
-            tools=Tools(settings, live, vault.pins, vault.codes, texts, monotonic),
+            tools=Tools(settings, live, vault.pins, vault.codes, sms.texts(settings, log, gateways), monotonic),
             wall=time,
             spoken=await _spoken(ari, settings),
         )

@@ -4,6 +4,7 @@
     ├── ConfigError          something an administrator wrote, or has to write: place, problem, cure
     │   └── Unreachable      a part that the settings name is not there, or not yet: the same again later may do
     ├── InputError           bad input to a command: nothing was done
+    ├── NumberRefused        a gateway takes no texts to this one number; it takes those to others
     ├── WorkerReplaced       another worker took over this application's name
     └── CallError            a call cannot go on as it was
         ├── HungUp           the channel is gone
@@ -41,6 +42,10 @@ class Unreachable(ConfigError):
 
 class InputError(TillitError):
     """A command was given something that it cannot take; nothing was done."""
+
+
+class NumberRefused(TillitError):
+    """A gateway takes no texts to this number, and would take the same text to another."""
 
 
 class WorkerReplaced(TillitError):

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 import phonenumbers
 
 from ivr.secret import Personal
+
+# What texts are not sent to, wherever it is: whoever is texted there is paid for it, or has no telephone at all.
+_BARRED = {
+    phonenumbers.PhoneNumberType.PREMIUM_RATE: "premium rate",
+    phonenumbers.PhoneNumberType.SHARED_COST: "shared cost",
+    phonenumbers.PhoneNumberType.TOLL_FREE: "toll free",
+    phonenumbers.PhoneNumberType.PERSONAL_NUMBER: "personal number",
+    phonenumbers.PhoneNumberType.UAN: "company number",
+    phonenumbers.PhoneNumberType.PAGER: "pager",
+    phonenumbers.PhoneNumberType.VOICEMAIL: "voicemail",
+}
 
 
 def e164(text: str, country: str) -> Personal | None:
@@ -19,3 +33,28 @@ def e164(text: str, country: str) -> Personal | None:
     if not phonenumbers.is_possible_number(number):
         return None
     return Personal(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """Why no text goes to a number: its `country` (ISO 3166; 001: satellites and the like, ZZ: not known), or its kind."""
+
+    country: str
+    why: str
+
+
+def barred(number: Personal, countries: Collection[str]) -> Barred | None:
+    """Whether texts may go to this E.164 number; None where they may.
+
+    A number belongs to the country of its range: +1 876 is Jamaica's, whatever else begins with +1. Of a range that is
+    not known, where many countries share the code, it is nobody's.
+    """
+    try:
+        known = phonenumbers.parse(number.reveal())
+    except phonenumbers.NumberParseException:
+        return Barred(phonenumbers.UNKNOWN_REGION, "no number")
+    country = phonenumbers.region_code_for_number(known) or phonenumbers.UNKNOWN_REGION
+    if country not in countries:
+        return Barred(country, "country")
+    kind = _BARRED.get(phonenumbers.number_type(known))
+    return None if kind is None else Barred(country, kind)

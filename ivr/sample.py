@@ -69,7 +69,7 @@ def _models(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, type[Bas
         inner = field.annotation
         if not isinstance(inner, type) or not issubclass(inner, BaseModel):
             continue
-        path = f"{prefix}{name}"
+        path = f"{prefix}{field.alias or name}"
         if _settings_of(inner):
             yield path, inner
         yield from _models(f"{path}.", inner)
@@ -108,7 +108,7 @@ def _setting(name: str, field: FieldInfo, written: dict[str, object]) -> str:
 
 
 def _toml(value: object) -> str:
-    """JSON's texts, numbers, truths and lists are TOML's too."""
+    """JSON's texts, numbers, truths, lists and empty tables are TOML's too."""
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
 
 
@@ -140,8 +140,9 @@ def _default(field: FieldInfo) -> str:
 
 def _allowed(field: FieldInfo) -> str:
     """The values that pass, as far as one can say it in a cell."""
-    if get_origin(field.annotation) is Literal:
-        return " or ".join(f"`{_toml(value)}`" for value in get_args(field.annotation))
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if get_origin(kind) is Literal:
+            return " or ".join(f"`{_toml(value)}`" for value in get_args(kind))
     limits = {
         word: value
         for rule in field.metadata

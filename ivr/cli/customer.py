@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
+# Lines of a file that are named one by one; more of them have one reason, and that is a setting.
+_TOLD = 20
+
 Number = Annotated[str, typer.Argument(help="The customer number.", metavar="NUMBER")]
 PinStdin = Annotated[bool, typer.Option("--pin-stdin", help="Take the PIN from the first line of the standard input.")]
 
@@ -60,6 +63,8 @@ def add(
         return sealed.ref
 
     typer.echo(f"Added customer {_with(context, run)}")
+    if (why := fields.no_text(phones)) is not None:
+        typer.echo(f"No text goes to the first telephone number: {why}", err=True)
 
 
 @app.command()
@@ -185,6 +190,10 @@ def import_(
 
     added = _with(context, run)
     typer.echo(f"Added {added.customers} customer{'' if added.customers == 1 else 's'}, {added.pins} with a PIN")
+    for line, why in list(added.no_text.items())[:_TOLD]:
+        typer.echo(f"{file}: line {line}: no text goes to the first telephone number: {why}", err=True)
+    if len(added.no_text) > _TOLD:
+        typer.echo(f"{file}: and {len(added.no_text) - _TOLD} more to whom no text goes", err=True)
     if added.pins:
         typer.echo(f"{file} still holds the PINs in clear: delete it.", err=True)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ivr.config import Settings
 from ivr.errors import InputError
-from ivr.numbers import e164
+from ivr.numbers import barred, e164
 from ivr.prompts import languages
 from ivr.secret import Personal, Secret
 
@@ -69,6 +69,16 @@ class Fields:
         if len(phones) > _MOST_PHONES:
             raise FieldError("phones", f"there are more than {_MOST_PHONES}", "Leave some out")
         return tuple(phones)
+
+    def no_text(self, phones: Sequence[Personal]) -> str | None:
+        """Why a customer with these telephone numbers gets no texts; None where it does, or has no number."""
+        bar = barred(phones[0], self._settings.text_countries) if phones else None
+        if bar is None:
+            return None
+        if bar.why == "country":
+            allowed = ", ".join(sorted(self._settings.text_countries))
+            return f"it is a number of {bar.country}, and texts go to {allowed} ([texts] countries)"
+        return f"it is of a kind that no text goes to ({bar.why})"
 
     def language(self, text: str | None) -> str | None:
         """A language that there are prompts in; None: the company's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,16 +26,18 @@ T = TypeVar("T")
 class Row:
     """A row that was found good, its PIN not hashed yet."""
 
+    line: int
     customer: NewCustomer
     pin: Secret | None
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How many customers were added, and how many of them with a PIN."""
+    """How many customers were added, how many of them with a PIN, and by their lines why which of them get no texts."""
 
     customers: int
     pins: int
+    no_text: Mapping[int, str] = field(default_factory=dict)
 
 
 async def import_file(office: Office, file: Path) -> Imported:
@@ -50,7 +52,9 @@ async def import_file(office: Office, file: Path) -> Imported:
                 raise InputError(
                     f"{file}: one of the numbers was given to another customer just now. Nothing was imported"
                 )
-    return Imported(len(rows), sum(row.pin is not None for row in rows))
+    fields = Fields(office.settings)
+    no_text = {row.line: why for row in rows if (why := fields.no_text(row.customer.phones)) is not None}
+    return Imported(len(rows), sum(row.pin is not None for row in rows), no_text)
 
 
 def _size(file: Path) -> int | None:
@@ -123,7 +127,7 @@ def _row(fields: Fields, line: Line, check: _Check) -> tuple[Row | None, Persona
         check.field(lambda: fields.pin(pin, number=number, phones=phones or ()))
     if number is None or name is None or phones is None:
         return None, number
-    return Row(NewCustomer(number, name, phones, None, language, policy), pin), number
+    return Row(line.line, NewCustomer(number, name, phones, None, language, policy), pin), number
 
 
 def _told(file: Path, faults: Mapping[int, Sequence[str]]) -> str:

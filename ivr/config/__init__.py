@@ -6,6 +6,8 @@ from ivr.config.models import (
     Company,
     CustomerNumber,
     Database,
+    Elks,
+    Http,
     Keypad,
     Keys,
     Limits,
@@ -17,6 +19,7 @@ from ivr.config.models import (
     SmsCode,
     Steps,
     Texts,
+    Twilio,
     Worker,
 )
 
@@ -25,6 +28,8 @@ __all__ = [
     "Company",
     "CustomerNumber",
     "Database",
+    "Elks",
+    "Http",
     "Keypad",
     "Keys",
     "Limits",
@@ -36,6 +41,7 @@ __all__ = [
     "SmsCode",
     "Steps",
     "Texts",
+    "Twilio",
     "Worker",
     "load",
     "secret_of",

@@ -75,7 +75,7 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str, list[str]]:
             tables.append(part)
             model = _Policies
             continue
-        known = Policy if model is _Policies else model.model_fields.get(part)
+        known = Policy if model is _Policies else _field(model, part)
         inner = known if isinstance(known, type) else known.annotation if known is not None else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             tables.append(part)
@@ -87,6 +87,11 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str, list[str]]:
             model = None
     table = f"[{'.'.join(tables)}]" if tables else ""
     return " ".join(word for word in (table, field) if word) or "the file", belongs, settings
+
+
+def _field(model: type[BaseModel], name: str) -> FieldInfo | None:
+    """By its name in TOML: one that begins with a digit has another in Python."""
+    return next((field for own, field in model.model_fields.items() if (field.alias or own) == name), None)
 
 
 class _Policies(BaseModel):

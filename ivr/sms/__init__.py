@@ -1,80 +1,52 @@
-"""How text messages go out: one file a gateway, and what makes each of them `ports.Texts`.
+"""How text messages go out: one file a gateway, and what makes of them `ports.Texts`.
 
-A new gateway is a file beside this one, a line in `_GATEWAYS`, and its name in `config.Texts.gateway`.
+A new gateway is a file beside this one, a line in `_GATEWAYS`, and its name in `config.Texts`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import Callable
-from typing import Protocol
+
+from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Texts
 from ivr.config import Settings
-from ivr.errors import TextError
-from ivr.secret import Personal, Secret
+from ivr.sms import elks, http, twilio
+from ivr.sms.elks import Elks
+from ivr.sms.gateway import Gateway
+from ivr.sms.http import Http
+from ivr.sms.limited import Limited, Screened
 from ivr.sms.outbox import Outbox
+from ivr.sms.turn import InTurn, Result, Tried
+from ivr.sms.twilio import Twilio
 
-
-class Gateway(Protocol):
-    """A way for text messages to go out."""
-
-    async def send(self, to: Personal, text: Secret) -> None:
-        """Hand the text over; returns when it was taken.
-
-        Raises `TextError` where texts to other numbers would fail as well. A number that it refuses must not raise:
-        what one text met with is what callers are told whose customer number nobody has.
-        """
-        ...
-
-
-_GATEWAYS: dict[str, Callable[[Settings], Gateway]] = {
-    "outbox": Outbox.of,
+_GATEWAYS: dict[str, Callable[[Settings, FilteringBoundLogger], Gateway]] = {
+    "outbox": lambda settings, _: Outbox.of(settings),
+    elks.NAME: Elks.of,
+    twilio.NAME: Twilio.of,
+    http.NAME: Http.of,
 }
 
-# Nothing but a text to a customer shows that the gateway is up again. A failure that no text came behind counts for no
-# longer than this: else customer numbers that nobody has would go on failing where known ones would not.
-_FAILURE_SECONDS = 60.0
+# Seconds more than the gateways have, before they are given up from outside: which of them it was is then not known.
+_MARGIN = 0.5
 
 
-class Limited:
-    """A gateway that fails in time, whatever the gateway inside of it does; implements `ports.Texts`."""
-
-    def __init__(self, gateway: Gateway, seconds: float) -> None:
-        self._gateway = gateway
-        self._seconds = seconds
-        self._took = 0.0
-        self._failed_at = -math.inf
-
-    async def send(self, to: Personal, text: Secret) -> None:
-        """As the gateway's own; raises `TextError` after so many seconds too. The text may then still arrive."""
-        began = _now()
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._gateway.send(to, text)
-        except Exception as error:
-            self._took, self._failed_at = _now() - began, _now()
-            if isinstance(error, TimeoutError):
-                raise TextError("the gateway did not take the text in time") from None
-            raise
-        self._took, self._failed_at = _now() - began, -math.inf
-
-    async def pretend(self) -> None:
-        """Takes as long as the latest text, and raises `TextError` where that one failed, not long ago."""
-        failing = _now() < self._failed_at + _FAILURE_SECONDS
-        await asyncio.sleep(self._took)
-        if failing:
-            raise TextError("the gateway did not take the latest text")
+def names(settings: Settings) -> list[str]:
+    """The gateways of the settings, the first of them first."""
+    texts = settings.texts
+    return [texts.gateway, *([texts.fallback] if texts.fallback else [])]
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+def in_turn(settings: Settings, log: FilteringBoundLogger, only: str | None = None) -> InTurn:
+    """The gateways that the settings name, or the one of this name; raises `ConfigError` where one cannot be used."""
+    chosen = [only] if only else names(settings)
+    return InTurn({name: _GATEWAYS[name](settings, log) for name in chosen}, settings.texts.seconds, log)
 
 
-def gateway(settings: Settings) -> Texts:
-    """The gateway that the settings name, within its time limit; raises `ConfigError` where it cannot be used."""
-    return Limited(_GATEWAYS[settings.texts.gateway](settings), settings.texts.seconds)
+def texts(settings: Settings, log: FilteringBoundLogger, gateways: InTurn) -> Texts:
+    """These gateways, within their time limit, and to numbers that texts may go to."""
+    limited = Limited(gateways, settings.texts.seconds + _MARGIN)
+    return Screened(limited, settings.text_countries, log)
 
 
-__all__ = ["Limited", "Outbox", "gateway"]
+__all__ = ["InTurn", "Limited", "Outbox", "Result", "Tried", "in_turn", "names", "texts"]

@@ -62,6 +62,9 @@ class Outbox:
         except OSError as error:
             raise TextError(f"the outbox cannot be written to: {error.strerror}") from None
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
     def _write(self, file: Path, to: Personal, text: Secret) -> None:
         temporary = self._temporary()
         at = datetime.now(UTC).isoformat(timespec="milliseconds")

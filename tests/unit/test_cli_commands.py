@@ -309,6 +309,68 @@ def test_import_says_what_was_added_and_to_delete_the_file(cli: Cli, made: Setti
     assert (ended.code, ended.out, ended.err) == (0, "Added 2 customers, 0 with a PIN\n", "")
 
 
+def test_an_administrator_hears_of_customers_who_get_no_texts(cli: Cli, made: Settings) -> None:
+    ended = cli("customer", "add", "10002", "--name", "Bo", "--phone", "+4520123456", "--no-pin")
+    assert (ended.code, ended.err) == (
+        0,
+        "No text goes to the first telephone number: it is a number of DK, and texts go to SE ([texts] countries)\n",
+    )
+    # the second number gets no texts anyway
+    file = made.file.parent / "more.csv"
+    header = "number,name,phones,pin,language,policy\n"
+    file.write_text(f"{header}10003,C,+46701234568;+4520123456,,,\n10004,D,0900-123 456,,,\n10005,E,,,,\n")
+    ended = cli("customer", "import", "more.csv")
+    assert (ended.code, ended.out) == (0, "Added 3 customers, 0 with a PIN\n")
+    assert ended.err.splitlines() == [
+        "more.csv: line 3: no text goes to the first telephone number: "
+        "it is of a kind that no text goes to (premium rate)"
+    ]
+
+
+def test_many_who_get_no_texts_are_counted(cli: Cli, made: Settings) -> None:
+    file = made.file.parent / "more.csv"
+    rows = [f"{20000 + n},X,+45201234{n:02},,,\n" for n in range(25)]
+    file.write_text("number,name,phones,pin,language,policy\n" + "".join(rows))
+    told = cli("customer", "import", "more.csv").err.splitlines()
+    assert len(told) == 21
+    assert told[-1] == "more.csv: and 5 more to whom no text goes"
+
+
+# ---------------------------------------------------------------- texts
+
+
+def test_a_test_text(cli: Cli, settings: Settings) -> None:
+    ended = cli("texts", "test", "070-123 45 67")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("outbox: taken (0.")
+    (file,) = (settings.file.parent / "outbox").iterdir()
+    text = json.loads(file.read_text())
+    assert text["to"] == "+46701234567"
+    assert "test" in text["text"] and "701234567" not in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["070"], "is no telephone number"),
+        (["+4520123456"], "it is a number of DK, and texts go to SE"),
+        (["0900-123 456"], "premium rate"),
+        (["0701234567", "--gateway", "twilio"], "--gateway: the settings name outbox"),
+    ],
+)
+def test_a_test_text_that_is_not_sent(cli: Cli, settings: Settings, words: list[str], said: str) -> None:
+    ended = cli("texts", "test", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+
+
+def test_a_test_text_by_a_gateway_that_is_not_set_up(cli: Cli, tmp_path: Path) -> None:
+    settings_in(tmp_path, '[texts]\ngateway = "twilio"\n')
+    ended = cli("texts", "test", "0701234567")
+    assert ended.code == 2
+    assert "[texts.twilio] account_sid: is missing" in ended.err
+
+
 def test_import_of_a_wrong_file_ends_with_2(cli: Cli, made: Settings) -> None:
     Path("bad.csv").write_text("number,name,phones,pin,language,policy\n10001,Canary,,9753,,\n")
     ended = cli("customer", "import", "bad.csv")

@@ -261,15 +261,16 @@ def setting(path: str, name: str) -> tuple[bool, Any]:
     """Whether there is such a setting, and its default."""
     model: Any = Policy if path.startswith("policies.") else Settings
     for part in () if model is Policy else path.split("."):
-        if part not in model.model_fields:
+        tables = {field.alias or name: field for name, field in model.model_fields.items()}
+        if part not in tables:
             return False, None
-        model = model.model_fields[part].annotation
+        model = tables[part].annotation
     return name in model.model_fields, model.model_fields[name].default if name in model.model_fields else None
 
 
 @pytest.mark.parametrize("name", [*PAGES, *SAMPLES])
 def test_every_setting_is_one(name: str) -> None:
-    for path, field in re.findall(r"\[([a-z_.]+(?:\.NAME)?)\] ([a-z_0-9]+)", PAGES.get(name) or SAMPLES[name]):
+    for path, field in re.findall(r"\[([a-z_.0-9]+(?:\.NAME)?)\] ([a-z_0-9]+)", PAGES.get(name) or SAMPLES[name]):
         if path.split(".")[0] in Settings.model_fields:
             assert setting(path, field)[0], f"{name}: [{path}] {field}"
 

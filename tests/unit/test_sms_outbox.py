@@ -17,7 +17,8 @@ from ivr.call.ports import Texts
 from ivr.config import Settings, load
 from ivr.errors import ConfigError, TextError
 from ivr.secret import Personal, Secret
-from ivr.sms import Limited, Outbox, gateway
+from ivr.sms import Limited, Outbox, in_turn, texts
+from tests.contract.ari_log import Log
 from tests.unit.fakes import VirtualLoop, clock
 
 TO = Personal("+46701234567")
@@ -29,6 +30,12 @@ def settings(folder: Path, lines: str = "") -> Settings:
         f'[company]\nname = "Acme"\ncountry = "SE"\n[policies.usual]\nsteps = ["pin"]\nlevel = 1\n[texts]\n{lines}\n'
     )
     return load(file)
+
+
+def gateway(settings: Settings) -> Texts:
+    """All that is around the outbox."""
+    log = Log().logger
+    return texts(settings, log, in_turn(settings, log))
 
 
 async def test_a_text_becomes_a_file_for_its_owner_alone(tmp_path: Path) -> None:

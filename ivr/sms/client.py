@@ -1,0 +1,211 @@
+"""HTTP as the gateways use it: one exchange under limits, tried again where it was not taken for certain.
+
+What aiohttp raises holds addresses and headers. None of it leaves this file: what went wrong is said in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote_plus
+
+import aiohttp
+import orjson
+from aiohttp.abc import AbstractResolver
+from structlog.typing import FilteringBoundLogger
+from yarl import URL
+
+from ivr import __version__
+from ivr.errors import TextError
+from ivr.secret import Secret
+from ivr.sms.address import AddressError, Addresses, Resolver
+
+# Seconds for a connection to stand. The first packet is sent again after one (RFC 6298 2.1); one loss must not be the end.
+_CONNECT = 3.0
+# Bytes of an answer. Those of the gateways have about one thousand.
+_MOST = 64 * 1024
+# Tries, and seconds before the second, twice as many before each that follows, give or take half: workers that were
+# refused together do not come back together. Three tries take about a second: the caller is waiting, and there may be a
+# second gateway.
+_TRIES = 3
+_WAIT = 0.3
+# A gateway that asks for more than this is not waited for.
+_LONGEST_WAIT = 2.0
+# "Not now": the request was not looked at (RFC 6585 4, RFC 9110 15.6.4), so the text cannot go out twice.
+_NOT_NOW = {429: "too many requests", 503: "not available"}
+
+_RANDOM = random.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a gateway; nothing of it can be shown."""
+
+    headers: Mapping[str, Secret]
+    body: Secret
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a gateway answered. The body may repeat number and text: take from it what is looked for, and pass on none."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+    @property
+    def good(self) -> bool:
+        """Whether the status says so."""
+        return 200 <= self.status <= 299
+
+    def json(self) -> object:
+        """What it says as JSON; None where it is not."""
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """An exchange that came to nothing. `wait`: seconds after which it may be tried again; None where it may not.
+
+    Only what was never taken may: the text of a request that was sent, and not answered, may be on its way.
+    """
+
+    words: str
+    wait: float | None = None
+
+
+class Client:
+    """A gateway's HTTP. No redirects, no proxy, no cookies, certificates checked, each text by a connection of its own.
+
+    A connection that is kept may end as it is used again, and nobody knows whether that text was taken.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: URL,
+        addresses: Addresses,
+        log: FilteringBoundLogger,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        """`name` is for the log; `url` is where every request goes, `addresses` which of its host's it may go to."""
+        self._name = name
+        self._url = url
+        self._addresses = addresses
+        # now, and not at the first text: to read all authorities takes a tenth of a second, in which no call goes on
+        self._tls = ssl.create_default_context() if url.scheme == "https" else True
+        self._log = log
+        self._resolver = resolver
+        self._opened: aiohttp.ClientSession | None = None
+
+    async def send(self, request: Request) -> Answer:
+        """The gateway's answer; raises `TextError` where there is none that says yes or no."""
+        tries = 0
+        while True:
+            tries += 1
+            result = await self._once(request)
+            if isinstance(result, Answer):
+                return result
+            if result.wait is None or tries == _TRIES:
+                raise TextError(result.words)
+            wait = max(result.wait, _WAIT * 2 ** (tries - 1) * _RANDOM.uniform(0.5, 1.5))
+            self._log.info("gateway.retried", gateway=self._name, error=result.words, seconds=round(wait, 1))
+            await asyncio.sleep(wait)
+
+    async def close(self) -> None:
+        """End what is open."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def _once(self, request: Request) -> Answer | _Fault:
+        try:
+            async with self._session().request(
+                request.method,
+                self._url,
+                headers={name: value.reveal() for name, value in request.headers.items()},
+                data=request.body.reveal().encode(),
+                allow_redirects=False,
+            ) as response:
+                body = bytearray()
+                async for chunk in response.content.iter_chunked(4096):
+                    body += chunk
+                    if len(body) > _MOST:
+                        return _Fault("its answer is too long")
+                return _judged(Answer(response.status, bytes(body)), response.headers.get("Retry-After"))
+        except (aiohttp.ClientError, OSError) as error:
+            return _Fault(*_told(error))
+
+    def _session(self) -> aiohttp.ClientSession:
+        """Made at the first text: it belongs to the event loop."""
+        if self._opened is None:
+            inner = self._resolver or aiohttp.ThreadedResolver()
+            self._opened = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    resolver=Resolver(inner, self._addresses),
+                    use_dns_cache=False,
+                    force_close=True,
+                    ssl=self._tls,
+                ),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"tillit/{__version__}", "Accept-Encoding": "identity"},
+                # an answer that unpacks to gigabytes is not unpacked
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._opened
+
+
+def _judged(answer: Answer, retry_after: str | None) -> Answer | _Fault:
+    if 300 <= answer.status <= 399:
+        return _Fault(f"it wants to be asked elsewhere ({answer.status}); redirects are not followed")
+    if (words := _NOT_NOW.get(answer.status)) is None:
+        return answer
+    # a date instead of seconds (RFC 9110 10.2.3) is for more than a caller waits
+    seconds = 0.0 if retry_after is None else float(retry_after) if retry_after.isdecimal() else _LONGEST_WAIT + 1
+    return _Fault(f"{words} ({answer.status})", seconds if seconds <= _LONGEST_WAIT else None)
+
+
+def _told(error: Exception) -> tuple[str, float | None]:
+    """What went wrong, without a value; and when it may be tried again, where nothing was sent."""
+    match error:
+        case aiohttp.ClientConnectorDNSError(os_error=AddressError()):
+            return "its name leads to a private address, which allow_private does not name", None
+        case aiohttp.ClientConnectorDNSError():
+            return "its name is not known", 0.0
+        case aiohttp.ClientConnectorCertificateError():
+            return "its certificate is not good", None
+        case aiohttp.ClientConnectorSSLError():
+            return "it does not speak TLS as it should", None
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            return "it cannot be connected to", 0.0
+        case aiohttp.ClientResponseError():
+            return "its answer is not HTTP", None
+        case _:
+            return "the connection broke before its answer was whole", None
+
+
+# ---------------------------------------------------------------- what requests are made of
+
+
+FORM = {"Content-Type": Secret("application/x-www-form-urlencoded")}
+
+
+def form(fields: Mapping[str, Secret]) -> Secret:
+    """Fields as `FORM` has them."""
+    return Secret.join(
+        Secret(f"{'&' if place else ''}{quote_plus(name)}={quote_plus(value.reveal())}")
+        for place, (name, value) in enumerate(fields.items())
+    )
+
+
+def basic(username: str, password: Secret) -> Secret:
+    """The value of `Authorization` (RFC 7617)."""
+    return Secret("Basic " + base64.b64encode(f"{username}:{password.reveal()}".encode()).decode())

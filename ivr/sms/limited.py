@@ -1,0 +1,82 @@
+"""What a caller may notice of sending: the same, whether there is a number that texts go to or not."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Collection
+from typing import Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.errors import NumberRefused, TextError
+from ivr.numbers import barred
+from ivr.secret import Personal, Secret
+
+# Nothing but a text to a customer shows that the gateway is up again. A failure that no text came behind counts for no
+# longer than this: else customer numbers that nobody has would go on failing where known ones would not.
+_FAILURE_SECONDS = 60.0
+
+
+class Sends(Protocol):
+    """As much of a gateway as is needed here."""
+
+    async def send(self, to: Personal, text: Secret) -> None: ...
+
+
+class Limited:
+    """A gateway that fails in time, whatever the gateway inside of it does; implements `ports.Texts`."""
+
+    def __init__(self, gateway: Sends, seconds: float) -> None:
+        self._gateway = gateway
+        self._seconds = seconds
+        self._took = 0.0
+        self._failed_at = -math.inf
+
+    async def send(self, to: Personal, text: Secret) -> None:
+        """As the gateway's own; raises `TextError` after so many seconds too. The text may then still arrive."""
+        began = _now()
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._gateway.send(to, text)
+        except NumberRefused:
+            # The gateway works. Were this one caller told, the number would be known for that of a customer.
+            pass
+        except Exception as error:
+            self._took, self._failed_at = _now() - began, _now()
+            if isinstance(error, TimeoutError):
+                raise TextError("the gateway did not take the text in time") from None
+            raise
+        self._took, self._failed_at = _now() - began, -math.inf
+
+    async def pretend(self) -> None:
+        """Takes as long as the latest text, and raises `TextError` where that one failed, not long ago."""
+        failing = _now() < self._failed_at + _FAILURE_SECONDS
+        await asyncio.sleep(self._took)
+        if failing:
+            raise TextError("the gateway did not take the latest text")
+
+
+class Screened:
+    """Sends no texts to numbers that cost more than they should; implements `ports.Texts`."""
+
+    def __init__(self, texts: Limited, countries: Collection[str], log: FilteringBoundLogger) -> None:
+        self._texts = texts
+        self._countries = countries
+        self._log = log
+
+    async def send(self, to: Personal, text: Secret) -> None:
+        """As of `Limited`; where no text may go to this number, none goes, and the caller notices nothing of it."""
+        if (bar := barred(to, self._countries)) is None:
+            await self._texts.send(to, text)
+            return
+        self._log.warning("text.barred", country=bar.country, number=to.masked, why=bar.why)
+        await self._texts.pretend()
+
+    async def pretend(self) -> None:
+        """As of `Limited`."""
+        await self._texts.pretend()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
