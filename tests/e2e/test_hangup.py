@@ -71,6 +71,8 @@ async def test_hanging_up(scene: Scene, until: object, outcomes: set[str]) -> No
     await until(scene, caller)
     await caller.hang_up()
     await scene.logged("call.ended")
+    # a row that was begun is written whole, but a hang-up does not wait for it
+    await scene.until(lambda: len(scene.audit()) > before, "the audit row")
     rows = scene.audit()[before:]
     assert [row["outcome"] for row in rows if row["outcome"] in outcomes] == [rows[0]["outcome"]]
     await scene.idle()
