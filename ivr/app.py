@@ -62,7 +62,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             trail=trail,
             tools=Tools(settings, live, vault.pins, vault.codes, sms.texts(settings, log, gateways), monotonic),
             wall=time,
-            spoken=await _spoken(ari, settings),
+            spoken=await _spoken(ari, settings, log),
         )
         telephony = Telephony(
             ari,
@@ -157,7 +157,7 @@ async def _node(ari: Ari, settings: Settings, log: FilteringBoundLogger) -> str:
     return node
 
 
-async def _spoken(ari: Ari, settings: Settings) -> frozenset[str]:
+async def _spoken(ari: Ari, settings: Settings, log: FilteringBoundLogger) -> frozenset[str]:
     """The languages whose prompts Asterisk has, all of them; the company's must be one."""
     known = await ari.request("GET", "sounds")
     assert isinstance(known, list)
@@ -172,11 +172,29 @@ async def _spoken(ari: Ari, settings: Settings) -> frozenset[str]:
         for language in languages()
     }
     own = settings.company.language
-    if missing.get(own, [""]):
-        names = ", ".join(missing.get(own, [])[:5]) or "no catalogue of that language"
+    if own not in missing:
         raise ConfigError(
             f"{settings.file}: [company] language",
-            f"Asterisk lacks prompts of {own!r}: {names}" + (", …" if len(missing.get(own, ())) > 5 else ""),
+            f"no prompts are made of {own!r} by scripts/prompts",
+            f"Write one of: {', '.join(languages())}",
+        )
+    if missing[own]:
+        raise ConfigError(
+            f"{settings.file}: [company] language",
+            f"Asterisk lacks {_those(missing[own])} of {own!r}",
             "Type: venv/bin/python scripts/prompts --out SOUNDS, with the folder `sounds` of Asterisk's data directory",
         )
-    return frozenset(language for language, lacking in missing.items() if not lacking)
+    for language, names in missing.items():
+        # nobody has begun to install a language that has none: nothing is amiss
+        if 0 < len(names) < len(Prompt):
+            cure = "type scripts/prompts --out with Asterisk's folder `sounds`, and start the worker again"
+            log.warning("prompts.incomplete", language=language, missing=names, cure=cure)
+    spoken = frozenset(language for language, names in missing.items() if not names)
+    log.info("prompts.found", languages=sorted(spoken))
+    return spoken
+
+
+def _those(names: list[str]) -> str:
+    if len(names) == len(Prompt):
+        return "all prompts"
+    return f"the prompt{'s' if len(names) > 1 else ''} {', '.join(names)}"

@@ -5,6 +5,7 @@
     │   └── Unreachable      a part that the settings name is not there, or not yet: the same again later may do
     ├── InputError           bad input to a command: nothing was done
     ├── NumberRefused        a gateway takes no texts to this one number; it takes those to others
+    ├── RenderError          the prompts cannot be made
     ├── WorkerReplaced       another worker took over this application's name
     └── CallError            a call cannot go on as it was
         ├── HungUp           the channel is gone
@@ -46,6 +47,8 @@ class InputError(TillitError):
 
 class NumberRefused(TillitError):
     """A gateway takes no texts to this number, and would take the same text to another."""
+class RenderError(TillitError):
+    """A prompt cannot be spoken, or a recording cannot be used; says which, and what is wrong with it."""
 
 
 class WorkerReplaced(TillitError):

@@ -37,7 +37,7 @@ def add(
     phone: Annotated[
         list[str] | None, typer.Option(help="A telephone number; texts go to the first. May be given again.")
     ] = None,
-    language: Annotated[str | None, typer.Option(help="Two letters. Else the company's.")] = None,
+    language: Annotated[str | None, typer.Option(help="Two letters. Else the channel's, or the company's.")] = None,
     policy: Annotated[
         str | None, typer.Option(help="A policy of the settings. Else the one that the dialplan names.")
     ] = None,
@@ -92,7 +92,7 @@ def show(
         typer.echo(f"{label:<10} {', '.join(p.reveal() if reveal else p.masked for p in personals) or 'none'}")
     for label, value in (
         ("PIN", "set" if customer.has_pin else "none"),
-        ("language", customer.language or "the company's"),
+        ("language", customer.language or "the channel's, or the company's"),
         ("policy", customer.policy or "the one that the dialplan names"),
         ("locked", "yes" if customer.locked else "no"),
     ):

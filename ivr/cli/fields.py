@@ -81,7 +81,7 @@ class Fields:
         return f"it is of a kind that no text goes to ({bar.why})"
 
     def language(self, text: str | None) -> str | None:
-        """A language that there are prompts in; None: the company's."""
+        """A language that there are prompts in; None: the channel's, or the company's."""
         if not text:
             return None
         if text not in languages():

@@ -1,108 +1,165 @@
-"""Speak the catalogue: a sound file of each prompt, as Asterisk plays it. What `scripts/prompts` runs."""
+"""Speak the catalogues: a sound file of each prompt, as Asterisk plays it. What `scripts/prompts` runs."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
+import multiprocessing
+import os
 import re
-import subprocess
+import signal
 import sys
-import wave
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
-from ivr.errors import TillitError
+from ivr.errors import RenderError
 from ivr.prompts import Catalogue, Prompt, catalogue, languages
-from ivr.prompts.sound import RATE, framed, levelled, to_telephone
-
-# Words a minute; espeak-ng's own is 175. Unhurried, for ears that no longer hear well and a line that carries little.
-_SPEED = 150
+from ivr.prompts.recordings import recordings
+from ivr.prompts.sound import telephone_prompt
+from ivr.prompts.voice import Voice, complaint, espeak
+from ivr.prompts.wav import read, written
 
 # Raise this when the same words come to sound different: every file is then made anew.
-_RECIPE = 2
+_RECIPE = 3
 
-_SECONDS = 60
 _DONE = ".rendered.json"
+_RECORDED = "recording "
+
+# To start other processes takes as long as a few prompts do.
+_FEW = 6
+_MOST_PROCESSES = 4
 
 
-class RenderError(TillitError):
-    """The prompts cannot be spoken; says what to do."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file that must be made: of what a voice says, or of a recording. `mark` is what it is made of, hashed."""
+
+    prompt: Prompt
+    language: str
+    file: Path
+    mark: str
+    source: Voice | Path
+    text: str = ""
 
 
-def render(words: Catalogue, out: Path) -> Iterator[tuple[Prompt, bool]]:
-    """Make each `OUT/LANGUAGE/tillit/NAME.wav` that is missing or of other words; whether it was made.
+def plan(
+    words: Catalogue, out: Path, *, voice: Voice | None = None, recorded: Mapping[Prompt, Path] | None = None
+) -> list[Job]:
+    """What must be made anew for `OUT/LANGUAGE/tillit/NAME.wav` to be of these words, this voice, these recordings.
 
-    The files are 8 kHz, 16 bit, mono. Raises `RenderError` for espeak-ng, and `OSError` for the folder.
+    A recording that was used once stays while no recordings are named at all (`recorded` is None): a person's voice
+    must not become a machine's because of a word left out of a command. Raises `OSError` for recordings.
     """
     folder = out / words.language / "tillit"
-    folder.mkdir(parents=True, exist_ok=True)
     done = _read(folder / _DONE)
+    voice = voice or espeak(words)
+    jobs = []
     for prompt, text in words.prompts.items():
-        spoken = _spoken(text, words)
-        mark = hashlib.sha256(json.dumps([_RECIPE, words.voice, _SPEED, spoken]).encode()).hexdigest()
         file = folder / f"{prompt.value}.wav"
-        made = done.get(prompt.value) != mark or not file.is_file()
-        if made:
-            _replace(file, _wav(*_speak(spoken, words.voice)))
-            done[prompt.value] = mark
-            _replace(folder / _DONE, json.dumps(done, indent=1).encode())
-        yield prompt, made
+        before = done.get(prompt.value, "") if file.is_file() else ""
+        if recorded is None and before.startswith(_RECORDED):
+            continue
+        if recorded and prompt in recorded:
+            source = recorded[prompt]
+            job = Job(prompt, words.language, file, _RECORDED + _hash(source.read_bytes()), source)
+        else:
+            spoken = _spoken(text, words)
+            job = Job(prompt, words.language, file, _hash(json.dumps([voice.words, spoken]).encode()), voice, spoken)
+        if job.mark != before:
+            jobs.append(job)
+    return jobs
+
+
+def render(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Make these files, 8 kHz, 16 bit, mono; each job once its file is there.
+
+    Raises `RenderError`: of recordings with a line for each that cannot be used, of a voice at the first fault, for
+    the next would be the same. Raises `OSError` for the folder.
+    """
+    jobs = list(jobs)
+    for folder in {job.file.parent for job in jobs}:
+        folder.mkdir(parents=True, exist_ok=True)
+    # a person's mistakes first, before minutes of a machine's speech
+    faults = []
+    with _made([job for job in jobs if isinstance(job.source, Path)]) as recorded:
+        for job, content in recorded:
+            if isinstance(content, RenderError):
+                faults.append(str(content))
+                continue
+            _keep(job, content)
+            yield job
+    if faults:
+        raise RenderError("\n".join(faults))
+    with _made([job for job in jobs if isinstance(job.source, Voice)]) as spoken:
+        for job, content in spoken:
+            if isinstance(content, RenderError):
+                raise content
+            _keep(job, content)
+            yield job
+
+
+@contextmanager
+def _made(jobs: Sequence[Job]) -> Iterator[Iterable[tuple[Job, bytes | RenderError]]]:
+    """What each file shall hold, in the order of the jobs; who leaves early does not wait for the rest."""
+    processes = min(_MOST_PROCESSES, os.cpu_count() or 1)
+    if processes == 1 or len(jobs) <= _FEW:
+        yield ((job, _make(job)) for job in jobs)
+        return
+    pool = ProcessPoolExecutor(
+        processes,
+        # a fork would take the progress bar's thread along
+        mp_context=multiprocessing.get_context("spawn"),
+        # Ctrl-C is for this process to tell of
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield zip(jobs, pool.map(_make, jobs), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _make(job: Job) -> bytes | RenderError:
+    """The content of its file. The fault is given back, not raised: there may be more, and all are told of."""
+    if isinstance(job.source, Path):
+        try:
+            return written(telephone_prompt(*read(job.source.read_bytes())))
+        except OSError as error:
+            return RenderError(f"{job.source}: {error.strerror}")
+        except ValueError as error:
+            return RenderError(f"{job.source}: {error}")
+    place = f"{job.prompt.value} ({job.language})"
+    try:
+        sound, said = job.source.speak(job.text, job.language)
+    except RenderError as error:
+        return RenderError(f"{place}: {error}")
+    try:
+        return written(telephone_prompt(*read(sound)))
+    except ValueError as error:
+        return RenderError(f"{place}: what {job.source.words[0]} made {error}{complaint(said)}")
+
+
+def _keep(job: Job, content: bytes) -> None:
+    _replace(job.file, content)
+    done = _read(job.file.with_name(_DONE)) | {job.prompt.value: job.mark}
+    _replace(job.file.with_name(_DONE), json.dumps(done, indent=1).encode())
 
 
 def _spoken(text: str, words: Catalogue) -> str:
-    for written, spoken in words.spoken.items():
-        text = re.sub(rf"\b{re.escape(written)}\b", spoken, text)
+    for written_so, spoken in words.spoken.items():
+        text = re.sub(rf"\b{re.escape(written_so)}\b", spoken, text)
     return text
 
 
-def _speak(text: str, voice: str) -> tuple[array[int], int]:
-    """What espeak-ng says, and its samples a second."""
-    command = ["espeak-ng", "-v", voice, "-s", str(_SPEED), "-z", "-b", "1", "--stdin", "--stdout"]
-    try:
-        said = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=True).stdout
-    except FileNotFoundError:
-        raise RenderError("espeak-ng is missing; install it: sudo apt-get install espeak-ng") from None
-    except subprocess.TimeoutExpired:
-        raise RenderError(f"espeak-ng did not end within {_SECONDS} seconds; try again") from None
-    except subprocess.CalledProcessError as error:
-        complaint = " ".join(error.stderr.decode(errors="replace").split()) or f"it ended with {error.returncode}"
-        raise RenderError(f"espeak-ng cannot speak with the voice {voice!r}: {complaint}") from None
-    try:
-        with wave.open(io.BytesIO(said)) as opened:
-            # It writes before it knows the length, and so gives one that is far too long.
-            samples = array("h", opened.readframes(len(said)))
-            rate = opened.getframerate()
-    except (wave.Error, EOFError, ValueError):
-        raise RenderError(
-            "espeak-ng gave no sound; install it anew: sudo apt-get install --reinstall espeak-ng"
-        ) from None
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return samples, rate
-
-
-def _wav(samples: Sequence[int], rate: int) -> bytes:
-    try:
-        sound = levelled(framed(to_telephone(samples, rate)))
-    except ValueError:
-        raise RenderError(
-            "espeak-ng gave only silence; install it anew: sudo apt-get install --reinstall espeak-ng"
-        ) from None
-    if sys.byteorder == "big":
-        sound.byteswap()
-    written = io.BytesIO()
-    with wave.open(written, "wb") as opened:
-        opened.setnchannels(1)
-        opened.setsampwidth(2)
-        opened.setframerate(RATE)
-        opened.writeframes(sound.tobytes())
-    return written.getvalue()
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(b"%d " % _RECIPE + content).hexdigest()
 
 
 def _read(file: Path) -> dict[str, str]:
@@ -120,23 +177,66 @@ def _replace(file: Path, content: bytes) -> None:
     temporary.replace(file)
 
 
+def parser(usual: Path) -> argparse.ArgumentParser:
+    """The command's options; `usual` is the folder where --out names none."""
+    made = argparse.ArgumentParser(
+        prog="scripts/prompts",
+        description="Makes every prompt as OUT/LANGUAGE/tillit/NAME.wav, 8 kHz, 16 bit, mono. Files that are up to "
+        "date are left as they are. docs/prompts.md tells more.",
+    )
+    made.add_argument("--out", type=Path, default=usual, help="the folder (default: %(default)s)")
+    made.add_argument(
+        "--language", action="extend", nargs="+", choices=languages(), help="only these languages (default: all)"
+    )
+    made.add_argument(
+        "--command",
+        help="what speaks in espeak-ng's place, as in 'piper --model {language}.onnx --output_file {file}'. It writes "
+        "the WAV file {file}; it gets the text on its standard input, or as {text}",
+    )
+    made.add_argument(
+        "--recordings",
+        type=Path,
+        metavar="FOLDER",
+        help="recordings that take the place of spoken prompts: FOLDER/LANGUAGE/NAME.wav",
+    )
+    return made
+
+
 def main(usual: Path, arguments: Sequence[str] | None = None) -> int:
     """The command, and its exit status; `usual` is the folder where --out names none."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/prompts",
-        description="Speaks every prompt into OUT/LANGUAGE/tillit/NAME.wav; link or copy OUT/LANGUAGE/tillit into "
-        "Asterisk's sounds/LANGUAGE. Files that are up to date are left as they are.",
-    )
-    parser.add_argument("--out", type=Path, default=usual, help="the folder (default: %(default)s)")
-    out: Path = parser.parse_args(arguments).out
-    screen = Console(stderr=True)
+    asked = parser(usual).parse_args(arguments)
+    out: Path = asked.out
+    chosen = sorted(set(asked.language or languages()))
     try:
-        for language in languages():
-            words = catalogue(language)
-            steps = track(render(words, out), f"Prompts, {language}", total=len(words.prompts), console=screen)
-            made = sum(made for _, made in steps)
-            print(f"{language}: {made} made, {len(words.prompts) - made} up to date, in {out / language / 'tillit'}")
+        voice = None if asked.command is None else Voice.of(asked.command)
+        recorded = None if asked.recordings is None else recordings(asked.recordings)
+        jobs = [job for language in chosen for job in _plan(language, out, voice, recorded)]
+        steps = track(render(jobs), "Prompts", total=len(jobs), console=Console(stderr=True))
+        made = [job.language for job in (steps if jobs else ())]
     except (RenderError, OSError) as error:
-        print(f"scripts/prompts: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"scripts/prompts: {line}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # what was made is kept: the next time goes on from here
+        return 130
+    for language in chosen:
+        print(_summary(out / language / "tillit", language, made.count(language)))
     return 0
+
+
+def _plan(
+    language: str, out: Path, voice: Voice | None, recorded: Mapping[tuple[str, Prompt], Path] | None
+) -> list[Job]:
+    own = (
+        None
+        if recorded is None
+        else {prompt: file for (spoken, prompt), file in recorded.items() if spoken == language}
+    )
+    return plan(catalogue(language), out, voice=voice, recorded=own)
+
+
+def _summary(folder: Path, language: str, made: int) -> str:
+    recorded = sum(mark.startswith(_RECORDED) for mark in _read(folder / _DONE).values())
+    of_them = f"; recorded: {recorded}" if recorded else ""
+    return f"{language}: {made} made, {len(Prompt) - made} up to date, in {folder}{of_them}"

@@ -10,6 +10,7 @@ import math
 from array import array
 from collections.abc import Sequence
 from functools import cache
+from itertools import groupby
 from operator import mul
 
 RATE = 8_000
@@ -17,6 +18,20 @@ RATE = 8_000
 
 FULL = 32_767
 """The greatest 16-bit sample: 0 dBFS."""
+
+LEAST_SECONDS = 0.3
+"""A prompt that is shorter is a word cut off."""
+
+MOST_SECONDS = 15
+"""A prompt lasts no longer: the watchdog counts on it."""
+
+# A recording may have silence around it; of one that is longer still, nobody meant to make a prompt.
+_RAW_SECONDS = 60
+# Quieter than this at its loudest is a muted microphone: raised to our level, it would be hiss.
+_QUIET = FULL * 10 ** (-40 / 20)
+# A top that is cut off stands still near full scale, for longer than a whole one can.
+_CLIPPED = FULL * 10 ** (-1 / 20)
+_CLIPPED_SAMPLES = 4
 
 # Passes what a telephone passes (to 3400 Hz); what would fold down to below that is gone from 4600 Hz on.
 _CUTOFF = 4_000
@@ -28,8 +43,38 @@ _BEFORE = 0.06
 _AFTER = 0.09
 
 
+def telephone_prompt(channels: Sequence[Sequence[float]], rate: int) -> array[int]:
+    """A prompt as Asterisk plays it, at `RATE`, of a sound at any rate from there on.
+
+    Raises `ValueError`, which says what is wrong with the sound: it clips, is silent, too short or too long.
+    """
+    if rate < RATE:
+        raise ValueError(f"has {rate} samples a second, and a telephone has {RATE}")
+    raw = max(map(len, channels)) / rate
+    if raw > _RAW_SECONDS:
+        raise ValueError(f"lasts {raw:.0f} s, and a prompt {MOST_SECONDS} s at most")
+    # Before the channels are mixed: the top of one is none of the sum.
+    if any(map(clips, channels)):
+        raise ValueError("clips: it was too loud where it was made, and its tops are cut off")
+    mixed = channels[0] if len(channels) == 1 else [sum(at) / len(channels) for at in zip(*channels, strict=True)]
+    if max(map(abs, mixed), default=0.0) < _QUIET:
+        raise ValueError("is silent")
+    prompt = levelled(framed(to_telephone(mixed, rate)))
+    seconds = len(prompt) / RATE
+    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        raise ValueError(f"lasts {seconds:.1f} s, and a prompt {LEAST_SECONDS} s at least and {MOST_SECONDS} s at most")
+    return prompt
+
+
+def clips(samples: Sequence[float]) -> bool:
+    """Whether loud samples stand still: what was above them has been cut off."""
+    if max(map(abs, samples), default=0.0) < _CLIPPED:
+        return False
+    return any(abs(level) >= _CLIPPED and sum(1 for _ in run) >= _CLIPPED_SAMPLES for level, run in groupby(samples))
+
+
 def to_telephone(samples: Sequence[float], rate: int) -> list[float]:
-    """The same sound at `RATE`, by a windowed-sinc filter; `rate` is above that."""
+    """The same sound at `RATE`, by a windowed-sinc filter; `rate` is not below that."""
     up, down, filters = _filters(rate)
     width = len(filters[0])
     padded = [*([0.0] * (width // 2)), *samples, *([0.0] * width)]

@@ -81,14 +81,20 @@ class Stage:
         debug: bool = False,
         overrides: Mapping[str, str] | None = None,
         brisk: bool = False,
+        sounds: Path = PROMPTS,
+        languages: Sequence[str] = ("en",),
     ) -> None:
-        """`brisk`: of each prompt its beginning alone, for tests that need not hear what is said."""
+        """`sounds`: where `scripts/prompts` made the prompts of these languages.
+
+        `brisk`: of each prompt its beginning alone, for tests that need not hear what is said.
+        """
         self._stack = ExitStack()
         self._settings = settings or {}
         self._customers = customers
+        prompts = {language: sounds / language / "tillit" for language in languages}
         self.pbx = Pbx(
             dialplan=(CHECKOUT / "dialplan" / "tillit.conf", dialplan),
-            prompts={"en": _beginnings(PROMPTS / "en" / "tillit") if brisk else PROMPTS / "en" / "tillit"},
+            prompts={language: _beginnings(folder) if brisk else folder for language, folder in prompts.items()},
             overrides=overrides,
             name=name,
             debug=debug,

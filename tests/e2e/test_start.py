@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from rig.stage import Stage
+
+from ivr.prompts import Prompt
 
 STAGE = {"customers": ()}
 
@@ -132,3 +135,43 @@ def test_what_is_no_settings_file(spoiled: Stage, text: str) -> None:
 def test_a_settings_file_that_is_not_there(spoiled: Stage) -> None:
     spoiled.config.unlink()
     assert "--config" in refused(spoiled)
+
+
+# ---------------------------------------------------------------- prompts
+
+
+@pytest.fixture
+def half(stage: Stage) -> Iterator[Path]:
+    """A folder where Asterisk finds two prompts in Swedish, and no other."""
+    folder = stage.pbx.folder / "data" / "sounds" / "sv"
+    (folder / "tillit").mkdir(parents=True)
+    english = stage.pbx.folder / "data" / "sounds" / "en" / "tillit"
+    for name in ("welcome", "ask-pin"):
+        shutil.copy(english / f"{name}.wav", folder / "tillit")
+    yield folder / "tillit"
+    shutil.rmtree(folder)
+
+
+def test_prompts_that_a_language_lacks_are_named_and_it_is_not_spoken(stage: Stage, half: Path) -> None:
+    with stage.worker("half") as worker:
+        lines = worker.log()
+    (line,) = [line for line in lines if line["event"] == "prompts.incomplete"]
+    lacking = {prompt.value for prompt in Prompt} - {"welcome", "ask-pin"}
+    assert (line["level"], line["language"], set(line["missing"])) == ("warning", "sv", lacking)
+    assert "scripts/prompts" in line["cure"]
+    # those that nobody has begun to install are nothing to warn of
+    (found,) = [line for line in lines if line["event"] == "prompts.found"]
+    assert (found["level"], found["languages"]) == ("info", ["en"])
+
+
+def test_the_companys_own_language_must_be_whole(spoiled: Stage, half: Path) -> None:
+    spoiled.write_config({"company": {"language": "sv"}})
+    said = refused(spoiled)
+    for prompt in Prompt:
+        assert (f" {prompt.value}," in said) == (prompt.value not in ("welcome", "ask-pin", "in-24-hours"))
+    assert "the prompts ask-customer-number, " in said
+    assert "scripts/prompts --out" in said
+
+    for file in half.iterdir():
+        file.unlink()
+    assert "Asterisk lacks all prompts of 'sv'" in refused(spoiled)

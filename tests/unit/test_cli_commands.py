@@ -187,7 +187,7 @@ def test_no_row_no_act(cli: Cli, made: Settings) -> None:
 def test_a_customer_with_the_least(cli: Cli, made: Settings) -> None:
     assert cli("customer", "add", "10002", "--name", "Bo", "--no-pin").code == 0
     lines = dict(line.split(maxsplit=1) for line in cli("customer", "show", "10002").out.splitlines())
-    assert (lines["phones"], lines["PIN"], lines["language"]) == ("none", "none", "the company's")
+    assert (lines["phones"], lines["PIN"], lines["language"]) == ("none", "none", "the channel's, or the company's")
     assert lines["policy"] == "the one that the dialplan names"
 
 
@@ -206,7 +206,7 @@ def test_the_name_is_asked_for(cli: Cli, made: Settings) -> None:
         (["20000", "--phone", "canary"], "", "phones: the first is no telephone number. Write it as +46"),
         (["20000", "--phone", "0701234567", "--phone", "+46701234567"], "", "phones: the second is there twice"),
         (["20000", *(f"--phone=08123456{end}" for end in range(10, 21))], "", "phones: there are more than 10"),
-        (["20000", "--language", "xx"], "", "language: there are no prompts in it. Write one of: en"),
+        (["20000", "--language", "xx"], "", "language: there are no prompts in it. Write one of: de, en, pl, sv"),
         (["20000", "--policy", "canary"], "", "policy: is not in the settings. Write one of: support; or leave it out"),
         (["10001"], "9753", "number: another customer has it. Nothing was done"),
         (["20000"], "", "pin: is not 4 to 8 digits. See [steps.pin] in the settings"),

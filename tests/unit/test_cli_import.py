@@ -128,7 +128,7 @@ def test_every_fault_of_every_row_is_named(system: Settings) -> None:
         "line 4: number: is not 4 to 12 digits. See [customer_number] in the settings",
         "line 4: name: is empty. Write the name that agents shall see",
         "line 4: phones: the first is no telephone number. Write it as +46701234567, or as it is dialled in SE",
-        "line 4: language: there are no prompts in it. Write one of: en; or leave it out",
+        "line 4: language: there are no prompts in it. Write one of: de, en, pl, sv; or leave it out",
         "line 4: policy: is not in the settings. Write one of: support; or leave it out",
         "line 4: pin: is one digit over and over, or digits in a row. Choose another",
         "line 5: name: has a character that cannot be shown. Write it in letters, digits and punctuation",

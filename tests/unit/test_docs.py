@@ -20,6 +20,8 @@ from ivr.call.steps import all_steps
 from ivr.cli import app
 from ivr.cli.table import COLUMNS
 from ivr.config import Policy, Settings
+from ivr.prompts import catalogue, languages, render
+from ivr.prompts.voice import FIELDS
 from ivr.sample import sample
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -174,7 +176,7 @@ def test_a_command_that_is_not_there_is_found(given: str) -> None:
 
 def test_every_option_that_is_named_alone_is_one() -> None:
     known = {name for command in every(root()) for name in options(command)}
-    known |= {"--fast", "--json", "--keep", "--out"}
+    known |= {"--fast", "--json", "--keep"} | prompts_options()
     for name, text in PAGES.items():
         for span in re.findall(r"`(--[a-z-]+)", text):
             assert span in known, f"{name}: {span}"
@@ -202,6 +204,35 @@ def paths(group: Command, before: str = "") -> Iterator[tuple[str, Command]]:
             yield from paths(command, f"{before}{name} ")
         else:
             yield before + name, command
+
+
+# ---------------------------------------------------------------- prompts
+
+
+def prompts_options() -> set[str]:
+    """The options of scripts/prompts."""
+    return {name for action in render.parser(CHECKOUT)._actions for name in action.option_strings}
+
+
+def test_every_option_of_prompts_is_told_of() -> None:
+    told = {words(row[0])[0].split()[0] for row in rows(page("prompts"), "| Option |")}
+    assert told == prompts_options() - {"-h", "--help"}
+    for name, text in PAGES.items():
+        for line in code(text):
+            if "scripts/prompts " in line:
+                given = shlex.split(line.partition("scripts/prompts ")[2])
+                assert {word for word in given if word.startswith("--")} <= prompts_options(), f"{name}: {line}"
+
+
+def test_every_prompt_is_told_of_in_its_words() -> None:
+    told = {words(row[0])[0]: row[1] for row in rows(page("prompts"), "| Name |")}
+    assert told == {prompt.value: said for prompt, said in catalogue("en").prompts.items()}
+    placeholders = {words(row[0])[0] for row in rows(page("prompts"), "| In the command |")}
+    assert placeholders == {f"{{{name}}}" for name in FIELDS}
+
+
+def test_every_language_is_told_of() -> None:
+    assert set(re.findall(r"\[(\w+)\.toml\]", page("prompts"))) == set(languages())
 
 
 # ---------------------------------------------------------------- the dialplan

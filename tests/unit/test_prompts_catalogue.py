@@ -1,0 +1,103 @@
+"""The words in every language: whole, speakable, and within what a text message costs."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from ivr.prompts import Prompt, catalogue, languages, text, wait
+
+LANGUAGES = languages()
+# What may not be missing from a text: that the code is told to nobody.
+NOBODY = {"en": "Never read it to anyone", "sv": "aldrig upp den för någon", "de": "Niemandem vorlesen", "pl": "nikomu"}
+
+# GSM 03.38: one septet each; those of the second, two. With any other character a segment has 70, and no longer 160.
+GSM = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
+    "abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+GSM_TWO = frozenset("^{}\\[~]|€")
+
+
+def raw(language: str) -> dict[str, Any]:
+    return tomllib.loads(resources.files("ivr.prompts").joinpath(f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def septets(message: str) -> int:
+    assert not set(message) - GSM - GSM_TWO, "costs more than twice as much"
+    return sum(2 if letter in GSM_TWO else 1 for letter in message)
+
+
+def test_there_are_four() -> None:
+    assert LANGUAGES == ("de", "en", "pl", "sv")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_catalogue_is_whole(language: str) -> None:
+    words, english = raw(language), raw("en")
+    assert set(words) == {"voice", "prompts", "spoken", "texts"}
+    assert list(words["prompts"]) == [prompt.value for prompt in Prompt]
+    assert set(words["texts"]) == set(english["texts"])
+    for said in (words["voice"], *words["prompts"].values(), *words["texts"].values(), *words["spoken"].values()):
+        assert said == said.strip() != ""
+    for name, message in words["texts"].items():
+        assert sorted(re.findall(r"\{\w*\}", message)) == sorted(re.findall(r"\{\w*\}", english["texts"][name]))
+    assert not [said for said in words["prompts"].values() if "{" in said]
+
+
+@pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
+def test_nothing_was_left_in_english(language: str) -> None:
+    words, english = catalogue(language), catalogue("en")
+    assert not [prompt for prompt, said in words.prompts.items() if said == english.prompts[prompt]]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_spoken_is_written_out(language: str) -> None:
+    """A number in digits, or letters that stand for words, are each voice's own guess."""
+    words = catalogue(language)
+    for said in words.prompts.values():
+        short = set(re.findall(r"\d+|\b[A-ZĄĆĘŁŃÓŚŹŻÅÄÖÜ]{2,}\b", said)) - set(words.spoken)
+        assert short <= ({"SMS"} if language == "de" else set()), said
+    for written in words.spoken:
+        assert any(re.search(rf"\b{re.escape(written)}\b", said) for said in words.prompts.values()), written
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_wait_has_words_of_its_own(language: str) -> None:
+    prompts = catalogue(language).prompts
+    waits = [prompt for prompt in Prompt if prompt.value.startswith("in-")]
+    assert len({prompts[prompt] for prompt in waits}) == len(waits)
+    for seconds in (1, 61, 3600, 7 * 3600, 10**6):
+        assert wait(seconds) in waits
+
+
+def test_polish_counts_as_polish_does() -> None:
+    """Two to four, also at the end of a greater number, are otherwise than five and more."""
+    for prompt in Prompt:
+        if found := re.fullmatch(r"in-(\d+)-(minute|hour)s?", prompt.value):
+            number = int(found[1])
+            forms = ("minutę", "minuty", "minut") if found[2] == "minute" else ("godzinę", "godziny", "godzin")
+            place = 0 if number == 1 else 1 if number % 10 in (2, 3, 4) and number // 10 != 1 else 2
+            assert catalogue("pl").prompts[prompt].endswith(f" {forms[place]}."), prompt
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_text_with_a_code_is_one_message(language: str) -> None:
+    message = text("sms_code", language, company="A Company of Twenty.", code="123456")
+    assert message.startswith("A Company of Twenty.: ")
+    assert NOBODY[language] in message
+    # it can be picked out of the text, by a person and by a telephone
+    assert "123456" in message.split()
+    assert septets(message) <= 160
+    longest = text("sms_code", language, company="A" * 40, code="1" * 10)
+    assert septets(longest) <= 2 * 153
+
+
+def test_a_language_without_a_catalogue_is_written_to_in_english() -> None:
+    assert text("sms_code", "fi", company="Example") == text("sms_code", "en", company="Example")
+    with pytest.raises(KeyError):
+        catalogue("fi")
