@@ -47,6 +47,8 @@ class InputError(TillitError):
 
 class NumberRefused(TillitError):
     """A gateway takes no texts to this number, and would take the same text to another."""
+
+
 class RenderError(TillitError):
     """A prompt cannot be spoken, or a recording cannot be used; says which, and what is wrong with it."""
 

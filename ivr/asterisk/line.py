@@ -156,7 +156,7 @@ class AriLine:
             self._tether = None
 
     async def answer(self) -> None:
-        await self._post("answer")
+        await self._post("answer", quick=self._silent)
 
     async def say(self, *prompts: Prompt, language: str) -> None:
         self._inbox.drop_played()
@@ -210,7 +210,7 @@ class AriLine:
         self._inbox.push_back(keys)
 
     async def allow(self, seconds: int) -> None:
-        await self._post("variable", {"variable": "TIMEOUT(absolute)", "value": str(seconds)})
+        await self._post("variable", {"variable": "TIMEOUT(absolute)", "value": str(seconds)}, quick=self._silent)
 
     async def announce(self, variables: Mapping[str, str], display: Personal) -> None:
         await self._post("variables", {"variables": {**variables, DISPLAY: clean(display.reveal())}})
@@ -303,6 +303,11 @@ class AriLine:
             await self._ari.request("POST", f"events/user/{name}", body, quick=True, channel=self._caller.channel)
 
     # ------------------------------------------------------------ inside
+
+    @property
+    def _silent(self) -> bool:
+        """Whether nothing is played: then what would wait for its end is answered at once."""
+        return self._playback is None and not self._music
 
     @property
     def _path(self) -> str:
