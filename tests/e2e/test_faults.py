@@ -224,8 +224,8 @@ async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     "at",
-    ["/ari/bridges/", "/addChannel", "hangup_handler_push", '"value":"0"'],
-    ids=["bridge", "add", "tie", "watchdog"],
+    ["/ari/bridges/", "/addChannel", "tillit-left,s,1(", "tillit-left,s,1(tillit-agent-"],
+    ids=["bridge", "add", "tie", "tie-caller"],
 )
 async def test_a_worker_that_dies_while_it_bridges_leaves_nobody_in_silence(scene: Scene, wire: Wire, at: str) -> None:
     agent = await scene.phone("agent1")
