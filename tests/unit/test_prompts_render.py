@@ -33,7 +33,11 @@ SAID = {
 }
 
 
-@pytest.fixture(scope="module", params=languages())
+# To speak them all takes long: the inner loop speaks one.
+_SPOKEN = [name if name == "en" else pytest.param(name, marks=pytest.mark.servers) for name in languages()]
+
+
+@pytest.fixture(scope="module", params=_SPOKEN)
 def spoken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one language's files, made anew once for all processes of this run."""
     base = tmp_path_factory.getbasetemp()
