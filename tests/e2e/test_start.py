@@ -66,6 +66,13 @@ def test_wrong_settings(spoiled: Stage, settings: dict[str, dict[str, object]], 
     assert cure in said
 
 
+def test_init_refuses_a_policy_that_run_would_refuse(spoiled: Stage) -> None:
+    spoiled.write_config({"policies.main": {"steps": ["pin"], "level": 2}})
+    done = spoiled.attempt("init")
+    assert done.returncode == 2
+    assert "[policies.main] level" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("settings", "place", "cure"),
     [
