@@ -121,7 +121,8 @@ STATUSES = {
 }
 
 
-@pytest.mark.parametrize(("request_", "wanted"), STATUSES.items(), ids=lambda value: str(value))
+# Named by the request alone: a set's order may differ between two test processes.
+@pytest.mark.parametrize(("request_", "wanted"), STATUSES.items(), ids=map(" ".join, STATUSES))
 def test_the_statuses_that_mean_something_are_described(
     request_: tuple[str, str], wanted: set[int], description: Description, texts: dict[str, str]
 ) -> None:
@@ -142,7 +143,7 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize(("request_", "fields"), ANSWERS.items(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("request_", "fields"), ANSWERS.items(), ids=map(" ".join, ANSWERS))
 def test_the_fields_of_answers_are_described(
     request_: tuple[str, str], fields: dict[str, str], description: Description
 ) -> None:
