@@ -1,13 +1,11 @@
 """The settings: one TOML file, checked whole before anything starts."""
 
+from ivr.config.asterisk import Asterisk
 from ivr.config.file import load, secret_of
 from ivr.config.models import (
-    Asterisk,
     Company,
     CustomerNumber,
     Database,
-    Elks,
-    Http,
     Keypad,
     Keys,
     Limits,
@@ -18,10 +16,9 @@ from ivr.config.models import (
     Settings,
     SmsCode,
     Steps,
-    Texts,
-    Twilio,
     Worker,
 )
+from ivr.config.texts import Elks, Http, Texts, Twilio
 
 __all__ = [
     "Asterisk",

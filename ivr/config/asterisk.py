@@ -1,0 +1,26 @@
+"""The settings of an Asterisk, as one worker reaches it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from ivr.config.section import Name, Section
+
+
+class Asterisk(Section):
+    """The node's REST interface (ARI)."""
+
+    url: str = Field(
+        "http://127.0.0.1:8088/ari", pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$",
+        description="Where http.conf and ari.conf let it be reached, without user and password",
+    )  # fmt: skip
+    username: Name = Field("tillit", description="The user in ari.conf")
+    password_file: Path | None = Field(None, description="A file that holds the user's password and nothing else")
+    password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    app: Name = Field("tillit", description="The name that the dialplan gives to Stasis()")
+    request_seconds: float = Field(5.0, gt=0, le=60, description="Seconds after which a request counts as failed")
+    accept_version: str | None = Field(
+        None, description='An exact version, such as "20.19.0", that you accept although it is too old or unsafe'
+    )
