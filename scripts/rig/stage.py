@@ -83,6 +83,7 @@ class Stage:
         brisk: bool = False,
         sounds: Path = PROMPTS,
         languages: Sequence[str] = ("en",),
+        ports: int = 400,
     ) -> None:
         """`sounds`: where `scripts/prompts` made the prompts of these languages.
 
@@ -94,10 +95,11 @@ class Stage:
         prompts = {language: sounds / language / "tillit" for language in languages}
         self.pbx = Pbx(
             dialplan=(CHECKOUT / "dialplan" / "tillit.conf", dialplan),
-            prompts={language: _beginnings(folder) if brisk else folder for language, folder in prompts.items()},
+            prompts={language: beginnings(folder) if brisk else folder for language, folder in prompts.items()},
             overrides=overrides,
             name=name,
             debug=debug,
+            ports=ports,
         )
         self.redis = Redis(name=f"{name}-redis", persist=True)
         self.folder = self.pbx.folder / "tillit"
@@ -211,7 +213,7 @@ class Stage:
         self.close()
 
 
-def _beginnings(prompts: Path) -> Path:
+def beginnings(prompts: Path) -> Path:
     """A folder with the first half second of each prompt."""
     folder = prompts.with_name(f"{prompts.name}-brisk")
     folder.mkdir(exist_ok=True)

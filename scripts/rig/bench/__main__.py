@@ -1,0 +1,84 @@
+"""`scripts/bench`: what a call costs, by the plain dialplan, by a published ARI client, and by Tillit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from rich.console import Console
+
+from rig.bench.contenders import CONTENDERS, DIALPLAN, ENDPOINT, FLOOR, Crowd, customers
+from rig.bench.gateway import Gateway
+from rig.bench.measure import RATES, Bench, Climb, Growth, Waiting
+from rig.bench.report import report
+from rig.ports import HOST, Ports
+from rig.stage import Stage
+from rig.state import RigError, instance_folder
+
+# Calls that wait at once, and how many are made to see what grows.
+_WAITING, _MANY = 1000, 10_000
+_WAITING_RATE = 60
+
+
+def main() -> int:
+    """Measure, print; 1 where something could not be measured."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one object instead of tables")
+    parser.add_argument("--seconds", type=int, default=6, help="how long each rate is held (6)")
+    parser.add_argument("--rates", type=int, nargs="+", default=RATES, help="calls a second")
+    parser.add_argument("--only", nargs="+", choices=[one.name for one in CONTENDERS], help="these alone")
+    parser.add_argument("--brief", action="store_true", help="the rates alone: no waiting calls, none of 10,000 calls")
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    ports = Ports(200)
+    chosen = [one for one in CONTENDERS if options.only is None or one.name in options.only]
+    # each rate may be tried twice, and each contender is warmed up
+    needed = sum(2 * rate * options.seconds for rate in options.rates) + _WAITING + _MANY + 300
+    try:
+        with Gateway(instance_folder("bench-gateway") / "gateway.log", ports) as gateway:
+            crowd = Crowd(gateway, needed)
+            stage = Stage(
+                name="bench", dialplan=DIALPLAN, overrides={"pjsip.conf": ENDPOINT}, customers=customers(needed),
+                settings=_settings(gateway), brisk=True, ports=4000,
+            )  # fmt: skip
+            console.print(f"an Asterisk, a Redis, and {needed} customers …", highlight=False)
+            with stage:
+                bench = Bench(
+                    stage, crowd, ports, seconds=options.seconds, say=lambda text: console.print(text, highlight=False)
+                )
+                climbs = [bench.climb(one, tuple(options.rates)) for one in chosen]
+                waiting, growth = (None, None) if options.brief else _at_length(bench, climbs)
+    except RigError as error:
+        console.print(str(error), highlight=False)
+        return 1
+    finally:
+        ports.close()
+    if options.json:
+        parts = {"climbs": climbs, "waiting": waiting, "growth": growth}
+        print(json.dumps(parts, default=lambda part: {**asdict(part)}))
+    else:
+        report(Console(), climbs, waiting, growth)
+    return 0
+
+
+def _at_length(bench: Bench, climbs: list[Climb]) -> tuple[Waiting, Growth]:
+    highest = [climb.highest.rate for climb in climbs if climb.highest is not None and climb.contender is not FLOOR]
+    return bench.waiting(_WAITING, _WAITING_RATE), bench.growth(_MANY, max(20, min(highest, default=40) * 3 // 4))
+
+
+def _settings(gateway: Gateway) -> dict[str, dict[str, object]]:
+    """The sample's, with one factor, our gateway, and time for calls that wait."""
+    return {
+        "policies.main": {"steps": ["sms_code"], "level": 1},
+        "keypad": {"first_seconds": 120},
+        "log": {"level": "INFO", "format": "text"},
+        "texts": {"gateway": "http"},
+        "texts.http": {"url": gateway.url, "allow_private": [HOST]},
+        "texts.http.body": {"to": "{to}", "text": "{text}"},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
