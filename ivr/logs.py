@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -23,14 +25,16 @@ def setup(settings: Log) -> FilteringBoundLogger:
     ]
     if settings.format == "json":
         processors.append(structlog.processors.JSONRenderer(serializer=_line))
-        factory: Any = structlog.WriteLoggerFactory(sys.stdout)
+    elif sys.stdout.isatty():
+        processors.append(structlog.dev.ConsoleRenderer(timestamp_key="at"))
     else:
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), timestamp_key="at"))
-        factory = structlog.PrintLoggerFactory(sys.stdout)
+        processors.append(_text)
+    lines = _Lines(sys.stdout)
+    atexit.register(lines.flush)
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=factory,
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(
@@ -40,5 +44,42 @@ def setup(settings: Log) -> FilteringBoundLogger:
     return log
 
 
+class _Lines:
+    """Writes the lines of one turn of the event loop at once: each write costs as much as all that made its line."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._waiting: list[str] = []
+
+    def msg(self, line: str) -> None:
+        """Take a line; outside of an event loop it is written now."""
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:
+                self.flush()
+
+    debug = info = warning = error = critical = msg
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines, self._waiting = self._waiting, []
+        if lines:
+            self._file.write("\n".join(lines) + "\n")
+            self._file.flush()
+
+
 def _line(event: dict[str, Any], **_: object) -> str:
     return orjson.dumps(event, default=str).decode()
+
+
+def _text(_logger: object, _method: str, event: dict[str, Any]) -> str:
+    """A line for people, as structlog's own renderer has it; that one pads and colours, and costs ten times as much."""
+    head = f"{event.pop('at')} [{event.pop('level'):<7}] {event.pop('event')}"
+    return " ".join([head, *(f"{name}={_word(event[name])}" for name in sorted(event))])
+
+
+def _word(value: object) -> str:
+    text = str(value)
+    return text if text and text.isprintable() and " " not in text else repr(text)

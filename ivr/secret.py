@@ -55,7 +55,8 @@ class Secret:
     @classmethod
     def random_digits(cls, count: int) -> Self:
         """So many decimal digits, each equally likely, from the system's source for secrets."""
-        return cls("".join(secrets.choice("0123456789") for _ in range(count)))
+        # the leading 1 keeps the zeros
+        return cls(str(10**count + secrets.randbelow(10**count))[1:])
 
     @classmethod
     def random_token(cls) -> Self:

@@ -213,9 +213,11 @@ class AriLine:
         await self._post("variable", {"variable": "TIMEOUT(absolute)", "value": str(seconds)}, quick=self._silent)
 
     async def announce(self, variables: Mapping[str, str], display: Personal) -> None:
-        await self._post("variables", {"variables": {**variables, DISPLAY: clean(display.reveal())}})
+        quick = self._silent
+        await self._post("variables", {"variables": {**variables, DISPLAY: clean(display.reveal())}}, quick=quick)
         query = urlencode({"variables": ",".join(variables)})
-        stands = await self._ari.request("GET", f"{self._path}/variables?{query}", channel=self._caller.channel)
+        path = f"{self._path}/variables?{query}"
+        stands = await self._ari.request("GET", path, quick=quick, channel=self._caller.channel)
         match stands:
             case {"variables": dict(standing)} if standing == dict(variables):
                 return
@@ -273,7 +275,7 @@ class AriLine:
             subscribe = {"eventSource": f"channel:{channel}"}
             # 422: there is no such channel to subscribe to
             with self._there(404, 422):
-                await self._ari.request("POST", f"applications/{self._ari.app}/subscription", subscribe)
+                await self._ari.request("POST", f"applications/{self._ari.app}/subscription", subscribe, quick=True)
         self._handed_back = True
         gaps = self._gaps
         try:

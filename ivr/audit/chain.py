@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.audit.table import AUDIT
@@ -64,14 +64,14 @@ def hash_of(row: Mapping[str, object]) -> str:
     return hashlib.sha256(orjson.dumps([_FORMAT, *(row[column] for column in COLUMNS)])).hexdigest()
 
 
-async def extend(connection: AsyncConnection, chain: str, rows: Sequence[Written]) -> None:
+def extend(connection: Connection, chain: str, rows: Sequence[Written]) -> None:
     """Write rows at the end of a chain. The transaction must hold the chain's lock (`lock_of`).
 
     The end is read anew each time: whatever else has written to this chain, and whatever transaction failed, it fits.
     """
     columns = AUDIT.c
     last = select(columns.seq, columns.hash).where(columns.chain == chain).order_by(columns.seq.desc()).limit(1)
-    end = (await connection.execute(last)).one_or_none()
+    end = connection.execute(last).one_or_none()
     seq, previous = (0, START) if end is None else (end.seq, end.hash)
     values: list[dict[str, object]] = []
     for row in rows:
@@ -83,7 +83,7 @@ async def extend(connection: AsyncConnection, chain: str, rows: Sequence[Written
         value["hash"] = previous = hash_of(value)
         values.append(value)
     if values:
-        await connection.execute(insert(AUDIT), values)
+        connection.execute(insert(AUDIT), values)
 
 
 def lock_of(chain: str) -> str:
@@ -96,4 +96,4 @@ async def append_within(
 ) -> None:
     """Write entries in the transaction of what they tell of: both happen, or neither. Raises `StoreError`."""
     now = clock()
-    await extend(connection, chain, [written(entry, now) for entry in entries])
+    await connection.run_sync(extend, chain, [written(entry, now) for entry in entries])

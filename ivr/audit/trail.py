@@ -72,8 +72,10 @@ class Trail:
 
     async def _write_batch(self, batch: list[_Waiting]) -> None:
         try:
-            async with self._database.write(lock=lock_of(self._chain)) as connection:
-                await extend(connection, self._chain, [row for row, _ in batch])
+            rows = [row for row, _ in batch]
+            await self._database.put_down(
+                lambda connection: extend(connection, self._chain, rows), lock=lock_of(self._chain)
+            )
         except StoreError as error:
             _fail(batch, str(error))
         else:

@@ -7,32 +7,24 @@ wait for a writer there, nor a writer for readers.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, event, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ivr.config import Settings
 from ivr.database import migrate
+from ivr.database.sqlite import Threads, prepared
 from ivr.database.url import PLACE, sqlite_file, url_of
 from ivr.errors import ConfigError, StoreError, Unreachable
 
 # Look-ups take less than a millisecond each, so a few connections serve hundreds of calls; each costs SQLite a thread.
 _CONNECTIONS = 8
 
-_PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    # What was deleted is overwritten, not only forgotten.
-    "PRAGMA secure_delete = ON",
-    # A function hidden in a tampered schema is not run.
-    "PRAGMA trusted_schema = OFF",
-)
+T = TypeVar("T")
 
 _CURES = {
     False: "See to its rights, and to those of its folder; where it is broken, bring it back from your back-up",
@@ -43,9 +35,10 @@ _CURES = {
 class Database:
     """A pool of connections. `open` it, and `close` it at the end, or use it with `async with`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, threads: Threads | None) -> None:
         self._reading = engine
         self._writing = engine.execution_options(tillit_writes=True)
+        self._threads = threads
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -75,7 +68,13 @@ class Database:
         file = sqlite_file(settings)
         if file is not None and not file.is_file():
             raise ConfigError(place, f"{file} is missing", "Type: ari_app.py init")
-        database = cls(_engine(settings))
+        url = url_of(settings)
+        seconds = settings.database.request_seconds
+        threads = None
+        if file is not None:
+            engine = create_engine(url.set(drivername="sqlite"), **_options(url, seconds))
+            threads = Threads(engine, _CONNECTIONS)
+        database = cls(_engine(url, seconds), threads)
         try:
             async with database.read() as connection:
                 # SQLite opens anything; only what reads the schema finds that it is no database
@@ -97,6 +96,27 @@ class Database:
     async def close(self) -> None:
         """Close every connection; transactions must be over."""
         await self._reading.dispose()
+        if self._threads is not None:
+            await self._threads.close()
+
+    async def look_up(self, work: Callable[[Connection], T]) -> T:
+        """What one statement finds; for calls. Raises `StoreError`.
+
+        SQLite does the whole of it in one go on a thread of its own: through `read` each step goes there and back.
+        """
+        if self._threads is None:
+            async with self.read() as connection:
+                return await connection.run_sync(work)
+        async with _translated():
+            return await self._threads.run(work, writes=False)
+
+    async def put_down(self, work: Callable[[Connection], T], *, lock: str) -> T:
+        """A transaction in one go: durable when this returns, undone when the work raises. Raises `StoreError`."""
+        if self._threads is None:
+            async with self.write(lock=lock) as connection:
+                return await connection.run_sync(work)
+        async with _translated():
+            return await self._threads.run(work, writes=True)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -116,43 +136,28 @@ class Database:
             yield connection
 
 
-def _engine(settings: Settings) -> AsyncEngine:
-    url = url_of(settings)
-    seconds = settings.database.request_seconds
+def _engine(url: URL, seconds: float) -> AsyncEngine:
+    engine = create_async_engine(url, **_options(url, seconds))
+    if url.get_backend_name() == "sqlite":
+        prepared(engine.sync_engine)
+    return engine
+
+
+def _options(url: URL, seconds: float) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         # isolation_level None: this module says BEGIN, not the driver, which would put it off until the first INSERT.
         arguments: dict[str, Any] = {"timeout": seconds, "isolation_level": None}
     else:
         arguments = {"timeout": seconds, "command_timeout": seconds}
-    engine = create_async_engine(
-        url,
-        connect_args=arguments,
+    return {
+        "connect_args": arguments,
         # An error must not show a customer's values, nor a log a statement's.
-        hide_parameters=True,
-        pool_size=_CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=seconds,
-        pool_pre_ping=url.get_backend_name() == "postgresql",
-    )
-    if url.get_backend_name() == "sqlite":
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: DBAPIConnection, _: object) -> None:
-    cursor = connection.cursor()
-    try:
-        for pragma in _PRAGMAS:
-            cursor.execute(pragma)
-    finally:
-        cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # IMMEDIATE: a transaction that read first and then wanted to write would fail instead of waiting its turn.
-    writes = connection.get_execution_options().get("tillit_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        "hide_parameters": True,
+        "pool_size": _CONNECTIONS,
+        "max_overflow": 0,
+        "pool_timeout": seconds,
+        "pool_pre_ping": url.get_backend_name() == "postgresql",
+    }
 
 
 @asynccontextmanager

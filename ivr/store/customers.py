@@ -70,8 +70,8 @@ class Customers:
 
     async def by_phone(self, number: Personal) -> Subject | None:
         """The one customer with this E.164 number; None where there is none, or more than one."""
-        async with self._database.read() as connection:
-            rows = (await connection.execute(_BY_PHONE, {"index": self.phone_key(number)})).all()
+        index = self.phone_key(number)
+        rows = await self._database.look_up(lambda connection: connection.execute(_BY_PHONE, {"index": index}).all())
         if len(rows) != 1:
             return None
         return self._subject(rows[0].number_index, _stored(rows[0]))
@@ -82,15 +82,18 @@ class Customers:
         For a number that nobody has, as much is decrypted as for one that somebody has.
         """
         index = self._vault.index.customer_number(number)
-        async with self._database.read() as connection:
-            row = (await connection.execute(_BY_NUMBER, {"index": index})).one_or_none()
+        row = await self._database.look_up(
+            lambda connection: connection.execute(_BY_NUMBER, {"index": index}).one_or_none()
+        )
         subject = self._subject(index, self._decoy if row is None else _stored(row))
         return subject if row is not None else Subject(key=index, known=False)
 
     async def in_force(self, subject: Subject) -> bool:
         """Whether the customer is there and not locked. Raises `StoreError`."""
-        async with self._database.read() as connection:
-            locked = (await connection.execute(_LOCKED, {"ref": subject.ref})).scalar_one_or_none()
+        ref = subject.ref
+        locked = await self._database.look_up(
+            lambda connection: connection.execute(_LOCKED, {"ref": ref}).scalar_one_or_none()
+        )
         return locked is False
 
     def phone_key(self, number: Personal) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import WSMsgType, web
 
@@ -239,8 +240,8 @@ class AriServer:
     async def _rest(self, socket: Socket, frame: dict[str, Any]) -> None:
         """REST over the websocket: one after another, as Asterisk answers."""
         assert frame["type"] == "RESTRequest"
-        path, fields = frame["uri"], json.loads(frame.get("message_body") or "{}")
-        assert "?" not in path
+        path, _, query = frame["uri"].partition("?")
+        fields = {**dict(parse_qsl(query)), **json.loads(frame.get("message_body") or "{}")}
         asked = Asked("websocket", frame["method"], path, fields)
         async with self._sent.setdefault(str(id(socket)), asyncio.Lock()):
             answer = await self._become(asked, socket)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from ivr.audit import Trail, append_within, verify
 from ivr.audit.chain import COLUMNS, START, lock_of
@@ -81,9 +81,13 @@ async def test_two_hundred_at_once_are_all_durable_in_one_chain(settings: Settin
 
 async def test_those_that_wait_share_a_transaction(database: Database) -> None:
     began: list[object] = []
-    event.listen(database._reading.sync_engine, "begin", began.append)
-    async with Trail(database, "w") as trail:
-        await asyncio.gather(*(trail.append(ENTRY) for _ in range(200)))
+    note = began.append
+    event.listen(Engine, "begin", note)
+    try:
+        async with Trail(database, "w") as trail:
+            await asyncio.gather(*(trail.append(ENTRY) for _ in range(200)))
+    finally:
+        event.remove(Engine, "begin", note)
     assert 1 <= len(began) <= 2
 
 

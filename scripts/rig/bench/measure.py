@@ -75,21 +75,21 @@ class Bench:
     def climb(self, contender: Contender, rates: tuple[int, ...]) -> Climb:
         """Rising rates, until one is not good twice."""
         climb: list[Result] = []
-        reads, handled = 0, 0
+        scripts, handled = 0, 0
         with running(self._stage, contender) as pid:
             self._warm(contender, pid)
             for rate in rates:
-                before = self._reads()
+                before = self._scripts()
                 result = self._once(contender, rate, pid)
                 if result.good:
-                    reads, handled = reads + self._reads() - before, handled + result.calls
+                    scripts, handled = scripts + self._scripts() - before, handled + result.calls
                 else:
                     # once may be somebody else's work on this machine
                     result = self._once(contender, rate, pid)
                 climb.append(result)
                 if not result.good:
                     break
-        return Climb(contender, climb, reads / handled if contender.whole and handled else None)
+        return Climb(contender, climb, scripts / handled if contender.whole and handled else None)
 
     def waiting(self, count: int, rate: int) -> Waiting:
         """Calls that wait at the keypad, all at once."""
@@ -104,8 +104,6 @@ class Bench:
             ramp = count / rate
             with sipp(pbx, callers, rate=rate, ports=self._ports, hold_seconds=int(ramp) + 10):
                 wait_until(lambda: pbx.channels() == count, ramp + 30, f"{count} calls to wait")
-                # the last ones still hear the question: wait until their text has gone out too
-                wait_until(lambda: self._marked(count), 20, "the last of them to be asked")
                 after = size(pbx.child.pid), size(pid)
                 pbx.wait_idle(ramp + 60)
         return Waiting(
@@ -143,9 +141,7 @@ class Bench:
         if result.failed:
             raise RigError(f"{contender.name}: {result.failed} of 100 calls failed (log: {self._stage.pbx.log_file})")
 
-    def _marked(self, count: int) -> bool:
-        return True
-
-    def _reads(self) -> int:
-        """How often Redis has read what somebody has asked; a reader asks for one thing at a time."""
-        return int(self._redis.info("stats")["total_reads_processed"])
+    def _scripts(self) -> int:
+        """How many scripts Redis has run: every request of a call is one."""
+        counts = self._redis.info("commandstats")
+        return sum(int(counts.get(f"cmdstat_{command}", {"calls": 0})["calls"]) for command in ("evalsha", "eval"))

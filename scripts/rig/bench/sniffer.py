@@ -118,25 +118,23 @@ class Sniffer:
         head = packet[_UDP : _UDP + 4]
         if head == b"INVI":
             if source == self._sipp_port:
-                call = self._calls.setdefault(_found(rb"(?i)Call-ID: *(\S+)", packet), _Call())
-                self._by_port[int(_found(rb"m=audio (\d+)", packet))] = call
-        elif head == b"BYE ":
-            if source == self._sip_port and (call := self._calls.get(_found(rb"(?i)Call-ID: *(\S+)", packet))):
-                call.ended = True
-                _acted(call, at)
-        elif packet[_UDP + 1] == _PROMPT_BEGINS:
-            if (call := self._by_port.get(target)) is not None:
-                _acted(call, at)
-        elif (call := self._by_port.get(source)) is not None:
+                made = self._calls.setdefault(_found(rb"(?i)Call-ID: *(\S+)", packet), _Call())
+                self._by_port[int(_found(rb"m=audio (\d+)", packet))] = made
+            return
+        prompt = packet[_UDP + 1] == _PROMPT_BEGINS
+        if head == b"BYE ":
+            call = self._calls.get(_found(rb"(?i)Call-ID: *(\S+)", packet)) if source == self._sip_port else None
+        else:
+            call = self._by_port.get(target if prompt else source)
+        if call is None:
+            return
+        if head == b"BYE " or prompt:
+            call.ended |= not prompt
+            if call.last_key is not None and call.next_action is None:
+                call.next_action = at
+        elif call.last_stamp != (stamp := packet[_UDP + 4 : _UDP + 8]):
             # the end of a key is sent three times, and counts when it is first heard of
-            stamp = packet[_UDP + 4 : _UDP + 8]
-            if call.last_stamp != stamp:
-                call.last_stamp, call.last_key, call.next_action = stamp, at, None
-
-
-def _acted(call: _Call, at: float) -> None:
-    if call.last_key is not None and call.next_action is None:
-        call.next_action = at
+            call.last_stamp, call.last_key, call.next_action = stamp, at, None
 
 
 def _assembled() -> bytes:
