@@ -90,14 +90,6 @@ def waiting(scene: Scene) -> list[int]:
     return [int(priority) for priority in re.findall(r"prio: (\d+)", callers)]
 
 
-async def verify(scene: Scene, extension: str = "100", **how: object) -> Phone:
-    """A caller who goes on into the queue verified."""
-    caller = await scene.caller(extension, **how)
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
-    return caller
-
-
 def marked(invite: Event) -> bool:
     """Whether the phone shows the mark; all of it, or nothing of it."""
     header, name = invite.header(HEADER), invite["name"]
@@ -140,7 +132,7 @@ async def test_the_dialplan_before_brings_callers_to_the_members_without_a_mark(
 
 async def test_every_member_whose_phone_rings_sees_the_mark(scene: Scene) -> None:
     one, two = await members(scene)
-    caller = await verify(scene)
+    caller = await scene.verified()
     for phone in (one, two):
         assert marked(await phone.incoming())
     await two.answer()
@@ -167,7 +159,7 @@ async def test_who_is_served_first(scene: Scene, extension: str, served_first: s
     one, two = await busy_members(scene)
     await scene.caller("400", who=BO)
     await scene.until(lambda: waiting(scene) == [0], "the unverified caller to wait")
-    await verify(scene, extension)
+    await scene.verified(extension)
     order = [10, 0] if served_first == "verified" else [0, 0]
     await scene.until(lambda: waiting(scene) == order, f"two to wait as {order}")
     await one.hang_up()
@@ -179,19 +171,19 @@ async def test_who_is_served_first(scene: Scene, extension: str, served_first: s
 
 @pytest.mark.parametrize(("own", "becomes"), [("20", "20"), ("10", "10"), ("05", "10")])
 async def test_a_priority_of_the_administrators_is_never_lowered(scene: Scene, own: str, becomes: str) -> None:
-    await verify(scene, f"7{own}")
+    await scene.verified(f"7{own}")
     assert (await scene.ami.user_event("Placed"))["Priority"] == becomes
 
 
 async def test_a_priority_is_taken_back_from_who_is_then_not_verified(scene: Scene) -> None:
-    await verify(scene, "900")
+    await scene.verified("900")
     assert (await scene.ami.user_event("Placed"))["Priority"] == "10"
     assert (await scene.ami.user_event("PutBack"))["Priority"] == "4"
 
 
 async def test_a_mark_that_ends_in_the_queue_is_shown_to_nobody(scene: Scene) -> None:
     one, _ = await busy_members(scene)
-    await verify(scene, "600")
+    await scene.verified("600")
     told = await scene.ami.user_event("Waiting")
     assert told["Badge"].startswith("verified")
     await scene.until(lambda: waiting(scene) == [0], "the caller to wait")
@@ -205,7 +197,7 @@ async def test_a_mark_that_ends_in_the_queue_is_shown_to_nobody(scene: Scene) ->
 async def test_a_member_sends_the_caller_on_to_a_colleague(scene: Scene) -> None:
     one, two = await members(scene)
     colleague = await scene.phone("agent3")
-    caller = await verify(scene)
+    caller = await scene.verified()
     await one.incoming()
     await two.incoming()
     await one.answer()
@@ -223,7 +215,7 @@ async def test_a_member_asks_a_colleague_first(scene: Scene) -> None:
     """The enquiry is the member's own call: no mark is shown for it. The caller keeps hers."""
     one, _ = await members(scene)
     colleague = await scene.phone("agent3")
-    caller = await verify(scene)
+    caller = await scene.verified()
     await one.incoming()
     await one.answer()
     first = one.current
@@ -231,6 +223,9 @@ async def test_a_member_asks_a_colleague_first(scene: Scene) -> None:
     assert not marked(await colleague.incoming())
     await colleague.answer()
     await one.until("confirmed", call=enquiry)
+    # they are bridged, and not only answered
+    await one.play_tone(500, call=enquiry)
+    await colleague.hears(500)
     await one.transfer(to_call=enquiry, call=first)
     await colleague.play_tone(1100)
     await caller.hears(1100)
