@@ -13,6 +13,7 @@ LEVEL = "CALLER_AUTH_LEVEL"
 METHODS = "CALLER_AUTH_METHODS"
 SUBJECT = "CALLER_AUTH_SUBJECT"
 EXPIRES = "CALLER_AUTH_EXPIRES"
+PRIORITY = "CALLER_AUTH_PRIORITY"
 
 HEADER = "X-Caller-Auth"
 
@@ -62,6 +63,14 @@ class Mark:
         """What stands in X-Caller-Auth on the agent's INVITE."""
         methods = ",".join(self.methods)
         return f"verified; level={self.level}; methods={methods}; ref={self.subject}"
+
+
+def place_in_queue(priority: int | None) -> dict[str, str]:
+    """What tillit-verify makes QUEUE_PRIO of; empty where the policy has no priority.
+
+    QUEUE_PRIO itself is the dialplan's: only there is it known whether the administrator has set a better one.
+    """
+    return {} if priority is None else {PRIORITY: str(priority)}
 
 
 def unmarked(status: Status) -> dict[str, str]:

@@ -26,6 +26,7 @@ class Policy:
     tries: int | None
     code_seconds: int | None
     mark_seconds: int
+    queue_priority: int | None
     hand_over: Literal["continue", "bridge"]
     agents: tuple[str, ...]
     ring: Literal["in_turn", "all"]
@@ -62,6 +63,7 @@ def _policy(settings: Settings, name: str) -> Policy:
         tries=written.tries,
         code_seconds=None if written.code_minutes is None else written.code_minutes * 60,
         mark_seconds=written.mark_minutes * 60,
+        queue_priority=written.queue_priority,
         hand_over=written.hand_over,
         agents=written.agents,
         ring=written.ring,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.handover import connect
-from ivr.call.mark import Mark, display, unmarked
+from ivr.call.mark import Mark, display, place_in_queue, unmarked
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Status, Verdict, Verified
 from ivr.call.ports import Badge, Entry, Line
 from ivr.call.verification import Course, House, Verification, attempt_of, tell_of_lock
@@ -77,7 +77,9 @@ class Session:
         assert self._course.subject is not None
         await self._house.live.forgive(attempt_of(self._house, self._line, self._course.subject))
         await self._house.live.place_mark(mark)
-        await self._line.announce(mark.variables(), display(self._course.subject.name))
+        assert self._course.policy is not None
+        place = place_in_queue(self._course.policy.queue_priority)
+        await self._line.announce(mark.variables() | place, display(self._course.subject.name))
         await self._line.event("CallerAuthenticated", mark.variables())
         self._log.info("call.verified", assurance=mark.level, methods=mark.methods, subject=mark.subject)
         return mark

@@ -188,6 +188,12 @@ class Policy(Section):
         None, ge=1, le=10, description="Minutes that a code is valid, where other than in [steps.sms_code]"
     )
     mark_minutes: Minutes = Field(30, description="Minutes that the mark is good for, within this call")
+    queue_priority: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="QUEUE_PRIO of verified callers: Queue() serves the highest first; others have 0",
+    )
     hand_over: Literal["continue", "bridge"] = Field(
         "continue", description='"continue": back to the dialplan, for Queue(); "bridge": the agents below are called'
     )

@@ -43,6 +43,20 @@ class Scene:
         await phone.until("confirmed")
         return phone
 
+    async def verified(self, extension: str = "100", who: Customer = ANNA, **how: Any) -> Phone:
+        """A caller who has keyed the PIN and the code."""
+        phone = await self.caller(extension, who=who, **how)
+        await self.key_pin(phone, who)
+        await self.key_code(phone, who)
+        return phone
+
+    async def talking(self, agent: Phone, extension: str = "200") -> Phone:
+        """A verified caller whom this agent has answered."""
+        caller = await self.verified(extension)
+        await agent.incoming()
+        await agent.answer()
+        return caller
+
     async def key_pin(self, phone: Phone, who: Customer = ANNA, **how: Any) -> None:
         """Wait for the question, and key the right PIN."""
         await self.asked("pin")

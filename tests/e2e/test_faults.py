@@ -143,11 +143,7 @@ async def test_the_next_worker_sends_on_the_calls_of_one_that_died(scene: Scene)
 
 async def test_a_conversation_survives_its_worker_and_the_next_one_clears_up(scene: Scene) -> None:
     agent = await scene.phone("agent1")
-    caller = await scene.caller("200")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
-    await agent.incoming()
-    await agent.answer()
+    caller = await scene.talking(agent)
     await scene.logged("agent.answered")
     await agent.play_tone(700)
     await caller.hears(700)
@@ -162,11 +158,7 @@ async def test_a_conversation_survives_its_worker_and_the_next_one_clears_up(sce
 
 async def test_an_agent_transfers_the_caller_after_the_worker_was_replaced(scene: Scene) -> None:
     agent, second = await scene.phone("agent1"), await scene.phone("agent2")
-    caller = await scene.caller("200")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
-    await agent.incoming()
-    await agent.answer()
+    caller = await scene.talking(agent)
     await scene.logged("agent.joined")
     scene.worker.kill()
     with scene.another() as heir:
@@ -185,11 +177,7 @@ async def test_an_agent_transfers_the_caller_after_the_worker_was_replaced(scene
 @pytest.mark.parametrize("leaves", ["agent", "caller"])
 async def test_a_conversation_whose_worker_is_dead_ends_for_both(scene: Scene, leaves: str) -> None:
     agent = await scene.phone("agent1")
-    caller = await scene.caller("200")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
-    await agent.incoming()
-    await agent.answer()
+    caller = await scene.talking(agent)
     await agent.play_tone(700)
     await caller.hears(700)
     await scene.logged("agent.joined")
@@ -229,9 +217,7 @@ async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
 )
 async def test_a_worker_that_dies_while_it_bridges_leaves_nobody_in_silence(scene: Scene, wire: Wire, at: str) -> None:
     agent = await scene.phone("agent1")
-    caller = await scene.caller("200")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
+    caller = await scene.verified("200")
     await agent.incoming()
     await scene.logged("agent.ringing")
     channel = scene.log("call.started")[-1]["call"]
@@ -249,9 +235,7 @@ async def test_a_worker_that_dies_while_it_bridges_leaves_nobody_in_silence(scen
 
 async def test_a_mark_whose_worker_died_goes_with_the_next_one(scene: Scene) -> None:
     agent = await scene.phone("agent1")
-    caller = await scene.caller("200")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
+    caller = await scene.verified("200")
     await agent.incoming()
     channel = scene.log("call.started")[-1]["call"]
     # what the worker has set is longer than a test may wait
@@ -268,9 +252,7 @@ async def test_a_mark_whose_worker_died_goes_with_the_next_one(scene: Scene) -> 
 
 
 async def test_a_mark_that_could_not_be_dropped_goes_when_redis_is_back(scene: Scene) -> None:
-    caller = await scene.caller("100")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
+    caller = await scene.verified("100")
     await scene.reached("verified")
     scene.stage.redis.kill()
     try:
@@ -283,9 +265,7 @@ async def test_a_mark_that_could_not_be_dropped_goes_when_redis_is_back(scene: S
 
 
 async def test_a_verified_call_in_the_dialplan_keeps_its_mark_when_its_worker_is_replaced(scene: Scene) -> None:
-    caller = await scene.caller("100")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
+    caller = await scene.verified("100")
     await scene.reached("verified")
     scene.worker.kill()
     with scene.another() as heir:
@@ -379,9 +359,7 @@ async def test_an_audit_trail_that_cannot_be_written_marks_nobody(scene: Scene) 
 
 async def test_a_worker_that_stops_while_the_agent_rings_leaves_no_sign_of_a_mark(scene: Scene) -> None:
     agent, desk = await scene.phone("agent1"), await scene.phone("agent3")
-    caller = await scene.caller("200")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
+    await scene.verified("200")
     await agent.incoming()
     await agent.ring()
     await asyncio.to_thread(scene.worker.stop)
@@ -403,9 +381,7 @@ async def test_a_badge_is_shown_until_its_marks_end(scene: Scene, extension: str
 
 async def test_whom_a_caller_transfers_the_agent_to_sees_no_mark(scene: Scene) -> None:
     agent, other = await scene.phone("agent1"), await scene.phone("agent3")
-    caller = await scene.caller("700")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
+    caller = await scene.verified("700")
     assert (await agent.incoming()).header("X-Caller-Auth")
     await agent.answer()
     await caller.transfer("800")
@@ -416,11 +392,7 @@ async def test_whom_a_caller_transfers_the_agent_to_sees_no_mark(scene: Scene) -
 
 async def test_a_caller_who_transfers_the_agent_leaves_nothing_behind(scene: Scene) -> None:
     agent = await scene.phone("agent1")
-    caller = await scene.caller("200")
-    await scene.key_pin(caller)
-    await scene.key_code(caller)
-    await agent.incoming()
-    await agent.answer()
+    caller = await scene.talking(agent)
     await agent.play_tone(700)
     await caller.hears(700)
     await caller.transfer("900")

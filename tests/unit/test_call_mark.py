@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from ivr.call.mark import Mark, display, unmarked
+from ivr.call.mark import Mark, display, place_in_queue, unmarked
 from ivr.call.outcome import Status, Verified
 from ivr.secret import Personal
 
@@ -42,6 +42,11 @@ def test_what_the_dialplan_reads() -> None:
 def test_the_nonce_stands_in_nothing_that_is_announced() -> None:
     mark = marked()
     assert mark.nonce not in mark.header() + repr(mark.variables())
+
+
+def test_a_place_in_the_queue_only_where_the_policy_has_one() -> None:
+    assert place_in_queue(10) == {"CALLER_AUTH_PRIORITY": "10"}
+    assert place_in_queue(None) == {}
 
 
 def test_the_header() -> None:

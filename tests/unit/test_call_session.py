@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from ivr.call.mark import EXPIRES, LEVEL, METHODS, STATUS, SUBJECT
+from ivr.call.mark import EXPIRES, LEVEL, METHODS, PRIORITY, STATUS, SUBJECT
 from ivr.call.outcome import Scope
 from ivr.errors import TextError, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt
@@ -108,6 +108,18 @@ def test_keys_ahead_of_the_question_itself_count() -> None:
 
 
 # ---------------------------------------------------------------- verified
+
+
+def test_a_place_in_the_queue_is_announced_with_the_rest() -> None:
+    """In one request: it costs no time on the call's way. What AMI is told stays as it is."""
+    world = World(policies={"main": {"steps": ["pin", "sms_code"], "level": 2, "queue_priority": 7}})
+    announced: list[str] = []
+    world.plot.on("line.announce", lambda: announced.append(line.variables.get(PRIORITY, "")), behind=True)
+    line = world.line(answers=right(world))
+    world.run(line)
+    assert announced == ["7"]
+    [(_, told)] = line.events
+    assert {**told, PRIORITY: "7"} == line.variables
 
 
 def test_what_a_verified_call_leaves() -> None:

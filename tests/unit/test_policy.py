@@ -184,8 +184,10 @@ def test_what_a_customers_own_policy_has_more_comes_behind_in_its_own_order() ->
 
 def test_where_a_call_goes_is_for_the_dialplans_policy_to_say() -> None:
     asked = replace(policy("pin", name="asked"), hand_over="bridge", agents=("PJSIP/anna",), ring="all", ring_seconds=7)
-    own = replace(policy("pin", "sms_code", level=2, name="own"), mark_seconds=60)
-    assert stronger(asked, own) == replace(own, hand_over="bridge", agents=("PJSIP/anna",), ring="all", ring_seconds=7)
+    asked = replace(asked, queue_priority=3)
+    own = replace(policy("pin", "sms_code", level=2, name="own"), mark_seconds=60, queue_priority=9)
+    goes = {"hand_over": "bridge", "agents": ("PJSIP/anna",), "ring": "all", "ring_seconds": 7, "queue_priority": 3}
+    assert stronger(asked, own) == replace(own, **goes)
 
 
 # ---------------------------------------------------------------- from the settings
@@ -195,7 +197,7 @@ def test_the_settings_policies_with_their_steps() -> None:
     made = policies(
         settings(policies={
             "b": {
-                "steps": ["sms_code", "pin"], "level": 2, "tries": 2, "code_minutes": 3, "mark_minutes": 5,
+                "steps": ["sms_code", "pin"], "level": 2, "tries": 2, "code_minutes": 3, "mark_minutes": 5, "queue_priority": 4,
                 "hand_over": "bridge", "agents": ["PJSIP/anna"], "ring": "all", "ring_seconds": 7,
             },
         })
@@ -204,6 +206,7 @@ def test_the_settings_policies_with_their_steps() -> None:
     assert (b.steps, b.level, b.mark_seconds) == ((STEPS["sms_code"], STEPS["pin"]), 2, 300)
     assert (b.tries, b.code_seconds) == (2, 180)
     assert (b.hand_over, b.agents, b.ring, b.ring_seconds) == ("bridge", ("PJSIP/anna",), "all", 7)
+    assert (b.queue_priority, made["main"].queue_priority) == (4, None)
     assert (made["main"].tries, made["main"].code_seconds) == (None, None)
     assert {name for name, policy in made.items() if policy.name == name} == {"main", "pin", "sms", "bridge", "b"}
 
