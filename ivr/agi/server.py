@@ -11,7 +11,7 @@ from time import monotonic
 from structlog.typing import FilteringBoundLogger
 
 from ivr.agi import scripts
-from ivr.agi.wire import LINE_BYTES, Wire
+from ivr.agi.wire import LINE_BYTES, Request, Wire
 from ivr.config import Settings
 from ivr.config.agi import split
 from ivr.errors import AgiError, AgiRefused, ConfigError, HungUp
@@ -60,13 +60,24 @@ class AgiServer:
     """`open`, then it serves until `close`."""
 
     def __init__(
-        self, allow: Collection[Address], *, policy: str, mark: scripts.MarkOf, log: FilteringBoundLogger
+        self,
+        allow: Collection[Address],
+        *,
+        policy: str,
+        mark: scripts.MarkOf,
+        log: FilteringBoundLogger,
+        connections: int = _CONNECTIONS,
+        header_seconds: float = _HEADER_SECONDS,
+        seconds: float = _SECONDS,
     ) -> None:
-        """`allow`: peers beside this machine itself; `policy`: where AGI() names none."""
+        """`allow`: peers beside this machine itself; `policy`: where AGI() names none; the others are limits."""
         self._allow = frozenset(allow)
         self._policy = policy
         self._mark = mark
         self._log = log
+        self._connections = connections
+        self._header_seconds = header_seconds
+        self._seconds = seconds
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
         self._refusals: dict[str, tuple[float, int]] = {}
@@ -96,7 +107,7 @@ class AgiServer:
         host = peer[0] if peer else ""
         if not self._is_allowed(host):
             self._refuse(host, "address")
-        elif len(self._open) >= _CONNECTIONS:
+        elif len(self._open) >= self._connections:
             self._refuse(host, "full")
         else:
             task = asyncio.ensure_future(self._serve(reader, writer, host))
@@ -114,24 +125,28 @@ class AgiServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 await self._answer(Wire(reader, writer), host)
         except AgiRefused as error:
             self._refuse(host, str(error))
         except TimeoutError:
             self._refuse(host, "slow")
-        except HungUp:
-            self._log.info("agi.hung_up")
-        except AgiError as error:
-            self._log.error("agi.failed", error=str(error), cure="see Asterisk's log")
         finally:
             # Asterisk has answered the last command, so nothing waits to be sent; and nobody else is waited for
             writer.transport.abort()
 
     async def _answer(self, wire: Wire, host: str) -> None:
-        async with asyncio.timeout(_HEADER_SECONDS):
+        async with asyncio.timeout(self._header_seconds):
             request = await wire.request()
         log = self._log.bind(call=request.channel)
+        try:
+            await self._run(wire, request, host, log)
+        except HungUp:
+            log.info("agi.hung_up")
+        except AgiError as error:
+            log.error("agi.failed", error=str(error), cure="see Asterisk's log")
+
+    async def _run(self, wire: Wire, request: Request, host: str, log: FilteringBoundLogger) -> None:
         match request.script:
             case "verify":
                 await scripts.verify(wire, request, self._policy, log)
