@@ -41,6 +41,10 @@ exten => 400,1,Answer()
  same => n,Set(TIMEOUT(absolute)=2)
  same => n,AGI(agi://{agi}/verify,main)
  same => n,Goto(after,s,1)
+exten => 700,1,Answer()
+ same => n,Set(AGIEXITONHANGUP=yes)
+ same => n,AGI(agi://{agi}/verify,main)
+ same => n,Goto(after,s,1)
 ; the mark, told of before and after
 exten => 500,1,Answer()
  same => n,Set(__CALLER_AUTH_STATUS=verified)
@@ -280,6 +284,16 @@ async def test_a_worker_that_hangs_keeps_nobody(scene: Scene) -> None:
     # what comes to a connection that is over is not taken for a call
     await scene.idle()
     assert scene.log("call.started") == []
+
+
+async def test_a_caller_who_gives_up_on_a_worker_that_hangs_leaves_no_channel(scene: Scene) -> None:
+    scene.worker.child.pause()
+    try:
+        caller = await scene.caller("700")
+        await caller.hang_up()
+        await asyncio.to_thread(scene.stage.pbx.wait_idle)
+    finally:
+        scene.worker.child.resume()
 
 
 # ---------------------------------------------------------------- mark
