@@ -45,6 +45,12 @@ exten => 700,1,Answer()
  same => n,Set(AGIEXITONHANGUP=yes)
  same => n,AGI(agi://{agi}/verify,main)
  same => n,Goto(after,s,1)
+; as 100, where a connection ends before anything was said
+exten => 800,1,Set(CALLER_AUTH_STATUS=)
+ same => n,AGI(agi://{ends}/verify,main)
+ same => n,Gosub(told,s,1(refused))
+ same => n,ExecIf($["${CALLER_AUTH_STATUS}" = ""]?Gosub(tillit-verify,s,1(main)))
+ same => n,Goto(after,s,1)
 ; the mark, told of before and after
 exten => 500,1,Answer()
  same => n,Set(__CALLER_AUTH_STATUS=verified)
@@ -102,15 +108,26 @@ DIGITS = re.compile(
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """Where the worker speaks AGI."""
-    ports = Ports()
-    yield ports.take()
-    ports.close()
+def ports() -> Iterator[Ports]:
+    held = Ports()
+    yield held
+    held.close()
 
 
 @pytest.fixture(scope="module")
-def stage(port: int) -> Iterator[Stage]:
+def port(ports: Ports) -> int:
+    """Where the worker speaks AGI."""
+    return ports.take()
+
+
+@pytest.fixture(scope="module")
+def ends(ports: Ports) -> int:
+    """Where a worker dies as it is connected to."""
+    return ports.take()
+
+
+@pytest.fixture(scope="module")
+def stage(port: int, ends: int) -> Iterator[Stage]:
     agi = f"{HOST}:{port}"
     settings = {
         "agi": {"listen": agi, "policy": "one"},
@@ -119,7 +136,7 @@ def stage(port: int) -> Iterator[Stage]:
         "redis": {"request_seconds": 1.0},
     }
     page = AS_WRITTEN.replace("[from-trunk]", "[callers]").replace("127.0.0.1:4573", agi)
-    dialplan = page + DIALPLAN.replace("{agi}", agi)
+    dialplan = page + DIALPLAN.replace("{agi}", agi).replace("{ends}", f"{HOST}:{ends}")
     with Stage(settings=settings, dialplan=dialplan, name="agi", brisk=True) as made:
         yield made
 
@@ -269,6 +286,18 @@ async def test_without_a_worker_the_call_goes_on_at_once(scene: Scene) -> None:
     assert (found["Status"], found["Level"], found["Agi"]) == ("unavailable", "0", "FAILURE")
     await caller.hears()
     assert (await desk.incoming()).header("X-Caller-Auth") is None
+
+
+async def test_a_connection_that_ends_before_the_call_was_handed_over(scene: Scene, ends: int) -> None:
+    """AGISTATUS says that all went well; the status that stayed empty does not."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), HOST, ends)
+    caller = await scene.caller("800")
+    found = await told(scene, "refused")
+    assert (found["Status"], found["Agi"]) == ("", "SUCCESS")
+    await scene.key_pin(caller)
+    await caller.hang_up()
+    server.close()
+    await scene.logged("call.ended")
 
 
 async def test_a_worker_that_hangs_keeps_nobody(scene: Scene) -> None:
