@@ -12,7 +12,7 @@ from time import monotonic, time
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
-from ivr import __version__, logs, sms
+from ivr import __version__, agi, logs, sms
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.telephony import Telephony
@@ -74,6 +74,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             disown=partial(live.drop_mark, node),
             log=log,
         )
+        await stack.enter_async_context(agi.serving(settings, mark=live.mark, log=log))
         await _until_stopped(ari, telephony, settings, log)
 
 

@@ -1,6 +1,8 @@
 """Every exception that the project raises on purpose.
 
     TillitError
+    ├── AgiError             Asterisk did not carry out an AGI command
+    ├── AgiRefused           a connection to the FastAGI server that cannot be served; why, in one word
     ├── ConfigError          something an administrator wrote, or has to write: place, problem, cure
     │   └── Unreachable      a part that the settings name is not there, or not yet: the same again later may do
     ├── InputError           bad input to a command: nothing was done
@@ -39,6 +41,14 @@ class ConfigError(TillitError):
 
 class Unreachable(ConfigError):
     """A part that the settings name does not answer, or not yet; what is written may be right."""
+
+
+class AgiError(TillitError):
+    """Asterisk did not carry out an AGI command; names the command and the code of the answer."""
+
+
+class AgiRefused(TillitError):
+    """A FastAGI connection is not what it should be: `rubbish`, `too_long` or `cut_off`."""
 
 
 class InputError(TillitError):

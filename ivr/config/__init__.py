@@ -1,5 +1,6 @@
 """The settings: one TOML file, checked whole before anything starts."""
 
+from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
 from ivr.config.file import load, secret_of
 from ivr.config.models import (
@@ -21,6 +22,7 @@ from ivr.config.models import (
 from ivr.config.texts import Elks, Http, Texts, Twilio
 
 __all__ = [
+    "Agi",
     "Asterisk",
     "Company",
     "CustomerNumber",

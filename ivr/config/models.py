@@ -8,6 +8,7 @@ from typing import Literal, Self
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, field_validator, model_validator
 
+from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
 from ivr.config.section import Endpoint, Minutes, Name, Seconds, Section
 from ivr.config.texts import Texts
@@ -223,6 +224,7 @@ class Settings(Section):
     worker: Worker = Field(default_factory=Worker)
     company: Company
     asterisk: Asterisk = Field(default_factory=Asterisk)
+    agi: Agi = Field(default_factory=Agi)
     redis: Redis = Field(default_factory=Redis)
     database: Database = Field(default_factory=Database)
     keys: Keys = Field(default_factory=Keys)

@@ -1,0 +1,5 @@
+"""FastAGI: an entry for dialplans that speak AGI. It hands calls over and reports marks; it never takes digits."""
+
+from ivr.agi.server import serving
+
+__all__ = ["serving"]
