@@ -12,7 +12,7 @@ mount -t overlay overlay -o "lowerdir=/,upperdir=$work/upper,workdir=$work/work"
 cd "$work/root"
 
 # As it was before anybody thought of us.
-rm -rf etc/asterisk etc/tillit etc/systemd/system/tillit.service opt/tillit var/lib/tillit var/lib/asterisk var/lib/redis/*
+rm -rf etc/asterisk etc/tillit etc/systemd/system/tillit.service opt/tillit var/lib/tillit "var/lib/redis/"*
 # What apt knows of newer packages: they could not be fetched.
 rm -rf var/lib/apt/lists/*
 for folder in root tmp run home; do

@@ -27,7 +27,15 @@ _ROOT = "/usr/lib/rig-asterisk"
 _BOOT_LIMIT = 60.0
 _COMMAND_LIMIT = 120.0
 # What an administrator who is not root has.
-_SHELL = ("env", "-i", "HOME=/home/admin", "USER=admin", "TERM=dumb", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin")
+_SHELL = (
+    "env",
+    "-i",
+    "HOME=/home/admin",
+    "USER=admin",
+    "TERM=dumb",
+    "LANG=C.UTF-8",
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+)
 
 _TARGET = """[Unit]
 Wants=systemd-journald.service asterisk.service redis-server.service
@@ -40,6 +48,13 @@ WorkingDirectory=/var/lib/asterisk
 RuntimeDirectory=asterisk
 StandardOutput=null
 """
+_FOLDERS = {
+    "astetcdir": "/etc/asterisk",
+    "astdatadir": "/usr/share/asterisk",
+    "astspooldir": "/var/spool/asterisk",
+    "astlogdir": "/var/log/asterisk",
+    "astrundir": "/run/asterisk",
+}
 _SUDO = """#!/bin/sh
 # What sudo does, where it is not installed: sudo [-u USER] COMMAND
 user=root
@@ -82,32 +97,33 @@ class Machine:
                 (self._seed / script).chmod(0o755)
 
     def _plain(self) -> dict[str, str | Path]:
-        install = find()
-        command, data = " ".join(install.command), install.data
-        environment = f"export GCONV_PATH={install.environment['GCONV_PATH']}\n" if install.environment else ""
-        if install.modules is not None:
-            root = (STATE / "asterisk").resolve()
-            self._shown[root] = _ROOT
-            command, environment = (text.replace(str(root), _ROOT) for text in (command, environment))
-        modules = f"astmoddir => {str(install.modules).replace(str(root), _ROOT)}\n" if install.modules else ""
-        folders = "".join(f"{name} => /var/lib/asterisk\n" for name in ("astvarlibdir", "astdbdir", "astkeydir"))
+        """What lies on every such machine."""
         plain: dict[str, str | Path] = {
             "etc/systemd/system/rig.target": _TARGET,
             "etc/systemd/system/asterisk.service": _ASTERISK,
             "etc/hosts": "127.0.0.1 localhost\n",
-            "etc/asterisk/asterisk.conf": f"[directories]\nastetcdir => /etc/asterisk\n{modules}{folders}"
-            "astdatadir => /usr/share/asterisk\nastspooldir => /var/spool/asterisk\nastlogdir => /var/log/asterisk\n"
-            "astrundir => /run/asterisk\n",
-            "usr/local/lib/rig/as-root": Path(shutil.which("setpriv") or "/usr/bin/setpriv"),
+            "usr/local/lib/rig/as-root": Path(shutil.which("setpriv") or "setpriv"),
             "etc/sudoers.d/rig": "admin ALL=(ALL:ALL) NOPASSWD: ALL\n",
         }
-        if install.modules is not None:
-            plain["usr/sbin/asterisk"] = f'#!/bin/sh\n{environment}exec {command} "$@"\n'
-            for part in ("documentation", "rest-api", "moh", "sounds"):
-                plain[f"usr/share/asterisk/{part}"] = data / part
         if shutil.which("sudo") is None:
             plain["usr/local/bin/sudo"] = _SUDO
-        return plain
+        folders = dict.fromkeys(("astvarlibdir", "astdbdir", "astkeydir"), "/var/lib/asterisk") | _FOLDERS
+        install = find()
+        if (
+            install.modules is not None
+        ):  # one that was fetched: it lies in a folder of its own, and has a loader of its own
+            root = (STATE / "asterisk").resolve()
+            self._shown[root] = _ROOT
+            locale = (install.environment or {}).get("GCONV_PATH", "")
+            script = f'#!/bin/sh\nexport GCONV_PATH={locale}\nexec {" ".join(install.command)} "$@"\n'
+            plain["usr/sbin/asterisk"] = script.replace(str(root), _ROOT)
+            folders["astmoddir"] = str(install.modules).replace(str(root), _ROOT)
+            for part in ("documentation", "rest-api", "moh", "sounds"):
+                plain[f"usr/share/asterisk/{part}"] = install.data / part
+        else:
+            folders["astdatadir"] = str(install.data)
+        written = "".join(f"{name} => {folder}\n" for name, folder in folders.items())
+        return plain | {"etc/asterisk/asterisk.conf": f"[directories]\n{written}"}
 
     def _lay(self, path: str, content: str | Path) -> None:
         place = self._seed / path.lstrip("/")
@@ -171,8 +187,26 @@ class Machine:
         self.root("sh", "-c", f"install -m 666 /dev/null {ended}")
         # the shell's own `-e`: a person stops where a line fails
         text = f"set -e -o pipefail\numask 022\ncd {self._cwd}\ntrap 'pwd > {ended}' EXIT\n{script}"
-        command = [*self._enter(), "setpriv", "--reuid", "admin", "--regid", "admin", "--init-groups", *_SHELL, "bash", "-c", text]
-        process = subprocess.Popen([sys.executable, "-c", _AT_TERMINAL, *command], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        command = [
+            *self._enter(),
+            "setpriv",
+            "--reuid",
+            "admin",
+            "--regid",
+            "admin",
+            "--init-groups",
+            *_SHELL,
+            "bash",
+            "-c",
+            text,
+        ]
+        process = subprocess.Popen(
+            [sys.executable, "-c", _AT_TERMINAL, *command],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
         os.close(theirs)
         try:
             shown = _attend(ours, dict(answers or {}), _COMMAND_LIMIT)
@@ -201,7 +235,9 @@ class Machine:
 
     def write(self, path: str, text: str) -> None:
         """Write a file anew, as an editor does: owner and rights stay."""
-        subprocess.run([*self._enter(), "tee", path], input=text, stdout=subprocess.DEVNULL, text=True, check=True, timeout=10)
+        subprocess.run(
+            [*self._enter(), "tee", path], input=text, stdout=subprocess.DEVNULL, text=True, check=True, timeout=10
+        )
 
     def copy(self, folder: Path, path: str) -> None:
         """Bring a folder onto it."""
@@ -237,7 +273,9 @@ class Machine:
 
 
 # A terminal is this session's own only when a process of it takes it; then `getpass` finds it.
-_AT_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+_AT_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+)
 
 
 def _attend(terminal: int, answers: dict[str, str], limit: float) -> str:

@@ -30,6 +30,10 @@ class Guide:
         assert found is not None, f"{self.page.name} has no section {heading!r}"
         return found[2]
 
+    def type(self, heading: str) -> str:
+        """Type all commands of a section, in their order; what they showed."""
+        return "".join(self.machine.run(text) for language, text in self.blocks(heading) if language == "sh")
+
     def blocks(self, heading: str) -> list[tuple[str, str]]:
         """Language and text of each block of a section."""
         return re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", self.section(heading))
@@ -82,7 +86,9 @@ def edited(file: str, snippet: str) -> str:
             if not sign:
                 assert not line.strip(), f"what is to be done with this line? {line}"
                 continue
-            text, count = re.subn(rf"(?m)^[#;]? ?{re.escape(name.strip())} *=.*$", lambda _, line=line: line, text, count=1)
+            text, count = re.subn(
+                rf"(?m)^[#;]? ?{re.escape(name.strip())} *=.*$", lambda _, line=line: line, text, count=1
+            )
             assert count, f"{head} has no line for {name.strip()}"
         file = file[: section.start(1)] + text + file[section.end(1) :]
     return file

@@ -29,7 +29,7 @@ from rig.wheels import wheels
 
 from tests.e2e.guide import Guide, edited
 
-PACKAGES = ("python3-venv", "redis-server", "espeak-ng", "openssl")
+PACKAGES = ("python3-venv", "redis-server", "espeak-ng", "openssl", "sqlite3")  # those of the pages
 
 # A PBX as it stands at somebody's who has never heard of us: a trunk, two agents, a queue.
 PJSIP = """
@@ -170,7 +170,7 @@ def installed(guide: Guide, tmp_path_factory: pytest.TempPathFactory) -> Guide:
     guide.follow("1. The program")
     guide.follow("2. A user, its folders, the settings")
     guide.follow("3. Redis and the keys")
-    assert re.search(r"(?m)^No +tillit$", guide.follow("4. Asterisk's REST interface"))
+    assert re.search(r"(?m)^No +Yes +tillit$", guide.follow("4. Asterisk's REST interface"))
     guide.follow("5. The prompts")
     assert "[ Context 'tillit-verify'" in guide.follow("6. The dialplan")
     pin = only(r"take `(\d+)`", guide.section("7. A first customer"))
@@ -275,6 +275,41 @@ async def test_with_the_worker_stopped_callers_reach_the_queue_all_the_same(inst
     await until_logged(machine, "ari.connected", count=before + 1)
 
 
+def test_the_worker_runs_in_its_sandbox(installed: Guide) -> None:
+    """What config/tillit.service asks for is in force, and the calls above went through it."""
+    machine = installed.machine
+    pid = machine.root("systemctl", "show", "tillit", "--property=MainPID", "--value").strip()
+    status = dict(re.findall(r"(?m)^(\w+):\s+(.*)$", machine.read(f"/proc/{pid}/status")))
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert int(status["CapBnd"], 16) == int(status["CapEff"], 16) == 0
+    inside = ("nsenter", f"--target={pid}", "--mount", "--", "findmnt", "--noheadings", "--output=OPTIONS", "--target")
+    for path, rights in (("/", "ro"), ("/etc/tillit", "ro"), ("/var/lib/tillit", "rw")):
+        assert machine.root(*inside, path).split(",")[0] == rights, path
+
+
+# ---------------------------------------------------------------- docs/upgrades.md
+
+
+def test_an_upgrade_and_the_way_back(installed: Guide, tmp_path: Path) -> None:
+    machine = installed.machine
+    upgrades = Guide(CHECKOUT / "docs" / "upgrades.md", machine)
+    upgrades.type("Before")
+    began = journal(machine).count("ari.connected")
+    machine.root("touch", "/opt/tillit/old")
+    machine.root("rm", "-rf", "/opt/tillit/ivr")
+    machine.copy(checkout(tmp_path), "/opt/tillit")
+    shown = upgrades.type("The order")
+    assert "Nothing to do: both keys and the database are there." in shown
+    assert re.search(r"(?m)^sv: 0 made", shown), "prompts that are there already were made anew"
+    wait_until(lambda: journal(machine).count("ari.connected") > began, 30, "the new worker to serve")
+    upgrades.type("Going back")
+    wait_until(lambda: journal(machine).count("ari.connected") > began + 1, 30, "the worker of before to serve")
+    assert "old" not in machine.root("ls", "/opt/tillit").split()
+    number = only(r"customer add (\d+)", installed.section("7. A first customer"))
+    show = f"sudo -u tillit venv/bin/python ari_app.py customer show {number} --config /etc/tillit/tillit.toml"
+    assert re.search(r"PIN +set", machine.run(f"cd /opt/tillit; {show}"))
+
+
 # ---------------------------------------------------------------- that a wrong page would be found
 
 
@@ -314,7 +349,9 @@ async def test_going_back_leaves_the_asterisk_as_it_was(installed: Guide) -> Non
         await caller.call("100", number="+46701740601", name="Trunk's own")
         invite = await anna.incoming()
         assert (invite.header("X-Caller-Auth"), invite["name"]) == (None, "Trunk's own")
-    left = machine.root("sh", "-c", "find /etc /opt /var/lib /usr/share/asterisk -iname '*tillit*' -not -path '*/dpkg/*'")
+    left = machine.root(
+        "sh", "-c", "find /etc /opt /var/lib /usr/share/asterisk -iname '*tillit*' -not -path '*/dpkg/*'"
+    )
     assert left == ""
     for name, text in (("extensions", EXTENSIONS), ("ari", ARI)):
         assert machine.read(f"/etc/asterisk/{name}.conf") == text
