@@ -6,14 +6,9 @@ Whatever is done on it is done to copies: it may be installed on, and is gone wh
 from __future__ import annotations
 
 import os
-import pty
 import re
-import select
 import shutil
 import subprocess
-import sys
-import termios
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +16,7 @@ from rig.install import find
 from rig.phone import Line
 from rig.process import Child
 from rig.state import STATE, RigError, instance_folder, wait_until
+from rig.terminal import at_terminal
 
 _HERE = Path(__file__).parent
 _ROOT = "/usr/lib/rig-asterisk"
@@ -72,6 +68,11 @@ def lacking() -> str:
     for program in ("unshare", "nsenter", "setpriv", "pivot_root", "useradd", "apt-get", "ip"):
         if shutil.which(program) is None:
             return f"{program} is not installed"
+    try:
+        if not os.access(_groups(), os.W_OK):
+            return "no control group can be made here"
+    except RigError as error:
+        return str(error)
     done = subprocess.run(["unshare", "-mnpCf", "true"], capture_output=True, text=True, check=False)
     return f"no namespaces here: {done.stderr.strip()}" if done.returncode else ""
 
@@ -109,9 +110,7 @@ class Machine:
             plain["usr/local/bin/sudo"] = _SUDO
         folders = dict.fromkeys(("astvarlibdir", "astdbdir", "astkeydir"), "/var/lib/asterisk") | _FOLDERS
         install = find()
-        if (
-            install.modules is not None
-        ):  # one that was fetched: it lies in a folder of its own, and has a loader of its own
+        if install.modules is not None:  # one that was fetched has a folder, a loader and libraries of its own
             root = (STATE / "asterisk").resolve()
             self._shown[root] = _ROOT
             locale = (install.environment or {}).get("GCONV_PATH", "")
@@ -179,44 +178,12 @@ class Machine:
         answers: what is typed, by the question that asks for it. Raises RigError with all that was shown when a line
         fails, or asks for something that has no answer.
         """
-        ours, theirs = pty.openpty()
-        quiet = termios.tcgetattr(theirs)
-        quiet[3] &= ~termios.ECHO
-        termios.tcsetattr(theirs, termios.TCSANOW, quiet)
         ended = "/run/rig-cwd"
-        self.root("sh", "-c", f"install -m 666 /dev/null {ended}")
+        self.root("install", "-m", "666", "/dev/null", ended)
         # the shell's own `-e`: a person stops where a line fails
         text = f"set -e -o pipefail\numask 022\ncd {self._cwd}\ntrap 'pwd > {ended}' EXIT\n{script}"
-        command = [
-            *self._enter(),
-            "setpriv",
-            "--reuid",
-            "admin",
-            "--regid",
-            "admin",
-            "--init-groups",
-            *_SHELL,
-            "bash",
-            "-c",
-            text,
-        ]
-        process = subprocess.Popen(
-            [sys.executable, "-c", _AT_TERMINAL, *command],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        try:
-            shown = _attend(ours, dict(answers or {}), _COMMAND_LIMIT)
-            code = process.wait(10)
-        except (TimeoutError, subprocess.TimeoutExpired):
-            process.kill()
-            process.wait(10)
-            raise
-        finally:
-            os.close(ours)
+        admin = ("setpriv", "--reuid", "admin", "--regid", "admin", "--init-groups", *_SHELL)
+        shown, code = at_terminal([*self._enter(), *admin, "bash", "-c", text], dict(answers or {}), _COMMAND_LIMIT)
         if code:
             raise RigError(f"it ended with {code}:\n{script}\n{shown[-3000:]}")
         self._cwd = self.root("cat", ended).strip()
@@ -270,29 +237,6 @@ class Machine:
             return self.root("systemctl", "is-active", *units).split() == ["active"] * len(units)
         except RigError:
             return False
-
-
-# A terminal is this session's own only when a process of it takes it; then `getpass` finds it.
-_AT_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
-)
-
-
-def _attend(terminal: int, answers: dict[str, str], limit: float) -> str:
-    """Read the terminal to its end, and type each answer when its question stands there."""
-    shown, seen, end = "", 0, time.monotonic() + limit
-    while time.monotonic() < end:
-        if not select.select([terminal], [], [], 1)[0]:
-            continue
-        try:
-            piece = os.read(terminal, 65_536)
-        except OSError:  # the other side has closed it
-            return shown
-        shown += piece.decode(errors="replace").replace("\r\n", "\n")
-        for question in [question for question in answers if question in shown[seen:]]:
-            seen = len(shown)
-            os.write(terminal, answers.pop(question).encode() + b"\n")
-    raise TimeoutError(f"waited {limit:g} s in vain for its end:\n{shown[-3000:]}")
 
 
 def _groups() -> Path:
