@@ -338,17 +338,32 @@ def test_a_wrong_snippet_is_found() -> None:
             edited("[a]\nb = 1\n", snippet)
 
 
-# ---------------------------------------------------------------- back again; the last test of this file
+# ---------------------------------------------------------------- back again: the last tests of this file
+
+
+async def reaches_the_queue_as_before(machine: Machine) -> None:
+    async with phone(machine, "anna") as anna, phone(machine, "trunk") as caller:
+        await caller.call("100", number="+46701740601", name="Trunk's own")
+        invite = await anna.incoming()
+        assert (invite.header("X-Caller-Auth"), invite["name"]) == (None, "Trunk's own")
+
+
+async def test_two_semicolons_take_it_out_of_the_way(installed: Guide) -> None:
+    machine, file = installed.machine, "/etc/asterisk/extensions.conf"
+    told = installed.section("Going back")
+    assert "put a `;` in front of the line with `Gosub` and of the line with `GotoIf`" in told
+    ours = machine.read(file)
+    machine.write(file, re.sub(r"(?m)^ same => n,(Gosub|GotoIf)", r";\g<0>", ours))
+    await asyncio.to_thread(machine.run, only(r"\(`(sudo [^`]+)`\)", told))
+    await reaches_the_queue_as_before(machine)
+    machine.write(file, ours)
 
 
 async def test_going_back_leaves_the_asterisk_as_it_was(installed: Guide) -> None:
     machine = installed.machine
     machine.write("/etc/asterisk/extensions.conf", installed.before["/etc/asterisk/extensions.conf"])
     installed.follow("Going back")
-    async with phone(machine, "anna") as anna, phone(machine, "trunk") as caller:
-        await caller.call("100", number="+46701740601", name="Trunk's own")
-        invite = await anna.incoming()
-        assert (invite.header("X-Caller-Auth"), invite["name"]) == (None, "Trunk's own")
+    await reaches_the_queue_as_before(machine)
     left = machine.root(
         "sh", "-c", "find /etc /opt /var/lib /usr/share/asterisk -iname '*tillit*' -not -path '*/dpkg/*'"
     )
