@@ -129,6 +129,7 @@ ELSEWHERE = (
     "Input should be",  # pydantic
     "is empty",  # the same, said of a file and of a setting
     "POST /channels/ID/play",
+    "EXEC Gosub",
     "scripts/prompts: a library is missing",  # before the package is there
     "the audit trail only grows",  # the database's own
 )
