@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,11 @@ _STOP_LIMIT = 8.0
 class Link:
     """Starts `rig.softphone`, asks it, and ends it."""
 
-    def __init__(self, name: str, stem: Path, happened: Callable[[dict[str, Any]], None]) -> None:
-        """`stem` begins the names of the phone's files; `happened` gets each event as it comes."""
+    def __init__(
+        self, name: str, stem: Path, happened: Callable[[dict[str, Any]], None], within: Sequence[str] = ()
+    ) -> None:
+        """`stem` begins the names of the phone's files; `happened` gets each event; `within` is what it is started by."""
+        self._within = within
         self._name = name
         self._stem = stem
         self._happened = happened
@@ -34,7 +37,7 @@ class Link:
         """Start the process; its first line of input is `settings`, for everyone can read a command line."""
         with Path(f"{self._stem}.err").open("wb") as errors:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                *(*self._within, sys.executable),
                 *("-m", "rig.softphone"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,

@@ -39,6 +39,8 @@ class Line:
     server_port: int
     registers: bool
     folder: Path
+    # A command that the phone is started by, such as one that brings it into another network.
+    within: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -78,7 +80,7 @@ class Phone:
         self.current: int | None = None
         self._news = asyncio.Event()
         self._stem = line.folder / f"{line.user}-{os.getpid()}-{next(Phone._serial)}"
-        self._link = Link(f"phone {line.user}", self._stem, self._happened)
+        self._link = Link(f"phone {line.user}", self._stem, self._happened, line.within)
 
     async def start(self) -> None:
         """Start the phone; an agent's phone is registered when this returns."""

@@ -407,6 +407,18 @@ def test_the_unit_is_sound(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_the_unit_is_exposed_no_more_than_the_page_says() -> None:
+    told = re.search(r"`systemd-analyze security` gives it ([\d.]+)", (CHECKOUT / "docs" / "operations.md").read_text())
+    assert told is not None
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={round(float(told[1]) * 10)}"]
+    done = subprocess.run([*command, CONFIG / "tillit.service"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    found = re.search(r"Overall exposure level for tillit.service: ([\d.]+)", done.stdout)
+    assert found is not None
+    assert float(found[1]) <= float(told[1])
+
+
 def test_the_unit_waits_for_calls_to_be_handed_back() -> None:
     limit = re.search(r"(?m)^TimeoutStopSec=(\d+)$", (CONFIG / "tillit.service").read_text())
     assert limit is not None

@@ -1,0 +1,47 @@
+"""The libraries as files, for a machine without a network: fetched once, by pip and from where this machine's pip takes them."""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+from rig.state import CHECKOUT, STATE, RigError
+
+_LIMIT = 300.0
+
+
+def wheels(python: str = "/usr/bin/python3") -> Path:
+    """A folder with all that `pip install -e .` needs with this Python; it may need other libraries than a newer one."""
+    constraints = CHECKOUT / "scripts" / "constraints.txt"
+    setup = configparser.ConfigParser()
+    setup.read(CHECKOUT / "setup.cfg")
+    wanted = setup["options"]["install_requires"].split()
+    wanted += tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["build-system"]["requires"]
+    version = _run(python, "-V")
+    known = hashlib.sha256("\n".join([version, constraints.read_text(), *wanted]).encode()).hexdigest()[:16]
+    folder = STATE / "cache" / f"wheels-{known}"
+    if folder.exists():
+        return folder
+    partial = folder.with_suffix(f".{os.getpid()}")
+    try:
+        _run(python, "-m", "venv", str(partial / "venv"))
+        command = [str(partial / "venv" / "bin" / "python"), "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
+        _run(*command, "--dest", str(partial / "wheels"), "--constraint", str(constraints), *wanted)
+        with contextlib.suppress(OSError):  # another process was quicker
+            (partial / "wheels").rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    if done.returncode:
+        raise RigError(f"{' '.join(command[:4])} failed: {done.stderr.strip()[-500:]}")
+    return done.stdout

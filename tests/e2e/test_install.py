@@ -1,0 +1,376 @@
+"""A stranger's test: docs/install.md is followed on a plain Asterisk, and a caller reaches a queue member verified.
+
+The page is followed word for word, by an account that may use sudo, on a machine of its own (rig.machine) with a systemd, an
+Asterisk that has a queue with two members and knows nothing of us, and Debian's Redis. What is not as at a stranger's:
+
+- The checkout is copied to /opt/tillit, as the page says, and not cloned from anywhere: the machine has no network.
+- `apt-get install` finds its packages installed. pip takes the libraries from files that were fetched before (/etc/pip.conf).
+- `sudo editor FILE` opens nothing; `edited` in guide.py does what the page says of the blocks behind it.
+- Where sudo is not installed, four lines of shell with a setuid helper do what it does.
+- Asterisk is the one that the other tests use, with Debian's paths.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rig.machine import Machine, lacking
+from rig.phone import Phone
+from rig.stage import code_in
+from rig.state import CHECKOUT, RigError, wait_until
+from rig.wheels import wheels
+
+from tests.e2e.guide import Guide, edited
+
+PACKAGES = ("python3-venv", "redis-server", "espeak-ng", "openssl")
+
+# A PBX as it stands at somebody's who has never heard of us: a trunk, two agents, a queue.
+PJSIP = """
+[global]
+type = global
+endpoint_identifier_order = auth_username,username
+
+[udp]
+type = transport
+protocol = udp
+bind = 127.0.0.1
+
+[phone](!)
+type = endpoint
+disallow = all
+allow = ulaw,alaw
+direct_media = no
+media_address = 127.0.0.1
+identify_by = auth_username,username
+send_pai = yes
+trust_id_outbound = yes
+
+[trunk](phone)
+context = from-trunk
+auth = trunk
+[trunk]
+type = auth
+username = trunk
+password = plain
+
+[anna](phone)
+context = internal
+auth = anna
+aors = anna
+[anna]
+type = auth
+username = anna
+password = plain
+[anna]
+type = aor
+max_contacts = 1
+
+[bo](phone)
+context = internal
+auth = bo
+aors = bo
+[bo]
+type = auth
+username = bo
+password = plain
+[bo]
+type = aor
+max_contacts = 1
+"""
+QUEUES = """
+[general]
+autofill = yes
+
+[support]
+strategy = ringall
+ringinuse = no
+timeout = 20
+member => PJSIP/anna
+member => PJSIP/bo
+"""
+EXTENSIONS = """[general]
+static = yes
+writeprotect = yes
+
+[from-trunk]
+exten => 100,1,Answer()
+ same => n,Queue(support)
+ same => n,Hangup()
+
+[internal]
+exten => _X.,1,Dial(PJSIP/${EXTEN}@trunk)
+"""
+# As the package has them: all that we need is switched off, or not there.
+HTTP = """[general]
+servername=Asterisk
+;enabled=yes
+bindaddr=127.0.0.1
+;bindport=8088
+"""
+ARI = """[general]
+enabled = yes       ; When set to no, ARI support is disabled.
+;pretty = no
+"""
+QUIET = (CHECKOUT / "scripts/rig/etc/modules.conf").read_text()  # without what would look for hardware and databases
+
+
+def files() -> dict[str, str | Path]:
+    etc = {
+        "pjsip": PJSIP,
+        "queues": QUEUES,
+        "extensions": EXTENSIONS,
+        "http": HTTP,
+        "ari": ARI,
+        "modules": QUIET,
+        "rtp": "[general]\nrtpstart=10000\nrtpend=10200\n",
+        "logger": "[logfiles]\nmessages.log => notice,warning,error\n",
+        "indications": (CHECKOUT / "scripts/rig/etc/indications.conf").read_text(),
+        "musiconhold": "[default]\nmode=files\ndirectory=/usr/share/asterisk/moh\n",
+    }
+    pip = "[global]\nno-index = true\nfind-links = /srv/wheels\n"
+    return {"etc/pip.conf": pip, **{f"etc/asterisk/{name}.conf": text for name, text in etc.items()}}
+
+
+def missing() -> str:
+    if why := lacking():
+        return why
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${Status}\n", *PACKAGES], capture_output=True, text=True)
+    absent = done.stdout.count("install ok installed") != len(PACKAGES)
+    return f"not all of these packages are installed: {', '.join(PACKAGES)}" if absent else ""
+
+
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=f"docs/install.md is not shown to be right: {missing()}"),
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    with Machine(files(), shown={wheels(): "/srv/wheels"}) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def guide(machine: Machine) -> Guide:
+    return Guide(CHECKOUT / "docs" / "install.md", machine)
+
+
+@pytest.fixture(scope="module")
+def installed(guide: Guide, tmp_path_factory: pytest.TempPathFactory) -> Guide:
+    """The page, followed up to the first call."""
+    guide.machine.copy(checkout(tmp_path_factory.mktemp("checkout")), "/opt/tillit")
+    guide.follow("1. The program")
+    guide.follow("2. A user, its folders, the settings")
+    guide.follow("3. Redis and the keys")
+    assert re.search(r"(?m)^No +Yes +tillit$", guide.follow("4. Asterisk's REST interface"))
+    guide.follow("5. The prompts")
+    assert "[ Context 'tillit-verify'" in guide.follow("6. The dialplan")
+    pin = only(r"take `(\d+)`", guide.section("7. A first customer"))
+    guide.follow("7. A first customer", {"PIN: ": pin, "The same again: ": pin})
+    assert re.search(r"(?m)^active$", guide.follow("8. The worker"))
+    wait_until(lambda: "ari.connected" in journal(guide.machine), 30, "the worker to say that it serves")
+    return guide
+
+
+def checkout(folder: Path) -> Path:
+    """What somebody has who clones this checkout."""
+    folder.chmod(0o755)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for name in listed.rstrip("\0").split("\0"):
+        if (CHECKOUT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / name, folder / name)
+    return folder
+
+
+def only(pattern: str, text: str) -> str:
+    (found,) = set(re.findall(pattern, text))
+    return str(found)
+
+
+def journal(machine: Machine) -> str:
+    return machine.root("journalctl", "-u", "tillit", "-o", "cat", "--no-pager")
+
+
+def phone(machine: Machine, user: str) -> Phone:
+    return Phone(machine.line(user, "plain", registers=user != "trunk"))
+
+
+async def until_logged(machine: Machine, event: str, words: str = "", count: int = 1) -> None:
+    def found() -> bool:
+        return sum(event in line and words in line for line in journal(machine).splitlines()) >= count
+
+    await asyncio.to_thread(wait_until, found, 20, f"{event} {words}")
+
+
+# ---------------------------------------------------------------- what the page promises
+
+
+async def test_a_caller_reaches_a_queue_member_verified(installed: Guide) -> None:
+    machine, told = installed.machine, installed.section("9. A first call")
+    number = only(r"--phone (\S+)", installed.section("7. A first customer"))
+    name = only(r"shows `(.+?)`", told)
+    async with phone(machine, "anna") as anna, phone(machine, "bo") as bo, phone(machine, "trunk") as caller:
+        await caller.call("100", number=number)
+        await caller.until("confirmed")
+        await caller.hears()
+        await until_logged(machine, "entry.asked", "pin")
+        await caller.send_digits(only(r"key `(\d+#)`", told))
+        await until_logged(machine, "entry.asked", "sms_code")
+        (show, *others) = [text for language, text in installed.blocks("9. A first call") if language == "sh"]
+        shown = await asyncio.to_thread(machine.run, show)
+        message = json.loads(shown.strip().splitlines()[-1])
+        assert message["to"] == number
+        await caller.send_digits(f"{code_in(message['text'])}#")
+        for agent in (anna, bo):
+            invite = await agent.incoming()
+            assert invite["name"] == name
+            assert (invite.header("X-Caller-Auth") or "").startswith("verified; level=2; methods=pin,sms_code; ref=")
+        await bo.answer()
+        await caller.play_tone(1100)
+        await bo.hears(1100)
+        assert "verified" in await asyncio.to_thread(machine.run, others[0])
+        await caller.hang_up()
+        await bo.until("disconnected")
+
+
+async def test_who_keys_a_wrong_pin_reaches_the_queue_without_a_mark(installed: Guide) -> None:
+    machine = installed.machine
+    number = only(r"--phone (\S+)", installed.section("7. A first customer"))
+    async with phone(machine, "anna") as anna, phone(machine, "trunk") as caller:
+        asked = journal(machine).count("entry.asked")
+        await caller.call("100", number=number)
+        await caller.until("confirmed")
+        for wrong in range(3):
+            await until_logged(machine, "entry.asked", count=asked + wrong + 1)
+            await caller.send_digits("1111#")
+            await until_logged(machine, "step.wrong", count=wrong + 1)
+        invite = await anna.incoming()
+        assert (invite.header("X-Caller-Auth"), invite["name"]) == (None, "")
+
+
+async def test_with_the_worker_stopped_callers_reach_the_queue_all_the_same(installed: Guide) -> None:
+    machine = installed.machine
+    stop, start = [text for _, text in installed.blocks("9. A first call")][-1].splitlines()
+    await asyncio.to_thread(machine.run, stop)
+    async with phone(machine, "anna") as anna, phone(machine, "trunk") as caller:
+        await caller.call("100", number="+46701740601")
+        await caller.until("confirmed")
+        await caller.hears()
+        invite = await anna.incoming()
+        assert (invite.header("X-Caller-Auth"), invite["name"]) == (None, "")
+    before = journal(machine).count("ari.connected")
+    await asyncio.to_thread(machine.run, start)
+    await until_logged(machine, "ari.connected", count=before + 1)
+
+
+def test_the_worker_runs_in_its_sandbox(installed: Guide) -> None:
+    """What config/tillit.service asks for is in force, and the calls above went through it."""
+    machine = installed.machine
+    pid = machine.root("systemctl", "show", "tillit", "--property=MainPID", "--value").strip()
+    status = dict(re.findall(r"(?m)^(\w+):\s+(.*)$", machine.read(f"/proc/{pid}/status")))
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert int(status["CapBnd"], 16) == int(status["CapEff"], 16) == 0
+    inside = ("nsenter", f"--target={pid}", "--mount", "--", "findmnt", "--noheadings", "--output=OPTIONS", "--target")
+    for path, rights in (("/", "ro"), ("/etc/tillit", "ro"), ("/var/lib/tillit", "rw")):
+        assert machine.root(*inside, path).split(",")[0] == rights, path
+
+
+# ---------------------------------------------------------------- docs/upgrades.md
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="docs/upgrades.md is not shown to be right: no sqlite3")
+def test_an_upgrade_and_the_way_back(installed: Guide, tmp_path: Path) -> None:
+    machine = installed.machine
+    upgrades = Guide(CHECKOUT / "docs" / "upgrades.md", machine)
+    upgrades.type("Before")
+    began = journal(machine).count("ari.connected")
+    machine.root("touch", "/opt/tillit/old")
+    machine.root("rm", "-rf", "/opt/tillit/ivr")
+    machine.copy(checkout(tmp_path), "/opt/tillit")
+    shown = upgrades.type("The order")
+    assert "Nothing to do: both keys and the database are there." in shown
+    assert re.search(r"(?m)^sv: 0 made", shown), "prompts that are there already were made anew"
+    wait_until(lambda: journal(machine).count("ari.connected") > began, 30, "the new worker to serve")
+    upgrades.type("Going back")
+    wait_until(lambda: journal(machine).count("ari.connected") > began + 1, 30, "the worker of before to serve")
+    assert "old" not in machine.root("ls", "/opt/tillit").split()
+    number = only(r"customer add (\d+)", installed.section("7. A first customer"))
+    show = f"sudo -u tillit venv/bin/python ari_app.py customer show {number} --config /etc/tillit/tillit.toml"
+    assert re.search(r"PIN +set", machine.run(f"cd /opt/tillit; {show}"))
+
+
+# ---------------------------------------------------------------- that a wrong page would be found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sudo -u tillit venv/bin/python ari_app.py inti --config /etc/tillit/tillit.toml",
+        "cat /etc/tillit/ari.password",  # without sudo
+        "sudo -u nobody cat /etc/tillit/tillit.toml",
+        "sudo install -m 644 config/tilit.service /etc/systemd/system/",
+        "sudo systemctl restart redis-serve",
+        "cat missing | sudo tee /root/here",
+        "sudo -u tillit venv/bin/python ari_app.py customer add 10002 --name X --config /etc/tillit/tillit.toml < /dev/null",
+    ],
+)
+def test_a_wrong_command_is_found(installed: Guide, line: str) -> None:
+    with pytest.raises(RigError, match="it ended with"):
+        installed.machine.run(line)
+
+
+def test_a_wrong_snippet_is_found() -> None:
+    assert edited("[a]\n;b = 1\n[c]\nb = 3\n", "[a]\nb = 2\n") == "[a]\nb = 2\n[c]\nb = 3\n"
+    assert edited("[a]\n", "[b]\nexten => s,1,NoOp()\n") == "[a]\n\n[b]\nexten => s,1,NoOp()\n"
+    for snippet in ("[a]\nx = 2\n", "[a]\nnonsense\n"):
+        with pytest.raises(AssertionError):
+            edited("[a]\nb = 1\n", snippet)
+
+
+# ---------------------------------------------------------------- back again: the last tests of this file
+
+
+async def reaches_the_queue_as_before(machine: Machine) -> None:
+    async with phone(machine, "anna") as anna, phone(machine, "trunk") as caller:
+        await caller.call("100", number="+46701740601", name="Trunk's own")
+        invite = await anna.incoming()
+        assert (invite.header("X-Caller-Auth"), invite["name"]) == (None, "Trunk's own")
+
+
+async def test_two_semicolons_take_it_out_of_the_way(installed: Guide) -> None:
+    machine, file = installed.machine, "/etc/asterisk/extensions.conf"
+    told = installed.section("Going back")
+    assert "put a `;` in front of the line with `Gosub` and of the line with `GotoIf`" in told
+    ours = machine.read(file)
+    machine.write(file, re.sub(r"(?m)^ same => n,(Gosub|GotoIf)", r";\g<0>", ours))
+    await asyncio.to_thread(machine.run, only(r"\(`(sudo [^`]+)`\)", told))
+    await reaches_the_queue_as_before(machine)
+    machine.write(file, ours)
+
+
+async def test_going_back_leaves_the_asterisk_as_it_was(installed: Guide) -> None:
+    machine = installed.machine
+    machine.write("/etc/asterisk/extensions.conf", installed.before["/etc/asterisk/extensions.conf"])
+    installed.follow("Going back")
+    await reaches_the_queue_as_before(machine)
+    left = machine.root(
+        "sh", "-c", "find /etc /opt /var/lib /usr/share/asterisk -iname '*tillit*' -not -path '*/dpkg/*'"
+    )
+    assert left == ""
+    for name, text in (("extensions", EXTENSIONS), ("ari", ARI)):
+        assert machine.read(f"/etc/asterisk/{name}.conf") == text
+    assert machine.root("systemctl", "is-active", "asterisk", "redis-server").split() == ["active", "active"]
+    with pytest.raises(RigError):
+        machine.root("id", "tillit")
