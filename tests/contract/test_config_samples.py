@@ -34,7 +34,7 @@ from tests.contract.ari_log import Log, wait_for
 pytestmark = pytest.mark.servers
 
 CONFIG = CHECKOUT / "config"
-FILES = ("http.conf", "ari.conf", "manager.conf", "logger.conf", "cel.conf", "extensions.conf")
+FILES = ("http.conf", "ari.conf", "manager.conf", "logger.conf", "cel.conf", "extensions.conf", "features.conf")
 DIALPLAN = CHECKOUT / "dialplan" / "tillit.conf"
 
 # Not of the samples: somebody who hears everything, to know that there was something to be heard.
