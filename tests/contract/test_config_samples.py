@@ -202,7 +202,6 @@ def test_the_modules_are_all_that_the_dialplan_and_ari_need() -> None:
         "res_pjsip",
         "res_pjsip_session",
         "app_queue",
-        "app_dial",
     )
     more = "".join(f"load = {module}.so\n" for module in sip)
     (pbx.folder / "etc" / "modules.conf").write_text(text.replace("[modules]", "[modules]\nautoload = no") + more)
@@ -212,7 +211,7 @@ def test_the_modules_are_all_that_the_dialplan_and_ari_need() -> None:
         for context in lines_of(DIALPLAN):
             for application in set(re.findall(r"\d+\. (\w+)\(", pbx.cli(f"dialplan show {context}"))):
                 assert "-= Info" in pbx.cli(f"core show application {application}"), application
-        for function in ("TIMEOUT", "CALLERID", "CHANNEL", "CHANNEL_EXISTS", "IMPORT", "PJSIP_HEADER"):
+        for function in ("TIMEOUT", "CALLERID", "CHANNEL", "CHANNEL_EXISTS", "IMPORT", "PJSIP_HEADER", "IF"):
             assert "-= Info" in pbx.cli(f"core show function {function}"), function
         for path in ("asterisk/info", "channels", "bridges", "applications", "sounds"):
             pbx.ari("GET", path)
