@@ -13,8 +13,10 @@ import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, agi, logs, sms
+from ivr.asterisk.ami import Ami
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.presence import Presence
 from ivr.asterisk.telephony import Telephony
 from ivr.asterisk.versions import supported, trouble
 from ivr.audit.trail import Trail
@@ -54,6 +56,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         await ari.open()
         stack.push_async_callback(ari.close)
         node = await _node(ari, settings, log)
+        await _presence(settings, log, stack)
         house = House(
             settings=settings,
             policies=chosen,
@@ -123,6 +126,26 @@ def _ari(settings: Settings, log: FilteringBoundLogger) -> Ari:
         seconds=asterisk.request_seconds,
         log=log,
     )
+
+
+async def _presence(settings: Settings, log: FilteringBoundLogger, stack: AsyncExitStack) -> Presence | None:
+    """Who is idle, ringing or busy, where AMI is among the settings. Nobody is verified by it: it may come later, or go."""
+    section = settings.asterisk.ami
+    if section is None:
+        return None
+    password = secret_of(settings, "[asterisk.ami] password", section.password_file, section.password_env)
+    if password is None:
+        raise ConfigError(
+            f"{settings.file}: [asterisk.ami] password_file",
+            "is missing",
+            "Name the file that holds the secret of the user in manager.conf, or remove the table",
+        )
+    ami = Ami(section, password, log=log, file=settings.file)
+    presence = Presence(ami, log)
+    await ami.open(patient=True)
+    stack.push_async_callback(presence.close)
+    stack.push_async_callback(ami.close)
+    return presence
 
 
 async def _node(ari: Ari, settings: Settings, log: FilteringBoundLogger) -> str:

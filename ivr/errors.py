@@ -15,6 +15,7 @@
         ├── Interrupted      the events of a while were lost; begin the entry anew
         └── Unavailable      a part that verification needs is down; nobody is verified
             ├── AriError     Asterisk refused a request, or did not answer in time
+            ├── AmiError     the same of its manager interface
             ├── StoreError   Redis or the database
             ├── VaultError   encrypted data was changed, or is of another key
             └── TextError    no text message gateway took the message
@@ -94,6 +95,17 @@ class AriError(Unavailable):
         super().__init__(f"{operation}: {status or 'no answer in time'}")
         self.operation = operation
         self.status = status
+
+
+class AmiError(Unavailable):
+    """An action of the manager interface was refused, not answered in time, or would not arrive as it is meant."""
+
+    def __init__(self, action: str, status: str, *, refused: bool = False) -> None:
+        """`status`: Asterisk's own short words, or ours; `refused`: Asterisk has answered, and says no."""
+        super().__init__(f"{action}: {status}")
+        self.action = action
+        self.status = status
+        self.refused = refused
 
 
 class StoreError(Unavailable):

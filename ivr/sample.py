@@ -12,11 +12,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ivr.config import Policy, Settings
+from ivr.config.section import table_of
 
 _WIDTH = 110
 
 _HEAD = """\
-# Tillit's settings. Every setting stands here: those behind a # with the value that they have when left out, if any.
+# Tillit's settings. Every setting stands here: those behind a # with the value that they have when left out, if any;
+# a table behind a # is left out whole.
 # Relative paths are taken from this file's folder. `ari_app.py init` makes the keys and the database.
 # A password stands in a file of mode 0600, or in an environment variable; never here.
 """
@@ -60,14 +62,24 @@ def page() -> str:
 
 
 def _tables(prefix: str, model: type[BaseModel]) -> Iterator[str]:
-    return (_table(path, inner) for path, inner in _models(prefix, model))
+    left_out = _left_out(prefix, model)
+    return (_table(path, inner, head="# " if path in left_out else "") for path, inner in _models(prefix, model))
+
+
+def _left_out(prefix: str, model: type[BaseModel]) -> set[str]:
+    """The tables that are not there unless they are written, and need not be."""
+    found = set()
+    for name, field in model.model_fields.items():
+        if (inner := table_of(field)) is not None:
+            path = f"{prefix}{field.alias or name}"
+            found |= _left_out(f"{path}.", inner) | ({path} if field.default is None else set())
+    return found
 
 
 def _models(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     """Every table that has settings, by its name in TOML."""
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        if not isinstance(inner, type) or not issubclass(inner, BaseModel):
+        if (inner := table_of(field)) is None:
             continue
         path = f"{prefix}{field.alias or name}"
         if _settings_of(inner):
@@ -75,8 +87,8 @@ def _models(prefix: str, model: type[BaseModel]) -> Iterator[tuple[str, type[Bas
         yield from _models(f"{path}.", inner)
 
 
-def _table(path: str, model: type[BaseModel]) -> str:
-    lines = [*_comment((model.__doc__ or "").strip()), f"[{path}]"]
+def _table(path: str, model: type[BaseModel], *, head: str = "") -> str:
+    lines = [*_comment((model.__doc__ or "").strip()), f"{head}[{path}]"]
     for name, field in _settings_of(model).items():
         lines += _comment(field.description or "")
         lines.append(_setting(name, field, _WRITTEN.get(path, {})))
@@ -92,11 +104,7 @@ def _policy() -> str:
 def _settings_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields that are no tables."""
     fields = model.model_fields.items()
-    return {
-        name: field
-        for name, field in fields
-        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)) and name != "policies"
-    }
+    return {name: field for name, field in fields if table_of(field) is None and name != "policies"}
 
 
 def _setting(name: str, field: FieldInfo, written: dict[str, object]) -> str:

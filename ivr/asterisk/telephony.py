@@ -150,6 +150,7 @@ class Telephony:
             number=e164(started.number.reveal(), self._country),
             language=started.language,
             policy=started.args[1] if len(started.args) > 1 else "",
+            again=started.args[2:] == ("again",),
         )
         log = self._log.bind(call=caller.channel)
         line = AriLine(self._ari, caller, self._legs, seconds=self._seconds, log=log)

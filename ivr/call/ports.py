@@ -24,13 +24,17 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A call as it came in. `number` is None where it is withheld or no number at all."""
+    """A call as it came in. `number` is None where it is withheld or no number at all.
+
+    `again`: an agent waits for the caller, and has them back whatever comes of it.
+    """
 
     channel: str
     node: str
     number: Personal | None
     language: str
     policy: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Session:
         self._course.phase = "hand_over"
         policy = self._course.policy
         assert policy is not None
-        if policy.hand_over == "bridge":
+        if policy.hand_over == "bridge" and not self._line.caller.again:
             badge = Badge(
                 mark.header(), display(self._course.subject.name if self._course.subject else None), mark.expires
             )

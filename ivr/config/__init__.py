@@ -1,7 +1,7 @@
 """The settings: one TOML file, checked whole before anything starts."""
 
 from ivr.config.agi import Agi
-from ivr.config.asterisk import Asterisk
+from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.file import load, secret_of
 from ivr.config.models import (
     Company,
@@ -23,6 +23,7 @@ from ivr.config.texts import Elks, Http, Texts, Twilio
 
 __all__ = [
     "Agi",
+    "AmiSettings",
     "Asterisk",
     "Company",
     "CustomerNumber",

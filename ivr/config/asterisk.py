@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from ivr.config.section import Name, Section
+
+
+class AmiSettings(Section):
+    """The node's manager interface (AMI): who is idle, ringing or busy. Left out, nothing but that is missing."""
+
+    # It is not encrypted, and whoever answers at a port could be anybody.
+    host: Literal["127.0.0.1", "::1", "localhost"] = Field(
+        "127.0.0.1", description="Where manager.conf lets it be reached; this machine alone, for AMI is not encrypted"
+    )
+    port: int = Field(5038, ge=1, le=65535, description="Its port there")
+    username: Name = Field("tillit", description="The user in manager.conf")
+    password_file: Path | None = Field(None, description="A file that holds the user's secret and nothing else")
+    password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    seconds: float = Field(5.0, gt=0, le=60, description="Seconds after which an action counts as failed")
 
 
 class Asterisk(Section):
@@ -24,3 +39,4 @@ class Asterisk(Section):
     accept_version: str | None = Field(
         None, description='An exact version, such as "20.19.0", that you accept although it is too old or unsafe'
     )
+    ami: AmiSettings | None = None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ivr.config.models import Policy, Settings
+from ivr.config.section import table_of
 from ivr.errors import ConfigError
 from ivr.secret import Secret
 
@@ -76,8 +77,8 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str, list[str]]:
             model = _Policies
             continue
         known = Policy if model is _Policies else _field(model, part)
-        inner = known if isinstance(known, type) else known.annotation if known is not None else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        inner = known if isinstance(known, type) else table_of(known) if known is not None else None
+        if inner is not None:
             tables.append(part)
             belongs = (inner.__doc__ or belongs).strip()
             model, settings = inner, list(inner.model_fields)

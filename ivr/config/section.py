@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from types import NoneType
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 Minutes = Annotated[int, Field(ge=1, le=24 * 60)]
 Seconds = Annotated[int, Field(ge=1, le=3600)]
@@ -17,3 +19,12 @@ class Section(BaseModel):
     """A table of the TOML file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def table_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The table that this field is, also one that may be left out; None for a setting."""
+    inner = get_args(field.annotation)
+    for kind in (field.annotation, *(inner if NoneType in inner else ())):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None

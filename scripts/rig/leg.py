@@ -163,6 +163,10 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
             name, number = sip.party(identity)
             self.phone.emit("connected_line", self.key, name=name, number=number, headers=headers)
 
+    def onDtmfDigit(self, prm: Any) -> None:
+        """Report a digit that the other side's keys sent."""
+        self.phone.emit("heard_digit", self.key, digit=prm.digit)
+
     def onCallTransferStatus(self, prm: Any) -> None:
         """Report how the PBX takes a transfer that this phone asked for; leave the call when it has worked."""
         self.phone.emit("transfer", self.key, code=prm.statusCode, reason=prm.reason, final=prm.finalNotify)

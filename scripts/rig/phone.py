@@ -46,7 +46,7 @@ class Line:
 @dataclass(eq=False)
 class Event:
     """What a phone reported: registered, incoming, ringing, media, confirmed, connected_line, digit, digits_sent,
-    transfer or disconnected. `at` is `time.monotonic()` of the phone, the same clock as ours."""
+    heard_digit, transfer or disconnected. `at` is `time.monotonic()` of the phone, the same clock as ours."""
 
     kind: str
     at: float

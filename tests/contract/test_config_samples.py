@@ -22,15 +22,19 @@ from rig.redis_server import Redis
 from rig.stage import PROMPTS
 from rig.state import CHECKOUT, RigError, wait_until
 
+from ivr.asterisk.ami import Ami as Manager
+from ivr.asterisk.presence import Presence, State
 from ivr.call.ports import Attempt, Challenge, CodeRules, Granted, Opened, Right
-from ivr.config import Worker, load
-from ivr.errors import ConfigError
+from ivr.config import AmiSettings, Worker, load
+from ivr.errors import AmiError, ConfigError
+from ivr.secret import Secret
 from ivr.store.live import RedisLive
+from tests.contract.ari_log import Log, wait_for
 
 pytestmark = pytest.mark.servers
 
 CONFIG = CHECKOUT / "config"
-FILES = ("http.conf", "ari.conf", "manager.conf", "logger.conf", "cel.conf", "extensions.conf")
+FILES = ("http.conf", "ari.conf", "manager.conf", "logger.conf", "cel.conf", "extensions.conf", "features.conf")
 DIALPLAN = CHECKOUT / "dialplan" / "tillit.conf"
 
 # Not of the samples: somebody who hears everything, to know that there was something to be heard.
@@ -40,6 +44,7 @@ secret = @
 read = all
 write = reporting
 """
+AMI_USERS = ("tillit-events", "tillit")
 QUEUES = "\n[front-desk]\nmember => PJSIP/agent3\n"
 
 
@@ -66,7 +71,9 @@ def fill_in(pbx: Pbx) -> None:
     """What the samples tell the administrator to do."""
     etc = pbx.folder / "etc"
     replace(etc / "ari.conf", "\n;password =", f"\npassword = {pbx.ari_password}")
-    replace(etc / "manager.conf", "\n;secret =", f"\nsecret = {pbx.ami_password}")
+    manager = etc / "manager.conf"
+    assert manager.read_text().count("\n;secret =") == 2
+    manager.write_text(manager.read_text().replace("\n;secret =", f"\nsecret = {pbx.ami_password}"))
 
 
 def made(name: str) -> Pbx:
@@ -103,7 +110,8 @@ async def test_unchanged_they_let_nobody_in() -> None:
             with pytest.raises(RigError, match="401"):
                 pbx.ari("GET", "asterisk/info")
         for secret in ("", ";", "secret"):
-            assert await answer_to_login(pbx, secret) == "Error"
+            for user in AMI_USERS:
+                assert await answer_to_login(pbx, secret, user) == "Error"
 
         fill_in(pbx)
         for name in FILES:
@@ -112,21 +120,24 @@ async def test_unchanged_they_let_nobody_in() -> None:
             answer = pbx.cli(command[1])
             assert not re.search(r"(?i)no such|not support|unable|not found", answer), answer
         assert pbx.ari("GET", "asterisk/info")
-        assert await answer_to_login(pbx, pbx.ami_password) == "Success"
+        for user in AMI_USERS:
+            assert await answer_to_login(pbx, pbx.ami_password, user) == "Success"
 
 
 async def test_an_empty_secret_would_let_everybody_in() -> None:
     """What the sample warns of is so."""
     pbx = made("empty")
-    replace(pbx.folder / "etc" / "manager.conf", "\n;secret =", "\nsecret =")
+    manager = pbx.folder / "etc" / "manager.conf"
+    manager.write_text(manager.read_text().replace("\n;secret =", "\nsecret ="))
     with pbx:
-        assert await answer_to_login(pbx, "") == "Success"
+        for user in AMI_USERS:
+            assert await answer_to_login(pbx, "", user) == "Success"
 
 
-async def answer_to_login(pbx: Pbx, secret: str) -> str:
+async def answer_to_login(pbx: Pbx, secret: str, user: str) -> str:
     reader, writer = await asyncio.open_connection(HOST, pbx.ami_port)
     try:
-        writer.write(f"Action: Login\r\nUsername: tillit-events\r\nSecret: {secret}\r\n\r\n".encode())
+        writer.write(f"Action: Login\r\nUsername: {user}\r\nSecret: {secret}\r\n\r\n".encode())
         async with asyncio.timeout(5):
             async for line in reader:
                 if line.startswith(b"Response: "):
@@ -191,7 +202,6 @@ def test_the_modules_are_all_that_the_dialplan_and_ari_need() -> None:
         "res_pjsip",
         "res_pjsip_session",
         "app_queue",
-        "app_dial",
     )
     more = "".join(f"load = {module}.so\n" for module in sip)
     (pbx.folder / "etc" / "modules.conf").write_text(text.replace("[modules]", "[modules]\nautoload = no") + more)
@@ -201,7 +211,7 @@ def test_the_modules_are_all_that_the_dialplan_and_ari_need() -> None:
         for context in lines_of(DIALPLAN):
             for application in set(re.findall(r"\d+\. (\w+)\(", pbx.cli(f"dialplan show {context}"))):
                 assert "-= Info" in pbx.cli(f"core show application {application}"), application
-        for function in ("TIMEOUT", "CALLERID", "CHANNEL", "CHANNEL_EXISTS", "IMPORT", "PJSIP_HEADER"):
+        for function in ("TIMEOUT", "CALLERID", "CHANNEL", "CHANNEL_EXISTS", "IMPORT", "PJSIP_HEADER", "IF"):
             assert "-= Info" in pbx.cli(f"core show function {function}"), function
         for path in ("asterisk/info", "channels", "bridges", "applications", "sounds"):
             pbx.ari("GET", path)
@@ -248,16 +258,49 @@ async def test_a_caller_without_a_worker_reaches_the_front_desk_and_nobody_sees_
     assert "83926174" not in messages(pbx)
 
 
-class Listener:
-    """The user that manager.conf has for whoever wants to hear of marks."""
+async def test_the_worker_follows_the_queue_and_is_told_nothing_else(pbx: Pbx) -> None:
+    log = Log()
+    ami = Manager(AmiSettings(port=pbx.ami_port), Secret(pbx.ami_password), log=log.logger)
+    presence = Presence(ami, log.logger)
+    async with Ami(pbx) as everything, Listener(pbx, "tillit") as listener, Phone(pbx.line("caller")) as caller:
+        await ami.open()
+        await presence.until_known()
+        assert [member.interface for member in presence.members("front-desk")] == ["PJSIP/agent3"]
+        assert presence.endpoints["PJSIP/agent3"] is State.OFFLINE
+        await caller.call("100")
+        await wait_for(lambda: presence.endpoints["PJSIP/caller"] is State.BUSY, "the caller to be busy")
+        await caller.until("confirmed")
+        await caller.send_digits("8392#")
+        await everything.until("Event", "DTMFEnd", Digit="#")
+        pbx.cli("queue pause member PJSIP/agent3 queue front-desk")
+        await wait_for(lambda: presence.members("front-desk")[0].paused, "the pause")
+        pbx.cli("queue unpause member PJSIP/agent3 queue front-desk")
+        await wait_for(lambda: not presence.members("front-desk")[0].paused, "its end")
+        told = await listener.until(b"QueueMemberPause")
+        for action in ("Originate", "Redirect", "Command", "Setvar", "UserEvent", "GetConfig", "Hangup", "Filter"):
+            with pytest.raises(AmiError, match="Permission denied"):
+                await ami.action(action)
+        await ami.close()
+        await presence.close()
+        await caller.hang_up()
+    names = set(re.findall(rb"(?m)^Event: (\w+)", told)) - {b"FullyBooted"}
+    assert names <= {b"DeviceStateChange", b"QueueMemberPause", b"QueueMemberStatus"}
+    assert b"Digit" not in told
+    # of three lists none was refused
+    assert not log.of("presence.denied")
 
-    def __init__(self, pbx: Pbx) -> None:
+
+class Listener:
+    """A user of manager.conf: whoever wants to hear of marks, or the worker."""
+
+    def __init__(self, pbx: Pbx, user: str = "tillit-events") -> None:
         self._pbx = pbx
+        self._user = user
         self._told = bytearray()
 
     async def __aenter__(self) -> Listener:
         self._reader, self._writer = await asyncio.open_connection(HOST, self._pbx.ami_port)
-        login = f"Action: Login\r\nUsername: tillit-events\r\nSecret: {self._pbx.ami_password}\r\nEvents: on\r\n\r\n"
+        login = f"Action: Login\r\nUsername: {self._user}\r\nSecret: {self._pbx.ami_password}\r\nEvents: on\r\n\r\n"
         self._writer.write(login.encode())
         assert b"Response: Success" in await self.until(b"Authentication accepted")
         return self

@@ -917,6 +917,7 @@ class World:
         agents: Mapping[str, Agent] | None = None,
         stays: float = 300.0,
         channel: str | None = None,
+        again: bool = False,
     ) -> FakeLine:
         """A call that comes in."""
         self._calls += 1
@@ -926,6 +927,7 @@ class World:
             number=None if number is None else Personal(number),
             language=language,
             policy=policy,
+            again=again,
         )
         return FakeLine(self.plot, caller, answers=answers, agents=agents, stays=stays)
 

@@ -48,6 +48,14 @@ def test_the_first_agent_answers_and_is_bridged() -> None:
     assert_nothing_is_left(world, line)
 
 
+def test_who_has_an_agent_already_is_given_back_to_that_one() -> None:
+    world = World()
+    line = world.call("bridge", answers=RIGHT, agents={"PJSIP/anna": FREE}, again=True)
+    assert called(line) == []
+    assert line.handed_back
+    assert world.outcomes == ["verified"]
+
+
 def test_the_mark_stands_while_they_talk_and_goes_with_the_agent() -> None:
     world = World()
     line = bridged(world, FREE)

@@ -20,6 +20,7 @@ from ivr.call.steps import all_steps
 from ivr.cli import app
 from ivr.cli.table import COLUMNS
 from ivr.config import Policy, Settings
+from ivr.config.section import table_of
 from ivr.prompts import catalogue, languages, render
 from ivr.prompts.voice import FIELDS
 from ivr.sample import sample
@@ -308,7 +309,7 @@ def setting(path: str, name: str) -> tuple[bool, Any]:
         tables = {field.alias or name: field for name, field in model.model_fields.items()}
         if part not in tables:
             return False, None
-        model = tables[part].annotation
+        model = table_of(tables[part])
     return name in model.model_fields, model.model_fields[name].default if name in model.model_fields else None
 
 

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 MAY_REVEAL = {
+    "ivr/asterisk/ami.py",
     "ivr/asterisk/ari.py",
     "ivr/asterisk/leg.py",
     "ivr/asterisk/line.py",
