@@ -218,7 +218,7 @@ async def test_a_hundred_guesses_over_many_challenges_stop_at_the_customers_limi
     last = challenge("0000000000", id="id-9", channel="call-9")
     guesses = [challenge("0000000000", id=f"id-{n % 5 + 5}", channel=f"call-{n % 5 + 5}") for n in range(100)]
     answers = await asyncio.gather(
-        *(live.try_challenge(guess, Attempt("anna", None, guess.channel), rules) for guess in [*guesses, last])
+        *(live.try_challenge(guess, Attempt("anna", None, guess.call), rules) for guess in [*guesses, last])
     )
     assert sum(isinstance(answer, Wrong) for answer in answers) == 3
     assert sum(isinstance(answer, Locked | Spent) for answer in answers) == 98

@@ -55,7 +55,7 @@ def _fields(model: type[BaseModel]) -> Iterator[str]:
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _fields(inner)
-        elif name != "policies":
+        elif name not in ("policies", "nodes"):
             yield name
 
 
