@@ -130,6 +130,10 @@ class Nodes:
                     node.log.warning("node.released", served=[other.place for other in serving.values()])
         if serving or failed:
             self._log.info("worker.stopping", calls=self.calls)
+            for task, node in serving.items():
+                if node.telephony is None:
+                    # should it come now, it would take calls that nobody ends
+                    task.cancel()
             for node in self._nodes:
                 if node.telephony is not None:
                     node.telephony.evict(Unavailable("the worker is stopping"))

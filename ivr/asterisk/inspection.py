@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -76,12 +77,7 @@ async def _languages(ari: Ari, settings: Settings, table: str, default: str, log
     known = await ari.request("GET", "sounds")
     if not isinstance(known, list):
         raise AriError("GET /sounds", 200)
-    have = {
-        (sound["id"], form["language"])
-        for sound in known
-        if isinstance(sound, dict)
-        for form in sound.get("formats", ())
-    }
+    have = set(_sounds(known))
     missing = {
         language: [prompt.value for prompt in Prompt if (f"tillit/{prompt.value}", language) not in have]
         for language in languages()
@@ -107,6 +103,16 @@ async def _languages(ari: Ari, settings: Settings, table: str, default: str, log
             log.warning("prompts.incomplete", language=language, missing=names, cure=cure)
     log.info("prompts.found", languages=sorted(spoken))
     return Languages(spoken, default, own)
+
+
+def _sounds(known: list[object]) -> Iterator[tuple[str, str]]:
+    """Name and language of each."""
+    for sound in known:
+        match sound:
+            case {"id": str(name), "formats": [*forms]}:
+                yield from ((name, str(form.get("language"))) for form in forms if isinstance(form, dict))
+            case _:
+                pass
 
 
 def _those(names: list[str]) -> str:
