@@ -44,7 +44,7 @@ attempts = st.builds(
     Attempt,
     subject=st.sampled_from(["anna", "bo", "cleo"]),
     number=st.sampled_from([None, "one", "two"]),
-    channel=st.sampled_from(["c1", "c2", "c3"]),
+    call=st.sampled_from(["c1", "c2", "c3"]),
 )
 
 
