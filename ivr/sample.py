@@ -38,10 +38,26 @@ No password and no key stands in this file. Each stands in a file of its own wit
 variable. Where both are named, the variable counts.
 """
 
+_NODES = """\
+As many as this worker shall serve besides `[asterisk]`, each in a table of its own, such as `[nodes.south]`; in it belong the
+settings of `[asterisk]`. Where there are such tables, `[asterisk]` may be left out. [Operations](operations.md#several-asterisks)
+says what becomes of a node that is down.
+"""
+
+_NODE = """
+# Further nodes, if this worker serves several: the settings of [asterisk], in a table for each, such as
+#[nodes.south]
+#url = "http://192.0.2.8:8088/ari"
+#password_file = "south.password"
+"""
+
 _POLICIES = """\
 As many as you like. The dialplan names one: `Gosub(tillit-verify,s,1(main))`. [Policies](policies.md) says what they do.
 
 """
+
+# Tables of tables whose names an administrator chooses.
+_NAMED = ("policies", "nodes")
 
 # What an administrator must write, with values that show how it looks.
 _WRITTEN: dict[str, dict[str, object]] = {
@@ -53,12 +69,14 @@ _WRITTEN: dict[str, dict[str, object]] = {
 
 def sample() -> str:
     """The whole file, as TOML."""
-    return _HEAD + "".join(f"\n{table}" for table in _tables("", Settings)) + _policy()
+    return _HEAD + "".join(f"\n{table}" for table in _tables("", Settings)) + _NODE + _policy()
 
 
 def page() -> str:
     """The page docs/configuration.md, as Markdown."""
-    return _PAGE_HEAD + "".join(f"\n{_section(path, model)}" for path, model in (*_models("", Settings), _ANY_POLICY))
+    sections = [_section(path, model) for path, model in (*_models("", Settings), _ANY_POLICY)]
+    nodes = f"## `[nodes.NAME]`\n\n{_NODES}"
+    return _PAGE_HEAD + "".join(f"\n{section}" for section in (*sections[:-1], nodes, sections[-1]))
 
 
 def _tables(prefix: str, model: type[BaseModel]) -> Iterator[str]:
@@ -104,7 +122,7 @@ def _policy() -> str:
 def _settings_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields that are no tables."""
     fields = model.model_fields.items()
-    return {name: field for name, field in fields if table_of(field) is None and name != "policies"}
+    return {name: field for name, field in fields if table_of(field) is None and name not in _NAMED}
 
 
 def _setting(name: str, field: FieldInfo, written: dict[str, object]) -> str:

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from time import monotonic
 
 from panoramisk.actions import Action  # type: ignore[import-untyped]  # the library has no types
@@ -50,13 +49,13 @@ class Ami:
     """
 
     def __init__(
-        self, settings: AmiSettings, password: Secret, *, log: FilteringBoundLogger, file: Path | str = "tillit.toml"
+        self, settings: AmiSettings, password: Secret, *, log: FilteringBoundLogger, place: str = "[asterisk.ami]"
     ) -> None:
-        """`file` is where the settings came from, for errors."""
+        """`place` is where the settings came from, for errors: file and table."""
         self._settings = settings
         self._password = password
         self._log = log
-        self._place = f"{file}: [asterisk.ami]"
+        self._place = place
         self._told: dict[str, list[Told]] = defaultdict(list)
         self._came: list[Callable[[], None]] = []
         self._went: list[Callable[[], None]] = []
@@ -232,7 +231,7 @@ class Ami:
                 told(event)
             except Exception as error:  # noqa: BLE001  # one listener's fault is not the others'
                 # the text of an error that nobody expected may hold anything
-                self._log.error("task.failed", error=type(error).__name__, place=event["Event"])
+                self._log.error("task.failed", error=type(error).__name__, code=event["Event"])
 
 
 def _fault(name: str, fields: Mapping[str, str | int]) -> str | None:

@@ -206,7 +206,7 @@ class Telephony:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             # the text of an error that nobody expected may hold anything
-            self._log.error("task.failed", error=type(error).__name__, place=_where(error))
+            self._log.error("task.failed", error=type(error).__name__, code=_where(error))
 
     async def _reconcile(self) -> None:
         """Compare what Asterisk holds with what we know, after events may have been lost."""

@@ -213,11 +213,14 @@ class Pins(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Whom a try is counted for."""
+    """Whom a try is counted for.
+
+    `call` is node and channel: two Asterisks may have channels of the same name.
+    """
 
     subject: str
     number: str | None
-    channel: str
+    call: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,7 @@ class Challenge:
 
     id: str
     subject: str
-    channel: str
+    call: str
     mac: str
 
 

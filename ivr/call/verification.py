@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.digits import Entered, Form
 from ivr.call.keypad import Keypad
+from ivr.call.languages import Languages
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Scope, Status, Verdict, Verified
 from ivr.call.policy import Policy, decide, stronger
 from ivr.call.ports import Attempt, Clock, Customers, Line, Live, Subject, Trail
@@ -20,7 +21,7 @@ from ivr.prompts import Prompt
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What all calls of a worker share. `spoken` are the languages that have prompts; `wall` is the time of day."""
+    """What all calls share; the languages are those of the call's node. `wall` is the time of day."""
 
     settings: Settings
     policies: Mapping[str, Policy]
@@ -29,7 +30,7 @@ class House:
     trail: Trail
     tools: Tools
     wall: Clock
-    spoken: frozenset[str]
+    languages: Languages
 
 
 @dataclass(slots=True)
@@ -181,11 +182,7 @@ class Verification:
         return Refused(verdict.policy, Status.LOCKED, lock)
 
     def _language(self, customers: str | None) -> str:
-        """The customer's, else the channel's, else the company's: the first that has prompts."""
-        for language in (customers, self._line.caller.language, self._house.settings.company.language):
-            if language in self._house.spoken:
-                return language
-        return self._house.settings.company.language
+        return self._house.languages.of(customers, self._line.caller.language)
 
 
 async def tell_of_lock(line: Line, course: Course, lock: Locked) -> None:
@@ -199,8 +196,9 @@ async def tell_of_lock(line: Line, course: Course, lock: Locked) -> None:
 
 def attempt_of(house: House, line: Line, subject: Subject) -> Attempt:
     """Whom this caller's tries are counted for."""
-    number = line.caller.number
-    return Attempt(subject.key, None if number is None else house.customers.phone_key(number), line.caller.channel)
+    caller = line.caller
+    number = None if caller.number is None else house.customers.phone_key(caller.number)
+    return Attempt(subject.key, number, f"{caller.node}:{caller.channel}")
 
 
 def _why(outcome: Outcome) -> str:

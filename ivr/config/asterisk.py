@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -40,3 +41,13 @@ class Asterisk(Section):
         None, description='An exact version, such as "20.19.0", that you accept although it is too old or unsafe'
     )
     ami: AmiSettings | None = None
+
+    @property
+    def address(self) -> str:
+        """The URL as it compares: two ways to write one address are the same."""
+        try:
+            url = urlsplit(self.url)
+            port = url.port or (443 if url.scheme == "https" else 80)
+        except ValueError:
+            return self.url  # no address at all: who connects will say so
+        return f"{url.hostname}:{port}{url.path.rstrip('/')}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from ivr.config.asterisk import Asterisk
 from ivr.config.models import Policy, Settings
 from ivr.config.section import table_of
 from ivr.errors import ConfigError
@@ -71,12 +72,12 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str, list[str]]:
     for part in location:
         if not isinstance(part, str) or model is None:
             break
-        if model is Settings and part == "policies":
+        if model is Settings and part in _NAMED:
             belongs = Settings.model_fields[part].description or belongs
             tables.append(part)
-            model = _Policies
+            model = _Named
             continue
-        known = Policy if model is _Policies else _field(model, part)
+        known = _NAMED[tables[-1]] if model is _Named else _field(model, part)
         inner = known if isinstance(known, type) else table_of(known) if known is not None else None
         if inner is not None:
             tables.append(part)
@@ -95,8 +96,11 @@ def _field(model: type[BaseModel], name: str) -> FieldInfo | None:
     return next((field for own, field in model.model_fields.items() if (field.alias or own) == name), None)
 
 
-class _Policies(BaseModel):
-    """Stands for the table of all policies, whose fields have names that an administrator chooses."""
+class _Named(BaseModel):
+    """Stands for a table of tables whose names an administrator chooses."""
+
+
+_NAMED: dict[str, type[BaseModel]] = {"policies": Policy, "nodes": Asterisk}
 
 
 def secret_of(settings: Settings, place: str, file: Path | None, variable: str | None) -> Secret | None:

@@ -33,9 +33,11 @@ class Company(Section):
     country: str = Field(
         pattern=r"^[A-Z]{2}$", description='Two letters (ISO 3166), such as "SE": how numbers without + are read'
     )
-    language: str = Field(
-        "en", pattern=r"^[a-z]{2}$", description='Two letters, such as "en": spoken where nothing else is known'
-    )
+    language: str | None = Field(
+        None, pattern=r"^[a-z]{2}$",
+        description='Two letters, such as "sv": spoken where neither the customer nor the channel says another; '
+        "left out, it is the language that Asterisk gives to every channel, else English",
+    )  # fmt: skip
 
     @field_validator("country")
     @classmethod
@@ -225,6 +227,7 @@ class Settings(Section):
     company: Company
     asterisk: Asterisk = Field(default_factory=Asterisk)
     agi: Agi = Field(default_factory=Agi)
+    nodes: dict[Name, Asterisk] = Field({}, description="Further nodes, each a [nodes.NAME]")
     redis: Redis = Field(default_factory=Redis)
     database: Database = Field(default_factory=Database)
     keys: Keys = Field(default_factory=Keys)
@@ -238,6 +241,14 @@ class Settings(Section):
 
     _file: Path = Path("tillit.toml")
 
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        seen: dict[str, str] = {}
+        for place, asterisk in self.asterisks.items():
+            if (other := seen.setdefault(asterisk.address, place)) != place:
+                raise ValueError(f"{other} url and {place} url are the same. Each node is an Asterisk of its own")
+        return self
+
     def read_from(self, file: Path) -> Self:
         """Remember the file: relative paths are taken from its folder, and errors name it."""
         self._file = file
@@ -247,6 +258,15 @@ class Settings(Section):
     def file(self) -> Path:
         """Where the settings came from."""
         return self._file
+
+    @property
+    def asterisks(self) -> dict[str, Asterisk]:
+        """Every node, by its place in the file: `[asterisk]`, `[nodes.south]`.
+
+        Where there are [nodes.NAME], a table [asterisk] that nobody wrote is none.
+        """
+        first = {"[asterisk]": self.asterisk} if "asterisk" in self.model_fields_set or not self.nodes else {}
+        return first | {f"[nodes.{name}]": asterisk for name, asterisk in self.nodes.items()}
 
     @property
     def text_countries(self) -> frozenset[str]:

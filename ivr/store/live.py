@@ -152,7 +152,7 @@ class RedisLive:
         answer = await self._link.run(
             _OPEN_CHALLENGE,
             [self._key("challenge", challenge.id), self._key("texts", challenge.subject)],
-            challenge.subject, challenge.channel, challenge.mac,
+            challenge.subject, challenge.call, challenge.mac,
             rules.life * _SECOND, rules.tries, rules.resend * _SECOND, rules.sends, rules.sends_per_hour,
         )  # fmt: skip
         match answer:
@@ -171,7 +171,7 @@ class RedisLive:
         """Count, compare and consume. `Spent` is not counted: nothing was there to be guessed."""
         answer = await self._scoped(
             _TRY_CHALLENGE, attempt,
-            challenge.subject, challenge.channel, challenge.mac, rules.tries,
+            challenge.subject, challenge.call, challenge.mac, rules.tries,
             key=self._key("challenge", challenge.id),
         )  # fmt: skip
         match answer:
@@ -236,12 +236,12 @@ class RedisLive:
         keys = [
             self._key("fail", "all"),
             self._key("fail:customer", attempt.subject),
-            self._key("fail:call", attempt.channel),
+            self._key("fail:call", attempt.call),
             self._key("fail:number", attempt.number or ""),
         ]
         answer = await self._link.run(
             script, keys if key is None else [*keys, key],
-            *self._limits, attempt.channel, attempt.subject, int(attempt.number is not None), *arguments,
+            *self._limits, attempt.call, attempt.subject, int(attempt.number is not None), *arguments,
         )  # fmt: skip
         match answer:
             case [b"locked", bytes(scope), int(seconds)]:

@@ -84,8 +84,11 @@ class Stage:
         sounds: Path = PROMPTS,
         languages: Sequence[str] = ("en",),
         ports: int = 400,
+        nodes: Sequence[str] = (),
     ) -> None:
         """`sounds`: where `scripts/prompts` made the prompts of these languages.
+
+        `nodes`: names of further Asterisks, each like the first one, that the same worker serves.
 
         `brisk`: of each prompt its beginning alone, for tests that need not hear what is said.
         """
@@ -93,14 +96,19 @@ class Stage:
         self._settings = settings or {}
         self._customers = customers
         prompts = {language: sounds / language / "tillit" for language in languages}
-        self.pbx = Pbx(
-            dialplan=(CHECKOUT / "dialplan" / "tillit.conf", dialplan),
-            prompts={language: beginnings(folder) if brisk else folder for language, folder in prompts.items()},
-            overrides=overrides,
-            name=name,
-            debug=debug,
-            ports=ports,
-        )
+
+        def pbx(name: str) -> Pbx:
+            return Pbx(
+                dialplan=(CHECKOUT / "dialplan" / "tillit.conf", dialplan),
+                prompts={language: beginnings(folder) if brisk else folder for language, folder in prompts.items()},
+                overrides=overrides,
+                name=name,
+                debug=debug,
+                ports=ports,
+            )
+
+        self.pbx = pbx(name)
+        self.nodes = {node: pbx(f"{name}-{node}") for node in nodes}
         self.redis = Redis(name=f"{name}-redis", persist=True)
         self.folder = self.pbx.folder / "tillit"
         self.config = self.folder / "tillit.toml"
@@ -115,10 +123,13 @@ class Stage:
     def start(self) -> None:
         """Asterisk, Redis, keys, database and customers; no worker yet."""
         self._stack.enter_context(self.redis)
-        self._stack.enter_context(self.pbx)
+        for pbx in (self.pbx, *self.nodes.values()):
+            self._stack.enter_context(pbx)
         self.folder.mkdir(mode=0o700)
         self.write_config()
-        for file, password in (("ari.password", self.pbx.ari_password), ("redis.password", self.redis.password)):
+        passwords = {f"{name}.password": pbx.ari_password for name, pbx in self.nodes.items()}
+        passwords |= {"ari.password": self.pbx.ari_password, "redis.password": self.redis.password}
+        for file, password in passwords.items():
             (self.folder / file).touch(0o600)
             (self.folder / file).write_text(password)
         self.command("init")
@@ -143,6 +154,8 @@ class Stage:
                 "agents": ["PJSIP/agent1", "PJSIP/agent2"],
             },
         }
+        for name, pbx in self.nodes.items():
+            tables[f"nodes.{name}"] = {"url": pbx.ari_url, "password_file": f"{name}.password"}
         for overlay in (self._settings, settings or {}):
             for table, values in overlay.items():
                 tables[table] = {**tables.get(table, {}), **values}

@@ -138,7 +138,7 @@ ANSWERS = {
     ("GET", "applications/{}"): {"channel_ids": "List[string]"},
     ("GET", "channels"): {"id": "string", "state": "string"},
     ("GET", "bridges"): {"id": "string", "name": "string", "channels": "List[string]"},
-    ("GET", "asterisk/info"): {"system": "SystemInfo"},
+    ("GET", "asterisk/info"): {"system": "SystemInfo", "config": "ConfigInfo"},
     ("GET", "sounds"): {"id": "string", "formats": "List[FormatLangPair]"},
 }
 
@@ -153,6 +153,7 @@ def test_the_fields_of_answers_are_described(
     assert {name: description.field(model, name) for name in fields} == fields
     assert description.field("SystemInfo", "version") == "string"
     assert description.field("SystemInfo", "entity_id") == "string"
+    assert description.field("ConfigInfo", "default_language") == "string"
     assert description.field("FormatLangPair", "language") == "string"
 
 

@@ -36,9 +36,9 @@ ANNA = Attempt("anna", "number", "channel")
 CODE = "7391846205"
 
 
-def challenge(code: str = CODE, *, id: str = "id", subject: str = "anna", channel: str = "channel") -> Challenge:
-    mac = hmac.new(b"key", f"{id}|{subject}|{channel}|{code}".encode(), hashlib.sha256).hexdigest()
-    return Challenge(id, subject, channel, mac)
+def challenge(code: str = CODE, *, id: str = "id", subject: str = "anna", call: str = "channel") -> Challenge:
+    mac = hmac.new(b"key", f"{id}|{subject}|{call}|{code}".encode(), hashlib.sha256).hexdigest()
+    return Challenge(id, subject, call, mac)
 
 
 SENT = challenge()
@@ -120,11 +120,11 @@ async def test_a_code_has_a_life(live: RedisLive, server: Server) -> None:
     assert server.client.hget("tillit:fail:customer:anna", "n") == "1"
 
 
-async def test_a_code_counts_for_its_own_subject_channel_and_challenge(live: RedisLive) -> None:
+async def test_a_code_counts_for_its_own_subject_call_and_challenge(live: RedisLive) -> None:
     await live.open_challenge(SENT, RULES)
     for other in (
         dataclasses.replace(SENT, subject="bo"),
-        dataclasses.replace(SENT, channel="another"),
+        dataclasses.replace(SENT, call="another"),
         dataclasses.replace(SENT, id="another"),
     ):
         assert await live.try_challenge(other, ANNA, RULES) == Spent()
@@ -153,7 +153,7 @@ async def test_waiting_until_a_code_expires_gives_no_tries(live: RedisLive, serv
 
 async def test_texts_to_a_subject_have_a_distance_over_all_calls(live: RedisLive, server: Server) -> None:
     await live.open_challenge(SENT, RULES)
-    other = challenge(id="other", channel="another")
+    other = challenge(id="other", call="another")
     assert await live.open_challenge(other, RULES) in (TooSoon(60), TooSoon(59))
     server.pass_time(50)
     assert await live.open_challenge(other, RULES) in (TooSoon(10), TooSoon(9))
@@ -213,12 +213,12 @@ async def test_a_hundred_guesses_over_many_challenges_stop_at_the_customers_limi
 ) -> None:
     rules = dataclasses.replace(RULES, sends_per_hour=30)
     for n in range(10):
-        assert await live.open_challenge(challenge(id=f"id-{n}", channel=f"call-{n}"), rules) == Opened()
+        assert await live.open_challenge(challenge(id=f"id-{n}", call=f"call-{n}"), rules) == Opened()
         server.pass_time(60)
-    last = challenge("0000000000", id="id-9", channel="call-9")
-    guesses = [challenge("0000000000", id=f"id-{n % 5 + 5}", channel=f"call-{n % 5 + 5}") for n in range(100)]
+    last = challenge("0000000000", id="id-9", call="call-9")
+    guesses = [challenge("0000000000", id=f"id-{n % 5 + 5}", call=f"call-{n % 5 + 5}") for n in range(100)]
     answers = await asyncio.gather(
-        *(live.try_challenge(guess, Attempt("anna", None, guess.channel), rules) for guess in [*guesses, last])
+        *(live.try_challenge(guess, Attempt("anna", None, guess.call), rules) for guess in [*guesses, last])
     )
     assert sum(isinstance(answer, Wrong) for answer in answers) == 3
     assert sum(isinstance(answer, Locked | Spent) for answer in answers) == 98

@@ -44,7 +44,7 @@ attempts = st.builds(
     Attempt,
     subject=st.sampled_from(["anna", "bo", "cleo"]),
     number=st.sampled_from([None, "one", "two"]),
-    channel=st.sampled_from(["c1", "c2", "c3"]),
+    call=st.sampled_from(["c1", "c2", "c3"]),
 )
 
 
@@ -82,7 +82,7 @@ class Model:
             return Locked(Scope.CUSTOMER, round(customer.until - self.now))
         if attempt.number is not None and (number := self.count("number", attempt.number)).until > self.now:
             return Locked(Scope.NUMBER, round(number.until - self.now))
-        if self.count("call", attempt.channel).n >= 9:
+        if self.count("call", attempt.call).n >= 9:
             return Locked(Scope.CALL, None)
         return None
 
@@ -93,7 +93,7 @@ class Model:
             count.ends = min(count.ends, self.now + keep) if kind == "all" else self.now + keep
             count.shares[attempt.subject] = count.shares.get(attempt.subject, 0) + 1
             if limit and count.n >= limit:
-                count.until, count.by = self.now + min(lock * 2 ** (count.n - limit), DAY), attempt.channel
+                count.until, count.by = self.now + min(lock * 2 ** (count.n - limit), DAY), attempt.call
 
     def give_back(self, attempt: Attempt) -> None:
         for kind, name, *_ in self.scopes(attempt):
@@ -103,7 +103,7 @@ class Model:
                 continue
             count.n -= 1
             count.shares[attempt.subject] = max(0, count.shares.get(attempt.subject, 0) - 1)
-            if count.by == attempt.channel:
+            if count.by == attempt.call:
                 count.until = -math.inf
 
     def forgive(self, attempt: Attempt) -> None:
@@ -120,7 +120,7 @@ class Model:
     def scopes(self, attempt: Attempt) -> Iterator[tuple[str, str, float, int, float]]:
         yield "all", "", 5 * MINUTE, 0, 0
         yield "customer", attempt.subject, 90 * DAY, 3, MINUTE
-        yield "call", attempt.channel, 6 * HOUR, 0, 0
+        yield "call", attempt.call, 6 * HOUR, 0, 0
         if attempt.number is not None:
             yield "number", attempt.number, 7 * DAY, 4, 2 * MINUTE
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from rig.ami import Ami
@@ -17,6 +17,7 @@ from rig.worker import Worker
 
 LIMIT = 15.0
 _serial = count(1)
+T = TypeVar("T")
 
 
 class Scene:
@@ -33,7 +34,11 @@ class Scene:
 
     async def phone(self, endpoint: str) -> Phone:
         """A phone at this endpoint, until the test ends."""
-        return await self._stack.enter_async_context(Phone(self.stage.pbx.line(endpoint)))
+        return await self.keep(Phone(self.stage.pbx.line(endpoint)))
+
+    async def keep(self, opened: AbstractAsyncContextManager[T]) -> T:
+        """Have this open until the test ends."""
+        return await self._stack.enter_async_context(opened)
 
     async def caller(self, extension: str = "100", *, who: Customer | None = ANNA, **how: Any) -> Phone:
         """A phone that is in a call to the extension, from the customer's first number unless told otherwise."""

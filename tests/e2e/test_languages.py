@@ -1,4 +1,4 @@
-"""Callers hear, and read, their own language: the customer's, else the channel's, else the company's."""
+"""Callers hear, and read, their own language: the customer's, else what somebody set on the channel, else the company's."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ CHANNELS = (
 exten => 301,1,Set(CHANNEL(language)=de)
  same => n,Goto(100,1)
 exten => 302,1,Set(CHANNEL(language)=fr)
+ same => n,Goto(100,1)
+exten => 303,1,Set(CHANNEL(language)=pl_PL)
  same => n,Goto(100,1)
 """
 )
@@ -125,7 +127,48 @@ async def test_the_customers_language_goes_before_the_channels(scene: Scene) -> 
     await caller.hang_up()
 
 
+async def test_a_regional_language_is_spoken_as_its_language(scene: Scene) -> None:
+    caller = await scene.caller("303")
+    await tone(caller, "pl")
+    await caller.hang_up()
+
+
 async def test_a_channels_language_that_has_no_prompts_gives_way_to_the_companys(scene: Scene) -> None:
     caller = await scene.caller("302")
     await tone(caller, "en")
     await caller.hang_up()
+
+
+@pytest.fixture
+def swedish(stage: Stage) -> Iterator[None]:
+    """A company that speaks Swedish, on an Asterisk that gives `en` to every channel."""
+    stage.write_config({"company": {"language": "sv"}})
+    yield
+    stage.write_config()
+
+
+@pytest.mark.usefixtures("swedish")
+async def test_the_companys_language_goes_before_asterisks_default(scene: Scene) -> None:
+    caller = await scene.caller()
+    await tone(caller, "sv")
+    await caller.hang_up()
+
+
+@pytest.mark.usefixtures("swedish")
+async def test_a_language_that_was_set_on_the_channel_goes_before_the_companys(scene: Scene) -> None:
+    caller = await scene.caller("301")
+    await tone(caller, "de")
+    await caller.hang_up()
+
+
+async def test_asterisks_default_is_spoken_where_the_company_names_none(sounds: Path) -> None:
+    """`defaultlanguage` of asterisk.conf, here with a region."""
+    german = {"asterisk.conf": "\n[options](+)\ndefaultlanguage = de_AT\n"}
+    made = Stage(
+        name="german", dialplan=CHANNELS, customers=(ANNA,), sounds=sounds, languages=languages(), overrides=german
+    )
+    with made as stage, stage.worker():
+        async with Phone(stage.pbx.line("caller")) as caller:
+            await caller.call("100", number=ANNA.phones)
+            await tone(caller, "de")
+            await caller.hang_up()

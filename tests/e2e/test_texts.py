@@ -75,6 +75,10 @@ async def test_the_second_gateway_delivers_while_the_first_hangs(scene: Scene, s
     await scene.reached("verified", Status="verified")
     (failed,) = scene.log("gateway.failed")
     assert (failed["gateway"], failed["error"]) == ("46elks", "no answer in time")
+    # the gateways are shared by all calls, and their lines say for which one it was
+    (started,) = scene.log("call.started")
+    assert failed["call"] == started["call"]
+    assert "place" not in failed
     await _nothing_is_told(scene, asked.form["Body"])
 
 

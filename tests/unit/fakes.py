@@ -25,6 +25,7 @@ from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.keypad import Keypad
+from ivr.call.languages import Languages
 from ivr.call.mark import Mark
 from ivr.call.outcome import Locked, Scope
 from ivr.call.policy import policies
@@ -696,7 +697,7 @@ class FakeLive:
         async with self._plot.operation("live.open_challenge"):
             sent = self._challenges.get(challenge.id, _Sent(challenge, 0.0, 0, 0))
             times = self._texts.setdefault(challenge.subject, [])
-            foreign = (sent.challenge.subject, sent.challenge.channel) != (challenge.subject, challenge.channel)
+            foreign = (sent.challenge.subject, sent.challenge.call) != (challenge.subject, challenge.call)
             if foreign or sent.tries >= rules.tries or sent.sends >= rules.sends:
                 return TooMany()
             if sum(time > clock() - 3600 for time in times) >= rules.sends_per_hour:
@@ -716,7 +717,7 @@ class FakeLive:
             sent = self._challenges.get(challenge.id)
             if sent is None or sent.over or sent.until <= clock() or sent.tries >= rules.tries:
                 return Spent()
-            if (sent.challenge.subject, sent.challenge.channel) != (challenge.subject, challenge.channel):
+            if (sent.challenge.subject, sent.challenge.call) != (challenge.subject, challenge.call):
                 return Spent()
             self._count(attempt)
             sent.tries += 1
@@ -742,7 +743,7 @@ class FakeLive:
 
     def _scopes(self, attempt: Attempt) -> list[tuple[Scope, str]]:
         number = [] if attempt.number is None else [(Scope.NUMBER, attempt.number)]
-        return [(Scope.ALL, ""), (Scope.CUSTOMER, attempt.subject), *number, (Scope.CALL, attempt.channel)]
+        return [(Scope.ALL, ""), (Scope.CUSTOMER, attempt.subject), *number, (Scope.CALL, attempt.call)]
 
     def _locked(self, attempt: Attempt) -> Locked | None:
         limits = self._limits
@@ -774,12 +775,12 @@ class FakeLive:
             self.failures[scope] += 1
             limit, seconds = locks.get(scope[0], (0, 0))
             if limit and self.failures[scope] >= limit:
-                self._locks[scope] = (clock() + seconds * 2 ** (self.failures[scope] - limit), attempt.channel)
+                self._locks[scope] = (clock() + seconds * 2 ** (self.failures[scope] - limit), attempt.call)
 
     def _uncount(self, attempt: Attempt) -> None:
         for scope in self._scopes(attempt):
             self.failures[scope] = max(0, self.failures[scope] - 1)
-            if self._locks.get(scope, (0.0, ""))[1] == attempt.channel:
+            if self._locks.get(scope, (0.0, ""))[1] == attempt.call:
                 del self._locks[scope]
 
 
@@ -888,7 +889,6 @@ class World:
         self.codes = FakeCodes()
         self.texts = FakeTexts(self.plot)
         self.trail = FakeTrail(self.plot)
-        self.spoken = frozenset({"en", "sv"})
         self.now = 1000.0
         self._capture = LogCapture()
         self._calls = 0
@@ -966,7 +966,7 @@ class World:
             trail=self.trail,
             tools=self.tools(),
             wall=lambda: EPOCH + clock(),
-            spoken=self.spoken,
+            languages=Languages(frozenset({"en", "sv"}), "en", self.settings.company.language or "en"),
         )
 
     def tools(self) -> Tools:

@@ -206,7 +206,7 @@ def test_a_wrong_pin_three_times() -> None:
         *[(Prompt.WRONG, Prompt.ASK_PIN)] * 2,
     ]
     assert world.texts.sent == [], "a text went out although the step before it failed"
-    assert world.live.failures[Scope.CALL, "channel-1"] == 3
+    assert world.live.failures[Scope.CALL, "node:channel-1"] == 3
     assert world.trail.rows[0].detail == {
         "node": "node", "policy": "main", "level": "0", "number": "+46…01", "phase": "send_on", "wrong": "3",
         "steps": "pin:wrong",
@@ -504,6 +504,9 @@ def test_a_withheld_number_is_counted_by_customer_and_call_alone() -> None:
         ("fi", "de", "sv", "sv"),
         ("fi", "de", "no", "no"),
         (None, "", "en", "en"),
+        # Asterisk gives `en` to every channel here: nobody has chosen it
+        (None, "en", "sv", "sv"),
+        ("en", "en", "sv", "en"),
     ],
 )
 def test_the_first_language_that_has_prompts_is_spoken(

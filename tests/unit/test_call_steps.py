@@ -187,7 +187,7 @@ def test_a_code_is_bound_to_its_run_its_customer_its_call_and_its_policy() -> No
     assert sms(world, world.texts.code).variables[STATUS] == "verified"
     sent, keyed, other, _ = world.codes.bound
     assert sent == keyed
-    assert sent[1:] == (world.anna.key, "channel-1", "sms")
+    assert sent[1:] == (world.anna.key, "node:channel-1", "sms")
     assert len(sent[0]) >= 20 and sent[0] != other[0]
 
 

@@ -19,7 +19,7 @@ from ivr.call.outcome import Scope, Status
 from ivr.call.steps import all_steps
 from ivr.cli import app
 from ivr.cli.table import COLUMNS
-from ivr.config import Policy, Settings
+from ivr.config import Asterisk, Policy, Settings
 from ivr.config.section import table_of
 from ivr.prompts import catalogue, languages, render
 from ivr.prompts.voice import FIELDS
@@ -304,8 +304,10 @@ def test_the_dialplan_of_the_pages_is_that_of_the_sample() -> None:
 
 def setting(path: str, name: str) -> tuple[bool, Any]:
     """Whether there is such a setting, and its default."""
-    model: Any = Policy if path.startswith("policies.") else Settings
-    for part in () if model is Policy else path.split("."):
+    named = {"policies": Policy, "nodes": Asterisk}
+    first, *parts = path.split(".")
+    model: Any = named.get(first, Settings)
+    for part in parts[1:] if first in named else (first, *parts):
         tables = {field.alias or name: field for name, field in model.model_fields.items()}
         if part not in tables:
             return False, None

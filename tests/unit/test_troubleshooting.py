@@ -26,7 +26,7 @@ UNPRINTED_TEXTS = (
     r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*",  # SQL
     r"verified; level=.*",  # the header
     r"user executing the script",  # what Redis says, to be looked for
-    r"\[A-Za-z0-9\].*|\['.*",  # regular expressions
+    r"\[A-Za-z(0-9)?\].*|\['.*",  # regular expressions
     r"Private addresses that .*",  # a setting's description, which two settings share
     r"Value error, ",  # taken away from what pydantic says
     r".*\[[\w.\0]+\] [\w\0]+",  # a place, which stands before each sentence

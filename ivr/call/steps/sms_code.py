@@ -111,9 +111,9 @@ class _Texting:
 
     def challenge(self, code: Secret) -> Challenge:
         """This run's challenge with the MAC of this code: what was sent, or what was keyed."""
-        subject, channel = self._round.subject.key, self._round.attempt.channel
-        mac = self._tools.codes.mac(code, bound_to=(self._id, subject, channel, self._round.purpose))
-        return Challenge(self._id, subject, channel, mac)
+        subject, call = self._round.subject.key, self._round.attempt.call
+        mac = self._tools.codes.mac(code, bound_to=(self._id, subject, call, self._round.purpose))
+        return Challenge(self._id, subject, call, mac)
 
     async def send(self) -> Opened | TooSoon | TooMany:
         """A new code, if one may be sent now; it takes the place of the one before."""

@@ -1,0 +1,216 @@
+"""The Asterisks that a worker serves: each is looked at, served and let go of; none waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import chain, repeat
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.asterisk.ami import Ami
+from ivr.asterisk.ari import Ari
+from ivr.asterisk.inspection import Found, inspect
+from ivr.asterisk.presence import Presence
+from ivr.asterisk.telephony import Telephony
+from ivr.config import Settings, secret_of
+from ivr.errors import ConfigError, Unavailable, Unreachable, WorkerReplaced
+
+# Waits before a node that was not there at the start is looked at again, in seconds; the last one is repeated.
+_WAITS = (1.0, 2.0, 5.0, 10.0)
+
+
+class Node:
+    """One Asterisk of the settings; `place` is its table, and on every log line where there are several."""
+
+    def __init__(self, settings: Settings, place: str, log: FilteringBoundLogger) -> None:
+        """Raises `ConfigError` where the password is not there."""
+        self.place = place
+        self.asterisk = asterisk = settings.asterisks[place]
+        self.bound = {"place": place} if len(settings.asterisks) > 1 else {}
+        self.log = log.bind(**self.bound)
+        self.found: Found | None = None
+        self.fault: ConfigError | None = None
+        self.telephony: Telephony | None = None
+        self._settings = settings
+        password = secret_of(settings, f"{place} password", asterisk.password_file, asterisk.password_env)
+        if password is None:
+            raise ConfigError(
+                f"{settings.file}: {place} password_file",
+                "is missing",
+                "Name the file that holds the ARI user's password",
+            )
+        self.ari = Ari(
+            url=asterisk.url,
+            username=asterisk.username,
+            password=password,
+            app=asterisk.app,
+            seconds=asterisk.request_seconds,
+            log=self.log,
+        )
+        # Nobody is verified by it: it may come later, or go, and may be left out.
+        self._ami = self._manager()
+        self._presence = None if self._ami is None else Presence(self._ami, self.log)
+
+    async def open(self) -> None:
+        """Raises `ConfigError` where the manager interface refuses the login."""
+        await self.ari.open()
+        if self._ami is not None:
+            await self._ami.open(patient=True)
+
+    async def close(self) -> None:
+        """End its connections."""
+        if self._ami is not None:
+            await self._ami.close()
+        if self._presence is not None:
+            await self._presence.close()
+        await self.ari.close()
+
+    async def look(self) -> None:
+        """See what is there: `found`, or the `fault` that it has."""
+        self.found = self.fault = None
+        try:
+            self.found = await inspect(self.ari, self._settings, self.place, self.log)
+        except ConfigError as error:
+            self.fault = error
+
+    async def serve(self, telephony: Telephony) -> None:
+        """Serve its calls until cancelled, or until another worker has taken the application over."""
+        self.telephony = telephony
+        try:
+            await self.ari.listen(telephony)
+        except WorkerReplaced:
+            # its calls are the other worker's now: let go of them without a word to Asterisk
+            table = self.place
+            self.log.warning(
+                "worker.replaced", app=self.asterisk.app, cure=f"give each worker an {table} app of its own"
+            )
+            telephony.evict(WorkerReplaced(self.asterisk.app))
+            await self.drained()
+
+    async def drained(self) -> None:
+        """Wait for its calls to be handed back, for as long as the settings give them."""
+        if self.telephony is not None:
+            await self.telephony.drained(self._settings.worker.shutdown_seconds)
+
+    def _manager(self) -> Ami | None:
+        if (section := self.asterisk.ami) is None:
+            return None
+        table = f"{self.place[:-1]}.ami]"
+        password = secret_of(self._settings, f"{table} password", section.password_file, section.password_env)
+        if password is None:
+            raise ConfigError(
+                f"{self._settings.file}: {table} password_file",
+                "is missing",
+                "Name the file that holds the secret of the user in manager.conf, or remove the table",
+            )
+        return Ami(section, password, log=self.log, place=f"{self._settings.file}: {table}")
+
+
+Begin = Callable[[Node, Found], Telephony]
+"""What serves the calls of a node."""
+
+
+class Nodes:
+    """All nodes of a worker; an async context manager, for their connections."""
+
+    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
+        """Raises `ConfigError` where a password is not there."""
+        self._nodes = [Node(settings, place, log) for place in settings.asterisks]
+        self._settings = settings
+        self._log = log
+
+    async def __aenter__(self) -> Nodes:
+        try:
+            for node in self._nodes:
+                await node.open()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(node.close() for node in self._nodes))
+
+    @property
+    def calls(self) -> int:
+        """How many calls are being run."""
+        return sum(node.telephony.calls for node in self._nodes if node.telephony is not None)
+
+    async def look(self) -> None:
+        """Look at all of them. Raises `ConfigError` for one that will not do, `Unreachable` where none answers."""
+        await asyncio.gather(*(node.look() for node in self._nodes))
+        for node in self._nodes:
+            self._check_alone(node)
+            if node.fault is not None and not isinstance(node.fault, Unreachable):
+                raise node.fault
+        down = [node.fault for node in self._nodes if node.fault is not None]
+        if len(down) == len(self._nodes):
+            raise _none_answers(down)
+
+    async def serve(self, begin: Begin, stop: asyncio.Event) -> None:
+        """Serve each as long as it is ours, and until `stop`; then hand their calls back, all at once.
+
+        A node that was not there is served when it comes. Raises what no node can go on from.
+        """
+        serving = {asyncio.create_task(self._serve(node, begin)): node for node in self._nodes}
+        stopping = asyncio.create_task(stop.wait())
+        failed: list[BaseException] = []
+        while serving and not stop.is_set() and not failed:
+            await asyncio.wait((*serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            for task in [task for task in serving if task.done()]:
+                node = serving.pop(task)
+                if (error := task.exception()) is not None:
+                    failed.append(error)
+                elif serving:
+                    node.log.warning("node.released", served=[other.place for other in serving.values()])
+        if serving or failed:
+            self._log.info("worker.stopping", calls=self.calls)
+            for task, node in serving.items():
+                if node.telephony is None:
+                    # should it come now, it would take calls that nobody ends
+                    task.cancel()
+            for node in self._nodes:
+                if node.telephony is not None:
+                    node.telephony.evict(Unavailable("the worker is stopping"))
+        await asyncio.gather(*(node.drained() for node in self._nodes))
+        for ending in (*serving, stopping):
+            ending.cancel()
+        await asyncio.gather(*serving, stopping, return_exceptions=True)
+        if failed:
+            raise failed[0]
+
+    # ------------------------------------------------------------ inside
+
+    async def _serve(self, node: Node, begin: Begin) -> None:
+        for seconds in chain(_WAITS, repeat(_WAITS[-1])):
+            if node.found is not None:
+                break
+            if isinstance(node.fault, Unreachable):
+                node.log.warning("node.unreachable", error=str(node.fault), seconds=seconds)
+            else:
+                # it has come since the others are served, and they go on: what is wrong with it can be mended meanwhile
+                node.log.error("node.refused", error=str(node.fault), seconds=seconds)
+            await asyncio.sleep(seconds)
+            await node.look()
+            self._check_alone(node)
+        assert node.found is not None
+        await node.serve(begin(node, node.found))
+
+    def _check_alone(self, node: Node) -> None:
+        """Two tables must not lead to one Asterisk: the one's connection would replace the other's."""
+        for other in self._nodes:
+            if node.found and other is not node and other.found and other.found.node == node.found.node:
+                both = [f"{one.place} url" for one in self._nodes if one in (node, other)]
+                node.fault = ConfigError(
+                    f"{self._settings.file}: {', '.join(both)}",
+                    f"both lead to an Asterisk whose entity_id is {node.found.node}",
+                    "Take one of the tables out; or, if these are two Asterisks, give one of them another entityid in asterisk.conf",
+                )
+                node.found = None
+
+
+def _none_answers(down: Sequence[ConfigError]) -> Unreachable:
+    """All of them in one, a line each."""
+    first, *others = down
+    return Unreachable(first.place, first.problem, first.cure + "".join(f".\n{other}" for other in others))

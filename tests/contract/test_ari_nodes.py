@@ -1,0 +1,313 @@
+"""Nodes that a real Asterisk cannot be made to be: of an unsafe version, of rubbish, or there at the worst moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ivr import nodes as nodes_module
+from ivr.asterisk.ari import Ari
+from ivr.asterisk.inspection import Found
+from ivr.asterisk.line import AriLine
+from ivr.asterisk.telephony import Telephony
+from ivr.call.languages import Languages
+from ivr.config import Settings
+from ivr.errors import ConfigError, Unreachable
+from ivr.nodes import Begin, Node, Nodes
+from ivr.prompts import Prompt
+from tests.contract.ari_log import Log
+from tests.contract.ari_server import PASSWORD, Answer, AriServer, Asked, Late, Status, Text
+
+NORTH, SOUTH = "[asterisk]", "[nodes.south]"
+
+
+class Pbx(AriServer):
+    """An Asterisk as far as it is looked at."""
+
+    def __init__(self, entity: str, version: str = "22.10.1", default: str = "en", prompts: str = "en sv") -> None:
+        super().__init__(self._look)
+        self.entity = entity
+        self.version = version
+        self.default = default
+        self.prompts = prompts.split()
+
+    async def _look(self, asked: Asked) -> Answer:
+        match asked.path:
+            case "asterisk/info":
+                system = {"version": self.version, "entity_id": self.entity}
+                return 200, {"system": system, "config": {"default_language": self.default}}
+            case "sounds":
+                formats = [{"language": language, "format": "slin"} for language in self.prompts]
+                return 200, [{"id": f"tillit/{prompt.value}", "formats": formats} for prompt in Prompt]
+            case "channels" | "bridges":
+                return 200, []
+            case _:
+                return 200, {}
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+async def north() -> AsyncIterator[Pbx]:
+    async with Pbx("north") as pbx:
+        yield pbx
+
+
+@pytest.fixture
+async def south() -> AsyncIterator[Pbx]:
+    async with Pbx("south") as pbx:
+        yield pbx
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARI_PASSWORD", PASSWORD)
+    monkeypatch.setattr(nodes_module, "_WAITS", (0.01,))
+
+
+def settings(north: Pbx, south: Pbx | None = None, language: str | None = None, **fields: str) -> Settings:
+    """Of a worker on these; `fields` are the second one's."""
+    tables: dict[str, Any] = {
+        "company": {"name": "Example", "country": "SE", **({"language": language} if language else {})},
+        "asterisk": {"url": north.url, "password_env": "ARI_PASSWORD"},
+        "policies": {"main": {"steps": ["pin"], "level": 1}},
+    }
+    if south is not None:
+        tables["nodes"] = {"south": {"url": south.url, "password_env": "ARI_PASSWORD", **fields}}
+    return Settings.model_validate(tables).read_from(Path("/etc/tillit/tillit.toml"))
+
+
+async def look(settings: Settings, log: Log) -> Nodes:
+    """Nodes that have been looked at."""
+    async with Nodes(settings, log.logger) as nodes:
+        await nodes.look()
+        return nodes
+
+
+def begin(node: Node, found: Found, kind: type[Telephony] = Telephony) -> Telephony:
+    """Serves calls that nobody makes."""
+
+    async def answer(line: AriLine) -> None:
+        raise AssertionError
+
+    async def marked() -> frozenset[str]:
+        return frozenset()
+
+    async def disown(channel: str) -> bool:
+        raise AssertionError(channel)
+
+    return kind(
+        node.ari,
+        node=found.node,
+        seconds=1.0,
+        country="SE",
+        answer=answer,
+        marked=marked,
+        disown=disown,
+        log=node.log,
+    )
+
+
+class Serving:
+    """Nodes that are being served."""
+
+    def __init__(self, settings: Settings, log: Log, begin: Begin = begin) -> None:
+        self._begin = begin
+        self.stop = asyncio.Event()
+        self._nodes = Nodes(settings, log.logger)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Serving:
+        await self._stack.enter_async_context(self._nodes)
+        await self._nodes.look()
+        self.task = asyncio.create_task(self._nodes.serve(self._begin, self.stop))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop.set()
+        await asyncio.wait_for(self.task, 10)
+        await self._stack.aclose()
+
+
+async def until(log: Log, event: str, count: int = 1) -> dict[str, Any]:
+    """Wait for the so-many-th line of this event."""
+    async with asyncio.timeout(10):
+        while len(log.of(event)) < count:
+            await asyncio.sleep(0.005)
+    return log.of(event)[count - 1]
+
+
+# ---------------------------------------------------------------- what will not do
+
+
+async def test_a_version_that_is_not_safe_is_named_with_its_table(north: Pbx, south: Pbx, log: Log) -> None:
+    south.version = "20.19.0~dfsg"
+    with pytest.raises(ConfigError) as refused:
+        await look(settings(north, south), log)
+    assert str(refused.value).startswith(
+        "/etc/tillit/tillit.toml: [nodes.south] accept_version: Asterisk 20.19.0 is old"
+    )
+    assert 'accept_version = "20.19.0"' in str(refused.value)
+    await look(settings(north, south, accept_version="20.19.0"), log)
+    assert [(line["place"], line["accepted"]) for line in log.of("asterisk.found")[-2:]] == [
+        (NORTH, False),
+        (SOUTH, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "said"),
+    [
+        ("asterisk/info", "[]", "url: what answers there is not ARI"),
+        ("asterisk/info", '{"system": {"version": "22.10.1"}}', "url: what answers there is not ARI"),
+        ("asterisk/info", '{"system": {"version": "22.10.1", "entity_id": "x"}}', "url: what answers there is not ARI"),
+        ("sounds", '[1, null, {}, {"id": 1, "formats": []}, {"id": "tillit/welcome"}]', "lacks all prompts"),
+        ("sounds", '[{"id": "tillit/welcome", "formats": [1, {}, {"language": 1}]}]', "lacks all prompts"),
+    ],
+)
+async def test_an_answer_that_means_nothing(north: Pbx, south: Pbx, log: Log, path: str, text: str, said: str) -> None:
+    south.rule("GET", path, Text(text))
+    with pytest.raises(ConfigError) as refused:
+        await look(settings(north, south), log)
+    assert SOUTH in str(refused.value)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(("path", "text"), [("asterisk/info", "<html>"), ("sounds", "{}"), ("sounds", "<html>")])
+async def test_what_is_no_answer_at_all_may_be_one_later(
+    north: Pbx, south: Pbx, log: Log, path: str, text: str
+) -> None:
+    south.rule("GET", path, Text(text))
+    async with Serving(settings(north, south), log):
+        assert "[nodes.south] url" in (await until(log, "node.unreachable"))["error"]
+        await south.until_connected()
+
+
+async def test_none_answers(north: Pbx, south: Pbx, log: Log) -> None:
+    for pbx, status in ((north, 404), (south, 503)):
+        pbx.rule("GET", "asterisk/info", Status(status))
+    with pytest.raises(Unreachable) as refused:
+        await look(settings(north, south), log)
+    first, second = str(refused.value).splitlines()
+    assert f"[asterisk] url: no answer from {north.url} (404)" in first
+    assert f"[nodes.south] url: no answer from {south.url} (503)" in second
+
+
+async def test_one_node_bears_no_place(north: Pbx, log: Log) -> None:
+    async with Serving(settings(north), log):
+        await north.until_connected()
+    assert log.of("asterisk.found")
+    assert not [line for line in log.lines if "place" in line]
+
+
+# ---------------------------------------------------------------- languages
+
+
+@pytest.mark.parametrize(
+    ("company", "default", "prompts", "own"),
+    [
+        (None, "en", "en", "en"),
+        (None, "sv", "en sv", "sv"),
+        (None, "sv_SE", "en sv", "sv"),
+        # as it was before its prompts were made
+        (None, "sv", "en", "en"),
+        (None, "fr", "en", "en"),
+        ("sv", "en", "en sv", "sv"),
+        ("en", "sv", "en sv", "en"),
+    ],
+)
+async def test_what_is_spoken_where_nobody_chose(
+    north: Pbx, log: Log, company: str | None, default: str, prompts: str, own: str
+) -> None:
+    north.default, north.prompts = default, prompts.split()
+    node = Node(settings(north, language=company), NORTH, log.logger)
+    await node.ari.open()
+    await node.look()
+    await node.ari.close()
+    assert node.found is not None, node.fault
+    assert node.found.languages == Languages(frozenset(prompts.split()), default, own)
+
+
+# ---------------------------------------------------------------- who comes later
+
+
+async def test_a_node_that_comes_later_and_is_another_one_in_truth(north: Pbx, south: Pbx, log: Log) -> None:
+    south.entity = "north"
+    south.rule("GET", "asterisk/info", Status(503))
+    async with Serving(settings(north, south), log):
+        await until(log, "node.unreachable")
+        line = await until(log, "node.refused", 2)
+        assert "[asterisk] url, [nodes.south] url: both lead to an Asterisk whose entity_id is north" in line["error"]
+        assert south.connections == 0
+        # what is mended is served
+        south.entity = "south"
+        await south.until_connected()
+    assert north.connections == 1
+
+
+class Slow(Telephony):
+    """One whose calls take long to be handed back."""
+
+    def __init__(self, ari: Ari, **parts: Any) -> None:
+        super().__init__(ari, **parts)
+        self.begun, self.done = asyncio.Event(), asyncio.Event()
+
+    async def drained(self, seconds: float) -> None:
+        self.begun.set()
+        await self.done.wait()
+        await super().drained(seconds)
+
+
+async def test_a_node_that_comes_while_the_worker_stops_is_not_served(north: Pbx, south: Pbx, log: Log) -> None:
+    made: list[Slow] = []
+
+    def slowly(node: Node, found: Found) -> Telephony:
+        telephony = begin(node, found, Slow)
+        assert isinstance(telephony, Slow)
+        made.append(telephony)
+        return telephony
+
+    coming = Late()
+    south.rule("GET", "asterisk/info", Status(503), coming)
+    async with Serving(settings(north, south), log, slowly) as serving:
+        await north.until_connected()
+        await south.until_asked("GET", "asterisk/info", 2)
+        serving.stop.set()
+        await asyncio.wait_for(made[0].begun.wait(), 10)
+        coming.now.set()
+        # it would connect within milliseconds
+        with pytest.raises(TimeoutError):
+            await south.until(lambda: south.connections > 0, limit=0.3)
+        made[0].done.set()
+        await asyncio.wait_for(serving.task, 10)
+
+
+async def test_a_node_that_is_asked_for_ever_does_not_hold_up_the_end(north: Pbx, south: Pbx, log: Log) -> None:
+    south.rule("GET", "asterisk/info", Status(503), Late())
+    async with Serving(settings(north, south, request_seconds="60"), log) as serving:
+        await south.until_asked("GET", "asterisk/info", 2)
+        serving.stop.set()
+        await asyncio.wait_for(serving.task, 5)
+
+
+async def test_a_fault_of_the_program_ends_the_worker_with_it(north: Pbx, south: Pbx, log: Log) -> None:
+    """Calls of all nodes are handed back: systemd starts it anew, and every node is served."""
+
+    def faulty(node: Node, found: Found) -> Telephony:
+        if node.place == SOUTH:
+            raise ZeroDivisionError
+        return begin(node, found)
+
+    async with Nodes(settings(north, south), log.logger) as nodes:
+        await nodes.look()
+        with pytest.raises(ZeroDivisionError):
+            await nodes.serve(faulty, asyncio.Event())
+    assert log.of("worker.stopping")
