@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from itertools import count
 from time import monotonic
 from typing import Literal, Protocol
@@ -124,6 +125,17 @@ class Ari:
             pass
         # not within `except`: what went wrong would be this error's context, and it holds the address and the login
         raise AriError(operation, 0)
+
+    async def clock(self) -> float:
+        """Asterisk's clock, in whole seconds since 1970 (the date of an HTTP answer). Raises `AriError`."""
+        assert self._http is not None
+        try:
+            async with asyncio.timeout(self._seconds), self._http.head(self._url, allow_redirects=False) as response:
+                return parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (aiohttp.ClientError, OSError, TimeoutError, KeyError, ValueError):
+            pass
+        # not within `except`, as above
+        raise AriError("HEAD /", 0)
 
     # ------------------------------------------------------------ inside
 
