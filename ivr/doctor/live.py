@@ -36,11 +36,6 @@ NO_FILE = Kind(
     "Redis does not write what changes into a file (appendonly is off)",
     "A restart of Redis would forget all failures, and so give new tries to whoever is guessing.",
 )  # fmt: skip
-FILE_FAILS = Kind(
-    "redis-file-fails", Grade.FAULT,
-    "Redis cannot write its file",
-    "It refuses changes, and nobody is verified; or forgets them at a restart.",
-)  # fmt: skip
 NO_FLUSH = Kind(
     "redis-no-flush", Grade.FAULT,
     "Redis leaves it to the system when its file goes to the disk (appendfsync no)",
@@ -56,7 +51,7 @@ DEFAULT_USER = Kind(
     "Redis's default user has not all rights",
     "In its name Redis 7.0 reads its own file back. Without rights it refuses what it reads: a restart forgets all failures.",
 )  # fmt: skip
-KINDS = (AWAY, OPEN, IN_CLEAR, NO_FILE, FILE_FAILS, NO_FLUSH, EVICTS, DEFAULT_USER)
+KINDS = (AWAY, OPEN, IN_CLEAR, NO_FILE, NO_FLUSH, EVICTS, DEFAULT_USER)
 
 _SUBJECT = "redis"
 _KEEP = "# and write the same in its redis.conf, as in config/redis.conf"
@@ -71,15 +66,20 @@ async def check(settings: Settings) -> list[Finding]:
     await live.close()
     link = Link.of(settings)
     try:
-        found = [*_clear(settings), *await _open(settings), *await _kept(link, _cli(settings))]
+        found = [*_clear(settings), *await _open(settings), *await _kept(link, _cli(settings), _here(settings))]
     finally:
         await link.close()
     return found
 
 
-def _clear(settings: Settings) -> Iterator[Finding]:
+def _here(settings: Settings) -> bool:
+    """Whether it is on this machine."""
     url = urlsplit(settings.redis.url)
-    if url.scheme == "redis" and not loopback(url.hostname or "localhost"):
+    return url.scheme == "unix" or loopback(url.hostname or "localhost")
+
+
+def _clear(settings: Settings) -> Iterator[Finding]:
+    if settings.redis.url.startswith("redis:") and not _here(settings):
         yield IN_CLEAR.found(
             _SUBJECT, f"[redis] url is {settings.redis.url}, which is redis:// and not this machine",
             "# give Redis TLS (tls-port, tls-cert-file, tls-key-file) and the url rediss://",
@@ -97,13 +97,13 @@ async def _open(settings: Settings) -> list[Finding]:
         await link.close()
     if settings.redis.username not in (None, "default"):
         # we have a user of our own: nobody needs the default one
-        cure = (f"{_cli(settings)} ACL SETUSER default off resetpass", _KEEP)
+        cure: tuple[str, ...] = (f"{_cli(settings)} ACL SETUSER default off resetpass", _KEEP)
     else:
         cure = ("# give it a user for Tillit, as in config/redis.conf, and [redis] username and password_file",)
     return [OPEN.found(_SUBJECT, "it lets in who has no password", *cure)]
 
 
-async def _kept(link: Link, cli: str) -> list[Finding]:
+async def _kept(link: Link, cli: str, here: bool) -> list[Finding]:
     told = await _asked(link, "INFO")
     if told is None:
         return [
@@ -114,16 +114,12 @@ async def _kept(link: Link, cli: str) -> list[Finding]:
             )
         ]  # fmt: skip
     info = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+    if not here:
+        info.pop("config_file", None)  # a file of that name may be here as well, and be another's
     policy = info.get("maxmemory_policy", "")
     found = []
     if info.get("aof_enabled") != "1":
         found.append(NO_FILE.found(_SUBJECT, "appendonly is no", f"{cli} CONFIG SET appendonly yes", _KEEP))
-    elif info.get("aof_last_write_status", "ok") != "ok":
-        found.append(
-            FILE_FAILS.found(
-                _SUBJECT, "its latest write to its file failed", "# see its log, and whether its disk is full", "df -h"
-            )
-        )
     if policy != "noeviction":
         found.append(
             EVICTS.found(
@@ -174,6 +170,7 @@ async def _default_user(link: Link, info: dict[str, str]) -> bool | None:
 
 
 def _file(info: dict[str, str]) -> str | None:
+    """Its configuration, where it runs on this machine and we may read that."""
     try:
         return Path(info["config_file"]).read_text(encoding="utf-8")
     except (KeyError, OSError, UnicodeDecodeError):

@@ -104,10 +104,11 @@ async def find(
 
 async def check(node: Node) -> list[Finding]:
     """Version, rights, the worker, and how many calls there is room for."""
-    return [*_version(node), await _rights(node), *_clear(node), await _worker(node), _files(node)]
+    return [*version(node), await _rights(node), *_clear(node), await _worker(node), files(node)]
 
 
-def _version(node: Node) -> list[Finding]:
+def version(node: Node) -> list[Finding]:
+    """Whether it is one that can be trusted with a call."""
     short = re.split(r"[+~]", node.version)[0]
     fault = trouble(node.version)
     if fault is None:
@@ -155,7 +156,8 @@ async def _worker(node: Node) -> Finding:
     return ok(node.subject, f"a worker is connected as {node.asterisk.app}")
 
 
-def _files(node: Node) -> Finding:
+def files(node: Node) -> Finding:
+    """How many calls there is room for."""
     number = node.files or _USUAL_FILES
     says = f"Asterisk may open {number} files" if node.files else f"maxfiles is not set, and {number} files are usual"
     calls = number // FILES_A_CALL
