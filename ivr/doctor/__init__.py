@@ -15,14 +15,14 @@ import structlog
 from ivr.asterisk.ari import Ari
 from ivr.config import Asterisk as AsteriskSettings
 from ivr.config import Settings, secret_of
-from ivr.doctor import audio, clock, dialplan, keys, leaks, live, modules, prompts, reach, texts
+from ivr.doctor import audio, clock, dialplan, keys, leaks, live, manager, modules, prompts, reach, texts
 from ivr.doctor.console import ETC
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, well
 from ivr.doctor.node import Node
 from ivr.errors import AriError, ConfigError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *live.KINDS, *reach.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *audio.KINDS,
+    *keys.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *audio.KINDS,
     *prompts.KINDS, *texts.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
@@ -38,6 +38,7 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
 }
 _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
     "rights": reach.check,
+    "AMI": manager.check,
     "modules": modules.check,
     "dialplan": dialplan.check,
     "logs and users": leaks.check,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ivr.doctor import manager
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
 
@@ -54,15 +55,22 @@ class Line:
 async def check(node: Node) -> list[Finding]:
     """What is wrong with the dialplan, where it can be seen."""
     subject = node.about("dialplan")
-    told = await node.console.ask("dialplan show") if node.console else None
-    if told is None:
-        cure = "asterisk -rx 'dialplan show tillit-verify'"
-        return [
-            NOT_LOOKED_AT.found(
-                subject, "the dialplan cannot be seen from here", cure, "# expect the lines of dialplan/tillit.conf"
+    if node.console is not None and (told := await node.console.ask("dialplan show")) is not None:
+        return examine(list(shown(told)), subject, node.asterisk.app, node.place)
+    if (messages := await manager.dialplan(node)) is not None:
+        lines = [
+            Line(
+                one.get("Context", ""), one.get("Extension", ""), f"{one.get('Application')}({one.get('AppData', '')})"
             )
+            for one in messages
         ]
-    return examine(list(shown(told)), subject, node.asterisk.app, node.place)
+        return examine(lines, subject, node.asterisk.app, node.place)
+    return [
+        NOT_LOOKED_AT.found(
+            subject, "the dialplan can be seen neither on the console nor by AMI from here",
+            "asterisk -rx 'dialplan show tillit-verify'", "# expect the lines of dialplan/tillit.conf",
+        )
+    ]  # fmt: skip
 
 
 def examine(lines: list[Line], subject: str, app: str, place: str) -> list[Finding]:

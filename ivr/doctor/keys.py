@@ -116,14 +116,11 @@ def _owner(settings: Settings) -> int | None:
 
 
 def _owners(settings: Settings) -> Iterator[Finding]:
-    asterisk, redis = settings.asterisk, settings.redis
+    logins = (settings.asterisk, settings.asterisk.ami, settings.redis, settings.database)
     others = (
-        settings.path(file)
-        for file, variable in (
-            (asterisk.password_file, asterisk.password_env),
-            (redis.password_file, redis.password_env),
-        )
-        if file is not None and variable is None
+        settings.path(login.password_file)
+        for login in logins
+        if login is not None and login.password_file is not None and login.password_env is None
     )
     database = sqlite_file(settings)
     files = [*_key_files(settings), *others, *([database] if database else [])]

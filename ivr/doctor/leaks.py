@@ -174,16 +174,15 @@ async def _ami(console: Console, subject: str) -> list[Finding]:
                 )
             )  # fmt: skip
     settings = await console.ask("manager show settings") or ""
-    for field in ("TCP Bindaddress",):
-        bound = value(settings, field) or ""
-        if "Yes" in (value(settings, "Manager (AMI)") or "") and not loopback(bound.rpartition(":")[0]):
-            found.append(
-                AMI_OPEN.found(
-                    subject, f"AMI listens on {bound}",
-                    "# write bindaddr = 127.0.0.1 in /etc/asterisk/manager.conf; other machines come by TLS (tlsenable, tlsbindaddr)",
-                    "asterisk -rx 'manager reload'",
-                )
-            )  # fmt: skip
+    bound = value(settings, "TCP Bindaddress") or ""
+    if value(settings, "Manager (AMI)") == "Yes" and not loopback(bound.rpartition(":")[0]):
+        found.append(
+            AMI_OPEN.found(
+                subject, f"AMI listens on {bound}",
+                "# write bindaddr = 127.0.0.1 in /etc/asterisk/manager.conf; other machines come by TLS (tlsenable, tlsbindaddr)",
+                "asterisk -rx 'manager reload'",
+            )
+        )  # fmt: skip
     return found
 
 

@@ -120,7 +120,11 @@ class House:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.gateway = f"http://{HOST}:{server.server_port}/send"
         self.folder.mkdir(mode=0o700)
-        for name, password in (("ari.password", self.pbx.ari_password), ("redis.password", self.redis.password)):
+        for name, password in (
+            ("ari.password", self.pbx.ari_password),
+            ("ami.password", self.pbx.ami_password),
+            ("redis.password", self.redis.password),
+        ):
             (self.folder / name).touch(0o600)
             (self.folder / name).write_text(password)
         self.write()
@@ -172,6 +176,7 @@ class House:
         tables: dict[str, dict[str, object]] = {
             "company": {"name": "Example Telecom", "country": "SE"},
             "asterisk": {"url": self.pbx.ari_url, "password_file": "ari.password"},
+            "asterisk.ami": {"port": self.pbx.ami_port, "password_file": "ami.password"},
             "redis": {
                 "url": f"redis://{HOST}:{self.redis.port}/0",
                 "username": "tillit",

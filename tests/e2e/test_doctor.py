@@ -64,6 +64,7 @@ def test_a_well_made_pbx_is_well(house: House) -> None:
         "secrecy",
         "audio",
         "prompts",
+        "ami",
     ):
         assert f"\nok       {subject} " in f"\n{done.stdout}", subject
     assert not done.stderr
@@ -262,6 +263,10 @@ FAULTS = (
     edit("dialplan-unused", "extensions.conf", "Gosub(tillit-verify,s,1(main))", "NoOp(soon)", "dialplan reload"),
     edit("dialplan-app", "tillit.conf", "Stasis(tillit,", "Stasis(other,", "dialplan reload"),
     added("recorders", "extensions.conf", "\n[recorded]\nexten => s,1,MixMonitor(a.wav)\n", "dialplan reload"),
+    settings("ami-away", asterisk__ami={"port": 9}),
+    settings("ami-login", asterisk__ami={"username": "nobody"}),
+    settings("ami-login", asterisk__ami={"password_file": "missing"}, told="no secret"),
+    edit("ami-no-reporting", "manager.conf", "read = agent,call\nwrite = reporting", "read = agent,call\nwrite =", "manager reload"),
     # who sees keys
     edit("logger-dtmf", "logger.conf", "messages.log => notice,", "messages.log => dtmf,notice,", "logger reload"),
     edit("logger-dtmf", "logger.conf", "console => notice,warning,error", "console => *", "logger reload", told="every level", besides=("logger-debug",)),
@@ -359,11 +364,29 @@ async def test_what_cannot_be_asked_is_said_to_be_so(house: House, tmp_path: Pat
     if program is not None:
         console.write_text(f"#!/bin/sh\n{program}\n")
         console.chmod(0o700)
-    found = await examine(load(house.config), console=[str(console)])
-    unseen = [finding for finding in found if finding.name == "not-looked-at"]
-    assert {finding.subject for finding in unseen} == {"dialplan", "secrecy", "audio"}
-    assert not {finding.subject for finding in found if finding.name == "ok"} & {"dialplan", "secrecy"}
-    assert all(any("-rx" in line for line in finding.cure) for finding in unseen)
+    for ami in (True, False):
+        if not ami:
+            house.replace(
+                house.config, f'[asterisk.ami]\nport = {house.pbx.ami_port}\npassword_file = "ami.password"\n', ""
+            )
+        found = await examine(load(house.config), console=[str(console)])
+        unseen = [finding for finding in found if finding.name == "not-looked-at"]
+        # AMI with the class reporting tells of the dialplan
+        hidden = {"secrecy", "audio"} if ami else {"secrecy", "audio", "dialplan"}
+        assert {finding.subject for finding in unseen} == hidden
+        well = {finding.subject for finding in found if finding.name == "ok"}
+        assert ("dialplan" in well, "ami" in well, "secrecy" in well) == (ami, ami, False)
+        assert all(any("-rx" in line for line in finding.cure) for finding in unseen)
+
+
+async def test_the_dialplan_is_the_same_by_ami(house: House) -> None:
+    house.write({"asterisk.ami": {"port": house.pbx.ami_port}})
+    house.replace(house.etc / "tillit.conf", "Stasis(tillit,", "Stasis(other,")
+    house.pbx.cli("dialplan reload")
+    found = await examine(load(house.config), console=["/nowhere/asterisk"])
+    assert names(found) == {"dialplan-app", "not-looked-at"}
+    house.restore()
+    house.pbx.cli("dialplan reload")
 
 
 def test_every_finding_has_its_fault() -> None:
