@@ -15,14 +15,14 @@ import structlog
 from ivr.asterisk.ari import Ari
 from ivr.config import Asterisk as AsteriskSettings
 from ivr.config import Settings, secret_of
-from ivr.doctor import audio, clock, dialplan, keys, leaks, live, manager, modules, prompts, reach, texts
+from ivr.doctor import audio, clock, dialplan, keys, leaks, live, manager, modules, prompts, reach, texts, users
 from ivr.doctor.console import ETC
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, well
 from ivr.doctor.node import Node
-from ivr.errors import AriError, ConfigError
+from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *audio.KINDS,
+    *keys.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
     *prompts.KINDS, *texts.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
@@ -41,7 +41,8 @@ _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
     "AMI": manager.check,
     "modules": modules.check,
     "dialplan": dialplan.check,
-    "logs and users": leaks.check,
+    "logs": leaks.check,
+    "users and ports": users.check,
     "endpoints": audio.check,
     "prompts": prompts.check,
     "clock": clock.check_node,
@@ -55,7 +56,10 @@ async def examine(
     found: list[Finding] = []
     for name, check in _OURS.items():
         tell(name)
-        found += await check(settings)
+        try:
+            found += await check(settings)
+        except (OSError, TillitError) as error:
+            found.append(_failed(name, error, "# as root: ari_app.py doctor"))
     found += await _node(settings, settings.asterisk, "[asterisk]", console, tell)
     return found
 
@@ -88,13 +92,18 @@ async def _node(
             tell(f"{subject}: {name}")
             try:
                 found += await check(node)
-            except AriError as error:
+            except (OSError, TillitError) as error:
                 # a module of ARI that is not loaded, say: what else there is must be told of all the same
-                cure = "asterisk -rx 'module show like res_ari'"
-                found.append(NOT_LOOKED_AT.found(node.about(name), f"Asterisk refuses to tell ({error})", cure))
+                found.append(_failed(node.about(name), error, "asterisk -rx 'module show like res_ari'"))
         return [_here(finding, node, console) for finding in found]
     finally:
         await ari.close()
+
+
+def _failed(subject: str, error: Exception, cure: str) -> Finding:
+    """A check that came to nothing."""
+    why = str(error) if isinstance(error, TillitError) else type(error).__name__
+    return NOT_LOOKED_AT.found(subject, f"it cannot be looked at ({why})", cure)
 
 
 def _here(finding: Finding, node: Node, console: Sequence[str]) -> Finding:

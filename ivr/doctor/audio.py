@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from ivr.doctor.console import value
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
@@ -22,7 +23,7 @@ STRICT = Kind(
 )  # fmt: skip
 KINDS = (IN_BAND, STRICT)
 
-# Further endpoints are taken to be like the first ones.
+# Endpoints that are asked about: a request each.
 _MOST = 500
 _AT_ONCE = 8
 
@@ -30,10 +31,10 @@ _AT_ONCE = 8
 async def check(node: Node) -> list[Finding]:
     """RTP, and the DTMF mode of each PJSIP endpoint."""
     subject = node.about("audio")
-    if node.console is None:
+    rtp = await node.console.told("rtp show settings", "Strict RTP") if node.console else None
+    if rtp is None:
         told = NOT_LOOKED_AT.found(subject, "strictrtp cannot be seen from here", "asterisk -rx 'rtp show settings'")
         return [told, *await _endpoints(node, subject)]
-    rtp = await node.console.ask("rtp show settings") or ""
     return [*_strict(rtp, subject), *await _endpoints(node, subject)]
 
 
@@ -49,23 +50,32 @@ async def _endpoints(node: Node, subject: str) -> list[Finding]:
     names = [str(one["resource"]) for one in await node.list("endpoints") if one.get("technology") == "PJSIP"]
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def mode(name: str) -> str:
+    async def mode(name: str) -> str | None:
         async with gate:
             try:
-                fields = await node.list(f"asterisk/config/dynamic/res_pjsip/endpoint/{name}")
+                fields = await node.list(f"asterisk/config/dynamic/res_pjsip/endpoint/{quote(name, safe='')}")
             except AriError:
-                return ""
-        return next((str(one["value"]) for one in fields if one.get("attribute") == "dtmf_mode"), "")
+                return None
+        return next((str(one["value"]) for one in fields if one.get("attribute") == "dtmf_mode"), None)
 
     looked = names[:_MOST]
     modes = dict(zip(looked, await asyncio.gather(*map(mode, looked)), strict=True))
     bad = [f"{name} ({mode})" for name, mode in modes.items() if mode in ("inband", "auto")]
-    if not bad:
-        return [ok(subject, f"keys come beside the sound at all {len(looked)} endpoints")]
-    return [
-        IN_BAND.found(
-            subject, f"{', '.join(bad[:5])}{f' and {len(bad) - 5} more' if bad[5:] else ''}",
-            "# write dtmf_mode = rfc4733 for these in /etc/asterisk/pjsip.conf, if your carrier sends it",
-            "asterisk -rx 'module reload res_pjsip.so'",
-        )
-    ]  # fmt: skip
+    unseen = [name for name in names if modes.get(name) is None]
+    found = []
+    if bad:
+        found.append(
+            IN_BAND.found(
+                subject, _some(bad),
+                "# write dtmf_mode = rfc4733 for these in /etc/asterisk/pjsip.conf, if your carrier sends it",
+                "asterisk -rx 'module reload res_pjsip.so'",
+            )
+        )  # fmt: skip
+    if unseen:
+        cure = f"asterisk -rx 'pjsip show endpoint {unseen[0]}'"
+        found.append(NOT_LOOKED_AT.found(subject, f"the DTMF mode of {_some(unseen)}", cure))
+    return found or [ok(subject, f"keys come beside the sound at all {len(names)} endpoints of PJSIP")]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")

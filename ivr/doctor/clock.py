@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import time
 
 from ivr.config import Settings
-from ivr.doctor.finding import Finding, Grade, Kind, ok
+from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
 from ivr.errors import AriError, ConfigError, StoreError
 from ivr.store.link import Link
@@ -43,7 +43,11 @@ async def check_node(node: Node) -> list[Finding]:
     try:
         theirs = await node.ari.clock()
     except AriError:
-        return []  # that it does not answer is told elsewhere
+        return [
+            NOT_LOOKED_AT.found(
+                node.about("clock"), "Asterisk does not tell its time", "date", "asterisk -rx 'core show uptime'"
+            )
+        ]
     # it tells the second that has begun
     return [_compared(ASTERISK, node.about("clock"), "Asterisk's", theirs + 0.5 - (before + time()) / 2)]
 
@@ -54,7 +58,7 @@ async def check(settings: Settings) -> list[Finding]:
     try:
         link = Link.of(settings)
     except ConfigError:
-        return found  # told elsewhere, as above
+        return found  # told elsewhere
     try:
         before = time()
         match await link.ask("TIME"):

@@ -40,8 +40,13 @@ class Console:
         console.settings = await console.ask("core show settings") or ""
         return console if value(console.settings, "Entity ID") == entity else None
 
+    async def told(self, command: str, mark: str) -> str | None:
+        """What the console prints, where that is an answer to this command, which always has `mark` in it; else None."""
+        told = await self.ask(command)
+        return told if told is not None and mark in told else None
+
     async def ask(self, command: str) -> str | None:
-        """What the console prints; None where it does not answer."""
+        """What the console prints, be it that there is no such command; None where it does not answer."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command, "-rx", command,

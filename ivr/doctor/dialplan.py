@@ -55,7 +55,7 @@ class Line:
 async def check(node: Node) -> list[Finding]:
     """What is wrong with the dialplan, where it can be seen."""
     subject = node.about("dialplan")
-    if node.console is not None and (told := await node.console.ask("dialplan show")) is not None:
+    if node.console is not None and (told := await node.console.told("dialplan show", "-= ")) is not None:
         return examine(list(shown(told)), subject, node.asterisk.app, node.place)
     if (messages := await manager.dialplan(node)) is not None:
         lines = [

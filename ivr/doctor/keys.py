@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +79,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         mode = path.stat().st_mode
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
             problem = f"{path} has mode {stat.S_IMODE(mode):04o}"
-            yield SETTINGS.found("settings", problem, f"chmod go-w {path}")
+            yield SETTINGS.found("settings", problem, f"chmod go-w {_quoted(path)}")
 
 
 def _key_files(settings: Settings) -> list[Path]:
@@ -89,7 +90,7 @@ def _key_files(settings: Settings) -> list[Path]:
         for file, variable in ((keys.master_file, keys.master_env), (keys.hash_file, keys.hash_env))
         if variable is None
     )
-    return [settings.path(file) for file in named if file is not None and settings.path(file).exists()]
+    return [settings.path(file) for file in named if file is not None and _there(settings.path(file))]
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
@@ -97,9 +98,9 @@ def _folders(settings: Settings) -> Iterator[Finding]:
     for folder in dict.fromkeys(file.parent for file in files):
         mode = folder.stat().st_mode
         if mode & 0o077 and folder != settings.file.parent:
-            yield FOLDER.found("keys", f"{folder} has mode {stat.S_IMODE(mode):04o}", f"chmod 700 {folder}")
+            yield FOLDER.found("keys", f"{folder} has mode {stat.S_IMODE(mode):04o}", f"chmod 700 {_quoted(folder)}")
     database = sqlite_file(settings)
-    if database is not None and database.exists():
+    if database is not None and _there(database):
         disk = database.stat().st_dev
         if any(file.stat().st_dev == disk for file in files):
             yield BESIDE.found(
@@ -107,6 +108,14 @@ def _folders(settings: Settings) -> Iterator[Finding]:
                 "# name files on another disk in [keys], or variables that a secret store fills (master_env, hash_env);",
                 "# at least keep the copies of keys and database apart",
             )  # fmt: skip
+
+
+def _there(file: Path) -> bool:
+    """Whether it is there, and we may know it."""
+    try:
+        return file.exists()
+    except OSError:
+        return False
 
 
 def _owner(settings: Settings) -> int | None:
@@ -126,7 +135,7 @@ def _owners(settings: Settings) -> Iterator[Finding]:
     files = [*_key_files(settings), *others, *([database] if database else [])]
     owners: dict[int, Path] = {}
     for file in files:
-        if file.exists():
+        if _there(file):
             owners.setdefault(file.stat().st_uid, file)
     if len(owners) > 1:
         said = ", ".join(f"{file} to {_name(user)}" for user, file in owners.items())
@@ -134,8 +143,12 @@ def _owners(settings: Settings) -> Iterator[Finding]:
         yield OWNERS.found(
             "keys",
             f"they belong to different users: {said}",
-            *(f"chown {user} {file}" for file in [*owners.values()][1:]),
+            *(f"chown {user} {_quoted(file)}" for file in [*owners.values()][1:]),
         )
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _name(user: int) -> str:
@@ -154,8 +167,13 @@ async def _database(settings: Settings, keys: Keys | None) -> list[Finding]:
     except ConfigError as error:
         kind = OTHER if error.place.startswith("[keys]") else DATABASE
         return [kind.told("database" if kind is DATABASE else "keys", error)]
-    except StoreError as error:
-        return [DATABASE.found("database", str(error), "journalctl -u postgresql -n 20")]
+    except (StoreError, OSError) as error:
+        cure = "# see whether it runs, and whether this user may use it"
+        return [
+            DATABASE.found(
+                "database", f"it cannot be used ({error.strerror if isinstance(error, OSError) else error})", cure
+            )
+        ]
     return [ok("database", "it opens, and is this version's" + (" and these keys'" if keys else ""))]
 
 
@@ -164,6 +182,6 @@ def _database_mode(settings: Settings) -> Iterator[Finding]:
     if file is None:
         return
     for one in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
-        if one.exists() and one.stat().st_mode & 0o077:
+        if _there(one) and one.stat().st_mode & 0o077:
             problem = f"{one} has mode {stat.S_IMODE(one.stat().st_mode):04o}"
-            yield DATABASE_OPEN.found("database", problem, f"chmod 600 {one}")
+            yield DATABASE_OPEN.found("database", problem, f"chmod 600 {_quoted(one)}")

@@ -1,15 +1,13 @@
-"""Who besides the worker could see what callers key: logs, CEL, AMI, other users of ARI, open ports."""
+"""What Asterisk could write down of what callers key: logs, debug, CEL."""
 
 from __future__ import annotations
 
 import re
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ivr.doctor.console import Console, value
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
-from ivr.doctor.reach import loopback
 
 LOGGER_DTMF = Kind(
     "logger-dtmf", Grade.FAULT,
@@ -36,78 +34,34 @@ CEL = Kind(
     "Channel event logging (CEL) includes DTMF",
     "Each key that a caller presses goes into its file, and into AMI for every user with the class call.",
 )  # fmt: skip
-AMI_DTMF = Kind(
-    "ami-dtmf", Grade.FAULT,
-    "A user of AMI has the class dtmf",
-    "It is told each key that a caller presses.",
-)  # fmt: skip
-AMI_RIGHTS = Kind(
-    "ami-rights", Grade.ADVICE,
-    "A user of AMI may type commands, place calls or write files",
-    "Who has its password can switch on what shows keys, and can set what the dialplan believes.",
-)  # fmt: skip
-AMI_OPEN = Kind(
-    "ami-open", Grade.FAULT,
-    "AMI is open to other machines, without TLS",
-    "Passwords can be tried from there, and what is told goes over the network in clear.",
-)  # fmt: skip
-HTTP_OPEN = Kind(
-    "http-open", Grade.FAULT,
-    "ARI is open to other machines, without TLS",
-    "Passwords can be tried from there, and keys and passwords go over the network in clear.",
-)  # fmt: skip
-HTTP_SESSIONS = Kind(
-    "http-sessions", Grade.WARNING,
-    "Asterisk's HTTP server takes few connections",
-    "A worker keeps up to 64, and one for the events. What is more is refused, and calls fail.",
-)  # fmt: skip
-ARI_USERS = Kind(
-    "ari-users", Grade.WARNING,
-    "ARI has other users",
-    "ARI has no smaller rights: each of them, a read-only one too, can see the keys that callers press.",
-)  # fmt: skip
-READABLE = Kind(
-    "asterisk-files", Grade.WARNING,
-    "Asterisk's password files can be read by every user of the machine",
-    "Who reads the ARI password can see, hear and change every call.",
-)  # fmt: skip
-KINDS = (
-    LOGGER_DTMF, LOGGER_DEBUG, DEBUG, SIP_DEBUG, CEL, AMI_DTMF, AMI_RIGHTS, AMI_OPEN, HTTP_OPEN, HTTP_SESSIONS,
-    ARI_USERS, READABLE,
-)  # fmt: skip
+KINDS = (LOGGER_DTMF, LOGGER_DEBUG, DEBUG, SIP_DEBUG, CEL)
 
-# AMI's classes by which a user can reach everything else.
-_MIGHTY = ("system", "command", "config", "originate", "all")
-# A worker's connections, and a few for others.
-_SESSIONS = 70
-_PASSWORD_FILES = ("ari.conf", "manager.conf")
-_ASKED = ("core show settings", "cel show status", "manager show users", "manager show settings", "ari show users", "http show status", "pjsip show settings")  # fmt: skip
+# What the console is asked, and what stands in each answer.
+ASKED = {"cel show status": "CEL Logging", "pjsip show settings": "Global Settings"}
 
 
 async def check(node: Node) -> list[Finding]:
-    """Every way that is known by which keys get where they should not."""
+    """Every log and record that gets what callers key."""
     subject = node.about("secrecy")
     found = list(_logger(await node.list("asterisk/logging"), subject))
-    console = node.console
-    if console is None:
-        return [
-            *found,
-            NOT_LOOKED_AT.found(
-                subject,
-                "Asterisk's console cannot be asked from here: CEL, users of AMI and ARI, open ports and debug levels were not looked at",
-                "# on Asterisk's machine, as root: ari_app.py doctor",
-                *(f"asterisk -rx '{command}'" for command in _ASKED),
-            ),
-        ]  # fmt: skip
-    found += [
-        *_debug(console, await console.ask("pjsip show settings") or "", subject),
-        *_cel(await console.ask("cel show status") or "", subject),
-        *await _ami(console, subject),
-        *_ari(await console.ask("ari show users") or "", node.asterisk.username, subject),
-        *_http(await console.ask("http show status") or "", console, subject),
-        *_readable(console, subject),
-    ]
-    return found or [ok(subject, "no log, CEL, user of AMI or other user of ARI is told what callers key")]
+    told, unseen = await asked(node, ASKED, subject)
+    if node.console is not None:
+        found += [*_debug(node.console, told["pjsip show settings"], subject), *_cel(told["cel show status"], subject)]
+    return [*found, *unseen] or [ok(subject, "no log, and no record of channel events, gets what callers key")]
+
+
+async def asked(node: Node, commands: Mapping[str, str], subject: str) -> tuple[dict[str, str], list[Finding]]:
+    """What the console answers to these commands, and what it does not; each answer has its mark in it."""
+    told = {
+        command: await node.console.told(command, mark) if node.console else None for command, mark in commands.items()
+    }
+    unseen = [f"asterisk -rx '{command}'" for command, answer in told.items() if answer is None]
+    answers = {command: answer or "" for command, answer in told.items()}
+    problem = "Asterisk's console does not answer to all that it is asked"
+    if node.console is None:
+        problem = "Asterisk's console cannot be asked from here"
+        unseen.insert(0, "# on Asterisk's machine, as root: ari_app.py doctor")
+    return answers, [NOT_LOOKED_AT.found(subject, problem, *unseen)] if unseen else []
 
 
 def _logger(channels: list[dict[str, object]], subject: str) -> Iterator[Finding]:
@@ -147,100 +101,3 @@ def _cel(told: str, subject: str) -> Iterator[Finding]:
             "# list the events one by one in /etc/asterisk/cel.conf, as in config/asterisk/cel.conf, without DTMF",
             "asterisk -rx 'module reload cel'",
         )  # fmt: skip
-
-
-async def _ami(console: Console, subject: str) -> list[Finding]:
-    users = await console.ask("manager show users") or ""
-    found: list[Finding] = []
-    for name in _between(users, "--------", "-------------------"):
-        shown = await console.ask(f"manager show user {name}") or ""
-        read, write = ((value(shown, f"{way} perm") or "").split(",") for way in ("read", "write"))
-        mighty = [right for right in _MIGHTY if right in write]
-        if {"dtmf", "all"} & set(read) and not _filtered(console, name):
-            found.append(
-                AMI_DTMF.found(
-                    subject, f"the AMI user {name} reads {'all, and so dtmf' if 'all' in read else 'dtmf'}",
-                    f"# in the section [{name}] of manager.conf name the classes in read = one by one, without dtmf; or, where you cannot:",
-                    "#   eventfilter(action(exclude),name(DTMFBegin)) =", "#   eventfilter(action(exclude),name(DTMFEnd)) =",
-                    "asterisk -rx 'manager reload'",
-                )
-            )  # fmt: skip
-        if mighty:
-            found.append(
-                AMI_RIGHTS.found(
-                    subject, f"the AMI user {name} has the rights {', '.join(mighty)}",
-                    f"# in the section [{name}] of manager.conf leave in write = what it needs",
-                    "asterisk -rx 'manager reload'",
-                )
-            )  # fmt: skip
-    settings = await console.ask("manager show settings") or ""
-    bound = value(settings, "TCP Bindaddress") or ""
-    if value(settings, "Manager (AMI)") == "Yes" and not loopback(bound.rpartition(":")[0]):
-        found.append(
-            AMI_OPEN.found(
-                subject, f"AMI listens on {bound}",
-                "# write bindaddr = 127.0.0.1 in /etc/asterisk/manager.conf; other machines come by TLS (tlsenable, tlsbindaddr)",
-                "asterisk -rx 'manager reload'",
-            )
-        )  # fmt: skip
-    return found
-
-
-def _filtered(console: Console, user: str) -> bool:
-    """Whether filters keep DTMF from this user: then the class does no harm."""
-    try:
-        files = [file.name for file in console.etc.glob("manager*.conf")]
-    except OSError:
-        return False
-    for file in files:
-        for section in re.findall(rf"(?ms)^\[{re.escape(user)}\](.*?)(?=^\[|\Z)", console.file(file) or ""):
-            lines = [line for line in section.splitlines() if line.strip().startswith("eventfilter")]
-            if any("!Event: DTMF" in line for line in lines) or all(
-                any("exclude" in line and name in line for line in lines) for name in ("DTMFBegin", "DTMFEnd")
-            ):
-                return True
-    return False
-
-
-def _ari(told: str, own: str, subject: str) -> Iterator[Finding]:
-    users = [line.split()[-1] for line in told.splitlines()[2:] if line.strip()]
-    others = [user for user in users if user != own]
-    if others:
-        yield ARI_USERS.found(
-            subject, f"besides {own} there {'is' if len(others) == 1 else 'are'} {', '.join(others)}",
-            "# take them out of /etc/asterisk/ari.conf, or give them an Asterisk of their own",
-            "asterisk -rx 'module reload res_ari.so'",
-        )  # fmt: skip
-
-
-def _http(told: str, console: Console, subject: str) -> Iterator[Finding]:
-    for bound in re.findall(r"(?m)^Server Enabled and Bound to (\S+)", told):
-        if not loopback(bound.rpartition(":")[0]):
-            yield HTTP_OPEN.found(
-                subject, f"Asterisk's HTTP server listens on {bound}",
-                "# write bindaddr = 127.0.0.1 in /etc/asterisk/http.conf; workers elsewhere come by TLS (tlsenable, tlsbindaddr)",
-                "asterisk -rx 'module reload http'",
-            )  # fmt: skip
-    limits = re.findall(r"(?m)^\s*sessionlimit\s*=>?\s*(\d+)", console.file("http.conf") or "")
-    if limits and int(limits[-1]) < _SESSIONS:
-        yield HTTP_SESSIONS.found(
-            subject, f"sessionlimit is {limits[-1]} in http.conf",
-            "# write sessionlimit = 200 in /etc/asterisk/http.conf", "asterisk -rx 'module reload http'",
-        )  # fmt: skip
-
-
-def _readable(console: Console, subject: str) -> Iterator[Finding]:
-    for name in _PASSWORD_FILES:
-        file = console.etc / name
-        try:
-            mode = file.stat().st_mode
-        except OSError:
-            continue
-        if mode & (stat.S_IROTH | stat.S_IWOTH):
-            problem = f"{file} has mode {stat.S_IMODE(mode):04o}"
-            yield READABLE.found(subject, problem, f"chmod o= {file}")
-
-
-def _between(text: str, first: str, last: str) -> list[str]:
-    """The words of the lines between two lines."""
-    return text.partition(f"\n{first}\n")[2].partition(f"\n{last}")[0].split()

@@ -62,6 +62,7 @@ def test_a_well_made_pbx_is_well(house: House) -> None:
         "modules",
         "dialplan",
         "secrecy",
+        "access",
         "audio",
         "prompts",
         "ami",
@@ -372,11 +373,44 @@ async def test_what_cannot_be_asked_is_said_to_be_so(house: House, tmp_path: Pat
         found = await examine(load(house.config), console=[str(console)])
         unseen = [finding for finding in found if finding.name == "not-looked-at"]
         # AMI with the class reporting tells of the dialplan
-        hidden = {"secrecy", "audio"} if ami else {"secrecy", "audio", "dialplan"}
+        hidden = {"secrecy", "access", "audio"} | (set() if ami else {"dialplan"})
         assert {finding.subject for finding in unseen} == hidden
         well = {finding.subject for finding in found if finding.name == "ok"}
-        assert ("dialplan" in well, "ami" in well, "secrecy" in well) == (ami, ami, False)
+        assert ("dialplan" in well, "ami" in well) == (ami, ami)
+        assert not {"secrecy", "access"} & well
         assert all(any("-rx" in line for line in finding.cure) for finding in unseen)
+
+
+async def test_a_console_that_does_not_answer_to_everything(house: House, tmp_path: Path) -> None:
+    """What it leaves out is not taken to be well."""
+    console = tmp_path / "asterisk"
+    for asked, subject in (
+        ("cel show status", "secrecy"),
+        ("manager show users", "access"),
+        ("manager show user tillit", "access"),
+        ("rtp show settings", "audio"),
+    ):
+        console.write_text(
+            f"#!/bin/sh\ncase \"$*\" in *'{asked}') echo No such command;; *) exec '{house.console}' \"$@\";; esac\n"
+        )
+        console.chmod(0o700)
+        found = await examine(load(house.config), console=[str(console)])
+        (unseen,) = [finding for finding in found if finding.name == "not-looked-at"]
+        assert unseen.subject == subject
+        assert f"-rx '{asked}'" in unseen.cure[-1]
+        assert subject == "audio" or subject not in {finding.subject for finding in found if finding.name == "ok"}
+
+
+async def test_somebody_who_may_read_nothing_hears_so(house: House) -> None:
+    """An administrator who has forgotten to become root: findings, and no traceback."""
+    settings = load(house.config)
+    await examine(settings, console=[str(house.console)])  # every module of Python is loaded by now
+    os.seteuid(65534)
+    try:
+        found = await examine(settings, console=[str(house.console)])
+    finally:
+        os.seteuid(0)
+    assert {"keys", "database", "ari-login", "redis-away"} <= {finding.name for finding in found}
 
 
 async def test_the_dialplan_is_the_same_by_ami(house: House) -> None:
