@@ -18,7 +18,7 @@ from ivr.config import Settings, secret_of
 from ivr.doctor import audio, clock, dialplan, keys, leaks, live, manager, modules, prompts, reach, texts, users
 from ivr.doctor.console import ETC
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, well
-from ivr.doctor.node import Node
+from ivr.doctor.node import Node, nodes
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
@@ -60,7 +60,8 @@ async def examine(
             found += await check(settings)
         except (OSError, TillitError) as error:
             found.append(_failed(name, error, "# as root: ari_app.py doctor"))
-    found += await _node(settings, settings.asterisk, "[asterisk]", console, tell)
+    for place, asterisk in nodes(settings).items():
+        found += await _node(settings, asterisk, place, console, tell)
     return found
 
 

@@ -13,6 +13,7 @@ from ivr.config import Settings
 from ivr.database import Database
 from ivr.database.url import sqlite_file
 from ivr.doctor.finding import Finding, Grade, Kind, ok
+from ivr.doctor.node import nodes
 from ivr.errors import ConfigError, StoreError
 from ivr.store import keycheck
 from ivr.vault import Keys
@@ -125,7 +126,8 @@ def _owner(settings: Settings) -> int | None:
 
 
 def _owners(settings: Settings) -> Iterator[Finding]:
-    logins = (settings.asterisk, settings.asterisk.ami, settings.redis, settings.database)
+    asterisks = nodes(settings).values()
+    logins = (*asterisks, *(one.ami for one in asterisks), settings.redis, settings.database)
     others = (
         settings.path(login.password_file)
         for login in logins

@@ -34,3 +34,8 @@ class Node:
     def about(self, subject: str) -> str:
         """The subject of a finding, with the node's name where it has one of its own."""
         return subject if self.subject == "asterisk" else f"{subject} of {self.subject}"
+
+
+def nodes(settings: Settings) -> dict[str, Asterisk]:
+    """Every Asterisk of the settings, by its place in the file."""
+    return {"[asterisk]": settings.asterisk}
