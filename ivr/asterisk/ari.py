@@ -129,13 +129,15 @@ class Ari:
     async def clock(self) -> float:
         """Asterisk's clock, in whole seconds since 1970 (the date of an HTTP answer). Raises `AriError`."""
         assert self._http is not None
+        # HEAD would do, but Asterisk does not know it
+        request = self._http.get(f"{self._url}/asterisk/info?only=status", allow_redirects=False)
         try:
-            async with asyncio.timeout(self._seconds), self._http.head(self._url, allow_redirects=False) as response:
+            async with asyncio.timeout(self._seconds), request as response:
                 return parsedate_to_datetime(response.headers["Date"]).timestamp()
         except (aiohttp.ClientError, OSError, TimeoutError, KeyError, ValueError):
             pass
         # not within `except`, as above
-        raise AriError("HEAD /", 0)
+        raise AriError("GET /asterisk/info", 0)
 
     # ------------------------------------------------------------ inside
 

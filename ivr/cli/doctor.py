@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ivr.cli.office import settings_of
+from ivr.errors import InputError
 
 if TYPE_CHECKING:
     from ivr.doctor import Finding, Grade
@@ -42,9 +43,15 @@ def doctor(
     from ivr.doctor import examine, well
 
     settings = settings_of(context)
+    try:
+        program = shlex.split(console)
+    except ValueError:
+        program = []
+    if not program:
+        raise InputError("--console: it is no command. Write it as you would type it: docker exec pbx asterisk")
     with Console(stderr=True).status("") as status:
         findings = asyncio.run(
-            examine(settings, console=shlex.split(console), tell=lambda what: status.update(f"looking at {what} …"))
+            examine(settings, console=program, tell=lambda what: status.update(f"looking at {what} …"))
         )
     if as_json:
         typer.echo(

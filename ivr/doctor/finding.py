@@ -52,7 +52,7 @@ class Kind:
 
     def found(self, subject: str, what: str, *cure: str) -> Finding:
         """This trouble, found here."""
-        return Finding(subject, self.grade, what, self.why, cure, self.name)
+        return Finding(subject, self.grade, _plain(what), self.why, tuple(map(_plain, cure)), self.name)
 
     def told(self, subject: str, error: ConfigError) -> Finding:
         """This trouble, as the part that stumbled over it tells of it."""
@@ -67,6 +67,11 @@ NOT_LOOKED_AT = Kind(
     "Something could not be looked at from here",
     "What nobody looks at may be wrong.",
 )  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """Names come from elsewhere, and what a terminal obeys is no name."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def well(findings: list[Finding]) -> bool:

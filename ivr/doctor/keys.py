@@ -77,9 +77,9 @@ async def check(settings: Settings) -> list[Finding]:
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     for path in (settings.file, settings.file.parent):
-        mode = path.stat().st_mode
+        mode = _mode(path)
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
-            problem = f"{path} has mode {stat.S_IMODE(mode):04o}"
+            problem = f"{path} has mode {mode:04o}"
             yield SETTINGS.found("settings", problem, f"chmod go-w {_quoted(path)}")
 
 
@@ -97,9 +97,9 @@ def _key_files(settings: Settings) -> list[Path]:
 def _folders(settings: Settings) -> Iterator[Finding]:
     files = _key_files(settings)
     for folder in dict.fromkeys(file.parent for file in files):
-        mode = folder.stat().st_mode
+        mode = _mode(folder)
         if mode & 0o077 and folder != settings.file.parent:
-            yield FOLDER.found("keys", f"{folder} has mode {stat.S_IMODE(mode):04o}", f"chmod 700 {_quoted(folder)}")
+            yield FOLDER.found("keys", f"{folder} has mode {mode:04o}", f"chmod 700 {_quoted(folder)}")
     database = sqlite_file(settings)
     if database is not None and _there(database):
         disk = database.stat().st_dev
@@ -117,6 +117,14 @@ def _there(file: Path) -> bool:
         return file.exists()
     except OSError:
         return False
+
+
+def _mode(file: Path) -> int:
+    """Who may do what with it; 0 where it is not there, or we may not know: who opens it tells of that."""
+    try:
+        return stat.S_IMODE(file.stat().st_mode)
+    except OSError:
+        return 0
 
 
 def _owner(settings: Settings) -> int | None:
@@ -184,6 +192,6 @@ def _database_mode(settings: Settings) -> Iterator[Finding]:
     if file is None:
         return
     for one in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
-        if _there(one) and one.stat().st_mode & 0o077:
-            problem = f"{one} has mode {stat.S_IMODE(one.stat().st_mode):04o}"
+        if (mode := _mode(one)) & 0o077:
+            problem = f"{one} has mode {mode:04o}"
             yield DATABASE_OPEN.found("database", problem, f"chmod 600 {_quoted(one)}")

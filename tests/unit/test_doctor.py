@@ -18,7 +18,9 @@ from ivr.doctor.console import value
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok, well
 from ivr.doctor.node import Node
 from ivr.errors import ConfigError
+from ivr.sample import sample
 from ivr.secret import Secret
+from tests.unit.cli_kit import typed
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FAULT = Kind(
@@ -119,6 +121,20 @@ def test_the_last_line_counts() -> None:
 )  # fmt: skip
 def test_only_a_command_is_to_be_typed(cure: str, typed: str) -> None:
     assert FAULT.told("keys", ConfigError("place", "problem", cure)).cure == (typed,)
+
+
+def test_what_a_terminal_would_obey_is_not_printed() -> None:
+    found = FAULT.found("keys", "an endpoint \x1b[2Jcalled so\n", "chmod 600 'a\x07'")
+    assert (found.what, found.cure) == ("an endpoint ?[2Jcalled so?", ("chmod 600 'a?'",))
+
+
+@pytest.mark.parametrize("given", ["'docker exec", ""])
+def test_a_console_that_is_no_command_is_refused(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tillit.toml").write_text(sample())
+    ended = typed("doctor", "--console", given)
+    assert (ended.code, ended.out) == (2, "")
+    assert "--console: it is no command" in ended.err
 
 
 # ---------------------------------------------------------------- what cannot be had here
