@@ -41,7 +41,7 @@ HTTP_SESSIONS = Kind(
 ARI_USERS = Kind(
     "ari-users", Grade.WARNING,
     "ARI has other users",
-    "ARI has no smaller rights: each of them, a read-only one too, can see the keys that callers press.",
+    "ARI has no smaller rights: each of them, a read-only one too, can see the keys that callers press, and read the phones' SIP passwords.",
 )  # fmt: skip
 READABLE = Kind(
     "asterisk-files", Grade.WARNING,

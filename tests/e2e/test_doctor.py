@@ -240,7 +240,7 @@ FAULTS = (
     # Redis
     settings("redis-away", redis={"url": "redis://127.0.0.1:9/0"}),
     settings("redis-away", redis={"username": "nobody"}, told="refuses us"),
-    settings("redis-in-clear", redis={"url": "redis://0.0.0.0:PORT/0"}),
+    settings("redis-in-clear", redis={"url": "redis://0.0.0.0:PORT/0"}, besides=("not-looked-at",)),
     redis("redis-open", "ACL", "SETUSER", "default", "on", "nopass"),
     redis("redis-no-file", "CONFIG", "SET", "appendonly", "no"),
     redis("redis-no-flush", "CONFIG", "SET", "appendfsync", "no", seen=True),
