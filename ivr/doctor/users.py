@@ -54,7 +54,8 @@ KINDS = (AMI_DTMF, AMI_RIGHTS, AMI_OPEN, HTTP_OPEN, HTTP_SESSIONS, ARI_USERS, RE
 _MIGHTY = ("system", "command", "config", "originate", "all")
 # A worker's connections, and a few for others.
 _SESSIONS = 70
-_PASSWORD_FILES = ("ari.conf", "manager.conf")
+# FreePBX has ari_additional.conf and others besides.
+_PASSWORD_FILES = ("ari*.conf", "manager*.conf")
 # What the console is asked, and what stands in each answer.
 ASKED = {
     "manager show users": "manager users",
@@ -171,8 +172,7 @@ def _readable(console: Console, subject: str) -> Iterator[Finding]:
             return  # others do not even get into the folder
     except OSError:
         return
-    for name in _PASSWORD_FILES:
-        file = console.etc / name
+    for file in sorted(file for pattern in _PASSWORD_FILES for file in console.etc.glob(pattern)):
         try:
             mode = file.stat().st_mode
         except OSError:
