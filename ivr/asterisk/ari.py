@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from itertools import count
 from time import monotonic
 from typing import Literal, Protocol
@@ -124,6 +125,19 @@ class Ari:
             pass
         # not within `except`: what went wrong would be this error's context, and it holds the address and the login
         raise AriError(operation, 0)
+
+    async def clock(self) -> float:
+        """Asterisk's clock, in whole seconds since 1970 (the date of an HTTP answer). Raises `AriError`."""
+        assert self._http is not None
+        # HEAD would do, but Asterisk does not know it
+        request = self._http.get(f"{self._url}/asterisk/info?only=status", allow_redirects=False)
+        try:
+            async with asyncio.timeout(self._seconds), request as response:
+                return parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (aiohttp.ClientError, OSError, TimeoutError, KeyError, ValueError):
+            pass
+        # not within `except`, as above
+        raise AriError("GET /asterisk/info", 0)
 
     # ------------------------------------------------------------ inside
 

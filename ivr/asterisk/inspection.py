@@ -77,13 +77,9 @@ async def _languages(ari: Ari, settings: Settings, table: str, default: str, log
     known = await ari.request("GET", "sounds")
     if not isinstance(known, list):
         raise AriError("GET /sounds", 200)
-    have = set(_sounds(known))
-    missing = {
-        language: [prompt.value for prompt in Prompt if (f"tillit/{prompt.value}", language) not in have]
-        for language in languages()
-    }
+    missing = lacking(known)
     spoken = frozenset(language for language, names in missing.items() if not names)
-    own = settings.company.language or matching(default, spoken) or "en"
+    own = own_language(settings, default, spoken)
     if own not in missing:
         raise ConfigError(
             f"{settings.file}: [company] language",
@@ -103,6 +99,20 @@ async def _languages(ari: Ari, settings: Settings, table: str, default: str, log
             log.warning("prompts.incomplete", language=language, missing=names, cure=cure)
     log.info("prompts.found", languages=sorted(spoken))
     return Languages(spoken, default, own)
+
+
+def lacking(known: list[object]) -> dict[str, list[str]]:
+    """The prompts that are missing of each language, of all sounds that Asterisk has (`GET /sounds`)."""
+    have = set(_sounds(known))
+    return {
+        language: [prompt.value for prompt in Prompt if (f"tillit/{prompt.value}", language) not in have]
+        for language in languages()
+    }
+
+
+def own_language(settings: Settings, default: str, spoken: frozenset[str]) -> str:
+    """The company's language, else Asterisk's default one where it is spoken, else English."""
+    return settings.company.language or matching(default, spoken) or "en"
 
 
 def _sounds(known: list[object]) -> Iterator[tuple[str, str]]:

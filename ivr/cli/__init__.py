@@ -11,6 +11,7 @@ import typer
 
 import ivr
 from ivr.cli import audit, customer, initialise, texts
+from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
 from ivr.errors import ConfigError, InputError, TillitError, Unreachable
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command(name="init")(initialise.init)
 app.command(name="sample")(sample)
+app.command(name="doctor")(doctor)
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
 app.add_typer(texts.app, name="texts", help="Text messages: whether they go out.")
 app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")

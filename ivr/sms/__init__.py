@@ -37,10 +37,15 @@ def names(settings: Settings) -> list[str]:
     return [texts.gateway, *([texts.fallback] if texts.fallback else [])]
 
 
+def one(name: str, settings: Settings, log: FilteringBoundLogger) -> Gateway:
+    """The gateway of this name; raises `ConfigError` where it cannot be used."""
+    return _GATEWAYS[name](settings, log)
+
+
 def in_turn(settings: Settings, log: FilteringBoundLogger, only: str | None = None) -> InTurn:
     """The gateways that the settings name, or the one of this name; raises `ConfigError` where one cannot be used."""
     chosen = [only] if only else names(settings)
-    return InTurn({name: _GATEWAYS[name](settings, log) for name in chosen}, settings.texts.seconds, log)
+    return InTurn({name: one(name, settings, log) for name in chosen}, settings.texts.seconds, log)
 
 
 def texts(settings: Settings, log: FilteringBoundLogger, gateways: InTurn) -> Texts:
@@ -49,4 +54,4 @@ def texts(settings: Settings, log: FilteringBoundLogger, gateways: InTurn) -> Te
     return Screened(limited, settings.text_countries, log)
 
 
-__all__ = ["InTurn", "Limited", "Outbox", "Result", "Tried", "in_turn", "names", "texts"]
+__all__ = ["InTurn", "Limited", "Outbox", "Result", "Tried", "in_turn", "names", "one", "texts"]

@@ -119,6 +119,15 @@ class Client:
             self._log.info("gateway.retried", gateway=self._name, error=result.words, seconds=round(wait, 1))
             await asyncio.sleep(wait)
 
+    async def reach(self) -> None:
+        """Connect as for a text and ask for nothing (HEAD /), without login; raises `TextError` where nobody answers."""
+        try:
+            async with self._session().head(self._url.origin(), allow_redirects=False):
+                return
+        except (aiohttp.ClientError, OSError) as error:
+            words, _ = _told(error)
+        raise TextError(words)
+
     async def close(self) -> None:
         """End what is open."""
         if self._opened is not None:

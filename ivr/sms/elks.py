@@ -46,6 +46,10 @@ class Elks:
         body = {"from": Secret(self._sender), "to": to, "message": text, "dontlog": Secret("message")}
         _judge(await self._client.send(Request({"Authorization": self._login, **FORM}, form(body))))
 
+    async def reach(self) -> None:
+        """Connect to it, and send nothing; raises `TextError`."""
+        await self._client.reach()
+
     async def close(self) -> None:
         """End what is open."""
         await self._client.close()

@@ -27,6 +27,10 @@ class Gateway(Protocol):
         """
         ...
 
+    async def reach(self) -> None:
+        """Connect to it, and send nothing. Raises `TextError` where it does not answer as a gateway could."""
+        ...
+
     async def close(self) -> None:
         """End what is open."""
         ...

@@ -94,6 +94,10 @@ class Http:
         body = self._body.filled({**self._values, "to": to, "text": text})
         self._judge(await self._client.send(Request(self._headers, body, self._own.method)))
 
+    async def reach(self) -> None:
+        """Connect to it, and send nothing; raises `TextError`."""
+        await self._client.reach()
+
     async def close(self) -> None:
         """End what is open."""
         await self._client.close()

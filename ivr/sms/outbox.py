@@ -62,6 +62,9 @@ class Outbox:
         except OSError as error:
             raise TextError(f"the outbox cannot be written to: {error.strerror}") from None
 
+    async def reach(self) -> None:
+        """Nothing to connect to."""
+
     async def close(self) -> None:
         """Nothing is open."""
 

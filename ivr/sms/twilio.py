@@ -59,6 +59,10 @@ class Twilio:
         body = {**self._sender, "To": to, "Body": text}
         _judge(await self._client.send(Request({"Authorization": self._login, **FORM}, form(body))))
 
+    async def reach(self) -> None:
+        """Connect to it, and send nothing; raises `TextError`."""
+        await self._client.reach()
+
     async def close(self) -> None:
         """End what is open."""
         await self._client.close()

@@ -119,10 +119,13 @@ def place_of(kind: Kind, settings: Settings) -> Place:
     return Place(kind, name, settings.path(file), None)
 
 
-def load(settings: Settings) -> Keys:
-    """Both keys; raises `ConfigError` where one is missing, malformed, badly kept, or the two are equal or swapped."""
+def load(settings: Settings, *, owner: int | None = None) -> Keys:
+    """Both keys; raises `ConfigError` where one is missing, malformed, badly kept, or the two are equal or swapped.
+
+    `owner`: the user number whose files they are, where that is not the user who asks (nor root).
+    """
     places = place_of(Kind.MASTER, settings), place_of(Kind.HASH, settings)
-    master, hash_key = (_parse(place, _text(place)) for place in places)
+    master, hash_key = (_parse(place, _text(place, owner)) for place in places)
     if master.same_as(hash_key):
         raise places[1].error(
             "is the same key as the master key", "Bring back the file that `init` made, from your back-up"
@@ -176,16 +179,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def _text(place: Place) -> Secret:
+def _text(place: Place, owner: int | None) -> Secret:
     if place.variable is not None:
         if not os.environ.get(place.variable):
             raise place.error("that variable is not set", f"Set {place.variable} in the environment")
         return Secret(os.environ[place.variable].strip())
     assert place.file is not None
-    return _file_text(place, place.file)
+    return _file_text(place, place.file, owner)
 
 
-def _file_text(place: Place, file: Path) -> Secret:
+def _file_text(place: Place, file: Path, owner: int | None) -> Secret:
     try:
         # O_NONBLOCK: a pipe in its place must not hold the start up
         opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -201,7 +204,7 @@ def _file_text(place: Place, file: Path) -> Secret:
         status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise place.error(f"{file} is no file", "Name the file that `init` made")
-        if status.st_uid not in (os.geteuid(), 0):
+        if status.st_uid not in (os.geteuid(), 0, owner):
             raise place.error(f"{file} belongs to another user", f"Type: chown {_user()} {file}")
         if status.st_mode & 0o077:
             raise place.error(f"{file} can be read by others", f"Type: chmod 600 {file}")

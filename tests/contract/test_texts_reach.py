@@ -15,12 +15,12 @@ from yarl import URL
 
 from ivr.errors import ConfigError, TextError
 from ivr.secret import Secret
-from ivr.sms import in_turn
+from ivr.sms import in_turn, one
 from ivr.sms.address import Address, Addresses
 from ivr.sms.client import Client, Request
 from tests.contract.ari_log import Log
 from tests.contract.texts_kit import SERVED, sender, settings_in, tables
-from tests.contract.texts_server import TextsServer, anything
+from tests.contract.texts_server import PASSWORD, Raw, TextsServer, anything
 
 HOME = ipaddress.ip_address("127.0.0.1")
 
@@ -205,3 +205,40 @@ async def test_a_server_without_tls_is_told_nothing(tmp_path: Path) -> None:
             await texts.send()
         await texts.gateways.close()
         assert server.asked == []
+
+
+# ---------------------------------------------------------------- reaching without sending, as the doctor does
+
+
+@pytest.mark.parametrize("name", SERVED)
+async def test_reaching_a_gateway_sends_neither_text_nor_login(name: str, tmp_path: Path) -> None:
+    async with TextsServer(SERVED[name][0]) as server:
+        texts = {"gateway": name, "seconds": 5.0}
+        gateway = one(name, settings_in(tmp_path, texts=texts, **tables(name, server.url)), Log().logger)
+        # whatever it answers, it is there
+        await gateway.reach()
+        await gateway.close()
+        (asked,) = server.asked
+        assert (asked.method, asked.path, asked.body) == ("HEAD", "/", "")
+        assert "authorization" not in asked.headers
+        assert PASSWORD not in str(asked)
+
+
+@needs_openssl
+async def test_a_gateway_with_a_wrong_certificate_is_not_reached(tmp_path: Path) -> None:
+    _, context = certificate(tmp_path, "wrong", "IP:127.0.0.1")
+    async with TextsServer(SERVED["46elks"][0], tls=context) as server:
+        gateway = one("46elks", settings_in(tmp_path, **tables("46elks", server.url)), Log().logger)
+        with pytest.raises(TextError, match="certificate is not good"):
+            await gateway.reach()
+        await gateway.close()
+        assert server.asked == []
+
+
+async def test_what_is_no_http_is_not_reached(tmp_path: Path) -> None:
+    async with TextsServer(SERVED["http"][0]) as server:
+        server.next(Raw(b"220 mail.example.com ESMTP\r\n"))
+        gateway = one("http", settings_in(tmp_path, **tables("http", server.url)), Log().logger)
+        with pytest.raises(TextError, match="not HTTP|broke"):
+            await gateway.reach()
+        await gateway.close()

@@ -21,6 +21,7 @@ from ivr.cli import app
 from ivr.cli.table import COLUMNS
 from ivr.config import Asterisk, Policy, Settings
 from ivr.config.section import table_of
+from ivr.doctor import KINDS
 from ivr.prompts import catalogue, languages, render
 from ivr.prompts.voice import FIELDS
 from ivr.sample import sample
@@ -395,6 +396,14 @@ def test_every_event_of_the_log_is_told_of_and_no_other() -> None:
     assert sorted(told) == sorted(made)
     for event, (levels, fields) in made.items():
         assert told[event] == (levels, fields), event
+
+
+# ---------------------------------------------------------------- the doctor
+
+
+def test_every_finding_of_the_doctor_is_told_of_and_no_other() -> None:
+    told = [(words(row[0])[0], *row[1:]) for row in rows(page("doctor"), "| Finding |")]
+    assert told == [(kind.name, kind.grade, kind.says, kind.why) for kind in KINDS]
 
 
 # ---------------------------------------------------------------- attacks

@@ -1,0 +1,81 @@
+"""How keys come to Asterisk, and whether a stranger could send some."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from ivr.doctor.console import value
+from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
+from ivr.doctor.node import Node
+from ivr.errors import AriError
+
+IN_BAND = Kind(
+    "dtmf-in-band", Grade.WARNING,
+    "An endpoint's keys may come as tones in the sound",
+    "Tones are in every recording, and whoever listens hears them. Noise and voices can be taken for keys.",
+)  # fmt: skip
+STRICT = Kind(
+    "rtp-not-strict", Grade.WARNING,
+    "Asterisk takes sound and keys from any address (strictrtp is off)",
+    "Who finds a call's port can press keys in it, or speak to the caller, from anywhere.",
+)  # fmt: skip
+KINDS = (IN_BAND, STRICT)
+
+# Endpoints that are asked about: a request each.
+_MOST = 500
+_AT_ONCE = 8
+
+
+async def check(node: Node) -> list[Finding]:
+    """RTP, and the DTMF mode of each PJSIP endpoint."""
+    subject = node.about("audio")
+    rtp = await node.console.told("rtp show settings", "Strict RTP") if node.console else None
+    if rtp is None:
+        told = NOT_LOOKED_AT.found(subject, "strictrtp cannot be seen from here", "asterisk -rx 'rtp show settings'")
+        return [told, *await _endpoints(node, subject)]
+    return [*_strict(rtp, subject), *await _endpoints(node, subject)]
+
+
+def _strict(told: str, subject: str) -> Iterator[Finding]:
+    if value(told, "Strict RTP") == "No":
+        yield STRICT.found(
+            subject, "strictrtp is off",
+            "# write strictrtp = yes in /etc/asterisk/rtp.conf", "asterisk -rx 'module reload res_rtp_asterisk.so'",
+        )  # fmt: skip
+
+
+async def _endpoints(node: Node, subject: str) -> list[Finding]:
+    names = [str(one["resource"]) for one in await node.list("endpoints") if one.get("technology") == "PJSIP"]
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def mode(name: str) -> str | None:
+        async with gate:
+            try:
+                fields = await node.list(f"asterisk/config/dynamic/res_pjsip/endpoint/{quote(name, safe='')}")
+            except AriError:
+                return None
+        return next((str(one["value"]) for one in fields if one.get("attribute") == "dtmf_mode"), None)
+
+    looked = names[:_MOST]
+    modes = dict(zip(looked, await asyncio.gather(*map(mode, looked)), strict=True))
+    bad = [f"{name} ({mode})" for name, mode in modes.items() if mode in ("inband", "auto")]
+    unseen = [name for name in names if modes.get(name) is None]
+    found = []
+    if bad:
+        found.append(
+            IN_BAND.found(
+                subject, _some(bad),
+                "# write dtmf_mode = rfc4733 for these in /etc/asterisk/pjsip.conf, if your carrier sends it",
+                "asterisk -rx 'module reload res_pjsip.so'",
+            )
+        )  # fmt: skip
+    if unseen:
+        cure = f"asterisk -rx 'pjsip show endpoint {unseen[0]}'"
+        found.append(NOT_LOOKED_AT.found(subject, f"the DTMF mode of {_some(unseen)}", cure))
+    return found or [ok(subject, f"keys come beside the sound at all {len(names)} endpoints of PJSIP")]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")

@@ -1,0 +1,169 @@
+"""Whether the dialplan has Tillit's contexts, this version's, and calls them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ivr.doctor import manager
+from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
+from ivr.doctor.node import Node
+
+MISSING = Kind(
+    "dialplan-missing", Grade.FAULT,
+    "The dialplan has no context `tillit-verify`",
+    "No call can be handed over for verifying.",
+)  # fmt: skip
+OTHER = Kind(
+    "dialplan-other", Grade.WARNING,
+    "The dialplan's contexts of Tillit are not those of this version",
+    "What callers bring along may not be voided, or the watchdog may not take calls back.",
+)  # fmt: skip
+UNUSED = Kind(
+    "dialplan-unused", Grade.WARNING,
+    "Nothing in the dialplan calls `tillit-verify`",
+    "Calls go on as before, and nobody is verified.",
+)  # fmt: skip
+APP = Kind(
+    "dialplan-app", Grade.FAULT,
+    "The dialplan hands calls to another application than the settings name",
+    "Stasis() returns at once, and every caller goes the unverified way.",
+)  # fmt: skip
+RECORDERS = Kind(
+    "recorders", Grade.ADVICE,
+    "The dialplan records calls, or lets somebody listen",
+    "Where keys come as tones in the sound, whoever records or listens before or during the verification has them.",
+)  # fmt: skip
+KINDS = (MISSING, OTHER, UNUSED, APP, RECORDERS)
+
+_OWN = Path(__file__).resolve().parents[2] / "dialplan" / "tillit.conf"
+_RECORDERS = ("MixMonitor", "Monitor", "Record", "ChanSpy", "ExtenSpy")
+_RELOAD = "asterisk -rx 'dialplan reload'"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One priority of the dialplan; `text` is what it does: `Answer()`."""
+
+    context: str
+    extension: str
+    text: str
+
+
+async def check(node: Node) -> list[Finding]:
+    """What is wrong with the dialplan, where it can be seen."""
+    subject = node.about("dialplan")
+    if node.console is not None and (told := await node.console.told("dialplan show", "-= ")) is not None:
+        return examine(list(shown(told)), subject, node.asterisk.app, node.place)
+    if (messages := await manager.dialplan(node)) is not None:
+        lines = [
+            Line(
+                one.get("Context", ""), one.get("Extension", ""), f"{one.get('Application')}({one.get('AppData', '')})"
+            )
+            for one in messages
+        ]
+        return examine(lines, subject, node.asterisk.app, node.place)
+    return [
+        NOT_LOOKED_AT.found(
+            subject, "the dialplan can be seen neither on the console nor by AMI from here",
+            "asterisk -rx 'dialplan show tillit-verify'", "# expect the lines of dialplan/tillit.conf",
+        )
+    ]  # fmt: skip
+
+
+def examine(lines: list[Line], subject: str, app: str, place: str) -> list[Finding]:
+    """The findings of a whole dialplan."""
+    own = [line for line in lines if line.context == "tillit-verify"]
+    if not own:
+        return [
+            MISSING.found(
+                subject, "there is no context tillit-verify",
+                "cp dialplan/tillit.conf /etc/asterisk/tillit.conf",
+                "# write #include \"tillit.conf\" at the beginning of /etc/asterisk/extensions.conf (FreePBX: extensions_custom.conf)",
+                _RELOAD,
+            )
+        ]  # fmt: skip
+    found = [*_same(lines, subject), *_called(lines, subject), *_app(own, subject, app, place)]
+    return [
+        *(found or [ok(subject, "tillit.conf is this version's, and calls are handed to it")]),
+        *_recorders(lines, subject),
+    ]
+
+
+def _same(lines: list[Line], subject: str) -> Iterator[Finding]:
+    wanted, there = _told(_own()), _told(lines)
+    other = [place for place in wanted if there.get(place) != wanted[place]]
+    if other:
+        yield OTHER.found(
+            subject, f"[{other[0][0]}] {other[0][1]} is not as in dialplan/tillit.conf of this version",
+            "cp dialplan/tillit.conf /etc/asterisk/tillit.conf", _RELOAD,
+            "# and see that no other file has contexts of these names",
+        )  # fmt: skip
+
+
+def _own() -> list[Line]:
+    """What this version brings along; nothing where the package alone is installed."""
+    return list(written(_OWN.read_text(encoding="utf-8"))) if _OWN.exists() else []
+
+
+def _told(lines: Iterable[Line]) -> dict[tuple[str, str], list[str]]:
+    """What each extension does. The application's name is the administrator's to change."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        text = re.sub(r"^Stasis\([\w.-]+", "Stasis(", line.text)
+        told.setdefault((line.context, line.extension), []).append(text)
+    return told
+
+
+def _called(lines: list[Line], subject: str) -> Iterator[Finding]:
+    own = {line.context for line in _own()} | {"tillit", "tillit-verify"}
+    if not any(re.search(r"\(tillit(?:-verify)?,", line.text) for line in lines if line.context not in own):
+        yield UNUSED.found(
+            subject, "no line has Gosub(tillit-verify,s,1(POLICY)) or Goto(tillit,POLICY,1)",
+            "# add it before Queue() in your dialplan, as in config/asterisk/extensions.conf", _RELOAD,
+        )  # fmt: skip
+
+
+def _app(own: list[Line], subject: str, app: str, place: str) -> Iterator[Finding]:
+    for line in own:
+        found = re.match(r"Stasis\((\w[\w.-]*)", line.text)
+        if found and found[1] != app:
+            yield APP.found(
+                subject, f"tillit-verify says Stasis({found[1]},…), and {place} app is {app}",
+                f"# write Stasis({app},… in /etc/asterisk/tillit.conf, or app = \"{found[1]}\" in {place}", _RELOAD,
+            )  # fmt: skip
+
+
+def _recorders(lines: list[Line], subject: str) -> Iterator[Finding]:
+    # Asterisk's own contexts begin so
+    lines = [line for line in lines if not line.context.startswith("__")]
+    where = sorted({line.context for line in lines if re.match(rf"(?:{'|'.join(_RECORDERS)})\(", line.text)})
+    if where:
+        yield RECORDERS.found(
+            subject, f"there are recorders in {', '.join(where[:5])}{' …' if where[5:] else ''}",
+            "# begin to record behind the Gosub to tillit-verify, or stop before it: StopMixMonitor()", _RELOAD,
+        )  # fmt: skip
+
+
+def shown(told: str) -> Iterator[Line]:
+    """What `dialplan show` prints."""
+    context = extension = ""
+    for line in told.splitlines():
+        if head := re.match(r"\[ Context '(.+)' created by", line):
+            context = head[1]
+        elif body := re.match(r"\s+(?:'(.+?)' =>)?\s+(?:\[.+?\]\s+)?(?:\d+|hint)\. (\w+\(.*\))\s+\[.*\]$", line):
+            extension = body[1] or extension
+            yield Line(context, extension, body[2])
+
+
+def written(text: str) -> Iterator[Line]:
+    """What a dialplan file says."""
+    context = extension = ""
+    for line in text.splitlines():
+        if head := re.match(r"\[([\w-]+)\]", line):
+            context = head[1]
+        elif body := re.match(r"\s*(?:exten\s*=>\s*([^,]+),|same\s*=>\s*)\w+(?:\(\w+\))?,(.+)", line):
+            extension = body[1] or extension
+            yield Line(context, extension, body[2].strip().replace("\\;", ";"))

@@ -1,0 +1,41 @@
+"""One Asterisk, and the ways in which it can be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ivr.asterisk.ari import Ari
+from ivr.config import Asterisk, Settings
+from ivr.doctor.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An Asterisk that answers.
+
+    `place` is its table in the settings: `[asterisk]`; `language` what it gives to every channel; `files` how many it
+    may open, where it says.
+    """
+
+    settings: Settings
+    asterisk: Asterisk
+    place: str
+    ari: Ari
+    version: str
+    language: str
+    files: int | None
+    console: Console | None
+
+    @property
+    def subject(self) -> str:
+        """What its findings are about: the table's name without brackets."""
+        return self.place.strip("[]")
+
+    async def list(self, path: str) -> list[dict[str, object]]:
+        """A list that ARI gives. Raises `AriError`."""
+        answer = await self.ari.request("GET", path)
+        return [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else []
+
+    def about(self, subject: str) -> str:
+        """The subject of a finding, with the node's name where it has one of its own."""
+        return subject if self.subject == "asterisk" else f"{subject} of {self.subject}"

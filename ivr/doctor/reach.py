@@ -1,0 +1,182 @@
+"""Whether Asterisk answers, which one it is, and what we may do there."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+
+from yarl import URL
+
+from ivr.asterisk.ari import Ari
+from ivr.asterisk.versions import supported, trouble
+from ivr.config import Asterisk, Settings
+from ivr.doctor.console import Console
+from ivr.doctor.finding import Finding, Grade, Kind, ok
+from ivr.doctor.node import Node
+from ivr.errors import AriError
+
+ARI_AWAY = Kind(
+    "ari-away", Grade.FAULT,
+    "Asterisk's REST interface (ARI) does not answer",
+    "Without it no call is verified: Stasis() returns at once, and callers go the unverified way.",
+)  # fmt: skip
+ARI_LOGIN = Kind(
+    "ari-login", Grade.FAULT,
+    "ARI refuses user or password",
+    "The worker cannot start.",
+)  # fmt: skip
+ARI_READ_ONLY = Kind(
+    "ari-read-only", Grade.FAULT,
+    "The ARI user may only read",
+    "The worker could see calls, and do nothing with them.",
+)  # fmt: skip
+ARI_IN_CLEAR = Kind(
+    "ari-in-clear", Grade.FAULT,
+    "ARI is spoken over a network without TLS",
+    "The password, and each key that callers press, go over that network in clear.",
+)  # fmt: skip
+VERSION = Kind(
+    "asterisk-version", Grade.FAULT,
+    "Asterisk is too old, or known to be unsafe",
+    "It lacks what is used here, or the fixes of the advisories on ARI. The worker does not start.",
+)  # fmt: skip
+VERSION_ACCEPTED = Kind(
+    "asterisk-version-accepted", Grade.ADVICE,
+    "Asterisk is too old or unsafe, and the settings accept that",
+    "It goes on at your own risk.",
+)  # fmt: skip
+WORKER = Kind(
+    "worker-away", Grade.ADVICE,
+    "No worker is connected to Asterisk",
+    "Until one is, callers hear a sentence and go the unverified way.",
+)  # fmt: skip
+FILES = Kind(
+    "files-few", Grade.WARNING,
+    "Asterisk may open few files",
+    "A call that is being verified takes four (and 135 KB, and a thread). When none is left, Asterisk takes no calls at all.",
+)  # fmt: skip
+KINDS = (ARI_AWAY, ARI_LOGIN, ARI_READ_ONLY, ARI_IN_CLEAR, VERSION, VERSION_ACCEPTED, WORKER, FILES)
+
+# What a waiting call costs Asterisk, measured.
+FILES_A_CALL = 4
+# Calls at once below which it is worth a warning: a system's usual 1024 files are 256 calls.
+_FEW_CALLS = 500
+_USUAL_FILES = 1024
+
+
+async def find(
+    settings: Settings, asterisk: Asterisk, place: str, ari: Ari, console: Sequence[str]
+) -> tuple[Node | None, list[Finding]]:
+    """The Asterisk that the settings name, or what keeps us from it."""
+    subject = place.strip("[]")
+    try:
+        info = await ari.request("GET", "asterisk/info")
+    except AriError as error:
+        if error.status in (401, 403):
+            return None, [
+                ARI_LOGIN.found(
+                    subject, f"{asterisk.url} refuses the user {asterisk.username} ({error.status})",
+                    f"# compare {place} username and password_file with /etc/asterisk/ari.conf",
+                    "asterisk -rx 'ari show users'", "asterisk -rx 'module reload res_ari.so'",
+                )
+            ]  # fmt: skip
+        return None, [
+            ARI_AWAY.found(
+                subject, f"no answer from {asterisk.url} ({error.status or 'nothing there'})",
+                "asterisk -rx 'http show status'", "asterisk -rx 'ari show status'",
+                f"# start Asterisk, enable http.conf and ari.conf, or mend {place} url",
+            )
+        ]  # fmt: skip
+    match info:
+        case {
+            "system": {"version": str(version), "entity_id": str(entity)},
+            "config": {"default_language": str(language)},
+        }:
+            match info:
+                case {"config": {"max_open_files": int(most)}}:
+                    files: int | None = most
+                case _:
+                    files = None
+            seen = await Console.of(entity, console)
+            return Node(settings, asterisk, place, ari, version, language, files, seen), []
+        case _:
+            problem = f"what answers at {asterisk.url} is not ARI"
+            return None, [ARI_AWAY.found(subject, problem, f"# name the URL that ends in /ari in {place} url")]
+
+
+async def check(node: Node) -> list[Finding]:
+    """Version, rights, the worker, and how many calls there is room for."""
+    return [*version(node), await _rights(node), *_clear(node), await _worker(node), files(node)]
+
+
+def version(node: Node) -> list[Finding]:
+    """Whether it is one that can be trusted with a call."""
+    short = re.split(r"[+~]", node.version)[0]
+    fault = trouble(node.version)
+    if fault is None:
+        return [ok(node.subject, f"Asterisk {short}")]
+    if node.asterisk.accept_version == short:
+        cure = f"# install {supported()}"
+        return [VERSION_ACCEPTED.found(node.subject, f"Asterisk {short} {fault}", cure)]
+    accept = f'# or write accept_version = "{short}" in {node.place}, at your own risk'
+    return [VERSION.found(node.subject, f"Asterisk {short} {fault}", f"# install {supported()}", accept)]
+
+
+async def _rights(node: Node) -> Finding:
+    try:
+        # there is no such channel: nothing happens, and who may not write is told so
+        await node.ari.request("DELETE", "channels/tillit-doctor")
+    except AriError as error:
+        if error.status == 403:
+            return ARI_READ_ONLY.found(
+                node.subject, f"the ARI user {node.asterisk.username} is read_only",
+                f"# write read_only = no in its section [{node.asterisk.username}] of /etc/asterisk/ari.conf",
+                "asterisk -rx 'module reload res_ari.so'",
+            )  # fmt: skip
+    return ok(node.subject, "ARI answers, and lets us read and write")
+
+
+def _clear(node: Node) -> list[Finding]:
+    url = URL(node.asterisk.url)
+    if url.scheme == "https" or loopback(url.host or ""):
+        return []
+    return [
+        ARI_IN_CLEAR.found(
+            node.subject, f"{node.place} url is {node.asterisk.url}, which is http:// and not this machine",
+            "# give /etc/asterisk/http.conf TLS (see config/asterisk/http.conf) and the url https://",
+            "asterisk -rx 'module reload http'",
+        )
+    ]  # fmt: skip
+
+
+async def _worker(node: Node) -> Finding:
+    try:
+        await node.ari.request("GET", f"applications/{node.asterisk.app}")
+    except AriError:
+        problem = f"Asterisk knows no application {node.asterisk.app}"
+        return WORKER.found(node.subject, problem, "systemctl start tillit", "journalctl -u tillit -n 20")
+    return ok(node.subject, f"a worker is connected as {node.asterisk.app}")
+
+
+def files(node: Node) -> Finding:
+    """How many calls there is room for."""
+    number = node.files or _USUAL_FILES
+    says = f"Asterisk may open {number} files" if node.files else f"maxfiles is not set, and {number} files are usual"
+    calls = number // FILES_A_CALL
+    if calls >= _FEW_CALLS:
+        return ok(node.subject, f"{says}: room for about {calls} calls that are being verified")
+    return FILES.found(
+        node.subject, f"{says}: that is the end at about {calls} calls",
+        "# write maxfiles = 20000 in the section [options] of /etc/asterisk/asterisk.conf (5000 calls)",
+        "# and LimitNOFILE=20000 in the section [Service] of: systemctl edit asterisk",
+        "systemctl restart asterisk",
+    )  # fmt: skip
+
+
+def loopback(host: str) -> bool:
+    """Whether it is this machine itself."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,429 @@
+"""`doctor` on a well-made PBX says that all is well; each fault that it knows is made here, found, and mended by its cure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rig.state import wait_until
+
+from ivr.config import load
+from ivr.doctor import KINDS, Finding, examine
+from tests.e2e.doctor_kit import House
+
+# Advice that a PBX well made may get: its disk is one, its worker not started; this machine's clock is what it is.
+ALLOWED = {"ok", "keys-beside", "worker-away", "clock-free"}
+MADE_ELSEWHERE = {
+    # tests/unit/test_doctor.py: a machine whose clock nobody keeps, and an old Asterisk, cannot be had here
+    "clock-free",
+    "asterisk-version",
+    "asterisk-version-accepted",
+}
+
+
+@pytest.fixture(scope="module")
+def well() -> Iterator[House]:
+    with House() as made:
+        yield made
+
+
+@pytest.fixture
+async def house(well: House) -> AsyncIterator[House]:
+    yield well
+    well.restore()
+    if names(await well.look()):
+        well.reload()  # a test failed: the next ones shall not
+
+
+def names(findings: list[Finding]) -> set[str]:
+    return {finding.name for finding in findings} - ALLOWED
+
+
+# ---------------------------------------------------------------- well
+
+
+def test_a_well_made_pbx_is_well(house: House) -> None:
+    done = house.doctor("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("All is well")
+    for subject in (
+        "keys",
+        "database",
+        "redis",
+        "texts",
+        "clock",
+        "asterisk",
+        "modules",
+        "dialplan",
+        "secrecy",
+        "access",
+        "audio",
+        "prompts",
+        "ami",
+    ):
+        assert f"\nok       {subject} " in f"\n{done.stdout}", subject
+    assert not done.stderr
+    # for a pipe: no colours, and nothing but commands wider than a terminal
+    assert "\x1b" not in done.stdout
+    assert all(len(line) <= 80 for line in done.stdout.splitlines() if "/" not in line)
+
+
+def test_it_says_the_same_as_json(house: House) -> None:
+    done = house.doctor("doctor", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["well"]) == (0, True)
+    assert {"ok", "keys-beside", "worker-away"} <= {finding["name"] for finding in told["findings"]} <= ALLOWED
+    assert {"subject", "grade", "what", "why", "cure", "name"} == set(told["findings"][0])
+
+
+async def test_a_worker_that_runs_is_seen(house: House) -> None:
+    with house.worker():
+        assert "worker-away" not in {finding.name for finding in await house.look()}
+    wait_until(lambda: not house.pbx.applications(), 10, "Asterisk to forget the application")
+    assert "worker-away" in {finding.name for finding in await house.look()}
+
+
+def test_something_amiss_ends_with_1_and_secrets_are_not_told(house: House) -> None:
+    (house.folder / "keys").chmod(0o755)
+    done = house.doctor("doctor")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1].startswith("1 warning")
+    for file in (*(house.folder / "keys").iterdir(), *house.folder.glob("*.password")):
+        assert file.read_text().rpartition(":")[2].strip() not in done.stdout + done.stderr
+
+
+def test_settings_that_cannot_be_read_end_with_2(house: House) -> None:
+    house.config.write_text("[company")
+    done = house.doctor("doctor")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(house.config) in done.stderr
+
+
+# ---------------------------------------------------------------- faults
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How to make it, what a person does about it besides typing, and what else it brings about."""
+
+    name: str
+    make: Callable[[House], object]
+    mend: Callable[[House], object] = lambda house: None
+    besides: tuple[str, ...] = ()
+    typed: bool = True
+    told: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.told}".strip()
+
+
+def edit(
+    name: str, file: str, before: str, after: str, reload: str, *, told: str = "", besides: tuple[str, ...] = ()
+) -> Fault:
+    """A line of a file of Asterisk's, changed; taken back, what the cure types makes it count."""
+
+    def make(house: House) -> None:
+        house.replace(house.etc / file, before, after)
+        house.pbx.cli(reload)
+
+    return Fault(name, make, lambda house: house.replace(house.etc / file, after, before), besides, told=told)
+
+
+def added(name: str, file: str, text: str, reload: str, *, told: str = "", besides: tuple[str, ...] = ()) -> Fault:
+    """Text added to a file of Asterisk's."""
+
+    def make(house: House) -> None:
+        with (house.etc / file).open("a") as opened:
+            opened.write(text)
+        house.pbx.cli(reload)
+
+    return Fault(name, make, House.restore, besides, told=told)
+
+
+def settings(name: str, *, told: str = "", besides: tuple[str, ...] = (), **tables: dict[str, object]) -> Fault:
+    """Settings with these tables laid over."""
+    overlay = {table.replace("__", "."): values for table, values in tables.items()}
+    return Fault(name, lambda house: house.write(overlay), House.write, besides, told=told)
+
+
+def mode(name: str, path: str, bits: int, *, besides: tuple[str, ...] = ()) -> Fault:
+    """A mode that a file or folder should not have; the cure alone mends it."""
+    return Fault(name, lambda house: (house.folder / path).chmod(bits), besides=besides, told=path)
+
+
+def command(name: str, *commands: str, told: str = "", besides: tuple[str, ...] = ()) -> Fault:
+    """Something typed on Asterisk's console; the cure alone mends it."""
+    return Fault(name, lambda house: [house.pbx.cli(one) for one in commands], besides=besides, told=told)
+
+
+def redis(name: str, *words: str, besides: tuple[str, ...] = (), told: str = "", seen: bool = False) -> Fault:
+    """Something typed by Redis's administrator; the cure alone mends it. `seen`: our user may ask for more."""
+
+    def make(house: House) -> None:
+        with house.redis.as_administrator() as client:
+            client.execute_command(*words)
+            if seen:
+                client.acl_setuser("tillit", enabled=True, commands=["+config|get", "+acl|getuser"])
+
+    return Fault(name, make, besides=besides, told=told)
+
+
+def without_prompts(house: House) -> None:
+    sounds = house.pbx.folder / "data" / "sounds" / "en"
+    (sounds / "tillit").rename(sounds / "away")
+
+
+def with_prompts(house: House) -> None:
+    sounds = house.pbx.folder / "data" / "sounds" / "en"
+    (sounds / "away").rename(sounds / "tillit")
+
+
+def half_swedish(house: House) -> None:
+    sounds = house.pbx.folder / "data" / "sounds"
+    (sounds / "sv" / "tillit").mkdir(parents=True)
+    shutil.copy(sounds / "en" / "tillit" / "welcome.wav", sounds / "sv" / "tillit")
+
+
+def no_swedish(house: House) -> None:
+    shutil.rmtree(house.pbx.folder / "data" / "sounds" / "sv")
+
+
+def without_dialplan(house: House) -> None:
+    (house.etc / "tillit.conf").unlink()
+    house.replace(house.etc / "extensions.conf", '#include "tillit.conf"', "")
+    house.pbx.cli("dialplan reload")
+
+
+def include_again(house: House) -> None:
+    house.replace(house.etc / "extensions.conf", "\n\n\n; Where", '\n\n#include "tillit.conf"\n; Where')
+
+
+def old_keys(house: House) -> None:
+    """The keys of another system, well kept."""
+    folder = house.folder / "other"
+    folder.mkdir(mode=0o700)
+    for name in ("master", "hash"):
+        other = {"master": "ab", "hash": "cd"}[name]
+        (folder / f"{name}.key").touch(0o600)
+        (folder / f"{name}.key").write_text(f"tillit-{name}-v1:{other * 4}:{other[0].upper() * 42}A=\n")
+    house.write({"keys": {"master_file": "other/master.key", "hash_file": "other/hash.key"}})
+
+
+def usual_keys(house: House) -> None:
+    shutil.rmtree(house.folder / "other")
+    house.write()
+
+
+def another_owner(house: House) -> None:
+    os.chown(house.folder / "ari.password", 65534, -1)
+
+
+SIP = ("dtmf_mode = rfc4733", "reload")
+FAULTS = (
+    # settings, keys, database
+    mode("settings-open", "tillit.toml", 0o666),
+    mode("settings-open", ".", 0o777),
+    mode("keys", "keys/master.key", 0o644),
+    mode("keys", "keys/hash.key", 0o640),
+    Fault("keys", lambda house: (house.folder / "keys/hash.key").unlink(), House.restore, told="missing", typed=False),
+    mode("keys-folder", "keys", 0o755),
+    Fault("owners", another_owner),
+    mode("database-open", "tillit.db", 0o644),
+    settings("database", database={"url": "sqlite:///none.db"}, besides=()),
+    Fault("keys-other", old_keys, usual_keys),
+    # Redis
+    settings("redis-away", redis={"url": "redis://127.0.0.1:9/0"}),
+    settings("redis-away", redis={"username": "nobody"}, told="refuses us"),
+    settings("redis-in-clear", redis={"url": "redis://0.0.0.0:PORT/0"}, besides=("not-looked-at",)),
+    redis("redis-open", "ACL", "SETUSER", "default", "on", "nopass"),
+    redis("redis-no-file", "CONFIG", "SET", "appendonly", "no"),
+    redis("redis-no-flush", "CONFIG", "SET", "appendfsync", "no", seen=True),
+    Fault("redis-no-flush", lambda house: house.replace(house.redis.config, "appendfsync everysec", "appendfsync no"), House.restore, told="by its file"),
+    redis("redis-evicts", "CONFIG", "SET", "maxmemory-policy", "allkeys-lru"),
+    redis("redis-default-user", "ACL", "SETUSER", "default", "-@all", seen=True),
+    Fault("redis-default-user", lambda house: house.replace(house.redis.config, "user default off resetpass ~* &* +@all", "user default off"), House.restore, told="by its file"),
+    Fault("not-looked-at", lambda house: house.redis.config.rename(house.redis.config.with_name("away")), lambda house: house.redis.config.with_name("away").rename(house.redis.config), told="the settings of Redis", typed=False),
+    redis("not-looked-at", "ACL", "SETUSER", "tillit", "-info", told="Redis"),
+    # Asterisk
+    settings("ari-away", asterisk={"url": "http://127.0.0.1:9/ari"}),
+    settings("ari-away", asterisk={"url": "http://127.0.0.1:PORT/static"}, told="not ARI"),
+    settings("ari-login", asterisk={"username": "nobody"}),
+    settings("ari-login", asterisk={"password_file": "missing"}, told="no password"),
+    edit("ari-read-only", "ari.conf", "read_only = no\ndeny", "read_only = yes\ndeny", "module reload res_ari.so"),
+    settings("ari-in-clear", asterisk={"url": "http://0.0.0.0:PORT/ari"}),
+    command("module-missing", "module unload app_channelredirect.so"),
+    command("module-missing", "module unload res_ari_playbacks.so", told="of ARI"),
+    Fault("dialplan-missing", without_dialplan, include_again),
+    edit("dialplan-other", "tillit.conf", "Set(CALLERID(name)=)\n same => n,Set(CALLERID(num)", "Set(CALLERID(num)", "dialplan reload"),
+    edit("dialplan-unused", "extensions.conf", "Gosub(tillit-verify,s,1(main))", "NoOp(soon)", "dialplan reload"),
+    edit("dialplan-app", "tillit.conf", "Stasis(tillit,", "Stasis(other,", "dialplan reload"),
+    added("recorders", "extensions.conf", "\n[recorded]\nexten => s,1,MixMonitor(a.wav)\n", "dialplan reload"),
+    settings("ami-away", asterisk__ami={"port": 9}),
+    settings("ami-login", asterisk__ami={"username": "nobody"}),
+    settings("ami-login", asterisk__ami={"password_file": "missing"}, told="no secret"),
+    edit("ami-no-reporting", "manager.conf", "read = agent,call\nwrite = reporting", "read = agent,call\nwrite =", "manager reload"),
+    # who sees keys
+    edit("logger-dtmf", "logger.conf", "messages.log => notice,", "messages.log => dtmf,notice,", "logger reload"),
+    edit("logger-dtmf", "logger.conf", "console => notice,warning,error", "console => *", "logger reload", told="every level", besides=("logger-debug",)),
+    edit("logger-debug", "logger.conf", "messages.log => notice,", "messages.log => debug,notice,", "logger reload"),
+    command("debug-on", "core set debug 4"),
+    added("sip-debug", "pjsip.conf", "\n[global](+)\ndebug = yes\n", "module reload res_pjsip.so"),
+    edit("cel-dtmf", "cel.conf", "events = CHAN_START,", "events = ALL,CHAN_START,", "module reload cel"),
+    edit("cel-dtmf", "cel.conf", "events = CHAN_START,", "events = DTMF,CHAN_START,", "module reload cel", told="alone"),
+    added("ami-dtmf", "manager.conf", "\n[wallboard]\nsecret = x1y2z3\nread = call,dtmf\n", "manager reload"),
+    added("ami-dtmf", "manager.conf", "\n[wallboard]\nsecret = x1y2z3\nread = all\n", "manager reload", told="all"),
+    added("ami-rights", "manager.conf", "\n[wallboard]\nsecret = x1y2z3\nread = call\nwrite = command,originate\n", "manager reload"),
+    edit("ami-open", "manager.conf", "bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0", "manager reload"),
+    edit("http-open", "http.conf", "bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0", "module reload http"),
+    edit("http-sessions", "http.conf", "sessionlimit = 200", "sessionlimit = 50", "module reload http"),
+    added("ari-users", "ari.conf", "\n[watcher]\ntype = user\nread_only = yes\npassword = x1y2z3\n", "module reload res_ari.so"),
+    Fault("asterisk-files", lambda house: (house.etc / "ari.conf").chmod(0o644)),
+    # sound
+    edit("rtp-not-strict", "rtp.conf", "strictrtp = yes", "strictrtp = no", "module reload res_rtp_asterisk.so"),
+    edit("dtmf-in-band", "pjsip.conf", "auth = caller-info\ndtmf_mode = info", "auth = caller-info\ndtmf_mode = inband", "module reload res_pjsip.so"),
+    edit("dtmf-in-band", "pjsip.conf", "auth = caller-info\ndtmf_mode = info", "auth = caller-info\ndtmf_mode = auto", "module reload res_pjsip.so", told="auto"),
+    Fault("prompts-missing", without_prompts, with_prompts),
+    Fault("prompts-incomplete", half_swedish, no_swedish),
+    # texts
+    settings("texts-settings", texts__http={"url": "https://127.0.0.2/send"}, told="private address"),
+    settings("texts-settings", texts__http={"secret_file": "missing"}, told="no secret"),
+    settings("texts-away", texts__http={"url": "http://127.0.0.1:9/send"}),
+    settings("texts-outbox", texts={"gateway": "outbox"}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_a_fault_is_found_and_its_cure_mends_it(house: House, fault: Fault) -> None:
+    assert names(await house.look()) == set(), "something was amiss before"
+    fault.make(house)
+    found = await house.look()
+    assert names(found) == {fault.name, *fault.besides}
+    mine = [finding for finding in found if finding.name == fault.name]
+    for finding in mine:
+        assert finding.grade is next(kind.grade for kind in KINDS if kind.name == fault.name)
+        assert finding.subject and finding.what and finding.why and finding.cure
+    fault.mend(house)
+    for line in mine[0].cure if fault.typed else ():
+        house.type(line)
+    assert names(await house.look()) == set(), "the cure does not mend it"
+
+
+async def test_few_files_for_asterisk_are_found(house: House) -> None:
+    """They are given to it as it starts."""
+    house.replace(house.etc / "asterisk.conf", "maxfiles = 20000", "maxfiles = 1200")
+    house.pbx.restart()
+    try:
+        (found,) = [finding for finding in await house.look() if finding.name == "files-few"]
+        assert "1200 files: that is the end at about 300 calls" in found.what
+        assert "maxfiles = 20000" in found.cure[0]
+        house.replace(house.etc / "asterisk.conf", "maxfiles = 1200", "")
+        house.pbx.restart()
+        (found,) = [finding for finding in await house.look() if finding.name == "files-few"]
+        assert found.what.startswith("maxfiles is not set")
+    finally:
+        house.restore()
+        house.pbx.restart()
+    assert names(await house.look()) == set()
+
+
+def test_clocks_that_differ_are_found(house: House, tmp_path: Path) -> None:
+    """Ours is the one that is wrong here: the others' cannot be set."""
+    (tmp_path / "sitecustomize.py").write_text("import time\nright = time.time\ntime.time = lambda: right() - 30\n")
+    done = house.doctor("doctor", "--json", PYTHONPATH=str(tmp_path))
+    found = [finding for finding in json.loads(done.stdout)["findings"] if finding["name"].startswith("clock-")]
+    found = [finding for finding in found if finding["name"] != "clock-free"]
+    assert done.returncode == 1
+    assert {finding["name"] for finding in found} == {"clock-asterisk", "clock-redis"}
+    for finding in found:
+        assert re.search(r"is (29|30|31) s ahead of ours", finding["what"])
+        assert finding["why"] and finding["cure"]
+
+
+async def test_a_user_of_ami_whose_filters_keep_keys_away_does_no_harm(house: House) -> None:
+    """FreePBX's own user has every class, and cannot be given fewer."""
+    with (house.etc / "manager.conf").open("a") as opened:
+        opened.write(
+            "\n[wallboard]\nsecret = x1y2z3\nread = all\n"
+            "eventfilter(action(exclude),name(DTMFBegin)) =\neventfilter(action(exclude),name(DTMFEnd)) =\n"
+        )
+    house.pbx.cli("manager reload")
+    assert names(await house.look()) == set()
+    house.restore()
+    house.pbx.cli("manager reload")
+
+
+@pytest.mark.parametrize("program", [None, "echo '  Entity ID: 00:00:00:00:00:01'", "exit 1", "exec sleep 0"])
+async def test_what_cannot_be_asked_is_said_to_be_so(house: House, tmp_path: Path, program: str | None) -> None:
+    """No console here, that of another Asterisk, or one that lets nobody in: never `ok`."""
+    console = tmp_path / "asterisk"
+    if program is not None:
+        console.write_text(f"#!/bin/sh\n{program}\n")
+        console.chmod(0o700)
+    for ami in (True, False):
+        if not ami:
+            house.replace(
+                house.config, f'[asterisk.ami]\nport = {house.pbx.ami_port}\npassword_file = "ami.password"\n', ""
+            )
+        found = await examine(load(house.config), console=[str(console)])
+        unseen = [finding for finding in found if finding.name == "not-looked-at"]
+        # AMI with the class reporting tells of the dialplan
+        hidden = {"secrecy", "access", "audio"} | (set() if ami else {"dialplan"})
+        assert {finding.subject for finding in unseen} == hidden
+        well = {finding.subject for finding in found if finding.name == "ok"}
+        assert ("dialplan" in well, "ami" in well) == (ami, ami)
+        assert not {"secrecy", "access"} & well
+        assert all(any("-rx" in line for line in finding.cure) for finding in unseen)
+
+
+async def test_a_console_that_does_not_answer_to_everything(house: House, tmp_path: Path) -> None:
+    """What it leaves out is not taken to be well."""
+    console = tmp_path / "asterisk"
+    for asked, subject in (
+        ("cel show status", "secrecy"),
+        ("manager show users", "access"),
+        ("manager show user tillit", "access"),
+        ("rtp show settings", "audio"),
+    ):
+        console.write_text(
+            f"#!/bin/sh\ncase \"$*\" in *'{asked}') echo No such command;; *) exec '{house.console}' \"$@\";; esac\n"
+        )
+        console.chmod(0o700)
+        found = await examine(load(house.config), console=[str(console)])
+        (unseen,) = [finding for finding in found if finding.name == "not-looked-at"]
+        assert unseen.subject == subject
+        assert f"-rx '{asked}'" in unseen.cure[-1]
+        assert subject == "audio" or subject not in {finding.subject for finding in found if finding.name == "ok"}
+
+
+async def test_somebody_who_may_read_nothing_hears_so(house: House) -> None:
+    """An administrator who has forgotten to become root: findings, and no traceback."""
+    settings = load(house.config)
+    await examine(settings, console=[str(house.console)])  # every module of Python is loaded by now
+    os.seteuid(65534)
+    try:
+        found = await examine(settings, console=[str(house.console)])
+    finally:
+        os.seteuid(0)
+    assert {"keys", "database", "ari-login", "redis-away"} <= {finding.name for finding in found}
+
+
+async def test_the_dialplan_is_the_same_by_ami(house: House) -> None:
+    house.write({"asterisk.ami": {"port": house.pbx.ami_port}})
+    house.replace(house.etc / "tillit.conf", "Stasis(tillit,", "Stasis(other,")
+    house.pbx.cli("dialplan reload")
+    found = await examine(load(house.config), console=["/nowhere/asterisk"])
+    assert names(found) == {"dialplan-app", "not-looked-at"}
+    house.restore()
+    house.pbx.cli("dialplan reload")
+
+
+def test_every_finding_has_its_fault() -> None:
+    made = {fault.name for fault in FAULTS} | {"files-few", "clock-asterisk", "clock-redis"}
+    assert {kind.name for kind in KINDS} - MADE_ELSEWHERE - {"worker-away", "keys-beside"} == made
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
