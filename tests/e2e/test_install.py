@@ -177,6 +177,7 @@ def installed(guide: Guide, tmp_path_factory: pytest.TempPathFactory) -> Guide:
     guide.follow("7. A first customer", {"PIN: ": pin, "The same again: ": pin})
     assert re.search(r"(?m)^active$", guide.follow("8. The worker"))
     wait_until(lambda: "ari.connected" in journal(guide.machine), 30, "the worker to say that it serves")
+    assert "All is well" in guide.follow("9. The doctor")
     return guide
 
 
@@ -218,7 +219,7 @@ async def until_logged(machine: Machine, event: str, words: str = "", count: int
 
 
 async def test_a_caller_reaches_a_queue_member_verified(installed: Guide) -> None:
-    machine, told = installed.machine, installed.section("9. A first call")
+    machine, told = installed.machine, installed.section("10. A first call")
     number = only(r"--phone (\S+)", installed.section("7. A first customer"))
     name = only(r"shows `(.+?)`", told)
     async with phone(machine, "anna") as anna, phone(machine, "bo") as bo, phone(machine, "trunk") as caller:
@@ -228,7 +229,7 @@ async def test_a_caller_reaches_a_queue_member_verified(installed: Guide) -> Non
         await until_logged(machine, "entry.asked", "pin")
         await caller.send_digits(only(r"key `(\d+#)`", told))
         await until_logged(machine, "entry.asked", "sms_code")
-        (show, *others) = [text for language, text in installed.blocks("9. A first call") if language == "sh"]
+        (show, *others) = [text for language, text in installed.blocks("10. A first call") if language == "sh"]
         shown = await asyncio.to_thread(machine.run, show)
         message = json.loads(shown.strip().splitlines()[-1])
         assert message["to"] == number
@@ -262,7 +263,7 @@ async def test_who_keys_a_wrong_pin_reaches_the_queue_without_a_mark(installed: 
 
 async def test_with_the_worker_stopped_callers_reach_the_queue_all_the_same(installed: Guide) -> None:
     machine = installed.machine
-    stop, start = [text for _, text in installed.blocks("9. A first call")][-1].splitlines()
+    stop, start = [text for _, text in installed.blocks("10. A first call")][-1].splitlines()
     await asyncio.to_thread(machine.run, stop)
     async with phone(machine, "anna") as anna, phone(machine, "trunk") as caller:
         await caller.call("100", number="+46701740601")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from rig.bench.contenders import CONTENDERS, DIALPLAN, ENDPOINT, FLOOR, Crowd, customers
+from rig.bench.contenders import CONTENDERS, DIALPLAN, ENDPOINT, WHOLE, Crowd, customers
 from rig.bench.gateway import Gateway
 from rig.bench.measure import RATES, Bench, Climb, Growth, Waiting
 from rig.bench.report import report
@@ -28,12 +28,12 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one object instead of tables")
     parser.add_argument("--seconds", type=int, default=6, help="how long each rate is held (6)")
     parser.add_argument("--rates", type=int, nargs="+", default=RATES, help="calls a second")
-    parser.add_argument("--only", nargs="+", choices=[one.name for one in CONTENDERS], help="these alone")
+    parser.add_argument("--only", nargs="+", choices=[one.extension for one in CONTENDERS], help="these alone")
     parser.add_argument("--brief", action="store_true", help="the rates alone: no waiting calls, none of 10,000 calls")
     options = parser.parse_args()
     console = Console(stderr=True)
     ports = Ports(200)
-    chosen = [one for one in CONTENDERS if options.only is None or one.name in options.only]
+    chosen = [one for one in CONTENDERS if options.only is None or one.extension in options.only]
     # each rate may be tried twice, and each contender is warmed up
     needed = sum(2 * rate * options.seconds for rate in options.rates) + _WAITING + _MANY + 300
     try:
@@ -64,8 +64,8 @@ def main() -> int:
 
 
 def _at_length(bench: Bench, climbs: list[Climb]) -> tuple[Waiting, Growth]:
-    highest = [climb.highest.rate for climb in climbs if climb.highest is not None and climb.contender is not FLOOR]
-    return bench.waiting(_WAITING, _WAITING_RATE), bench.growth(_MANY, max(20, min(highest, default=40) * 3 // 4))
+    highest = [climb.highest.rate for climb in climbs if climb.highest is not None and climb.contender is WHOLE]
+    return bench.waiting(_WAITING, _WAITING_RATE), bench.growth(_MANY, max(highest, default=40) * 4 // 5)
 
 
 def _settings(gateway: Gateway) -> dict[str, dict[str, object]]:

@@ -56,18 +56,17 @@ def customers(count: int) -> list[Customer]:
 
 @dataclass(frozen=True)
 class Contender:
-    """`what` is for people; a `whole` one is called by customers, who key the code of their text."""
+    """A `whole` one is called by customers, who key the code of their text."""
 
     name: str
-    what: str
     extension: str
     whole: bool = False
 
 
-FLOOR = Contender("floor", "the dialplan's Read()", "floor")
-PEER = Contender("aioari", "a published ARI client", "aioari")
-SMALL = Contender("tillit", "our ARI client", "tillit")
-WHOLE = Contender("tillit, whole", "the policy sms_code, Redis, audit", "whole", whole=True)
+FLOOR = Contender("dialplan Read()", "floor")
+PEER = Contender("aioari", "aioari")
+SMALL = Contender("tillit, small work", "tillit")
+WHOLE = Contender("tillit, sms_code", "whole", whole=True)
 
 CONTENDERS = (FLOOR, PEER, SMALL, WHOLE)
 
@@ -76,12 +75,12 @@ CONTENDERS = (FLOOR, PEER, SMALL, WHOLE)
 def running(stage: Stage, contender: Contender) -> Iterator[int | None]:
     """Who answers the calls, while it is measured: its pid, or None where that is Asterisk itself."""
     pbx = stage.pbx
-    match contender:
-        case Contender("aioari"):
+    match contender.extension:
+        case "aioari":
             python, program, app, url = STATE / "peer" / "bin" / "python", "peer.py", "peer", pbx.ari_url[:-3]
-        case Contender("tillit"):
+        case "tillit":
             python, program, app, url = VENV_PYTHON, "small.py", "bench", pbx.ari_url
-        case Contender(whole=True):
+        case "whole":
             with stage.worker() as worker:
                 yield worker.child.pid
             return
@@ -90,7 +89,7 @@ def running(stage: Stage, contender: Contender) -> Iterator[int | None]:
             return
     environment = dict(os.environ, ARI_PASSWORD=pbx.ari_password, PYTHONPATH=f"{CHECKOUT / 'scripts'}:{CHECKOUT}")
     command: Sequence[str] = (str(python), str(Path(__file__).with_name(program)), url)
-    child = Child(contender.name, command, pbx.folder / "log" / f"{app}.log", env=environment)
+    child = Child(contender.extension, command, pbx.folder / "log" / f"{app}.log", env=environment)
     try:
         child.require(lambda: app in pbx.applications(), 20.0, f"the application {app}")
         yield child.pid
