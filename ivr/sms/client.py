@@ -124,6 +124,9 @@ class Client:
         try:
             async with self._session().head(self._url.origin(), allow_redirects=False):
                 return
+        except aiohttp.ClientResponseError:
+            # it is there, and answers; there are servers that do not know how to answer HEAD
+            return
         except (aiohttp.ClientError, OSError) as error:
             words, _ = _told(error)
         raise TextError(words)

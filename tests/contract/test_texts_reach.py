@@ -235,10 +235,12 @@ async def test_a_gateway_with_a_wrong_certificate_is_not_reached(tmp_path: Path)
         assert server.asked == []
 
 
-async def test_what_is_no_http_is_not_reached(tmp_path: Path) -> None:
+async def test_who_hangs_up_is_not_reached(tmp_path: Path) -> None:
     async with TextsServer(SERVED["http"][0]) as server:
-        server.next(Raw(b"220 mail.example.com ESMTP\r\n"))
+        # HEAD is harmless, so the library asks once more
+        server.next(Raw())
+        server.next(Raw())
         gateway = one("http", settings_in(tmp_path, **tables("http", server.url)), Log().logger)
-        with pytest.raises(TextError, match="not HTTP|broke"):
+        with pytest.raises(TextError, match="broke"):
             await gateway.reach()
         await gateway.close()

@@ -413,6 +413,24 @@ async def test_somebody_who_may_read_nothing_hears_so(house: House) -> None:
     assert {"keys", "database", "ari-login", "redis-away"} <= {finding.name for finding in found}
 
 
+async def test_each_node_is_looked_at(house: House) -> None:
+    """The second is the same Asterisk by another address; a third is away."""
+    south = {"url": house.pbx.ari_url.replace("127.0.0.1", "localhost"), "password_file": "ari.password"}
+    house.write(
+        {"nodes.south": south, "nodes.north": {"url": "http://127.0.0.1:9/ari", "password_file": "ari.password"}}
+    )
+    house.replace(house.etc / "tillit.conf", "Stasis(tillit,", "Stasis(other,")
+    house.pbx.cli("dialplan reload")
+    found = [(finding.name, finding.subject) for finding in await house.look() if finding.name not in ALLOWED]
+    assert found == [
+        ("dialplan-app", "dialplan"),
+        ("dialplan-app", "dialplan of nodes.south"),
+        ("ari-away", "nodes.north"),
+    ]
+    house.restore()
+    house.pbx.cli("dialplan reload")
+
+
 async def test_the_dialplan_is_the_same_by_ami(house: House) -> None:
     house.write({"asterisk.ami": {"port": house.pbx.ami_port}})
     house.replace(house.etc / "tillit.conf", "Stasis(tillit,", "Stasis(other,")
