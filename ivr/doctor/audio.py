@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from ivr.doctor.console import value
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
-from ivr.doctor.node import Node
+from ivr.doctor.node import Node, rows
 from ivr.errors import AriError
 
 IN_BAND = Kind(
@@ -47,13 +47,19 @@ def _strict(told: str, subject: str) -> Iterator[Finding]:
 
 
 async def _endpoints(node: Node, subject: str) -> list[Finding]:
-    names = [str(one["resource"]) for one in await node.list("endpoints") if one.get("technology") == "PJSIP"]
+    names = [
+        str(one["resource"])
+        for one in rows(await node.ari.request("GET", "endpoints"))
+        if one.get("technology") == "PJSIP"
+    ]
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def mode(name: str) -> str | None:
         async with gate:
             try:
-                fields = await node.list(f"asterisk/config/dynamic/res_pjsip/endpoint/{quote(name, safe='')}")
+                fields = rows(
+                    await node.ari.request("GET", f"asterisk/config/dynamic/res_pjsip/endpoint/{quote(name, safe='')}")
+                )
             except AriError:
                 return None
         return next((str(one["value"]) for one in fields if one.get("attribute") == "dtmf_mode"), None)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from ivr.doctor.console import Console, value
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
-from ivr.doctor.node import Node
+from ivr.doctor.node import Node, rows
 
 LOGGER_DTMF = Kind(
     "logger-dtmf", Grade.FAULT,
@@ -43,7 +43,7 @@ ASKED = {"cel show status": "CEL Logging", "pjsip show settings": "Global Settin
 async def check(node: Node) -> list[Finding]:
     """Every log and record that gets what callers key."""
     subject = node.about("secrecy")
-    found = list(_logger(await node.list("asterisk/logging"), subject))
+    found = list(_logger(rows(await node.ari.request("GET", "asterisk/logging")), subject))
     told, unseen = await asked(node, ASKED, subject)
     if node.console is not None:
         found += [*_debug(node.console, told["pjsip show settings"], subject), *_cel(told["cel show status"], subject)]

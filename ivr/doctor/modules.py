@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ivr.doctor.finding import Finding, Grade, Kind, ok
-from ivr.doctor.node import Node
+from ivr.doctor.node import Node, rows
 
 MISSING = Kind(
     "module-missing", Grade.FAULT,
@@ -27,7 +27,7 @@ async def check(node: Node) -> list[Finding]:
     """Each module that is not running."""
     running = {
         str(one["name"]).removesuffix(".so")
-        for one in await node.list("asterisk/modules")
+        for one in rows(await node.ari.request("GET", "asterisk/modules"))
         if one.get("status") == "Running"
     }
     return [

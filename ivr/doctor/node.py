@@ -31,11 +31,11 @@ class Node:
         """What its findings are about: the table's name without brackets."""
         return self.place.strip("[]")
 
-    async def list(self, path: str) -> list[dict[str, object]]:
-        """A list that ARI gives. Raises `AriError`."""
-        answer = await self.ari.request("GET", path)
-        return [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else []
-
     def about(self, subject: str) -> str:
         """The subject of a finding, with the node's name where it has one of its own."""
         return subject if self.subject == "asterisk" else f"{subject} of {self.subject}"
+
+
+def rows(answer: object) -> list[dict[str, object]]:
+    """What ARI gives as a list."""
+    return [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else []

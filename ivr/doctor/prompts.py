@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ivr.asterisk.inspection import lacking, own_language
 from ivr.doctor.finding import Finding, Grade, Kind, ok
-from ivr.doctor.node import Node
+from ivr.doctor.node import Node, rows
 from ivr.prompts import Prompt
 
 MISSING = Kind(
@@ -29,7 +29,7 @@ _CURE = (
 
 async def check(node: Node) -> list[Finding]:
     """The languages that are whole, and what the others lack."""
-    return list(_found(node, lacking(list(await node.list("sounds")))))
+    return list(_found(node, lacking(list(rows(await node.ari.request("GET", "sounds"))))))
 
 
 def _found(node: Node, missing: dict[str, list[str]]) -> Iterator[Finding]:

@@ -64,6 +64,8 @@ ASKED = {
     "http show status": "HTTP Server Status",
 }
 
+_PASSWORD = re.compile(r"(?mi)^\s*(password|secret|md5_cred|auth_pass\w*)\s*=")
+
 
 async def check(node: Node) -> list[Finding]:
     """Everybody who gets in, or could try to."""
@@ -140,7 +142,8 @@ def _filtered(console: Console, user: str) -> bool:
 
 
 def _ari(told: str, own: str, subject: str) -> Iterator[Finding]:
-    users = [line.split()[-1] for line in told.splitlines()[2:] if line.strip()]
+    _, _, listed = told.partition("--------\n")
+    users = [line.split()[-1] for line in listed.splitlines() if line.strip()]
     others = [user for user in users if user != own]
     if others:
         yield ARI_USERS.found(
@@ -177,6 +180,9 @@ def _readable(console: Console, subject: str) -> Iterator[Finding]:
             mode = file.stat().st_mode
         except OSError:
             continue
+        text = console.file(file.name)
+        if text is not None and _PASSWORD.search(text) is None:
+            continue  # it has others included
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             problem = f"{file} has mode {stat.S_IMODE(mode):04o}"
             yield READABLE.found(subject, problem, f"chmod o= {shlex.quote(str(file))}")

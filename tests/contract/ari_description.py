@@ -206,8 +206,13 @@ class Operation:
         return (
             method == self.method
             and len(mine) == len(theirs)
-            and all(a == b or (a.startswith("{") and b == ANY) for a, b in zip(mine, theirs, strict=True))
+            and all(a == b or (a.startswith("{") and _may_be(a, b)) for a, b in zip(mine, theirs, strict=True))
         )
+
+
+def _may_be(parameter: str, part: str) -> bool:
+    """Whether this may stand there: what only a running program knows, a name of ours, or one of Asterisk's own kinds."""
+    return part == ANY or part.startswith("tillit-") or parameter in ("{configClass}", "{objectType}")
 
 
 class Description:
