@@ -65,7 +65,7 @@ class Contender:
 
 FLOOR = Contender("dialplan Read()", "floor")
 PEER = Contender("aioari", "aioari")
-SMALL = Contender("tillit, small work", "tillit")
+SMALL = Contender("tillit, small", "tillit")
 WHOLE = Contender("tillit, sms_code", "whole", whole=True)
 
 CONTENDERS = (FLOOR, PEER, SMALL, WHOLE)

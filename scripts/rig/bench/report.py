@@ -45,7 +45,7 @@ def _summary(climbs: list[Climb]) -> Table:
             made.add_row(climb.contender.name, "none")
             continue
         made.add_row(
-            climb.contender.name + ("" if compared.rate == _COMPARED else f" (at {compared.rate}/s)"), f"{highest.rate}",
+            climb.contender.name + ("" if compared.rate == _COMPARED else f", {compared.rate}/s"), f"{highest.rate}",
             f"{compared.application_ms:.1f}", f"{compared.asterisk_ms:.1f}", f"{compared.quantile(0.5):.1f}",
             f"{compared.quantile(0.99):.0f}", f"{half.quantile(0.99):.0f}",
             "" if climb.round_trips is None else f"{climb.round_trips:.1f}",
