@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import logging
 import sys
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 import orjson
@@ -29,6 +30,9 @@ def setup(settings: Log) -> FilteringBoundLogger:
         processors.append(structlog.dev.ConsoleRenderer(timestamp_key="at"))
     else:
         processors.append(_text)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # a line that the locale cannot write would take all lines of its turn along
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     lines = _Lines(sys.stdout)
     atexit.register(lines.flush)
     structlog.configure(

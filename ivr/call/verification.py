@@ -64,8 +64,11 @@ class Verification:
 
     async def run(self) -> Verdict:
         """The verdict; `Refused` as unavailable where a part that is needed is down. Raises `HungUp`."""
-        asked = self._line.caller.policy
+        caller = self._line.caller
+        asked = caller.policy
         try:
+            # one of an earlier round, which a worker that is gone had placed: whatever comes of this round, it is void
+            await self._house.live.drop_mark(caller.node, caller.channel)
             await self._line.answer()
             policy = self._known_policy(asked)
             if policy is None:

@@ -6,6 +6,7 @@ wait for a writer there, nor a writer for readers.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -35,7 +36,8 @@ _CURES = {
 class Database:
     """A pool of connections. `open` it, and `close` it at the end, or use it with `async with`."""
 
-    def __init__(self, engine: AsyncEngine, threads: Threads | None) -> None:
+    def __init__(self, engine: AsyncEngine, threads: Threads | None, seconds: float) -> None:
+        self._seconds = seconds
         self._reading = engine
         self._writing = engine.execution_options(tillit_writes=True)
         self._threads = threads
@@ -73,8 +75,8 @@ class Database:
         threads = None
         if file is not None:
             engine = create_engine(url.set(drivername="sqlite"), **_options(url, seconds))
-            threads = Threads(engine, _CONNECTIONS)
-        database = cls(_engine(url, seconds), threads)
+            threads = Threads(engine, _CONNECTIONS - 1)
+        database = cls(_engine(url, seconds), threads, seconds)
         try:
             async with database.read() as connection:
                 # SQLite opens anything; only what reads the schema finds that it is no database
@@ -107,7 +109,8 @@ class Database:
         if self._threads is None:
             async with self.read() as connection:
                 return await connection.run_sync(work)
-        async with _translated():
+        # the wait for a thread too: one that reads from a disk that hangs does not come back
+        async with _translated(), asyncio.timeout(self._seconds):
             return await self._threads.run(work, writes=False)
 
     async def put_down(self, work: Callable[[Connection], T], *, lock: str) -> T:

@@ -33,10 +33,14 @@ class Threads:
         # each statement sees one state of the database anyway
         self._asking = self._engine.execution_options(tillit_asks=True)
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="database")
+        # one of its own: readers that hang must not keep the audit trail from its disk
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
 
     async def run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         """What the work returns. A cancelled one that writes is waited for: whether it has written must not be unknown."""
-        done = asyncio.get_running_loop().run_in_executor(self._threads, self._run, work, writes)
+        done = asyncio.get_running_loop().run_in_executor(
+            self._writer if writes else self._threads, self._run, work, writes
+        )
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -46,7 +50,7 @@ class Threads:
 
     async def close(self) -> None:
         """Transactions end first."""
-        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.gather(*(asyncio.to_thread(threads.shutdown) for threads in (self._writer, self._threads)))
         self._engine.dispose()
 
     def _run(self, work: Callable[[Connection], T], writes: bool) -> T:

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from ivr.call.mark import EXPIRES, LEVEL, METHODS, PRIORITY, STATUS, SUBJECT
+from ivr.call.mark import EXPIRES, LEVEL, METHODS, PRIORITY, STATUS, SUBJECT, Mark
 from ivr.call.outcome import Scope
-from ivr.errors import TextError, Unavailable, WorkerReplaced
+from ivr.errors import StoreError, TextError, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.sms import Limited
@@ -694,3 +694,28 @@ def test_nothing_keyed_or_sent_is_in_the_log_or_the_trail() -> None:
     for canary in (ANNA, ANNA_PIN, "8642", "975313", world.texts.code(), ANNA_PHONE, "Andersson"):
         assert canary not in told, "a value that must not be shown"
     assert world.logged("entry.key"), "the log that was looked through is the one for debugging"
+
+
+def _earlier(world: World, channel: str) -> Mark:
+    """A mark of this channel, placed by a worker that has died since."""
+    mark = Mark("node", channel, "ref-anna", 2, ("pin", "sms_code"), "main", 2**31, "nonce")
+    world.live.marks[mark.node, mark.channel] = mark
+    return mark
+
+
+def test_a_mark_of_an_earlier_round_is_void_when_this_one_comes_to_nothing() -> None:
+    world = World()
+    mark = _earlier(world, "again")
+    line = world.call(answers={Prompt.ASK_PIN: [WRONG_PIN] * 3}, channel="again")
+    assert line.caller.node == mark.node
+    assert line.variables[STATUS] == "refused"
+    assert world.live.marks == {}
+
+
+def test_nobody_is_asked_while_a_mark_of_an_earlier_round_cannot_be_dropped() -> None:
+    world = World()
+    _earlier(world, "again")
+    world.plot.fail("live.drop_mark", StoreError("Redis: ConnectionError"))
+    line = world.call(answers={Prompt.ASK_PIN: [RIGHT_PIN]}, channel="again")
+    assert line.variables[STATUS] == "unavailable"
+    assert Prompt.ASK_PIN not in line.said

@@ -285,3 +285,20 @@ async def test_postgresql_that_is_not_there_is_told_as_that(tmp_path: Path, monk
 def test_sqlite_is_new_enough() -> None:
     """For tables WITHOUT ROWID, IS NOT in triggers, and trusted_schema."""
     assert sqlite3.sqlite_version_info >= (3, 31)
+
+
+async def test_a_disk_that_hangs_is_waited_for_no_longer_than_the_settings_say(settings: Settings) -> None:
+    hurried = settings.model_copy(update={"database": settings.database.model_copy(update={"request_seconds": 0.3})})
+    hurried.read_from(settings.file)
+    disk = threading.Event()
+    try:
+        async with await database_of(hurried) as database:
+            stuck = [asyncio.create_task(database.look_up(lambda _: disk.wait(30))) for _ in range(20)]
+            ended = await asyncio.gather(*stuck, return_exceptions=True)
+            assert [str(error) for error in ended] == ["database: TimeoutError"] * 20
+            # the audit trail has a thread of its own
+            assert await database.put_down(lambda connection: connection.scalar(text("SELECT 1")), lock="audit") == 1
+            disk.set()
+            assert await database.look_up(lambda connection: connection.scalar(text("SELECT 2"))) == 2
+    finally:
+        disk.set()
