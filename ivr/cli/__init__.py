@@ -44,7 +44,10 @@ def _options(
     config: Annotated[
         Path | None,
         typer.Option(
-            envvar="TILLIT_CONFIG", help="The settings. Else ./tillit.toml, else config/tillit.toml.", metavar="FILE"
+            readable=False,
+            envvar="TILLIT_CONFIG",
+            help="The settings. Else ./tillit.toml, else config/tillit.toml.",
+            metavar="FILE",
         ),
     ] = None,
     version: Annotated[

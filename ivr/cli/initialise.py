@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import typer
 
@@ -27,6 +28,7 @@ def init(context: typer.Context) -> None:
 async def _initialise(settings: Settings) -> list[str]:
     """What was done, line by line."""
     policies(settings)
+    _refuse_to_make_for_root(settings)
     await _refuse_new_keys_for_old_data(settings)
     done = [f"Made the key {file}" for file in keys.create(settings)]
     both = keys.load(settings)
@@ -44,6 +46,17 @@ async def _initialise(settings: Settings) -> list[str]:
     elif before != after:
         done.append(f"Brought the database from version {before or 'none'} to {after}")
     return done or ["Nothing to do: both keys and the database are there."]
+
+
+def _refuse_to_make_for_root(settings: Settings) -> None:
+    """What root made would be root's, and the worker, who is somebody else, could not even see it."""
+    owner = settings.file.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        raise ConfigError(
+            str(settings.file),
+            "belongs to the user who runs the worker, and what root makes that user cannot read",
+            f"Type: sudo -u '#{owner}' venv/bin/python ari_app.py init --config {settings.file}",
+        )
 
 
 async def _refuse_new_keys_for_old_data(settings: Settings) -> None:

@@ -25,7 +25,9 @@ def load(file: Path) -> Settings:
         with file.open("rb") as opened:
             raw = tomllib.load(opened)
     except OSError as error:
-        raise ConfigError(str(file), f"cannot be read ({error.strerror})", "Name another file with --config") from None
+        raise ConfigError(
+            str(file), f"cannot be read ({error.strerror})", "Let the user who runs this own it: chown tillit: FILE"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(file), f"is not TOML: {error}", "Mend that line") from None
     except UnicodeDecodeError:

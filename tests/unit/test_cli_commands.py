@@ -110,6 +110,15 @@ def test_init_makes_what_is_missing_and_says_so(cli: Cli, settings: Settings) ->
     assert trail(settings) == [("cli", "init", "done")]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="who is not root makes nothing for root")
+def test_init_makes_nothing_as_root_that_another_user_must_read(cli: Cli, settings: Settings) -> None:
+    os.chown(settings.file, 12345, 12345)
+    ended = cli("init")
+    assert ended.code == 2
+    assert "sudo -u '#12345' venv/bin/python ari_app.py init --config" in ended.err
+    assert sorted(file.name for file in settings.file.parent.iterdir()) == [settings.file.name]
+
+
 def test_init_again_does_nothing(cli: Cli, made: Settings) -> None:
     before = {file: file.read_bytes() for file in made.path(Path("keys")).iterdir()}
     ended = cli("init")
