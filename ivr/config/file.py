@@ -25,9 +25,9 @@ def load(file: Path) -> Settings:
         with file.open("rb") as opened:
             raw = tomllib.load(opened)
     except OSError as error:
-        raise ConfigError(
-            str(file), f"cannot be read ({error.strerror})", "Let the user who runs this own it: chown tillit: FILE"
-        ) from None
+        another_users = isinstance(error, PermissionError)
+        cure = "Let the user who runs this own it" if another_users else "Name another file with --config"
+        raise ConfigError(str(file), f"cannot be read ({error.strerror})", cure) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(str(file), f"is not TOML: {error}", "Mend that line") from None
     except UnicodeDecodeError:
