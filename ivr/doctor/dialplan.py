@@ -117,9 +117,13 @@ def _told(lines: Iterable[Line]) -> dict[tuple[str, str], list[str]]:
     return told
 
 
+WAY_IN = re.compile(r"\(tillit(?:-verify|-offer)?,|^AGI\(agi://[^/]+/verify")
+"""What hands a call to us, in a line of the dialplan."""
+
+
 def _called(lines: list[Line], subject: str) -> Iterator[Finding]:
     own = {line.context for line in _own()} | {"tillit", "tillit-verify"}
-    if not any(re.search(r"\(tillit(?:-verify)?,", line.text) for line in lines if line.context not in own):
+    if not any(WAY_IN.search(line.text) for line in lines if line.context not in own):
         yield UNUSED.found(
             subject, "no line has Gosub(tillit-verify,s,1(POLICY)) or Goto(tillit,POLICY,1)",
             "# add it before Queue() in your dialplan, as in config/asterisk/extensions.conf", _RELOAD,

@@ -12,7 +12,7 @@ from ivr.asterisk.ari import Ari
 from ivr.asterisk.versions import supported, trouble
 from ivr.config import Asterisk, Settings
 from ivr.doctor.console import Console
-from ivr.doctor.finding import Finding, Grade, Kind, ok
+from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
 from ivr.errors import AriError
 
@@ -134,6 +134,9 @@ async def _rights(node: Node) -> Finding:
                 f"# write read_only = no in its section [{node.asterisk.username}] of /etc/asterisk/ari.conf",
                 "asterisk -rx 'module reload res_ari.so'",
             )  # fmt: skip
+        if error.status != 404:
+            cure = "asterisk -rx 'ari show status'"
+            return NOT_LOOKED_AT.found(node.subject, f"ARI does not say whether we may write ({error.status})", cure)
     return ok(node.subject, "ARI answers, and lets us read and write")
 
 

@@ -134,11 +134,17 @@ def _filtered(console: Console, user: str) -> bool:
     for file in files:
         for section in re.findall(rf"(?ms)^\[{re.escape(user)}\](.*?)(?=^\[|\Z)", console.file(file) or ""):
             lines = [line for line in section.splitlines() if line.strip().startswith("eventfilter")]
-            if any("!Event: DTMF" in line for line in lines) or all(
-                any("exclude" in line and name in line for line in lines) for name in ("DTMFBegin", "DTMFEnd")
-            ):
+            if keeps_keys_out(lines):
                 return True
     return False
+
+
+def keeps_keys_out(filters: list[str]) -> bool:
+    """Whether these lines of manager.conf keep both events of a key away: its end alone tells which one it was."""
+    whole = any(re.search(r"!Event: DTMF\s*(;.*)?$", line) for line in filters)
+    return whole or all(
+        any(re.search(rf"(exclude.*|!Event: ){name}\b", line) for line in filters) for name in ("DTMFBegin", "DTMFEnd")
+    )
 
 
 def _ari(told: str, own: str, subject: str) -> Iterator[Finding]:

@@ -15,8 +15,10 @@ from ivr.cli.doctor import report, summary
 from ivr.config import Settings
 from ivr.doctor import KINDS, clock, dialplan, modules, reach
 from ivr.doctor.console import value
+from ivr.doctor.dialplan import WAY_IN
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok, well
 from ivr.doctor.node import Node
+from ivr.doctor.users import keeps_keys_out
 from ivr.errors import ConfigError
 from ivr.sample import sample
 from ivr.secret import Secret
@@ -49,6 +51,39 @@ def node(version: str = "22.10.1", accept: str | None = None, files: int | None 
     )
     ari = Ari(url="", username="", password=Secret(""), app="", seconds=1, log=structlog.get_logger())
     return Node(settings, settings.asterisk, "[asterisk]", ari, version, "en", files, None)
+
+
+@pytest.mark.parametrize(
+    ("filters", "kept"),
+    [
+        (["eventfilter = !Event: DTMF"], True),
+        (["eventfilter = !Event: DTMF ; keys"], True),
+        (["eventfilter = !Event: DTMFBegin", "eventfilter = !Event: DTMFEnd"], True),
+        (["eventfilter(action(exclude),name(DTMFBegin)) =", "eventfilter(action(exclude),name(DTMFEnd)) ="], True),
+        (["eventfilter = !Event: DTMFBegin"], False),
+        (["eventfilter = !Event: DTMFEnd"], False),
+        (["eventfilter = !Event: DTMFMute"], False),
+        (["eventfilter(action(exclude),name(DTMFEnd)) ="], False),
+        ([], False),
+    ],
+)
+def test_which_filters_keep_keys_from_an_ami_user(filters: list[str], kept: bool) -> None:
+    assert keeps_keys_out(filters) is kept
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("Gosub(tillit-verify,s,1(main))", True),
+        ("Goto(tillit,main,1)", True),
+        ("Gosub(tillit-offer,s,1(main,unverified,s,1))", True),
+        ("AGI(agi://127.0.0.1/verify,main)", True),
+        ("AGI(agi://127.0.0.1:4573/mark)", False),
+        ("Gosub(tillit-badge,s,1)", False),
+    ],
+)
+def test_which_lines_hand_calls_to_us(line: str, found: bool) -> None:
+    assert bool(WAY_IN.search(line)) is found
 
 
 # ---------------------------------------------------------------- printing
