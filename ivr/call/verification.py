@@ -67,9 +67,9 @@ class Verification:
         caller = self._line.caller
         asked = caller.policy
         try:
+            await self._line.answer()
             # one of an earlier round, which a worker that is gone had placed: whatever comes of this round, it is void
             await self._house.live.drop_mark(caller.node, caller.channel)
-            await self._line.answer()
             policy = self._known_policy(asked)
             if policy is None:
                 return Refused(asked, Status.UNAVAILABLE)

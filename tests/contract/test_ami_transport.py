@@ -75,7 +75,7 @@ async def test_a_wrong_login_names_place_and_cure(server: AmiServer, log: Log) -
         await made(server, log, password="canary-wrong").open()
     error = raised.value
     assert not isinstance(error, Unreachable)
-    assert error.place == "tillit.toml: [asterisk.ami] username, password_file"
+    assert error.place == "[asterisk.ami] username, password_file"
     assert "manager.conf" in error.cure
     assert not [text for text in texts(error) if "canary" in text]
 
@@ -388,7 +388,7 @@ async def test_a_listeners_fault_is_its_own(server: AmiServer, log: Log) -> None
     server.send(message(Event="UserEvent", UserEvent=CANARY))
     await wait_for(lambda: told, "the other listener")
     assert log.of("task.failed") == [
-        {"event": "task.failed", "error": "ValueError", "place": "UserEvent"} | log.of("task.failed")[0]
+        {"event": "task.failed", "error": "ValueError", "code": "UserEvent"} | log.of("task.failed")[0]
     ]
     assert CANARY not in str(log.lines)
     await ami.close()
