@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -186,10 +187,23 @@ class Pbx:
         """Wait until no channel and no bridge is left."""
         wait_until(lambda: not self.channels() and not self.bridges(), limit, "all channels and bridges to end")
 
+    def said(self, since: int = 0, log: str = "full.log") -> str:
+        """
+        What a log says from character `since`, the length of an earlier answer: all said before this call is in it.
+
+        Asterisk's logger is a thread of its own, so that the console answers before the lines of a command
+        are in the file. A last line, of a module that there is not, shows that those before it are.
+        """
+        marker = f"no-module-{time.monotonic_ns()}"
+        self._console(f"module load {marker}")
+        file = self.folder / "log" / log
+        wait_until(lambda: marker in file.read_text(errors="replace"), _CLI_LIMIT, f"{log} to be written")
+        lines = file.read_text(errors="replace").splitlines(keepends=True)
+        return "".join(line for line in lines if "no-module-" not in line)[since:]
+
     def problems(self) -> list[str]:
         """The log's warnings and errors so far."""
-        lines = self.log_file.read_text(errors="replace").splitlines()
-        return [line for line in lines if "] WARNING[" in line or "] ERROR[" in line]
+        return [line for line in self.said().splitlines() if "] WARNING[" in line or "] ERROR[" in line]
 
     def __enter__(self) -> Pbx:
         try:

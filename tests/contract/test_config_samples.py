@@ -97,7 +97,7 @@ def pbx() -> Iterator[Pbx]:
 
 
 def messages(pbx: Pbx) -> str:
-    return (pbx.folder / "log" / "messages.log").read_text()
+    return pbx.said(log="messages.log")
 
 
 # ---------------------------------------------------------------- unchanged

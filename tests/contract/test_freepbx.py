@@ -110,11 +110,10 @@ async def scene(stage: Stage) -> AsyncIterator[Scene]:
 def load(pbx: Pbx, dialplan: str) -> list[str]:
     """Put this into extensions_custom.conf; everything that is wrong with it."""
     (pbx.folder / "etc" / "extensions_custom.conf").write_text(dialplan)
-    read = pbx.log_file.stat().st_size
+    since = len(pbx.said())
     pbx.cli("dialplan reload")
-    with pbx.log_file.open() as log:
-        log.seek(read)
-        said = [line.split("] ", 1)[-1] for line in log if re.search(r"\] (WARNING|ERROR)\[", line)]
+    lines = pbx.said(since).splitlines()
+    said = [line.split("] ", 1)[-1] for line in lines if re.search(r"\] (WARNING|ERROR)\[", line)]
     # FreePBX's own hooks come behind ours and are empty: each is refused, and the page says so
     hooks = {found[1] for line in said if (found := re.search(r"'s' priority 1 in '(.+?)', already in use", line))}
     wrong = [line.strip() for line in said if not re.search("already in use|extensions_behind[.]conf", line)]

@@ -148,8 +148,7 @@ async def told(scene: Scene, when: str) -> dict[str, str]:
 
 def said(scene: Scene, since: int) -> list[str]:
     """The commands that Asterisk was given since this place of its log."""
-    log = scene.stage.pbx.log_file.read_text(errors="replace")[since:]
-    return [found.strip() for found in re.findall(r"AGI Rx << (.*)", log)]
+    return [found.strip() for found in re.findall(r"AGI Rx << (.*)", scene.stage.pbx.said(since))]
 
 
 async def variable(scene: Scene, name: str) -> str:
@@ -169,7 +168,7 @@ async def refused(scene: Scene, caller: Phone) -> None:
 
 async def test_a_caller_is_verified_and_an_agent_of_the_queue_sees_it(scene: Scene) -> None:
     pbx = scene.stage.pbx
-    since = len(pbx.log_file.read_text(errors="replace"))
+    since = len(pbx.said())
     await asyncio.to_thread(pbx.cli, "agi set debug on")
     agent = await scene.phone("agent1")
     caller = await scene.caller("100")
@@ -368,7 +367,7 @@ async def test_a_mark_that_cannot_be_looked_up_is_none(scene: Scene) -> None:
 
 
 async def test_what_is_not_known_is_said_in_asterisks_console(scene: Scene) -> None:
-    since = len(scene.stage.pbx.log_file.read_text(errors="replace"))
+    since = len(scene.stage.pbx.said())
     await scene.caller("600")
     unknown = await told(scene, "unknown")
     assert unknown["Status"] == ""
@@ -376,7 +375,7 @@ async def test_what_is_not_known_is_said_in_asterisks_console(scene: Scene) -> N
     nameless = await told(scene, "nameless")
     assert (nameless["Status"], nameless["Level"]) == ("unavailable", "0")
     await scene.logged("policy.unknown", policy="")
-    text = scene.stage.pbx.log_file.read_text(errors="replace")[since:]
+    text = scene.stage.pbx.said(since)
     assert "Tillit: there is no AGI script 'verfy'" in text
     assert "write AGI(agi://HOST/verify,POLICY)" in text
 

@@ -101,6 +101,7 @@ def _without_ids(line: dict[str, object]) -> dict[str, object]:
 
 def _files(stage: Stage) -> dict[str, bytes]:
     """Every file that anybody wrote on this stage, but for the outbox and the phones' own recordings."""
+    stage.pbx.said()  # its logs are written to the end
     found = {}
     for root in (stage.pbx.folder, stage.redis.folder):
         for file in root.rglob("*"):
