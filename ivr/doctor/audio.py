@@ -1,4 +1,4 @@
-"""How keys come to Asterisk, and whether a stranger could send some."""
+"""How keys come to Asterisk, whether a stranger could send some, and whose names it passes on."""
 
 from __future__ import annotations
 
@@ -21,15 +21,22 @@ STRICT = Kind(
     "Asterisk takes sound and keys from any address (strictrtp is off)",
     "Who finds a call's port can press keys in it, or speak to the caller, from anywhere.",
 )  # fmt: skip
-KINDS = (IN_BAND, STRICT)
+TRUSTED = Kind(
+    "names-trusted", Grade.WARNING,
+    "An endpoint whose names are trusted may change them in mid-call",
+    "Whoever calls through it can write a check mark and a customer's name on the agent's display.",
+)  # fmt: skip
+KINDS = (IN_BAND, STRICT, TRUSTED)
 
 # Endpoints that are asked about: a request each.
 _MOST = 500
 _AT_ONCE = 8
+# With both, a re-INVITE's P-Asserted-Identity goes on to whoever is talking with that endpoint.
+_NAMES = ("trust_id_inbound", "trust_connected_line")
 
 
 async def check(node: Node) -> list[Finding]:
-    """RTP, and the DTMF mode of each PJSIP endpoint."""
+    """RTP, and each PJSIP endpoint: its DTMF mode, and whether its names are believed."""
     subject = node.about("audio")
     rtp = await node.console.told("rtp show settings", "Strict RTP") if node.console else None
     if rtp is None:
@@ -54,32 +61,39 @@ async def _endpoints(node: Node, subject: str) -> list[Finding]:
     ]
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def mode(name: str) -> str | None:
+    async def settings(name: str) -> dict[str, str]:
         async with gate:
+            path = f"asterisk/config/dynamic/res_pjsip/endpoint/{quote(name, safe='')}"
             try:
-                fields = rows(
-                    await node.ari.request("GET", f"asterisk/config/dynamic/res_pjsip/endpoint/{quote(name, safe='')}")
-                )
+                return {str(one["attribute"]): str(one["value"]) for one in rows(await node.ari.request("GET", path))}
             except AriError:
-                return None
-        return next((str(one["value"]) for one in fields if one.get("attribute") == "dtmf_mode"), None)
+                return {}
 
     looked = names[:_MOST]
-    modes = dict(zip(looked, await asyncio.gather(*map(mode, looked)), strict=True))
-    bad = [f"{name} ({mode})" for name, mode in modes.items() if mode in ("inband", "auto")]
-    unseen = [name for name in names if modes.get(name) is None]
+    of = dict(zip(looked, await asyncio.gather(*map(settings, looked)), strict=True))
+    in_band = [f"{name} ({one['dtmf_mode']})" for name, one in of.items() if one.get("dtmf_mode") in ("inband", "auto")]
+    trusted = [name for name, one in of.items() if all(one.get(field) in ("yes", "true") for field in _NAMES)]
+    unseen = [name for name in names if not of.get(name)]
     found = []
-    if bad:
+    if in_band:
         found.append(
             IN_BAND.found(
-                subject, _some(bad),
+                subject, _some(in_band),
                 "# write dtmf_mode = rfc4733 for these in /etc/asterisk/pjsip.conf, if your carrier sends it",
+                "asterisk -rx 'module reload res_pjsip.so'",
+            )
+        )  # fmt: skip
+    if trusted:
+        found.append(
+            TRUSTED.found(
+                subject, _some(trusted),
+                "# write trust_connected_line = no for these in /etc/asterisk/pjsip.conf",
                 "asterisk -rx 'module reload res_pjsip.so'",
             )
         )  # fmt: skip
     if unseen:
         cure = f"asterisk -rx 'pjsip show endpoint {unseen[0]}'"
-        found.append(NOT_LOOKED_AT.found(subject, f"the DTMF mode of {_some(unseen)}", cure))
+        found.append(NOT_LOOKED_AT.found(subject, f"the settings of {_some(unseen)}", cure))
     return found or [ok(subject, f"keys come beside the sound at all {len(names)} endpoints of PJSIP")]
 
 

@@ -87,10 +87,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
     def dial(self, to: str, headers: list[list[str]], identity: str | None) -> None:
         """Call extension `to`; `identity` stands in the From header instead of the account's own."""
         option = pj.CallOpParam(True)
-        for name, value in headers:
-            header = pj.SipHeader()
-            header.hName, header.hValue = name, value
-            option.txOption.headers.append(header)
+        _add(option, headers)
         if identity is not None:
             option.txOption.localUri = identity
         try:
@@ -112,6 +109,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
                 self.setHold(option)
             case "resume":
                 option.opt.flag = pj.PJSUA_CALL_UNHOLD
+                _add(option, command["headers"])
                 self.reinvite(option)
             case "transfer":
                 self.xfer(f"sip:{command['to']}@{self.account.server}", option)
@@ -221,6 +219,13 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
         if not left:
             self.sending = False
             self.phone.emit("digits_sent", self.key, digits="".join(all_))
+
+
+def _add(option: Any, headers: list[list[str]]) -> None:
+    for name, value in headers:
+        header = pj.SipHeader()
+        header.hName, header.hValue = name, value
+        option.txOption.headers.append(header)
 
 
 def _tone(hertz: int) -> pj.ToneGenerator:

@@ -147,18 +147,23 @@ class Phone:
         await self._link.ask("answer", call=self._pick(call), code=603)
 
     async def hang_up(self, call: int | None = None) -> None:
-        """End the call, and wait until it has ended."""
+        """End the call, and wait until it has ended, by whichever side was first."""
         chosen = self._pick(call)
-        await self._link.ask("hang_up", call=chosen)
+        try:
+            await self._link.ask("hang_up", call=chosen)
+        except RigError:
+            if not any(event.kind == "disconnected" and event.call == chosen for event in self.events):
+                raise
+            return
         await self.until("disconnected", call=chosen)
 
     async def hold(self, call: int | None = None) -> None:
         """Put the other side on hold."""
         await self._renegotiate("hold", self._pick(call))
 
-    async def resume(self, call: int | None = None) -> None:
-        """Take the other side back from hold."""
-        await self._renegotiate("resume", self._pick(call))
+    async def resume(self, call: int | None = None, headers: Mapping[str, str] | None = None) -> None:
+        """Take the other side back from hold, or only send a re-INVITE, with these headers besides its own."""
+        await self._renegotiate("resume", self._pick(call), headers=list((headers or {}).items()))
 
     async def transfer(self, to: str = "", *, to_call: int | None = None, call: int | None = None) -> None:
         """Send the other side on to extension `to`, or connect it to the other side of `to_call`."""
@@ -250,12 +255,12 @@ class Phone:
             raise RigError(f"phone {self.line.user} has no call yet: call() or await incoming() first")
         return chosen
 
-    async def _renegotiate(self, do: str, call: int) -> None:
+    async def _renegotiate(self, do: str, call: int, **how: object) -> None:
         # pjsip refuses while another re-INVITE is under way, as when the PBX changes the display name.
         end = time.monotonic() + _RENEGOTIATE_LIMIT
         while True:
             try:
-                await self._link.ask(do, call=call)
+                await self._link.ask(do, call=call, **how)
                 return
             except RigError:
                 if time.monotonic() > end:

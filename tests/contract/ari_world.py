@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import wave
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ class Call:
         return self.line._playback.id
 
 
-class World:
+class World(ABC):
     """One worker on one PBX."""
 
     real = False
@@ -329,9 +330,9 @@ class World:
         await self._answered(caller)
         return Call(line, caller, self._callers[line.caller.channel])
 
+    @abstractmethod
     async def agent(self, name: str = "agent1") -> Agent:
         """A phone that is registered."""
-        raise NotImplementedError
 
     async def close(self) -> None:
         """End the worker."""
@@ -339,11 +340,11 @@ class World:
 
     # ------------------------------------------------------------ inside
 
-    async def _calling(self) -> Caller:
-        raise NotImplementedError
+    @abstractmethod
+    async def _calling(self) -> Caller: ...
 
-    async def _answered(self, caller: Caller) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _answered(self, caller: Caller) -> None: ...
 
     def _worker(self) -> tuple[Ari, Telephony, asyncio.Task[None] | None]:
         ari = Ari(

@@ -569,3 +569,19 @@ async def test_only_what_waits_in_the_application_is_ours(stub: World, dialplan:
     if isinstance(dialplan, dict) and "app_data" in dialplan:
         dialplan = {**dialplan, "app_data": dialplan["app_data"].replace("APP", stub.ari.app)}
     assert stub.telephony._is_inside({"id": "1", "dialplan": dialplan}) is inside
+
+
+async def test_a_call_that_comes_anew_ends_what_was_left_of_it(stub: World) -> None:
+    """Its first end was not told: the session that still waits for keys would get the new one's."""
+    call = await stub.call()
+
+    async def session() -> None:
+        async with call.line.up():
+            await call.line.receive(monotonic() + 10)
+
+    waiting = asyncio.create_task(session())
+    await wait_for(lambda: call.waiting, "the first session to wait")
+    await stub.model.channels[call.channel].enter(["inbound", "main"])
+    with pytest.raises(HungUp):
+        await waiting
+    await stub.until(lambda: stub.telephony._lines.get(call.channel) not in (None, call.line), "the new session")

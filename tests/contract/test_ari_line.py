@@ -308,6 +308,30 @@ async def test_an_empty_display_leaves_nothing_of_the_one_before(world: World) -
     assert not await world.variable(call.channel, "CALLERID(name)")
 
 
+async def test_what_a_prompt_holds_up_does_not_hold_the_websocket_up(stub: World) -> None:
+    """Asterisk sets a variable when the prompt has ended, and answers nothing else on the websocket until then."""
+    call = await stub.call()
+    server = stub.model.server
+    path = f"channels/{call.channel}/variables*"
+
+    def ways(method: str) -> list[str]:
+        return [asked.how for asked in server.requests(method, path)]
+
+    await call.line.announce({STATUS: "refused"}, Personal(""))
+    assert (ways("POST"), ways("GET")) == (["websocket"], ["websocket"])
+    await call.line.say(LONG, language="en")
+    announcing = asyncio.create_task(call.line.announce({STATUS: "timeout"}, Personal("")))
+    await server.until_asked("POST", path, 2)
+    await call.line.hush()
+    await announcing
+    assert (ways("POST"), ways("GET")) == (["websocket", "http"], ["websocket", "http"])
+    await call.line.music(on=True)
+    await call.line.announce({STATUS: "locked"}, Personal(""))
+    await call.line.music(on=False)
+    await call.line.announce({STATUS: "refused"}, Personal(""))
+    assert ways("POST") == ["websocket", "http", "http", "websocket"]
+
+
 @pytest.mark.parametrize(
     "answer",
     ['{"variables": {"CALLER_AUTH_STATUS": "refused"}}', '{"variables": {}}', "{}", "[]", "3", '{"variables": 3}', ""],

@@ -72,6 +72,15 @@ exten => 600,1,Answer()
  same => n,AGI(agi://{agi}/verify,no such policy)
  same => n,Gosub(told,s,1(nameless))
  same => n,Hangup()
+; twice in one call
+exten => 900,1,Gosub(tillit-verify,s,1(one))
+ same => n,Gosub(told,s,1(first))
+ same => n,Read(GO,,1,,,30)
+ same => n,Gosub(tillit-verify,s,1(one))
+ same => n,Gosub(told,s,1(second))
+ same => n,AGI(agi://{agi}/mark)
+ same => n,Gosub(told,s,1(third))
+ same => n,Queue(support,b(tillit-badge^s^1),,,60)
 
 [500-on]
 ; waits until the test has done what it wants
@@ -361,6 +370,29 @@ async def test_a_mark_that_cannot_be_looked_up_is_none(scene: Scene) -> None:
     assert (later["Status"], later["Level"], later["Subject"], later["Badge"]) == ("unavailable", "0", "", "")
     assert scene.log("agi.failed")
     await scene.logged("call.ended")
+
+
+async def test_a_mark_of_an_earlier_round_does_not_come_back(scene: Scene) -> None:
+    """The worker that set it is killed; the next one refuses the caller, whom the store must not know as verified."""
+    agent = await scene.phone("agent1")
+    caller = await scene.caller("900")
+    await scene.key_pin(caller)
+    assert (await told(scene, "first"))["Status"] == "verified"
+    assert len(scene.marks()) == 1
+    scene.worker.child.kill()
+    with scene.another() as second:
+        await scene.logged("reconciled", of=second)
+        await caller.send_digits("1")
+        for count in (1, 2, 3):
+            await scene.logged("entry.asked", count, of=second, entry="pin")
+            await caller.send_digits("9999#")
+        assert (await told(scene, "second"))["Status"] == "refused"
+        assert scene.marks() == []
+        third = await told(scene, "third")
+        assert (third["Status"], third["Level"], third["Badge"]) == ("", "0", "")
+        assert (await agent.incoming()).header("X-Caller-Auth") is None
+        await caller.hang_up()
+        await scene.logged("call.ended", of=second)
 
 
 # ---------------------------------------------------------------- what an administrator can get wrong

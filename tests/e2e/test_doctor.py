@@ -288,6 +288,7 @@ FAULTS = (
     edit("rtp-not-strict", "rtp.conf", "strictrtp = yes", "strictrtp = no", "module reload res_rtp_asterisk.so"),
     edit("dtmf-in-band", "pjsip.conf", "auth = caller-info\ndtmf_mode = info", "auth = caller-info\ndtmf_mode = inband", "module reload res_pjsip.so"),
     edit("dtmf-in-band", "pjsip.conf", "auth = caller-info\ndtmf_mode = info", "auth = caller-info\ndtmf_mode = auto", "module reload res_pjsip.so", told="auto"),
+    edit("names-trusted", "pjsip.conf", "auth = caller-info\ndtmf_mode = info", "auth = caller-info\ndtmf_mode = info\ntrust_id_inbound = yes", "module reload res_pjsip.so"),
     Fault("prompts-missing", without_prompts, with_prompts),
     Fault("prompts-incomplete", half_swedish, no_swedish),
     # texts

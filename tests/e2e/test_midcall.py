@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rig.phone import Phone
+from rig.phone import Method, Phone
 from rig.stage import ANNA
 from rig.state import CHECKOUT
 
@@ -32,6 +32,10 @@ exten => 700,1,Gosub(tillit-verify,s,1(main))
  same => n,Gosub(tillit-offer,s,1(main,lost,s,1))
  same => n,Dial(PJSIP/agent1,30,b(tillit-badge^s^1))
  same => n,Hangup()
+; verified in front, as most are
+exten => 900,1,Gosub(tillit-verify,s,1(main))
+ same => n,Dial(PJSIP/agent1,30,b(tillit-badge^s^1))
+ same => n,Hangup()
 ; not offered
 exten => 800,1,Dial(PJSIP/agent1,30,b(tillit-badge^s^1))
  same => n,Hangup()
@@ -48,7 +52,15 @@ exten => s,1,UserEvent(Lost,Status: ${CALLER_AUTH_STATUS})
 exten => _X.,1,Congestion()
 """
 FEATURES = (CHECKOUT / "config" / "asterisk" / "features.conf").read_text()
-STAGE = {"dialplan": DIALPLAN, "overrides": {"features.conf": FEATURES}}
+# Two trunks whose names are trusted; one may change them in mid-call.
+TRUNKS = """
+[caller](+)
+trust_id_inbound = yes
+trust_connected_line = no
+[caller-info](+)
+trust_id_inbound = yes
+"""
+STAGE = {"dialplan": DIALPLAN, "overrides": {"features.conf": FEATURES, "pjsip.conf": TRUNKS}}
 CODE = "*87"
 CALLER, AGENT = 700, 1100
 
@@ -334,3 +346,31 @@ async def test_a_name_that_came_along_is_not_shown(scene: Scene) -> None:
     assert not any(shown(agent))
     await caller.hang_up()
     await agent.until("disconnected")
+
+
+# ---------------------------------------------------------------- names that a trunk brings along
+
+
+@pytest.mark.parametrize("header", ["P-Asserted-Identity", "Remote-Party-ID"])
+@pytest.mark.parametrize(("trunk", "how", "changed"), [("caller", "rfc4733", False), ("caller-info", "info", True)])
+async def test_a_trunk_names_somebody_else_in_mid_call(
+    scene: Scene, trunk: str, how: Method, changed: bool, header: str
+) -> None:
+    """The page says what closes it; the doctor looks. Header and mark are untouched either way."""
+    agent = await scene.phone("agent1")
+    caller = await scene.caller("900", endpoint=trunk)
+    for time in range(3):
+        await scene.asked("pin", time + 1)
+        await caller.send_digits("9999#", how)
+    invite = await agent.incoming()
+    assert invite.header("X-Caller-Auth") is None
+    await agent.answer()
+    await together(caller, agent)
+    await caller.resume(headers={header: f'"✔ Anna A." <sip:{ANNA.phones}@127.0.0.1>'})
+    if changed:
+        await agent.until("connected_line", name="✔ Anna A.")
+    await caller.hang_up()
+    # the BYE comes to the agent's phone behind whatever the re-INVITE has set going
+    await agent.until("disconnected")
+    assert ("✔ Anna A." in shown(agent)) is changed
+    assert scene.marks() == []

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from time import monotonic
 
 from rich.console import Console
 
@@ -34,6 +35,11 @@ def main() -> int:
     parser.add_argument("--brief", action="store_true", help="the rates alone: no waiting calls, none of 10,000 calls")
     options = parser.parse_args()
     console = Console(stderr=True)
+    begun = monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"{monotonic() - begun:4.0f} s  {text}", highlight=False)
+
     ports = Ports(200)
     chosen = [one for one in CONTENDERS if options.only is None or one.extension in options.only]
     # each rate may be tried twice, and each contender is warmed up
@@ -45,11 +51,9 @@ def main() -> int:
                 name="bench", dialplan=DIALPLAN, overrides={"pjsip.conf": ENDPOINT}, customers=customers(needed),
                 settings=_settings(gateway), brisk=True, ports=4000,
             )  # fmt: skip
-            console.print(f"an Asterisk, a Redis, and {needed} customers …", highlight=False)
+            say(f"an Asterisk, a Redis, and {needed} customers …")
             with stage:
-                bench = Bench(
-                    stage, crowd, ports, seconds=options.seconds, say=lambda text: console.print(text, highlight=False)
-                )
+                bench = Bench(stage, crowd, ports, seconds=options.seconds, say=say)
                 climbs = [bench.climb(one, tuple(options.rates)) for one in chosen]
                 waiting, growth = (None, None) if options.brief else _at_length(bench, climbs)
     except RigError as error:
