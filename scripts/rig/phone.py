@@ -255,7 +255,7 @@ class Phone:
             raise RigError(f"phone {self.line.user} has no call yet: call() or await incoming() first")
         return chosen
 
-    async def _renegotiate(self, do: str, call: int, **how: object) -> None:
+    async def _renegotiate(self, do: str, call: int, **how: Any) -> None:
         # pjsip refuses while another re-INVITE is under way, as when the PBX changes the display name.
         end = time.monotonic() + _RENEGOTIATE_LIMIT
         while True:
