@@ -16,6 +16,8 @@ from rig.state import CHECKOUT, STATE, VENV_PYTHON
 
 # A mobile number of our own for each caller: +46 70 and seven digits.
 _FIRST_NUMBER = 46700000001
+# So many are added at once: an import begins with a second's work, and costs 2 ms for each.
+_AT_ONCE = 1500
 
 DIALPLAN = """
 [bench]
@@ -47,11 +49,6 @@ type = identify
 endpoint = bench
 match = 127.0.0.1
 """
-
-
-def customers(count: int) -> list[Customer]:
-    """So many, each with a number of its own and none with a PIN."""
-    return [Customer(str(100001 + n), f"Caller {n}", f"+{_FIRST_NUMBER + n}") for n in range(count)]
 
 
 @dataclass(frozen=True)
@@ -100,22 +97,18 @@ def running(stage: Stage, contender: Contender) -> Iterator[int | None]:
 class Crowd:
     """Customers who have not called yet: each calls once, for a text goes to a customer once a minute at most."""
 
-    def __init__(self, gateway: Gateway, count: int) -> None:
+    def __init__(self, gateway: Gateway, stage: Stage) -> None:
         self._gateway = gateway
+        self._stage = stage
         self._next = 0
-        self._count = count
-
-    @property
-    def left(self) -> int:
-        """How many have not called yet."""
-        return self._count - self._next
+        self._count = 0
 
     def callers(self, contender: Contender, count: int) -> Callers:
-        """So many calls; those of the whole policy each by another customer. Raises `ValueError` where there are not so many."""
+        """So many calls; those of the whole policy each by another customer, who is added where there are not so many left."""
         if not contender.whole:
             return Callers(contender.extension, "small.xml", count)
-        if count > self.left:
-            raise ValueError(f"{count} customers are asked for, {self.left} have not called yet")
+        if count > self._count - self._next:
+            self._add(max(count, _AT_ONCE))
         first = _FIRST_NUMBER + self._next
         self._next += count
         return Callers(
@@ -125,3 +118,9 @@ class Crowd:
             numbers=range(first, first + count),
             on_port=lambda port: self._gateway.sends_to(port, first),
         )
+
+    def _add(self, count: int) -> None:
+        """Each has a number of its own, and none a PIN."""
+        new = range(self._count, self._count + count)
+        self._stage.add([Customer(str(100001 + n), f"Caller {n}", f"+{_FIRST_NUMBER + n}") for n in new])
+        self._count += count

@@ -114,7 +114,7 @@ class Bench:
             (after[0].descriptors - before[0].descriptors) / count,
         )
 
-    def growth(self, count: int, rate: int, *, parts: int = 10) -> Growth:
+    def growth(self, count: int, rate: int, *, parts: int = 5) -> Growth:
         """Many calls, in so many parts; the sizes are taken between them, when no call is there."""
         pbx = self._stage.pbx
         failed, worker, asterisk = 0, [], []
