@@ -32,13 +32,19 @@ class Console:
 
         `command` starts Asterisk's program, as in `asterisk` or `docker exec pbx asterisk`.
         """
+        console = await cls.any(command)
+        return console if console and value(console.settings, "Entity ID") == entity else None
+
+    @classmethod
+    async def any(cls, command: Sequence[str]) -> Self | None:
+        """The console of whichever Asterisk there is on this machine; None where there is no such program."""
         folders = os.pathsep.join([os.environ.get("PATH", os.defpath), *_MORE_FOLDERS])
         program = shutil.which(command[0], path=folders)
         if program is None:
             return None
         console = cls([program, *command[1:]])
         console.settings = await console.ask("core show settings") or ""
-        return console if value(console.settings, "Entity ID") == entity else None
+        return console
 
     async def told(self, command: str, mark: str) -> str | None:
         """What the console prints, where that is an answer to this command, which always has `mark` in it; else None."""

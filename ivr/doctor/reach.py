@@ -21,6 +21,11 @@ ARI_AWAY = Kind(
     "Asterisk's REST interface (ARI) does not answer",
     "Without it no call is verified: Stasis() returns at once, and callers go the unverified way.",
 )  # fmt: skip
+ARI_UNREAD = Kind(
+    "ari-unread", Grade.FAULT,
+    "Asterisk could not read ari.conf",
+    "ARI is off until it can, and no call is verified. It may have worked until Asterisk was started anew.",
+)  # fmt: skip
 ARI_LOGIN = Kind(
     "ari-login", Grade.FAULT,
     "ARI refuses user or password",
@@ -56,7 +61,7 @@ FILES = Kind(
     "Asterisk may open few files",
     "A call that is being verified takes four (and 135 KB, and a thread). When none is left, Asterisk takes no calls at all.",
 )  # fmt: skip
-KINDS = (ARI_AWAY, ARI_LOGIN, ARI_READ_ONLY, ARI_IN_CLEAR, VERSION, VERSION_ACCEPTED, WORKER, FILES)
+KINDS = (ARI_AWAY, ARI_UNREAD, ARI_LOGIN, ARI_READ_ONLY, ARI_IN_CLEAR, VERSION, VERSION_ACCEPTED, WORKER, FILES)
 
 # What a waiting call costs Asterisk, measured.
 FILES_A_CALL = 4
@@ -81,6 +86,8 @@ async def find(
                     "asterisk -rx 'ari show users'", "asterisk -rx 'module reload res_ari.so'",
                 )
             ]  # fmt: skip
+        if error.status == 404 and (unread := await _unread(subject, console)) is not None:
+            return None, [unread]
         return None, [
             ARI_AWAY.found(
                 subject, f"no answer from {asterisk.url} ({error.status or 'nothing there'})",
@@ -103,6 +110,19 @@ async def find(
         case _:
             problem = f"what answers at {asterisk.url} is not ARI"
             return None, [ARI_AWAY.found(subject, problem, f"# name the URL that ends in /ari in {place} url")]
+
+
+async def _unread(subject: str, command: Sequence[str]) -> Finding | None:
+    """Whether the Asterisk of this machine has no settings for ARI."""
+    console = await Console.any(command)
+    if console is None or await console.told("ari show status", "Error getting ARI configuration") is None:
+        return None
+    return ARI_UNREAD.found(
+        subject, "often it is a second section [general], which must be called [general](+)",
+        f"sed -i 's/^\\[general\\]$/[general](+)/' {console.etc}/tillit-ari.conf",
+        "asterisk -rx 'module reload res_ari.so'",
+        "# if it stays so, see what messages.log says of ari.conf",
+    )  # fmt: skip
 
 
 async def check(node: Node) -> list[Finding]:

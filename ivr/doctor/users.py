@@ -54,8 +54,8 @@ KINDS = (AMI_DTMF, AMI_RIGHTS, AMI_OPEN, HTTP_OPEN, HTTP_SESSIONS, ARI_USERS, RE
 _MIGHTY = ("system", "command", "config", "originate", "all")
 # A worker's connections, and a few for others.
 _SESSIONS = 70
-# FreePBX has ari_additional.conf and others besides.
-_PASSWORD_FILES = ("ari*.conf", "manager*.conf")
+# Ours is tillit-ari.conf, and FreePBX has ari_additional.conf and others besides.
+_PASSWORD_FILES = ("*ari*.conf", "*manager*.conf")
 # What the console is asked, and what stands in each answer.
 ASKED = {
     "manager show users": "manager users",

@@ -34,7 +34,7 @@ from tests.contract.ari_log import Log, wait_for
 pytestmark = pytest.mark.servers
 
 CONFIG = CHECKOUT / "config"
-FILES = ("http.conf", "ari.conf", "manager.conf", "logger.conf", "cel.conf", "extensions.conf", "features.conf")
+FILES = ("http.conf", "tillit-ari.conf", "manager.conf", "logger.conf", "cel.conf", "extensions.conf", "features.conf")
 DIALPLAN = CHECKOUT / "dialplan" / "tillit.conf"
 
 # Not of the samples: somebody who hears everything, to know that there was something to be heard.
@@ -56,6 +56,7 @@ def laid_over(pbx: Pbx) -> None:
         text = text.replace("bindport = 8088", f"bindport = {pbx.http_port}")
         text = text.replace("port = 5038", f"port = {pbx.ami_port}")
         (etc / name).write_text(text)
+    (etc / "ari.conf").write_text('[general]\n#include "tillit-ari.conf"\n')
     shutil.copy(DIALPLAN, etc / "tillit.conf")
     with (etc / "manager.conf").open("a") as opened:
         opened.write(WATCH.replace("@", pbx.watch_password))
@@ -70,7 +71,7 @@ def replace(file: Path, before: str, after: str) -> None:
 def fill_in(pbx: Pbx) -> None:
     """What the samples tell the administrator to do."""
     etc = pbx.folder / "etc"
-    replace(etc / "ari.conf", "\n;password =", f"\npassword = {pbx.ari_password}")
+    replace(etc / "tillit-ari.conf", "\n;password =", f"\npassword = {pbx.ari_password}")
     manager = etc / "manager.conf"
     assert manager.read_text().count("\n;secret =") == 2
     manager.write_text(manager.read_text().replace("\n;secret =", f"\nsecret = {pbx.ami_password}"))

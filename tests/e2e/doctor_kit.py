@@ -144,8 +144,10 @@ class House:
             text = text.replace("port = 5038", f"port = {self.pbx.ami_port}")
             text = text.replace("\n;password =", f"\npassword = {self.pbx.ari_password}")
             (self.etc / sample.name).write_text(text.replace("\n;secret =", f"\nsecret = {self.pbx.ami_password}"))
+        (self.etc / "ari.conf").write_text('[general]\n#include "tillit-ari.conf"\n')
         shutil.copy(CHECKOUT / "dialplan" / "tillit.conf", self.etc / "tillit.conf")
-        (self.etc / "tillit.conf").chmod(0o600)
+        for name in ("tillit.conf", "tillit-ari.conf"):
+            (self.etc / name).chmod(0o600)
         for name, before, after in (
             ("rtp.conf", "strictrtp = no", "strictrtp = yes"),
             ("pjsip.conf", "dtmf_mode = inband", "dtmf_mode = rfc4733"),

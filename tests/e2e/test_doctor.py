@@ -255,7 +255,7 @@ FAULTS = (
     settings("ari-away", asterisk={"url": "http://127.0.0.1:PORT/static"}, told="not ARI"),
     settings("ari-login", asterisk={"username": "nobody"}),
     settings("ari-login", asterisk={"password_file": "missing"}, told="no password"),
-    edit("ari-read-only", "ari.conf", "read_only = no\ndeny", "read_only = yes\ndeny", "module reload res_ari.so"),
+    edit("ari-read-only", "tillit-ari.conf", "read_only = no\ndeny", "read_only = yes\ndeny", "module reload res_ari.so"),
     settings("ari-in-clear", asterisk={"url": "http://0.0.0.0:PORT/ari"}),
     command("module-missing", "module unload app_channelredirect.so"),
     command("module-missing", "module unload res_ari_playbacks.so", told="of ARI"),
@@ -283,7 +283,7 @@ FAULTS = (
     edit("http-open", "http.conf", "bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0", "module reload http"),
     edit("http-sessions", "http.conf", "sessionlimit = 200", "sessionlimit = 50", "module reload http"),
     added("ari-users", "ari.conf", "\n[watcher]\ntype = user\nread_only = yes\npassword = x1y2z3\n", "module reload res_ari.so"),
-    Fault("asterisk-files", lambda house: (house.etc / "ari.conf").chmod(0o644)),
+    Fault("asterisk-files", lambda house: (house.etc / "tillit-ari.conf").chmod(0o644)),
     # sound
     edit("rtp-not-strict", "rtp.conf", "strictrtp = yes", "strictrtp = no", "module reload res_rtp_asterisk.so"),
     edit("dtmf-in-band", "pjsip.conf", "auth = caller-info\ndtmf_mode = info", "auth = caller-info\ndtmf_mode = inband", "module reload res_pjsip.so"),
@@ -313,6 +313,20 @@ async def test_a_fault_is_found_and_its_cure_mends_it(house: House, fault: Fault
     for line in mine[0].cure if fault.typed else ():
         house.type(line)
     assert names(await house.look()) == set(), "the cure does not mend it"
+
+
+async def test_an_ari_conf_that_cannot_be_read_is_found(house: House) -> None:
+    """It worked until Asterisk was started anew."""
+    house.replace(house.etc / "tillit-ari.conf", "[general](+)", "[general]")
+    house.pbx.cli("module reload res_ari.so")
+    house.pbx.restart()
+    try:
+        (found,) = [finding for finding in await house.look() if finding.name == "ari-unread"]
+        for line in found.cure:
+            house.type(line)
+        assert names(await house.look()) == set(), "the cure does not mend it"
+    finally:
+        house.restore()
 
 
 async def test_few_files_for_asterisk_are_found(house: House) -> None:
