@@ -5,11 +5,14 @@ Whatever is done on it is done to copies: it may be installed on, and is gone wh
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rig.install import find
@@ -22,6 +25,7 @@ _HERE = Path(__file__).parent
 _ROOT = "/usr/lib/rig-asterisk"
 _BOOT_LIMIT = 60.0
 _COMMAND_LIMIT = 120.0
+_NETWORK = 0x4000_0000  # CLONE_NEWNET
 # What an administrator who is not root has.
 _SHELL = (
     "env",
@@ -219,6 +223,12 @@ class Machine:
         within = ("nsenter", f"--net=/proc/{self._init}/ns/net", "--")
         return Line(user, password, 5060, registers, self.folder / "phones", within)
 
+    def listen(self, address: str, port: int) -> socket.socket:
+        """A socket that listens in its network, at an address that it has from then on; whoever asks for it may serve there."""
+        self.root("ip", "address", "replace", f"{address}/32", "dev", "lo")
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(_listening, Path(f"/proc/{self._init}/ns/net"), address, port).result()
+
     @property
     def _init(self) -> int:
         """Its first process, as this machine numbers it."""
@@ -237,6 +247,15 @@ class Machine:
             return self.root("systemctl", "is-active", *units).split() == ["active"] * len(units)
         except RigError:
             return False
+
+
+def _listening(network: Path, address: str, port: int) -> socket.socket:
+    """Only for a thread that ends then: it stays in that network. The socket goes wherever it is used."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with network.open() as space:
+        if libc.setns(space.fileno(), _NETWORK):
+            raise OSError(ctypes.get_errno(), "setns")
+    return socket.create_server((address, port))
 
 
 def _groups() -> Path:

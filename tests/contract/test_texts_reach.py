@@ -5,8 +5,6 @@ from __future__ import annotations
 import ipaddress
 import shutil
 import socket
-import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ from ivr.sms import in_turn, one
 from ivr.sms.address import Address, Addresses
 from ivr.sms.client import Client, Request
 from tests.contract.ari_log import Log
-from tests.contract.texts_kit import SERVED, sender, settings_in, tables
+from tests.contract.texts_kit import SERVED, certificate, sender, settings_in, tables
 from tests.contract.texts_server import PASSWORD, Raw, TextsServer, anything
 
 HOME = ipaddress.ip_address("127.0.0.1")
@@ -155,19 +153,6 @@ async def test_a_name_that_nobody_has(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- certificates
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
-
-
-def certificate(folder: Path, name: str, valid_for: str, days: int = 2) -> tuple[Path, ssl.SSLContext]:
-    """A certificate of our own, and a server's side of TLS with it."""
-    file, key = folder / f"{name}.pem", folder / f"{name}.key"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=test",
-         "-addext", f"subjectAltName={valid_for}", "-days", str(days), "-keyout", key, "-out", file],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, key)
-    return file, context
 
 
 @needs_openssl

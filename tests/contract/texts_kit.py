@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import ssl
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,3 +94,16 @@ def shown(error: BaseException | None, log: Log) -> str:
 def no_canary(told: str) -> None:
     """Nothing secret, no number, and nothing of the text."""
     assert not [canary for canary in CANARIES if canary in told], told
+
+
+def certificate(folder: Path, name: str, valid_for: str, days: int = 2) -> tuple[Path, ssl.SSLContext]:
+    """A certificate of our own, and a server's side of TLS with it."""
+    file, key = folder / f"{name}.pem", folder / f"{name}.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=test",
+         "-addext", f"subjectAltName={valid_for}", "-days", str(days), "-keyout", key, "-out", file],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, key)
+    return file, context

@@ -12,6 +12,7 @@ import asyncio
 import base64
 import json
 import re
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -75,14 +76,15 @@ Api = Callable[[Asked], Status]
 
 
 class TextsServer:
-    """On port 0 of the loopback; an async context manager. What it answers is `api`'s, unless `next` says otherwise."""
+    """On port 0 of the loopback, or where `at` listens; an async context manager. What it answers is `api`'s, unless `next` says otherwise."""
 
-    def __init__(self, api: Api, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, api: Api, tls: ssl.SSLContext | None = None, at: socket.socket | None = None) -> None:
         self.api = api
         self.asked: list[Asked] = []
         self.connections = 0
         self.port = 0
         self._tls = tls
+        self._at = at
         self._rules: list[Rule] = []
         self._always: Rule | None = None
         self._server: asyncio.Server | None = None
@@ -110,7 +112,10 @@ class TextsServer:
         return self.asked[count - 1]
 
     async def __aenter__(self) -> TextsServer:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
+        if self._at is not None:
+            self._server = await asyncio.start_server(self._accept, sock=self._at, ssl=self._tls)
+        else:
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

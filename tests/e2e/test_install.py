@@ -1,11 +1,12 @@
 """A stranger's test: docs/install.md is followed on a plain Asterisk, and a caller reaches a queue member verified.
 
-The page is followed word for word, by an account that may use sudo, on a machine of its own (rig.machine) with a systemd, an
+Then gateways.md, prompts.md and upgrades.md are followed there. Each page is followed word for word, by an account that may use sudo, on a machine of its own (rig.machine) with a systemd, an
 Asterisk that has a queue with two members and knows nothing of us, and Debian's Redis. What is not as at a stranger's:
 
 - The checkout is copied to /opt/tillit, as the page says, and not cloned from anywhere: the machine has no network.
 - `apt-get install` finds its packages installed. pip takes the libraries from files that were fetched before (/etc/pip.conf).
 - `sudo editor FILE` opens nothing; `edited` in guide.py does what the page says of the blocks behind it.
+- The text message gateways are servers of our own, in the machine's network, with the names and addresses that the page tells of.
 - Where sudo is not installed, four lines of shell with a setuid helper do what it does.
 - Asterisk is the one that the other tests use, with Debian's paths.
 """
@@ -27,6 +28,8 @@ from rig.stage import code_in
 from rig.state import CHECKOUT, RigError, wait_until
 from rig.wheels import wheels
 
+from tests.contract.texts_kit import certificate
+from tests.contract.texts_server import PASSWORD, Api, Asked, Status, TextsServer, elks, twilio
 from tests.e2e.guide import Guide, edited
 
 PACKAGES = ("python3-venv", "redis-server", "espeak-ng", "openssl")
@@ -255,8 +258,32 @@ async def test_a_caller_reaches_a_queue_member_verified(installed: Guide) -> Non
         await bo.until("disconnected")
 
 
-async def test_who_keys_a_wrong_pin_reaches_the_queue_without_a_mark(installed: Guide) -> None:
+@pytest.fixture(scope="module")
+def beside(installed: Guide) -> Guide:
+    """With a Redis of its own beside one that somebody else uses, from here on to the last test."""
     machine = installed.machine
+    installed.follow("A Redis of its own")
+    machine.run(redis_back(installed))
+    assert machine.read("/etc/redis/redis.conf") == Path("/etc/redis/redis.conf").read_text()
+    machine.root("redis-cli", "set", "neighbour", "here")
+    restart(machine)
+    return installed
+
+
+def redis_back(guide: Guide) -> str:
+    (found,) = [text for _, text in guide.blocks("Going back") if "redis" in text]
+    return found
+
+
+def restart(machine: Machine) -> None:
+    before = journal(machine).count("ari.connected")
+    machine.run("sudo systemctl restart tillit")
+    wait_until(lambda: journal(machine).count("ari.connected") > before, 30, "the worker to serve again")
+
+
+async def test_who_keys_a_wrong_pin_reaches_the_queue_without_a_mark(beside: Guide) -> None:
+    """The failures are counted in the Redis of its own, and the other one has nothing of ours."""
+    installed, machine = beside, beside.machine
     number = only(r"--phone (\S+)", installed.section("7. A first customer"))
     async with phone(machine, "anna") as anna, phone(machine, "trunk") as caller:
         asked = journal(machine).count("entry.asked")
@@ -268,6 +295,9 @@ async def test_who_keys_a_wrong_pin_reaches_the_queue_without_a_mark(installed: 
             await until_logged(machine, "step.wrong", count=wrong + 1)
         invite = await anna.incoming()
         assert (invite.header("X-Caller-Auth"), invite["name"]) == (None, "")
+    assert machine.root("redis-cli", "keys", "*").split() == ["neighbour"]
+    written = machine.root("sh", "-c", "cat /var/lib/redis/tillit/appendonlydir/*.aof")
+    assert "tillit:" in written
 
 
 async def test_with_the_worker_stopped_callers_reach_the_queue_all_the_same(installed: Guide) -> None:
@@ -297,6 +327,53 @@ def test_the_worker_runs_in_its_sandbox(installed: Guide) -> None:
         assert machine.root(*inside, path).split(",")[0] == rights, path
 
 
+# ---------------------------------------------------------------- docs/gateways.md
+
+
+def sms(asked: Asked) -> Status:
+    """What the page's table for any other gateway is made for."""
+    if asked.headers.get("authorization") != f"Bearer {PASSWORD}" or asked.path not in ("/v1/messages", "/sms"):
+        return Status(403)
+    return Status(200, {"messages": [{"status": "queued"}]})
+
+
+# section: what it asks for, the server's name and address, and what it speaks
+GATEWAYS: dict[str, tuple[str, str, str, Api]] = {
+    "46elks": ("46elks API password: ", "api.46elks.com", "46.16.232.1", elks),
+    "Twilio": ("Twilio API key secret: ", "api.twilio.com", "46.16.232.2", twilio),
+    "Any other, by HTTP": ("SMS gateway secret: ", "sms.example.com", "46.16.232.3", sms),
+}
+
+
+async def test_each_gateway_takes_a_text(installed: Guide, tmp_path: Path) -> None:
+    machine, page = installed.machine, Guide(CHECKOUT / "docs" / "gateways.md", installed.machine)
+    pem, tls = certificate(tmp_path, "gateways", ",".join(f"DNS:{name}" for _, name, _, _ in GATEWAYS.values()))
+    machine.write("/etc/ssl/certs/gateways.pem", pem.read_text())
+    known = machine.root("openssl", "x509", "-hash", "-noout", "-in", "/etc/ssl/certs/gateways.pem").strip()
+    machine.root("ln", "-s", "gateways.pem", f"/etc/ssl/certs/{known}.0")
+    hosts = [f"{address} {name}\n" for _, name, address, _ in GATEWAYS.values()]
+    machine.write("/etc/hosts", machine.read("/etc/hosts") + "".join(hosts))
+
+    async def tried(server: TextsServer) -> Asked:
+        began = journal(machine).count("ari.connected")
+        shown = await asyncio.to_thread(page.type, "Trying it")
+        assert PASSWORD not in shown
+        await until_logged(machine, "ari.connected", count=began + 1)  # the worker takes the change
+        (asked,) = server.asked
+        return asked
+
+    for section, (question, name, address, api) in GATEWAYS.items():
+        async with TextsServer(api, tls, machine.listen(address, 443)) as server:
+            shown = await asyncio.to_thread(page.follow, section, {question: PASSWORD})
+            assert PASSWORD not in shown
+            assert (await tried(server)).headers["host"] == name
+    async with TextsServer(sms, at=machine.listen("10.0.0.5", 8080)) as server:
+        await asyncio.to_thread(page.follow, "Where a gateway may be")
+        assert json.loads((await tried(server)).body)["to"] == "+46701740601"
+    machine.write("/etc/tillit/tillit.toml", page.before["/etc/tillit/tillit.toml"])
+    await asyncio.to_thread(restart, machine)
+
+
 # ---------------------------------------------------------------- docs/upgrades.md
 
 
@@ -304,21 +381,46 @@ def test_the_worker_runs_in_its_sandbox(installed: Guide) -> None:
 def test_an_upgrade_and_the_way_back(installed: Guide, tmp_path: Path) -> None:
     machine = installed.machine
     upgrades = Guide(CHECKOUT / "docs" / "upgrades.md", machine)
-    upgrades.type("Before")
-    began = journal(machine).count("ari.connected")
-    machine.root("touch", "/opt/tillit/old")
-    machine.root("rm", "-rf", "/opt/tillit/ivr")
-    machine.copy(checkout(tmp_path), "/opt/tillit")
-    shown = upgrades.type("The order")
-    assert "Nothing to do: both keys and the database are there." in shown
-    assert re.search(r"(?m)^sv: 0 made", shown), "prompts that are there already were made anew"
-    wait_until(lambda: journal(machine).count("ari.connected") > began, 30, "the new worker to serve")
+    new = checkout(tmp_path)
+    machine.root("sh", "-c", "echo first > /opt/tillit/release")
+    for release in ("second", "third"):
+        upgrades.type("Before")
+        machine.root("rm", "-rf", "/opt/tillit/ivr")
+        (new / "release").write_text(release)
+        machine.copy(new, "/opt/tillit")
+        began = journal(machine).count("ari.connected")
+        shown = upgrades.type("The order")
+        assert "Nothing to do: both keys and the database are there." in shown
+        assert re.search(r"(?m)^sv: 0 made", shown), "prompts that are there already were made anew"
+        wait_until(lambda began=began: journal(machine).count("ari.connected") > began, 30, "the new worker to serve")  # type: ignore[misc]
     upgrades.type("Going back")
     wait_until(lambda: journal(machine).count("ari.connected") > began + 1, 30, "the worker of before to serve")
-    assert "old" not in machine.root("ls", "/opt/tillit").split()
+    assert machine.read("/opt/tillit/release") == "second"
     number = only(r"customer add (\d+)", installed.section("7. A first customer"))
     show = f"sudo -u tillit venv/bin/python ari_app.py customer show {number} --config /etc/tillit/tillit.toml"
     assert re.search(r"PIN +set", machine.run(f"cd /opt/tillit; {show}"))
+
+
+# ---------------------------------------------------------------- docs/prompts.md
+
+# It is asked as Piper is, and speaks with espeak-ng's voice.
+PIPER = """#!/bin/sh
+test "$1 $2 $3" = "--model /opt/voices/sv.onnx --output_file" && exec espeak-ng -v sv --stdin -w "$4"
+"""
+
+
+def test_another_voice_and_a_recording(installed: Guide) -> None:
+    machine, page = installed.machine, Guide(CHECKOUT / "docs" / "prompts.md", installed.machine)
+    machine.root("install", "-m", "755", "/dev/null", "/usr/local/bin/piper")
+    machine.write("/usr/local/bin/piper", PIPER)
+    assert set(re.findall(r"(?m)^\w\w: (\d+) made", page.type("Making them"))) == {"0"}, "they are there already"
+    assert re.search(r"(?m)^sv: [1-9]\d made, 0 up to date", page.type("Another voice"))
+    machine.root("mkdir", "-p", "/opt/tillit/recordings/sv")
+    machine.root("espeak-ng", "-w", "/opt/tillit/recordings/sv/welcome.wav", "Our own recording")
+    welcome = ("sha256sum", "/usr/share/asterisk/sounds/sv/tillit/welcome.wav")
+    before = machine.root(*welcome)
+    page.type("Your own recordings")
+    assert machine.root(*welcome) != before
 
 
 # ---------------------------------------------------------------- that a wrong page would be found
@@ -370,10 +472,14 @@ async def test_two_semicolons_take_it_out_of_the_way(installed: Guide) -> None:
     machine.write(file, ours)
 
 
-async def test_going_back_leaves_the_asterisk_as_it_was(installed: Guide) -> None:
-    machine = installed.machine
+async def test_going_back_leaves_the_asterisk_as_it_was(beside: Guide) -> None:
+    installed, machine = beside, beside.machine
     machine.write("/etc/asterisk/extensions.conf", installed.before["/etc/asterisk/extensions.conf"])
-    installed.follow("Going back")
+    for language, text in installed.blocks("Going back"):
+        if text == redis_back(installed):
+            installed.type("Taking that Redis away")
+        elif language == "sh" and not text.startswith("sudo editor "):
+            machine.run(text)
     await reaches_the_queue_as_before(machine)
     left = machine.root(
         "sh", "-c", "find /etc /opt /var/lib /usr/share/asterisk -iname '*tillit*' -not -path '*/dpkg/*'"
@@ -382,5 +488,6 @@ async def test_going_back_leaves_the_asterisk_as_it_was(installed: Guide) -> Non
     for name, text in (("extensions", EXTENSIONS), ("ari", ARI)):
         assert machine.read(f"/etc/asterisk/{name}.conf") == text
     assert machine.root("systemctl", "is-active", "asterisk", "redis-server").split() == ["active", "active"]
+    assert machine.root("redis-cli", "get", "neighbour").strip() == "here"
     with pytest.raises(RigError):
         machine.root("id", "tillit")
