@@ -13,10 +13,11 @@ Message = dict[str, str]
 
 
 class Ami:
-    """Everything that user `watch` is told; an async context manager. Keeps each message, in order."""
+    """Everything that a user is told, usually `watch`; an async context manager. Keeps each message, in order."""
 
-    def __init__(self, pbx: Pbx) -> None:
+    def __init__(self, pbx: Pbx, user: str = "watch", password: str | None = None) -> None:
         self._pbx = pbx
+        self._user, self._password = user, password or pbx.watch_password
         self.messages: list[Message] = []
         self.raw = bytearray()
         self._news = asyncio.Event()
@@ -27,7 +28,7 @@ class Ami:
         reader, self._writer = await asyncio.open_connection(HOST, self._pbx.ami_port)
         await reader.readline()  # the greeting
         self._reading = asyncio.create_task(self._read(reader))
-        login = f"Action: Login\r\nUsername: watch\r\nSecret: {self._pbx.watch_password}\r\nEvents: on\r\n\r\n"
+        login = f"Action: Login\r\nUsername: {self._user}\r\nSecret: {self._password}\r\nEvents: on\r\n\r\n"
         self._writer.write(login.encode())
         answer = await self.until("Response")
         if answer["Response"] != "Success":

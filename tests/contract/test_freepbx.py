@@ -34,7 +34,7 @@ def blocks(language: str) -> list[str]:
 
 
 (DIALPLAN,) = blocks("asterisk")
-ARI, CEL = blocks("ini")
+TRUNK, ARI, CEL, AMI = blocks("ini")
 TARGET = re.findall(r"Target `([^`]+)`", PAGE)[0]
 HOOKS = set(re.findall(r"(?m)^\[(macro-.+)\]$", (HERE / "freepbx_behind.conf").read_text()))
 
@@ -60,6 +60,10 @@ QUEUES = "".join(
 )
 ARI_CONF = "[general]\n#include ari_general_additional.conf\n\n#include ari_additional_custom.conf\n"
 CEL_CONF = "[general]\n#include cel_general_additional.conf\n#include cel_general_custom.conf\n"
+# FreePBX's own user, with all rights, and what is yours behind it
+OWN = "7d793037a0760186574b0282f2f435e7"
+MANAGER_CONF = f"\n[general](+)\nbindaddr = 0.0.0.0\n[{OWN}]\nsecret = plain\nread = all\nwrite = all\n#include manager_custom.conf\n"
+PJSIP_CONF = "\n#include pjsip.endpoint_custom_post.conf\n"
 CEL_ALL = "enable=yes\napps=queue\nevents=all\n"
 
 
@@ -69,9 +73,11 @@ def stage() -> Iterator[Stage]:
         name="freepbx",
         brisk=True,
         settings={"policies.main": {"steps": ["pin", "sms_code"], "level": 2, "queue_priority": 7}},
-        overrides={"queues.conf": QUEUES},
+        overrides={"queues.conf": QUEUES, "manager.conf": MANAGER_CONF, "pjsip.conf": PJSIP_CONF},
     )
     etc = made.pbx.folder / "etc"
+    (etc / "manager_custom.conf").write_text(AMI.replace("THE-USER", OWN))
+    (etc / "pjsip.endpoint_custom_post.conf").write_text(TRUNK.replace("THE-TRUNK", "caller"))
     (etc / "tillit.conf").write_text((CHECKOUT / "dialplan" / "tillit.conf").read_text())
     (etc / "extensions.conf").write_text(EXTENSIONS)
     (etc / "extensions_additional.conf").write_text((HERE / "freepbx.conf").read_text().replace("TARGET", TARGET))
@@ -218,6 +224,54 @@ def test_call_events_are_off_and_a_shorter_list_would_not_do(stage: Stage) -> No
         custom.write_text(CEL)
         pbx.cli("module reload cel")
     assert "CEL Logging: Disabled" in pbx.cli("cel show status")
+
+
+def test_a_trunk_that_is_trusted_cannot_change_names(stage: Stage) -> None:
+    shown = stage.pbx.cli("pjsip show endpoint caller")
+    assert re.search(r"(?m)^ *trust_connected_line +: (no|false)$", shown)
+    assert re.search(r"(?m)^ *context +: callers$", shown), "FreePBX's own lines are in force as before"
+    assert re.search(r"(?m)^ *trust_connected_line +: (yes|true)$", stage.pbx.cli("pjsip show endpoint agent1"))
+
+
+def test_lines_for_a_trunk_that_is_gone_stop_pjsip_from_being_read(stage: Stage) -> None:
+    """The page warns of it."""
+    custom = stage.pbx.folder / "etc" / "pjsip.endpoint_custom_post.conf"
+    ours, since = custom.read_text(), len(stage.pbx.said())
+    try:
+        custom.write_text(TRUNK)
+        stage.pbx.cli("module reload res_pjsip.so")
+        assert "Category addition requested, but category 'THE-TRUNK' does not exist" in stage.pbx.said(since)
+        assert "caller" in stage.pbx.cli("pjsip show endpoint caller")
+    finally:
+        custom.write_text(ours)
+        stage.pbx.cli("module reload res_pjsip.so")
+
+
+@pytest.mark.parametrize("followed", [True, False], ids=["as-the-page-has-it", "without"])
+async def test_freepbxs_own_user_of_ami_hears_no_keys(scene: Scene, followed: bool) -> None:
+    pbx = scene.stage.pbx
+    custom = pbx.folder / "etc" / "manager_custom.conf"
+    custom.write_text(AMI.replace("THE-USER", OWN) if followed else AMI.partition("[THE-USER]")[0])
+    pbx.cli("manager reload")
+    assert re.search(r"TCP Bindaddress: +127\.0\.0\.1:", pbx.cli("manager show settings"))
+    shown = pbx.cli(f"manager show user {OWN}")
+    assert re.search(r"read perm: .*(all|dtmf)", shown), "its rights are in force as before"
+    async with Ami(pbx, OWN, "plain") as ami:
+        await verify(scene)
+        await ami.user_event("Queued")
+        heard = {message.get("Event", "") for message in ami.messages}
+    assert "Newchannel" in heard
+    assert {name for name in heard if name.startswith("DTMF")} == (set() if followed else {"DTMFBegin", "DTMFEnd"})
+
+
+# ---------------------------------------------------------------- the doctor's cures
+
+
+def test_every_file_of_the_doctors_cures_has_its_place_in_freepbx() -> None:
+    sources = "".join(file.read_text() for file in (CHECKOUT / "ivr" / "doctor").glob("*.py"))
+    named = set(re.findall(r"/etc/asterisk/(\w+\.conf)", sources)) - {"tillit.conf"}
+    table = PAGE.partition("| The cure names |")[2].partition("\n\n")[0]
+    assert named == set(re.findall(r"(?m)^\| (\w+\.conf)", table))
 
 
 # ---------------------------------------------------------------- calls
