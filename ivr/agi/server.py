@@ -35,12 +35,7 @@ async def serving(settings: Settings, *, mark: scripts.MarkOf, log: FilteringBou
     if own.listen is None:
         yield
         return
-    if own.policy is not None and own.policy not in settings.policies:
-        raise ConfigError(
-            f"{settings.file}: [agi] policy",
-            "there is no such policy",
-            f"Write one of: {', '.join(sorted(settings.policies))}",
-        )
+    known_policy(settings)
     server = AgiServer(own.allow, policy=own.policy or "", mark=mark, log=log)
     try:
         await server.open(*split(own.listen))
@@ -54,6 +49,16 @@ async def serving(settings: Settings, *, mark: scripts.MarkOf, log: FilteringBou
         yield
     finally:
         await server.close()
+
+
+def known_policy(settings: Settings) -> None:
+    """Raises `ConfigError` where `[agi] policy` is none of the settings' policies."""
+    if settings.agi.policy is not None and settings.agi.policy not in settings.policies:
+        raise ConfigError(
+            f"{settings.file}: [agi] policy",
+            "there is no such policy",
+            f"Write one of: {', '.join(sorted(settings.policies))}",
+        )
 
 
 class AgiServer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 import tomllib
 from pathlib import Path
 
@@ -119,17 +120,22 @@ def secret_of(settings: Settings, place: str, file: Path | None, variable: str |
     if file is None:
         return None
     path = settings.path(file)
+    place = f"{settings.file}: {place}_file"
     try:
         mode = path.stat().st_mode
-        if not path.is_file():
-            raise OSError
+        if not stat.S_ISREG(mode):
+            raise ConfigError(place, f"{path} is no file", "Name the file that holds the password")
         text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(
-            f"{settings.file}: {place}_file", f"{path} cannot be read", "Write the password into it, mode 0600"
-        ) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(place, f"{path} is missing", "Write the password into it, mode 0600") from None
+    except OSError as error:
+        # a number: names may come from a server that is not there
+        cure = f"Let the user who runs this own it, and enter its folder: chown {os.geteuid()} {path}"
+        raise ConfigError(place, f"{path} cannot be read ({error.strerror})", cure) from None
+    except UnicodeDecodeError:
+        raise ConfigError(place, f"{path} is not UTF-8", "Write the password into it, and nothing else") from None
     if mode & 0o077:
-        raise ConfigError(f"{settings.file}: {place}_file", f"{path} can be read by others", f"Type: chmod 600 {path}")
+        raise ConfigError(place, f"{path} can be read by others", f"Type: chmod 600 {path}")
     if not text:
-        raise ConfigError(f"{settings.file}: {place}_file", f"{path} is empty", "Write the password into it")
+        raise ConfigError(place, f"{path} is empty", "Write the password into it")
     return Secret(text)

@@ -15,14 +15,29 @@ import structlog
 from ivr.asterisk.ari import Ari
 from ivr.config import Asterisk as AsteriskSettings
 from ivr.config import Settings, secret_of
-from ivr.doctor import audio, clock, dialplan, keys, leaks, live, manager, modules, prompts, reach, texts, users
+from ivr.doctor import (
+    agi,
+    audio,
+    clock,
+    dialplan,
+    files,
+    keys,
+    leaks,
+    live,
+    manager,
+    modules,
+    prompts,
+    reach,
+    texts,
+    users,
+)
 from ivr.doctor.console import ETC
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, well
 from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
+    *keys.KINDS, *files.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
     *prompts.KINDS, *texts.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
@@ -32,6 +47,8 @@ CONSOLE = ("asterisk",)
 
 _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "keys and database": keys.check,
+    "files": files.check,
+    "FastAGI": agi.check,
     "Redis": live.check,
     "text messages": texts.check,
     "clocks": clock.check,

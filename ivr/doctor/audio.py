@@ -61,18 +61,31 @@ async def _endpoints(node: Node, subject: str) -> list[Finding]:
     ]
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def settings(name: str) -> dict[str, str]:
+    async def settings(name: str, kind: str = "endpoint") -> dict[str, str]:
         async with gate:
-            path = f"asterisk/config/dynamic/res_pjsip/endpoint/{quote(name, safe='')}"
+            path = f"asterisk/config/dynamic/res_pjsip/{kind}/{quote(name, safe='')}"
             try:
                 return {str(one["attribute"]): str(one["value"]) for one in rows(await node.ari.request("GET", path))}
-            except AriError:
+            except AriError as error:
+                if error.status == 404 and kind == "endpoint":
+                    gone.add(name)
                 return {}
 
+    gone: set[str] = set()
     looked = names[:_MOST]
     of = dict(zip(looked, await asyncio.gather(*map(settings, looked)), strict=True))
     in_band = [f"{name} ({one['dtmf_mode']})" for name, one in of.items() if one.get("dtmf_mode") in ("inband", "auto")]
-    trusted = [name for name, one in of.items() if all(one.get(field) in ("yes", "true") for field in _NAMES)]
+    believed = [name for name, one in of.items() if all(one.get(field) in ("yes", "true") for field in _NAMES)]
+
+    async def is_phone(name: str) -> bool:
+        aors = [one.strip() for one in of[name].get("aors", "").split(",") if one.strip()]
+        return _somebodys(of[name]) and _registers([await settings(aor, "aor") for aor in aors])
+
+    phones = await asyncio.gather(*map(is_phone, believed))
+    trusted = [name for name, phone in zip(believed, phones, strict=True) if not phone]
+    if any(of.values()):
+        # an endpoint that was taken out of pjsip.conf is listed until Asterisk starts again
+        names = [name for name in names if name not in gone]
     unseen = [name for name in names if not of.get(name)]
     found = []
     if in_band:
@@ -87,7 +100,8 @@ async def _endpoints(node: Node, subject: str) -> list[Finding]:
         found.append(
             TRUSTED.found(
                 subject, _some(trusted),
-                "# write trust_connected_line = no for these in /etc/asterisk/pjsip.conf",
+                "# write trust_connected_line = no for these in /etc/asterisk/pjsip.conf; a phone may be left, and is not told of",
+                "# where it logs in (auth), registers (max_contacts) and has a callerid of its own",
                 "asterisk -rx 'module reload res_pjsip.so'",
             )
         )  # fmt: skip
@@ -95,6 +109,20 @@ async def _endpoints(node: Node, subject: str) -> list[Finding]:
         cure = f"asterisk -rx 'pjsip show endpoint {unseen[0]}'"
         found.append(NOT_LOOKED_AT.found(subject, f"the settings of {_some(unseen)}", cure))
     return found or [ok(subject, f"keys come beside the sound at all {len(names)} endpoints of PJSIP")]
+
+
+def _somebodys(endpoint: dict[str, str]) -> bool:
+    """Whether whoever calls has to log in, in one person's name: others' calls do not come from there.
+
+    A trunk has no callerid, for its callers have numbers of their own; and a carrier answers no login, or asks for ours.
+    """
+    own = endpoint.get("callerid", "").strip() not in ("", "<unknown>")
+    return own and bool(endpoint.get("auth")) and not endpoint.get("outbound_auth")
+
+
+def _registers(aors: list[dict[str, str]]) -> bool:
+    """Whether it tells us where it is, as phones do; where trunks are stands in pjsip.conf."""
+    return bool(aors) and all(aor.get("max_contacts", "0") not in ("", "0") for aor in aors)
 
 
 def _some(names: list[str]) -> str:

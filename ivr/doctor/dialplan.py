@@ -117,8 +117,8 @@ def _told(lines: Iterable[Line]) -> dict[tuple[str, str], list[str]]:
     return told
 
 
-WAY_IN = re.compile(r"\(tillit(?:-verify|-offer)?,|^AGI\(agi://[^/]+/verify")
-"""What hands a call to us, in a line of the dialplan."""
+WAY_IN = re.compile(r"[(?:,]\s*tillit(?:-verify|-offer)?,|@tillit(?![\w-])|AGI\(h?agi://[^/]+/verify\b")
+"""What hands a call to us, in a line of the dialplan: GotoIf(…?tillit,POLICY,1) and Local/POLICY@tillit too."""
 
 
 def _called(lines: list[Line], subject: str) -> Iterator[Finding]:

@@ -1,10 +1,7 @@
-"""Who could read or change the settings, the keys and the database; and whether they belong together."""
+"""Who could read or change the settings, the keys and the database; and whether these belong together."""
 
 from __future__ import annotations
 
-import os
-import pwd
-import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.database.url import sqlite_file
+from ivr.doctor import account
 from ivr.doctor.finding import Finding, Grade, Kind, ok
 from ivr.errors import ConfigError, StoreError
 from ivr.store import keycheck
@@ -38,11 +36,6 @@ BESIDE = Kind(
     "Keys and database are on one disk",
     "A stolen or discarded disk, or one back-up of it, has both: what was encrypted can be read.",
 )  # fmt: skip
-OWNERS = Kind(
-    "owners", Grade.WARNING,
-    "Keys, password files and database belong to different users",
-    "The worker may not be able to read one of them, and then does not start.",
-)  # fmt: skip
 DATABASE = Kind(
     "database", Grade.FAULT,
     "The database cannot be used, or is not this version's",
@@ -58,15 +51,15 @@ DATABASE_OPEN = Kind(
     "The database can be read or written by others",
     "Customers are encrypted in it, and the audit trail is not.",
 )  # fmt: skip
-KINDS = (SETTINGS, KEYS, FOLDER, BESIDE, OWNERS, DATABASE, OTHER, DATABASE_OPEN)
+KINDS = (SETTINGS, KEYS, FOLDER, BESIDE, DATABASE, OTHER, DATABASE_OPEN)
 
 
 async def check(settings: Settings) -> list[Finding]:
     """Everything that is wrong with the files, and with the database."""
-    found = [*_settings(settings), *_folders(settings), *_owners(settings)]
+    found = [*_settings(settings), *_folders(settings)]
     keys: Keys | None = None
     try:
-        keys = load(settings, owner=_owner(settings))
+        keys = load(settings, owner=account.of(settings).number)
         found.append(ok("keys", f"both are there, and theirs alone who run the worker (master {keys.master.id})"))
     except ConfigError as error:
         found.append(KEYS.told("keys", error))
@@ -79,28 +72,17 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         mode = _mode(path)
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
             problem = f"{path} has mode {mode:04o}"
-            yield SETTINGS.found("settings", problem, f"chmod go-w {_quoted(path)}")
-
-
-def _key_files(settings: Settings) -> list[Path]:
-    """Those that are named and are there."""
-    keys = settings.keys
-    named = (
-        file
-        for file, variable in ((keys.master_file, keys.master_env), (keys.hash_file, keys.hash_env))
-        if variable is None
-    )
-    return [settings.path(file) for file in named if file is not None and _there(settings.path(file))]
+            yield SETTINGS.found("settings", problem, f"chmod go-w {account.quoted(path)}")
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
-    files = _key_files(settings)
+    files = account.key_files(settings)
     for folder in dict.fromkeys(file.parent for file in files):
         mode = _mode(folder)
         if mode & 0o077 and folder != settings.file.parent:
-            yield FOLDER.found("keys", f"{folder} has mode {mode:04o}", f"chmod 700 {_quoted(folder)}")
+            yield FOLDER.found("keys", f"{folder} has mode {mode:04o}", f"chmod 700 {account.quoted(folder)}")
     database = sqlite_file(settings)
-    if database is not None and _there(database):
+    if database is not None and account.there(database):
         disk = database.stat().st_dev
         if any(file.stat().st_dev == disk for file in files):
             yield BESIDE.found(
@@ -110,61 +92,12 @@ def _folders(settings: Settings) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _there(file: Path) -> bool:
-    """Whether it is there, and we may know it."""
-    try:
-        return file.exists()
-    except OSError:
-        return False
-
-
 def _mode(file: Path) -> int:
     """Who may do what with it; 0 where it is not there, or we may not know: who opens it tells of that."""
     try:
         return stat.S_IMODE(file.stat().st_mode)
     except OSError:
         return 0
-
-
-def _owner(settings: Settings) -> int | None:
-    """Root looks at the files of the worker's user; everybody else at their own."""
-    files = _key_files(settings)
-    return files[0].stat().st_uid if files and os.geteuid() == 0 else None
-
-
-def _owners(settings: Settings) -> Iterator[Finding]:
-    asterisks = settings.asterisks.values()
-    logins = (*asterisks, *(one.ami for one in asterisks), settings.redis, settings.database)
-    others = (
-        settings.path(login.password_file)
-        for login in logins
-        if login is not None and login.password_file is not None and login.password_env is None
-    )
-    database = sqlite_file(settings)
-    files = [*_key_files(settings), *others, *([database] if database else [])]
-    owners: dict[int, Path] = {}
-    for file in files:
-        if _there(file):
-            owners.setdefault(file.stat().st_uid, file)
-    if len(owners) > 1:
-        said = ", ".join(f"{file} to {_name(user)}" for user, file in owners.items())
-        user = _name(next(iter(owners)))
-        yield OWNERS.found(
-            "keys",
-            f"they belong to different users: {said}",
-            *(f"chown {user} {_quoted(file)}" for file in [*owners.values()][1:]),
-        )
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
-
-
-def _name(user: int) -> str:
-    try:
-        return pwd.getpwuid(user).pw_name
-    except KeyError:
-        return str(user)
 
 
 async def _database(settings: Settings, keys: Keys | None) -> list[Finding]:
@@ -193,4 +126,4 @@ def _database_mode(settings: Settings) -> Iterator[Finding]:
     for one in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
         if (mode := _mode(one)) & 0o077:
             problem = f"{one} has mode {mode:04o}"
-            yield DATABASE_OPEN.found("database", problem, f"chmod 600 {_quoted(one)}")
+            yield DATABASE_OPEN.found("database", problem, f"chmod 600 {account.quoted(one)}")

@@ -116,11 +116,12 @@ async def _kept(link: Link, cli: str, here: bool) -> list[Finding]:
     info = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
     if not here:
         info.pop("config_file", None)  # a file of that name may be here as well, and be another's
-    policy = info.get("maxmemory_policy", "")
+    policy = info.get("maxmemory_policy", "").strip()
     found = []
     if info.get("aof_enabled") != "1":
         found.append(NO_FILE.found(_SUBJECT, "appendonly is no", f"{cli} CONFIG SET appendonly yes", _KEEP))
-    if policy != "noeviction":
+    # without a limit there is nothing to make room for
+    if policy != "noeviction" and info.get("maxmemory", "").strip() != "0":
         found.append(
             EVICTS.found(
                 _SUBJECT, f"maxmemory-policy is {policy}", f"{cli} CONFIG SET maxmemory-policy noeviction", _KEEP

@@ -11,7 +11,7 @@ from yarl import URL
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.versions import supported, trouble
 from ivr.config import Asterisk, Settings
-from ivr.doctor.console import Console
+from ivr.doctor.console import Console, value
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
 from ivr.errors import AriError
@@ -184,8 +184,9 @@ async def _worker(node: Node) -> Finding:
 
 def files(node: Node) -> Finding:
     """How many calls there is room for."""
-    number = node.files or _USUAL_FILES
-    says = f"Asterisk may open {number} files" if node.files else f"maxfiles is not set, and {number} files are usual"
+    number, says = _limit(node)
+    if number is None:
+        return ok(node.subject, says)
     calls = number // FILES_A_CALL
     if calls >= _FEW_CALLS:
         return ok(node.subject, f"{says}: room for about {calls} calls that are being verified")
@@ -195,6 +196,20 @@ def files(node: Node) -> Finding:
         "# and LimitNOFILE=20000 in the section [Service] of: systemctl edit asterisk",
         "systemctl restart asterisk",
     )  # fmt: skip
+
+
+def _limit(node: Node) -> tuple[int | None, str]:
+    """How many files it may open, None for as many as it likes; and how that is told."""
+    # The console tells what the system lets it have, wherever that comes from; ARI what maxfiles asks for.
+    told = (value(node.console.settings, "Maximum open file handles") or "") if node.console else ""
+    if told == "Unlimited":
+        return None, "Asterisk may open as many files as it likes"
+    if found := re.match(r"(\d+)(?: \(is\) (\d+) \(requested\))?$", told):
+        asked = f", though maxfiles is {found[2]}: the system lets it have no more" if found[2] else ""
+        return int(found[1]), f"Asterisk may open {found[1]} files{asked}"
+    if node.files:
+        return node.files, f"Asterisk may open {node.files} files"
+    return _USUAL_FILES, f"maxfiles is not set, and {_USUAL_FILES} files are usual"
 
 
 def loopback(host: str) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import stat
 
 import structlog
 
 from ivr import sms
 from ivr.config import Settings
+from ivr.doctor import account
 from ivr.doctor.finding import Finding, Grade, Kind, ok
 from ivr.errors import ConfigError, TextError
 
@@ -31,18 +33,22 @@ KINDS = (SETTINGS, AWAY, OUTBOX)
 
 _STEP = "sms_code"
 _SUBJECT = "texts"
+# In the folder, or in the nearest one above that is there, where the worker would make it.
+_TRY = 'd=$1; while [ ! -e "$d" ]; do d=$(dirname "$d"); done; f=$(mktemp "$d/.doctor.XXXXXXXX") && rm "$f"'
 
 
 async def check(settings: Settings) -> list[Finding]:
     """Each gateway of the settings: complete, and there."""
-    if not any(_STEP in policy.steps for policy in settings.policies.values()):
-        return [ok(_SUBJECT, "no policy sends any")]
+    # the worker makes them ready in any case, and does not start where it cannot
+    used = any(_STEP in policy.steps for policy in settings.policies.values())
     log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    found = []
+    found: list[Finding] = []
     for name in sms.names(settings):
         if name == "outbox":
-            cure = "# name your gateway in [texts] gateway, and fill in its table: docs/gateways.md"
-            found.append(OUTBOX.found(_SUBJECT, "[texts] gateway is outbox", cure))
+            found += await _outbox(settings)
+            if used:
+                cure = "# name your gateway in [texts] gateway, and fill in its table: docs/gateways.md"
+                found.append(OUTBOX.found(_SUBJECT, "[texts] gateway is outbox", cure))
             continue
         try:
             gateway = sms.one(name, settings, log)
@@ -50,6 +56,8 @@ async def check(settings: Settings) -> list[Finding]:
             found.append(SETTINGS.told(_SUBJECT, error))
             continue
         try:
+            if not used:
+                continue
             async with asyncio.timeout(settings.texts.seconds):
                 await gateway.reach()
             found.append(ok(_SUBJECT, f"{name} can be connected to (send one: ari_app.py texts test NUMBER)"))
@@ -59,7 +67,29 @@ async def check(settings: Settings) -> list[Finding]:
             found.append(_away(name, str(error)))
         finally:
             await gateway.close()
-    return found
+    return found if used or found else [ok(_SUBJECT, "no policy sends any")]
+
+
+async def _outbox(settings: Settings) -> list[Finding]:
+    """Whether the worker's user can write there, tried by making a file and taking it away."""
+    folder, user = settings.path(settings.texts.outbox_folder), account.of(settings)
+    place = f"{settings.file}: [texts] outbox_folder"
+    if not user.is_ours_to_be:
+        return []
+    code, _, told = await user.run(_TRY, str(folder))
+    if code:
+        why = told.strip().rpartition(": ")[2]
+        return [
+            SETTINGS.found(
+                _SUBJECT, f"{place}: {folder} cannot be written to by {user.name} ({why})",
+                f"# let {user.name} own it: chown -R {user.name} {account.quoted(folder)}",
+                "# or name another folder, below /var/lib/tillit",
+            )
+        ]  # fmt: skip
+    if account.there(folder) and (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
+        problem = f"{place}: {folder} has mode {mode:04o}, and codes are written there"
+        return [SETTINGS.found(_SUBJECT, problem, f"chmod 700 {account.quoted(folder)}")]
+    return []
 
 
 def _away(name: str, why: str) -> Finding:

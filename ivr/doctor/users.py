@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 
 from ivr.doctor.console import Console, value
+from ivr.doctor.filters import keeps_keys_out, of_user
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.leaks import asked
 from ivr.doctor.node import Node
@@ -131,20 +132,7 @@ def _filtered(console: Console, user: str) -> bool:
         files = [file.name for file in console.etc.glob("manager*.conf")]
     except OSError:
         return False
-    for file in files:
-        for section in re.findall(rf"(?ms)^\[{re.escape(user)}\](.*?)(?=^\[|\Z)", console.file(file) or ""):
-            lines = [line for line in section.splitlines() if line.strip().startswith("eventfilter")]
-            if keeps_keys_out(lines):
-                return True
-    return False
-
-
-def keeps_keys_out(filters: list[str]) -> bool:
-    """Whether these lines of manager.conf keep both events of a key away: its end alone tells which one it was."""
-    whole = any(re.search(r"!Event: DTMF\s*(;.*)?$", line) for line in filters)
-    return whole or all(
-        any(re.search(rf"(exclude.*|!Event: ){name}\b", line) for line in filters) for name in ("DTMFBegin", "DTMFEnd")
-    )
+    return keeps_keys_out(of_user((console.file(file) or "" for file in sorted(files)), user))
 
 
 def _ari(told: str, own: str, subject: str) -> Iterator[Finding]:

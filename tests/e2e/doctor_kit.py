@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -9,8 +10,8 @@ import shutil
 import stat
 import subprocess
 import threading
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -76,6 +77,19 @@ class Sampled(Redis):
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+
+@asynccontextmanager
+async def manager(house: House, user: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """This user's connection to AMI, logged in."""
+    reader, writer = await asyncio.open_connection(HOST, house.pbx.ami_port, limit=1 << 24)
+    try:
+        async with asyncio.timeout(20):
+            writer.write(f"Action: Login\r\nUsername: {user}\r\nSecret: x1y2z3\r\n\r\n".encode())
+            await reader.readuntil(b"Response: Success")
+            yield reader, writer
+    finally:
+        writer.close()
 
 
 class House:
@@ -217,7 +231,12 @@ class House:
         with self.redis.as_administrator() as client:
             client.acl_setuser("default", enabled=False, reset_passwords=True, categories=["+@all"])
             client.acl_setuser("tillit", enabled=True, commands=["+info", "-config|get", "-acl|getuser"])
-            for name, value in (("appendonly", "yes"), ("appendfsync", "everysec"), ("maxmemory-policy", "noeviction")):
+            for name, value in (
+                ("appendonly", "yes"),
+                ("appendfsync", "everysec"),
+                ("maxmemory-policy", "noeviction"),
+                ("maxmemory", "0"),
+            ):
                 client.config_set(name, value)
 
     def reload(self) -> None:

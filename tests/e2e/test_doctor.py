@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import resource
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rig.ports import HOST, Ports
 from rig.state import wait_until
 
 from ivr.config import load
 from ivr.doctor import KINDS, Finding, examine
-from tests.e2e.doctor_kit import House
+from tests.e2e.doctor_kit import House, manager
+from tests.unit.ami_filters import FILTERS, UNSURE
 
 # Advice that a PBX well made may get: its disk is one, its worker not started; this machine's clock is what it is.
 ALLOWED = {"ok", "keys-beside", "worker-away", "clock-free"}
 MADE_ELSEWHERE = {
     # tests/unit/test_doctor.py: a machine whose clock nobody keeps, and an old Asterisk, cannot be had here
     "clock-free",
+    # tests/unit/test_doctor_files.py and test_doctor_agi.py: neither needs an Asterisk
+    "worker-rights",
+    "agi-listen",
     "asterisk-version",
     "asterisk-version-accepted",
 }
@@ -83,8 +91,14 @@ def test_it_says_the_same_as_json(house: House) -> None:
 
 
 async def test_a_worker_that_runs_is_seen(house: House) -> None:
-    with house.worker():
-        assert "worker-away" not in {finding.name for finding in await house.look()}
+    with closing(Ports()) as ports:
+        listen = f"{HOST}:{ports.take()}"
+        house.write({"agi": {"listen": listen}})
+        with house.worker():
+            found = await house.look()
+            assert "worker-away" not in {finding.name for finding in found}
+            assert f"a worker listens on {listen}" in [finding.what for finding in found]
+        house.write()
     wait_until(lambda: not house.pbx.applications(), 10, "Asterisk to forget the application")
     assert "worker-away" in {finding.name for finding in await house.look()}
 
@@ -245,7 +259,8 @@ FAULTS = (
     redis("redis-no-file", "CONFIG", "SET", "appendonly", "no"),
     redis("redis-no-flush", "CONFIG", "SET", "appendfsync", "no", seen=True),
     Fault("redis-no-flush", lambda house: house.replace(house.redis.config, "appendfsync everysec", "appendfsync no"), House.restore, told="by its file"),
-    redis("redis-evicts", "CONFIG", "SET", "maxmemory-policy", "allkeys-lru"),
+    redis("redis-evicts", "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru"),
+    redis("redis-evicts", "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "volatile-ttl", told="some"),
     redis("redis-default-user", "ACL", "SETUSER", "default", "-@all", seen=True),
     Fault("redis-default-user", lambda house: house.replace(house.redis.config, "user default off resetpass ~* &* +@all", "user default off"), House.restore, told="by its file"),
     Fault("not-looked-at", lambda house: house.redis.config.rename(house.redis.config.with_name("away")), lambda house: house.redis.config.with_name("away").rename(house.redis.config), told="the settings of Redis", typed=False),
@@ -289,6 +304,9 @@ FAULTS = (
     edit("dtmf-in-band", "pjsip.conf", "auth = caller-info\ndtmf_mode = info", "auth = caller-info\ndtmf_mode = inband", "module reload res_pjsip.so"),
     edit("dtmf-in-band", "pjsip.conf", "auth = caller-info\ndtmf_mode = info", "auth = caller-info\ndtmf_mode = auto", "module reload res_pjsip.so", told="auto"),
     edit("names-trusted", "pjsip.conf", "auth = caller-info\ndtmf_mode = info", "auth = caller-info\ndtmf_mode = info\ntrust_id_inbound = yes", "module reload res_pjsip.so"),
+    added("names-trusted", "pjsip.conf", "\n[trunk](caller-phone)\ntrust_id_inbound = yes\ndtmf_mode = rfc4733\n[trunk]\ntype = identify\nendpoint = trunk\nmatch = 192.0.2.1\n", "module reload res_pjsip.so", told="of a carrier"),
+    edit("names-trusted", "pjsip.conf", "aors = agent1\n", "aors = agent1\ntrust_id_inbound = yes\noutbound_auth = agent1\n", "module reload res_pjsip.so", told="that asks us to log in"),
+    edit("names-trusted", "pjsip.conf", "aors = agent1\n", "aors = trunk\ntrust_id_inbound = yes\n[trunk]\ntype = aor\ncontact = sip:192.0.2.1\n", "module reload res_pjsip.so", told="whose place is known"),
     Fault("prompts-missing", without_prompts, with_prompts),
     Fault("prompts-incomplete", half_swedish, no_swedish),
     # texts
@@ -339,8 +357,13 @@ async def test_few_files_for_asterisk_are_found(house: House) -> None:
         assert "maxfiles = 20000" in found.cure[0]
         house.replace(house.etc / "asterisk.conf", "maxfiles = 1200", "")
         house.pbx.restart()
-        (found,) = [finding for finding in await house.look() if finding.name == "files-few"]
-        assert found.what.startswith("maxfiles is not set")
+        # without it the system says how many: LimitNOFILE of systemd, or the shell's
+        _, most = resource.prlimit(house.pbx.child.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(house.pbx.child.pid, resource.RLIMIT_NOFILE, (12000, most))
+        assert names(found := await house.look()) == set()
+        assert any("may open 12000 files: room for about 3000 calls" in finding.what for finding in found)
+        resource.prlimit(house.pbx.child.pid, resource.RLIMIT_NOFILE, (1024, most))
+        assert names(await house.look()) == {"files-few"}
     finally:
         house.restore()
         house.pbx.restart()
@@ -360,17 +383,56 @@ def test_clocks_that_differ_are_found(house: House, tmp_path: Path) -> None:
         assert finding["why"] and finding["cure"]
 
 
-async def test_a_user_of_ami_whose_filters_keep_keys_away_does_no_harm(house: House) -> None:
-    """FreePBX's own user has every class, and cannot be given fewer."""
+async def test_what_is_odd_and_right_is_well(house: House) -> None:
+    """What right PBXs have that are not made by the samples."""
+    for file, before, after in (
+        ("extensions.conf", "Gosub(tillit-verify,s,1(main))", 'GosubIf($["${NIGHT}" = ""]?tillit-verify,s,1(main))'),
+        # FreePBX believes the names of its extensions
+        ("pjsip.conf", "aors = agent1\n", "aors = agent1\ntrust_id_inbound = yes\n"),
+    ):
+        house.replace(house.etc / file, before, after)
     with (house.etc / "manager.conf").open("a") as opened:
-        opened.write(
-            "\n[wallboard]\nsecret = x1y2z3\nread = all\n"
-            "eventfilter(action(exclude),name(DTMFBegin)) =\neventfilter(action(exclude),name(DTMFEnd)) =\n"
-        )
-    house.pbx.cli("manager reload")
+        # FreePBX's own user has every class, and cannot be given fewer
+        filters = "eventfilter(action(include),name(QueueMemberStatus)) ="
+        opened.write(f"\n[wallboard]\nsecret = x1y2z3\nread = all\n{filters}\n")
+    house.pbx.cli("core reload")
+    with house.redis.as_administrator() as client:
+        client.config_set("maxmemory-policy", "volatile-lru")  # of no account without maxmemory
     assert names(await house.look()) == set()
     house.restore()
-    house.pbx.cli("manager reload")
+    house.pbx.cli("core reload")
+
+
+async def test_the_filters_of_ami_do_what_the_doctor_says(house: House) -> None:
+    """A user with each set of filters, all logged in while a key is pressed: who is told of it?"""
+    users = {f"wallboard{number}": filters for number, filters in enumerate(FILTERS)}
+    with (house.etc / "manager.conf").open("a") as opened:
+        for user, filters in users.items():
+            opened.write("\n".join(("", f"[{user}]", "secret = x1y2z3", "read = all", *FILTERS[filters][0], "")))
+    with (house.etc / "extensions.conf").open("a") as opened:
+        opened.write("\n[keyed]\nexten => keys,1,SendDTMF(5)\n same => n,Wait(20)\nexten => wait,1,Wait(20)\n")
+    house.pbx.cli("core reload")
+    warned = {finding.what.split()[3] for finding in await house.look() if finding.name == "ami-dtmf"}
+    async with AsyncExitStack() as stack:
+        links = {user: await stack.enter_async_context(manager(house, user)) for user in users}
+        call = await asyncio.to_thread(
+            house.pbx.ari, "POST", "channels?endpoint=Local/keys@keyed/n&extension=wait&context=keyed&priority=1"
+        )
+        unfiltered, _ = next(iter(links.values()))
+        heard = {"wallboard0": await unfiltered.readuntil(b"Event: DTMFEnd")}
+        for user, (reader, writer) in links.items():
+            # Asterisk tells of what has happened before it answers
+            writer.write(b"Action: Ping\r\nActionID: asked\r\n\r\n")
+            heard[user] = heard.get(user, b"") + await reader.readuntil(b"ActionID: asked")
+        await asyncio.to_thread(house.pbx.ari, "DELETE", f"channels/{call['id']}")
+    told = {user for user, text in heard.items() if re.search(rb"Event: DTMF(Begin|End)\r", text)}
+    kept = {users[user]: user not in warned for user in users}
+    assert kept == {filters: kept for filters, (_, kept) in FILTERS.items()}
+    # who is told of keys is warned of; a channel that is not this one is no reason to be sure
+    assert {users[user] for user in told - warned} == set()
+    assert {users[user] for user in warned - told} == set(UNSURE)
+    house.restore()
+    house.pbx.cli("core reload")
 
 
 @pytest.mark.parametrize("program", [None, "echo '  Entity ID: 00:00:00:00:00:01'", "exit 1", "exec sleep 0"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ from ivr.asterisk.ari import Ari
 from ivr.cli.doctor import report, summary
 from ivr.config import Settings
 from ivr.doctor import KINDS, clock, dialplan, modules, reach
+from ivr.doctor.console import Console as AsteriskConsole
 from ivr.doctor.console import value
 from ivr.doctor.dialplan import WAY_IN
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok, well
 from ivr.doctor.node import Node
-from ivr.doctor.users import keeps_keys_out
 from ivr.errors import ConfigError
 from ivr.sample import sample
 from ivr.secret import Secret
@@ -54,31 +55,28 @@ def node(version: str = "22.10.1", accept: str | None = None, files: int | None 
 
 
 @pytest.mark.parametrize(
-    ("filters", "kept"),
-    [
-        (["eventfilter = !Event: DTMF"], True),
-        (["eventfilter = !Event: DTMF ; keys"], True),
-        (["eventfilter = !Event: DTMFBegin", "eventfilter = !Event: DTMFEnd"], True),
-        (["eventfilter(action(exclude),name(DTMFBegin)) =", "eventfilter(action(exclude),name(DTMFEnd)) ="], True),
-        (["eventfilter = !Event: DTMFBegin"], False),
-        (["eventfilter = !Event: DTMFEnd"], False),
-        (["eventfilter = !Event: DTMFMute"], False),
-        (["eventfilter(action(exclude),name(DTMFEnd)) ="], False),
-        ([], False),
-    ],
-)
-def test_which_filters_keep_keys_from_an_ami_user(filters: list[str], kept: bool) -> None:
-    assert keeps_keys_out(filters) is kept
-
-
-@pytest.mark.parametrize(
     ("line", "found"),
     [
         ("Gosub(tillit-verify,s,1(main))", True),
         ("Goto(tillit,main,1)", True),
         ("Gosub(tillit-offer,s,1(main,unverified,s,1))", True),
         ("AGI(agi://127.0.0.1/verify,main)", True),
+        ('GosubIf($["${NIGHT}" = ""]?tillit-verify,s,1(main))', True),
+        ('GosubIf($["${NIGHT}" = "1"]?night,s,1():tillit-verify,s,1(main))', True),
+        ('ExecIf($["${NIGHT}" = ""]?AGI(agi://127.0.0.1:4573/verify,main))', True),
+        ('ExecIf($["${NIGHT}" = ""]?Gosub(tillit-verify,s,1(main)))', True),
+        ('GotoIf($["${NIGHT}" = ""]?tillit,main,1)', True),
+        ("GotoIfTime(9:00-17:00,mon-fri,*,*?tillit,main,1)", True),
+        ("Dial(Local/main@tillit)", True),
+        ("Dial(Local/main@tillit/n,20)", True),
+        ("ChannelRedirect(${OTHER},tillit,main,1)", True),
+        ("Dial(Local/s@tillit-badge)", False),
+        ("Dial(Local/main@tillit2)", False),
+        ("Goto(tillit2,main,1)", False),
+        ("Goto(my-tillit,main,1)", False),
+        ("Queue(support,,,,,,,b(tillit-badge^s^1))", False),
         ("AGI(agi://127.0.0.1:4573/mark)", False),
+        ("AGI(agi://127.0.0.1:4573/verifying)", False),
         ("Gosub(tillit-badge,s,1)", False),
     ],
 )
@@ -197,6 +195,29 @@ def test_how_many_calls_files_are_enough_for(files: int | None, calls: int) -> N
     found = reach.files(node(files=files))
     assert (found.name == "ok") == (calls >= 500)
     assert str(calls) in found.what
+
+
+@pytest.mark.parametrize(
+    ("told", "of_ari", "says", "well"),
+    [
+        ("20000", 20000, "may open 20000 files", True),
+        # by LimitNOFILE, without maxfiles
+        ("12000", None, "may open 12000 files: room for about 3000", True),
+        ("1024", None, "may open 1024 files: that is the end at about 256", False),
+        ("4096 (is) 20000 (requested)", 20000, "4096 files, though maxfiles is 20000", True),
+        ("1024 (is) 20000 (requested)", 20000, "1024 files, though maxfiles is 20000", False),
+        ("Unlimited", None, "as many files as it likes", True),
+        # nothing that can be read: what ARI says
+        ("Error because of Bad address", 20000, "may open 20000 files", True),
+        ("Error because of Bad address", None, "maxfiles is not set", False),
+    ],
+)
+def test_the_system_says_how_many_files_there_are(told: str, of_ari: int | None, says: str, well: bool) -> None:
+    console = AsteriskConsole(["asterisk"])
+    console.settings = f"  Maximum calls:               Not set\n  Maximum open file handles:   {told}\n"
+    found = reach.files(replace(node(files=of_ari), console=console))
+    assert says in found.what
+    assert (found.name == "ok") == well
 
 
 def test_a_clock_that_nobody_keeps() -> None:
