@@ -15,7 +15,21 @@ import structlog
 from ivr.asterisk.ari import Ari
 from ivr.config import Asterisk as AsteriskSettings
 from ivr.config import Settings, secret_of
-from ivr.doctor import audio, clock, dialplan, keys, leaks, live, manager, modules, prompts, reach, texts, users
+from ivr.doctor import (
+    audio,
+    clock,
+    dialplan,
+    keys,
+    leaks,
+    live,
+    manager,
+    metrics,
+    modules,
+    prompts,
+    reach,
+    texts,
+    users,
+)
 from ivr.doctor.console import ETC
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, well
 from ivr.doctor.node import Node
@@ -23,7 +37,7 @@ from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
     *keys.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
-    *prompts.KINDS, *texts.KINDS, *clock.KINDS, NOT_LOOKED_AT,
+    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
 
@@ -34,6 +48,7 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "keys and database": keys.check,
     "Redis": live.check,
     "text messages": texts.check,
+    "metrics": metrics.check,
     "clocks": clock.check,
 }
 _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
