@@ -102,6 +102,18 @@ async def test_three_calls_are_counted_for_what_they_were(scene: Scene, monitor:
     await leaves.hang_up()
     await scene.logged("call.ended", 3)
 
+    # the same three, told one by one
+    for started, words in zip(
+        scene.log("call.started"), ("VERIFIED at level 2", "REFUSED: no mark", "hung up (phase: pin)"), strict=True
+    ):
+        told = await asyncio.to_thread(
+            scene.stage.attempt, "trace", started["call"], "--log", str(scene.worker.log_file)
+        )
+        assert (told.returncode, told.stderr) == (0, "")
+        assert words in told.stdout
+        assert "audit tillit/" in told.stdout
+        assert "for the caller" in told.stdout
+
     after = await monitor.numbers()
 
     def grown(name: str, **labels: str) -> float:
