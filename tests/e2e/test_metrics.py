@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
@@ -103,16 +105,16 @@ async def test_three_calls_are_counted_for_what_they_were(scene: Scene, monitor:
     await scene.logged("call.ended", 3)
 
     # the same three, told one by one
-    for started, words in zip(
-        scene.log("call.started"), ("VERIFIED at level 2", "REFUSED: no mark", "hung up (phase: pin)"), strict=True
-    ):
-        told = await asyncio.to_thread(
-            scene.stage.attempt, "trace", started["call"], "--log", str(scene.worker.log_file)
-        )
+    ends = ("VERIFIED at level 2", "REFUSED: no mark", "hung up (phase: pin)")
+    calls = [line["call"] for line in scene.log("call.started")]
+    log = str(scene.worker.log_file)
+    traced = await asyncio.gather(
+        *(asyncio.to_thread(scene.stage.attempt, "trace", call, "--log", log) for call in calls)
+    )
+    for told, end in zip(traced, ends, strict=True):
         assert (told.returncode, told.stderr) == (0, "")
-        assert words in told.stdout
-        assert "audit tillit/" in told.stdout
-        assert "for the caller" in told.stdout
+        for words in (end, "audit tillit/", "s for the caller"):
+            assert words in told.stdout
 
     after = await monitor.numbers()
 
@@ -169,6 +171,23 @@ async def test_without_redis_it_is_not_ready_and_says_so(scene: Scene, monitor: 
     finally:
         scene.stage.redis.start()
     await monitor.until_ready(True)
+
+
+async def test_a_worker_that_is_being_stopped_is_not_ready(scene: Scene, monitor: Monitor) -> None:
+    """Asterisk does not answer meanwhile, so that the calls cannot be handed back before anybody looks."""
+    await monitor.until_ready(True)
+    caller = await scene.caller()
+    await scene.asked("pin")
+    scene.stage.pbx.child.pause()
+    try:
+        os.kill(scene.worker.child.pid, signal.SIGTERM)
+        parts = await monitor.until_ready(False)
+        assert parts["worker"] == {"ready": False, "error": "the worker is stopping"}
+        assert (await monitor.get("/healthz"))[0] == 200
+    finally:
+        scene.stage.pbx.child.resume()
+    assert await asyncio.to_thread(scene.worker.stop) == 0
+    await caller.hang_up()
 
 
 async def test_without_its_asterisk_it_is_not_ready(stage: Stage, worker: Worker, monitor: Monitor) -> None:
