@@ -12,7 +12,7 @@ import uvloop
 from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from ivr import __version__, agi, logs, sms
+from ivr import __version__, agi, logs, metrics, sms
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.telephony import Telephony
@@ -23,6 +23,8 @@ from ivr.call.steps import Tools
 from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
+from ivr.errors import Unavailable
+from ivr.metrics import Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTrail
 from ivr.nodes import Begin, Node, Nodes
 from ivr.store.customers import Customers
 from ivr.store.live import RedisLive
@@ -31,12 +33,13 @@ from ivr.vault import Vault
 
 def run(settings: Settings) -> None:
     """Run a worker until it is told to stop, or replaced. Raises `ConfigError` where it cannot start, `Unreachable` where it could later."""
-    log = logs.setup(settings.log)
+    meters = Meters(settings)
+    log = logs.setup(settings.log, Heard(meters))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, log))
+        runner.run(_serve(settings, meters, log))
 
 
-async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
+async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) -> None:
     async with AsyncExitStack() as stack:
         chosen = policies(settings)
         vault = Vault.open(settings)
@@ -45,21 +48,30 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         stack.push_async_callback(gateways.close)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
-        live = await RedisLive.open(settings)
+        live = await RedisLive.open(settings, meters.timed("redis"))
         stack.push_async_callback(live.close)
         trail = await stack.enter_async_context(Trail(database, settings.worker.name))
-        nodes = await stack.enter_async_context(Nodes(settings, log))
+        nodes = await stack.enter_async_context(Nodes(settings, log, partial(meters.timed, "ari")))
         await nodes.look()
         customers = await Customers.open(database, vault)
-        tools = Tools(settings, live, vault.pins, vault.codes, sms.texts(settings, log, gateways), monotonic)
+        tools = Tools(
+            settings,
+            live,
+            TimedPins(vault.pins, meters.timed("pins")),
+            vault.codes,
+            TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")),
+            monotonic,
+        )
+        timed_customers = TimedCustomers(customers, meters.timed("database"))
+        timed_trail = TimedTrail(trail, meters.timed("audit"))
 
         def begin(node: Node, found: Found) -> Telephony:
             house = House(
                 settings=settings,
                 policies=chosen,
-                customers=customers,
+                customers=timed_customers,
                 live=live,
-                trail=trail,
+                trail=timed_trail,
                 tools=tools,
                 wall=time,
                 languages=found.languages,
@@ -69,18 +81,42 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
                 node=found.node,
                 seconds=node.asterisk.request_seconds,
                 country=settings.company.country,
-                answer=partial(_answer, house, node),
+                answer=partial(_answer, house, node, meters),
                 marked=partial(live.marked, found.node),
                 disown=partial(live.drop_mark, found.node),
                 log=node.log,
             )
 
         await stack.enter_async_context(agi.serving(settings, mark=live.mark, log=log))
-        await _until_stopped(nodes, begin, settings, log)
+        stop = asyncio.Event()
+        for node in nodes:
+            meters.watch(node)
+        readiness = Readiness(
+            {
+                "worker": partial(_not_stopping, stop),
+                "redis": live.ping,
+                "database": customers.ping,
+                "asterisk": partial(_connected, nodes),
+            },
+            seconds=max(settings.redis.request_seconds, settings.database.request_seconds),
+        )
+        await stack.enter_async_context(metrics.serving(settings, meters, readiness, log))
+        await _until_stopped(nodes, begin, stop, settings, log)
 
 
-async def _until_stopped(nodes: Nodes, begin: Begin, settings: Settings, log: FilteringBoundLogger) -> None:
-    stop = asyncio.Event()
+async def _not_stopping(stop: asyncio.Event) -> None:
+    if stop.is_set():
+        raise Unavailable("the worker is stopping")
+
+
+async def _connected(nodes: Nodes) -> None:
+    if not any(node.connected for node in nodes):
+        raise Unavailable(f"not connected to {', '.join(node.place for node in nodes)}")
+
+
+async def _until_stopped(
+    nodes: Nodes, begin: Begin, stop: asyncio.Event, settings: Settings, log: FilteringBoundLogger
+) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     apps = dict.fromkeys(asterisk.app for asterisk in settings.asterisks.values())
@@ -91,7 +127,9 @@ async def _until_stopped(nodes: Nodes, begin: Begin, settings: Settings, log: Fi
         log.info("worker.stopped")
 
 
-async def _answer(house: House, node: Node, line: AriLine) -> None:
+async def _answer(house: House, node: Node, meters: Meters, line: AriLine) -> None:
     # for the lines of what all calls share too, such as the gateways
     bind_contextvars(call=line.caller.channel, **node.bound)
-    await Session(house, line, node.log.bind(call=line.caller.channel)).run()
+    session = Session(house, line, node.log.bind(call=line.caller.channel))
+    with meters.running(session, node.place):
+        await session.run()

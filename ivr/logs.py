@@ -6,21 +6,28 @@ import asyncio
 import atexit
 import logging
 import sys
+from collections.abc import MutableMapping
 from io import TextIOWrapper
 from typing import Any, TextIO
 
 import orjson
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import FilteringBoundLogger, Processor
 
 from ivr.config import Log
 
 
-def setup(settings: Log) -> FilteringBoundLogger:
-    """Begin to log to standard output. Libraries are heard from WARNING on: below that they print what they carry."""
-    level = logging.getLevelNamesMapping()[settings.level]
-    processors: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+def setup(settings: Log, heard: Processor | None = None) -> FilteringBoundLogger:
+    """Begin to log to standard output. Libraries are heard from WARNING on: below that they print what they carry.
+
+    `heard` is shown each line from INFO on, also where the settings' level leaves it out.
+    """
+    level = least = logging.getLevelNamesMapping()[settings.level]
+    processors: list[Any] = [structlog.contextvars.merge_contextvars]
+    if heard is not None:
+        least = min(level, logging.INFO)
+        processors += [heard] if least == level else [heard, _from(level)]
+    processors += [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     ]
@@ -37,7 +44,7 @@ def setup(settings: Log) -> FilteringBoundLogger:
     atexit.register(lines.flush)
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
@@ -46,6 +53,18 @@ def setup(settings: Log) -> FilteringBoundLogger:
     )
     log: FilteringBoundLogger = structlog.get_logger()
     return log
+
+
+def _from(level: int) -> Processor:
+    """Drops the lines below this level."""
+    levels = logging.getLevelNamesMapping()
+
+    def drop(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if levels[method.upper()] < level:
+            raise structlog.DropEvent
+        return event
+
+    return drop
 
 
 class _Lines:

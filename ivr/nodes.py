@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import chain, repeat
 
 from structlog.typing import FilteringBoundLogger
@@ -13,6 +14,7 @@ from ivr.asterisk.ari import Ari
 from ivr.asterisk.inspection import Found, inspect
 from ivr.asterisk.presence import Presence
 from ivr.asterisk.telephony import Telephony
+from ivr.call.ports import Timed
 from ivr.config import Settings, secret_of
 from ivr.errors import ConfigError, Unavailable, Unreachable, WorkerReplaced
 
@@ -23,7 +25,7 @@ _WAITS = (1.0, 2.0, 5.0, 10.0)
 class Node:
     """One Asterisk of the settings; `place` is its table, and on every log line where there are several."""
 
-    def __init__(self, settings: Settings, place: str, log: FilteringBoundLogger) -> None:
+    def __init__(self, settings: Settings, place: str, log: FilteringBoundLogger, timed: Timed = nullcontext) -> None:
         """Raises `ConfigError` where the password is not there."""
         self.place = place
         self.asterisk = asterisk = settings.asterisks[place]
@@ -47,10 +49,21 @@ class Node:
             app=asterisk.app,
             seconds=asterisk.request_seconds,
             log=self.log,
+            timed=timed,
         )
         # Nobody is verified by it: it may come later, or go, and may be left out.
         self._ami = self._manager()
         self._presence = None if self._ami is None else Presence(self._ami, self.log)
+
+    @property
+    def connected(self) -> bool:
+        """Whether its events come in."""
+        return self.ari.connected
+
+    @property
+    def managed(self) -> bool | None:
+        """Whether its manager interface is logged in to; None where the settings have none."""
+        return None if self._ami is None else self._ami.connected
 
     async def open(self) -> None:
         """Raises `ConfigError` where the manager interface refuses the login."""
@@ -114,9 +127,11 @@ Begin = Callable[[Node, Found], Telephony]
 class Nodes:
     """All nodes of a worker; an async context manager, for their connections."""
 
-    def __init__(self, settings: Settings, log: FilteringBoundLogger) -> None:
-        """Raises `ConfigError` where a password is not there."""
-        self._nodes = [Node(settings, place, log) for place in settings.asterisks]
+    def __init__(
+        self, settings: Settings, log: FilteringBoundLogger, timed: Callable[[str], Timed] = lambda _: nullcontext
+    ) -> None:
+        """`timed` times the requests to the node of this place. Raises `ConfigError` where a password is not there."""
+        self._nodes = [Node(settings, place, log, timed(place)) for place in settings.asterisks]
         self._settings = settings
         self._log = log
 
@@ -131,6 +146,9 @@ class Nodes:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(node.close() for node in self._nodes))
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._nodes)
 
     @property
     def calls(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from email.utils import parsedate_to_datetime
 from itertools import count
 from time import monotonic
@@ -15,6 +16,7 @@ import orjson
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.events import TYPES, Event, Replaced, Response, decode
+from ivr.call.ports import Timed
 from ivr.errors import AriError, WorkerReplaced
 from ivr.secret import Secret
 
@@ -49,7 +51,15 @@ class Ari:
     """One application on one Asterisk. `open`, then `listen` until cancelled, then `close`."""
 
     def __init__(
-        self, *, url: str, username: str, password: Secret, app: str, seconds: float, log: FilteringBoundLogger
+        self,
+        *,
+        url: str,
+        username: str,
+        password: Secret,
+        app: str,
+        seconds: float,
+        log: FilteringBoundLogger,
+        timed: Timed = nullcontext,
     ) -> None:
         """`seconds`: how long any request may take."""
         self.app = app
@@ -58,11 +68,17 @@ class Ari:
         self._password = password
         self._seconds = seconds
         self._log = log
+        self._timed = timed
         self._numbers = count(1)
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._dropping: asyncio.Future[None] | None = None
         self._http: aiohttp.ClientSession | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the websocket is open."""
+        return self._socket is not None
 
     async def open(self) -> None:
         """Make the pool; connects to nothing yet."""
@@ -112,6 +128,10 @@ class Ari:
         websocket, where one that blocks would hold up all others. `channel` is for the error's text.
         """
         operation = f"{method} /{path.split('?', 1)[0]}" + (f" ({channel})" if channel else "")
+        with self._timed():
+            return await self._requested(method, path, body, operation, quick=quick)
+
+    async def _requested(self, method: Method, path: str, body: Json | None, operation: str, *, quick: bool) -> object:
         try:
             async with asyncio.timeout(self._seconds):
                 if quick and self._socket is not None:

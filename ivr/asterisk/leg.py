@@ -51,6 +51,11 @@ class AriLeg:
         return self._endpoint
 
     @property
+    def caller(self) -> str:
+        """The channel that it is called for."""
+        return self._caller
+
+    @property
     def ending(self) -> str:
         if self.up and not self._cause:
             # Asterisk tells no cause behind StasisEnd

@@ -167,8 +167,9 @@ class Telephony:
             # the agent has transferred the caller: the same caller, in the same bridge, with somebody else
             leg.channel = channel
             self._legs.add(leg)
-            self._spawn(leg.tie(self._log))
-            self._log.info("agent.transferred", endpoint=leg.endpoint, channel=channel)
+            log = self._log.bind(call=leg.caller)
+            self._spawn(leg.tie(log))
+            log.info("agent.transferred", endpoint=leg.endpoint, channel=channel)
             return
         if (line := self._lines.get(of)) is not None:
             # another leg in the caller's place is another caller, who has won nothing
@@ -205,8 +206,10 @@ class Telephony:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            line = self._calls.get(task)
+            log = self._log if line is None else self._log.bind(call=line.caller.channel)
             # the text of an error that nobody expected may hold anything
-            self._log.error("task.failed", error=type(error).__name__, code=_where(error))
+            log.error("task.failed", error=type(error).__name__, code=_where(error))
 
     async def _reconcile(self) -> None:
         """Compare what Asterisk holds with what we know, after events may have been lost."""

@@ -6,7 +6,7 @@ Any of these methods may raise `Unavailable` (the part is down); those of `Line`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,9 @@ from ivr.vault.pin import PinRecord
 
 Clock = Callable[[], float]
 """Seconds: monotonic for what is measured, since the epoch for what is written down."""
+
+Timed = Callable[[], AbstractContextManager[object]]
+"""`with timed(): …` around what is asked of a part: who measures sees how long it takes, and how it ends."""
 
 # ---------------------------------------------------------------- the caller's channel
 

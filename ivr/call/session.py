@@ -30,6 +30,13 @@ class Session:
         self._refused: Refused | None = None
         self._to_do: list[Callable[[Refused], Awaitable[None]]] = []
         self._recorded = False
+        self._status = Status.ABANDONED
+        self._began = house.tools.clock()
+
+    @property
+    def phase(self) -> str:
+        """What the call is in: a step, or where it goes."""
+        return self._course.phase
 
     async def run(self) -> None:
         """Verify, mark, hand over. Raises nothing that a call can cause."""
@@ -81,7 +88,15 @@ class Session:
         place = place_in_queue(self._course.policy.queue_priority)
         await self._line.announce(mark.variables() | place, display(self._course.subject.name))
         await self._line.event("CallerAuthenticated", mark.variables())
-        self._log.info("call.verified", assurance=mark.level, methods=mark.methods, subject=mark.subject)
+        self._status = Status.VERIFIED
+        self._log.info(
+            "call.verified",
+            assurance=mark.level,
+            methods=mark.methods,
+            subject=mark.subject,
+            policy=verified.policy,
+            seconds=self._seconds(),
+        )
         return mark
 
     async def _hand_over(self, mark: Mark) -> None:
@@ -110,7 +125,14 @@ class Session:
         """A sentence, and on to the dialplan; each part is tried even where the one before it failed."""
         self._course.phase = "send_on"
         self._refused = refused
-        self._log.info("call.refused", status=refused.status.value, lock=refused.lock and refused.lock.scope.value)
+        self._status = refused.status
+        self._log.info(
+            "call.refused",
+            status=refused.status.value,
+            lock=refused.lock and refused.lock.scope.value,
+            policy=refused.policy,
+            seconds=self._seconds(),
+        )
         self._to_do = [self._quiet, self._announce_refused, self._explain]
         # not among them: an append that was begun is not undone, and must not be done again
         await self._tried("record", self._record(refused))
@@ -157,7 +179,13 @@ class Session:
     # ------------------------------------------------------------ ending
 
     async def _hung_up(self, verdict: Verdict | None) -> None:
-        self._log.info("call.hung_up", phase=self._course.phase)
+        self._log.info(
+            "call.hung_up",
+            phase=self._course.phase,
+            status=self._status.value,
+            policy=self._course.policy.name if self._course.policy else self._line.caller.policy,
+            seconds=self._seconds(),
+        )
         try:
             if not self._recorded:
                 await self._record(Refused(self._line.caller.policy, Status.ABANDONED))
@@ -187,6 +215,9 @@ class Session:
             await self._hung_up(verdict)
         except Unavailable as error:
             self._log.error("call.stuck", error=str(error))
+
+    def _seconds(self) -> float:
+        return round(self._house.tools.clock() - self._began, 2)
 
     async def _drop_mark(self) -> None:
         """Drop the mark; where Redis cannot be reached it is swept later."""

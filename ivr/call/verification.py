@@ -148,6 +148,7 @@ class Verification:
         self, kind: type[Step], policy: Policy, subject: Subject, attempt: Attempt, *, hinted: bool
     ) -> Outcome:
         self._log.info("step.started", step=kind.name)
+        began = self._house.tools.clock()
         before = Round(
             self.keypad,
             subject,
@@ -160,7 +161,13 @@ class Verification:
             other_customer=hinted,
         )
         outcome = await kind(self._house.tools).run(before)
-        self._log.info("step.ended", step=kind.name, outcome=type(outcome).__name__.lower(), why=_why(outcome))
+        self._log.info(
+            "step.ended",
+            step=kind.name,
+            outcome=type(outcome).__name__.lower(),
+            why=_why(outcome),
+            seconds=round(self._house.tools.clock() - began, 2),
+        )
         return outcome
 
     async def _went_wrong(self) -> None:

@@ -14,6 +14,7 @@ from ivr.cli import audit, customer, initialise, texts
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
+from ivr.cli.trace import trace
 from ivr.errors import ConfigError, InputError, TillitError, Unreachable
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command(name="init")(initialise.init)
 app.command(name="sample")(sample)
 app.command(name="doctor")(doctor)
+app.command(name="trace")(trace)
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
 app.add_typer(texts.app, name="texts", help="Text messages: whether they go out.")
 app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")

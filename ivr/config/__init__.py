@@ -3,6 +3,7 @@
 from ivr.config.agi import Agi
 from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.file import load, secret_of
+from ivr.config.metrics import Metrics
 from ivr.config.models import (
     Company,
     CustomerNumber,
@@ -34,6 +35,7 @@ __all__ = [
     "Keys",
     "Limits",
     "Log",
+    "Metrics",
     "Pin",
     "Policy",
     "Redis",

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
+from ivr.config.metrics import Metrics
 from ivr.config.section import Endpoint, Minutes, Name, Seconds, Section
 from ivr.config.texts import Texts
 
@@ -237,6 +238,7 @@ class Settings(Section):
     limits: Limits = Field(default_factory=Limits)
     texts: Texts = Field(default_factory=Texts)
     log: Log = Field(default_factory=Log)
+    metrics: Metrics = Field(default_factory=Metrics)
     policies: dict[Name, Policy] = Field(min_length=1, description="At least one [policies.NAME]")
 
     _file: Path = Path("tillit.toml")

@@ -25,6 +25,7 @@ from ivr.doctor import (
     leaks,
     live,
     manager,
+    metrics,
     modules,
     prompts,
     reach,
@@ -38,7 +39,7 @@ from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
     *keys.KINDS, *files.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
-    *prompts.KINDS, *texts.KINDS, *clock.KINDS, NOT_LOOKED_AT,
+    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
 
@@ -51,6 +52,7 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "FastAGI": agi.check,
     "Redis": live.check,
     "text messages": texts.check,
+    "metrics": metrics.check,
     "clocks": clock.check,
 }
 _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {

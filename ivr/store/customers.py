@@ -50,6 +50,7 @@ _BY_PHONE = (
     .limit(2)
 )
 
+_ANY = select(CUSTOMERS.c.ref).limit(1)
 _LOCKED = select(CUSTOMERS.c.locked).where(CUSTOMERS.c.ref == bindparam("ref"))
 
 
@@ -95,6 +96,10 @@ class Customers:
             lambda connection: connection.execute(_LOCKED, {"ref": ref}).scalar_one_or_none()
         )
         return locked is False
+
+    async def ping(self) -> None:
+        """Returns when the database can be read. Raises `StoreError`."""
+        await self._database.look_up(lambda connection: connection.execute(_ANY).first())
 
     def phone_key(self, number: Personal) -> str:
         """The blind index of a telephone number, for counting by it."""

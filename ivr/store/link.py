@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from hashlib import sha1
 from importlib import resources
 
@@ -11,6 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as LinkError
 from redis.exceptions import NoScriptError, RedisError
 
+from ivr.call.ports import Timed
 from ivr.config import Settings, secret_of
 from ivr.errors import ConfigError, StoreError
 
@@ -39,13 +41,14 @@ class Link:
     Every failure is a `StoreError` without values.
     """
 
-    def __init__(self, pool: BlockingConnectionPool, seconds: float) -> None:
+    def __init__(self, pool: BlockingConnectionPool, seconds: float, timed: Timed = nullcontext) -> None:
         self._pool = pool
+        self._timed = timed
         self._seconds = seconds
         self.round_trips = 0
 
     @classmethod
-    def of(cls, settings: Settings) -> Link:
+    def of(cls, settings: Settings, timed: Timed = nullcontext) -> Link:
         """Not connected yet; raises `ConfigError` for an address or password file that cannot be used."""
         redis = settings.redis
         password = secret_of(settings, "[redis] password", redis.password_file, redis.password_env)
@@ -74,7 +77,7 @@ class Link:
                 "it is no address of a Redis",
                 f"{type(redis).model_fields['url'].description}",
             ) from None
-        return cls(pool, redis.request_seconds)
+        return cls(pool, redis.request_seconds, timed)
 
     async def close(self) -> None:
         """Close every connection; nothing happens when they are closed."""
@@ -97,6 +100,10 @@ class Link:
 
     async def ask(self, *command: str | int | bytes) -> object:
         """One command's answer; raises `StoreError`, and `NoScriptError` as it is."""
+        with self._timed():
+            return await self._asked(*command)
+
+    async def _asked(self, *command: str | int | bytes) -> object:
         try:
             async with asyncio.timeout(self._seconds):
                 try:

@@ -8,6 +8,7 @@ as keyed hashes.
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Self
 
@@ -24,6 +25,7 @@ from ivr.call.ports import (
     Opened,
     Right,
     Spent,
+    Timed,
     TooMany,
     TooSoon,
     Wrong,
@@ -81,9 +83,9 @@ class RedisLive:
         )  # fmt: skip
 
     @classmethod
-    async def open(cls, settings: Settings) -> Self:
+    async def open(cls, settings: Settings, timed: Timed = nullcontext) -> Self:
         """Connect, load the scripts and try to write; raises `ConfigError` where that cannot be done, `Unreachable` where it could later."""
-        link = Link.of(settings)
+        link = Link.of(settings, timed)
         live = cls(link, settings.redis.prefix, settings.limits)
         try:
             async with asyncio.timeout(settings.redis.request_seconds):
@@ -101,6 +103,10 @@ class RedisLive:
     async def close(self) -> None:
         """Give the connections back; nothing happens when that was done."""
         await self._link.close()
+
+    async def ping(self) -> None:
+        """Returns when Redis answers. Raises `StoreError`."""
+        await self._link.ask("PING")
 
     @property
     def round_trips(self) -> int:

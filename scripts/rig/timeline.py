@@ -8,43 +8,15 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+from ivr.cli.told import WORDS, Line, words
 
 _POLL = 0.02
-
-Line = dict[str, Any]
 
 
 def seconds_of(line: Line) -> float:
     """When a log line was written, on the clock of `time.monotonic()`."""
     return datetime.fromisoformat(line["at"]).timestamp() - (time.time() - time.monotonic())
-
-
-def _dots(count: int) -> str:
-    return "•" * count
-
-
-# What each line of the worker's log says to somebody who watches; what is not here is not told.
-_WORDS: dict[str, Callable[[Line], str]] = {
-    "call.started": lambda line: f"call from {line['number'] or 'a withheld number'}, policy {line['policy']}",
-    "subject.found": lambda line: f"customer found by the {line['by'].replace('_', ' ')}",
-    "entry.asked": lambda line: f"plays {', '.join(line['prompts'])}",
-    "entry.key": lambda line: f"keyed {_dots(line['keys'])}",
-    "entry.interrupted": lambda line: f"{line['entry']}: keys were lost, it is asked for again",
-    "step.wrong": lambda line: f"{line['step']}: wrong",
-    "step.ended": lambda line: f"{line['step']}: {line['outcome']}",
-    "text.sent": lambda line: "text message handed to the gateway",
-    "call.verified": lambda line: f"VERIFIED at level {line['assurance']} by {' and '.join(line['methods'])}",
-    "call.refused": lambda line: f"{line['status'].upper()}: no mark",
-    "call.handed_back": lambda line: f"back to the dialplan as {line['status']}",
-    "agent.ringing": lambda line: f"calls {line['endpoint']}",
-    "agent.answered": lambda line: f"{line['endpoint']} answers: bridged",
-    "agent.missed": lambda line: f"{line['endpoint']}: {line['why'].replace('_', ' ')}",
-    "mark.dropped": lambda line: "mark dropped",
-    "call.hung_up": lambda line: f"caller has hung up (phase: {line['phase']})",
-    "call.unavailable": lambda line: f"UNAVAILABLE in {line['phase']}: {line['error']}",
-    "call.ended": lambda line: "call ended",
-}
 
 
 class Timeline:
@@ -79,8 +51,7 @@ class Timeline:
         for text in whole.splitlines():
             line = json.loads(text)
             self.lines.append(line)
-            words = _WORDS.get(line["event"])
-            if words is not None:
+            if line["event"] in WORDS:
                 self.say("tillit", words(line), seconds_of(line))
 
     def find(self, event: str, **fields: object) -> list[Line]:

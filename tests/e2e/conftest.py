@@ -49,5 +49,6 @@ async def scene(stage: Stage, worker: Worker) -> AsyncIterator[Scene]:
         made = Scene(stage, worker, stack, ami)
         yield made
     await made.idle()
+    assert not (strays := made.strays()), f"lines of a call without it, or with one that is not theirs: {strays}"
     for trouble in ("task.failed", "call.stuck", "channel.stuck", "bridge.left", "prompt.failed"):
         assert not made.log(trouble), f"the worker logged {trouble}"

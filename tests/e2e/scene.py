@@ -15,7 +15,17 @@ from rig.phone import Event, Phone
 from rig.stage import ANNA, Customer, Stage, code_in
 from rig.worker import Worker
 
+from tests.unit.test_docs import logged_where
+
 LIMIT = 15.0
+# Where every line is of a call, and where none is; what both of them log may be either.
+_OF_CALLS = ("ivr/call/", "ivr/sms/", "ivr/asterisk/line.py", "ivr/asterisk/leg.py")
+_BOTH = ("ivr/asterisk/telephony.py", "ivr/agi/")
+_LOGGED = {event: {str(file) for file in files} for event, files in logged_where().items()}
+OF_A_CALL = {event for event, files in _LOGGED.items() if all(file.startswith(_OF_CALLS) for file in files)}
+OF_NONE = {
+    event for event, files in _LOGGED.items() if not any(file.startswith((*_OF_CALLS, *_BOTH)) for file in files)
+}
 _serial = count(1)
 T = TypeVar("T")
 
@@ -89,6 +99,19 @@ class Scene:
             line
             for line in (of or self.worker).log()
             if (event is None or line.get("event") == event) and all(line.get(k) == v for k, v in fields.items())
+        ]
+
+    def strays(self) -> list[dict[str, Any]]:
+        """The lines of calls that do not say which, and those of none that say one."""
+        calls = {line["call"] for line in self.log("call.started")}
+        return [
+            line
+            for line in self.log()
+            if (
+                line.get("call") not in calls
+                if line["event"] in OF_A_CALL
+                else line["event"] in OF_NONE and "call" in line
+            )
         ]
 
     async def logged(

@@ -314,6 +314,7 @@ FAULTS = (
     settings("texts-settings", texts__http={"secret_file": "missing"}, told="no secret"),
     settings("texts-away", texts__http={"url": "http://127.0.0.1:9/send"}),
     settings("texts-outbox", texts={"gateway": "outbox"}),
+    settings("metrics-open", metrics={"listen": "0.0.0.0:9469", "allow": ["192.0.2.9"]}, told="192.0.2.9"),
 )  # fmt: skip
 
 

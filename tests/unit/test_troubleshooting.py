@@ -18,6 +18,8 @@ UNPRINTED = {
     "ivr/doctor": "what it finds says itself why it matters and what to type",
     "ivr/cli/doctor": "the same",
     "ivr/database/migrations": "SQL",
+    "ivr/cli/told.py": "what the lines of the log say in a timeline",
+    "ivr/cli/life.py": "the timeline",
     "ivr/sample.py": "the settings file and its page",
     "ivr/logs.py": "a format",
     "ivr/store/customers.py": "a made-up customer, to measure against",

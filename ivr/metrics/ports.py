@@ -1,0 +1,77 @@
+"""The ports that calls ask, each with the time that it takes: around an adapter, which knows nothing of it."""
+
+from __future__ import annotations
+
+from ivr.call.ports import Customers, Entry, Pins, Subject, Texts, Timed, Trail
+from ivr.secret import Personal, Secret
+from ivr.vault import PinRecord
+
+
+class TimedTrail:
+    """A trail; what it takes is the audit lag: an entry waits until it is durable."""
+
+    def __init__(self, trail: Trail, timed: Timed) -> None:
+        self._trail = trail
+        self._timed = timed
+
+    async def append(self, entry: Entry) -> None:
+        """As the trail's own."""
+        with self._timed():
+            await self._trail.append(entry)
+
+
+class TimedPins:
+    """PINs, compared on threads that are as many as processors: the others wait."""
+
+    def __init__(self, pins: Pins, timed: Timed) -> None:
+        self._pins = pins
+        self._timed = timed
+
+    async def matches(self, pin: Secret, record: PinRecord | None) -> bool:
+        """As of the PINs themselves."""
+        with self._timed():
+            return await self._pins.matches(pin, record)
+
+
+class TimedTexts:
+    """Texts; what it takes is that of all gateways that were asked for one."""
+
+    def __init__(self, texts: Texts, timed: Timed) -> None:
+        self._texts = texts
+        self._timed = timed
+
+    async def send(self, to: Personal, text: Secret) -> None:
+        """As of the texts themselves."""
+        with self._timed():
+            await self._texts.send(to, text)
+
+    async def pretend(self) -> None:
+        """Nothing is asked of anybody, and nothing is timed."""
+        await self._texts.pretend()
+
+
+class TimedCustomers:
+    """Customers, looked up in the database."""
+
+    def __init__(self, customers: Customers, timed: Timed) -> None:
+        self._customers = customers
+        self._timed = timed
+
+    async def by_phone(self, number: Personal) -> Subject | None:
+        """As of the customers themselves."""
+        with self._timed():
+            return await self._customers.by_phone(number)
+
+    async def by_number(self, number: Secret) -> Subject:
+        """As of the customers themselves."""
+        with self._timed():
+            return await self._customers.by_number(number)
+
+    async def in_force(self, subject: Subject) -> bool:
+        """As of the customers themselves."""
+        with self._timed():
+            return await self._customers.in_force(subject)
+
+    def phone_key(self, number: Personal) -> str:
+        """As of the customers themselves."""
+        return self._customers.phone_key(number)

@@ -1,0 +1,47 @@
+"""Whether calls that came in now would be verified: every part that this needs is asked, and the one that fails is named."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+
+from ivr.errors import Unavailable
+
+# So often at most, however many ask: a probe must not become a load.
+_SECONDS = 1.0
+
+Check = Callable[[], Awaitable[None]]
+"""Returns where the part is ready; raises `Unavailable` with what is wrong, and no value, where it is not."""
+
+
+class Readiness:
+    """What /readyz says. Those who ask at the same time share an answer, and it is good for a second."""
+
+    def __init__(self, checks: Mapping[str, Check], *, seconds: float, lasts: float = _SECONDS) -> None:
+        """`seconds`: after so long a part counts as not ready. `lasts`: how long an answer is good for, in seconds."""
+        self._checks = checks
+        self._seconds = seconds
+        self._lasts = lasts
+        self._faults: dict[str, str | None] = {}
+        self._looked_at = float("-inf")
+        self._looking = asyncio.Lock()
+
+    async def look(self) -> Mapping[str, str | None]:
+        """Each part, with what is wrong with it; None where nothing is."""
+        async with self._looking:
+            if monotonic() - self._looked_at >= self._lasts:
+                found = await asyncio.gather(*(self._one(check) for check in self._checks.values()))
+                self._faults = dict(zip(self._checks, found, strict=True))
+                self._looked_at = monotonic()
+            return self._faults
+
+    async def _one(self, check: Check) -> str | None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await check()
+        except Unavailable as error:
+            return str(error)
+        except TimeoutError:
+            return "no answer in time"
+        return None

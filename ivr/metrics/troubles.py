@@ -1,0 +1,29 @@
+"""The warnings and errors that alerts look for: these are counted from 0, so that the first one can be seen.
+
+Prometheus sees no growth in a counter that begins with 1. Others are counted from their first time on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TROUBLES: Mapping[str, str] = {
+    "ari.disconnected": "warning",
+    "ari.forgotten": "warning",
+    "bridge.left": "error",
+    "call.stuck": "error",
+    "channel.stuck": "error",
+    "channel.unknown": "warning",
+    "gateway.failed": "error",
+    "gateway.rests": "warning",
+    "leg.left": "error",
+    "mark.not_dropped": "error",
+    "metrics.refused": "warning",
+    "policy.unknown": "error",
+    "prompt.failed": "error",
+    "task.failed": "error",
+    "text.barred": "warning",
+    "text.failed": "error",
+    "worker.replaced": "warning",
+}
+"""Each with its level."""
