@@ -23,8 +23,9 @@ from ivr.call.steps import Tools
 from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
-from ivr.nodes import Begin, Node, Nodes
+from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.store.customers import Customers
+from ivr.store.lease import Lease
 from ivr.store.live import RedisLive
 from ivr.vault import Vault
 
@@ -53,6 +54,9 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         customers = await Customers.open(database, vault)
         tools = Tools(settings, live, vault.pins, vault.codes, sms.texts(settings, log, gateways), monotonic)
 
+        def lease(node: Node, found: Found) -> Lease:
+            return live.lease(found.node, node.asterisk.app, seconds=settings.worker.lease_seconds, log=node.log)
+
         def begin(node: Node, found: Found) -> Telephony:
             house = House(
                 settings=settings,
@@ -76,17 +80,19 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             )
 
         await stack.enter_async_context(agi.serving(settings, mark=live.mark, log=log))
-        await _until_stopped(nodes, begin, settings, log)
+        await _until_stopped(nodes, lease, begin, settings, log)
 
 
-async def _until_stopped(nodes: Nodes, begin: Begin, settings: Settings, log: FilteringBoundLogger) -> None:
+async def _until_stopped(
+    nodes: Nodes, lease: Leasing, begin: Begin, settings: Settings, log: FilteringBoundLogger
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     apps = dict.fromkeys(asterisk.app for asterisk in settings.asterisks.values())
     log.info("worker.started", worker=settings.worker.name, app=",".join(apps), version=__version__)
     try:
-        await nodes.serve(begin, stop)
+        await nodes.serve(lease, begin, stop)
     finally:
         log.info("worker.stopped")
 

@@ -13,6 +13,7 @@ from typing import Self
 
 import orjson
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from structlog.typing import FilteringBoundLogger
 
 from ivr.call.mark import Mark
 from ivr.call.outcome import Locked, Scope
@@ -30,6 +31,7 @@ from ivr.call.ports import (
 )
 from ivr.config import Limits, Settings
 from ivr.errors import ConfigError, StoreError, Unreachable
+from ivr.store import lease
 from ivr.store.link import Link, Script, reason, root
 
 _STANDING = Script("clock", "scopes", "standing")
@@ -53,6 +55,8 @@ _SCRIPTS = (
     _PLACE_MARK,
     _DROP_MARK,
     _MARKED,
+    lease.TAKE,
+    lease.GIVE,
 )
 
 # Why a Redis takes no writes for a time: it reads its file, is full, or cannot write its file. A replica does not
@@ -101,6 +105,10 @@ class RedisLive:
     async def close(self) -> None:
         """Give the connections back; nothing happens when that was done."""
         await self._link.close()
+
+    def lease(self, node: str, app: str, *, seconds: float, log: FilteringBoundLogger) -> lease.Lease:
+        """The lease of an application of this Asterisk, not taken yet."""
+        return lease.Lease(self._link, self._prefix, node=node, app=app, seconds=seconds, log=log)
 
     @property
     def round_trips(self) -> int:

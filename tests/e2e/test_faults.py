@@ -200,7 +200,15 @@ async def test_a_worker_that_is_stopped_hands_its_calls_back(scene: Scene) -> No
 
 
 async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
-    with scene.another():
+    # on the same Redis it would stand by
+    scene.stage.write_config({"redis": {"prefix": "elsewhere"}})
+    elsewhere = scene.another()
+    try:
+        elsewhere.launch()
+        await scene.logged("ari.connected", of=elsewhere)
+    finally:
+        scene.stage.write_config()
+    try:
         await scene.logged("worker.stopped")
         await scene.until(lambda: not scene.worker.child.alive, "the first worker to end")
         assert scene.worker.stop() == 0
@@ -208,6 +216,8 @@ async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
         caller = await scene.caller("100")
         await caller.hears()
         await caller.hang_up()
+    finally:
+        elsewhere.stop()
 
 
 @pytest.mark.parametrize(
