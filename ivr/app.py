@@ -15,9 +15,11 @@ from structlog.typing import FilteringBoundLogger
 from ivr import __version__, agi, logs, sms
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.audit.trail import Trail
 from ivr.call.policy import policies
+from ivr.call.progress import Progress
 from ivr.call.session import Session
 from ivr.call.steps import Tools
 from ivr.call.verification import House
@@ -75,7 +77,11 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
                 country=settings.company.country,
                 answer=partial(_answer, house, node),
                 marked=partial(live.marked, found.node),
-                disown=partial(live.drop_mark, found.node),
+                disown=partial(live.disown, found.node),
+                records=Records(
+                    partial(live.recorded, found.node, node.asterisk.app),
+                    lambda channel, gone: live.take_up(found.node, node.asterisk.app, channel, gone=gone),
+                ),
                 log=node.log,
             )
 
@@ -97,7 +103,7 @@ async def _until_stopped(
         log.info("worker.stopped")
 
 
-async def _answer(house: House, node: Node, line: AriLine) -> None:
+async def _answer(house: House, node: Node, line: AriLine, taken: Progress | None) -> None:
     # for the lines of what all calls share too, such as the gateways
     bind_contextvars(call=line.caller.channel, **node.bound)
-    await Session(house, line, node.log.bind(call=line.caller.channel)).run()
+    await Session(house, line, node.log.bind(call=line.caller.channel), taken).run()

@@ -24,6 +24,9 @@ BRIDGE_PREFIX = "tillit-bridge-"
 DISPLAY = "CALLERID(name)"
 """The variable that a phone's display is set by."""
 
+# Prompts are played one after another; of these names, each is free again when its turn comes.
+_PLAYBACKS = 4
+
 # Seconds within which Asterisk tells of a channel that has ended.
 _TOLD = 1.0
 
@@ -33,8 +36,8 @@ class _Playback:
 
     __slots__ = ("id", "over", "twice", "wanted")
 
-    def __init__(self) -> None:
-        self.id = secrets.token_hex(8)
+    def __init__(self, id: str) -> None:
+        self.id = id
         self.wanted = True
         self.twice = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -43,8 +46,10 @@ class _Playback:
 class AriLine:
     """`call.ports.Line` on a channel. The methods that do not wait are for the reader of events."""
 
-    def __init__(self, ari: Ari, caller: Caller, legs: Legs, *, seconds: float, log: FilteringBoundLogger) -> None:
-        """`seconds`: how long the end of a playback that was stopped is waited for."""
+    def __init__(
+        self, ari: Ari, caller: Caller, legs: Legs, *, seconds: float, taken: int = 0, log: FilteringBoundLogger
+    ) -> None:
+        """`seconds`: how long the end of a playback that was stopped is waited for; `taken`: as in `Progress`."""
         self._ari = ari
         self._caller = caller
         self._legs = legs
@@ -55,7 +60,10 @@ class AriLine:
         self._failed: str | None = None
         self._tether: asyncio.Timeout | None = None
         self._why: Exception | None = None
-        self._music = False
+        # what the worker before had begun to play, if this is not the first one, nobody has told us
+        self._music = taken > 0
+        self._taken = taken
+        self._played = 0
         self._gaps = 0
         self._bridge: str | None = None
         self._handed_back = False
@@ -156,6 +164,8 @@ class AriLine:
             self._tether = None
 
     async def answer(self) -> None:
+        if self._taken:
+            await self._silence()
         await self._post("answer", quick=self._silent)
 
     async def say(self, *prompts: Prompt, language: str) -> None:
@@ -167,7 +177,8 @@ class AriLine:
             )
             self._failed = None
             raise Unavailable(f"channel {self._caller.channel} was played nothing")
-        self._playback = playback = _Playback()
+        self._played += 1
+        self._playback = playback = _Playback(self._playback_id(self._taken, self._played))
         media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
         gaps = self._gaps
         await self._post(f"play/{playback.id}", {"media": media, "lang": language}, quick=True)
@@ -314,6 +325,21 @@ class AriLine:
     @property
     def _path(self) -> str:
         return f"channels/{self._caller.channel}"
+
+    def _playback_id(self, taken: int, nth: int) -> str:
+        """A name that the worker after this one can tell; two that bear the same are never there at once."""
+        return f"{self._caller.channel}-{taken}-{nth % _PLAYBACKS}"
+
+    async def _silence(self) -> None:
+        """Stop what the worker before was playing: until it is over, Asterisk would do nothing else that is asked."""
+        for nth in range(_PLAYBACKS):
+            path = f"playbacks/{self._playback_id(self._taken - 1, nth)}"
+            try:
+                await self._ari.request("DELETE", path, quick=True, channel=self._caller.channel)
+            except AriError as error:
+                if error.status != 404:
+                    raise
+        await self.music(on=False)
 
     async def _post(self, what: str, body: Json | None = None, *, quick: bool = False) -> None:
         with self._there(*GONE):

@@ -14,8 +14,10 @@ from ivr import nodes as nodes_module
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.call.languages import Languages
+from ivr.call.progress import Progress
 from ivr.config import Settings
 from ivr.errors import ConfigError, Unreachable
 from ivr.nodes import Begin, Node, Nodes
@@ -100,8 +102,11 @@ async def look(settings: Settings, log: Log) -> Nodes:
 def begin(node: Node, found: Found, kind: type[Telephony] = Telephony) -> Telephony:
     """Serves calls that nobody makes."""
 
-    async def answer(line: AriLine) -> None:
+    async def answer(line: AriLine, taken: Progress | None) -> None:
         raise AssertionError
+
+    async def take_up(channel: str, gone: bool) -> Progress | None:
+        raise AssertionError(channel)
 
     async def marked() -> frozenset[str]:
         return frozenset()
@@ -117,6 +122,7 @@ def begin(node: Node, found: Found, kind: type[Telephony] = Telephony) -> Teleph
         answer=answer,
         marked=marked,
         disown=disown,
+        records=Records(marked, take_up),
         log=node.log,
     )
 

@@ -131,10 +131,12 @@ async def test_a_worker_that_dies_in_mid_call_is_noticed_by_the_watchdog(scene: 
     await asyncio.to_thread(scene.stage.pbx.wait_idle)
 
 
-async def test_the_next_worker_sends_on_the_calls_of_one_that_died(scene: Scene) -> None:
+async def test_the_next_worker_sends_on_calls_that_nothing_is_known_of(scene: Scene) -> None:
     caller = await scene.caller("100")
     await scene.asked("pin")
     scene.worker.kill()
+    with scene.redis as client:
+        client.flushdb()
     with scene.another():
         await scene.reached("unverified", Status="unavailable")
     await caller.hang_up()
