@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.asterisk.ari import Ari, Json
 from ivr.asterisk.inbox import Inbox, resolve
 from ivr.asterisk.leg import GONE, AriLeg, Legs, clean, finished
+from ivr.asterisk.playback import Names, Playback
 from ivr.call.ports import Badge, Caller, Key, Leg, Played
 from ivr.errors import AriError, HungUp, Interrupted, Unavailable
 from ivr.prompts import Prompt
@@ -24,23 +25,8 @@ BRIDGE_PREFIX = "tillit-bridge-"
 DISPLAY = "CALLERID(name)"
 """The variable that a phone's display is set by."""
 
-# Prompts are played one after another; of these names, each is free again when its turn comes.
-_PLAYBACKS = 4
-
 # Seconds within which Asterisk tells of a channel that has ended.
 _TOLD = 1.0
-
-
-class _Playback:
-    """What is being played; `wanted` until it is hushed. `twice`: it may have been asked for twice."""
-
-    __slots__ = ("id", "over", "twice", "wanted")
-
-    def __init__(self, id: str) -> None:
-        self.id = id
-        self.wanted = True
-        self.twice = False
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class AriLine:
@@ -56,14 +42,14 @@ class AriLine:
         self._seconds = seconds
         self._log = log
         self._inbox = Inbox()
-        self._playback: _Playback | None = None
+        self._playback: Playback | None = None
         self._failed: str | None = None
         self._tether: asyncio.Timeout | None = None
         self._why: Exception | None = None
         # what the worker before had begun to play, if this is not the first one, nobody has told us
         self._music = taken > 0
         self._taken = taken
-        self._played = 0
+        self._names = Names(caller.channel, taken)
         self._gaps = 0
         self._bridge: str | None = None
         self._handed_back = False
@@ -177,8 +163,7 @@ class AriLine:
             )
             self._failed = None
             raise Unavailable(f"channel {self._caller.channel} was played nothing")
-        self._played += 1
-        self._playback = playback = _Playback(self._playback_id(self._taken, self._played))
+        self._playback = playback = Playback(self._names.next())
         media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
         gaps = self._gaps
         await self._post(f"play/{playback.id}", {"media": media, "lang": language}, quick=True)
@@ -326,16 +311,11 @@ class AriLine:
     def _path(self) -> str:
         return f"channels/{self._caller.channel}"
 
-    def _playback_id(self, taken: int, nth: int) -> str:
-        """A name that the worker after this one can tell; two that bear the same are never there at once."""
-        return f"{self._caller.channel}-{taken}-{nth % _PLAYBACKS}"
-
     async def _silence(self) -> None:
         """Stop what the worker before was playing: until it is over, Asterisk would do nothing else that is asked."""
-        for nth in range(_PLAYBACKS):
-            path = f"playbacks/{self._playback_id(self._taken - 1, nth)}"
+        for name in self._names.before():
             try:
-                await self._ari.request("DELETE", path, quick=True, channel=self._caller.channel)
+                await self._ari.request("DELETE", f"playbacks/{name}", quick=True, channel=self._caller.channel)
             except AriError as error:
                 if error.status != 404:
                     raise
@@ -395,7 +375,7 @@ class AriLine:
             if error.status != 404:
                 self._log.error("bridge.left", bridge=bridge, error=str(error))
 
-    def _over(self, playback: _Playback) -> None:
+    def _over(self, playback: Playback) -> None:
         if self._playback is playback:
             self._playback = None
         resolve(playback.over)
