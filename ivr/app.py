@@ -15,9 +15,11 @@ from structlog.typing import FilteringBoundLogger
 from ivr import __version__, agi, logs, metrics, sms
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.audit.trail import Trail
 from ivr.call.policy import policies
+from ivr.call.progress import Progress
 from ivr.call.session import Session
 from ivr.call.steps import Tools
 from ivr.call.verification import House
@@ -25,8 +27,9 @@ from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
 from ivr.metrics import Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTrail
-from ivr.nodes import Begin, Node, Nodes
+from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.store.customers import Customers
+from ivr.store.lease import Lease
 from ivr.store.live import RedisLive
 from ivr.vault import Vault
 
@@ -65,6 +68,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         timed_customers = TimedCustomers(customers, meters.timed("database"))
         timed_trail = TimedTrail(trail, meters.timed("audit"))
 
+        def lease(node: Node, found: Found) -> Lease:
+            return live.lease(found.node, node.asterisk.app, seconds=settings.worker.lease_seconds, log=node.log)
+
         def begin(node: Node, found: Found) -> Telephony:
             house = House(
                 settings=settings,
@@ -83,7 +89,11 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 country=settings.company.country,
                 answer=partial(_answer, house, node, meters),
                 marked=partial(live.marked, found.node),
-                disown=partial(live.drop_mark, found.node),
+                disown=partial(live.disown, found.node),
+                records=Records(
+                    partial(live.recorded, found.node, node.asterisk.app),
+                    lambda channel, gone: live.take_up(found.node, node.asterisk.app, channel, gone=gone),
+                ),
                 log=node.log,
             )
 
@@ -101,7 +111,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             seconds=max(settings.redis.request_seconds, settings.database.request_seconds),
         )
         await stack.enter_async_context(metrics.serving(settings, meters, readiness, log))
-        await _until_stopped(nodes, begin, stop, settings, log)
+        await _until_stopped(nodes, lease, begin, stop, settings, log)
 
 
 async def _not_stopping(stop: asyncio.Event) -> None:
@@ -115,21 +125,21 @@ async def _connected(nodes: Nodes) -> None:
 
 
 async def _until_stopped(
-    nodes: Nodes, begin: Begin, stop: asyncio.Event, settings: Settings, log: FilteringBoundLogger
+    nodes: Nodes, lease: Leasing, begin: Begin, stop: asyncio.Event, settings: Settings, log: FilteringBoundLogger
 ) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     apps = dict.fromkeys(asterisk.app for asterisk in settings.asterisks.values())
     log.info("worker.started", worker=settings.worker.name, app=",".join(apps), version=__version__)
     try:
-        await nodes.serve(begin, stop)
+        await nodes.serve(lease, begin, stop)
     finally:
         log.info("worker.stopped")
 
 
-async def _answer(house: House, node: Node, meters: Meters, line: AriLine) -> None:
+async def _answer(house: House, node: Node, meters: Meters, line: AriLine, taken: Progress | None) -> None:
     # for the lines of what all calls share too, such as the gateways
     bind_contextvars(call=line.caller.channel, **node.bound)
-    session = Session(house, line, node.log.bind(call=line.caller.channel))
+    session = Session(house, line, node.log.bind(call=line.caller.channel), taken)
     with meters.running(session, node.place):
         await session.run()

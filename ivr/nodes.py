@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain, repeat
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -22,6 +23,26 @@ from ivr.errors import ConfigError, Unavailable, Unreachable, WorkerReplaced
 _WAITS = (1.0, 2.0, 5.0, 10.0)
 
 
+class Lease(Protocol):
+    """Who of several workers serves a node: who holds it."""
+
+    async def take(self) -> None:
+        """Wait until it is ours."""
+        ...
+
+    async def keep(self) -> None:
+        """Renew it, for ever."""
+        ...
+
+    async def hand_over(self) -> bool:
+        """Give it back where another worker waits for it; whether one does."""
+        ...
+
+    async def give_back(self) -> None:
+        """Give it back."""
+        ...
+
+
 class Node:
     """One Asterisk of the settings; `place` is its table, and on every log line where there are several."""
 
@@ -34,6 +55,10 @@ class Node:
         self.found: Found | None = None
         self.fault: ConfigError | None = None
         self.telephony: Telephony | None = None
+        self._lease: Lease | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._handing = False
+        self._replaced = asyncio.Event()
         self._settings = settings
         password = secret_of(settings, f"{place} password", asterisk.password_file, asterisk.password_env)
         if password is None:
@@ -87,24 +112,53 @@ class Node:
         except ConfigError as error:
             self.fault = error
 
-    async def serve(self, telephony: Telephony) -> None:
-        """Serve its calls until cancelled, or until another worker has taken the application over."""
-        self.telephony = telephony
+    async def serve(self, lease: Lease, begin: Callable[[], Telephony]) -> None:
+        """Stand by until the lease is ours, then serve its calls until cancelled, or until another worker does."""
         try:
-            await self.ari.listen(telephony)
-        except WorkerReplaced:
-            # its calls are the other worker's now: let go of them without a word to Asterisk
-            table = self.place
-            self.log.warning(
-                "worker.replaced", app=self.asterisk.app, cure=f"give each worker an {table} app of its own"
-            )
-            telephony.evict(WorkerReplaced(self.asterisk.app))
-            await self.drained()
+            await lease.take()
+            self._lease = lease
+            self.telephony = telephony = begin()
+            self._keeping = asyncio.create_task(lease.keep())
+            try:
+                await self.ari.listen(telephony)
+            except WorkerReplaced:
+                # its calls are the other worker's now: let go of them without a word to Asterisk
+                self._tell_replaced()
+                telephony.evict(WorkerReplaced(self.asterisk.app))
+                await self.drained()
+                self._replaced.set()
+            finally:
+                self._keeping.cancel()
+        finally:
+            await lease.give_back()
+
+    async def hand_over(self) -> None:
+        """Let a worker that stands by take the calls; where none does, or it does not come, they stay."""
+        if self._lease is None or self._keeping is None:
+            return
+        self._handing = True
+        if not await self._lease.hand_over():
+            return
+        self._keeping.cancel()
+        # it looks for the lease several times in its length, and connects at once
+        patience = self._settings.worker.lease_seconds + self.asterisk.request_seconds
+        try:
+            async with asyncio.timeout(patience):
+                await self._replaced.wait()
+        except TimeoutError:
+            self.log.warning("worker.not_relieved", app=self.asterisk.app, seconds=patience)
 
     async def drained(self) -> None:
         """Wait for its calls to be handed back, for as long as the settings give them."""
         if self.telephony is not None:
             await self.telephony.drained(self._settings.worker.shutdown_seconds)
+
+    def _tell_replaced(self) -> None:
+        if self._handing:
+            self.log.info("worker.handed_over", app=self.asterisk.app)
+            return
+        cure = f"give each worker an {self.place} app of its own, or the same [redis]"
+        self.log.warning("worker.replaced", app=self.asterisk.app, cure=cure)
 
     def _manager(self) -> Ami | None:
         if (section := self.asterisk.ami) is None:
@@ -122,6 +176,8 @@ class Node:
 
 Begin = Callable[[Node, Found], Telephony]
 """What serves the calls of a node."""
+Leasing = Callable[[Node, Found], Lease]
+"""The lease that a worker must hold to serve it."""
 
 
 class Nodes:
@@ -166,12 +222,12 @@ class Nodes:
         if len(down) == len(self._nodes):
             raise _none_answers(down)
 
-    async def serve(self, begin: Begin, stop: asyncio.Event) -> None:
-        """Serve each as long as it is ours, and until `stop`; then hand their calls back, all at once.
+    async def serve(self, lease: Leasing, begin: Begin, stop: asyncio.Event) -> None:
+        """Serve each as long as it is ours, and until `stop`; then let another worker have them, or hand their calls back.
 
         A node that was not there is served when it comes. Raises what no node can go on from.
         """
-        serving = {asyncio.create_task(self._serve(node, begin)): node for node in self._nodes}
+        serving = {asyncio.create_task(self._serve(node, lease, begin)): node for node in self._nodes}
         stopping = asyncio.create_task(stop.wait())
         failed: list[BaseException] = []
         while serving and not stop.is_set() and not failed:
@@ -188,6 +244,7 @@ class Nodes:
                 if node.telephony is None:
                     # should it come now, it would take calls that nobody ends
                     task.cancel()
+            await asyncio.gather(*(node.hand_over() for node in serving.values()))
             for node in self._nodes:
                 if node.telephony is not None:
                     node.telephony.evict(Unavailable("the worker is stopping"))
@@ -200,7 +257,7 @@ class Nodes:
 
     # ------------------------------------------------------------ inside
 
-    async def _serve(self, node: Node, begin: Begin) -> None:
+    async def _serve(self, node: Node, lease: Leasing, begin: Begin) -> None:
         for seconds in chain(_WAITS, repeat(_WAITS[-1])):
             if node.found is not None:
                 break
@@ -212,8 +269,9 @@ class Nodes:
             await asyncio.sleep(seconds)
             await node.look()
             self._check_alone(node)
-        assert node.found is not None
-        await node.serve(begin(node, node.found))
+        found = node.found
+        assert found is not None
+        await node.serve(lease(node, found), lambda: begin(node, found))
 
     def _check_alone(self, node: Node) -> None:
         """Two tables must not lead to one Asterisk: the one's connection would replace the other's."""

@@ -17,6 +17,7 @@ from ivr.secret import Personal
 
 # What an agent's channel is called by, so that one that nobody knows can be told from a caller's.
 LEG_PREFIX = "tillit-agent-"
+_LETTERS = 16
 
 # 404: no such channel; 409: not in the application; 412: not answered, because it is going
 GONE = (404, 409, 412)
@@ -35,7 +36,7 @@ class AriLeg:
 
     def __init__(self, ari: Ari, endpoint: str, caller: str) -> None:
         """`caller` is the channel that it is called for."""
-        self.channel = LEG_PREFIX + secrets.token_hex(8)
+        self.channel = f"{LEG_PREFIX}{ari.app}-{secrets.token_hex(_LETTERS // 2)}"
         self.ended = asyncio.Event()
         self.called = False
         self.up = False
@@ -150,6 +151,11 @@ class Legs:
     def all(self) -> dict[str, AriLeg]:
         """Every leg that is listened for, as it stands now."""
         return dict(self._legs)
+
+
+def is_leg_of(app: str, channel: str) -> bool:
+    """Whether this channel was called by a worker of the application."""
+    return channel.startswith(f"{LEG_PREFIX}{app}-") and len(channel) == len(LEG_PREFIX) + len(app) + 1 + _LETTERS
 
 
 async def finished(work: Coroutine[object, object, T]) -> T:

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.asterisk.ari import Ari, Json
 from ivr.asterisk.inbox import Inbox, resolve
 from ivr.asterisk.leg import GONE, AriLeg, Legs, clean, finished
+from ivr.asterisk.playback import Names, Playback
 from ivr.call.ports import Badge, Caller, Key, Leg, Played
 from ivr.errors import AriError, HungUp, Interrupted, Unavailable
 from ivr.prompts import Prompt
@@ -28,34 +29,27 @@ DISPLAY = "CALLERID(name)"
 _TOLD = 1.0
 
 
-class _Playback:
-    """What is being played; `wanted` until it is hushed. `twice`: it may have been asked for twice."""
-
-    __slots__ = ("id", "over", "twice", "wanted")
-
-    def __init__(self) -> None:
-        self.id = secrets.token_hex(8)
-        self.wanted = True
-        self.twice = False
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-
 class AriLine:
     """`call.ports.Line` on a channel. The methods that do not wait are for the reader of events."""
 
-    def __init__(self, ari: Ari, caller: Caller, legs: Legs, *, seconds: float, log: FilteringBoundLogger) -> None:
-        """`seconds`: how long the end of a playback that was stopped is waited for."""
+    def __init__(
+        self, ari: Ari, caller: Caller, legs: Legs, *, seconds: float, taken: int = 0, log: FilteringBoundLogger
+    ) -> None:
+        """`seconds`: how long the end of a playback that was stopped is waited for; `taken`: as in `Progress`."""
         self._ari = ari
         self._caller = caller
         self._legs = legs
         self._seconds = seconds
         self._log = log
         self._inbox = Inbox()
-        self._playback: _Playback | None = None
+        self._playback: Playback | None = None
         self._failed: str | None = None
         self._tether: asyncio.Timeout | None = None
         self._why: Exception | None = None
-        self._music = False
+        # what the worker before had begun to play, if this is not the first one, nobody has told us
+        self._music = taken > 0
+        self._taken = taken
+        self._names = Names(caller.channel, taken)
         self._gaps = 0
         self._bridge: str | None = None
         self._handed_back = False
@@ -156,6 +150,8 @@ class AriLine:
             self._tether = None
 
     async def answer(self) -> None:
+        if self._taken:
+            await self._silence()
         await self._post("answer", quick=self._silent)
 
     async def say(self, *prompts: Prompt, language: str) -> None:
@@ -167,7 +163,7 @@ class AriLine:
             )
             self._failed = None
             raise Unavailable(f"channel {self._caller.channel} was played nothing")
-        self._playback = playback = _Playback()
+        self._playback = playback = Playback(self._names.next())
         media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
         gaps = self._gaps
         await self._post(f"play/{playback.id}", {"media": media, "lang": language}, quick=True)
@@ -315,6 +311,16 @@ class AriLine:
     def _path(self) -> str:
         return f"channels/{self._caller.channel}"
 
+    async def _silence(self) -> None:
+        """Stop what the worker before was playing: until it is over, Asterisk would do nothing else that is asked."""
+        for name in self._names.before():
+            try:
+                await self._ari.request("DELETE", f"playbacks/{name}", quick=True, channel=self._caller.channel)
+            except AriError as error:
+                if error.status != 404:
+                    raise
+        await self.music(on=False)
+
     async def _post(self, what: str, body: Json | None = None, *, quick: bool = False) -> None:
         with self._there(*GONE):
             await self._ari.request("POST", f"{self._path}/{what}", body, quick=quick, channel=self._caller.channel)
@@ -369,7 +375,7 @@ class AriLine:
             if error.status != 404:
                 self._log.error("bridge.left", bridge=bridge, error=str(error))
 
-    def _over(self, playback: _Playback) -> None:
+    def _over(self, playback: Playback) -> None:
         if self._playback is playback:
             self._playback = None
         resolve(playback.over)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Self
 
 from ivr.audit.chain import Written, extend, lock_of, utc_now, written
+from ivr.audit.once import not_yet_written
 from ivr.call.ports import Entry
 from ivr.database import Database
 from ivr.errors import StoreError
@@ -74,7 +75,8 @@ class Trail:
         try:
             rows = [row for row, _ in batch]
             await self._database.put_down(
-                lambda connection: extend(connection, self._chain, rows), lock=lock_of(self._chain)
+                lambda connection: extend(connection, self._chain, not_yet_written(connection, rows)),
+                lock=lock_of(self._chain),
             )
         except StoreError as error:
             _fail(batch, str(error))

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ivr.call.mark import Mark
 from ivr.call.outcome import Locked, Scope
+from ivr.call.progress import Progress
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.vault.pin import PinRecord
@@ -29,7 +30,7 @@ Timed = Callable[[], AbstractContextManager[object]]
 class Caller:
     """A call as it came in. `number` is None where it is withheld or no number at all.
 
-    `again`: an agent waits for the caller, and has them back whatever comes of it.
+    `again`: an agent waits for the caller, and has them back whatever comes of it. `app` is the application it came to.
     """
 
     channel: str
@@ -38,6 +39,7 @@ class Caller:
     language: str
     policy: str
     again: bool = False
+    app: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ class Line(Protocol):
     @property
     def caller(self) -> Caller: ...
 
-    async def answer(self) -> None: ...
+    async def answer(self) -> None:
+        """Answer the call, and stop what a worker that is gone was playing."""
+        ...
 
     async def say(self, *prompts: Prompt, language: str) -> None:
         """Begin to play; returns when Asterisk has taken it. `receive` says when it is over."""
@@ -196,6 +200,10 @@ class Customers(Protocol):
         """The customer with this customer number, or a subject that is not known."""
         ...
 
+    async def by_key(self, key: str) -> Subject:
+        """The customer with this blind index (`Subject.key`), or a subject that is not known."""
+        ...
+
     async def in_force(self, subject: Subject) -> bool:
         """Whether the customer is there and not locked, at this moment; a call may have taken minutes."""
         ...
@@ -290,42 +298,58 @@ class CodeRules:
 
 
 class Live(Protocol):
-    """What many workers share. Each method is atomic and one round trip."""
+    """What many workers share. Each method is atomic and one round trip.
 
-    async def standing(self, attempt: Attempt) -> Locked | None:
+    Where a progress is given, it is the call's record from then on, unless another worker has taken the call up.
+    """
+
+    async def begin(self, progress: Progress) -> None:
+        """A round begins: its record is made, and the mark of an earlier round dropped, whoever had placed it."""
+        ...
+
+    async def note(self, progress: Progress) -> None:
+        """Change the record, and nothing else."""
+        ...
+
+    async def end(self, progress: Progress) -> None:
+        """The call was handed back: nobody needs to go on with it."""
+        ...
+
+    async def standing(self, attempt: Attempt, progress: Progress | None = None) -> Locked | None:
         """Whether a try would be refused now; counts nothing."""
         ...
 
-    async def attempt(self, attempt: Attempt) -> Granted | Locked:
-        """Count a try, before it is evaluated."""
+    async def attempt(self, attempt: Attempt, progress: Progress) -> Granted | Locked:
+        """Count a try, before it is evaluated; the progress holds from then on where it was granted."""
         ...
 
-    async def give_back(self, attempt: Attempt) -> None:
+    async def give_back(self, attempt: Attempt, progress: Progress) -> None:
         """The counted try was right: it was no failure."""
         ...
 
-    async def forgive(self, attempt: Attempt) -> None:
-        """The customer was verified: the failures in a row begin anew."""
-        ...
-
-    async def open_challenge(self, challenge: Challenge, rules: CodeRules) -> Opened | TooSoon | TooMany:
-        """Store a code's MAC. The same id again replaces the code; its tries are not reset."""
+    async def open_challenge(
+        self, challenge: Challenge, rules: CodeRules, progress: Progress
+    ) -> Opened | TooSoon | TooMany:
+        """Store a code's MAC. The same id again replaces the code; its tries are not reset. The progress: where opened."""
         ...
 
     async def try_challenge(
-        self, challenge: Challenge, attempt: Attempt, rules: CodeRules
+        self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress
     ) -> Right | Wrong | Spent | Locked:
-        """Count, compare and consume in one step; `challenge.mac` is that of what was keyed."""
+        """Count, compare and consume in one step; `challenge.mac` is that of what was keyed. The progress: where right."""
         ...
 
-    async def place_mark(self, mark: Mark) -> None:
-        """Store the mark until it expires, and read it back; raises `StoreError` if it is not there."""
+    async def place_mark(self, mark: Mark, attempt: Attempt, progress: Progress) -> None:
+        """The customer was verified: the failures in a row begin anew. Store the mark until it expires, and read it back.
+
+        Raises `StoreError` if it is not there, or the call is another worker's by now.
+        """
         ...
 
     async def mark(self, node: str, channel: str) -> Mark | None: ...
 
-    async def drop_mark(self, node: str, channel: str) -> bool:
-        """Remove the mark; whether there was one."""
+    async def drop_mark(self, progress: Progress, *, over: bool) -> None:
+        """Remove the mark, unless the call is another worker's by now; the record too where the call is `over`."""
         ...
 
 
@@ -364,7 +388,10 @@ class Entry:
 
 class Trail(Protocol):
     async def append(self, entry: Entry) -> None:
-        """Returns when the row is durable. Raises `StoreError`; then what it tells of must not happen."""
+        """Returns when the row is durable; one that tells of a round what was told of it is not written again.
+
+        Raises `StoreError`; then what it tells of must not happen.
+        """
         ...
 
 

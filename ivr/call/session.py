@@ -9,8 +9,9 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.handover import connect
 from ivr.call.mark import Mark, display, place_in_queue, unmarked
-from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Status, Verdict, Verified
+from ivr.call.outcome import Locked, Refused, Status, Verdict, Verified
 from ivr.call.ports import Badge, Entry, Line
+from ivr.call.progress import Held, Progress, told
 from ivr.call.verification import Course, House, Verification, attempt_of, tell_of_lock
 from ivr.errors import HungUp, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt, wait
@@ -20,11 +21,19 @@ from ivr.secret import Personal
 class Session:
     """Runs one call. Whatever happens, the caller is handed on or has hung up when `run` returns."""
 
-    def __init__(self, house: House, line: Line, log: FilteringBoundLogger) -> None:
+    def __init__(self, house: House, line: Line, log: FilteringBoundLogger, taken: Progress | None = None) -> None:
+        """`taken`: how far the call is that another worker has begun."""
         self._house = house
         self._line = line
         self._log = log
-        self._course = Course()
+        caller = line.caller
+        self._held = Held(
+            taken
+            or Progress.begin(
+                app=caller.app, node=caller.node, channel=caller.channel, policy=caller.policy, again=caller.again
+            )
+        )
+        self._course = Course(self._held, taken=taken is not None)
         self._verification = Verification(house, line, self._course, log)
         self._keypad = self._verification.keypad
         self._refused: Refused | None = None
@@ -41,7 +50,11 @@ class Session:
     async def run(self) -> None:
         """Verify, mark, hand over. Raises nothing that a call can cause."""
         caller = self._line.caller
-        self._log.info("call.started", number=caller.number and caller.number.masked, policy=caller.policy)
+        number = caller.number and caller.number.masked
+        if self._course.taken:
+            self._log.info("call.taken_up", number=number, policy=caller.policy, passed=self._held.now.passed)
+        else:
+            self._log.info("call.started", number=number, policy=caller.policy)
         verdict: Verdict | None = None
         try:
             async with self._line.up():
@@ -52,8 +65,8 @@ class Session:
         except WorkerReplaced:
             self._log.warning("call.left", phase=self._course.phase)
             if isinstance(verdict, Verified) and self._course.phase != "dialplan":
-                # the other worker finds it not handed over, and sends it on without a mark
-                await self._drop_mark()
+                # the other worker finds it not handed over, and places its own, or sends it on without one
+                await self._drop_mark(over=False)
         except Unavailable as error:
             # the worker is stopping
             self._log.warning("call.unavailable", phase=self._course.phase, error=str(error))
@@ -68,7 +81,7 @@ class Session:
                 mark = await self._mark(verdict)
             except Unavailable as error:
                 self._log.error("call.unavailable", phase=self._course.phase, error=str(error))
-                await self._drop_mark()
+                await self._drop_mark(over=False)
                 verdict = Refused(verdict.policy, Status.UNAVAILABLE)
             else:
                 await self._hand_over(mark)
@@ -82,8 +95,8 @@ class Session:
         caller = self._line.caller
         mark = Mark.of(verified, node=caller.node, channel=caller.channel, now=self._house.wall())
         assert self._course.subject is not None
-        await self._house.live.forgive(attempt_of(self._house, self._line, self._course.subject))
-        await self._house.live.place_mark(mark)
+        attempt = attempt_of(self._house, self._line, self._course.subject)
+        await self._house.live.place_mark(mark, attempt, self._held.now)
         assert self._course.policy is not None
         place = place_in_queue(self._course.policy.queue_priority)
         await self._line.announce(mark.variables() | place, display(self._course.subject.name))
@@ -108,7 +121,7 @@ class Session:
                 mark.header(), display(self._course.subject.name if self._course.subject else None), mark.expires
             )
             if await connect(self._line, policy, badge, self._keypad, self._log):
-                await self._drop_mark()
+                await self._drop_mark(over=True)
                 await self._line.hang_up()
                 return
             await self._keypad.tell(Prompt.NO_AGENT)
@@ -117,9 +130,10 @@ class Session:
         await self._line.hand_back(watch=True)
         self._log.info("call.handed_back", status=Status.VERIFIED.value)
         self._course.phase = "dialplan"
+        await self._tried("end", self._house.live.end(self._held.now))
         # the mark is this channel's: it goes when the channel goes, wherever the dialplan has taken it
         await self._line.ended()
-        await self._drop_mark()
+        await self._drop_mark(over=True)
 
     async def _send_on_unverified(self, refused: Refused) -> None:
         """A sentence, and on to the dialplan; each part is tried even where the one before it failed."""
@@ -134,6 +148,8 @@ class Session:
             seconds=self._seconds(),
         )
         self._to_do = [self._quiet, self._announce_refused, self._explain]
+        self._held.now = self._held.now.refused(refused, self._course.outcomes)
+        await self._tried("note", self._house.live.note(self._held.now))
         # not among them: an append that was begun is not undone, and must not be done again
         await self._tried("record", self._record(refused))
         await self._finish(refused)
@@ -146,8 +162,9 @@ class Session:
             self._to_do.pop(0)
         await self._line.hand_back(watch=False)
         self._log.info("call.handed_back", status=refused.status.value)
+        await self._tried("end", self._house.live.end(self._held.now))
 
-    async def _tried(self, what: str, work: Awaitable[None]) -> None:
+    async def _tried(self, what: str, work: Awaitable[object]) -> None:
         try:
             await work
         except Unavailable as error:
@@ -161,7 +178,7 @@ class Session:
         # the name too: it may say ✔ of a verification that came to nothing
         await self._line.announce(unmarked(refused.status), Personal(""))
         if refused.lock is not None:
-            await tell_of_lock(self._line, self._course, refused.lock)
+            await tell_of_lock(self._house, self._line, self._course, refused.lock)
 
     async def _explain(self, refused: Refused) -> None:
         match refused:
@@ -188,11 +205,15 @@ class Session:
         )
         try:
             if not self._recorded:
-                await self._record(Refused(self._line.caller.policy, Status.ABANDONED))
+                if self._held.now.subject and self._course.subject is None:
+                    await self._tried("find", self._verification.known())
+                await self._record(self._held.now.verdict or Refused(self._line.caller.policy, Status.ABANDONED))
         except Unavailable as error:
             self._log.error("call.unavailable", phase="hung_up", error=str(error))
         if isinstance(verdict, Verified):
-            await self._drop_mark()
+            await self._drop_mark(over=True)
+        else:
+            await self._tried("end", self._house.live.end(self._held.now))
 
     async def _give_up(self, verdict: Verdict | None) -> None:
         """The worker cannot go on with this call: what was won is void, the conversation goes on."""
@@ -203,7 +224,7 @@ class Session:
                 await self._finish(self._refused)
                 return
             if isinstance(verdict, Verified):
-                await self._drop_mark()
+                await self._drop_mark(over=False)
             await self._line.hush()
             await self._line.music(on=False)
             await self._send_on_unverified(Refused(self._line.caller.policy, Status.UNAVAILABLE))
@@ -219,10 +240,10 @@ class Session:
     def _seconds(self) -> float:
         return round(self._house.tools.clock() - self._began, 2)
 
-    async def _drop_mark(self) -> None:
+    async def _drop_mark(self, *, over: bool) -> None:
         """Drop the mark; where Redis cannot be reached it is swept later."""
         try:
-            await self._house.live.drop_mark(self._line.caller.node, self._line.caller.channel)
+            await self._house.live.drop_mark(self._held.now, over=over)
         except Unavailable as error:
             self._log.error("mark.not_dropped", error=str(error))
             return
@@ -248,18 +269,11 @@ class Session:
                     "level": str(level),
                     "number": caller.number.masked if caller.number else "",
                     "phase": self._course.phase,
-                    "wrong": str(self._course.wrong),
-                    "steps": ",".join(_step_result(result) for result in self._course.outcomes),
+                    "wrong": str(self._held.now.wrong),
+                    "steps": ",".join(
+                        map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps
+                    ),
+                    "round": self._held.now.round,
                 },
             )
         )
-
-
-def _step_result(outcome: Outcome) -> str:
-    match outcome:
-        case Passed(step):
-            return f"{step}:passed"
-        case Failed(step, reason):
-            return f"{step}:{reason.value}"
-        case Locked(scope):
-            return f"locked:{scope.value}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from structlog.typing import FilteringBoundLogger
 
@@ -13,6 +13,7 @@ from ivr.call.languages import Languages
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Scope, Status, Verdict, Verified
 from ivr.call.policy import Policy, decide, stronger
 from ivr.call.ports import Attempt, Clock, Customers, Line, Live, Subject, Trail
+from ivr.call.progress import Held
 from ivr.call.steps import Round, Step, Tools
 from ivr.config import Settings
 from ivr.errors import OtherCustomer, Unavailable
@@ -35,15 +36,18 @@ class House:
 
 @dataclass(slots=True)
 class Course:
-    """What has become of a call so far. `phase` names what it is in: a step, or where it goes."""
+    """What has become of a call so far. `phase` names what it is in: a step, or where it goes.
 
+    `held` is what another worker would need; `taken`: another one began the call.
+    """
+
+    held: Held
+    taken: bool = False
     phase: str = "answer"
     subject: Subject | None = None
     policy: Policy | None = None
     outcomes: list[Outcome] = field(default_factory=list)
-    wrong: int = 0
     attempt: Attempt | None = None
-    lock_told: bool = False
 
 
 class Verification:
@@ -68,8 +72,9 @@ class Verification:
         asked = caller.policy
         try:
             await self._line.answer()
-            # one of an earlier round, which a worker that is gone had placed: whatever comes of this round, it is void
-            await self._house.live.drop_mark(caller.node, caller.channel)
+            if not self._course.taken:
+                # a mark of an earlier round, which a worker that is gone had placed: whatever comes of this one, it is void
+                await self._house.live.begin(self._course.held.now)
             policy = self._known_policy(asked)
             if policy is None:
                 return Refused(asked, Status.UNAVAILABLE)
@@ -79,11 +84,16 @@ class Verification:
             return Refused(asked, Status.UNAVAILABLE)
 
     async def _identify(self, policy: Policy) -> Verdict:
-        self.keypad.preface(Prompt.WELCOME)
+        begun = self._course.held.now
+        self.keypad.preface(Prompt.LOST_KEYS if self._course.taken else Prompt.WELCOME)
         self._course.phase = "find"
-        if (hinted := await self._hinted()) is not None:
+        found = await self.known() if begun.subject else await self._hinted()
+        if (verdict := begun.verdict) is not None:
+            # the worker before has decided it, and may have told the caller
+            return verdict
+        if found is not None:
             try:
-                return await self._verify(hinted, policy, hinted=True)
+                return await self._verify(found, policy, hinted=begun.hinted if begun.subject else True)
             except OtherCustomer:
                 self._log.info("subject.other")
                 self.keypad.language = self._language(None)
@@ -94,27 +104,42 @@ class Verification:
             return Refused(policy.name, Status.TIMEOUT)
         return await self._verify(subject, policy, hinted=False)
 
+    async def known(self) -> Subject:
+        """The customer that the worker before had found."""
+        begun = self._course.held.now
+        self._course.subject = subject = await self._house.customers.by_key(begun.subject)
+        if begun.hinted or begun.passed:
+            self.keypad.language = self._language(subject.language)
+        return subject
+
     async def _verify(self, subject: Subject, policy: Policy, *, hinted: bool) -> Verdict:
         """Take this customer through the steps. Raises `OtherCustomer` where the caller says to be another one."""
-        self._course.subject = subject
+        course = self._course
+        course.subject = subject
         own = self._known_policy(subject.policy) if subject.policy else None
-        self._course.policy = policy = stronger(policy, own)
+        course.policy = policy = stronger(policy, own)
         self._log.info("policy.chosen", policy=policy.name, steps=[step.name for step in policy.steps])
-        self._course.attempt = attempt = attempt_of(self._house, self._line, subject)
-        if (lock := await self._house.live.standing(attempt)) is not None:
+        course.attempt = attempt = attempt_of(self._house, self._line, subject)
+        course.held.now = replace(course.held.now, subject=subject.key, hinted=hinted)
+        left = self._left_of(policy)
+        if left and (lock := await self._house.live.standing(attempt, course.held.now)) is not None:
             return decide(policy, subject, [lock])
-        for step in policy.steps:
-            self._course.phase = step.name
-            outcome = await self._step(step, policy, subject, attempt, hinted=hinted and not self._course.outcomes)
-            self._course.outcomes.append(outcome)
+        for step in left:
+            if course.outcomes and subject.policy and own is None:
+                break
+            course.phase = step.name
+            # who has tried has said who it is
+            may_change = hinted and not course.outcomes and not course.held.now.tried
+            outcome = await self._step(step, policy, subject, attempt, hinted=may_change)
+            course.outcomes.append(outcome)
             if not isinstance(outcome, Passed):
                 break
             # not before: who keyed a customer number would hear that it is one
             self.keypad.language = self._language(subject.language)
-            if subject.policy and own is None:
-                # what this customer needs is not known; less must not do
-                return Refused(policy.name, Status.UNAVAILABLE)
-        verdict = decide(policy, subject, self._course.outcomes)
+        if subject.policy and own is None and isinstance(course.outcomes[-1], Passed):
+            # what this customer needs is not known; less must not do
+            return Refused(policy.name, Status.UNAVAILABLE)
+        verdict = decide(policy, subject, course.outcomes)
         if isinstance(verdict, Verified) and not await self._house.customers.in_force(subject):
             # told to nobody but who has shown to be the customer: others learn nothing of a lock
             return Refused(policy.name, Status.LOCKED, Locked(Scope.CUSTOMER, None))
@@ -122,6 +147,18 @@ class Verification:
             # these tries may have begun a lock, and the caller should hear of it now, not at the next call
             return await self._locked_by(verdict, attempt)
         return verdict
+
+    def _left_of(self, policy: Policy) -> Sequence[type[Step]]:
+        """The steps that are still to be passed; all of them where those passed elsewhere are not this policy's first."""
+        course = self._course
+        passed = course.held.now.passed
+        done = policy.steps[: len(passed)]
+        if tuple(step.name for step in done) != passed:
+            # two workers whose settings differ
+            course.held.now = replace(course.held.now, steps=(), tried=0, challenge="")
+            done = ()
+        course.outcomes = [Passed(step.name, step.factor) for step in done]
+        return policy.steps[len(done) :]
 
     async def _hinted(self) -> Subject | None:
         """The customer whose number is calling, where it is one customer's."""
@@ -153,6 +190,7 @@ class Verification:
             self.keypad,
             subject,
             attempt,
+            self._course.held,
             policy.name,
             self._log,
             went_wrong=self._went_wrong,
@@ -172,11 +210,12 @@ class Verification:
 
     async def _went_wrong(self) -> None:
         """One more wrong try; a lock that it began is told of now, for the caller may hang up."""
-        self._course.wrong += 1
-        assert self._course.attempt is not None
-        lock = await self._house.live.standing(self._course.attempt)
+        course = self._course
+        course.held.now = course.held.now.trying()
+        assert course.attempt is not None
+        lock = await self._house.live.standing(course.attempt, course.held.now)
         if lock is not None and lock.scope is not Scope.CALL:
-            await tell_of_lock(self._line, self._course, lock)
+            await tell_of_lock(self._house, self._line, course, lock)
 
     def _known_policy(self, name: str) -> Policy | None:
         policy = self._house.policies.get(name)
@@ -195,13 +234,14 @@ class Verification:
         return self._house.languages.of(customers, self._line.caller.language)
 
 
-async def tell_of_lock(line: Line, course: Course, lock: Locked) -> None:
+async def tell_of_lock(house: House, line: Line, course: Course, lock: Locked) -> None:
     """Tell the administrators of a lock, once in a call."""
-    if course.lock_told:
+    if course.held.now.lock_told:
         return
-    course.lock_told = True
+    course.held.now = replace(course.held.now, lock_told=True)
     fields = {"Scope": lock.scope.value, "Seconds": "" if lock.seconds is None else str(lock.seconds)}
     await line.event("CallerLockedOut", {**fields, "Subject": course.subject.ref if course.subject else ""})
+    await house.live.note(course.held.now)
 
 
 def attempt_of(house: House, line: Line, subject: Subject) -> Attempt:

@@ -25,6 +25,11 @@ class Worker(Section):
     shutdown_seconds: Seconds = Field(
         15, description="Seconds that calls are given to be handed back to the dialplan when the worker is stopped"
     )
+    lease_seconds: float = Field(
+        2.0, ge=0.5, le=60,
+        description="Seconds after which another worker on the same Redis takes the calls of one that gives no sign of life. "
+        "Shorter: callers wait less; longer: a worker that was merely slow keeps its calls",
+    )  # fmt: skip
 
 
 class Company(Section):

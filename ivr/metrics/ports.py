@@ -67,6 +67,11 @@ class TimedCustomers:
         with self._timed():
             return await self._customers.by_number(number)
 
+    async def by_key(self, key: str) -> Subject:
+        """As of the customers themselves."""
+        with self._timed():
+            return await self._customers.by_key(key)
+
     async def in_force(self, subject: Subject) -> bool:
         """As of the customers themselves."""
         with self._timed():

@@ -82,12 +82,15 @@ class Customers:
 
         For a number that nobody has, as much is decrypted as for one that somebody has.
         """
-        index = self._vault.index.customer_number(number)
+        return await self.by_key(self._vault.index.customer_number(number))
+
+    async def by_key(self, key: str) -> Subject:
+        """The customer with this blind index, or a subject that is not known; takes as long for either."""
         row = await self._database.look_up(
-            lambda connection: connection.execute(_BY_NUMBER, {"index": index}).one_or_none()
+            lambda connection: connection.execute(_BY_NUMBER, {"index": key}).one_or_none()
         )
-        subject = self._subject(index, self._decoy if row is None else _stored(row))
-        return subject if row is not None else Subject(key=index, known=False)
+        subject = self._subject(key, self._decoy if row is None else _stored(row))
+        return subject if row is not None else Subject(key=key, known=False)
 
     async def in_force(self, subject: Subject) -> bool:
         """Whether the customer is there and not locked. Raises `StoreError`."""

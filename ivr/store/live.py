@@ -1,4 +1,4 @@
-"""What many workers share, in Redis: counts of failures, codes that wait for their answer, marks.
+"""What many workers share, in Redis: counts of failures, codes that wait for their answer, marks, how far calls are.
 
 Every method is one round trip: one Lua script, which Redis runs alone, with Redis's own clock. Every key
 begins with the settings' prefix and expires; customers and numbers stand in keys as blind indexes, codes
@@ -8,12 +8,14 @@ as keyed hashes.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Self
 
 import orjson
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from structlog.typing import FilteringBoundLogger
 
 from ivr.call.mark import Mark
 from ivr.call.outcome import Locked, Scope
@@ -30,31 +32,30 @@ from ivr.call.ports import (
     TooSoon,
     Wrong,
 )
+from ivr.call.progress import Progress
 from ivr.config import Limits, Settings
 from ivr.errors import ConfigError, StoreError, Unreachable
+from ivr.store import calls, lease
 from ivr.store.link import Link, Script, reason, root
 
-_STANDING = Script("clock", "scopes", "standing")
-_ATTEMPT = Script("clock", "scopes", "attempt")
-_GIVE_BACK = Script("clock", "scopes", "give_back")
-_FORGIVE = Script("clock", "scopes", "forgive")
-_OPEN_CHALLENGE = Script("clock", "open_challenge")
-_TRY_CHALLENGE = Script("clock", "scopes", "try_challenge")
-_PLACE_MARK = Script("clock", "place_mark")
-_DROP_MARK = Script("drop_mark")
-_MARKED = Script("clock", "marked")
+_STANDING = Script("clock", "record", "scopes", "standing")
+_ATTEMPT = Script("clock", "record", "scopes", "attempt")
+_GIVE_BACK = Script("clock", "record", "scopes", "give_back")
+_OPEN_CHALLENGE = Script("clock", "record", "open_challenge")
+_TRY_CHALLENGE = Script("clock", "record", "scopes", "try_challenge")
+_PLACE_MARK = Script("clock", "scopes", "forgive", "place_mark")
 _PROBE = Script("clock", "probe")
 
 _SCRIPTS = (
     _STANDING,
     _ATTEMPT,
     _GIVE_BACK,
-    _FORGIVE,
     _OPEN_CHALLENGE,
     _TRY_CHALLENGE,
     _PLACE_MARK,
-    _DROP_MARK,
-    _MARKED,
+    *calls.SCRIPTS,
+    lease.TAKE,
+    lease.GIVE,
 )
 
 # Why a Redis takes no writes for a time: it reads its file, is full, or cannot write its file. A replica does not
@@ -65,7 +66,7 @@ _MINUTE = 60_000
 _SECOND = 1_000
 
 
-class RedisLive:
+class RedisLive(calls.Calls):
     """`ports.Live` on Redis 6 or later. Safe for many tasks at once, and for many workers on one Redis.
 
     Any method raises `StoreError` when Redis is away, refuses, or does not answer in `redis.request_seconds`;
@@ -73,8 +74,7 @@ class RedisLive:
     """
 
     def __init__(self, link: Link, prefix: str, limits: Limits) -> None:
-        self._link = link
-        self._prefix = prefix
+        super().__init__(link, prefix)
         # As scopes.lua reads them: counts, and milliseconds.
         self._limits = (
             limits.customer_in_a_row, limits.customer_lock_minutes * _MINUTE, limits.customer_most,
@@ -108,6 +108,10 @@ class RedisLive:
         """Returns when Redis answers. Raises `StoreError`."""
         await self._link.ask("PING")
 
+    def lease(self, node: str, app: str, *, seconds: float, log: FilteringBoundLogger) -> lease.Lease:
+        """The lease of an application of this Asterisk, not taken yet."""
+        return lease.Lease(self._link, self._prefix, node=node, app=app, seconds=seconds, log=log)
+
     @property
     def round_trips(self) -> int:
         """How many commands were sent to Redis since `open` began."""
@@ -115,9 +119,9 @@ class RedisLive:
 
     # ------------------------------------------------------------ failures
 
-    async def standing(self, attempt: Attempt) -> Locked | None:
+    async def standing(self, attempt: Attempt, progress: Progress | None = None) -> Locked | None:
         """Whether a try would be refused now; counts nothing."""
-        match await self._scoped(_STANDING, attempt):
+        match await self._scoped(_STANDING, attempt, progress):
             case Locked() as lock:
                 return lock
             case [b"granted"]:
@@ -125,9 +129,9 @@ class RedisLive:
             case _:
                 raise _strange(_STANDING)
 
-    async def attempt(self, attempt: Attempt) -> Granted | Locked:
+    async def attempt(self, attempt: Attempt, progress: Progress | None = None) -> Granted | Locked:
         """Count a try in every scope, unless one of them is locked."""
-        match await self._scoped(_ATTEMPT, attempt):
+        match await self._scoped(_ATTEMPT, attempt, progress):
             case Locked() as lock:
                 return lock
             case [b"granted"]:
@@ -135,13 +139,9 @@ class RedisLive:
             case _:
                 raise _strange(_ATTEMPT)
 
-    async def give_back(self, attempt: Attempt) -> None:
+    async def give_back(self, attempt: Attempt, progress: Progress | None = None) -> None:
         """Take one try out of every count again, and lift a lock that it had set."""
-        await self._scoped(_GIVE_BACK, attempt)
-
-    async def forgive(self, attempt: Attempt) -> None:
-        """Forget the customer's failures, and those that they had added to the calling number's."""
-        await self._scoped(_FORGIVE, attempt)
+        await self._scoped(_GIVE_BACK, attempt, progress)
 
     async def unlock(self, subject: str) -> bool:
         """Forget the failures of a customer (`Subject.key`); whether there were any. For `customer unlock`."""
@@ -149,7 +149,9 @@ class RedisLive:
 
     # ------------------------------------------------------------ codes
 
-    async def open_challenge(self, challenge: Challenge, rules: CodeRules) -> Opened | TooSoon | TooMany:
+    async def open_challenge(
+        self, challenge: Challenge, rules: CodeRules, progress: Progress | None = None
+    ) -> Opened | TooSoon | TooMany:
         """Store a code's MAC and count its text, or say why no text may go.
 
         Texts in an hour are those of a sliding hour, over all calls. A challenge whose tries are used up, or
@@ -157,9 +159,10 @@ class RedisLive:
         """
         answer = await self._link.run(
             _OPEN_CHALLENGE,
-            [self._key("challenge", challenge.id), self._key("texts", challenge.subject)],
+            [self._key("challenge", challenge.id), self._key("texts", challenge.subject), self._key("call", challenge.call)],
             challenge.subject, challenge.call, challenge.mac,
             rules.life * _SECOND, rules.tries, rules.resend * _SECOND, rules.sends, rules.sends_per_hour,
+            progress.holder if progress else "", calls.said(progress),
         )  # fmt: skip
         match answer:
             case [b"opened"]:
@@ -172,13 +175,13 @@ class RedisLive:
                 raise _strange(_OPEN_CHALLENGE)
 
     async def try_challenge(
-        self, challenge: Challenge, attempt: Attempt, rules: CodeRules
+        self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress | None = None
     ) -> Right | Wrong | Spent | Locked:
         """Count, compare and consume. `Spent` is not counted: nothing was there to be guessed."""
         answer = await self._scoped(
-            _TRY_CHALLENGE, attempt,
+            _TRY_CHALLENGE, attempt, progress,
             challenge.subject, challenge.call, challenge.mac, rules.tries,
-            key=self._key("challenge", challenge.id),
+            keys=[self._key("challenge", challenge.id)],
         )  # fmt: skip
         match answer:
             case Locked() as lock:
@@ -194,73 +197,51 @@ class RedisLive:
 
     # ------------------------------------------------------------ marks
 
-    async def place_mark(self, mark: Mark) -> None:
-        """Store the mark until it expires by Redis's clock, and read it back."""
+    async def place_mark(self, mark: Mark, attempt: Attempt, progress: Progress) -> None:
+        """Store the mark until it expires by Redis's clock, and read it back; forget the customer's failures.
+
+        Of failures from the calling number, those go that were this customer's.
+        """
         written = orjson.dumps(asdict(mark))
-        keys = self._mark_keys(mark.node, mark.channel)
-        answer = await self._link.run(_PLACE_MARK, keys, written, mark.expires, mark.channel)
+        answer = await self._scoped(
+            _PLACE_MARK, attempt, progress, written, mark.expires, mark.channel,
+            keys=self._mark_keys(mark.node, mark.channel),
+        )  # fmt: skip
         if answer == [b"expired"]:
             raise StoreError("Redis: the mark has expired already; compare the clocks of the two machines")
+        if answer == [b"taken"]:
+            raise StoreError("Redis: another worker has taken the call up, or its record is lost")
         if answer != [b"placed", written]:
             raise StoreError("Redis: the mark is not there after it was placed")
-
-    async def mark(self, node: str, channel: str) -> Mark | None:
-        """The mark of this channel; None where there is none, or no longer."""
-        written = await self._link.ask("GET", self._mark_keys(node, channel)[0])
-        if not isinstance(written, bytes):
-            return None
-        try:
-            fields = orjson.loads(written)
-            mark = Mark(**{**fields, "methods": tuple(fields["methods"])})
-        except (ValueError, TypeError, KeyError):
-            raise StoreError("Redis: what stands for the mark is none") from None
-        # A node's name may hold a colon, and so two channels of two nodes share a key.
-        return mark if (mark.node, mark.channel) == (node, channel) else None
-
-    async def drop_mark(self, node: str, channel: str) -> bool:
-        """Remove the mark; whether there was one."""
-        match await self._link.run(_DROP_MARK, self._mark_keys(node, channel), channel):
-            case [b"dropped", int(count)]:
-                return count > 0
-            case _:
-                raise _strange(_DROP_MARK)
-
-    async def marked(self, node: str) -> frozenset[str]:
-        """The channels of this node that have a mark."""
-        match await self._link.run(_MARKED, [self._key("marks", node)]):
-            case [b"marked", list(channels)]:
-                return frozenset(channel.decode() for channel in channels if isinstance(channel, bytes))
-            case _:
-                raise _strange(_MARKED)
 
     # ------------------------------------------------------------
 
     async def _scoped(
-        self, script: Script, attempt: Attempt, *arguments: str | int, key: str | None = None
+        self,
+        script: Script,
+        attempt: Attempt,
+        progress: Progress | None,
+        *arguments: str | int | bytes,
+        keys: Sequence[str] = (),
     ) -> Locked | list[object]:
-        """Run a script that begins with scopes.lua; `key` is one more key of its own."""
-        keys = [
+        """Run a script that begins with scopes.lua; `keys` are more keys of its own."""
+        scopes = [
             self._key("fail", "all"),
             self._key("fail:customer", attempt.subject),
             self._key("fail:call", attempt.call),
             self._key("fail:number", attempt.number or ""),
+            self._key("call", attempt.call),
         ]
         answer = await self._link.run(
-            script, keys if key is None else [*keys, key],
-            *self._limits, attempt.call, attempt.subject, int(attempt.number is not None), *arguments,
+            script, [*scopes, *keys],
+            *self._limits, attempt.call, attempt.subject, int(attempt.number is not None),
+            progress.holder if progress else "", calls.said(progress), *arguments,
         )  # fmt: skip
         match answer:
             case [b"locked", bytes(scope), int(seconds)]:
                 return Locked(Scope(scope.decode()), seconds if seconds >= 0 else None)
             case _:
                 return answer
-
-    def _mark_keys(self, node: str, channel: str) -> list[str]:
-        """Those of the mark, and of the node's list of marks."""
-        return [self._key("mark", f"{node}:{channel}"), self._key("marks", node)]
-
-    def _key(self, kind: str, name: str) -> str:
-        return f"{self._prefix}:{kind}:{name}"
 
 
 def _strange(script: Script) -> StoreError:

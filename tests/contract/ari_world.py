@@ -17,9 +17,11 @@ from rig.phone import Phone
 
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.call.mark import HEADER
 from ivr.call.ports import Key, Played
+from ivr.call.progress import Progress
 from ivr.prompts import Prompt
 from ivr.secret import Secret
 from tests.contract.ari_log import Log, wait_for
@@ -215,6 +217,11 @@ class World(ABC):
         self.disowned: list[str] = []
         self.marks: set[str] = set()
         self.marks_fail: Exception | None = None
+        self.records: dict[str, Progress | None] = {}
+        self.records_fail: Exception | None = None
+        self.take_up_fails: Exception | None = None
+        self.taken: dict[str, tuple[AriLine, Progress]] = {}
+        self.gone_at: dict[str, bool] = {}
         self.rounds = 0
         self.ari, self.telephony, self.listening = self._worker()
 
@@ -365,6 +372,7 @@ class World(ABC):
                 answer=self._answer,
                 marked=self._marked,
                 disown=self._disown,
+                records=Records(self._recorded, self._take_up),
                 log=self.log.logger,
             ),
             None,
@@ -383,7 +391,20 @@ class World(ABC):
         self.marks.discard(channel)
         return True
 
-    async def _answer(self, line: AriLine) -> None:
+    async def _recorded(self) -> frozenset[str]:
+        if self.records_fail is not None:
+            raise self.records_fail
+        return frozenset(self.records)
+
+    async def _take_up(self, channel: str, gone: bool) -> Progress | None:
+        self.gone_at[channel] = gone
+        if self.take_up_fails is not None:
+            raise self.take_up_fails
+        return self.records.pop(channel, None)
+
+    async def _answer(self, line: AriLine, taken: Progress | None) -> None:
+        if taken is not None:
+            self.taken[line.caller.channel] = (line, taken)
         done = self._callers[line.caller.channel] = asyncio.Event()
         if self.failure is not None:
             raise self.failure

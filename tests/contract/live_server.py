@@ -6,13 +6,18 @@ import shutil
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import redis
 
+from ivr.call.mark import Mark
+from ivr.call.ports import Attempt
+from ivr.call.progress import Progress
 from ivr.config import Settings, load
+from ivr.store.live import RedisLive
 
 LIMITS = """
 [limits]
@@ -117,3 +122,23 @@ class Server:
             return True
         except redis.RedisError:
             return False
+
+
+def round_of(node: str = "node", channel: str = "1712.5", *, app: str = "tillit") -> Progress:
+    """A call that comes in."""
+    return Progress.begin(app=app, node=node, channel=channel, policy="usual", again=False)
+
+
+async def placed(live: RedisLive, mark: Mark, attempt: Attempt | None = None) -> Progress:
+    """Place this mark as the session of its call does; the call's progress."""
+    progress = round_of(mark.node, mark.channel)
+    await live.begin(progress)
+    call = f"{mark.node}:{mark.channel}"
+    await live.place_mark(mark, replace(attempt or Attempt("nobody", None, call), call=call), progress)
+    return progress
+
+
+async def forgive(live: RedisLive, attempt: Attempt) -> None:
+    """The customer is verified, and the call ends."""
+    mark = Mark("node", "forgiven", "ref-1", 1, ("pin",), "usual", int(time.time()) + 60, "nonce")
+    await live.drop_mark(await placed(live, mark, attempt), over=True)

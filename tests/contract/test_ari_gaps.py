@@ -420,7 +420,7 @@ async def test_a_dead_workers_conversation_goes_on_until_one_side_hangs_up(world
         await agent.hang_up()
     await world.empty()
     assert len(world.log.of("conversation.ended")) == 1
-    assert world.telephony._conversations == []
+    assert world.telephony._reconciliation.conversations == []
 
 
 async def test_a_dead_workers_conversation_that_one_side_has_left_is_ended(world: World) -> None:
@@ -568,7 +568,7 @@ async def test_only_what_waits_in_the_application_is_ours(stub: World, dialplan:
     """Not what it is subscribed to: verified callers in the dialplan, or in another application by now."""
     if isinstance(dialplan, dict) and "app_data" in dialplan:
         dialplan = {**dialplan, "app_data": dialplan["app_data"].replace("APP", stub.ari.app)}
-    assert stub.telephony._is_inside({"id": "1", "dialplan": dialplan}) is inside
+    assert stub.telephony._reconciliation._inside([{"id": "1", "dialplan": dialplan}]) == ({"1"} if inside else set())
 
 
 async def test_a_call_that_comes_anew_ends_what_was_left_of_it(stub: World) -> None:

@@ -14,8 +14,10 @@ from ivr import nodes as nodes_module
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.call.languages import Languages
+from ivr.call.progress import Progress
 from ivr.config import Settings
 from ivr.errors import ConfigError, Unreachable
 from ivr.nodes import Begin, Node, Nodes
@@ -73,13 +75,18 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes_module, "_WAITS", (0.01,))
 
 
-def settings(north: Pbx, south: Pbx | None = None, language: str | None = None, **fields: str) -> Settings:
+def settings(
+    north: Pbx, south: Pbx | None = None, language: str | None = None, lease: float | None = None, **fields: str
+) -> Settings:
     """Of a worker on these; `fields` are the second one's."""
     tables: dict[str, Any] = {
         "company": {"name": "Example", "country": "SE", **({"language": language} if language else {})},
         "asterisk": {"url": north.url, "password_env": "ARI_PASSWORD"},
         "policies": {"main": {"steps": ["pin"], "level": 1}},
     }
+    if lease is not None:
+        tables["worker"] = {"lease_seconds": lease}
+        tables["asterisk"]["request_seconds"] = lease
     if south is not None:
         tables["nodes"] = {"south": {"url": south.url, "password_env": "ARI_PASSWORD", **fields}}
     return Settings.model_validate(tables).read_from(Path("/etc/tillit/tillit.toml"))
@@ -95,8 +102,11 @@ async def look(settings: Settings, log: Log) -> Nodes:
 def begin(node: Node, found: Found, kind: type[Telephony] = Telephony) -> Telephony:
     """Serves calls that nobody makes."""
 
-    async def answer(line: AriLine) -> None:
+    async def answer(line: AriLine, taken: Progress | None) -> None:
         raise AssertionError
+
+    async def take_up(channel: str, gone: bool) -> Progress | None:
+        raise AssertionError(channel)
 
     async def marked() -> frozenset[str]:
         return frozenset()
@@ -112,15 +122,39 @@ def begin(node: Node, found: Found, kind: type[Telephony] = Telephony) -> Teleph
         answer=answer,
         marked=marked,
         disown=disown,
+        records=Records(marked, take_up),
         log=node.log,
     )
+
+
+class FakeLease:
+    """A lease that nobody else wants, until `free` is cleared. `waiting`: another worker stands by."""
+
+    def __init__(self, *, waiting: bool = False) -> None:
+        self.free = asyncio.Event()
+        self.free.set()
+        self.waiting = waiting
+        self.given_back = False
+
+    async def take(self) -> None:
+        await self.free.wait()
+
+    async def keep(self) -> None:
+        await asyncio.Event().wait()
+
+    async def hand_over(self) -> bool:
+        return self.waiting
+
+    async def give_back(self) -> None:
+        self.given_back = True
 
 
 class Serving:
     """Nodes that are being served."""
 
-    def __init__(self, settings: Settings, log: Log, begin: Begin = begin) -> None:
+    def __init__(self, settings: Settings, log: Log, begin: Begin = begin, lease: FakeLease | None = None) -> None:
         self._begin = begin
+        self.lease = lease or FakeLease()
         self.stop = asyncio.Event()
         self._nodes = Nodes(settings, log.logger)
         self._stack = AsyncExitStack()
@@ -128,7 +162,7 @@ class Serving:
     async def __aenter__(self) -> Serving:
         await self._stack.enter_async_context(self._nodes)
         await self._nodes.look()
-        self.task = asyncio.create_task(self._nodes.serve(self._begin, self.stop))
+        self.task = asyncio.create_task(self._nodes.serve(lambda *_: self.lease, self._begin, self.stop))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -309,5 +343,48 @@ async def test_a_fault_of_the_program_ends_the_worker_with_it(north: Pbx, south:
     async with Nodes(settings(north, south), log.logger) as nodes:
         await nodes.look()
         with pytest.raises(ZeroDivisionError):
-            await nodes.serve(faulty, asyncio.Event())
+            await nodes.serve(lambda *_: FakeLease(), faulty, asyncio.Event())
     assert log.of("worker.stopping")
+
+
+# ---------------------------------------------------------------- several workers
+
+
+async def test_a_worker_that_stands_by_touches_nothing_and_ends_when_told(north: Pbx, log: Log) -> None:
+    lease = FakeLease()
+    lease.free.clear()
+    async with Serving(settings(north), log, lease=lease) as serving:
+        await asyncio.sleep(0)
+        assert north.connections == 0
+        serving.stop.set()
+        await asyncio.wait_for(serving.task, 5)
+    assert north.connections == 0 and lease.given_back
+
+
+async def test_a_worker_that_stands_by_serves_when_the_lease_is_free(north: Pbx, log: Log) -> None:
+    lease = FakeLease()
+    lease.free.clear()
+    async with Serving(settings(north), log, lease=lease):
+        lease.free.set()
+        await north.until_connected()
+    assert lease.given_back
+
+
+async def test_a_worker_that_is_stopped_serves_until_the_next_one_has_come(north: Pbx, log: Log) -> None:
+    async with Serving(settings(north), log, lease=FakeLease(waiting=True)) as serving:
+        await north.until_connected()
+        serving.stop.set()
+        await until(log, "worker.stopping")
+        assert not serving.task.done()
+        await north.emit({"type": "ApplicationReplaced", "application": "tillit"})
+        await asyncio.wait_for(serving.task, 5)
+    assert log.of("worker.handed_over") and not log.of("worker.replaced")
+
+
+async def test_a_worker_that_nobody_comes_to_relieve_hands_its_calls_back(north: Pbx, log: Log) -> None:
+    quick = settings(north, lease=0.5)
+    async with Serving(quick, log, lease=FakeLease(waiting=True)) as serving:
+        await north.until_connected()
+        serving.stop.set()
+        await asyncio.wait_for(serving.task, 5)
+    assert log.of("worker.not_relieved")

@@ -396,7 +396,7 @@ async def test_redis_serves_a_worker(live: tuple[Sampled, RedisLive]) -> None:
     assert await opened.open_challenge(SENT, RULES) == Opened()
     assert await opened.try_challenge(SENT, ANNA, RULES) == Right()
     assert await opened.mark("node", "channel") is None
-    await opened.drop_mark("node", "channel")
+    await opened.disown("node", "channel")
 
 
 async def test_counts_outlive_a_crash_of_redis(live: tuple[Sampled, RedisLive], tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from ivr.call.ports import (
 )
 from ivr.errors import StoreError
 from ivr.store.live import RedisLive
-from tests.contract.live_server import LIMITS, Server
+from tests.contract.live_server import LIMITS, Server, placed, round_of
 
 pytestmark = pytest.mark.servers
 
@@ -227,7 +227,7 @@ async def test_a_hundred_guesses_over_many_challenges_stop_at_the_customers_limi
 async def test_no_code_stands_in_a_dump_and_no_key_stays(live: RedisLive, server: Server) -> None:
     await live.open_challenge(SENT, RULES)
     await live.try_challenge(GUESS, ANNA, RULES)
-    await live.place_mark(mark())
+    await placed(live, mark())
     for key in server.client.scan_iter():
         assert 0 < server.client.ttl(key) <= 90 * 24 * 3600, key
     server.client.save()
@@ -246,29 +246,29 @@ def mark(*, expires: int | None = None, node: str = "node", channel: str = "1712
 
 
 async def test_a_mark_comes_back_as_it_was_placed(live: RedisLive, server: Server) -> None:
-    placed = mark()
-    await live.place_mark(placed)
-    assert await live.mark("node", "1712.5") == placed
+    written = mark()
+    await placed(live, written)
+    assert await live.mark("node", "1712.5") == written
     assert abs(server.client.pttl("tillit:mark:node:1712.5") / 1000 - 1800) < 2
     assert await live.mark("node", "1712.6") is None
     assert await live.mark("other", "1712.5") is None
 
 
 async def test_a_mark_is_dropped(live: RedisLive) -> None:
-    await live.place_mark(mark())
-    assert await live.drop_mark("node", "1712.5") is True
-    assert await live.drop_mark("node", "1712.5") is False
+    await placed(live, mark())
+    assert await live.disown("node", "1712.5") is True
+    assert await live.disown("node", "1712.5") is False
     assert await live.mark("node", "1712.5") is None
 
 
 async def test_the_channels_of_a_node_that_have_a_mark(live: RedisLive, server: Server) -> None:
     assert await live.marked("node") == frozenset()
     soon = int(time.time()) + 2
-    await live.place_mark(mark(channel="1712.7", expires=soon))
-    await live.place_mark(mark(channel="1712.5"))
-    await live.place_mark(mark(channel="1712.6"))
-    await live.place_mark(mark(channel="1712.8", node="other", expires=soon))
-    await live.drop_mark("node", "1712.6")
+    await placed(live, mark(channel="1712.7", expires=soon))
+    await placed(live, mark(channel="1712.5"))
+    await placed(live, mark(channel="1712.6"))
+    await placed(live, mark(channel="1712.8", node="other", expires=soon))
+    await live.disown("node", "1712.6")
     assert await live.marked("node") == {"1712.5", "1712.7"}
     assert abs(server.client.pttl("tillit:marks:node") / 1000 - 1800) < 2
     while time.time() <= soon:
@@ -278,19 +278,19 @@ async def test_the_channels_of_a_node_that_have_a_mark(live: RedisLive, server: 
 
 
 async def test_a_mark_expires(live: RedisLive, server: Server) -> None:
-    await live.place_mark(mark())
+    await placed(live, mark())
     server.pass_time(1800)
     assert await live.mark("node", "1712.5") is None
 
 
 async def test_an_expired_mark_cannot_be_placed(live: RedisLive, server: Server) -> None:
     with pytest.raises(StoreError, match="expired"):
-        await live.place_mark(mark(expires=int(time.time())))
-    assert server.client.keys() == []
+        await placed(live, mark(expires=int(time.time())))
+    assert server.client.keys("*mark*") == []
 
 
 async def test_a_colon_in_a_nodes_name_gives_nobody_a_mark_of_another(live: RedisLive) -> None:
-    await live.place_mark(mark(node="02:42:ac", channel="11:1712.5"))
+    await placed(live, mark(node="02:42:ac", channel="11:1712.5"))
     assert await live.mark("02:42:ac:11", "1712.5") is None
     assert await live.mark("02:42:ac", "11:1712.5") is not None
 
@@ -304,17 +304,24 @@ async def test_what_is_no_mark_is_an_error_without_its_text(live: RedisLive, ser
 
 
 async def test_each_method_is_one_round_trip(live: RedisLive, server: Server) -> None:
+    progress = round_of()
+    await live.begin(progress)
     calls = {
         "standing": lambda: live.standing(ANNA),
         "attempt": lambda: live.attempt(ANNA),
         "give_back": lambda: live.give_back(ANNA),
-        "forgive": lambda: live.forgive(ANNA),
         "unlock": lambda: live.unlock("anna"),
         "open_challenge": lambda: live.open_challenge(SENT, RULES),
         "try_challenge": lambda: live.try_challenge(SENT, ANNA, RULES),
-        "place_mark": lambda: live.place_mark(mark()),
+        "place_mark": lambda: live.place_mark(mark(), dataclasses.replace(ANNA, call="node:1712.5"), progress),
         "mark": lambda: live.mark("node", "1712.5"),
-        "drop_mark": lambda: live.drop_mark("node", "1712.5"),
+        "begin": lambda: live.begin(progress),
+        "note": lambda: live.note(progress),
+        "recorded": lambda: live.recorded("node", "tillit"),
+        "end": lambda: live.end(progress),
+        "drop_mark": lambda: live.drop_mark(progress, over=True),
+        "take_up": lambda: live.take_up("node", "tillit", "1712.5", gone=False),
+        "disown": lambda: live.disown("node", "1712.5"),
     }
     sent = {}
     with server.client.monitor() as monitor:

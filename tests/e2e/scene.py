@@ -168,6 +168,11 @@ class Scene:
         with self.redis as client:
             return [str(key) for key in client.scan_iter("*:mark:*")]
 
+    def records(self) -> list[str]:
+        """The keys of what is recorded of calls."""
+        with self.redis as client:
+            return [str(key) for key in client.scan_iter("*:call:*") if ":fail:" not in str(key)]
+
     def audit(self, action: str = "verify") -> list[dict[str, Any]]:
         """The audit rows of this action, in their order."""
         with sqlite3.connect(self.stage.database) as database:

@@ -131,10 +131,12 @@ async def test_a_worker_that_dies_in_mid_call_is_noticed_by_the_watchdog(scene: 
     await asyncio.to_thread(scene.stage.pbx.wait_idle)
 
 
-async def test_the_next_worker_sends_on_the_calls_of_one_that_died(scene: Scene) -> None:
+async def test_the_next_worker_sends_on_calls_that_nothing_is_known_of(scene: Scene) -> None:
     caller = await scene.caller("100")
     await scene.asked("pin")
     scene.worker.kill()
+    with scene.redis as client:
+        client.flushdb()
     with scene.another():
         await scene.reached("unverified", Status="unavailable")
     await caller.hang_up()
@@ -200,7 +202,15 @@ async def test_a_worker_that_is_stopped_hands_its_calls_back(scene: Scene) -> No
 
 
 async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
-    with scene.another():
+    # on the same Redis it would stand by
+    scene.stage.write_config({"redis": {"prefix": "elsewhere"}})
+    elsewhere = scene.another()
+    try:
+        elsewhere.launch()
+        await scene.logged("ari.connected", of=elsewhere)
+    finally:
+        scene.stage.write_config()
+    try:
         await scene.logged("worker.stopped")
         await scene.until(lambda: not scene.worker.child.alive, "the first worker to end")
         assert scene.worker.stop() == 0
@@ -208,6 +218,8 @@ async def test_a_worker_that_is_replaced_ends_in_peace(scene: Scene) -> None:
         caller = await scene.caller("100")
         await caller.hears()
         await caller.hang_up()
+    finally:
+        elsewhere.stop()
 
 
 @pytest.mark.parametrize(

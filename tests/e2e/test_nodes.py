@@ -363,8 +363,9 @@ async def test_a_worker_that_is_replaced_on_one_node_goes_on_with_the_other(nort
 
 
 def _alone(stage: Stage, asterisk: dict[str, str]) -> str:
-    """The settings of a worker that serves this node alone."""
+    """The settings of a worker that serves this node alone, and knows nothing of others: on their Redis it would stand by."""
     kept = [
         table for table in stage.config.read_text().split("\n[") if not table.startswith(("asterisk]", "nodes.south]"))
     ]
-    return "\n[".join(kept) + "\n[asterisk]\n" + "".join(f'{name} = "{value}"\n' for name, value in asterisk.items())
+    elsewhere = "\n[".join(kept).replace("[redis]\n", '[redis]\nprefix = "elsewhere"\n')
+    return elsewhere + "\n[asterisk]\n" + "".join(f'{name} = "{value}"\n' for name, value in asterisk.items())

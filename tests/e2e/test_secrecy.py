@@ -72,6 +72,7 @@ async def test_the_log_does_not_depend_on_what_is_keyed(scene: Scene) -> None:
     """Line for line the same, but for ids and times, whatever the digits are."""
     lines = []
     texts = []
+    await scene.logged("reconciled")
     for who in (EVA, FRED):
         begun = len(scene.log())
         caller = await scene.caller("100", who=who)

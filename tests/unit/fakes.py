@@ -48,11 +48,12 @@ from ivr.call.ports import (
     TooSoon,
     Wrong,
 )
+from ivr.call.progress import Progress
 from ivr.call.session import Session
 from ivr.call.steps import Tools
 from ivr.call.verification import House
 from ivr.config import Settings
-from ivr.errors import AriError, HungUp, Interrupted
+from ivr.errors import AriError, HungUp, Interrupted, StoreError
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.vault.pin import PinRecord
@@ -326,6 +327,7 @@ class FakeLine:
         self._watchdog: asyncio.TimerHandle | None = None
         self._tether: asyncio.Timeout | None = None
         self._why: Exception | None = None
+        self._passed_on = 0
 
     # ------------------------------------------------------------ for the test
 
@@ -351,6 +353,15 @@ class FakeLine:
             self._why = why
             if self._tether is not None:
                 self._tether.reschedule(0)
+
+    def passed_on(self) -> None:
+        """The worker has died: what has come is lost, what plays plays on, until another one answers."""
+        self._inbox.clear()
+        self._errors.clear()
+        self._passed_on += 1
+        if self.handed_back:
+            # it is found in the dialplan
+            self.evict(HungUp(self._caller.channel))
 
     def press(self, key: str) -> None:
         """The caller presses a key, now."""
@@ -383,6 +394,11 @@ class FakeLine:
     async def answer(self) -> None:
         async with self._plot.operation("line.answer"):
             self._still_here()
+            if self._passed_on:
+                self.playing_music = False
+                if self._playback is not None:
+                    self._playback.cancel()
+                    self._playback = None
 
     async def say(self, *prompts: Prompt, language: str) -> None:
         async with self._plot.operation("line.say"):
@@ -407,7 +423,8 @@ class FakeLine:
             return
         try:
             async with self._plot.operation("line.hush"):
-                self._playback.cancel()
+                if self._playback is not None:
+                    self._playback.cancel()
         finally:
             self._playback = None
             self._forget_played()
@@ -558,6 +575,12 @@ class FakeLine:
     def _react(self, given: str | Callable[[], str] | Keys, seconds: float) -> None:
         keys = given if isinstance(given, Keys) else Keys(given)
         loop = asyncio.get_running_loop()
+        worker = self._passed_on
+
+        def press(key: str) -> None:
+            # who is asked anew keys anew
+            if worker == self._passed_on:
+                self.press(key)
 
         def begin() -> None:
             wait = 0.0
@@ -571,7 +594,7 @@ class FakeLine:
                     case "~":
                         loop.call_later(wait, self.interrupt, Interrupted(self._caller.channel))
                     case _:
-                        loop.call_later(wait, self.press, act)
+                        loop.call_later(wait, press, act)
                 wait += keys.between
 
         loop.call_later(keys.after + (0.0 if keys.ahead else seconds), begin)
@@ -603,6 +626,11 @@ class FakeCustomers:
     async def by_number(self, number: Secret) -> Subject:
         async with self._plot.operation("customers.by_number"):
             return self._by_number.get(number.reveal()) or Subject(key=index(number.reveal()), known=False)
+
+    async def by_key(self, key: str) -> Subject:
+        async with self._plot.operation("customers.by_key"):
+            found = [subject for subject in self._by_number.values() if subject.key == key]
+            return found[0] if found else Subject(key=key, known=False)
 
     async def in_force(self, subject: Subject) -> bool:
         async with self._plot.operation("customers.in_force"):
@@ -648,6 +676,10 @@ class FakeCodes:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
+def _key(progress: Progress) -> tuple[str, str]:
+    return progress.node, progress.channel
+
+
 @dataclass
 class _Sent:
     challenge: Challenge
@@ -662,7 +694,7 @@ class FakeLive:
 
     def __init__(self, plot: Plot, settings: Settings) -> None:
         self.marks: dict[tuple[str, str], Mark] = {}
-        self.dropped: list[tuple[str, str]] = []
+        self.records: dict[tuple[str, str], Progress] = {}
         self.failures: Counter[tuple[Scope, str]] = Counter()
         self._plot = plot
         self._limits = settings.limits
@@ -671,29 +703,42 @@ class FakeLive:
         self._challenges: dict[str, _Sent] = {}
         self._texts: dict[str, list[float]] = {}
 
-    async def standing(self, attempt: Attempt) -> Locked | None:
+    async def begin(self, progress: Progress) -> None:
+        async with self._plot.operation("live.begin"):
+            self.marks.pop(_key(progress), None)
+            self.records[_key(progress)] = progress
+
+    async def note(self, progress: Progress) -> None:
+        async with self._plot.operation("live.note"):
+            self._note(progress)
+
+    async def end(self, progress: Progress) -> None:
+        async with self._plot.operation("live.end"):
+            if self._holds(progress):
+                del self.records[_key(progress)]
+
+    async def standing(self, attempt: Attempt, progress: Progress | None = None) -> Locked | None:
         async with self._plot.operation("live.standing"):
+            if progress is not None:
+                self._note(progress)
             return self._locked(attempt)
 
-    async def attempt(self, attempt: Attempt) -> Granted | Locked:
+    async def attempt(self, attempt: Attempt, progress: Progress) -> Granted | Locked:
         async with self._plot.operation("live.attempt"):
             if (lock := self._locked(attempt)) is not None:
                 return lock
             self._count(attempt)
+            self._note(progress)
             return Granted()
 
-    async def give_back(self, attempt: Attempt) -> None:
+    async def give_back(self, attempt: Attempt, progress: Progress) -> None:
         async with self._plot.operation("live.give_back"):
             self._uncount(attempt)
+            self._note(progress)
 
-    async def forgive(self, attempt: Attempt) -> None:
-        async with self._plot.operation("live.forgive"):
-            for scope in self._scopes(attempt):
-                if scope[0] in (Scope.CUSTOMER, Scope.NUMBER):
-                    self.failures.pop(scope, None)
-                    self._locks.pop(scope, None)
-
-    async def open_challenge(self, challenge: Challenge, rules: CodeRules) -> Opened | TooSoon | TooMany:
+    async def open_challenge(
+        self, challenge: Challenge, rules: CodeRules, progress: Progress
+    ) -> Opened | TooSoon | TooMany:
         async with self._plot.operation("live.open_challenge"):
             sent = self._challenges.get(challenge.id, _Sent(challenge, 0.0, 0, 0))
             times = self._texts.setdefault(challenge.subject, [])
@@ -706,10 +751,11 @@ class FakeLive:
                 return TooSoon(math.ceil(times[-1] + rules.resend - clock()))
             times.append(clock())
             self._challenges[challenge.id] = _Sent(challenge, clock() + rules.life, sent.tries, sent.sends + 1)
+            self._note(progress)
             return Opened()
 
     async def try_challenge(
-        self, challenge: Challenge, attempt: Attempt, rules: CodeRules
+        self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress
     ) -> Right | Wrong | Spent | Locked:
         async with self._plot.operation("live.try_challenge"):
             if (lock := self._locked(attempt)) is not None:
@@ -724,22 +770,50 @@ class FakeLive:
             if sent.challenge.mac == challenge.mac:
                 self._uncount(attempt)
                 sent.over = True
+                self._note(progress)
                 return Right()
             sent.over = sent.tries >= rules.tries
             return Wrong(rules.tries - sent.tries)
 
-    async def place_mark(self, mark: Mark) -> None:
+    async def place_mark(self, mark: Mark, attempt: Attempt, progress: Progress) -> None:
         async with self._plot.operation("live.place_mark"):
+            if not self._holds(progress):
+                raise StoreError("Redis: another worker has taken the call up, or its record is lost")
             self.marks[mark.node, mark.channel] = mark
+            for scope in self._scopes(attempt):
+                if scope[0] in (Scope.CUSTOMER, Scope.NUMBER):
+                    self.failures.pop(scope, None)
+                    self._locks.pop(scope, None)
 
     async def mark(self, node: str, channel: str) -> Mark | None:
         async with self._plot.operation("live.mark"):
             return self.marks.get((node, channel))
 
-    async def drop_mark(self, node: str, channel: str) -> bool:
+    async def drop_mark(self, progress: Progress, *, over: bool) -> None:
         async with self._plot.operation("live.drop_mark"):
-            self.dropped.append((node, channel))
-            return self.marks.pop((node, channel), None) is not None
+            key = _key(progress)
+            if key in self.records and not self._holds(progress):
+                return
+            if over:
+                self.records.pop(key, None)
+            self.marks.pop(key, None)
+
+    def take_up(self, line: FakeLine) -> Progress:
+        """As another worker does that finds the call in the application."""
+        key = (line.caller.node, line.caller.channel)
+        if not line.handed_back:
+            self.marks.pop(key, None)
+        was = self.records[key]
+        self.records[key] = taken = replace(was, holder=f"{was.holder}+", taken=was.taken + 1)
+        return taken
+
+    def _note(self, progress: Progress) -> None:
+        if self._holds(progress):
+            self.records[_key(progress)] = progress
+
+    def _holds(self, progress: Progress) -> bool:
+        record = self.records.get(_key(progress))
+        return record is not None and record.holder == progress.holder
 
     def _scopes(self, attempt: Attempt) -> list[tuple[Scope, str]]:
         number = [] if attempt.number is None else [(Scope.NUMBER, attempt.number)]
@@ -826,7 +900,7 @@ class FakeTexts:
 
 
 class FakeTrail:
-    """Implements `ports.Trail`: a row that was begun is written, whoever goes away meanwhile."""
+    """Implements `ports.Trail`: a row that was begun is written, whoever goes away meanwhile, and of a round once."""
 
     def __init__(self, plot: Plot) -> None:
         self.rows: list[Entry] = []
@@ -841,7 +915,9 @@ class FakeTrail:
 
     async def _write(self, entry: Entry) -> None:
         async with self._plot.operation("trail.append"):
-            self.rows.append(entry)
+            told = {row.outcome for row in self.rows if (row.detail or {})["round"] == (entry.detail or {})["round"]}
+            if entry.outcome not in told and not (told and entry.outcome == "abandoned"):
+                self.rows.append(entry)
 
     def _written(self, writing: asyncio.Task[None]) -> None:
         self._writing.discard(writing)
@@ -937,9 +1013,9 @@ class World:
         self.run(line)
         return line
 
-    def run(self, line: FakeLine) -> None:
-        """Run this call to its end. Nothing may be left running behind it."""
-        self.play(lambda: Session(self.house(), line, self.logger).run())
+    def run(self, line: FakeLine, taken: Progress | None = None) -> None:
+        """Run this call to its end. Nothing may be left running behind it. `taken`: another worker had begun it."""
+        self.play(lambda: Session(self.house(), line, self.logger, taken).run())
 
     def play(self, work: Callable[[], Any]) -> Any:
         """Run something else in this world's time; its result."""

@@ -274,8 +274,7 @@ def test_a_bridge_that_cannot_be_made_sends_the_caller_on_unverified(operation: 
 
 def test_a_mark_that_cannot_be_dropped_keeps_nobody() -> None:
     world = World()
-    # the first is that of what an earlier round may have left
-    world.plot.fail("live.drop_mark", StoreError("Redis: ConnectionError"), nth=2)
+    world.plot.fail("live.drop_mark", StoreError("Redis: ConnectionError"))
     line = bridged(world, FREE)
     world.run(line)
     assert line.gone.is_set()

@@ -14,7 +14,7 @@ MAY_REVEAL = {
     "ivr/asterisk/ari.py",
     "ivr/asterisk/leg.py",
     "ivr/asterisk/line.py",
-    "ivr/asterisk/telephony.py",
+    "ivr/asterisk/reconcile.py",
     "ivr/cli/customer.py",
     "ivr/cli/fields.py",
     "ivr/database/url.py",

@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.keypad import Keypad
 from ivr.call.outcome import Factor, Outcome
 from ivr.call.ports import Attempt, Clock, Codes, Live, Pins, Subject, Texts
+from ivr.call.progress import Held
 from ivr.config import Settings
 
 
@@ -28,11 +29,12 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One caller before one step. With `other_customer` the step may let the caller say so. `tries` and `code_seconds` are the policy's, where it has its own; `went_wrong` notes a wrong try."""
+    """One caller before one step. With `other_customer` the step may let the caller say so. `tries` and `code_seconds` are the policy's, where it has its own; `went_wrong` notes a wrong try. In `held` stands what was done of the step before another worker took the call up."""
 
     keypad: Keypad
     subject: Subject
     attempt: Attempt
+    held: Held
     purpose: str
     log: FilteringBoundLogger
     went_wrong: Callable[[], Awaitable[None]]

@@ -29,17 +29,18 @@ class PinStep:
         prompts: tuple[Prompt, ...] = (Prompt.ASK_PIN,)
         form = replace(self._form, command=round.other_customer)
         offer: tuple[Prompt, ...] = (Prompt.OTHER_CUSTOMER,) if round.other_customer else ()
-        for _ in range(round.tries or self._tries):
+        for _ in range(round.held.now.tried, round.tries or self._tries):
             entry = await round.keypad.ask(self.name, prompts, form, offer=offer)
             if isinstance(entry, Asked):
                 raise OtherCustomer
             if not isinstance(entry, Entered):
                 return Failed(self.name, Reason.NO_ENTRY)
-            granted = await self._live.attempt(round.attempt)
+            granted = await self._live.attempt(round.attempt, round.held.now.trying())
             if isinstance(granted, Locked):
                 return granted
             if await self._pins.matches(entry.digits, round.subject.pin):
-                await self._live.give_back(round.attempt)
+                round.held.now = round.held.now.passing(self.name)
+                await self._live.give_back(round.attempt, round.held.now)
                 return Passed(self.name, self.factor)
             round.log.info("step.wrong", step=self.name)
             await round.went_wrong()

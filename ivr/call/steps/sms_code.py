@@ -54,14 +54,18 @@ class SmsCodeStep:
             await texting.close()
 
     async def _run(self, texting: _Texting, rules: CodeRules, round: Round) -> Outcome:
-        sent = await texting.send()
-        if isinstance(sent, TooSoon):
-            # A caller who has just rung before: the code of that call is good for that call alone.
-            await round.keypad.pause(Prompt.TEXT_SOON, sent.seconds)
+        if round.held.now.tried >= rules.tries:
+            return Failed(self.name, Reason.WRONG)
+        prompts: tuple[Prompt, ...] = (Prompt.ASK_CODE,)
+        if not round.held.now.challenge:
             sent = await texting.send()
-        if not isinstance(sent, Opened):
-            return Failed(self.name, Reason.TOO_MANY_TEXTS)
-        prompts: tuple[Prompt, ...] = (Prompt.TEXT_COMING, Prompt.ASK_CODE)
+            if isinstance(sent, TooSoon):
+                # A caller who has just rung before: the code of that call is good for that call alone.
+                await round.keypad.pause(Prompt.TEXT_SOON, sent.seconds)
+                sent = await texting.send()
+            if not isinstance(sent, Opened):
+                return Failed(self.name, Reason.TOO_MANY_TEXTS)
+            prompts = (Prompt.TEXT_COMING, Prompt.ASK_CODE)
         for _ in range(_ENTRIES):
             entry = await round.keypad.ask(self.name, prompts, self._form)
             if isinstance(entry, GaveUp):
@@ -69,11 +73,13 @@ class SmsCodeStep:
             if isinstance(entry, Asked):
                 prompts = (*await self._another(texting), Prompt.ASK_CODE)
                 continue
-            tried = await self._tools.live.try_challenge(texting.challenge(entry.digits), round.attempt, rules)
+            passed = round.held.now.passing(self.name)
+            tried = await self._tools.live.try_challenge(texting.challenge(entry.digits), round.attempt, rules, passed)
             match tried:
                 case Locked():
                     return tried
                 case Right():
+                    round.held.now = passed
                     return Passed(self.name, self.factor)
                 case Wrong(left=0):
                     round.log.info("step.wrong", step=self.name)
@@ -106,7 +112,8 @@ class _Texting:
         self._rules = rules
         self._digits = digits
         self._round = round
-        self._id = secrets.token_urlsafe(16)
+        # another worker may have sent it
+        self._id = round.held.now.challenge or secrets.token_urlsafe(16)
         self._sending: set[asyncio.Task[None]] = set()
 
     def challenge(self, code: Secret) -> Challenge:
@@ -120,9 +127,11 @@ class _Texting:
         subject = self._round.subject
         mobile = subject.mobile if subject.known else None
         code = Secret.random_token() if mobile is None else Secret.random_digits(self._digits)
-        opened = await self._tools.live.open_challenge(self.challenge(code), self._rules)
+        sent = replace(self._round.held.now, challenge=self._id)
+        opened = await self._tools.live.open_challenge(self.challenge(code), self._rules, sent)
         self._round.log.info("text.asked", result=type(opened).__name__)
         if isinstance(opened, Opened):
+            self._round.held.now = sent
             # where there is nobody to send to: a gateway that is down must not be heard by known customers alone
             sending = self._tools.texts.pretend() if mobile is None else self._deliver(mobile, code)
             task = asyncio.create_task(sending)

@@ -3,4 +3,5 @@ if no then
     return no
 end
 count()
+note(RECORD, HOLDER, SAID)
 return {'granted'}

@@ -1,16 +1,18 @@
-redis.call('DEL', CUSTOMER)
-if NUMBER then
-    -- Only what this customer had added: who guesses at others' accounts from a number must not
-    -- clear its count by verifying as himself in between.
-    local left = stored(NUMBER, 'n') - stored(NUMBER, SHARE)
-    if left <= 0 then
-        redis.call('DEL', NUMBER)
-    else
-        redis.call('HSET', NUMBER, 'n', left)
-        redis.call('HDEL', NUMBER, SHARE)
-        if left < limits.number then
-            unlock(NUMBER)
+-- The customer was verified.
+local function forgive()
+    redis.call('DEL', CUSTOMER)
+    if NUMBER then
+        -- Only what this customer had added: who guesses at others' accounts from a number must not
+        -- clear its count by verifying as himself in between.
+        local left = stored(NUMBER, 'n') - stored(NUMBER, SHARE)
+        if left <= 0 then
+            redis.call('DEL', NUMBER)
+        else
+            redis.call('HSET', NUMBER, 'n', left)
+            redis.call('HDEL', NUMBER, SHARE)
+            if left < limits.number then
+                unlock(NUMBER)
+            end
         end
     end
 end
-return {'done'}

@@ -1,2 +1,3 @@
 uncount()
+note(RECORD, HOLDER, SAID)
 return {'done'}

@@ -1,5 +1,6 @@
--- KEYS 1 challenge, 2 times of the texts to this subject, latest first
--- ARGV 1 subject, 2 channel, 3 MAC, 4 life, 5 tries, 6 resend, 7 sends, 8 sends in an hour; times in milliseconds
+-- KEYS 1 challenge, 2 times of the texts to this subject, latest first, 3 the call's record
+-- ARGV 1 subject, 2 channel, 3 MAC, 4 life, 5 tries, 6 resend, 7 sends, 8 sends in an hour; times in milliseconds;
+-- 9 holder of the record, 10 how far the call is
 local CHALLENGE, TEXTS = KEYS[1], KEYS[2]
 local subject, channel, mac = ARGV[1], ARGV[2], ARGV[3]
 local life, tries, resend = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -29,4 +30,5 @@ redis.call('HSET', CHALLENGE, 'subject', subject, 'channel', channel, 'mac', mac
 redis.call('HINCRBY', CHALLENGE, 'sends', 1)
 -- The counts outlive the code, as long as a call lasts: waiting until it expires gives neither tries nor texts.
 redis.call('PEXPIRE', CHALLENGE, 6 * HOUR)
+note(KEYS[3], ARGV[9], ARGV[10])
 return {'opened'}

@@ -1,13 +1,21 @@
--- KEYS 1 mark, 2 the node's marks: channels by the end of their marks, in seconds
--- ARGV 1 the mark, 2 seconds since the epoch at which it ends, 3 channel
-local left = ARGV[2] * 1000 - now
+-- KEYS 1 to 5 as in scopes.lua; 6 mark, 7 the node's marks: channels by the end of their marks, in seconds
+-- ARGV 1 to 13 as in scopes.lua; 14 the mark, 15 seconds since the epoch at which it ends, 16 channel
+local MARK, MARKS = KEYS[6], KEYS[7]
+local written, ends, channel = ARGV[14], ARGV[15], ARGV[16]
+
+-- Of a call whose record is gone nobody knows any more who runs it.
+if redis.call('HGET', RECORD, 'holder') ~= HOLDER then
+    return {'taken'}
+end
+local left = ends * 1000 - now
 if left <= 0 then
     return {'expired'}
 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', string.format('%.0f', left))
-if redis.call('PTTL', KEYS[1]) <= 0 then
+redis.call('SET', MARK, written, 'PX', string.format('%.0f', left))
+if redis.call('PTTL', MARK) <= 0 then
     return {'expired'}
 end
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
-redis.call('PEXPIRE', KEYS[2], string.format('%.0f', math.max(left, redis.call('PTTL', KEYS[2]))))
-return {'placed', redis.call('GET', KEYS[1])}
+redis.call('ZADD', MARKS, ends, channel)
+redis.call('PEXPIRE', MARKS, string.format('%.0f', math.max(left, redis.call('PTTL', MARKS))))
+forgive()
+return {'placed', redis.call('GET', MARK)}

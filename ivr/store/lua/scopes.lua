@@ -1,7 +1,8 @@
 -- Failures, counted by customer, calling number and call, and over all calls.
 --
--- KEYS 1 all, 2 customer, 3 call, 4 calling number (not touched where it is withheld)
--- ARGV 1 to 8 limits, as `RedisLive` writes them; 9 channel; 10 subject; 11 "1" where there is a calling number
+-- KEYS 1 all, 2 customer, 3 call, 4 calling number (not touched where it is withheld), 5 the call's record
+-- ARGV 1 to 8 limits, as `RedisLive` writes them; 9 channel; 10 subject; 11 "1" where there is a calling number;
+-- 12 holder of the record, 13 how far the call is (empty: the record stays as it is)
 --
 -- A record of a customer or a number is a hash: `n` failures in a row, `until` the end of its lock,
 -- `by` the channel whose try set the lock; of a number also `of:SUBJECT`, that customer's share of `n`.
@@ -14,6 +15,7 @@ local limits = {
 }
 local CHANNEL = ARGV[9]
 local SHARE = 'of:' .. ARGV[10]
+local RECORD, HOLDER, SAID = KEYS[5], ARGV[12], ARGV[13]
 
 -- A lock never keeps a customer away for longer than a day, however often it was doubled.
 local LOCK_MOST = DAY

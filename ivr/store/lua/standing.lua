@@ -1,1 +1,2 @@
+note(RECORD, HOLDER, SAID)
 return locked() or {'granted'}

@@ -1,7 +1,7 @@
--- KEYS 5 challenge
--- ARGV 12 subject, 13 channel, 14 MAC of what was keyed, 15 tries
-local CHALLENGE = KEYS[5]
-local subject, channel, mac, tries = ARGV[12], ARGV[13], ARGV[14], tonumber(ARGV[15])
+-- KEYS 6 challenge
+-- ARGV 14 subject, 15 channel, 16 MAC of what was keyed, 17 tries
+local CHALLENGE = KEYS[6]
+local subject, channel, mac, tries = ARGV[14], ARGV[15], ARGV[16], tonumber(ARGV[17])
 
 local no = locked()
 if no then
@@ -22,6 +22,7 @@ local left = tries - redis.call('HINCRBY', CHALLENGE, 'tries', 1)
 if record[1] == mac then
     uncount()
     redis.call('DEL', CHALLENGE)
+    note(RECORD, HOLDER, SAID)
     return {'right'}
 end
 if left <= 0 then

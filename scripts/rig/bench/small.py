@@ -13,9 +13,11 @@ from structlog.typing import FilteringBoundLogger
 from ivr import logs
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.call.digits import Form
 from ivr.call.keypad import Keypad
+from ivr.call.progress import Progress
 from ivr.config import Log
 from ivr.prompts import Prompt
 from ivr.secret import Secret
@@ -43,14 +45,21 @@ async def _serve(url: str) -> None:
     async def disown(_: str) -> bool:
         return False
 
+    async def take_up(_channel: str, _gone: bool) -> Progress | None:
+        return None
+
+    async def answer(line: AriLine, _: Progress | None) -> None:
+        await _answer(log, line)
+
     telephony = Telephony(
         ari,
         node="bench",
         seconds=5.0,
         country="SE",
-        answer=lambda line: _answer(log, line),
+        answer=answer,
         marked=marked,
         disown=disown,
+        records=Records(marked, take_up),
         log=log,
     )
     await ari.listen(telephony)

@@ -1,0 +1,151 @@
+"""What stands in Redis of each call: its mark, and how far it is."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, fields, replace
+
+import orjson
+
+from ivr.call.mark import Mark
+from ivr.call.progress import Progress
+from ivr.errors import StoreError
+from ivr.store.link import Link, Script
+
+BEGIN = Script("clock", "record", "begin")
+NOTE = Script("record", "note")
+END = Script("end")
+RECORDED = Script("clock", "record", "recorded")
+TAKE_UP = Script("take_up")
+DROP_MARK = Script("drop_mark")
+MARKED = Script("clock", "marked")
+SCRIPTS = (BEGIN, NOTE, END, RECORDED, TAKE_UP, DROP_MARK, MARKED)
+
+_FIELDS = frozenset(field.name for field in fields(Progress)) - {"holder", "taken"}
+
+
+class Calls:
+    """The part of `RedisLive` that knows calls by their channels. A record is its `holder`'s: nobody else changes it."""
+
+    def __init__(self, link: Link, prefix: str) -> None:
+        self._link = link
+        self._prefix = prefix
+
+    # ------------------------------------------------------------ records
+
+    async def begin(self, progress: Progress) -> None:
+        """Make the record, and drop the mark of an earlier round."""
+        await self._link.run(BEGIN, self._call_keys(progress), progress.channel, progress.holder, said(progress))
+
+    async def note(self, progress: Progress) -> None:
+        """Change the record."""
+        await self._link.run(NOTE, [self._record_key(progress)], progress.holder, said(progress))
+
+    async def end(self, progress: Progress) -> None:
+        """Remove the record; the mark stays."""
+        await self._link.run(END, self._call_keys(progress)[2:], progress.channel, progress.holder)
+
+    async def recorded(self, node: str, app: str) -> frozenset[str]:
+        """The channels with a record, of this application of this node."""
+        return _channels(RECORDED, await self._link.run(RECORDED, [self._calls_key(node, app)]), b"recorded")
+
+    async def take_up(self, node: str, app: str, channel: str, *, gone: bool) -> Progress | None:
+        """Become the holder of this call; None where there is no record of it.
+
+        `gone`: the call has left the application, and a mark of its may be in force. Else what there is of a mark goes.
+        """
+        holder = secrets.token_urlsafe(12)
+        keys = [*self._mark_keys(node, channel), self._key("call", f"{node}:{channel}"), self._calls_key(node, app)]
+        match await self._link.run(TAKE_UP, keys, channel, holder, int(gone)):
+            case [b"none"]:
+                return None
+            case [b"taken", bytes(text), int(taken)]:
+                found = _understood(text, holder, taken)
+                # A node's name may hold a colon, and so two channels of two nodes share a key.
+                return found if (found.app, found.node, found.channel) == (app, node, channel) else None
+            case _:
+                raise _strange(TAKE_UP)
+
+    # ------------------------------------------------------------ marks
+
+    async def mark(self, node: str, channel: str) -> Mark | None:
+        """The mark of this channel; None where there is none, or no longer."""
+        written = await self._link.ask("GET", self._mark_keys(node, channel)[0])
+        if not isinstance(written, bytes):
+            return None
+        try:
+            found = orjson.loads(written)
+            mark = Mark(**{**found, "methods": tuple(found["methods"])})
+        except (ValueError, TypeError, KeyError):
+            raise StoreError("Redis: what stands for the mark is none") from None
+        # A node's name may hold a colon, and so two channels of two nodes share a key.
+        return mark if (mark.node, mark.channel) == (node, channel) else None
+
+    async def drop_mark(self, progress: Progress, *, over: bool) -> None:
+        """Remove the mark, unless the call is another session's by now; the record too where the call is `over`."""
+        await self._dropped(self._call_keys(progress), progress.channel, progress.holder, over=over)
+
+    async def disown(self, node: str, channel: str) -> bool:
+        """Remove the mark, whoever runs the call; whether there was one."""
+        keys = [*self._mark_keys(node, channel), *[self._key("call", f"{node}:{channel}")] * 2]
+        return await self._dropped(keys, channel, "", over=False)
+
+    async def marked(self, node: str) -> frozenset[str]:
+        """The channels of this node that have a mark."""
+        return _channels(MARKED, await self._link.run(MARKED, [self._key("marks", node)]), b"marked")
+
+    # ------------------------------------------------------------ inside
+
+    async def _dropped(self, keys: list[str], channel: str, holder: str, *, over: bool) -> bool:
+        match await self._link.run(DROP_MARK, keys, channel, holder, int(over)):
+            case [b"dropped", int(count)]:
+                return count > 0
+            case _:
+                raise _strange(DROP_MARK)
+
+    def _mark_keys(self, node: str, channel: str) -> list[str]:
+        """Those of the mark, and of the node's list of marks."""
+        return [self._key("mark", f"{node}:{channel}"), self._key("marks", node)]
+
+    def _call_keys(self, progress: Progress) -> list[str]:
+        """Those of the mark, of the record, and of the application's calls."""
+        marks = self._mark_keys(progress.node, progress.channel)
+        return [*marks, self._record_key(progress), self._calls_key(progress.node, progress.app)]
+
+    def _record_key(self, progress: Progress) -> str:
+        return self._key("call", f"{progress.node}:{progress.channel}")
+
+    def _calls_key(self, node: str, app: str) -> str:
+        return self._key("calls", f"{node}:{app}")
+
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}:{kind}:{name}"
+
+
+def said(progress: Progress | None) -> bytes:
+    """What is written of it; nothing for None."""
+    if progress is None:
+        return b""
+    return orjson.dumps({name: value for name, value in asdict(progress).items() if name in _FIELDS})
+
+
+def _understood(text: bytes, holder: str, taken: int) -> Progress:
+    try:
+        read = orjson.loads(text)
+        lock = read["lock"]
+        progress = Progress(**read, holder=holder, taken=taken)
+        return replace(progress, steps=tuple(progress.steps), lock=None if lock is None else (lock[0], lock[1]))
+    except (ValueError, TypeError, KeyError, IndexError):
+        raise StoreError("Redis: what stands for a call's record is none") from None
+
+
+def _channels(script: Script, answer: list[object], word: bytes) -> frozenset[str]:
+    match answer:
+        case [first, list(channels)] if first == word:
+            return frozenset(channel.decode() for channel in channels if isinstance(channel, bytes))
+        case _:
+            raise _strange(script)
+
+
+def _strange(script: Script) -> StoreError:
+    return StoreError(f"Redis gave an unknown answer to {script.name}")

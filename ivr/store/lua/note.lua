@@ -1,0 +1,3 @@
+-- KEYS 1 record; ARGV 1 holder, 2 how far the call is
+note(KEYS[1], ARGV[1], ARGV[2])
+return {'done'}

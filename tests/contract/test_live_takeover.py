@@ -1,0 +1,255 @@
+"""Leases and records on a real Redis: who serves an application, and what another worker needs to go on with its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+
+from ivr.call.mark import Mark
+from ivr.call.outcome import Factor, Failed, Locked, Passed, Reason, Refused, Scope, Status
+from ivr.call.ports import Attempt, Challenge, CodeRules, Granted, Opened, Right, Wrong
+from ivr.errors import StoreError
+from ivr.store.lease import Lease
+from ivr.store.live import RedisLive
+from tests.contract.ari_log import Log, wait_for
+from tests.contract.live_server import LIMITS, Server, placed, round_of
+
+pytestmark = pytest.mark.servers
+
+CALL = "node:1712.5"
+ANNA = Attempt("anna", "number", CALL)
+RULES = CodeRules(life=300, tries=3, resend=60, sends=3, sends_per_hour=6)
+SECONDS = 0.6
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: Server) -> Server:
+    shared.client.flushall()
+    return shared
+
+
+@pytest.fixture
+async def live(server: Server) -> AsyncIterator[RedisLive]:
+    opened = await RedisLive.open(server.settings(LIMITS, redis_lines="request_seconds = 0.5"))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+def lease(live: RedisLive, log: Log, *, node: str = "node", app: str = "tillit") -> Lease:
+    return live.lease(node, app, seconds=SECONDS, log=log.logger)
+
+
+# ---------------------------------------------------------------- leases
+
+
+async def test_who_holds_a_lease_keeps_it_and_another_waits_until_it_lapses(live: RedisLive, log: Log) -> None:
+    first, second = lease(live, log), lease(live, log)
+    await first.take()
+    keeping = asyncio.create_task(first.keep())
+    waiting = asyncio.create_task(second.take())
+    await wait_for(lambda: log.of("worker.stands_by"), "the second to stand by")
+    begun = time.monotonic()
+    await wait_for(lambda: time.monotonic() > begun + 2 * SECONDS, "two lengths of the lease")
+    assert not waiting.done()
+    keeping.cancel()
+    await asyncio.wait_for(waiting, 5)
+    assert len(log.of("worker.took_over")) == 1 and log.of("lease.failed") == []
+
+
+async def test_a_lease_is_handed_to_who_waits_and_to_nobody_else(live: RedisLive, server: Server, log: Log) -> None:
+    first, second = lease(live, log), lease(live, log)
+    await first.take()
+    assert await first.hand_over() is False
+    assert server.client.exists("tillit:lease:node:tillit")
+    waiting = asyncio.create_task(second.take())
+    await wait_for(lambda: log.of("worker.stands_by"), "the second to stand by")
+    assert await first.hand_over() is True
+    await asyncio.wait_for(waiting, SECONDS)
+    # the first has nothing more to give
+    await first.give_back()
+    assert await second.hand_over() is False
+    await second.give_back()
+    assert server.client.keys() == []
+
+
+async def test_who_stops_waiting_is_waited_for_no_longer(live: RedisLive, log: Log) -> None:
+    first, second = lease(live, log), lease(live, log)
+    await first.take()
+    waiting = asyncio.create_task(second.take())
+    await wait_for(lambda: log.of("worker.stands_by"), "the second to stand by")
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await second.give_back()
+    assert await first.hand_over() is False
+
+
+async def test_other_applications_and_other_asterisks_have_leases_of_their_own(live: RedisLive, log: Log) -> None:
+    await lease(live, log).take()
+    await lease(live, log, app="other").take()
+    await lease(live, log, node="02:42:ac").take()
+    assert log.of("worker.stands_by") == []
+
+
+async def test_a_lease_that_was_lost_is_told_of_once_and_taken_anew(live: RedisLive, server: Server, log: Log) -> None:
+    first = lease(live, log)
+    await first.take()
+    server.client.set("tillit:lease:node:tillit", "somebody", px=60_000)
+    keeping = asyncio.create_task(first.keep())
+    await wait_for(lambda: log.of("lease.failed"), "the loss to be told of")
+    assert log.of("lease.failed")[0]["error"] == "another worker has it"
+    assert await first.hand_over() is False
+    server.client.delete("tillit:lease:node:tillit")
+    await wait_for(lambda: server.client.exists("tillit:lease:node:tillit"), "the lease to be taken anew")
+    keeping.cancel()
+    assert len(log.of("lease.failed")) == 1
+
+
+async def test_redis_away_is_told_of_once_and_nobody_takes_over(live: RedisLive, server: Server, log: Log) -> None:
+    first, second = lease(live, log), lease(live, log)
+    await first.take()
+    server.kill()
+    try:
+        keeping, waiting = asyncio.create_task(first.keep()), asyncio.create_task(second.take())
+        await wait_for(lambda: len(log.of("lease.failed")) == 2, "both to notice")
+        assert await first.hand_over() is False
+        assert not waiting.done() and not keeping.done()
+    finally:
+        server.start()
+    # one of them has it, the other waits or says so
+    await wait_for(lambda: server.client.exists("tillit:lease:node:tillit"), "the lease to be taken")
+    for task in (keeping, waiting):
+        task.cancel()
+    await asyncio.gather(keeping, waiting, return_exceptions=True)
+
+
+# ---------------------------------------------------------------- records
+
+
+async def test_what_is_told_comes_back_and_whoever_takes_it_up_holds_it(live: RedisLive) -> None:
+    progress = round_of()
+    await live.begin(progress)
+    lock = Locked(Scope.CUSTOMER, 900)
+    outcomes = [Passed("pin", Factor.KNOWLEDGE), Failed("sms_code", Reason.WRONG), lock]
+    told = replace(progress, subject="anna", hinted=True, tried=2, wrong=3, lock_told=True, challenge="id").refused(
+        Refused("usual", Status.LOCKED, lock), outcomes
+    )
+    await live.note(told)
+    assert await live.recorded("node", "tillit") == {"1712.5"}
+    assert await live.recorded("node", "other") == await live.recorded("other", "tillit") == frozenset()
+    taken = await live.take_up("node", "tillit", "1712.5", gone=False)
+    assert taken is not None and taken.holder != told.holder and taken.taken == 1
+    assert replace(taken, holder=told.holder, taken=0) == told
+    assert taken.verdict == Refused("usual", Status.LOCKED, lock) and taken.passed == ("pin",)
+    # the one before changes nothing any more, the next may
+    await live.note(replace(told, subject="bo"))
+    await live.end(told)
+    await live.note(replace(taken, wrong=4))
+    again = await live.take_up("node", "tillit", "1712.5", gone=False)
+    assert again is not None and (again.subject, again.wrong, again.taken) == ("anna", 4, 2)
+    await live.end(again)
+    assert await live.take_up("node", "tillit", "1712.5", gone=False) is None
+    assert await live.recorded("node", "tillit") == frozenset()
+
+
+async def test_each_script_notes_what_it_did_and_no_more(live: RedisLive) -> None:
+    progress = replace(round_of(), subject="anna")
+    await live.begin(progress)
+
+    async def stands() -> tuple[int, tuple[str, ...], str]:
+        nonlocal progress
+        found = await live.take_up("node", "tillit", "1712.5", gone=False)
+        assert found is not None
+        progress = found
+        return found.tried, found.steps, found.challenge
+
+    assert await live.standing(ANNA, replace(progress, tried=1)) is None
+    assert await stands() == (1, (), "")
+    assert await live.attempt(ANNA, progress.trying()) == Granted()
+    assert await stands() == (2, (), "")
+    await live.give_back(ANNA, progress.passing("pin"))
+    assert await stands() == (0, ("pin:passed",), "")
+    sent = Challenge("id", "anna", CALL, "mac")
+    assert await live.open_challenge(sent, RULES, replace(progress, challenge="id")) == Opened()
+    assert await stands() == (0, ("pin:passed",), "id")
+    # too soon: nothing was sent
+    await live.open_challenge(sent, RULES, replace(progress, challenge="other"))
+    assert await stands() == (0, ("pin:passed",), "id")
+    wrong = replace(sent, mac="another")
+    assert await live.try_challenge(wrong, ANNA, RULES, progress.passing("sms_code")) == Wrong(2)
+    assert await stands() == (0, ("pin:passed",), "id")
+    assert await live.try_challenge(sent, ANNA, RULES, progress.passing("sms_code")) == Right()
+    assert await stands() == (0, ("pin:passed", "sms_code:passed"), "")
+    for _ in range(3):
+        await live.attempt(ANNA, progress)
+    assert isinstance(await live.attempt(ANNA, progress.trying()), Locked)
+    assert (await stands())[0] == 0
+
+
+async def test_only_who_holds_the_call_marks_it_and_drops_its_mark(live: RedisLive, server: Server) -> None:
+    mark = Mark("node", "1712.5", "ref-1", 2, ("pin",), "usual", int(time.time()) + 60, "nonce-1")
+    first = await placed(live, mark)
+    # found in the dialplan, it keeps the mark
+    second = await live.take_up("node", "tillit", "1712.5", gone=True)
+    assert second is not None and await live.mark("node", "1712.5") == mark
+    await live.drop_mark(first, over=True)
+    assert await live.mark("node", "1712.5") == mark
+    # found in the application, it is to be marked anew
+    third = await live.take_up("node", "tillit", "1712.5", gone=False)
+    assert third is not None and await live.mark("node", "1712.5") is None
+    for former in (first, second):
+        with pytest.raises(StoreError, match="another worker"):
+            await live.place_mark(mark, ANNA, former)
+    await live.place_mark(mark, ANNA, third)
+    await live.drop_mark(third, over=False)
+    assert await live.recorded("node", "tillit") == {"1712.5"} and await live.marked("node") == frozenset()
+    await live.drop_mark(third, over=True)
+    assert server.client.keys("*call:node*") == server.client.keys("*calls*") == []
+    # and of a call that is over nobody marks anything
+    with pytest.raises(StoreError, match="record is lost"):
+        await live.place_mark(mark, ANNA, third)
+
+
+async def test_records_expire_and_leave_the_list(live: RedisLive, server: Server) -> None:
+    await live.begin(round_of())
+    for key in server.client.scan_iter():
+        assert 0 < server.client.ttl(key) <= 6 * 3600, key
+    server.client.delete("tillit:call:node:1712.5")
+    assert await live.take_up("node", "tillit", "1712.5", gone=False) is None
+    assert await live.recorded("node", "tillit") == frozenset()
+
+
+async def test_a_round_forgets_the_one_before(live: RedisLive) -> None:
+    first, second = replace(round_of(), wrong=3), round_of()
+    await live.begin(first)
+    await live.take_up("node", "tillit", "1712.5", gone=False)
+    await live.begin(second)
+    found = await live.take_up("node", "tillit", "1712.5", gone=False)
+    assert found is not None and (found.wrong, found.round, found.taken) == (0, second.round, 1)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"lock": null}', '{"lock": [1]}'])
+async def test_what_is_no_record_is_an_error_without_its_text(live: RedisLive, server: Server, text: str) -> None:
+    server.client.hset("tillit:call:node:1712.5", "said", text)
+    with pytest.raises(StoreError, match="is none") as caught:
+        await live.take_up("node", "tillit", "1712.5", gone=False)
+    assert caught.value.__cause__ is None
+
+
+async def test_a_colon_in_a_nodes_name_gives_nobody_a_call_of_another(live: RedisLive) -> None:
+    await live.begin(round_of("02:42:ac", "11:1712.5"))
+    assert await live.take_up("02:42:ac:11", "tillit", "1712.5", gone=False) is None

@@ -1,0 +1,160 @@
+"""A worker dies, or is stopped, and another one on the same Redis goes on with its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from rig.stage import ANNA, BO
+from rig.worker import Worker
+
+from tests.e2e.scene import Scene
+
+LEASE = 2.0
+
+
+@pytest.fixture
+async def heir(scene: Scene) -> AsyncIterator[Worker]:
+    """A second worker, which stands by."""
+    second = scene.another()
+    second.launch()
+    try:
+        await scene.logged("worker.stands_by", of=second)
+        yield second
+    finally:
+        second.stop()
+
+
+def rows_of(scene: Scene, heir: Worker) -> list[dict[str, Any]]:
+    """The audit rows of the calls that this worker took up."""
+    calls = {line["call"] for line in scene.log("call.taken_up", of=heir)}
+    return [row for row in scene.audit() if row["call"] in calls]
+
+
+async def test_a_worker_that_dies_is_replaced_by_the_one_that_stands_by(scene: Scene, heir: Worker) -> None:
+    assert scene.log("worker.replaced") == [] and scene.log("ari.connected", of=heir) == []
+    scene.worker.kill()
+    await scene.logged("worker.took_over", of=heir)
+    await scene.logged("reconciled", of=heir)
+    caller = await scene.caller("100")
+    await scene.logged("entry.asked", of=heir)
+    await caller.hang_up()
+    await scene.logged("call.ended", of=heir)
+
+
+async def test_callers_in_mid_pin_and_in_mid_code_go_on_with_another_worker(
+    scene: Scene, heir: Worker, record_property: Callable[[str, object], None]
+) -> None:
+    bo = await scene.caller("100", who=BO)
+    await scene.key_pin(bo, BO)
+    await scene.asked("sms_code")
+    code = await scene.code(BO)
+    anna = await scene.caller("100")
+    await scene.asked("pin", 2)
+    # one wrong try, so that the next worker must count on
+    await anna.send_digits("9999#")
+    await scene.asked("pin", 3)
+    await asyncio.gather(bo.send_digits(code[:3]), anna.send_digits(ANNA.pin[:2]))
+    await scene.logged("entry.key", entry="sms_code", keys=3)
+    await scene.logged("entry.key", 3, entry="pin", keys=2)
+    died = time.time()
+    scene.worker.kill()
+    await scene.logged("call.taken_up", 2, of=heir)
+    asked = {entry: await scene.logged("entry.asked", of=heir, entry=entry) for entry in ("pin", "sms_code")}
+    for entry, line in asked.items():
+        assert line["prompts"][0] == "lost-keys", entry
+        # the lease, a look for it, a connection, a comparison
+        waited = datetime.fromisoformat(line["at"]).timestamp() - died
+        record_property(f"{entry}_seconds", round(waited, 2))
+        assert waited < LEASE + 3
+    await bo.send_digits(code)
+    await anna.send_digits(f"{ANNA.pin}#")
+    await scene.reached("verified")
+    await scene.logged("entry.asked", 2, of=heir, entry="sms_code")
+    await anna.send_digits(await scene.code())
+    await scene.logged("call.verified", 2, of=heir)
+    await scene.reached("verified")
+    # nobody was sent a second text, and nothing was counted anew
+    assert [len(scene.stage.texts(who.phones)) for who in (ANNA, BO)] == [1, 1]
+    assert sorted((row["outcome"], json.loads(row["detail"])["wrong"]) for row in rows_of(scene, heir)) == [
+        ("verified", "0"),
+        ("verified", "1"),
+    ]
+    await asyncio.gather(anna.hang_up(), bo.hang_up())
+    await scene.logged("call.ended", 2, of=heir)
+    assert scene.marks() == [] and scene.records() == []
+
+
+@pytest.mark.parametrize("extension", ["100", "200"])
+async def test_a_call_that_was_decided_and_not_handed_over_has_one_row_and_one_mark(
+    scene: Scene, heir: Worker, extension: str
+) -> None:
+    agent = await scene.phone("agent1")
+    caller = await scene.verified(extension)
+    if extension == "200":
+        await agent.incoming()
+    # the row is durable, and the caller is being told, or the agent's phone rings
+    await scene.logged("call.verified" if extension == "100" else "agent.ringing")
+    scene.worker.kill()
+    await scene.logged("call.verified", of=heir)
+    if extension == "100":
+        await scene.reached("verified")
+    else:
+        await agent.incoming()
+        await agent.answer()
+        await scene.logged("agent.joined", of=heir)
+    assert [row["outcome"] for row in rows_of(scene, heir)] == ["verified"]
+    assert len(scene.marks()) == 1
+    await caller.hang_up()
+    await scene.logged("mark.dropped", of=heir)
+    assert scene.marks() == [] and scene.records() == []
+
+
+async def test_a_caller_who_hangs_up_before_the_next_worker_comes_is_told_of(scene: Scene, heir: Worker) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.asked("sms_code")
+    scene.worker.kill()
+    await caller.hang_up()
+    await scene.logged("call.ended", of=heir)
+    [row] = rows_of(scene, heir)
+    assert (row["outcome"], json.loads(row["detail"])["steps"]) == ("abandoned", "pin:passed") and row["subject"]
+    assert scene.records() == []
+
+
+async def test_a_worker_that_is_stopped_leaves_its_calls_to_the_one_that_stands_by(scene: Scene, heir: Worker) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.asked("sms_code")
+    assert await asyncio.to_thread(scene.worker.stop) == 0
+    assert scene.log("worker.handed_over") and scene.log("call.left") and not scene.log("call.unavailable")
+    line = await scene.logged("entry.asked", of=heir, entry="sms_code")
+    assert line["prompts"] == ["lost-keys", "ask-code"]
+    await caller.send_digits(await scene.code())
+    await scene.reached("verified")
+    assert [row["outcome"] for row in rows_of(scene, heir)] == ["verified"]
+    await caller.hang_up()
+    await scene.logged("call.ended", of=heir)
+
+
+async def test_a_worker_that_hung_marks_nobody_when_it_comes_to(scene: Scene, heir: Worker) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.asked("sms_code")
+    scene.worker.child.pause()
+    try:
+        await scene.logged("entry.asked", of=heir, entry="sms_code")
+        await caller.send_digits(await scene.code())
+        await scene.reached("verified")
+    finally:
+        scene.worker.child.resume()
+    await scene.until(lambda: not scene.worker.child.alive, "the first worker to end")
+    assert scene.log("worker.replaced") and not scene.log("call.verified")
+    assert len(scene.marks()) == 1
+    await caller.hang_up()
+    await scene.logged("call.ended", of=heir)
