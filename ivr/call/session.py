@@ -149,7 +149,9 @@ class Session:
         )
         self._to_do = [self._quiet, self._announce_refused, self._explain]
         self._held.now = self._held.now.refused(refused, self._course.outcomes)
-        await self._tried("note", self._house.live.note(self._held.now))
+        if refused.status is not Status.UNAVAILABLE:
+            # else it may be the store that is down, and the caller would wait for it once more
+            await self._tried("note", self._house.live.note(self._held.now))
         # not among them: an append that was begun is not undone, and must not be done again
         await self._tried("record", self._record(refused))
         await self._finish(refused)
