@@ -56,8 +56,12 @@ class Monitor:
     async def numbers(self) -> Numbers:
         status, text = await self.get("/metrics")
         assert status == 200
+        # names, labels and help; the digits of a number of seconds may be any
+        told = "\n".join(
+            line.rpartition(" ")[0] if line.startswith(("tillit", "process")) else line for line in text.splitlines()
+        )
         for canary in MASKED:
-            assert canary not in text, canary
+            assert canary not in told, canary
         return samples(text)
 
     async def until_ready(self, ready: bool) -> dict[str, dict[str, object]]:
