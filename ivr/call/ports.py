@@ -376,7 +376,11 @@ class Texts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row for the audit trail: who, what, which call, how it ended. Nothing secret, numbers masked."""
+    """A row for the audit trail: who, what, which call, how it ended. Nothing secret, numbers masked.
+
+    `once`: what this tells of, such as a round's nonce, where it may be told twice. A second row of the same, by whatever
+    worker, changes nothing and is no error.
+    """
 
     actor: str
     action: str
@@ -384,11 +388,12 @@ class Entry:
     call: str = ""
     subject: str = ""
     detail: Mapping[str, str] | None = None
+    once: str | None = None
 
 
 class Trail(Protocol):
     async def append(self, entry: Entry) -> None:
-        """Returns when the row is durable; one that tells of a round what was told of it is not written again.
+        """Returns when the row is durable; one whose `once` is there already is not written again.
 
         Raises `StoreError`; then what it tells of must not happen.
         """

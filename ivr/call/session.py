@@ -272,10 +272,20 @@ class Session:
                     "number": caller.number.masked if caller.number else "",
                     "phase": self._course.phase,
                     "wrong": str(self._held.now.wrong),
+                    "round": "mid_call" if caller.again else "first",
+                    "lock": _lock(verdict.lock) if isinstance(verdict, Refused) else "",
                     "steps": ",".join(
                         map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps
                     ),
-                    "round": self._held.now.round,
                 },
+                # another worker may have told the same of this round
+                once=f"{self._held.now.round}:{status.value}",
             )
         )
+
+
+def _lock(lock: Locked | None) -> str:
+    """What is locked, and for how many seconds where that ends by itself."""
+    if lock is None:
+        return ""
+    return lock.scope.value if lock.seconds is None else f"{lock.scope.value}:{lock.seconds}"
