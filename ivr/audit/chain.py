@@ -78,6 +78,7 @@ class Written:
     subject: str
     detail: str
     once: str | None
+    unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def written(entry: Entry, at: datetime) -> Written:
     except (TypeError, ValueError):
         raise StoreError(f"audit: an entry for {entry.action!a} cannot be stored") from None
     text = orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode()
-    return Written(stamp(at), *fields, text, entry.once)
+    return Written(stamp(at), *fields, text, entry.once, entry.unless)
 
 
 def hash_of(row: Mapping[str, object]) -> str:
@@ -162,14 +163,14 @@ def end_of(connection: Connection, chain: str) -> End:
 
 
 def _new(connection: Connection, rows: Sequence[Written]) -> Sequence[Written]:
-    """Without those that were written before, here or in another chain."""
-    keys = {row.once for row in rows if row.once is not None}
+    """Without those that were written before, here or in another chain, and those that need not be any more."""
+    keys = {key for row in rows if row.once is not None for key in (row.once, *row.unless)}
     if not keys:
         return rows
     there = set(connection.execute(select(AUDIT.c.once).where(AUDIT.c.once.in_(keys))).scalars())
     kept: list[Written] = []
     for row in rows:
-        if row.once not in there:
+        if there.isdisjoint((row.once, *row.unless)):
             kept.append(row)
             if row.once is not None:
                 there.add(row.once)

@@ -379,7 +379,7 @@ class Entry:
     """A row for the audit trail: who, what, which call, how it ended. Nothing secret, numbers masked.
 
     `once`: what this tells of, such as a round's nonce, where it may be told twice. A second row of the same, by whatever
-    worker, changes nothing and is no error.
+    worker, changes nothing and is no error. `unless`: where the trail has one of these, this row is not needed either.
     """
 
     actor: str
@@ -389,6 +389,7 @@ class Entry:
     subject: str = ""
     detail: Mapping[str, str] | None = None
     once: str | None = None
+    unless: tuple[str, ...] = ()
 
 
 class Trail(Protocol):

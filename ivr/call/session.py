@@ -278,10 +278,14 @@ class Session:
                         map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps
                     ),
                 },
-                # another worker may have told the same of this round
-                once=f"{self._held.now.round}:{status.value}",
+                # another worker may have told the same of this round; that its caller was lost is no news then
+                once=self._once(status),
+                unless=tuple(map(self._once, Status)) if status is Status.ABANDONED else (),
             )
         )
+
+    def _once(self, status: Status) -> str:
+        return f"{self._held.now.round}:{status.value}"
 
 
 def _lock(lock: Locked | None) -> str:

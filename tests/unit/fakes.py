@@ -900,7 +900,7 @@ class FakeTexts:
 
 
 class FakeTrail:
-    """Implements `ports.Trail`: a row that was begun is written, whoever goes away meanwhile, and of a round once."""
+    """Implements `ports.Trail`: a row that was begun is written, whoever goes away meanwhile, and what is told `once` once."""
 
     def __init__(self, plot: Plot) -> None:
         self.rows: list[Entry] = []
@@ -915,8 +915,7 @@ class FakeTrail:
 
     async def _write(self, entry: Entry) -> None:
         async with self._plot.operation("trail.append"):
-            told = {row.outcome for row in self.rows if (row.detail or {})["round"] == (entry.detail or {})["round"]}
-            if entry.outcome not in told and not (told and entry.outcome == "abandoned"):
+            if {row.once for row in self.rows}.isdisjoint((entry.once, *entry.unless)):
                 self.rows.append(entry)
 
     def _written(self, writing: asyncio.Task[None]) -> None:

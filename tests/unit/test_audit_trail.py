@@ -268,3 +268,17 @@ async def test_the_database_itself_refuses_changes(
     with pytest.raises(StoreError, match="database: (SQLITE_CONSTRAINT_TRIGGER|P0001)"):
         await try_it()
     assert await asked(database, WHOLE) == before
+
+
+async def test_what_is_no_news_any_more_is_not_written(settings: Settings, database: Database) -> None:
+    """In one transaction or in two, by whichever worker; and what came first stays."""
+    lost = replace(ENTRY, outcome="lost", once="a:lost", unless=("a:done",))
+    done = replace(ENTRY, outcome="done", once="a:done")
+    other = replace(lost, once="b:lost", unless=("b:done",))
+    async with trail_of(database, "w") as first, trail_of(database, "v") as second:
+        await asyncio.gather(first.append(done), first.append(lost), first.append(done))
+        await second.append(lost)
+        await second.append(other)
+        await first.append(replace(done, once="b:done"))
+    told = await asked(database, "SELECT once FROM audit WHERE once IS NOT NULL ORDER BY at, seq")
+    assert [tuple(row) for row in told] == [("a:done",), ("b:lost",), ("b:done",)]
