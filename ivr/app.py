@@ -16,6 +16,7 @@ from ivr import __version__, agi, logs, metrics, sms
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.telephony import Telephony
+from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.call.policy import policies
 from ivr.call.session import Session
@@ -44,13 +45,16 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         chosen = policies(settings)
         vault = Vault.open(settings)
         stack.callback(vault.close)
+        seal = Seal.open(settings)
         gateways = sms.in_turn(settings, log)
         stack.push_async_callback(gateways.close)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
         live = await RedisLive.open(settings, meters.timed("redis"))
         stack.push_async_callback(live.close)
-        trail = await stack.enter_async_context(Trail(database, settings.worker.name))
+        trail = await stack.enter_async_context(
+            Trail(database, settings.worker.name, seal, head_seconds=settings.audit.head_seconds, log=log)
+        )
         nodes = await stack.enter_async_context(Nodes(settings, log, partial(meters.timed, "ari")))
         await nodes.look()
         customers = await Customers.open(database, vault)

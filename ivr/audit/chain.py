@@ -1,6 +1,7 @@
 """The hash chain: each row holds the hash of the row before it; none can be changed without changing all that follow.
 
-One chain for each writer: a worker's is called by its name, those of the commands `cli`.
+One chain for each writer: a worker's is called by its name, those of the commands `cli`. The last row of each
+transaction is signed, so none can be put at a chain's end, or written anew, without the audit key.
 """
 
 from __future__ import annotations
@@ -11,25 +12,58 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ivr.audit import heads
+from ivr.audit.signing import Seal, row_said
 from ivr.audit.table import AUDIT
 from ivr.call.ports import Entry
-from ivr.errors import StoreError
+from ivr.errors import ConfigError, StoreError
 
 START = "0" * 64
 """What the first row of a chain has for the hash of the row before it."""
 
 COLUMNS = ("chain", "seq", "at", "actor", "action", "outcome", "call", "subject", "detail", "previous")
-"""What the hash is made over, in this order."""
+"""What the hash is made over, in this order, and `once` behind them where the row has one."""
 
-_FORMAT = "tillit-audit-1"
+_FORMAT, _FORMAT_ONCE = "tillit-audit-1", "tillit-audit-2"
+
+# Made once: making a statement takes longer than SQLite takes to run it.
+_INSERT = insert(AUDIT)
+_END = (
+    select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.signature)
+    .where(AUDIT.c.chain == bindparam("of"))
+    .order_by(AUDIT.c.seq.desc())
+    .limit(1)
+)
+_AT = select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.signature).where(
+    AUDIT.c.chain == bindparam("of"), AUDIT.c.seq == bindparam("number")
+)
+
+
+class Broken(StoreError):
+    """A chain does not end as its writer left it. Nothing is written behind that: it would hide it."""
+
+    def __init__(self, chain: str, problem: str) -> None:
+        super().__init__(f"audit: {problem}")
+        self.chain = chain
+        self.problem = problem
+
+    def refusal(self) -> ConfigError:
+        """What an administrator is told."""
+        cure = f"Type: ari_app.py audit verify; when you know why: ari_app.py audit accept {self.chain}"
+        return ConfigError("audit trail", self.problem, cure)
 
 
 def utc_now() -> datetime:
     """The clock of the trail, where no other is given."""
     return datetime.now(UTC)
+
+
+def stamp(at: datetime) -> str:
+    """A time as the trail has it: UTC to the microsecond, 27 characters."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +77,26 @@ class Written:
     call: str
     subject: str
     detail: str
+    once: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last row of a chain; one without rows has number 0."""
+
+    seq: int = 0
+    hash: str = START
+    signature: str | None = None
+
+    @property
+    def link(self) -> str:
+        """What the next row has for `previous`."""
+        return link(self.hash, self.signature)
+
+
+def link(hash: str, signature: str | None) -> str:
+    """What stands for a row in the row behind it: its hash, and its signature where it has one."""
+    return hash if signature is None else hashlib.sha256(f"{hash}:{signature}".encode()).hexdigest()
 
 
 def written(entry: Entry, at: datetime) -> Written:
@@ -51,39 +105,93 @@ def written(entry: Entry, at: datetime) -> Written:
     detail = dict(entry.detail or {})
     try:
         # a surrogate alone cannot be encoded, and PostgreSQL takes no NUL
-        if b"\0" in "".join((*fields, *detail, *detail.values())).encode():
+        if b"\0" in "".join((*fields, *detail, *detail.values(), entry.once or "")).encode():
             raise ValueError
     except (TypeError, ValueError):
         raise StoreError(f"audit: an entry for {entry.action!a} cannot be stored") from None
     text = orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode()
-    return Written(at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), *fields, text)
+    return Written(stamp(at), *fields, text, entry.once)
 
 
 def hash_of(row: Mapping[str, object]) -> str:
-    """SHA-256 over every column but the hash itself: 64 hexadecimal digits."""
-    return hashlib.sha256(orjson.dumps([_FORMAT, *(row[column] for column in COLUMNS)])).hexdigest()
+    """SHA-256 over every column but hash and signature: 64 hexadecimal digits."""
+    values = [row[column] for column in COLUMNS]
+    once = row.get("once")
+    said = [_FORMAT, *values] if once is None else [_FORMAT_ONCE, *values, once]
+    return hashlib.sha256(orjson.dumps(said)).hexdigest()
 
 
-def extend(connection: Connection, chain: str, rows: Sequence[Written]) -> None:
-    """Write rows at the end of a chain. The transaction must hold the chain's lock (`lock_of`).
+def extend(connection: Connection, chain: str, rows: Sequence[Written], seal: Seal, *, known: End | None = None) -> End:
+    """Write rows at the end of a chain, the last of them signed, and give the new end.
 
-    The end is read anew each time: whatever else has written to this chain, and whatever transaction failed, it fits.
+    The transaction must hold the chain's lock (`lock_of`). The end is read anew each time: whatever else has written to
+    this chain, and whatever transaction failed, it fits. `known` is the end as the writer left it; raises `Broken` where
+    the chain does not go on from there, or does not end with a row that was signed.
     """
-    columns = AUDIT.c
-    last = select(columns.seq, columns.hash).where(columns.chain == chain).order_by(columns.seq.desc()).limit(1)
-    end = connection.execute(last).one_or_none()
-    seq, previous = (0, START) if end is None else (end.seq, end.hash)
+    end = end_of(connection, chain)
+    if end != known:
+        _prove(connection, chain, end, seal, known)
+    return put(connection, chain, rows, seal, end)
+
+
+def put(connection: Connection, chain: str, rows: Sequence[Written], seal: Seal, end: End) -> End:
+    """Write rows behind this end, whatever it is, and give the new one; a row whose `once` is there is left out."""
+    rows = _new(connection, rows)
     values: list[dict[str, object]] = []
+    seq, digest, previous = end.seq, end.hash, end.link
     for row in rows:
         seq += 1
         value: dict[str, object] = {
             "chain": chain, "seq": seq, "at": row.at, "actor": row.actor, "action": row.action, "outcome": row.outcome,
-            "call": row.call, "subject": row.subject, "detail": row.detail, "previous": previous,
+            "call": row.call, "subject": row.subject, "detail": row.detail, "previous": previous, "once": row.once,
+            "signature": None,
         }  # fmt: skip
-        value["hash"] = previous = hash_of(value)
+        value["hash"] = digest = previous = hash_of(value)
         values.append(value)
-    if values:
-        connection.execute(insert(AUDIT), values)
+    if not values:
+        return end
+    values[-1]["signature"] = signature = seal.sign(*row_said(chain, seq, digest))
+    connection.execute(_INSERT, values)
+    return End(seq, digest, signature)
+
+
+def end_of(connection: Connection, chain: str) -> End:
+    """The last row as the database has it."""
+    row = connection.execute(_END, {"of": chain}).one_or_none()
+    return End() if row is None else End(row.seq, row.hash, row.signature)
+
+
+def _new(connection: Connection, rows: Sequence[Written]) -> Sequence[Written]:
+    """Without those that were written before, here or in another chain."""
+    keys = {row.once for row in rows if row.once is not None}
+    if not keys:
+        return rows
+    there = set(connection.execute(select(AUDIT.c.once).where(AUDIT.c.once.in_(keys))).scalars())
+    kept: list[Written] = []
+    for row in rows:
+        if row.once not in there:
+            kept.append(row)
+            if row.once is not None:
+                there.add(row.once)
+    return kept
+
+
+def _prove(connection: Connection, chain: str, end: End, seal: Seal, known: End | None) -> None:
+    """Whether this end may be gone on from: at a writer's start, and where something else has written."""
+    left = {} if known is None else {known.seq: known.hash}
+    for head in heads.all_of(connection):
+        if not seal.verifier.good(head.signature, *head.said):
+            if head.chain == chain:
+                raise Broken(chain, f"the head of chain {chain} was not signed by this installation's audit key")
+            continue
+        seq, digest = (head.seq, head.hash) if head.chain == chain else head.others.get(chain, (0, START))
+        left[seq] = digest
+    for seq, digest in left.items():
+        row = connection.execute(_AT, {"of": chain, "number": seq}).one_or_none()
+        if seq and (row is None or row.hash != digest):
+            raise Broken(chain, f"chain {chain} was cut or written anew: row {seq} is not there as it was left")
+    if end.seq and not seal.verifier.good(end.signature, *row_said(chain, end.seq, end.hash)):
+        raise Broken(chain, f"chain {chain} ends with row {end.seq}, which this installation's audit key did not sign")
 
 
 def lock_of(chain: str) -> str:
@@ -92,8 +200,21 @@ def lock_of(chain: str) -> str:
 
 
 async def append_within(
-    connection: AsyncConnection, chain: str, *entries: Entry, clock: Callable[[], datetime] = utc_now
+    connection: AsyncConnection, chain: str, *entries: Entry, seal: Seal, clock: Callable[[], datetime] = utc_now
 ) -> None:
-    """Write entries in the transaction of what they tell of: both happen, or neither. Raises `StoreError`."""
+    """Write entries in the transaction of what they tell of, and sign the chain's head.
+
+    Raises `StoreError`, and `ConfigError` where the chain does not end as it was left.
+    """
     now = clock()
-    await connection.run_sync(extend, chain, [written(entry, now) for entry in entries])
+    rows = [written(entry, now) for entry in entries]
+
+    def work(connection: Connection) -> None:
+        end = extend(connection, chain, rows, seal)
+        heads.sign(connection, chain, end.seq, end.hash, stamp(now), seal)
+
+    try:
+        if rows:
+            await connection.run_sync(work)
+    except Broken as error:
+        raise error.refusal() from None

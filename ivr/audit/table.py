@@ -1,8 +1,8 @@
-"""The table of the trail. Triggers of the migration refuse UPDATE and DELETE."""
+"""The tables of the trail. Triggers of the migrations refuse UPDATE and DELETE of rows, and DELETE of heads."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text
 
 METADATA = MetaData()
 
@@ -20,7 +20,22 @@ AUDIT = Table(
     Column("detail", Text, nullable=False),
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
+    Column("once", Text, nullable=True),
+    Column("signature", String(100), nullable=True),
+    Index("audit_once", "once", unique=True),
     sqlite_with_rowid=False,
 )
 """Everything that is hashed is stored as the very text that is hashed: a database that wrote times or JSON in its own
-way would break the chain."""
+way would break the chain. `once` is hashed where it is set; rows of before it was there have none, and verify as ever."""
+
+HEADS = Table(
+    "audit_heads",
+    METADATA,
+    Column("chain", String(40), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("at", String(27), nullable=False),
+    Column("seen", Text, nullable=False),
+    Column("signature", String(100), nullable=False),
+)
+"""How far each chain had come when its writer last signed it, and how far the others had (`seen`, JSON)."""

@@ -7,7 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
-from ivr.audit.chain import Written, extend, lock_of, utc_now, written
+from sqlalchemy import Connection
+from structlog.typing import FilteringBoundLogger
+
+from ivr.audit import heads
+from ivr.audit.chain import Broken, End, Written, extend, lock_of, stamp, utc_now, written
+from ivr.audit.signing import Seal
 from ivr.call.ports import Entry
 from ivr.database import Database
 from ivr.errors import StoreError
@@ -17,22 +22,46 @@ _Waiting = tuple[Written, "asyncio.Future[None]"]
 # So that one transaction stays well under a second, however much has gathered while the database was away.
 _MOST_AT_ONCE = 500
 
+# PostgreSQL's number for a second row of one `once`: another worker wrote it while we were about to.
+_TWICE = "database: 23505"
+
 
 class Trail:
     """Implements `call.ports.Trail`. A flush to the disk costs milliseconds, so it is shared by all that wait for one.
 
-    Use it with `async with`, or call `close`: what was appended before is written first.
+    Use it with `async with`, or call `close`: what was appended before is written first. Entered, it signs how far its
+    chain has come, at once and every `head_seconds`, and at the end.
     """
 
-    def __init__(self, database: Database, chain: str, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        chain: str,
+        seal: Seal,
+        *,
+        head_seconds: float = 30,
+        log: FilteringBoundLogger | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._database = database
         self._chain = chain
+        self._seal = seal
+        self._head_seconds = head_seconds
+        self._log = log
         self._clock = clock
+        self._end: End | None = None
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
+        self._signer: asyncio.Task[None] | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
+        """Raises `ConfigError` where the chain does not end as it was left, `StoreError` where it cannot be written."""
+        try:
+            await self._sign_head()
+        except Broken as error:
+            raise error.refusal() from None
+        self._signer = asyncio.create_task(self._keep_signing(), name=f"audit/{self._chain}/head")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -52,10 +81,15 @@ class Trail:
         await durable
 
     async def close(self) -> None:
-        """Write what waits, and take nothing more."""
+        """Write what waits, sign the end, and take nothing more."""
         self._closed = True
         if self._writer is not None:
             await self._writer
+        if self._signer is not None:
+            self._signer.cancel()
+            await asyncio.wait([self._signer])
+            self._signer = None
+            await self._try_to_sign()
 
     async def _write(self) -> None:
         """Until nothing waits. Belongs to no caller, so that none who goes away takes another's row along."""
@@ -71,17 +105,56 @@ class Trail:
             self._writer = None
 
     async def _write_batch(self, batch: list[_Waiting]) -> None:
+        rows = [row for row, _ in batch]
         try:
-            rows = [row for row, _ in batch]
-            await self._database.put_down(
-                lambda connection: extend(connection, self._chain, rows), lock=lock_of(self._chain)
-            )
+            try:
+                await self._put_down(rows)
+            except StoreError as error:
+                if str(error) != _TWICE:
+                    raise
+                # the other's row is there to be seen now
+                await self._put_down(rows)
         except StoreError as error:
             _fail(batch, str(error))
         else:
             for _, durable in batch:
                 if not durable.done():
                     durable.set_result(None)
+
+    async def _put_down(self, rows: list[Written]) -> None:
+        known = self._end
+        end = await self._database.put_down(
+            lambda connection: extend(connection, self._chain, rows, self._seal, known=known), lock=lock_of(self._chain)
+        )
+        self._remember(end)
+
+    def _remember(self, end: End) -> None:
+        # a head's transaction may be told of behind one that came after it
+        if self._end is None or end.seq >= self._end.seq:
+            self._end = end
+
+    async def _sign_head(self) -> None:
+        """In a transaction of its own, off the calls' way."""
+        at, known = stamp(self._clock()), self._end
+
+        def work(connection: Connection) -> End:
+            end = extend(connection, self._chain, (), self._seal, known=known)
+            heads.sign(connection, self._chain, end.seq, end.hash, at, self._seal)
+            return end
+
+        self._remember(await self._database.put_down(work, lock=lock_of(self._chain)))
+
+    async def _keep_signing(self) -> None:
+        while True:
+            await asyncio.sleep(self._head_seconds)
+            await self._try_to_sign()
+
+    async def _try_to_sign(self) -> None:
+        try:
+            await self._sign_head()
+        except StoreError as error:
+            if self._log is not None:
+                self._log.error("audit.failed", chain=self._chain, error=str(error))
 
 
 def _fail(waiting: list[_Waiting], problem: str) -> None:

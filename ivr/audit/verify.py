@@ -1,71 +1,86 @@
-"""Whether the trail is as it was written, and reading it.
-
-What is found: a row that was changed, a row that is missing from the middle or from the beginning of a chain, a row that
-was put in. What is not: a chain cut at its end, a whole chain removed, or one written anew from some row to its end; for
-these the heads of the chains have to be known from elsewhere.
-"""
+"""Whether the trail in the database is as it was written, and reading it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-import orjson
-from sqlalchemy import RowMapping, select
+from sqlalchemy import ColumnElement, RowMapping, select
 
-from ivr.audit.chain import COLUMNS, START, hash_of
+from ivr.audit import heads
+from ivr.audit.check import Check, Report
+from ivr.audit.heads import Head
+from ivr.audit.signing import Verifier
 from ivr.audit.table import AUDIT
 from ivr.database import Database
 
 _AT_ONCE = 1000
 
 
+async def verify(
+    database: Database, keys: Verifier, kept: Iterable[Head] = (), *, told: Callable[[int], None] | None = None
+) -> Report:
+    """Read the whole trail, chain by chain. Raises `StoreError`.
+
+    `kept`: heads that were kept elsewhere, which a cut database cannot take back. `told` hears how many rows were read.
+    """
+    check = Check(keys)
+    check.heads(await heads_in(database))
+    check.heads(kept, kept=True)
+    count = 0
+    async for row in in_order(database):
+        check.row(row)
+        count += 1
+        if told is not None and not count % _AT_ONCE:
+            told(count)
+    check.late_heads(await heads_in(database))
+    return check.report()
+
+
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """The first bad row of a chain, and what is wrong with it."""
+class Wanted:
+    """Which rows: of this customer (reference), by this actor (or part of it), of this call, from and until (as stored)."""
 
-    chain: str
-    seq: int
-    problem: str
+    subject: str | None = None
+    actor: str | None = None
+    call: str | None = None
+    since: str | None = None
+    until: str | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How many good rows each chain has, and its hash at the end; `fault` is the first bad row, if any."""
-
-    rows: Mapping[str, int]
-    heads: Mapping[str, str]
-    fault: Fault | None
-
-
-async def verify(database: Database) -> Report:
-    """Read the whole trail, chain by chain. Raises `StoreError`."""
-    rows: dict[str, int] = {}
-    heads: dict[str, str] = {}
-    async for row in _in_order(database):
-        chain = row["chain"]
-        fault = _fault(row, seq=rows.get(chain, 0) + 1, previous=heads.get(chain, START))
-        if fault is not None:
-            return Report(rows, heads, fault)
-        rows[chain] = row["seq"]
-        heads[chain] = row["hash"]
-    return Report(rows, heads, None)
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """What WHERE takes."""
+        columns = AUDIT.c
+        found: list[ColumnElement[bool]] = []
+        if self.subject is not None:
+            found.append(columns.subject == self.subject)
+        if self.actor is not None:
+            found.append(columns.actor.contains(self.actor, autoescape=True))
+        if self.call is not None:
+            found.append(columns.call == self.call)
+        if self.since is not None:
+            found.append(columns.at >= self.since)
+        if self.until is not None:
+            found.append(columns.at < self.until)
+        return found
 
 
-async def recent(
-    database: Database, *, most: int, call: str | None = None, subject: str | None = None
-) -> list[RowMapping]:
-    """The youngest rows, oldest of them first; of one call or one subject where that is given. Raises `StoreError`."""
+async def recent(database: Database, *, most: int, wanted: Wanted | None = None) -> list[RowMapping]:
+    """The youngest rows, oldest of them first. Raises `StoreError`."""
     query = select(AUDIT).order_by(AUDIT.c.at.desc(), AUDIT.c.chain.desc(), AUDIT.c.seq.desc()).limit(most)
-    if call is not None:
-        query = query.where(AUDIT.c.call == call)
-    if subject is not None:
-        query = query.where(AUDIT.c.subject == subject)
+    if wanted is not None:
+        query = query.where(*wanted.clauses())
     async with database.read() as connection:
         return list((await connection.execute(query)).mappings())[::-1]
 
 
-async def _in_order(database: Database) -> AsyncIterator[RowMapping]:
+async def heads_in(database: Database) -> list[Head]:
+    """The signed head of every chain."""
+    async with database.read() as connection:
+        return await connection.run_sync(heads.all_of)
+
+
+async def in_order(database: Database) -> AsyncIterator[dict[str, Any]]:
     """Every row by chain and number, in short transactions: a long one would keep SQLite's log from being emptied."""
     order = select(AUDIT).order_by(AUDIT.c.chain, AUDIT.c.seq).limit(_AT_ONCE)
     query = order
@@ -73,28 +88,9 @@ async def _in_order(database: Database) -> AsyncIterator[RowMapping]:
         async with database.read() as connection:
             found = (await connection.execute(query)).mappings().all()
         for row in found:
-            yield row
+            yield dict(row)
         if len(found) < _AT_ONCE:
             return
         last = found[-1]
         behind = (AUDIT.c.chain > last["chain"]) | ((AUDIT.c.chain == last["chain"]) & (AUDIT.c.seq > last["seq"]))
         query = order.where(behind)
-
-
-def _fault(row: RowMapping, *, seq: int, previous: str) -> Fault | None:
-    chain = str(row["chain"])
-    if row["seq"] != seq:
-        if not isinstance(row["seq"], int) or row["seq"] < seq:
-            return Fault(chain, seq, "a row was inserted before it that has no place in the chain")
-        return Fault(chain, seq, f"missing: the next row there is has number {row['seq']}")
-    try:
-        unchanged = hash_of({column: row[column] for column in COLUMNS}) == row["hash"]
-    except orjson.JSONEncodeError:
-        unchanged = False
-    if not unchanged:
-        return Fault(chain, seq, "changed: its hash is not that of what stands in it")
-    if row["previous"] != previous:
-        return Fault(
-            chain, seq, "does not follow the row before it: one of the two was inserted, or replaced hash and all"
-        )
-    return None

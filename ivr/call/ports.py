@@ -352,7 +352,11 @@ class Texts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row for the audit trail: who, what, which call, how it ended. Nothing secret, numbers masked."""
+    """A row for the audit trail: who, what, which call, how it ended. Nothing secret, numbers masked.
+
+    `once`: what this tells of, such as a round's nonce, where it may be told twice. A second row of the same, by whatever
+    worker, changes nothing and is no error.
+    """
 
     actor: str
     action: str
@@ -360,6 +364,7 @@ class Entry:
     call: str = ""
     subject: str = ""
     detail: Mapping[str, str] | None = None
+    once: str | None = None
 
 
 class Trail(Protocol):

@@ -7,7 +7,10 @@ import os
 
 import typer
 
+from ivr.audit.accept import sign_all
 from ivr.audit.chain import append_within, lock_of
+from ivr.audit.signing import Seal, Verifier
+from ivr.audit.verify import heads_in
 from ivr.call.policy import policies
 from ivr.call.ports import Entry
 from ivr.cli.office import CHAIN, actor, settings_of
@@ -17,6 +20,9 @@ from ivr.database.url import sqlite_file
 from ivr.errors import ConfigError
 from ivr.store import keycheck
 from ivr.vault import keys
+
+UNSIGNED = "0001"
+"""The version of a database whose audit trail is not signed."""
 
 
 def init(context: typer.Context) -> None:
@@ -31,21 +37,24 @@ async def _initialise(settings: Settings) -> list[str]:
     _refuse_to_make_for_root(settings)
     await _refuse_new_keys_for_old_data(settings)
     done = [f"Made the key {file}" for file in keys.create(settings)]
-    both = keys.load(settings)
+    both, seal = keys.load(settings), Seal.open(settings)
     if done:
-        done.append("Keep a copy of both keys in a safe place: without them nobody's data can be read again.")
+        done.append("Keep a copy of the keys in a safe place: without them nobody's data can be read again.")
     file = migrate.create_file(settings)
     async with await Database.open_any(settings) as database, database.write(lock=lock_of(CHAIN)) as connection:
         before, after = await migrate.migrate(connection)
         noted = await keycheck.record(connection, both)
-        if before != after or noted:
+        if before == UNSIGNED:
+            await sign_all(connection, actor(), seal)
+        if before != after or noted or done:
             detail = {"from": before or "", "to": after, "master_key": both.master.id, "hash_key": both.hash.id}
-            await append_within(connection, CHAIN, Entry(actor(), "init", "done", detail=detail))
+            entry = Entry(actor(), "init", "done", detail=detail | {"audit_key": seal.id})
+            await append_within(connection, CHAIN, entry, seal=seal)
     if file is not None:
         done.append(f"Made the database {file}")
     elif before != after:
         done.append(f"Brought the database from version {before or 'none'} to {after}")
-    return done or ["Nothing to do: both keys and the database are there."]
+    return done or ["Nothing to do: the keys and the database are there."]
 
 
 def _refuse_to_make_for_root(settings: Settings) -> None:
@@ -65,8 +74,19 @@ async def _refuse_new_keys_for_old_data(settings: Settings) -> None:
     file = sqlite_file(settings)
     if not missing or (file is not None and not file.exists()):
         return
-    async with await Database.open_any(settings) as database, database.read() as connection:
-        used = not await connection.run_sync(migrate.is_empty) and await keycheck.has_customers(connection)
-    if used:
+    async with await Database.open_any(settings) as database:
+        async with database.read() as connection:
+            version = await connection.run_sync(migrate.version)
+            used = version is not None and await keycheck.has_customers(connection)
+        heads = [] if version in (None, UNSIGNED) else await heads_in(database)
+    place = keys.place_of(keys.Kind.AUDIT, settings)
+    if place.file in missing:
+        former = Verifier(settings.keys.audit_former)
+        if not all(former.knows(head.signature) for head in heads):
+            problem = f"{place.file} is missing, and the audit trail is signed with it"
+            cure = "Bring it back from your back-up; or name its public key in [keys] audit_former. Nothing was done"
+            raise ConfigError(place.name, problem, cure)
+        missing.remove(place.file)
+    if used and missing:
         problem = f"{missing[0]} is missing, and the database holds customers who were encrypted with it"
         raise ConfigError(f"{settings.file}: [keys]", problem, "Bring it back from your back-up; nothing was done")

@@ -13,6 +13,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.audit.chain import append_within, lock_of
+from ivr.audit.signing import Seal
 from ivr.call.ports import Entry
 from ivr.config import Settings, load
 from ivr.database import Database
@@ -59,12 +60,13 @@ class Office:
     database: Database
     vault: Vault
     register: Register
+    seal: Seal
 
     @asynccontextmanager
     async def act(self) -> AsyncIterator[Act]:
         """A transaction for something that an administrator does, with its audit rows: both happen, or neither."""
         async with self.database.write(lock=lock_of(CHAIN)) as connection:
-            act = Act(connection)
+            act = Act(connection, self.seal)
             yield act
             act.check()
 
@@ -72,15 +74,16 @@ class Office:
 class Act:
     """What is being done. It cannot be finished without a row that tells of it."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, seal: Seal) -> None:
         self.connection = connection
+        self._seal = seal
         self._told = False
 
     async def tell(self, action: str, subjects: Sequence[str], **detail: str) -> None:
         """Write an audit row for each subject, before the act itself."""
         who = actor()
         entries = [Entry(who, action, "done", subject=subject, detail=detail) for subject in subjects]
-        await append_within(self.connection, CHAIN, *entries)
+        await append_within(self.connection, CHAIN, *entries, seal=self._seal)
         self._told = bool(entries)
 
     def check(self) -> None:
@@ -94,9 +97,10 @@ async def opened(settings: Settings) -> AsyncIterator[Office]:
     """Open everything; raises `ConfigError` where the keys or the database are missing, or do not belong together."""
     vault = Vault.open(settings)
     try:
+        seal = Seal.open(settings)
         async with await Database.open(settings) as database:
             async with database.read() as connection:
                 await keycheck.check(connection, vault.keys)
-            yield Office(settings, database, vault, Register(vault))
+            yield Office(settings, database, vault, Register(vault), seal)
     finally:
         vault.close()

@@ -76,7 +76,7 @@ class Database(Section):
 
 
 class Keys(Section):
-    """What customers' data is encrypted with, and what is hashed with; kept apart."""
+    """What customers' data is encrypted with, what is hashed with, and what signs the audit trail; kept apart."""
 
     master_file: Path | None = Field(
         Path("keys/master.key"), description="The file of the master key: mode 0600, made by `init`"
@@ -86,6 +86,21 @@ class Keys(Section):
         Path("keys/hash.key"), description="The file of the key for indexes, PINs and codes: mode 0600"
     )
     hash_env: str | None = Field(None, description="Or the environment variable that holds it")
+    audit_file: Path | None = Field(
+        Path("keys/audit.key"), description="The file of the key that signs the audit trail: mode 0600, made by `init`"
+    )
+    audit_env: str | None = Field(None, description="Or the environment variable that holds it")
+    audit_former: tuple[str, ...] = Field(
+        (), description="Public keys of earlier audit keys, as `audit key` printed them: what they signed stays good"
+    )
+
+
+class Audit(Section):
+    """The audit trail."""
+
+    head_seconds: Seconds = Field(
+        30, description="Seconds after which a running worker signs anew how far its chain has come"
+    )
 
 
 class Keypad(Section):
@@ -232,6 +247,7 @@ class Settings(Section):
     redis: Redis = Field(default_factory=Redis)
     database: Database = Field(default_factory=Database)
     keys: Keys = Field(default_factory=Keys)
+    audit: Audit = Field(default_factory=Audit)
     keypad: Keypad = Field(default_factory=Keypad)
     customer_number: CustomerNumber = Field(default_factory=CustomerNumber)
     steps: Steps = Field(default_factory=Steps)

@@ -39,29 +39,32 @@ def create_file(settings: Settings) -> Path | None:
     return file
 
 
-async def migrate(connection: AsyncConnection) -> tuple[str | None, str]:
-    """Bring the schema up to date within this transaction; the version before (None: empty) and after."""
-    return await connection.run_sync(_migrate)
+async def migrate(connection: AsyncConnection, to: str | None = None) -> tuple[str | None, str]:
+    """Bring the schema up to date within this transaction; the version before (None: empty) and after.
+
+    `to`: a version before the newest, as tests make one.
+    """
+    return await connection.run_sync(_migrate, to)
 
 
-def _migrate(connection: Connection) -> tuple[str | None, str]:
+def _migrate(connection: Connection, to: str | None) -> tuple[str | None, str]:
     config, head = _scripts()
-    before = _version(connection)
+    before, head = version(connection), to or head
     if before != head:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, head)
     return before, head
 
 
 def fault(connection: Connection) -> tuple[str, str] | None:
     """Problem and cure, where the schema is not of this program's version."""
     _, head = _scripts()
-    version = _version(connection)
-    if version == head:
+    found = version(connection)
+    if found == head:
         return None
-    if version is None:
+    if found is None:
         return "the database is empty", "Type: ari_app.py init"
-    return f"the database is of version {version}, this program of {head}", "Type: ari_app.py init"
+    return f"the database is of version {found}, this program of {head}", "Type: ari_app.py init"
 
 
 def _scripts() -> tuple[Config, str]:
@@ -73,10 +76,11 @@ def _scripts() -> tuple[Config, str]:
     return config, head
 
 
-def _version(connection: Connection) -> str | None:
+def version(connection: Connection) -> str | None:
+    """That of its schema; None where no migration ever ran there."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def is_empty(connection: Connection) -> bool:
     """Whether no migration ever ran there."""
-    return _version(connection) is None
+    return version(connection) is None

@@ -14,7 +14,7 @@ from ivr.doctor.finding import Finding, Grade, Kind, ok
 from ivr.errors import ConfigError, StoreError
 from ivr.store import keycheck
 from ivr.vault import Keys
-from ivr.vault.keys import load
+from ivr.vault.keys import load, load_audit
 
 SETTINGS = Kind(
     "settings-open", Grade.FAULT,
@@ -59,8 +59,10 @@ async def check(settings: Settings) -> list[Finding]:
     found = [*_settings(settings), *_folders(settings)]
     keys: Keys | None = None
     try:
-        keys = load(settings, owner=account.of(settings).number)
-        found.append(ok("keys", f"both are there, and theirs alone who run the worker (master {keys.master.id})"))
+        owner = account.of(settings).number
+        keys = load(settings, owner=owner)
+        load_audit(settings, owner=owner)
+        found.append(ok("keys", f"all are there, and theirs alone who run the worker (master {keys.master.id})"))
     except ConfigError as error:
         found.append(KEYS.told("keys", error))
     found += [*await _database(settings, keys), *_database_mode(settings)]
@@ -87,7 +89,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         if any(file.stat().st_dev == disk for file in files):
             yield BESIDE.found(
                 "keys", f"{database} and the keys",
-                "# name files on another disk in [keys], or variables that a secret store fills (master_env, hash_env);",
+                "# name files on another disk in [keys], or variables that a secret store fills (master_env, hash_env, audit_env);",
                 "# at least keep the copies of keys and database apart",
             )  # fmt: skip
 

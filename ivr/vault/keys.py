@@ -1,8 +1,8 @@
-"""The two keys: the master key, which encrypts, and the hash key, for indexes, PINs and codes.
+"""The keys: the master key, which encrypts, the hash key, for indexes, PINs and codes, and the audit key, which signs.
 
-They are kept apart, so that whoever comes by one of them has not also got the other. Each is one line of text:
+They are kept apart, so that whoever comes by one of them has not also got another. Each is one line of text:
 
-    tillit-master-v1:ID:BASE64      tillit-hash-v1:ID:BASE64
+    tillit-master-v1:ID:BASE64      tillit-hash-v1:ID:BASE64      tillit-audit-v1:ID:BASE64
 
 with 32 random bytes in BASE64, and an ID of eight hexadecimal digits that may be shown.
 """
@@ -29,23 +29,19 @@ from ivr.errors import ConfigError
 from ivr.secret import Secret
 
 LENGTH = 32
-"""Bytes of a key: AES-256 and HMAC-SHA-256 take no more."""
+"""Bytes of a key: AES-256, HMAC-SHA-256 and Ed25519 take no more."""
 
-_LINE = re.compile(r"tillit-(?P<kind>master|hash)-v1:(?P<id>[0-9a-f]{8}):(?P<base64>[A-Za-z0-9+/]{43}=)")
+_LINE = re.compile(r"tillit-(?P<kind>master|hash|audit)-v1:(?P<id>[0-9a-f]{8}):(?P<base64>[A-Za-z0-9+/]{43}=)")
 # Four lines of text; whatever is longer is no key file, and is not read into memory.
 _MOST_BYTES = 4096
 
 
 class Kind(StrEnum):
-    """Which of the two keys."""
+    """Which of the keys."""
 
     MASTER = "master"
     HASH = "hash"
-
-    @property
-    def other(self) -> Kind:
-        """The one that this must not be mistaken for."""
-        return Kind.HASH if self is Kind.MASTER else Kind.MASTER
+    AUDIT = "audit"
 
 
 class Key:
@@ -84,7 +80,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Both keys, known to be different."""
+    """The keys of customers' data, known to be different."""
 
     master: Key
     hash: Key
@@ -108,6 +104,7 @@ def place_of(kind: Kind, settings: Settings) -> Place:
     file, variable = {
         Kind.MASTER: (settings.keys.master_file, settings.keys.master_env),
         Kind.HASH: (settings.keys.hash_file, settings.keys.hash_env),
+        Kind.AUDIT: (settings.keys.audit_file, settings.keys.audit_env),
     }[kind]
     if variable is not None:
         return Place(kind, f"{settings.file}: [keys] {kind}_env", None, variable)
@@ -120,7 +117,7 @@ def place_of(kind: Kind, settings: Settings) -> Place:
 
 
 def load(settings: Settings, *, owner: int | None = None) -> Keys:
-    """Both keys; raises `ConfigError` where one is missing, malformed, badly kept, or the two are equal or swapped.
+    """Master and hash key; raises `ConfigError` where one is missing, malformed, badly kept, or both are equal or swapped.
 
     `owner`: the user number whose files they are, where that is not the user who asks (nor root).
     """
@@ -131,6 +128,12 @@ def load(settings: Settings, *, owner: int | None = None) -> Keys:
             "is the same key as the master key", "Bring back the file that `init` made, from your back-up"
         )
     return Keys(master, hash_key)
+
+
+def load_audit(settings: Settings, *, owner: int | None = None) -> Key:
+    """The audit key; raises `ConfigError` as `load` does."""
+    place = place_of(Kind.AUDIT, settings)
+    return _parse(place, _text(place, owner))
 
 
 def missing(settings: Settings) -> list[Path]:
@@ -222,7 +225,7 @@ def _parse(place: Place, text: Secret) -> Key:
         raise _malformed(place)
     if found["kind"] != place.kind:
         raise place.error(
-            f"holds the {place.kind.other} key, not the {place.kind} key", "The two are swapped: swap them back"
+            f"holds the {found['kind']} key, not the {place.kind} key", "The two are swapped: swap them back"
         )
     try:
         return Key(found["id"], base64.b64decode(found["base64"], validate=True))

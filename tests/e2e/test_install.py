@@ -390,7 +390,7 @@ def test_an_upgrade_and_the_way_back(installed: Guide, tmp_path: Path) -> None:
         machine.copy(new, "/opt/tillit")
         began = journal(machine).count("ari.connected")
         shown = upgrades.type("The order")
-        assert "Nothing to do: both keys and the database are there." in shown
+        assert "Nothing to do: the keys and the database are there." in shown
         assert re.search(r"(?m)^sv: 0 made", shown), "prompts that are there already were made anew"
         wait_until(lambda began=began: journal(machine).count("ari.connected") > began, 30, "the new worker to serve")  # type: ignore[misc]
     upgrades.type("Going back")

@@ -8,10 +8,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ivr.audit import Seal, Trail
 from ivr.config import Settings, load
 from ivr.database import Database, migrate
 from ivr.store import keycheck
-from ivr.vault import Keys, PinRecord, Vault, keys
+from ivr.vault import Key, Keys, PinRecord, Vault, keys
 
 TOML = """
 [company]
@@ -45,6 +46,15 @@ _MIGRATED: list[bytes] = []
 """An empty database, as the migrations make it. Kept, since making it takes longer than most tests."""
 
 
+SEAL = Seal(Key("0a0b0c0d", bytes(range(32))))
+"""An audit key."""
+
+
+def trail_of(database: Database, chain: str, *, seal: Seal = SEAL, **more: Any) -> Trail:
+    """A trail that is signed with that key, or another."""
+    return Trail(database, chain, seal, **more)
+
+
 async def database_of(settings: Settings, vault: Vault | None = None) -> Database:
     """Its database, made, and opened as a worker does."""
     migrate.create_file(settings)
@@ -73,6 +83,20 @@ def without_protection(connection: sqlite3.Connection) -> None:
     """Take the audit trail's triggers away, as someone does who means to change it."""
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {name}")
+
+
+async def tamper(database: Database, *statements: str) -> None:
+    """Change the database past the program, as someone does who may write to it: the triggers go first."""
+    async with database.write() as connection:
+        if connection.dialect.name == "postgresql":
+            for table in ("audit", "audit_heads"):
+                await connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        else:
+            found = await connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            for (name,) in found.all():
+                await connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        for statement in statements:
+            await connection.exec_driver_sql(statement)
 
 
 def rows(settings: Settings, query: str) -> list[Any]:

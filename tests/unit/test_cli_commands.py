@@ -14,7 +14,7 @@ import pytest
 
 from ivr.config import Settings, load
 from tests.unit.cli_kit import Cli, make_system, trail, typed
-from tests.unit.database_kit import directly, rows, settings_in, without_protection
+from tests.unit.database_kit import directly, rows, settings_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,7 +103,8 @@ def test_init_makes_what_is_missing_and_says_so(cli: Cli, settings: Settings) ->
     assert ended.out.splitlines() == [
         f"Made the key {folder}/keys/master.key",
         f"Made the key {folder}/keys/hash.key",
-        "Keep a copy of both keys in a safe place: without them nobody's data can be read again.",
+        f"Made the key {folder}/keys/audit.key",
+        "Keep a copy of the keys in a safe place: without them nobody's data can be read again.",
         f"Made the database {folder}/tillit.db",
     ]
     assert (ended.code, ended.err) == (0, "")
@@ -122,7 +123,7 @@ def test_init_makes_nothing_as_root_that_another_user_must_read(cli: Cli, settin
 def test_init_again_does_nothing(cli: Cli, made: Settings) -> None:
     before = {file: file.read_bytes() for file in made.path(Path("keys")).iterdir()}
     ended = cli("init")
-    assert (ended.code, ended.out) == (0, "Nothing to do: both keys and the database are there.\n")
+    assert (ended.code, ended.out) == (0, "Nothing to do: the keys and the database are there.\n")
     assert {file: file.read_bytes() for file in made.path(Path("keys")).iterdir()} == before
     assert [action for _, action, _ in trail(made)] == ["init", "customer.add"]
 
@@ -443,47 +444,3 @@ def test_a_changed_customer_is_told_without_a_traceback(cli: Cli, made: Settings
     assert ended.code == 1
     assert ended.err.endswith(": the encrypted name was changed\n")
     assert ended.err.count("\n") == 1
-
-
-# ---------------------------------------------------------------- audit
-
-
-def test_audit_verify(cli: Cli, made: Settings) -> None:
-    ended = cli("audit", "verify")
-    ((head,),) = rows(made, "SELECT hash FROM audit WHERE seq = 2")
-    assert (ended.code, ended.out) == (0, f"cli: 2 rows, head {head}\nThe trail is as it was written.\n")
-
-
-def test_audit_verify_needs_no_keys(cli: Cli, made: Settings) -> None:
-    for file in made.path(Path("keys")).iterdir():
-        file.unlink()
-    assert cli("audit", "verify").code == cli("audit", "show").code == 0
-
-
-def test_audit_verify_names_the_first_bad_row(cli: Cli, made: Settings) -> None:
-    with directly(made) as connection:
-        without_protection(connection)
-        connection.execute("UPDATE audit SET actor = 'nobody' WHERE seq = 2")
-    ended = cli("audit", "verify")
-    assert ended.code == 1
-    assert ended.err == "audit: chain cli, row 2: changed: its hash is not that of what stands in it\n"
-    assert "as it was written" not in ended.out
-
-
-def test_audit_show(cli: Cli, made: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUDO_USER", "[red]anna\x1b")
-    cli("customer", "lock", "10001")
-    header, *lines = cli("audit", "show").out.splitlines()
-    assert header.split() == ["at", "chain", "seq", "actor", "action", "outcome", "call", "subject", "detail"]
-    assert [line.split()[4] for line in lines] == ["init", "customer.add", "customer.lock"]
-    assert "cli:[red]anna�/" in lines[2]
-    assert len(cli("audit", "show", "--last", "1").out.splitlines()) == 2
-    assert len(cli("audit", "show", "--call", "17").out.splitlines()) == 1
-
-
-def test_audit_show_as_json(cli: Cli, made: Settings) -> None:
-    ((ref,),) = rows(made, "SELECT ref FROM customers")
-    (line,) = cli("audit", "show", "--json", "--subject", ref).out.splitlines()
-    row = json.loads(line)
-    assert (row["seq"], row["action"], row["subject"], row["detail"]) == (2, "customer.add", ref, '{"pin":"set"}')
-    assert len(row["hash"]) == 64

@@ -16,6 +16,7 @@ from tests.unit.database_kit import settings_in
 
 MASTER = "tillit-master-v1:0123abcd:" + "A" * 43 + "="
 HASH = "tillit-hash-v1:4567cdef:" + "B" * 42 + "A="
+AUDIT = "tillit-audit-v1:89ab0123:" + "C" * 42 + "A="
 
 
 @pytest.fixture
@@ -26,7 +27,8 @@ def settings(tmp_path: Path) -> Settings:
 def write(settings: Settings, *, master: str | bytes = MASTER, hash_key: str | bytes = HASH) -> tuple[Path, Path]:
     files = settings.path(Path("keys/master.key")), settings.path(Path("keys/hash.key"))
     files[0].parent.mkdir(exist_ok=True)
-    for file, text in zip(files, (master, hash_key), strict=True):
+    third = settings.path(Path("keys/audit.key"))
+    for file, text in zip((*files, third), (master, hash_key, AUDIT), strict=True):
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
         file.chmod(0o600)
     return files
@@ -42,10 +44,10 @@ def refused(settings: Settings) -> ConfigError:
 
 def test_made_keys_are_random_private_and_loadable(settings: Settings) -> None:
     made = keys.create(settings)
-    assert [file.name for file in made] == ["master.key", "hash.key"]
+    assert [file.name for file in made] == ["master.key", "hash.key", "audit.key"]
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in made)
     assert made[0].parent.stat().st_mode & 0o777 == 0o700
-    assert sorted(file.name for file in made[0].parent.iterdir()) == ["hash.key", "master.key"]
+    assert sorted(file.name for file in made[0].parent.iterdir()) == ["audit.key", "hash.key", "master.key"]
     both = keys.load(settings)
     assert not both.master.same_as(both.hash)
     assert both.master.id != both.hash.id
@@ -73,7 +75,7 @@ def test_a_key_that_appears_at_the_last_moment_is_not_overwritten(
     with pytest.raises(ConfigError, match="cannot be made"):
         keys.create(settings)
     assert files[0].read_text() == MASTER
-    assert sorted(file.name for file in files[0].parent.iterdir()) == ["hash.key", "master.key"]
+    assert sorted(file.name for file in files[0].parent.iterdir()) == ["audit.key", "hash.key", "master.key"]
 
 
 def test_a_link_to_nowhere_is_no_missing_key(settings: Settings) -> None:
@@ -152,7 +154,7 @@ def test_one_key_for_both_is_refused_whatever_it_is_called(settings: Settings) -
 
 
 def test_keys_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_in(tmp_path, '[keys]\nmaster_env = "TILLIT_M"\nhash_env = "TILLIT_H"\n')
+    settings = settings_in(tmp_path, '[keys]\nmaster_env = "TILLIT_M"\nhash_env = "TILLIT_H"\naudit_env = "TILLIT_A"\n')
     monkeypatch.setenv("TILLIT_M", f"{MASTER}\n")
     monkeypatch.delenv("TILLIT_H", raising=False)
     assert keys.missing(settings) == keys.create(settings) == []
@@ -160,6 +162,11 @@ def test_keys_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (error.place, error.cure) == (f"{settings.file}: [keys] hash_env", "Set TILLIT_H in the environment")
     monkeypatch.setenv("TILLIT_H", HASH)
     assert keys.load(settings).hash.id == "4567cdef"
+    monkeypatch.setenv("TILLIT_A", AUDIT)
+    assert keys.load_audit(settings).id == "89ab0123"
+    monkeypatch.setenv("TILLIT_A", HASH)
+    with pytest.raises(ConfigError, match="audit_env: holds the hash key, not the audit key"):
+        keys.load_audit(settings)
     monkeypatch.setenv("TILLIT_H", MASTER)
     assert "swapped" in refused(settings).cure
 
@@ -188,3 +195,19 @@ def test_a_vault_opens_with_the_keys_of_the_settings(settings: Settings) -> None
     vault = Vault.open(settings)
     vault.close()
     assert (vault.keys.master.id, vault.keys.hash.id) == ("0123abcd", "4567cdef")
+
+
+def test_the_audit_key_is_kept_as_the_others_are(settings: Settings) -> None:
+    write(settings)
+    file = settings.path(Path("keys/audit.key"))
+    assert keys.load_audit(settings).id == "89ab0123"
+    file.chmod(0o640)
+    with pytest.raises(ConfigError, match=r"audit_file: .*audit.key can be read by others. Type: chmod 600"):
+        keys.load_audit(settings)
+    file.chmod(0o600)
+    file.write_text("rubbish")
+    with pytest.raises(ConfigError, match="holds no audit key"):
+        keys.load_audit(settings)
+    file.unlink()
+    with pytest.raises(ConfigError, match="audit.key is missing"):
+        keys.load_audit(settings)
