@@ -151,7 +151,9 @@ def _options(url: URL, seconds: float) -> dict[str, Any]:
         # isolation_level None: this module says BEGIN, not the driver, which would put it off until the first INSERT.
         arguments: dict[str, Any] = {"timeout": seconds, "isolation_level": None}
     else:
-        arguments = {"timeout": seconds, "command_timeout": seconds}
+        # whatever the server's own settings say: a row that was told as written is on its disk
+        server = {"synchronous_commit": "on"}
+        arguments = {"timeout": seconds, "command_timeout": seconds, "server_settings": server}
     return {
         "connect_args": arguments,
         # An error must not show a customer's values, nor a log a statement's.

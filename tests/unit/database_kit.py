@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+import asyncpg
 
 from ivr.audit import Seal, Trail
 from ivr.config import Settings, load
 from ivr.database import Database, migrate
+from ivr.database.url import url_of
 from ivr.store import keycheck
 from ivr.vault import Key, Keys, PinRecord, Vault, keys
 
@@ -57,6 +60,64 @@ def trail_of(database: Database, chain: str, *, seal: Seal = SEAL, **more: Any) 
 
 async def database_of(settings: Settings, vault: Vault | None = None) -> Database:
     """Its database, made, and opened as a worker does."""
+    if on_postgresql(settings):
+        await _make_on_postgresql(settings)
+    else:
+        await _make_on_sqlite(settings)
+    database = await Database.open(settings)
+    if vault is not None:
+        async with database.write() as connection:
+            await keycheck.record(connection, vault.keys)
+    return database
+
+
+def on_postgresql(settings: Settings) -> bool:
+    """Which of the two its database is."""
+    return settings.database.url.startswith("postgresql")
+
+
+async def empty_database(settings: Settings) -> None:
+    """Its database, without any table."""
+    if not on_postgresql(settings):
+        migrate.create_file(settings)
+        return
+    name = settings.database.url.rpartition("/")[2]
+    await _as_administrator(settings, f"CREATE DATABASE {name}")
+
+
+async def _as_administrator(settings: Settings, *statements: str) -> None:
+    """On the server, outside any database of ours."""
+    url = url_of(settings)
+    connection = await asyncpg.connect(
+        host=url.host, port=url.port, user=url.username, password=url.password, database="postgres"
+    )
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+_TEMPLATES: set[int] = set()
+"""The servers, by port, that have an empty database to be copied."""
+
+
+async def _make_on_postgresql(settings: Settings) -> None:
+    url = url_of(settings)
+    assert url.port is not None
+    if url.port not in _TEMPLATES:
+        template = settings.model_copy(
+            update={"database": settings.database.model_copy(update={"url": f"{settings.database.url}_template"})}
+        )
+        await empty_database(template)
+        async with await Database.open_any(template) as database, database.write() as connection:
+            await migrate.migrate(connection)
+        await _as_administrator(settings, f"ALTER DATABASE {url.database}_template RENAME TO migrated")
+        _TEMPLATES.add(url.port)
+    await _as_administrator(settings, f"CREATE DATABASE {url.database} TEMPLATE migrated")
+
+
+async def _make_on_sqlite(settings: Settings) -> None:
     migrate.create_file(settings)
     file = settings.path(Path("tillit.db"))
     if _MIGRATED:
@@ -65,11 +126,6 @@ async def database_of(settings: Settings, vault: Vault | None = None) -> Databas
         async with await Database.open_any(settings) as database, database.write() as connection:
             await migrate.migrate(connection)
         _MIGRATED.append(file.read_bytes())
-    database = await Database.open(settings)
-    if vault is not None:
-        async with database.write() as connection:
-            await keycheck.record(connection, vault.keys)
-    return database
 
 
 @contextmanager
@@ -83,6 +139,33 @@ def without_protection(connection: sqlite3.Connection) -> None:
     """Take the audit trail's triggers away, as someone does who means to change it."""
     for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
         connection.execute(f"DROP TRIGGER {name}")
+
+
+async def asked(database: Database, query: str) -> list[Any]:
+    """What a query gives, on either database."""
+    async with database.read() as connection:
+        return [tuple(row) for row in (await connection.exec_driver_sql(query)).all()]
+
+
+@asynccontextmanager
+async def held(settings: Settings) -> AsyncIterator[None]:
+    """Somebody else keeps every writer waiting."""
+    if not on_postgresql(settings):
+        with directly(settings) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+        return
+    url = url_of(settings)
+    other = await asyncpg.connect(
+        host=url.host, port=url.port, user=url.username, password=url.password, database=url.database
+    )
+    try:
+        async with other.transaction():
+            await other.execute("LOCK TABLE audit, customers IN ACCESS EXCLUSIVE MODE")
+            yield
+    finally:
+        await other.close()
 
 
 async def tamper(database: Database, *statements: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -18,7 +17,8 @@ from ivr.call.ports import Entry
 from ivr.config import Settings
 from ivr.database import Database, migrate
 from ivr.errors import ConfigError, InputError, StoreError
-from tests.unit.database_kit import SEAL, database_of, settings_in, tamper, trail_of
+from tests.unit.conftest import Either
+from tests.unit.database_kit import SEAL, database_of, empty_database, tamper, trail_of
 
 ENTRY = Entry("caller", "verify", "verified", call="17")
 LAST = "DELETE FROM audit WHERE chain = 'w' AND seq > 2"
@@ -30,8 +30,8 @@ FORGED = (
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return settings_in(tmp_path)
+def settings(either: Either) -> Settings:
+    return either()
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ async def test_many_workers_write_at_once(settings: Settings, database: Database
 
 async def test_rows_of_before_stay_good_and_are_signed_over(settings: Settings) -> None:
     """A database as the former version left it."""
-    migrate.create_file(settings)
+    await empty_database(settings)
     async with await Database.open_any(settings) as old, old.write() as connection:
         await migrate.migrate(connection, "0001")
         previous = START

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -21,15 +19,16 @@ from ivr.call.ports import Entry
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import StoreError
-from tests.unit.database_kit import SEAL, database_of, directly, rows, settings_in, trail_of
+from tests.unit.conftest import Either
+from tests.unit.database_kit import SEAL, asked, database_of, held, on_postgresql, trail_of
 
 ENTRY = Entry("worker", "verify", "verified", call="17", subject="anna", detail={"policy": "support", "level": "2"})
 REST = ", ".join([*COLUMNS[2:], "hash", "once", "signature"])
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return settings_in(tmp_path, "[database]\nrequest_seconds = 0.2\n")
+def settings(either: Either) -> Settings:
+    return either(0.5)
 
 
 @pytest.fixture
@@ -38,8 +37,8 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
         yield database
 
 
-def actions(settings: Settings, chain: str = "w") -> list[str]:
-    return [row[0] for row in rows(settings, f"SELECT action FROM audit WHERE chain = '{chain}' ORDER BY seq")]
+async def actions(database: Database, chain: str = "w") -> list[str]:
+    return [row[0] for row in await asked(database, f"SELECT action FROM audit WHERE chain = '{chain}' ORDER BY seq")]
 
 
 async def settle(turns: int = 20) -> None:
@@ -53,7 +52,7 @@ async def test_a_row_is_stored_as_it_was_told(settings: Settings, database: Data
     async with trail_of(database, "w", clock=lambda: at) as trail:
         await trail.append(ENTRY)
         # durable, and to be seen by others, before the trail is closed
-        row, (digest, once, signature) = (found := rows(settings, "SELECT * FROM audit")[0])[:-3], found[-3:]
+        row, (digest, once, signature) = (found := (await asked(database, "SELECT * FROM audit"))[0])[:-3], found[-3:]
     assert row == (
         "w", 1, "2026-02-03T03:05:06.000007Z", "worker", "verify", "verified", "17", "anna",
         '{"level":"2","policy":"support"}', START,
@@ -69,7 +68,7 @@ async def test_the_default_clock_is_utc(settings: Settings, database: Database) 
     before = datetime.now(UTC)
     async with trail_of(database, "w") as trail:
         await trail.append(Entry("a", "b", "c"))
-    ((at, detail),) = rows(settings, "SELECT at, detail FROM audit")
+    ((at, detail),) = await asked(database, "SELECT at, detail FROM audit")
     assert before <= datetime.fromisoformat(at) <= datetime.now(UTC)
     assert (len(at), detail) == (27, "{}")
 
@@ -77,7 +76,7 @@ async def test_the_default_clock_is_utc(settings: Settings, database: Database) 
 async def test_two_hundred_at_once_are_all_durable_in_one_chain(settings: Settings, database: Database) -> None:
     async with trail_of(database, "w") as trail:
         await asyncio.gather(*(trail.append(replace(ENTRY, call=str(call))) for call in range(200)))
-        assert {row[0] for row in rows(settings, "SELECT call FROM audit")} == {str(call) for call in range(200)}
+        assert {row[0] for row in await asked(database, "SELECT call FROM audit")} == {str(call) for call in range(200)}
         report = await verify(database, SEAL.verifier)
     assert (report.fault, report.rows) == (None, {"w": 200})
 
@@ -98,7 +97,7 @@ async def test_those_that_wait_share_a_transaction(database: Database) -> None:
 async def test_a_thousand_are_written_in_more_than_one_transaction(settings: Settings, database: Database) -> None:
     async with trail_of(database, "w") as trail:
         await asyncio.gather(*(trail.append(ENTRY) for _ in range(1200)))
-    assert len(actions(settings)) == 1200
+    assert len(await actions(database)) == 1200
     assert (await verify(database, SEAL.verifier)).fault is None
 
 
@@ -106,14 +105,14 @@ async def test_a_chain_goes_on_where_an_earlier_worker_left_it(settings: Setting
     for action in ("one", "two"):
         async with trail_of(database, "w") as trail:
             await trail.append(replace(ENTRY, action=action))
-    assert actions(settings) == ["one", "two"]
+    assert await actions(database) == ["one", "two"]
     assert (await verify(database, SEAL.verifier)).fault is None
 
 
 async def test_two_programs_on_one_chain_do_not_clash(settings: Settings, database: Database) -> None:
     async with await Database.open(settings) as other, trail_of(database, "w") as one, trail_of(other, "w") as two:
         await asyncio.gather(*(trail.append(ENTRY) for _ in range(50) for trail in (one, two)))
-    assert len(actions(settings)) == 100
+    assert len(await actions(database)) == 100
     assert (await verify(database, SEAL.verifier)).fault is None
 
 
@@ -125,11 +124,11 @@ async def test_an_act_and_its_row_are_one(settings: Settings, database: Database
 
     with pytest.raises(KeyError):
         await act()
-    assert actions(settings, "cli") == []
+    assert await actions(database, "cli") == []
     async with database.write(lock=lock_of("cli")) as connection:
         await append_within(connection, "cli", ENTRY, ENTRY, seal=SEAL)
         await append_within(connection, "cli", seal=SEAL)
-    assert len(actions(settings, "cli")) == 2
+    assert len(await actions(database, "cli")) == 2
     assert (await verify(database, SEAL.verifier)).fault is None
 
 
@@ -138,22 +137,21 @@ async def test_a_failed_transaction_fails_each_waiter_and_the_chain_goes_on(
 ) -> None:
     async with trail_of(database, "w") as trail:
         await trail.append(replace(ENTRY, action="first"))
-        with directly(settings) as other:
-            other.execute("BEGIN IMMEDIATE")
+        async with held(settings):
             failed = await asyncio.gather(*(trail.append(ENTRY) for _ in range(5)), return_exceptions=True)
-        assert [str(error) for error in failed] == ["database: SQLITE_BUSY"] * 5
+        code = "TimeoutError" if on_postgresql(settings) else "SQLITE_BUSY"
+        assert [str(error) for error in failed] == [f"database: {code}"] * 5
         assert all(isinstance(error, StoreError) for error in failed)
         assert len({id(error) for error in failed}) == 5
         await trail.append(replace(ENTRY, action="last"))
-    assert actions(settings) == ["first", "last"]
+    assert await actions(database) == ["first", "last"]
     assert (await verify(database, SEAL.verifier)).fault is None
 
 
 async def test_a_waiter_that_goes_away_takes_nobody_along(settings: Settings, database: Database) -> None:
     """Cancelled before the writer takes it, and while its transaction runs: its row and the others' are written."""
     async with trail_of(database, "w") as trail:
-        with directly(settings) as other:
-            other.execute("BEGIN IMMEDIATE")
+        async with held(settings):
             tasks = [asyncio.create_task(trail.append(replace(ENTRY, action=str(place)))) for place in range(6)]
             await settle()
             late = asyncio.create_task(trail.append(replace(ENTRY, action="late")))
@@ -162,9 +160,8 @@ async def test_a_waiter_that_goes_away_takes_nobody_along(settings: Settings, da
             late.cancel()
             await settle()
             assert tasks[2].cancelled() and late.cancelled()
-            other.execute("COMMIT")
         await asyncio.gather(*tasks[:2], *tasks[3:])
-    assert actions(settings) == ["0", "1", "2", "3", "4", "5", "late"]
+    assert await actions(database) == ["0", "1", "2", "3", "4", "5", "late"]
 
 
 async def test_closing_writes_what_waits_and_takes_nothing_more(settings: Settings, database: Database) -> None:
@@ -173,7 +170,7 @@ async def test_closing_writes_what_waits_and_takes_nothing_more(settings: Settin
     await settle(1)
     await trail.close()
     await asyncio.gather(*tasks)
-    assert len(actions(settings)) == 3
+    assert len(await actions(database)) == 3
     with pytest.raises(StoreError, match="closed"):
         await trail.append(ENTRY)
     await trail.close()
@@ -181,8 +178,7 @@ async def test_closing_writes_what_waits_and_takes_nothing_more(settings: Settin
 
 async def test_a_writer_that_is_stopped_leaves_nobody_waiting(database: Database, settings: Settings) -> None:
     trail = trail_of(database, "w")
-    with directly(settings) as other:
-        other.execute("BEGIN IMMEDIATE")
+    async with held(settings):
         tasks = [asyncio.create_task(trail.append(ENTRY))]
         await settle()
         tasks.append(asyncio.create_task(trail.append(ENTRY)))
@@ -191,10 +187,10 @@ async def test_a_writer_that_is_stopped_leaves_nobody_waiting(database: Database
         trail._writer.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(error) for error in ended] == [StoreError, StoreError]
-    assert actions(settings) == []
+    assert await actions(database) == []
     await trail.append(ENTRY)
     await trail.close()
-    assert len(actions(settings)) == 1
+    assert len(await actions(database)) == 1
 
 
 async def test_a_fault_of_ours_leaves_nobody_waiting(settings: Settings, database: Database) -> None:
@@ -226,29 +222,49 @@ async def test_what_cannot_be_stored_fails_alone(settings: Settings, database: D
         good, bad = await asyncio.gather(trail.append(ENTRY), trail.append(entry), return_exceptions=True)
     assert good is None
     assert isinstance(bad, StoreError)
-    assert len(actions(settings)) == 1
+    assert len(await actions(database)) == 1
+
+
+WHOLE = f"SELECT {', '.join([*COLUMNS, 'hash', 'once', 'signature'])} FROM audit"
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "where"),
     [
-        "UPDATE audit SET outcome = 'refused'",
-        "UPDATE audit SET seq = seq + 1",
-        "UPDATE audit SET outcome = outcome",
-        "DELETE FROM audit",
-        "DELETE FROM audit WHERE seq = 2",
-        "INSERT OR REPLACE INTO audit SELECT chain, seq, at, actor, action, 'refused', call, subject, detail, previous, "
-        "hash, once, signature FROM audit WHERE seq = 1",
-        "REPLACE INTO audit SELECT * FROM audit WHERE seq = 2",
-        f"INSERT INTO audit SELECT chain, 9, {REST} FROM audit WHERE seq = 1",
-        f"INSERT INTO audit SELECT chain, 0, {REST} FROM audit WHERE seq = 1",
-        "UPDATE OR REPLACE audit SET seq = 1 WHERE seq = 2",
+        ("UPDATE audit SET outcome = 'refused'", "both"),
+        ("UPDATE audit SET seq = seq + 1", "both"),
+        ("UPDATE audit SET outcome = outcome", "both"),
+        ("DELETE FROM audit", "both"),
+        ("DELETE FROM audit WHERE seq = 2", "both"),
+        ("DELETE FROM audit_heads", "both"),
+        (f"INSERT INTO audit {WHOLE} WHERE seq = 1 ON CONFLICT (chain, seq) DO UPDATE SET outcome = 'x'", "both"),
+        ("TRUNCATE audit", "postgresql"),
+        ("TRUNCATE audit_heads", "postgresql"),
+        (
+            "INSERT OR REPLACE INTO audit SELECT chain, seq, at, actor, action, 'refused', call, subject, detail, "
+            "previous, hash, once, signature FROM audit WHERE seq = 1",
+            "sqlite",
+        ),
+        ("REPLACE INTO audit SELECT * FROM audit WHERE seq = 2", "sqlite"),
+        (f"REPLACE INTO audit SELECT chain, 4, {REST} FROM audit WHERE seq = 3", "sqlite"),
+        (f"INSERT INTO audit SELECT chain, 9, {REST} FROM audit WHERE seq = 1", "sqlite"),
+        (f"INSERT INTO audit SELECT chain, 0, {REST} FROM audit WHERE seq = 1", "sqlite"),
+        ("UPDATE OR REPLACE audit SET seq = 1 WHERE seq = 2", "sqlite"),
     ],
 )
-async def test_the_database_itself_refuses_changes(settings: Settings, database: Database, statement: str) -> None:
+async def test_the_database_itself_refuses_changes(
+    settings: Settings, database: Database, statement: str, where: str
+) -> None:
+    if where not in ("both", "postgresql" if on_postgresql(settings) else "sqlite"):
+        return
     async with trail_of(database, "w") as trail:
-        await asyncio.gather(*(trail.append(ENTRY) for _ in range(3)))
-    before = rows(settings, "SELECT * FROM audit")
-    with directly(settings) as connection, pytest.raises(sqlite3.IntegrityError, match="the audit trail only grows"):
-        connection.execute(statement)
-    assert rows(settings, "SELECT * FROM audit") == before
+        await asyncio.gather(*(trail.append(replace(ENTRY, once=str(number))) for number in range(3)))
+    before = await asked(database, WHOLE)
+
+    async def try_it() -> None:
+        async with database.write() as connection:
+            await connection.exec_driver_sql(statement)
+
+    with pytest.raises(StoreError, match="database: (SQLITE_CONSTRAINT_TRIGGER|P0001)"):
+        await try_it()
+    assert await asked(database, WHOLE) == before

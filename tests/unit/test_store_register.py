@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,8 @@ from ivr.secret import Personal, Secret
 from ivr.store.customers import Customers
 from ivr.store.register import Customer, NewCustomer, Register
 from ivr.vault import Vault
-from tests.unit.database_kit import RECORD, database_of, keys_of, rows, settings_in
+from tests.unit.conftest import Either
+from tests.unit.database_kit import RECORD, asked, database_of, keys_of
 
 ANNA = NewCustomer(
     Secret("10001"), Personal("Anna Åkesson"), (Personal("+46701234567"), Personal("+46812345678")), RECORD
@@ -39,8 +39,8 @@ class House:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    settings = settings_in(tmp_path)
+async def house(either: Either) -> AsyncIterator[House]:
+    settings = either()
     vault = Vault(keys_of(settings), settings)
     async with await database_of(settings, vault) as database:
         yield House(settings, database, vault, Register(vault))
@@ -65,7 +65,7 @@ async def test_a_taken_number_adds_none_of_them(house: House) -> None:
     assert await house.add(BO)
     assert not await house.add(ANNA, BO)
     assert await house.find("10001") is None
-    assert rows(house.settings, "SELECT count(*) FROM phones") == [(1,)]
+    assert await asked(house.database, "SELECT count(*) FROM phones") == [(1,)]
 
 
 async def test_which_of_many_numbers_are_taken(house: House) -> None:
@@ -109,7 +109,7 @@ async def test_removing_takes_the_telephones_along(house: House) -> None:
         await house.register.remove(connection, customer)
     assert await house.find("10001") is None
     assert await house.find("10002") is not None
-    assert rows(house.settings, "SELECT count(*) FROM phones") == [(1,)]
+    assert await asked(house.database, "SELECT count(*) FROM phones") == [(1,)]
 
 
 async def test_references_tell_nothing(house: House) -> None:

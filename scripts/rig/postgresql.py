@@ -1,0 +1,125 @@
+"""A private PostgreSQL on 127.0.0.1."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from rig.ports import HOST, Ports
+from rig.process import Child
+from rig.state import RigError
+
+USER = "tillit"
+_START_LIMIT = 60.0
+# Nothing in a test outlives the machine, so nothing is flushed; what is committed outlives PostgreSQL itself all the same.
+_CONFIG = """
+fsync = off
+max_connections = 200
+shared_buffers = 32MB
+unix_socket_directories = ''
+"""
+
+
+class PostgreSQL:
+    """A PostgreSQL with a folder, a port and a password of its own; a context manager.
+
+    It refuses to run as root, so root starts it as the user whom Debian's package makes, or nobody.
+    """
+
+    def __init__(self) -> None:
+        self._programs = _programs()
+        # not in the checkout: another user must be able to get there
+        self.folder = Path(tempfile.mkdtemp(prefix="tillit-postgresql-"))
+        self._as_user: list[str] = []
+        if os.geteuid() == 0:
+            user = _user()
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            self._as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+        self._ports = Ports()
+        self.port = self._ports.take()
+        self.password = secrets.token_urlsafe(16)
+        self.log_file = self.folder / "postgresql.log"
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Start and return when it answers; RigError when it does not."""
+        data = self.folder / "data"
+        if not data.exists():
+            self._make(data)
+        command = [*self._as_user, *(("--pdeathsig", "KILL") if self._as_user else ())]
+        command += [str(self._programs / "postgres"), "-D", str(data), "-h", HOST, "-p", str(self.port)]
+        self._child = Child("postgres", command, self.log_file, cwd=self.folder)
+        self._child.require(self._answers, _START_LIMIT, "PostgreSQL to answer")
+
+    def _make(self, data: Path) -> None:
+        password = self.folder / "password"
+        password.write_text(self.password)
+        if self._as_user:
+            shutil.chown(password, user=self.folder.stat().st_uid)
+        command = [*self._as_user, str(self._programs / "initdb"), "-D", str(data), "-U", USER, "--no-sync"]
+        command += ["-A", "scram-sha-256", f"--pwfile={password}", "-E", "UTF8", "--locale=C.UTF-8"]
+        made = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, check=False)
+        if made.returncode:
+            raise RigError(f"initdb ended with {made.returncode}: {made.stderr[-400:]}")
+        with (data / "postgresql.conf").open("a") as config:
+            config.write(_CONFIG)
+
+    def stop(self) -> None:
+        """End it in order, fast; it can be started again."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        assert self._child is not None
+        self._child.kill()
+
+    def close(self) -> None:
+        """Stop it and remove what it made."""
+        if self._child is not None:
+            # SIGTERM would wait for connections that a failed test has left open
+            self._child.kill()
+        self._ports.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> PostgreSQL:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _answers(self) -> bool:
+        """Whether it takes connections; while it starts it says that it does not."""
+        command = [str(self._programs / "pg_isready"), "-q", "-h", HOST, "-p", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
+
+
+def _programs() -> Path:
+    """The folder of PostgreSQL's own programs: Debian keeps it off the PATH."""
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
+    found = shutil.which("initdb")
+    if found:
+        places.insert(0, Path(found).resolve().parent)
+    for place in places:
+        if (place / "initdb").exists() and (place / "postgres").exists():
+            return place
+    raise RigError("PostgreSQL is missing: run scripts/setup, or install the package postgresql")
+
+
+def _user() -> pwd.struct_passwd:
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise RigError("there is neither a user postgres nor nobody: do not run this as root")
