@@ -249,10 +249,19 @@ class Session:
                     "number": caller.number.masked if caller.number else "",
                     "phase": self._course.phase,
                     "wrong": str(self._course.wrong),
+                    "round": "mid_call" if caller.again else "first",
+                    "lock": _lock(verdict.lock) if isinstance(verdict, Refused) else "",
                     "steps": ",".join(_step_result(result) for result in self._course.outcomes),
                 },
             )
         )
+
+
+def _lock(lock: Locked | None) -> str:
+    """What is locked, and for how many seconds where that ends by itself."""
+    if lock is None:
+        return ""
+    return lock.scope.value if lock.seconds is None else f"{lock.scope.value}:{lock.seconds}"
 
 
 def _step_result(outcome: Outcome) -> str:

@@ -36,7 +36,8 @@ async def _initialise(settings: Settings) -> list[str]:
     policies(settings)
     _refuse_to_make_for_root(settings)
     await _refuse_new_keys_for_old_data(settings)
-    done = [f"Made the key {file}" for file in keys.create(settings)]
+    made = keys.create(settings)
+    done = [f"Made the key {file}" for file in made]
     both, seal = keys.load(settings), Seal.open(settings)
     if done:
         done.append("Keep a copy of the keys in a safe place: without them nobody's data can be read again.")
@@ -48,7 +49,12 @@ async def _initialise(settings: Settings) -> list[str]:
             await sign_all(connection, actor(), seal)
         if before != after or noted or done:
             detail = {"from": before or "", "to": after, "master_key": both.master.id, "hash_key": both.hash.id}
-            entry = Entry(actor(), "init", "done", detail=detail | {"audit_key": seal.id})
+            entry = Entry(
+                actor(),
+                "init",
+                "done",
+                detail=detail | {"audit_key": seal.id, "keys_made": ",".join(file.name for file in made)},
+            )
             await append_within(connection, CHAIN, entry, seal=seal)
     if file is not None:
         done.append(f"Made the database {file}")

@@ -245,6 +245,7 @@ FAULTS = (
     mode("settings-open", ".", 0o777),
     mode("keys", "keys/master.key", 0o644),
     mode("keys", "keys/hash.key", 0o640),
+    mode("keys", "keys/audit.key", 0o644),
     Fault("keys", lambda house: (house.folder / "keys/hash.key").unlink(), House.restore, told="missing", typed=False),
     mode("keys-folder", "keys", 0o755),
     Fault("owners", another_owner),

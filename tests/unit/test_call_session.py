@@ -138,7 +138,7 @@ def test_what_a_verified_call_leaves() -> None:
     )  # fmt: skip
     assert row.detail == {
         "node": "node", "policy": "main", "level": "2", "number": "+46…01", "phase": "mark", "wrong": "0",
-        "steps": "pin:passed,sms_code:passed",
+        "steps": "pin:passed,sms_code:passed", "round": "first", "lock": "",
     }  # fmt: skip
 
 
@@ -209,7 +209,7 @@ def test_a_wrong_pin_three_times() -> None:
     assert world.live.failures[Scope.CALL, "node:channel-1"] == 3
     assert world.trail.rows[0].detail == {
         "node": "node", "policy": "main", "level": "0", "number": "+46…01", "phase": "send_on", "wrong": "3",
-        "steps": "pin:wrong",
+        "steps": "pin:wrong", "round": "first", "lock": "",
     }  # fmt: skip
 
 
@@ -440,6 +440,7 @@ def test_a_lock_in_mid_step_ends_the_step() -> None:
     assert world.plot.names.count("pins.matches") == 4, "a try was evaluated while locked"
     assert world.trail.rows[-1].detail is not None
     assert world.trail.rows[-1].detail["steps"] == "locked:customer"
+    assert world.trail.rows[-1].detail["lock"].startswith("customer:")
 
 
 def test_too_many_failures_are_locked_until_contact() -> None:
@@ -449,6 +450,11 @@ def test_too_many_failures_are_locked_until_contact() -> None:
     line = world.call(answers={Prompt.ASK_PIN: [WRONG_PIN, RIGHT_PIN]})
     assert_unverified(world, line, "locked", Prompt.LOCKED_UNTIL_CONTACT)
     assert line.events[0][1] == {"Scope": "customer", "Seconds": "", "Subject": "ref-anna"}
+    again = world.call(answers={Prompt.ASK_PIN: [RIGHT_PIN]}, again=True)
+    assert again.unused != {}, "the PIN was asked for in a lock"
+    detail = world.trail.rows[-1].detail
+    assert detail is not None
+    assert (detail["lock"], detail["steps"], detail["round"]) == ("customer", "", "mid_call")
 
 
 def test_the_limit_of_a_call_is_a_refusal_and_no_lock() -> None:
