@@ -57,10 +57,10 @@ def test_both_locks_are_lifted(server: Server, made: Settings) -> None:
     ended = typed("customer", "unlock", "10001")
     ((ref,),) = rows(made, "SELECT ref FROM customers")
     assert (ended.code, ended.out, ended.err) == (0, f"Unlocked customer {ref}\n", "")
+    assert [action for _, action, _ in trail(made)][-2:] == ["customer.lock", "customer.unlock"]
     assert "locked     no" in typed("customer", "show", "10001").out
     assert server.client.keys("tillit:fail:customer:*") == []
     assert tried(made, 1) == [Granted()]
-    assert [action for _, action, _ in trail(made)][-2:] == ["customer.lock", "customer.unlock"]
 
 
 def test_other_customers_stay_locked(server: Server, made: Settings) -> None:
@@ -88,8 +88,8 @@ def test_nothing_is_done_by_halves_when_redis_is_away(server: Server, made: Sett
     ended = typed("customer", "unlock", "10001")
     assert (ended.code, ended.out) == (75, "")
     assert ended.err.startswith(f"{made.file}: [redis] url: no Redis answers at unix://{server.socket}. Start Redis")
-    assert "locked     yes" in typed("customer", "show", "10001").out
     assert trail(made)[-1] == ("cli", "customer.lock", "done")
+    assert "locked     yes" in typed("customer", "show", "10001").out
 
 
 def test_a_customer_who_is_not_there(made: Settings) -> None:
