@@ -277,13 +277,17 @@ async def test_a_worker_that_dies_in_the_middle_is_noticed_by_the_watchdog(scene
     await asyncio.to_thread(scene.stage.pbx.wait_idle)
 
 
-async def test_the_next_worker_sends_the_call_on(scene: Scene) -> None:
-    await scene.caller("200")
+async def test_the_next_worker_goes_on_with_the_call(scene: Scene) -> None:
+    caller = await scene.caller("300")
     await scene.asked("pin")
     scene.worker.kill()
-    with scene.another():
-        found = await told(scene, "unverified")
-        assert (found["Status"], found["Level"], found["Badge"]) == ("unavailable", "0", "")
+    with scene.another() as second:
+        await scene.logged("entry.asked", of=second, entry="pin")
+        await caller.send_digits(f"{ANNA.pin}#")
+        found = await told(scene, "verified")
+        assert (found["Status"], found["Level"]) == ("verified", "1")
+        await caller.hang_up()
+        await scene.logged("call.ended", of=second)
 
 
 async def test_without_a_worker_the_call_goes_on_at_once(scene: Scene) -> None:
