@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from ivr.audit.verify import recent
+from ivr.audit.verify import Wanted, recent
 from ivr.cli.life import as_dict, lives, show
 from ivr.cli.office import settings_of
 from ivr.cli.told import lines_of
@@ -67,7 +67,7 @@ def _audited(context: typer.Context, call: str) -> Sequence[Mapping[str, Any]]:
 
     async def look() -> list[Mapping[str, Any]]:
         async with await Database.open(settings_of(context)) as database:
-            rows = await recent(database, most=_MOST_ROWS, call=call)
+            rows = await recent(database, most=_MOST_ROWS, wanted=Wanted(call=call))
             # SQLAlchemy's names are texts of a kind that orjson does not take
             return [{str(name): value for name, value in row.items()} for row in rows]
 
