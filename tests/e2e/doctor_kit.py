@@ -235,7 +235,7 @@ class House:
                 ("appendonly", "yes"),
                 ("appendfsync", "everysec"),
                 ("maxmemory-policy", "noeviction"),
-                ("maxmemory", "0"),
+                ("maxmemory", "256mb"),
             ):
                 client.config_set(name, value)
 

@@ -259,8 +259,8 @@ FAULTS = (
     redis("redis-no-file", "CONFIG", "SET", "appendonly", "no"),
     redis("redis-no-flush", "CONFIG", "SET", "appendfsync", "no", seen=True),
     Fault("redis-no-flush", lambda house: house.replace(house.redis.config, "appendfsync everysec", "appendfsync no"), House.restore, told="by its file"),
-    redis("redis-evicts", "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru"),
-    redis("redis-evicts", "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "volatile-ttl", told="some"),
+    redis("redis-evicts", "CONFIG", "SET", "maxmemory-policy", "allkeys-lru"),
+    redis("redis-evicts", "CONFIG", "SET", "maxmemory-policy", "volatile-ttl", told="some"),
     redis("redis-default-user", "ACL", "SETUSER", "default", "-@all", seen=True),
     Fault("redis-default-user", lambda house: house.replace(house.redis.config, "user default off resetpass ~* &* +@all", "user default off"), House.restore, told="by its file"),
     Fault("not-looked-at", lambda house: house.redis.config.rename(house.redis.config.with_name("away")), lambda house: house.redis.config.with_name("away").rename(house.redis.config), told="the settings of Redis", typed=False),
@@ -397,7 +397,8 @@ async def test_what_is_odd_and_right_is_well(house: House) -> None:
         opened.write(f"\n[wallboard]\nsecret = x1y2z3\nread = all\n{filters}\n")
     house.pbx.cli("core reload")
     with house.redis.as_administrator() as client:
-        client.config_set("maxmemory-policy", "volatile-lru")  # of no account without maxmemory
+        client.config_set("maxmemory-policy", "volatile-lru")  # of no account without a limit
+        client.config_set("maxmemory", "0")
     assert names(await house.look()) == set()
     house.restore()
     house.pbx.cli("core reload")
