@@ -96,6 +96,9 @@ def calls(pbx: Pbx, callers: Callers, *, rate: int, application: int | None, por
             code = process.wait(callers.count / rate + _PATIENCE)
         except subprocess.TimeoutExpired:
             code = None
+    if code != 0:
+        # whose SIPp is gone waits for keys that nobody sends any more
+        pbx.cli("channel request hangup all")
     pbx.wait_idle(_PATIENCE)
     latencies = [second * 1000 for second in sniffer.latencies()]
     if not latencies:

@@ -14,7 +14,7 @@ from rig.ports import Ports
 from rig.stage import Stage
 from rig.state import RigError, wait_until
 
-RATES = (30, 60, 80, 100, 120, 140, 160, 180)
+RATES = (40, 80, 100, 120, 140, 160)
 
 Say = Callable[[str], None]
 
