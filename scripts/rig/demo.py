@@ -120,6 +120,7 @@ class Demo:
             for count in (1, 2, 3):
                 await timeline.until("entry.asked", count, entry="pin")
                 await caller.send_digits("1111#")
+            await timeline.until("call.refused")
             timeline.say("caller", "hears that nobody can see or change anything in this call")
             invite = await desk.incoming(timeout=30)
             self._invited(timeline, result, "front desk", invite)

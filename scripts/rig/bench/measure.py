@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import redis
@@ -14,7 +14,8 @@ from rig.ports import Ports
 from rig.stage import Stage
 from rig.state import RigError, wait_until
 
-RATES = (40, 80, 100, 120, 140, 160)
+# Calls a second that are tried, of the small work and of the whole policy, whose callers, gateway and Redis have the same processors.
+RATES, WHOLE_RATES = (40, 80, 100, 120, 140, 160), (30, 45, 60, 80)
 
 Say = Callable[[str], None]
 
@@ -72,8 +73,9 @@ class Bench:
         # as the documented settings have it; the rig's own are stricter
         self._redis.config_set("appendfsync", "everysec")
 
-    def climb(self, contender: Contender, rates: tuple[int, ...]) -> Climb:
-        """Rising rates, until one is not good twice."""
+    def climb(self, contender: Contender, rates: Sequence[int] | None) -> Climb:
+        """Rising rates, these or what fits this contender, until one is not good twice."""
+        rates = rates or (WHOLE_RATES if contender.whole else RATES)
         climb: list[Result] = []
         scripts, handled = 0, 0
         with running(self._stage, contender) as pid:
@@ -114,7 +116,7 @@ class Bench:
             (after[0].descriptors - before[0].descriptors) / count,
         )
 
-    def growth(self, count: int, rate: int, *, parts: int = 5) -> Growth:
+    def growth(self, count: int, rate: int, *, parts: int = 4) -> Growth:
         """Many calls, in so many parts; the sizes are taken between them, when no call is there."""
         pbx = self._stage.pbx
         failed, worker, asterisk = 0, [], []
