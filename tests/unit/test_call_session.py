@@ -11,7 +11,9 @@ import pytest
 
 from ivr.call.mark import EXPIRES, LEVEL, METHODS, PRIORITY, STATUS, SUBJECT, Mark
 from ivr.call.outcome import Scope
+from ivr.call.session import Session
 from ivr.errors import StoreError, TextError, Unavailable, WorkerReplaced
+from ivr.metrics.meters import PHASES
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.sms import Limited
@@ -56,6 +58,23 @@ def test_a_calling_number_finds_its_customer() -> None:
         (Prompt.TEXT_COMING, Prompt.ASK_CODE),
         (Prompt.VERIFIED,),
     ]
+
+
+def test_what_a_call_is_in_can_be_seen_while_it_runs() -> None:
+    world = World()
+    line = world.line(answers={Prompt.ASK_PIN: [RIGHT_PIN], Prompt.ASK_CODE: [world.texts.code]})
+    seen: list[str] = []
+
+    async def watched() -> None:
+        session = Session(world.house(), line, world.logger)
+        for nth in range(1, 200):
+            world.plot.on("", lambda: seen.append(session.phase), nth=nth)
+        await session.run()
+
+    world.play(watched)
+    assert_verified(world, line)
+    assert list(dict.fromkeys(seen)) == ["answer", "find", "pin", "sms_code", "mark", "hand_over", "dialplan"]
+    assert set(seen) <= set(PHASES)
 
 
 @pytest.mark.parametrize("number", [None, "+46700000000"])
