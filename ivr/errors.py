@@ -91,10 +91,12 @@ class Unavailable(CallError):
 class AriError(Unavailable):
     """Asterisk refused a request (HTTP status), or did not answer in time (status 0)."""
 
-    def __init__(self, operation: str, status: int) -> None:
-        super().__init__(f"{operation}: {status or 'no answer in time'}")
+    def __init__(self, operation: str, status: int, certificate: str | None = None) -> None:
+        """`certificate`: what was wrong with it, or with TLS, where that is why."""
+        super().__init__(f"{operation}: {status or certificate or 'no answer in time'}")
         self.operation = operation
         self.status = status
+        self.certificate = certificate
 
 
 class AmiError(Unavailable):

@@ -16,7 +16,7 @@ from ivr.asterisk.inspection import Found, inspect
 from ivr.asterisk.presence import Presence
 from ivr.asterisk.telephony import Telephony
 from ivr.call.ports import Timed
-from ivr.config import Settings, secret_of
+from ivr.config import Settings
 from ivr.errors import ConfigError, Unavailable, Unreachable, WorkerReplaced
 
 # Waits before a node that was not there at the start is looked at again, in seconds; the last one is repeated.
@@ -47,9 +47,9 @@ class Node:
     """One Asterisk of the settings; `place` is its table, and on every log line where there are several."""
 
     def __init__(self, settings: Settings, place: str, log: FilteringBoundLogger, timed: Timed = nullcontext) -> None:
-        """Raises `ConfigError` where the password is not there."""
+        """Raises `ConfigError` where a password or a CA's certificate is not there."""
         self.place = place
-        self.asterisk = asterisk = settings.asterisks[place]
+        self.asterisk = settings.asterisks[place]
         self.bound = {"place": place} if len(settings.asterisks) > 1 else {}
         self.log = log.bind(**self.bound)
         self.found: Found | None = None
@@ -60,22 +60,7 @@ class Node:
         self._handing = False
         self._replaced = asyncio.Event()
         self._settings = settings
-        password = secret_of(settings, f"{place} password", asterisk.password_file, asterisk.password_env)
-        if password is None:
-            raise ConfigError(
-                f"{settings.file}: {place} password_file",
-                "is missing",
-                "Name the file that holds the ARI user's password",
-            )
-        self.ari = Ari(
-            url=asterisk.url,
-            username=asterisk.username,
-            password=password,
-            app=asterisk.app,
-            seconds=asterisk.request_seconds,
-            log=self.log,
-            timed=timed,
-        )
+        self.ari = Ari.of(settings, place, log=self.log, timed=timed)
         # Nobody is verified by it: it may come later, or go, and may be left out.
         self._ami = self._manager()
         self._presence = None if self._ami is None else Presence(self._ami, self.log)
@@ -161,17 +146,9 @@ class Node:
         self.log.warning("worker.replaced", app=self.asterisk.app, cure=cure)
 
     def _manager(self) -> Ami | None:
-        if (section := self.asterisk.ami) is None:
+        if self.asterisk.ami is None:
             return None
-        table = f"{self.place[:-1]}.ami]"
-        password = secret_of(self._settings, f"{table} password", section.password_file, section.password_env)
-        if password is None:
-            raise ConfigError(
-                f"{self._settings.file}: {table} password_file",
-                "is missing",
-                "Name the file that holds the secret of the user in manager.conf, or remove the table",
-            )
-        return Ami(section, password, log=self.log, place=f"{self._settings.file}: {table}")
+        return Ami.of(self._settings, self.place, log=self.log)
 
 
 Begin = Callable[[Node, Found], Telephony]

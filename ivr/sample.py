@@ -47,7 +47,7 @@ says what becomes of a node that is down.
 _NODE = """
 # Further nodes, if this worker serves several: the settings of [asterisk], in a table for each, such as
 #[nodes.south]
-#url = "http://192.0.2.8:8088/ari"
+#url = "https://192.0.2.8:8089/ari"
 #password_file = "south.password"
 """
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import ssl
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from time import monotonic
+from typing import Self
 
 from panoramisk.actions import Action  # type: ignore[import-untyped]  # the library has no types
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.wire import Message, Wire
-from ivr.config import AmiSettings
+from ivr.config import AmiSettings, Settings, secret_of, tls
 from ivr.errors import AmiError, ConfigError, Unreachable
 from ivr.secret import Secret
 
@@ -49,9 +51,16 @@ class Ami:
     """
 
     def __init__(
-        self, settings: AmiSettings, password: Secret, *, log: FilteringBoundLogger, place: str = "[asterisk.ami]"
+        self,
+        settings: AmiSettings,
+        password: Secret,
+        *,
+        log: FilteringBoundLogger,
+        place: str = "[asterisk.ami]",
+        trusted: ssl.SSLContext | None = None,
     ) -> None:
-        """`place` is where the settings came from, for errors: file and table."""
+        """`place` is where the settings came from, for errors: file and table. `trusted`: whose certificates are good."""
+        self._trusted = trusted
         self._settings = settings
         self._password = password
         self._log = log
@@ -62,6 +71,21 @@ class Ami:
         self._wire: Wire | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._trouble: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, place: str, *, log: FilteringBoundLogger) -> Self:
+        """That of the settings' table, such as `[asterisk]`, which has one. Raises `ConfigError` where password or CA are not there."""
+        own, table = settings.asterisks[place].ami, f"{place[:-1]}.ami]"
+        assert own is not None
+        password = secret_of(settings, f"{table} password", own.password_file, own.password_env)
+        if password is None:
+            raise ConfigError(
+                f"{settings.file}: {table} password_file",
+                "is missing",
+                "Name the file that holds the secret of the user in manager.conf, or remove the table",
+            )
+        trusted = tls.context(settings, table, own.ca_file) if own.tls else None
+        return cls(own, password, log=log, place=f"{settings.file}: {table}", trusted=trusted)
 
     @property
     def connected(self) -> bool:
@@ -152,11 +176,15 @@ class Ami:
         wire: Wire | None = None
         try:
             async with asyncio.timeout(self._settings.seconds):
-                _, wire = await asyncio.get_running_loop().create_connection(lambda: Wire(self._tell), host, port)
+                _, wire = await asyncio.get_running_loop().create_connection(
+                    lambda: Wire(self._tell), host, port, ssl=self._trusted
+                )
                 greeted = await wire.greeted
         except (OSError, TimeoutError) as error:
             if wire is not None:
                 await wire.end()
+            if (why := tls.fault(error)) is not None:
+                raise Unreachable(f"{self._place} ca_file", f"{host}:{port}: {why}", tls.CURE) from None
             raise Unreachable(
                 f"{self._place} host, port", f"no answer from {host}:{port} ({type(error).__name__})",
                 "Start Asterisk, enable manager.conf, or mend host and port",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from email.utils import parsedate_to_datetime
 from itertools import count
 from time import monotonic
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import aiohttp
 import orjson
@@ -17,7 +18,8 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.events import TYPES, Event, Replaced, Response, decode
 from ivr.call.ports import Timed
-from ivr.errors import AriError, WorkerReplaced
+from ivr.config import Settings, secret_of, tls
+from ivr.errors import AriError, ConfigError, WorkerReplaced
 from ivr.secret import Secret
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -60,8 +62,9 @@ class Ari:
         seconds: float,
         log: FilteringBoundLogger,
         timed: Timed = nullcontext,
+        trusted: ssl.SSLContext | None = None,
     ) -> None:
-        """`seconds`: how long any request may take."""
+        """`seconds`: how long any request may take. `trusted`: whose certificates are good, for https."""
         self.app = app
         self._url = url.rstrip("/")
         self._username = username
@@ -69,11 +72,34 @@ class Ari:
         self._seconds = seconds
         self._log = log
         self._timed = timed
+        self._trusted = trusted
         self._numbers = count(1)
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._dropping: asyncio.Future[None] | None = None
         self._http: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, place: str, *, log: FilteringBoundLogger, timed: Timed = nullcontext) -> Self:
+        """That of the settings' table, such as `[asterisk]`. Raises `ConfigError` where password or CA are not there."""
+        asterisk = settings.asterisks[place]
+        password = secret_of(settings, f"{place} password", asterisk.password_file, asterisk.password_env)
+        if password is None:
+            raise ConfigError(
+                f"{settings.file}: {place} password_file",
+                "is missing",
+                "Name the file that holds the ARI user's password",
+            )
+        return cls(
+            url=asterisk.url,
+            username=asterisk.username,
+            password=password,
+            app=asterisk.app,
+            seconds=asterisk.request_seconds,
+            log=log,
+            timed=timed,
+            trusted=tls.context(settings, place, asterisk.ca_file) if asterisk.url.startswith("https:") else None,
+        )
 
     @property
     def connected(self) -> bool:
@@ -83,7 +109,7 @@ class Ari:
     async def open(self) -> None:
         """Make the pool; connects to nothing yet."""
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE),
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE, ssl=self._trusted or True),
             headers={"Authorization": _basic(self._username, self._password)},
             json_serialize=lambda body: orjson.dumps(body).decode(),
             auto_decompress=False,
@@ -111,7 +137,7 @@ class Ari:
             try:
                 await self._connect()
             except (aiohttp.ClientError, OSError, TimeoutError, AriError) as error:
-                self._log.warning("ari.unreachable", error=type(error).__name__)
+                self._log.warning("ari.unreachable", error=tls.fault(error) or type(error).__name__)
             else:
                 if await self._stay(listener):
                     failures = 0
@@ -132,6 +158,7 @@ class Ari:
             return await self._requested(method, path, body, operation, quick=quick)
 
     async def _requested(self, method: Method, path: str, body: Json | None, operation: str, *, quick: bool) -> object:
+        why = None
         try:
             async with asyncio.timeout(self._seconds):
                 if quick and self._socket is not None:
@@ -141,10 +168,10 @@ class Ari:
                         # it may or may not have been done; what is sent here can be done twice
                         pass
                 return await self._over_http(method, path, body, operation)
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            pass
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            why = tls.fault(error)
         # not within `except`: what went wrong would be this error's context, and it holds the address and the login
-        raise AriError(operation, 0)
+        raise AriError(operation, 0, why)
 
     async def clock(self) -> float:
         """Asterisk's clock, in whole seconds since 1970 (the date of an HTTP answer). Raises `AriError`."""

@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.versions import supported, trouble
 from ivr.call.languages import Languages, matching
-from ivr.config import Settings
+from ivr.config import Settings, tls
 from ivr.errors import AriError, ConfigError, Unreachable
 from ivr.prompts import Prompt, languages
 
@@ -42,6 +42,9 @@ async def inspect(ari: Ari, settings: Settings, table: str, log: FilteringBoundL
                 f"{place} username, password_file", "Asterisk does not know this user, or not with this password",
                 "Compare them with ari.conf",
             ) from None  # fmt: skip
+        if error.certificate is not None:
+            url = settings.asterisks[table].url
+            raise Unreachable(f"{place} ca_file", f"{url}: {error.certificate}", tls.CURE) from None
         # whatever its status: an Asterisk that is starting answers 404, and then 503
         raise Unreachable(
             f"{place} url", f"no answer from {settings.asterisks[table].url} ({error.status or 'nothing there'})",

@@ -2,6 +2,7 @@
 
 from ivr.config.agi import Agi
 from ivr.config.asterisk import AmiSettings, Asterisk
+from ivr.config.clear import loopback
 from ivr.config.file import load, secret_of
 from ivr.config.metrics import Metrics
 from ivr.config.models import (
@@ -46,5 +47,6 @@ __all__ = [
     "Twilio",
     "Worker",
     "load",
+    "loopback",
     "secret_of",
 ]

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from ivr.config.clear import CaFile, PlainText, refuse_clear
 from ivr.config.section import Name, Section
 
 
 class AmiSettings(Section):
     """The node's manager interface (AMI): who is idle, ringing or busy. Left out, nothing but that is missing."""
 
-    # It is not encrypted, and whoever answers at a port could be anybody.
-    host: Literal["127.0.0.1", "::1", "localhost"] = Field(
-        "127.0.0.1", description="Where manager.conf lets it be reached; this machine alone, for AMI is not encrypted"
+    host: str = Field(
+        "127.0.0.1",
+        pattern=r"^[A-Za-z0-9.:_-]+$",
+        description="Where manager.conf lets it be reached, without the port",
     )
     port: int = Field(5038, ge=1, le=65535, description="Its port there")
     username: Name = Field("tillit", description="The user in manager.conf")
     password_file: Path | None = Field(None, description="A file that holds the user's secret and nothing else")
     password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    tls: bool = Field(
+        False, description="Whether it is spoken to by TLS; its port is then tlsbindaddr's, 5039 unless changed"
+    )
+    ca_file: CaFile = None
+    plain_text: PlainText = False
     seconds: float = Field(5.0, gt=0, le=60, description="Seconds after which an action counts as failed")
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        if not self.tls:
+            refuse_clear(self.host, accepted=self.plain_text, cure="Write tls = true, and tlsenable in manager.conf")
+        return self
 
 
 class Asterisk(Section):
@@ -35,12 +48,25 @@ class Asterisk(Section):
     username: Name = Field("tillit", description="The user in ari.conf")
     password_file: Path | None = Field(None, description="A file that holds the user's password and nothing else")
     password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    ca_file: CaFile = None
+    plain_text: PlainText = False
     app: Name = Field("tillit", description="The name that the dialplan gives to Stasis()")
     request_seconds: float = Field(5.0, gt=0, le=60, description="Seconds after which a request counts as failed")
     accept_version: str | None = Field(
         None, description='An exact version, such as "20.19.0", that you accept although it is too old or unsafe'
     )
     ami: AmiSettings | None = None
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        try:
+            url = urlsplit(self.url)
+            host = url.hostname
+        except ValueError:
+            return self  # no address at all: who connects will say so
+        if url.scheme == "http":
+            refuse_clear(host, accepted=self.plain_text, cure="Write https:// in url, and tlsenable in http.conf")
+        return self
 
     @property
     def address(self) -> str:

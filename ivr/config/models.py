@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, field_validator, model_validator
 
 from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
+from ivr.config.clear import CaFile, PlainText, loopback, refuse_clear
 from ivr.config.metrics import Metrics
 from ivr.config.section import Endpoint, Minutes, Name, Seconds, Section
 from ivr.config.texts import Texts
+
+
+def _split(url: str) -> SplitResult | None:
+    """None for what is no address at all: who connects will say so."""
+    try:
+        parts = urlsplit(url)
+        parts.hostname  # noqa: B018  # looked at only here
+    except ValueError:
+        return None
+    return parts
 
 
 class Worker(Section):
@@ -63,8 +75,18 @@ class Redis(Section):
     username: str | None = Field(None, description="The user, where Redis has users")
     password_file: Path | None = Field(None, description="A file that holds the password and nothing else")
     password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    ca_file: CaFile = None
+    plain_text: PlainText = False
     request_seconds: float = Field(2.0, gt=0, le=30, description="Seconds after which a request counts as failed")
     prefix: Name = Field("tillit", description="What every key begins with")
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> Self:
+        if (url := _split(self.url)) and url.scheme == "redis":
+            refuse_clear(
+                url.hostname, accepted=self.plain_text, cure="Write rediss:// in url, and tls-port in redis.conf"
+            )
+        return self
 
 
 class Database(Section):
@@ -77,7 +99,17 @@ class Database(Section):
     username: str | None = Field(None, description="The user, for PostgreSQL")
     password_file: Path | None = Field(None, description="A file that holds the password and nothing else")
     password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    ca_file: CaFile = None
+    plain_text: PlainText = False
     request_seconds: float = Field(5.0, gt=0, le=60, description="Seconds after which a request counts as failed")
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it is spoken to by TLS: wherever it is on another machine, and where a CA is named."""
+        url = _split(self.url)
+        if url is None or url.scheme != "postgresql" or not url.hostname:
+            return False
+        return self.ca_file is not None or not (self.plain_text or loopback(url.hostname))
 
 
 class Keys(Section):

@@ -7,6 +7,7 @@ wait for a writer there, nor a writer for readers.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from sqlalchemy import URL, Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from ivr.config import Settings
+from ivr.config import Settings, tls
 from ivr.database import migrate
 from ivr.database.sqlite import Threads, prepared
 from ivr.database.url import PLACE, sqlite_file, url_of
@@ -76,7 +77,10 @@ class Database:
         if file is not None:
             engine = create_engine(url.set(drivername="sqlite"), **_options(url, seconds))
             threads = Threads(engine, _CONNECTIONS - 1)
-        database = cls(_engine(url, seconds), threads, seconds)
+        trusted = (
+            tls.context(settings, "[database]", settings.database.ca_file) if settings.database.encrypted else None
+        )
+        database = cls(_engine(url, seconds, trusted), threads, seconds)
         try:
             async with database.read() as connection:
                 # SQLite opens anything; only what reads the schema finds that it is no database
@@ -84,6 +88,9 @@ class Database:
         except BaseException as error:
             await database.close()
             if isinstance(error, StoreError):
+                if (why := str(error).removeprefix("database: ")).startswith("its certificate"):
+                    at = f"{settings.file}: [database] ca_file"
+                    raise Unreachable(at, f"{settings.database.url}: {why}", tls.CURE) from None
                 kind = Unreachable if _may_pass(str(error).removeprefix("database: ")) else ConfigError
                 raise kind(place, f"cannot be used ({error})", _CURES[file is None]) from None
             raise
@@ -139,14 +146,14 @@ class Database:
             yield connection
 
 
-def _engine(url: URL, seconds: float) -> AsyncEngine:
-    engine = create_async_engine(url, **_options(url, seconds))
+def _engine(url: URL, seconds: float, trusted: ssl.SSLContext | None) -> AsyncEngine:
+    engine = create_async_engine(url, **_options(url, seconds, trusted))
     if url.get_backend_name() == "sqlite":
         prepared(engine.sync_engine)
     return engine
 
 
-def _options(url: URL, seconds: float) -> dict[str, Any]:
+def _options(url: URL, seconds: float, trusted: ssl.SSLContext | None = None) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         # isolation_level None: this module says BEGIN, not the driver, which would put it off until the first INSERT.
         arguments: dict[str, Any] = {"timeout": seconds, "isolation_level": None}
@@ -154,6 +161,9 @@ def _options(url: URL, seconds: float) -> dict[str, Any]:
         # whatever the server's own settings say: a row that was told as written is on its disk
         server = {"synchronous_commit": "on"}
         arguments = {"timeout": seconds, "command_timeout": seconds, "server_settings": server}
+        if trusted is not None:
+            # else the driver takes what the server offers, and checks nobody's certificate
+            arguments["ssl"] = trusted
     return {
         "connect_args": arguments,
         # An error must not show a customer's values, nor a log a statement's.
@@ -175,7 +185,9 @@ async def _translated() -> AsyncIterator[None]:
 
 
 def _code(error: Exception) -> str:
-    """SQLite's name for it, PostgreSQL's number for it, or the class of the exception."""
+    """SQLite's name for it, PostgreSQL's number for it, what is wrong with its certificate, or the class of the exception."""
+    if why := tls.fault(error):
+        return why
     if isinstance(error, DBAPIError) and error.orig is not None:
         for attribute in ("sqlite_errorname", "sqlstate"):
             code = getattr(error.orig, attribute, None)

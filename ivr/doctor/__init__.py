@@ -14,7 +14,7 @@ import structlog
 
 from ivr.asterisk.ari import Ari
 from ivr.config import Asterisk as AsteriskSettings
-from ivr.config import Settings, secret_of
+from ivr.config import Settings
 from ivr.doctor import (
     agi,
     audio,
@@ -90,19 +90,11 @@ async def _node(
     """All findings about one Asterisk."""
     subject = place.strip("[]")
     tell(subject)
+    log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        password = secret_of(settings, f"{place} password", asterisk.password_file, asterisk.password_env)
-        if password is None:
-            raise ConfigError(
-                f"{place} password_file", "is missing", "Name the file that holds the ARI user's password"
-            )
+        ari = Ari.of(settings, place, log=log)
     except ConfigError as error:
         return [reach.ARI_LOGIN.told(subject, error)]
-    log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    ari = Ari(
-        url=asterisk.url, username=asterisk.username, password=password, app=asterisk.app,
-        seconds=asterisk.request_seconds, log=log,
-    )  # fmt: skip
     await ari.open()
     try:
         node, found = await reach.find(settings, asterisk, place, ari, console)

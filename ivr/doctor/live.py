@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 
 from redis.exceptions import RedisError
 
-from ivr.config import Settings
+from ivr.config import Settings, loopback
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
-from ivr.doctor.reach import loopback
 from ivr.errors import ConfigError, StoreError
 from ivr.store.link import Link
 from ivr.store.live import RedisLive

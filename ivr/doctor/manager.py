@@ -7,7 +7,6 @@ import logging
 import structlog
 
 from ivr.asterisk.ami import Ami
-from ivr.config import secret_of
 from ivr.doctor.finding import Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
 from ivr.errors import AmiError, ConfigError, Unreachable
@@ -79,14 +78,9 @@ async def dialplan(node: Node) -> list[dict[str, str]] | None:
 
 async def opened(node: Node) -> Ami | None:
     """A login; None where the settings name no AMI. Raises `ConfigError`."""
-    own = node.asterisk.ami
-    if own is None:
+    if node.asterisk.ami is None:
         return None
-    place = f"{node.place.removesuffix(']')}.ami] password"
-    password = secret_of(node.settings, place, own.password_file, own.password_env)
-    if password is None:
-        raise ConfigError(f"{place}_file", "is missing", "Name the file that holds the AMI user's secret")
     log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    ami = Ami(own, password, log=log, place=f"{node.settings.file}: {place.removesuffix(' password')}")
+    ami = Ami.of(node.settings, node.place, log=log)
     await ami.open()
     return ami

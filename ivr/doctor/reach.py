@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 
@@ -10,7 +9,7 @@ from yarl import URL
 
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.versions import supported, trouble
-from ivr.config import Asterisk, Settings
+from ivr.config import Asterisk, Settings, loopback, tls
 from ivr.doctor.console import Console, value
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
@@ -86,6 +85,12 @@ async def find(
                     "asterisk -rx 'ari show users'", "asterisk -rx 'module reload res_ari.so'",
                 )
             ]  # fmt: skip
+        if error.certificate is not None:
+            return None, [
+                ARI_AWAY.found(
+                    subject, f"{asterisk.url}: {error.certificate}", f"# {tls.CURE[0].lower()}{tls.CURE[1:]} ({place})"
+                )
+            ]
         if error.status == 404 and (unread := await _unread(subject, console)) is not None:
             return None, [unread]
         return None, [
@@ -210,11 +215,3 @@ def _limit(node: Node) -> tuple[int | None, str]:
     if node.files:
         return node.files, f"Asterisk may open {node.files} files"
     return _USUAL_FILES, f"maxfiles is not set, and {_USUAL_FILES} files are usual"
-
-
-def loopback(host: str) -> bool:
-    """Whether it is this machine itself."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

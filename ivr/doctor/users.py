@@ -7,12 +7,12 @@ import shlex
 import stat
 from collections.abc import Iterator
 
+from ivr.config import loopback
 from ivr.doctor.console import Console, value
 from ivr.doctor.filters import keeps_keys_out, of_user
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.leaks import asked
 from ivr.doctor.node import Node
-from ivr.doctor.reach import loopback
 
 AMI_DTMF = Kind(
     "ami-dtmf", Grade.FAULT,

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as LinkError
 from redis.exceptions import NoScriptError, RedisError
 
 from ivr.call.ports import Timed
-from ivr.config import Settings, secret_of
+from ivr.config import Settings, secret_of, tls
 from ivr.errors import ConfigError, StoreError
 
 # A request takes well under a millisecond, so few connections carry many calls; further requests wait
@@ -52,6 +52,13 @@ class Link:
         """Not connected yet; raises `ConfigError` for an address or password file that cannot be used."""
         redis = settings.redis
         password = secret_of(settings, "[redis] password", redis.password_file, redis.password_env)
+        encrypted: dict[str, str | bool] = {}
+        if redis.url.startswith("rediss:"):
+            if redis.ca_file is not None:
+                # it is read here for its faults alone: the library reads the file again
+                tls.context(settings, "[redis]", redis.ca_file)
+                encrypted["ssl_ca_certs"] = str(settings.path(redis.ca_file))
+            encrypted |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
         try:
             pool = BlockingConnectionPool.from_url(
                 redis.url,
@@ -68,6 +75,7 @@ class Link:
                 protocol=2,
                 driver_info=None,
                 retry=None,
+                **encrypted,
             )
             # Options in the address are only looked at here.
             pool.make_connection()  # type: ignore[no-untyped-call]  # the library left out its types
@@ -155,6 +163,8 @@ def root(error: Exception) -> Exception:
 
 def reason(error: Exception) -> str:
     """What went wrong, in a word: the code of Redis's answer (`OOM`, `READONLY`, …) or the kind of error."""
+    if why := tls.fault(error):
+        return why
     error = root(error)
     if code := getattr(error, "status_code", None):
         return str(code)

@@ -33,7 +33,7 @@ from ivr.call.ports import (
     Wrong,
 )
 from ivr.call.progress import Progress
-from ivr.config import Limits, Settings
+from ivr.config import Limits, Settings, tls
 from ivr.errors import ConfigError, StoreError, Unreachable
 from ivr.store import calls, lease
 from ivr.store.link import Link, Script, reason, root
@@ -275,6 +275,8 @@ def _explained(settings: Settings, error: Exception) -> ConfigError:
             f"this Redis takes no writes now ({code})",
             "See Redis's own log, and start again",
         )
+    if (why := tls.fault(error)) is not None:
+        return Unreachable(f"{settings.file}: [redis] ca_file", f"{settings.redis.url}: {why}", tls.CURE)
     return Unreachable(
         f"{settings.file}: [redis] url",
         f"no Redis answers at {settings.redis.url}",

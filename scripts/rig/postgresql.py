@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from rig.certificates import Certificate
 from rig.ports import HOST, Ports
 from rig.process import Child
 from rig.state import RigError
@@ -31,7 +32,9 @@ class PostgreSQL:
     It refuses to run as root, so root starts it as the user whom Debian's package makes, or nobody.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Certificate | None = None) -> None:
+        """`certificate`: it takes connections by TLS alone, with this one."""
+        self._certificate = certificate
         self._programs = _programs()
         # not in the checkout: another user must be able to get there
         self.folder = Path(tempfile.mkdtemp(prefix="tillit-postgresql-"))
@@ -68,6 +71,15 @@ class PostgreSQL:
             raise RigError(f"initdb ended with {made.returncode}: {made.stderr[-400:]}")
         with (data / "postgresql.conf").open("a") as config:
             config.write(_CONFIG)
+            if self._certificate is not None:
+                for file, name in ((self._certificate.chain, "server.crt"), (self._certificate.key, "server.key")):
+                    # it takes a key only where nobody but itself can read it
+                    (data / name).touch(0o600)
+                    (data / name).write_bytes(file.read_bytes())
+                    if self._as_user:
+                        shutil.chown(data / name, user=self.folder.stat().st_uid)
+                config.write("ssl = on\n")
+                (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
 
     def stop(self) -> None:
         """End it in order, fast; it can be started again."""

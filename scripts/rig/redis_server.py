@@ -6,6 +6,7 @@ import secrets
 import shutil
 import socket
 
+from rig.certificates import Certificate
 from rig.ports import HOST, Ports
 from rig.process import Child
 from rig.state import RigError, instance_folder
@@ -19,13 +20,15 @@ class Redis:
     `persist` makes it write every change to disk before it answers, so that `kill` and `start` lose nothing.
     """
 
-    def __init__(self, name: str = "redis", *, persist: bool = False) -> None:
+    def __init__(self, name: str = "redis", *, persist: bool = False, certificate: Certificate | None = None) -> None:
+        """`certificate`: at `tls_port` it is also reached by TLS, with this one; by the user `tillit` too, who may do what a worker must."""
         self._program = shutil.which("redis-server")
         if self._program is None:
             raise RigError("redis-server is missing: run scripts/setup, or install the package redis-server")
         self.folder = instance_folder(name)
         self._ports = Ports()
         self.port = self._ports.take()
+        self.tls_port = self._ports.take()
         self.password = secrets.token_urlsafe(16)
         self.log_file = self.folder / "redis.log"
         self._child: Child | None = None
@@ -33,6 +36,7 @@ class Redis:
         self._config.write_text(
             f"bind {HOST}\nport {self.port}\nrequirepass {self.password}\ndir {self.folder}\nsave ''\n"
             f"appendonly {'yes' if persist else 'no'}\nappendfsync always\nloglevel notice\n"
+            + ("" if certificate is None else _by_tls(self.tls_port, certificate) + _user(self.password))
         )
 
     @property
@@ -98,3 +102,15 @@ class Redis:
                 return True
         except OSError:
             return False
+
+
+def _by_tls(port: int, certificate: Certificate) -> str:
+    """Nobody without a password, nor with a certificate instead of one."""
+    return (
+        f"tls-port {port}\ntls-cert-file {certificate.chain}\ntls-key-file {certificate.key}\n"
+        f"tls-ca-cert-file {certificate.chain}\ntls-auth-clients no\n"
+    )
+
+
+def _user(password: str) -> str:
+    return f"user tillit on >{password} ~tillit:* +@read +@write +@scripting +@connection +time\n"

@@ -85,10 +85,13 @@ class Stage:
         languages: Sequence[str] = ("en",),
         ports: int = 400,
         nodes: Sequence[str] = (),
+        redis: Redis | None = None,
     ) -> None:
         """`sounds`: where `scripts/prompts` made the prompts of these languages.
 
         `nodes`: names of further Asterisks, each like the first one, that the same worker serves.
+
+        `redis`: one of another kind than the usual one, not started yet.
 
         `brisk`: of each prompt its beginning alone, for tests that need not hear what is said.
         """
@@ -109,7 +112,9 @@ class Stage:
 
         self.pbx = pbx(name)
         self.nodes = {node: pbx(f"{name}-{node}") for node in nodes}
-        self.redis = Redis(name=f"{name}-redis", persist=True)
+        # further files beside the settings, and what is in them; to be named before it starts
+        self.passwords: dict[str, str] = {}
+        self.redis = redis or Redis(name=f"{name}-redis", persist=True)
         self.folder = self.pbx.folder / "tillit"
         self.config = self.folder / "tillit.toml"
         self.outbox = self.folder / "outbox"
@@ -128,6 +133,7 @@ class Stage:
         self.folder.mkdir(mode=0o700)
         self.write_config()
         passwords = {f"{name}.password": pbx.ari_password for name, pbx in self.nodes.items()}
+        passwords |= self.passwords
         passwords |= {"ari.password": self.pbx.ari_password, "redis.password": self.redis.password}
         for file, password in passwords.items():
             (self.folder / file).touch(0o600)

@@ -255,7 +255,7 @@ FAULTS = (
     # Redis
     settings("redis-away", redis={"url": "redis://127.0.0.1:9/0"}),
     settings("redis-away", redis={"username": "nobody"}, told="refuses us"),
-    settings("redis-in-clear", redis={"url": "redis://0.0.0.0:PORT/0"}, besides=("not-looked-at",)),
+    settings("redis-in-clear", redis={"url": "redis://0.0.0.0:PORT/0", "plain_text": True}, besides=("not-looked-at",)),
     redis("redis-open", "ACL", "SETUSER", "default", "on", "nopass"),
     redis("redis-no-file", "CONFIG", "SET", "appendonly", "no"),
     redis("redis-no-flush", "CONFIG", "SET", "appendfsync", "no", seen=True),
@@ -272,7 +272,7 @@ FAULTS = (
     settings("ari-login", asterisk={"username": "nobody"}),
     settings("ari-login", asterisk={"password_file": "missing"}, told="no password"),
     edit("ari-read-only", "tillit-ari.conf", "read_only = no\ndeny", "read_only = yes\ndeny", "module reload res_ari.so"),
-    settings("ari-in-clear", asterisk={"url": "http://0.0.0.0:PORT/ari"}),
+    settings("ari-in-clear", asterisk={"url": "http://0.0.0.0:PORT/ari", "plain_text": True}),
     command("module-missing", "module unload app_channelredirect.so"),
     command("module-missing", "module unload res_ari_playbacks.so", told="of ARI"),
     Fault("dialplan-missing", without_dialplan, include_again),

@@ -18,7 +18,7 @@ country = "SE"
 steps = ["pin"]
 level = 1
 """
-SOUTH = '[nodes.south]\nurl = "http://192.0.2.8:8088/ari"\n'
+SOUTH = '[nodes.south]\nurl = "https://192.0.2.8:8088/ari"\n'
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def read(file: Path, text: str) -> Settings:
         ("[asterisk]\n" + SOUTH, ["[asterisk]", "[nodes.south]"]),
         # a table that nobody wrote is not the Asterisk of this machine
         (SOUTH, ["[nodes.south]"]),
-        ('[nodes.north]\nurl = "http://192.0.2.7/ari"\n' + SOUTH, ["[nodes.north]", "[nodes.south]"]),
+        ('[nodes.north]\nurl = "https://192.0.2.7/ari"\n' + SOUTH, ["[nodes.north]", "[nodes.south]"]),
     ],
 )
 def test_each_node_has_its_place_in_the_file(file: Path, text: str, places: list[str]) -> None:
@@ -49,19 +49,19 @@ def test_each_node_has_its_place_in_the_file(file: Path, text: str, places: list
 def test_a_node_is_as_it_was_written(file: Path) -> None:
     settings = read(file, SOUTH + 'app = "desk"\npassword_file = "south.password"\nrequest_seconds = 2\n')
     south = settings.asterisks["[nodes.south]"]
-    assert (south.url, south.app, south.request_seconds) == ("http://192.0.2.8:8088/ari", "desk", 2.0)
+    assert (south.url, south.app, south.request_seconds) == ("https://192.0.2.8:8088/ari", "desk", 2.0)
     assert south.username == settings.asterisk.username
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("http://192.0.2.8:8088/ari", "http://192.0.2.8:8088/ari"),
-        ("http://192.0.2.8:8088/ari", "http://192.0.2.8:8088/ari/"),
-        ("http://pbx.example/ari", "http://PBX.example:80/ari"),
+        ("https://192.0.2.8:8088/ari", "https://192.0.2.8:8088/ari"),
+        ("https://192.0.2.8:8088/ari", "https://192.0.2.8:8088/ari/"),
+        ("http://localhost/ari", "http://LOCALHOST:80/ari"),
         ("https://pbx.example/ari", "https://pbx.example:443/ari"),
-        ("http://[2001:db8::8]:8088/ari", "http://[2001:DB8::8]:8088/ari"),
-        ("http://pbx:x/ari", "http://pbx:x/ari"),
+        ("https://[2001:db8::8]:8088/ari", "https://[2001:DB8::8]:8088/ari"),
+        ("https://pbx:x/ari", "https://pbx:x/ari"),
     ],
 )
 def test_two_tables_with_one_url_are_named_both(file: Path, one: str, other: str) -> None:
@@ -77,7 +77,9 @@ def test_the_url_of_a_table_that_was_left_out_is_an_url_too(file: Path) -> None:
         read(file, "[nodes.north]\n[nodes.south]\n")
 
 
-@pytest.mark.parametrize("other", ["http://192.0.2.8:8089/ari", "http://192.0.2.9:8088/ari", "http://192.0.2.8:8088/b"])
+@pytest.mark.parametrize(
+    "other", ["https://192.0.2.8:8089/ari", "https://192.0.2.9:8088/ari", "https://192.0.2.8:8088/b"]
+)
 def test_what_differs_is_another_node(file: Path, other: str) -> None:
     assert len(read(file, f'{SOUTH}[asterisk]\nurl = "{other}"\n').asterisks) == 2
 

@@ -1,0 +1,39 @@
+"""Which connections may go in clear."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+PlainText = Annotated[
+    bool,
+    Field(
+        description="Lets it go in clear to another machine, where whoever is on the way reads along and can change it; "
+        "for networks that are encrypted themselves"
+    ),
+]
+CaFile = Annotated[
+    Path | None,
+    Field(
+        description="With TLS: the file of the CA's certificate (PEM), where it is not one that this machine trusts anyway"
+    ),
+]
+
+
+def loopback(host: str) -> bool:
+    """Whether it is this machine itself."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def refuse_clear(host: str | None, *, accepted: bool, cure: str) -> None:
+    """Raises `ValueError` where this connection would leave the machine in clear, and nobody has accepted that."""
+    if host and not accepted and not loopback(host):
+        raise ValueError(
+            f"would go in clear to another machine. {cure}; or plain_text = true where the way there is encrypted itself"
+        )
