@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from time import monotonic
 
 from structlog.typing import FilteringBoundLogger
@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.agi import scripts
 from ivr.agi.wire import LINE_BYTES, Request, Wire
 from ivr.config import Settings
-from ivr.config.agi import split
+from ivr.config.listening import is_served, split
 from ivr.errors import AgiError, AgiRefused, ConfigError, HungUp
 
 # A call holds its connection for some milliseconds: at 100 calls a second, one or two are open.
@@ -37,13 +37,8 @@ async def serving(settings: Settings, *, mark: scripts.MarkOf, log: FilteringBou
         return
     known_policy(settings)
     server = AgiServer(own.allow, policy=own.policy or "", mark=mark, log=log)
-    try:
+    with own.bound(settings.file, "[agi]"):
         await server.open(*split(own.listen))
-    except OSError as error:
-        raise ConfigError(
-            f"{settings.file}: [agi] listen", f"{own.listen} cannot be listened on ({error.strerror})",
-            "Another program, or another worker, has that port; or the address is not this machine's",
-        ) from None  # fmt: skip
     log.info("agi.listening", address=own.listen)
     try:
         yield
@@ -110,7 +105,7 @@ class AgiServer:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")
         host = peer[0] if peer else ""
-        if not self._is_allowed(host):
+        if not is_served(host, self._allow):
             self._refuse(host, "address")
         elif len(self._open) >= self._connections:
             self._refuse(host, "full")
@@ -120,13 +115,6 @@ class AgiServer:
             task.add_done_callback(self._served)
             return
         writer.transport.abort()
-
-    def _is_allowed(self, host: str) -> bool:
-        try:
-            address = ip_address(host)
-        except ValueError:
-            return False
-        return address.is_loopback or address in self._allow
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str) -> None:
         try:

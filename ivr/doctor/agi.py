@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ivr.agi import known_policy
 from ivr.config import Settings
-from ivr.config.agi import split
+from ivr.config.listening import split
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.errors import ConfigError
 

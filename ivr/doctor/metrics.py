@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 from ivr.config import Settings
-from ivr.config.agi import split
+from ivr.config.listening import split
 from ivr.doctor.finding import Finding, Grade, Kind, ok
 
 OPEN = Kind(

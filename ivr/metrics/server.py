@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from time import monotonic
 
 import orjson
@@ -15,8 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
-from ivr.config.agi import split
-from ivr.errors import ConfigError
+from ivr.config.listening import is_served, split
 from ivr.metrics.meters import Meters
 from ivr.metrics.ready import Readiness
 
@@ -44,13 +43,8 @@ async def serving(
         yield
         return
     server = MetricsServer(meters, readiness, own.allow, log)
-    try:
+    with own.bound(settings.file, "[metrics]"):
         await server.open(*split(own.listen))
-    except OSError as error:
-        raise ConfigError(
-            f"{settings.file}: [metrics] listen", f"{own.listen} cannot be listened on ({error.strerror})",
-            "Another program, or another worker, has that port; or the address is not this machine's",
-        ) from None  # fmt: skip
     log.info("metrics.listening", address=own.listen)
     try:
         yield
@@ -110,7 +104,7 @@ class MetricsServer:
     ) -> web.StreamResponse:
         # the connection's own address: a header that names another one counts for nothing
         host = request.remote or ""
-        if not self._is_allowed(host):
+        if not is_served(host, self._allow):
             self._refuse(host)
             return web.Response(status=403, text="[metrics] allow does not name this address\n")
         try:
@@ -120,13 +114,6 @@ class MetricsServer:
         except Exception as error:
             self._log.error("metrics.failed", error=type(error).__name__, cure="please report this line")
             raise
-
-    def _is_allowed(self, host: str) -> bool:
-        try:
-            address = ip_address(host)
-        except ValueError:
-            return False
-        return address.is_loopback or address in self._allow
 
     def _refuse(self, host: str) -> None:
         self._refused += 1

@@ -77,9 +77,9 @@ def test_init_refuses_a_policy_that_run_would_refuse(spoiled: Stage) -> None:
     ("settings", "place", "cure"),
     [
         ({"asterisk": {"url": "http://127.0.0.1:9/ari"}}, "[asterisk] url", "enable http.conf"),
-        ({"asterisk": {"url": "http://192.0.2.1/ari", "request_seconds": 0.5}}, "[asterisk] url", "Start Asterisk"),
+        ({"asterisk": {"url": "https://192.0.2.1/ari", "request_seconds": 0.5}}, "[asterisk] url", "Start Asterisk"),
         ({"redis": {"url": "redis://127.0.0.1:9/0"}}, "[redis] url", "Start Redis"),
-        ({"redis": {"url": "redis://192.0.2.1/0", "request_seconds": 0.5}}, "[redis] url", "Start Redis"),
+        ({"redis": {"url": "rediss://192.0.2.1/0", "request_seconds": 0.5}}, "[redis] url", "Start Redis"),
     ],
 )
 def test_a_part_that_does_not_answer(
