@@ -63,8 +63,8 @@ class Inbox:
         self._items = deque(item for item in self._items if isinstance(item, Key))
 
     def push_back(self, keys: Sequence[Key]) -> None:
-        """Put keys back, before all else."""
-        self._items.extendleft(reversed(keys))
+        """Put keys back, before all else; of a storm of them the first."""
+        self._items.extendleft(reversed(keys[: max(0, _MOST - len(self._items))]))
 
     async def _happening(self, seconds: float | None) -> None:
         """Return when something may have happened, or after so many seconds."""

@@ -90,6 +90,8 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # the library has no types
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
         self.closed = True
+        # an event of Asterisk's shutdown leads here too, and the connection is there still
+        self.transport.abort()
         if not self.greeted.done():
             self.greeted.set_result(False)
         if not self.lost.done():

@@ -59,6 +59,9 @@ class Fields:
         country = self._settings.company.country
         phones: list[Personal] = []
         for position, text in enumerate(texts, 1):
+            if position > _MOST_PHONES:
+                # before it is looked at: a field can hold thousands
+                raise FieldError("phones", f"there are more than {_MOST_PHONES}", "Leave some out")
             phone = e164(text.strip(), country)
             if phone is None:
                 problem = f"the {_nth(position)} is no telephone number"
@@ -66,8 +69,6 @@ class Fields:
             if phone in phones:
                 raise FieldError("phones", f"the {_nth(position)} is there twice", "Leave one of the two out")
             phones.append(phone)
-        if len(phones) > _MOST_PHONES:
-            raise FieldError("phones", f"there are more than {_MOST_PHONES}", "Leave some out")
         return tuple(phones)
 
     def no_text(self, phones: Sequence[Personal]) -> str | None:

@@ -33,11 +33,24 @@ def load(file: Path) -> Settings:
         raise ConfigError(str(file), f"is not TOML: {error}", "Mend that line") from None
     except UnicodeDecodeError:
         raise ConfigError(str(file), "is not UTF-8", "Save it as UTF-8") from None
+    except ValueError:
+        # of a whole number that Python does not read, tomllib raises nothing better
+        raise ConfigError(
+            str(file), "has a number of thousands of digits", "Write a number that can be meant"
+        ) from None
+    except RecursionError:
+        raise _too_deep(file) from None
     try:
         settings = Settings.model_validate(raw)
+    except RecursionError:
+        raise _too_deep(file) from None
     except ValidationError as error:
         raise _explained(file, error) from None
     return settings.read_from(file.resolve())
+
+
+def _too_deep(file: Path) -> ConfigError:
+    return ConfigError(str(file), "has tables or lists within each other, hundreds deep", "Take some of them out")
 
 
 def _explained(file: Path, error: ValidationError) -> ConfigError:

@@ -122,4 +122,8 @@ def _at(node: object, path: list[str]) -> str | None:
                 node = node[int(name)]
             case _:
                 return None
-    return node if isinstance(node, str) else orjson.dumps(node).decode()
+    try:
+        return node if isinstance(node, str) else orjson.dumps(node).decode()
+    except orjson.JSONEncodeError:
+        # it reads four times deeper than it writes
+        return None

@@ -1,0 +1,103 @@
+"""Inputs that `scripts/fuzz` has found, each as it was: what came of it once is said in its test."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from rig.fuzz.case import logger
+
+from ivr.asterisk.inbox import Inbox
+from ivr.asterisk.wire import Wire
+from ivr.call.ports import Key
+from ivr.cli.fields import FieldError, Fields
+from ivr.config import Settings, load
+from ivr.errors import ConfigError, TextError
+from ivr.secret import Secret
+from ivr.sms.client import Answer
+from ivr.sms.http import Http
+
+HEAD = '[company]\nname = "Acme"\ncountry = "SE"\n[policies.main]\nsteps = ["pin"]\nlevel = 1\n'
+
+
+def _settings(**tables: object) -> Settings:
+    policies = {"main": {"steps": ["pin"], "level": 1}}
+    return Settings.model_validate({"company": {"name": "Acme", "country": "SE"}, "policies": policies, **tables})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param(f"{HEAD}tries = {'9' * 5000}\n", "thousands of digits", id="a ValueError"),
+        pytest.param(f"{HEAD}tries = {'[' * 2000 + ']' * 2000}\n", "hundreds deep", id="a RecursionError of tomllib"),
+        pytest.param(
+            f"{HEAD}[texts.http]\nbody{'.a' * 3000} = 1\n", "hundreds deep", id="a RecursionError of our own check"
+        ),
+    ],
+)
+def test_settings_that_python_does_not_read_are_an_error_of_the_settings(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "tillit.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words) as raised:
+        load(file)
+    assert raised.value.place == str(file)
+
+
+def test_thousands_of_telephone_numbers_are_not_looked_at() -> None:
+    """A row of a file had a second of the processor for itself."""
+    fields = Fields(_settings())
+    looked = 0
+
+    def texts():  # type: ignore[no-untyped-def]
+        nonlocal looked
+        for number in range(4000):
+            looked += 1
+            yield f"+4670123{number:04}"
+
+    with pytest.raises(FieldError, match="more than 10"):
+        fields.phones(texts())
+    assert looked == 11
+
+
+async def test_a_storm_of_keys_that_is_put_back_is_no_more_than_one_that_comes() -> None:
+    """What was keyed while a sentence was played came back whole, however much it was."""
+    inbox = Inbox()
+    inbox.key(Secret("9"))
+    inbox.push_back([Key(Secret(str(number % 10)), 0.0) for number in range(1000)])
+    kept = []
+    while (key := await inbox.receive(monotonic())) is not None:
+        assert isinstance(key, Key)
+        kept.append(key.digit)
+    # in their order, and those that came first
+    assert kept == [*(Secret(str(number % 10)) for number in range(63)), Secret("9")]
+
+
+async def test_an_answer_that_is_nested_deeper_than_it_can_be_written_is_not_the_right_one(tmp_path: Path) -> None:
+    """The gateway raised a `TypeError`, and the second gateway was told a fault of the program."""
+    deep = b'{"status":' + b"[" * 300 + b"]" * 300 + b"}"
+    gateway = _gateway(tmp_path, ok_field="status", ok_values=["0"])
+    with pytest.raises(TextError, match="does not have status as ok_values says"):
+        gateway._judge(Answer(200, deep))
+    gateway._judge(Answer(200, b'{"status":0}'))
+
+
+def _gateway(folder: Path, **own: object) -> Http:
+    table = {"url": "https://gateway.example/send", "body": {"to": "{to}", "text": "{text}"}, **own}
+    return Http.of(_settings(texts={"gateway": "http", "http": table}).read_from(folder / "tillit.toml"), logger(()))
+
+
+async def test_a_connection_that_tells_of_a_shutdown_is_closed() -> None:
+    """It was given up and left open: what came on it, and on the next one, was told twice."""
+    told: list[str] = []
+    wire = Wire(lambda message: told.append(message["Event"]))
+    near, far = socket.socketpair()
+    with far:
+        await asyncio.get_running_loop().create_connection(lambda: wire, sock=near)
+        far.sendall(b"Asterisk Call Manager/9.0.0\r\nEvent: Shutdown\r\nShutdown: Cleanly\r\n\r\n")
+        await wire.lost
+        far.setblocking(False)
+        assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(far, 1), 5) == b""
+    assert told == ["Shutdown"]
