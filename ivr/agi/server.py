@@ -129,8 +129,12 @@ class AgiServer:
             writer.transport.abort()
 
     async def _answer(self, wire: Wire, host: str) -> None:
-        async with asyncio.timeout(self._header_seconds):
-            request = await wire.request()
+        try:
+            async with asyncio.timeout(self._header_seconds):
+                request = await wire.request()
+        except HungUp:
+            # it says so of a call, and none was named yet
+            raise AgiRefused("cut_off") from None
         log = self._log.bind(call=request.channel)
         try:
             await self._run(wire, request, host, log)

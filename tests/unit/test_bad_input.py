@@ -6,10 +6,15 @@ import asyncio
 import socket
 from pathlib import Path
 from time import monotonic
+from typing import cast
 
 import pytest
+import structlog
 from rig.fuzz.case import logger
+from structlog.testing import LogCapture
+from structlog.typing import FilteringBoundLogger
 
+from ivr.agi.server import AgiServer
 from ivr.asterisk.inbox import Inbox
 from ivr.asterisk.wire import Wire
 from ivr.call.ports import Key
@@ -101,3 +106,26 @@ async def test_a_connection_that_tells_of_a_shutdown_is_closed() -> None:
         far.setblocking(False)
         assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(far, 1), 5) == b""
     assert told == ["Shutdown"]
+
+
+async def test_a_hang_up_before_a_call_was_named_is_a_connection_that_was_cut_off() -> None:
+    """It ended in an error that nobody expected, and a line of the log that asks to be reported."""
+    capture = LogCapture()
+    log = cast(FilteringBoundLogger, structlog.wrap_logger(structlog.PrintLogger(), processors=[capture]))
+    server = AgiServer((), policy="", mark=_no_mark, log=log)
+    await server.open("127.0.0.1", 0)
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"agi_network: yes\nHANGUP")
+        writer.write_eof()
+        await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    except ConnectionResetError:
+        pass  # the server waits for nobody when it ends a connection
+    finally:
+        await server.close()
+    assert [(line["event"], line["why"]) for line in capture.entries] == [("agi.refused", "cut_off")]
+
+
+async def _no_mark(_node: str, _channel: str) -> None:
+    return None
