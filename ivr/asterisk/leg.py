@@ -165,6 +165,9 @@ async def finished(work: Coroutine[object, object, T]) -> T:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
+        # how it ended is nobody's matter any more; unasked, asyncio would write it to its log
+        if not task.cancelled():
+            task.exception()
         raise
 
 

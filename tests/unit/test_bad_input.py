@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from pathlib import Path
 from time import monotonic
@@ -16,11 +17,12 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.agi.server import AgiServer
 from ivr.asterisk.inbox import Inbox
+from ivr.asterisk.leg import finished
 from ivr.asterisk.wire import Wire
 from ivr.call.ports import Key
 from ivr.cli.fields import FieldError, Fields
 from ivr.config import Settings, load
-from ivr.errors import ConfigError, TextError
+from ivr.errors import AriError, ConfigError, TextError
 from ivr.secret import Secret
 from ivr.sms.client import Answer
 from ivr.sms.http import Http
@@ -129,3 +131,29 @@ async def test_a_hang_up_before_a_call_was_named_is_a_connection_that_was_cut_of
 
 async def _no_mark(_node: str, _channel: str) -> None:
     return None
+
+
+async def test_how_a_request_ends_that_is_awaited_although_cancelled_is_not_logged_by_asyncio() -> None:
+    """A caller who hung up just when a request failed left a traceback on the standard error."""
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    begun, fails = asyncio.Event(), asyncio.Event()
+
+    async def request() -> None:
+        begun.set()
+        await fails.wait()
+        raise AriError("POST /bridges/x", 0)
+
+    async def hangs_up() -> None:
+        task = asyncio.ensure_future(finished(request()))
+        await begun.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        fails.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+    await hangs_up()
+    # what is not looked at is told when it is thrown away
+    gc.collect()
+    assert unheard == []

@@ -12,7 +12,7 @@ import pytest
 from rig.fuzz import case
 from rig.fuzz.case import Finding, Timeless, quiet
 from rig.fuzz.engines import TARGETS
-from rig.fuzz.measure import Measured, Result
+from rig.fuzz.measure import Bound, Measured, Result
 from rig.fuzz.source import Source
 from rig.state import CHECKOUT
 
@@ -82,7 +82,7 @@ class Toy:
 
 
 def found(tmp_path: Path, *inputs: bytes) -> Result:
-    measured = Measured(Toy(), "by hand", 0, keep=tmp_path / "findings")
+    measured = Measured(Toy(), "by hand", 0, Bound(10), keep=tmp_path / "findings")
     for data in inputs:
         measured.one(data)
     return measured.done()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from rig.fuzz.case import Limited, watch
 from rig.fuzz.engines import TARGETS, by_atheris, by_hypothesis, made
-from rig.fuzz.measure import HEAD, Result
+from rig.fuzz.measure import HEAD, Bound, Result
 from rig.fuzz.source import Source
 from rig.state import STATE
 
@@ -30,14 +31,14 @@ def main() -> int:
         print("nothing comes of it any more")
         return 0
     if _CHILD in os.environ:
-        _one(asked.target[0], asked.engine, asked.cases, asked.seed)
+        _one(asked.target[0], asked.engine, Bound(asked.cases, asked.seconds), asked.seed)
         return 0
     results = []
     print(HEAD, flush=True)
     for name in asked.target or sorted(TARGETS):
         # each in a process of its own: what one leaves in memory is not the next one's
         command = [sys.executable, "-m", "rig.fuzz", "--target", name, "--engine", asked.engine]
-        command += ["--cases", str(asked.cases), "--seed", str(asked.seed)]
+        command += ["--cases", str(asked.cases), "--seconds", str(asked.seconds), "--seed", str(asked.seed)]
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=None, env={**os.environ, _CHILD: "1"}, check=False, text=True
         )
@@ -61,6 +62,7 @@ def _asked() -> argparse.Namespace:
         "--target", action="append", choices=sorted(TARGETS), default=[], help="one of them; else all, in turn"
     )
     parser.add_argument("--cases", type=int, default=10_000, help="how many for each")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="how long for each at most")
     parser.add_argument("--engine", choices=("atheris", "hypothesis"), default="hypothesis")
     parser.add_argument("--seed", type=int, default=0, help="another one, other cases")
     parser.add_argument("--replay", type=Path, help="run the bytes of this file alone, and show what they raise")
@@ -70,11 +72,11 @@ def _asked() -> argparse.Namespace:
     return asked
 
 
-def _one(name: str, engine: str, cases: int, seed: int) -> None:
+def _one(name: str, engine: str, bound: Bound, seed: int) -> None:
     if engine == "atheris":
-        by_atheris(name, cases, seed, _KEEP, lambda result: print(result.json()))
+        by_atheris(name, bound, seed, _KEEP, lambda result: print(result.json()))
     else:
-        print(by_hypothesis(name, cases, seed, _KEEP).json())
+        print(by_hypothesis(name, bound, seed, _KEEP).json())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 import orjson
@@ -16,6 +16,7 @@ from ivr.asterisk import ari as transport
 from ivr.asterisk import inbox
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.events import Digit, Event
+from ivr.asterisk.inspection import inspect
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
@@ -28,9 +29,9 @@ from ivr.call.session import Session
 from ivr.call.steps import Tools
 from ivr.call.verification import House
 from ivr.config import Settings
-from ivr.errors import StoreError, WorkerReplaced
+from ivr.errors import ConfigError, StoreError, WorkerReplaced
 from ivr.secret import Personal, Secret
-from rig.fuzz.case import Finding, Timeless, logger
+from rig.fuzz.case import Finding, Timeless, logger, quiet
 from rig.fuzz.exchange import Channel, Exchange, Json, Replied, Socket
 from rig.fuzz.source import Source
 from tests.unit.fakes import FakeCodes, FakeCustomers, FakeLive, FakePins, FakeTexts, FakeTrail, Plot, index
@@ -200,11 +201,14 @@ class _Run:
     async def whole(self) -> None:
         """From the first connection to the worker's end."""
         replaced = False
+        self._former()
+        if self._source.once_in(4):
+            await self._look()
         listening = asyncio.ensure_future(self._ari.listen(cast(Any, self)))
         await asyncio.sleep(0.1)
         try:
             if not self._source.once_in(6):
-                self._enter()
+                await self._usual(self._source.below(12))
             for _ in range(40):
                 if not self._source.left or listening.done():
                     break
@@ -266,10 +270,74 @@ class _Run:
     async def _recorded(self) -> set[str]:
         if self._source.once_in(20):
             raise StoreError("Redis: no answer in time")
-        return set()
+        return {channel for _, channel in self._live.records}
 
     async def _take_up(self, channel: str, gone: bool) -> Progress | None:
-        return None
+        was = self._live.records.get(("pbx", channel))
+        if was is None:
+            return None
+        if not gone:
+            self._live.marks.pop(("pbx", channel), None)
+        self._live.records["pbx", channel] = taken = replace(was, holder=f"{was.holder}+", taken=was.taken + 1)
+        return taken
+
+    # ------------------------------------------------------------ what there is before
+
+    def _former(self) -> None:
+        """What another worker has left: a mark, a call that it had begun, a conversation."""
+        source = self._source
+        if source.once_in(8):
+            self._live.marks["pbx", "1699999999.1"] = Mark(
+                "pbx", "1699999999.1", "ref", 1, ("pin",), "pin", 2**31, "nonce"
+            )
+        if source.once_in(5):
+            channel, policy = _CALLERS[0], source.pick(("main", "pin", "nothing"))
+            progress = Progress.begin(app="tillit", node="pbx", channel=channel, policy=policy, again=False)
+            if source.once_in(2):
+                progress = replace(
+                    progress, subject=index(_ANNA), hinted=True, steps=("pin:passed",), tried=source.below(4)
+                )
+                self._keyed[channel] = list(_PIN)
+            if source.once_in(3):
+                progress = replace(progress, status=source.pick(("refused", "locked", "unavailable")))
+            self._live.records["pbx", channel] = progress
+            if not source.once_in(3):
+                self._exchange.channels[channel] = Channel(channel, ("inbound", source.pick((policy, "main"))))
+        if source.once_in(5):
+            members = [
+                Channel("1699999999.2", ("inbound", "bridge")),
+                Channel("tillit-agent-tillit-0123456789abcdef", ("agent",)),
+            ]
+            self._exchange.channels |= {member.id: member for member in members}
+            bridge = {"id": "tillit-bridge-0", "name": "tillit", "channels": [member.id for member in members]}
+            self._exchange.bridges["tillit-bridge-0"] = bridge
+
+    async def _look(self) -> None:
+        """As a worker does before it trusts this Asterisk with calls."""
+        self._spoiled = _Spoiled(answers=self._source.below(3))
+        try:
+            await inspect(self._ari, self._house.settings, "[asterisk]", self._log)
+        except ConfigError as error:
+            quiet(error, (_PASSWORD,))
+        self._spoiled = _Spoiled()
+
+    async def _usual(self, far: int) -> None:
+        """A call as it should be, so far; now and then something comes between."""
+        policy = self._source.pick(("main", "pin", "bridge"))
+        channel = _CALLERS[1]
+        self._exchange.enter(Channel(channel, ("inbound", policy)))
+        for step in range(far):
+            if self._source.once_in(5):
+                await self._act()
+            match step:
+                case 1:
+                    await self._keys(channel, f"{_PIN}#")
+                case 4 if self._texts.sent:
+                    await self._keys(channel, self._texts.code())
+                case 5 | 7:
+                    self._agent()
+                case _:
+                    await asyncio.sleep(2.3)
 
     # ------------------------------------------------------------ acts
 

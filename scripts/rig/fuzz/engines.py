@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rig.fuzz.case import Target
-from rig.fuzz.measure import Measured, Result
+from rig.fuzz.measure import Bound, Measured, Result
 
 # The longest input, and how many hypothesis makes before it is begun anew: it remembers each.
 _LONGEST = 1024
@@ -35,12 +35,12 @@ def made(name: str) -> Target:
     return target
 
 
-def by_hypothesis(name: str, cases: int, seed: int, keep: Path) -> Result:
-    """So many cases at least, in this process. The same seed gives the same cases."""
+def by_hypothesis(name: str, bound: Bound, seed: int, keep: Path) -> Result:
+    """In this process. The same seed gives the same cases."""
     import hypothesis
     from hypothesis import strategies as st
 
-    measured = Measured(made(name), "hypothesis", seed, keep=keep)
+    measured = Measured(made(name), "hypothesis", seed, bound, keep=keep)
     inputs = st.binary(min_size=48, max_size=_LONGEST)
 
     def batch(most: int, number: int) -> None:
@@ -54,29 +54,29 @@ def by_hypothesis(name: str, cases: int, seed: int, keep: Path) -> Result:
         )
         @hypothesis.given(inputs)
         def once(data: bytes) -> None:
-            if measured.result.cases < cases:
+            if measured.left:
                 measured.one(data)
 
         once()
 
     number = 0
-    while (left := cases - measured.result.cases) > 0:
+    while left := measured.left:
         batch(min(_BATCH, left), number)
         number += 1
     return measured.done()
 
 
-def by_atheris(name: str, cases: int, seed: int, keep: Path, tell: Callable[[Result], None]) -> None:
+def by_atheris(name: str, bound: Bound, seed: int, keep: Path, tell: Callable[[Result], None]) -> None:
     """The same; it ends the process when it is done, behind `tell`."""
     import atheris  # type: ignore[import-untyped]  # it lies in a folder of its own
 
     with atheris.instrument_imports(include=["ivr", "panoramisk"]):
         target = made(name)
-    measured = Measured(target, "atheris", seed, keep=keep)
+    measured = Measured(target, "atheris", seed, bound, keep=keep)
 
     def once(data: bytes) -> None:
         measured.one(data)
-        if measured.result.cases >= cases:
+        if not measured.left:
             tell(measured.done())
             sys.stdout.flush()
             os._exit(0)

@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 import orjson
 
+from ivr.prompts import Prompt
+
 PROMPT = 2.0
 """Seconds that what is played lasts."""
 
@@ -71,6 +73,8 @@ class Exchange:
             return
         for playback in [name for name, on in self.playing.items() if on == id]:
             self.stop(playback, "failed")
+        for bridge in self.bridges.values():
+            bridge["channels"] = [member for member in bridge["channels"] if member != id]
         if channel.inside:
             self._tell({"type": "StasisEnd", "channel": channel.told()})
         self._tell({"type": "ChannelDestroyed", "channel": channel.told(), "cause": cause})
@@ -95,6 +99,12 @@ class Exchange:
                 return 200, [channel.told() for channel in self.channels.values()]
             case "GET", "bridges":
                 return 200, list(self.bridges.values())
+            case "GET", "asterisk", "info":
+                system = {"version": "22.10.1", "entity_id": "pbx"}
+                return 200, {"system": system, "config": {"default_language": "en"}}
+            case "GET", "sounds":
+                names = [f"tillit/{prompt.value}" for prompt in Prompt]
+                return 200, [{"id": name, "formats": [{"language": "en", "format": "wav"}]} for name in names]
             case _, "applications" | "events", *_:
                 return 200, {"name": "tillit"}
             case "DELETE", "playbacks", name:

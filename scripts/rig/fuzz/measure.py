@@ -6,6 +6,7 @@ import faulthandler
 import gc
 import hashlib
 import json
+import math
 import sys
 import traceback
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,14 @@ _WARM = 2000
 _GROWTH = 0.1
 # Seconds within which a thousand runs end, or the process says where it is and ends: also in C code, which no signal interrupts.
 _STUCK = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How many cases are run, and for how many seconds at most."""
+
+    cases: int
+    seconds: float = math.inf
 
 
 @dataclass
@@ -62,8 +71,9 @@ HEAD = "| target | engine | cases | runs | seconds | findings | MB before / afte
 class Measured:
     """A target, run and watched. A finding is noted with the bytes that led there, and the next run begins."""
 
-    def __init__(self, target: Target, engine: str, seed: int, *, keep: Path) -> None:
+    def __init__(self, target: Target, engine: str, seed: int, bound: Bound, *, keep: Path) -> None:
         """`keep` is where bytes that led to findings are written."""
+        self._bound = bound
         self.result = Result(target.name, engine, seed)
         self._target = target
         self._keep = keep
@@ -84,6 +94,13 @@ class Measured:
             faulthandler.dump_traceback_later(_STUCK, exit=True)
             if result.runs == _WARM:
                 result.before, result.blocks_before = _memory()
+
+    @property
+    def left(self) -> int:
+        """How many cases are still to be run; 0 also when the time is up."""
+        if monotonic() - self._began >= self._bound.seconds:
+            return 0
+        return max(0, self._bound.cases - self.result.cases)
 
     def done(self) -> Result:
         """What came of it."""
