@@ -295,7 +295,7 @@ class Ari:
 
 def _answer(operation: str, status: int, body: bytes) -> object:
     """Status first: what stands in a refusal is for nobody."""
-    if status >= 300:
+    if not 200 <= status <= 299:
         raise AriError(operation, status)
     if not body:
         return None

@@ -179,7 +179,7 @@ class Reconciliation:
             name, members = str(bridge["id"]), bridge.get("channels")
             if not self._is_ours(bridge) or name in known or not isinstance(members, list):
                 continue
-            present = set(members) - self._left
+            present = {str(member) for member in members} - self._left
             if not present <= unknown:
                 continue  # a bridge of a call that is ours
             conversation = Conversation(self._ari, name, present, self._log)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import NoneType
-from typing import Annotated, get_args
+from typing import Annotated, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 Minutes = Annotated[int, Field(ge=1, le=24 * 60)]
@@ -19,6 +20,14 @@ class Section(BaseModel):
     """A table of the TOML file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="after")
+    def _no_nul(self) -> Self:
+        # no path, address or name has one, and the system refuses it with an error that names neither place nor cure
+        for name, value in self:
+            if isinstance(value, str | Path) and "\0" in str(value):
+                raise ValueError(f"{name} has a NUL byte. Leave it out")
+        return self
 
 
 def table_of(field: FieldInfo) -> type[BaseModel] | None:

@@ -7,17 +7,22 @@ import gc
 import socket
 from pathlib import Path
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import structlog
 from rig.fuzz.case import logger
+from rig.fuzz.exchange import Replied
 from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
 from ivr.agi.server import AgiServer
+from ivr.asterisk.ari import Ari, _answer
+from ivr.asterisk.dismissal import Dismissal
+from ivr.asterisk.events import Response, decode
 from ivr.asterisk.inbox import Inbox
-from ivr.asterisk.leg import finished
+from ivr.asterisk.leg import Legs, finished
+from ivr.asterisk.reconcile import Reconciliation, Records
 from ivr.asterisk.wire import Wire
 from ivr.call.ports import Key
 from ivr.cli.fields import FieldError, Fields
@@ -157,3 +162,56 @@ async def test_how_a_request_ends_that_is_awaited_although_cancelled_is_not_logg
     # what is not looked at is told when it is thrown away
     gc.collect()
     assert unheard == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['[redis]\npassword_file = "a\\u0000"', '[texts]\noutbox_folder = "\\u0000"', '[redis]\nurl = "unix:///\\u0000"'],
+)
+def test_a_path_with_a_nul_byte_is_an_error_of_the_settings(tmp_path: Path, line: str) -> None:
+    """It was a `ValueError` of whatever came to use it."""
+    file = tmp_path / "tillit.toml"
+    file.write_text(f"{HEAD}{line}\n")
+    with pytest.raises(ConfigError, match="has a NUL byte. Leave it out"):
+        load(file)
+
+
+@pytest.mark.parametrize("status", [True, 0, -1, 100])
+def test_an_answer_with_a_status_that_is_none_is_not_a_success(status: int) -> None:
+    """Whatever was below 300 was one: also a status that is true."""
+    response = decode({"type": "RESTResponse", "request_id": "1", "status_code": status, "message_body": "{}"})
+    assert isinstance(response, Response)
+    with pytest.raises(AriError):
+        _answer("POST /channels/1/variables", response.status, response.body.encode())
+
+
+async def test_a_bridge_whose_channels_are_no_names_does_not_end_the_reconciliation() -> None:
+    """It ended in a `TypeError`: nobody was sent away who had to be."""
+    ari = Ari(url="http://a/ari", username="u", password=Secret("p"), app="tillit", seconds=5.0, log=logger(()))
+    ari._http = cast(Any, _Bridges())
+    known = Records(_none, _nobody)
+    dismissal = Dismissal(ari, disown=_not_ours, log=logger(()))
+    reconciliation = Reconciliation(
+        ari, node="pbx", country="SE", lines={}, legs=Legs(), left=set(), records=known, resume=cast(Any, None),
+        dismissal=dismissal, log=logger(()),
+    )  # fmt: skip
+    await reconciliation.run()
+    assert reconciliation.conversations == []
+
+
+class _Bridges:
+    def request(self, method: str, url: str, **_: object) -> Replied:
+        bridge = b'[{"id":"tillit-bridge-1","name":"tillit","channels":[{},1,null]}]'
+        return Replied((200, bridge if url.endswith("/bridges") else b"[]"))
+
+
+async def _none() -> set[str]:
+    return set()
+
+
+async def _nobody(_channel: str, _gone: bool) -> None:
+    return None
+
+
+async def _not_ours(_channel: str) -> bool:
+    return False
