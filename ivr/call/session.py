@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from structlog.typing import FilteringBoundLogger
 
@@ -232,7 +233,8 @@ class Session:
             await self._send_on_unverified(Refused(self._line.caller.policy, Status.UNAVAILABLE))
         except asyncio.CancelledError:
             # the worker's time is over in the middle of the sentence
-            await self._line.hand_back(watch=False)
+            with suppress(HungUp):
+                await self._tried("hand_back", self._line.hand_back(watch=False))
             raise
         except HungUp:
             await self._hung_up(verdict)

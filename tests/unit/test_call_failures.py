@@ -226,6 +226,24 @@ def test_a_worker_whose_time_is_over_in_mid_sentence_hands_the_call_back() -> No
     assert world.outcomes == ["unavailable"] and world.live.marks == {}
 
 
+@pytest.mark.parametrize("error", [HungUp("channel-1"), AriError("POST continue (channel-1)", 500)])
+def test_a_worker_whose_time_is_over_ends_a_call_that_cannot_be_handed_back(error: Exception) -> None:
+    """Its task is cancelled, and does not fail: that would be logged as a fault of the program."""
+    world = World()
+    line = world.line(answers={})
+
+    async def work() -> None:
+        session = asyncio.create_task(Session(world.house(), line, world.logger).run())
+        world.plot.on("line.say", session.cancel, nth=2, delay=0.5)
+        world.plot.fail("line.hand_back", error)
+        await asyncio.wait([session])
+        assert session.cancelled()
+
+    world.plot.on("line.receive", partial(line.evict, Unavailable("the worker is stopping")), nth=3)
+    world.play(work)
+    assert len(world.logged("call.unavailable", phase="hand_back")) == isinstance(error, AriError)
+
+
 @pytest.mark.parametrize("make", [verified, refused], ids=lambda make: make.__name__)
 def test_a_caller_who_hangs_up_while_the_worker_stops_is_one_who_hung_up(make: Callable[[], Made]) -> None:
     def stopped() -> Made:

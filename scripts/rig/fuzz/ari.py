@@ -6,6 +6,7 @@ The real transport, decoder, lines, sessions and reconciliation; Asterisk, the s
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
@@ -38,6 +39,8 @@ from tests.unit.fakes import FakeCodes, FakeCustomers, FakeLive, FakePins, FakeT
 
 _ANNA, _PIN, _PHONE, _PASSWORD = "100200", "58204719", "+46701740601", "canary-7c1f52d0"
 _CALLERS = ("1700000000.1", "1700000000.2", "1700000000.3")
+# whose mark another worker has left behind
+_GONE = "1699999999.1"
 _POLICIES = {
     "main": {"steps": ["pin", "sms_code"], "level": 2},
     "pin": {"steps": ["pin"], "level": 1},
@@ -160,13 +163,15 @@ class _Run:
         self._seen: list[Json] = []
         self._held: list[Json] = []
         self._faults: list[str] = []
+        self._letters = ""
+        self._running: Counter[str] = Counter()
         plot = Plot()
         self._texts = FakeTexts(plot)
         self._trail = FakeTrail(plot)
         self._live = _Live(plot, settings, self._trail, self._keyed, self._texts)
         customers = FakeCustomers(plot)
         customers.add(_ANNA, anna, _PHONE)
-        log = logger((_PIN, _PASSWORD, _PHONE))
+        log = logger((_PIN, _PASSWORD, _PHONE), self._heard)
         self._log = log.bind()
         tools = Tools(settings, self._live, FakePins(plot), FakeCodes(), self._texts, self._clock)
         languages = Languages(frozenset({"en", "sv"}), "en", "en")
@@ -255,11 +260,22 @@ class _Run:
                 raise Finding(f"a {what} is left over")
 
     async def _answer(self, line: AriLine, taken: Progress | None) -> None:
+        self._running[line.caller.channel] += 1
         try:
             await Session(self._house, line, self._log.bind(call=line.caller.channel), taken).run()
         except Exception as error:
             self._bad = self._bad or error
             raise
+        finally:
+            self._running[line.caller.channel] -= 1
+
+    def _heard(self, line: Mapping[str, Any]) -> None:
+        """A PIN is not logged digit for digit either; and whose mark is swept was forgotten by the session."""
+        self._letters += "".join(value for value in line.values() if isinstance(value, str) and len(value) == 1)
+        if _PIN in self._letters:
+            self._faults.append("the PIN in the log, digit for digit")
+        if line["event"] == "mark.swept" and line["channel"] not in (_GONE, *self._running.elements()):
+            self._faults.append("a mark that its session did not drop")
 
     async def _marked(self) -> set[str]:
         return {channel for _, channel in self._live.marks}
@@ -287,9 +303,7 @@ class _Run:
         """What another worker has left: a mark, a call that it had begun, a conversation."""
         source = self._source
         if source.once_in(8):
-            self._live.marks["pbx", "1699999999.1"] = Mark(
-                "pbx", "1699999999.1", "ref", 1, ("pin",), "pin", 2**31, "nonce"
-            )
+            self._live.marks["pbx", _GONE] = Mark("pbx", _GONE, "ref", 1, ("pin",), "pin", 2**31, "nonce")
         if source.once_in(5):
             channel, policy = _CALLERS[0], source.pick(("main", "pin", "nothing"))
             progress = Progress.begin(app="tillit", node="pbx", channel=channel, policy=policy, again=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import signal
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
@@ -144,14 +144,15 @@ def memory() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
-def logger(secrets: Iterable[str]) -> FilteringBoundLogger:
-    """A log at DEBUG that is looked through for these, and kept nowhere."""
+def logger(secrets: Iterable[str], heard: Callable[[Mapping[str, Any]], None] = lambda _: None) -> FilteringBoundLogger:
+    """A log at DEBUG that is looked through for these, and kept nowhere. `heard` may find more in a line."""
     kept = tuple(secrets)
 
     def look(_: object, __: str, event: Any) -> NoReturn:
         quiet(str(event), kept)
         if event["event"] == "task.failed" or event.get("cure") == "please report this line":
             raise Finding(f"a task failed: {event.get('error')} {str(event.get('code', '')).rpartition('/')[2]}")
+        heard(event)
         raise structlog.DropEvent
 
     log: FilteringBoundLogger = structlog.wrap_logger(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -79,18 +80,20 @@ def by_atheris(name: str, bound: Bound, seed: int, keep: Path, tell: Callable[[R
         if not measured.left:
             tell(measured.done())
             sys.stdout.flush()
+            shutil.rmtree(folder)
             os._exit(0)
 
     folder = tempfile.mkdtemp(prefix="tillit-fuzz-")
     chance = random.Random(seed)
     for number in range(64):
         Path(folder, str(number)).write_bytes(chance.randbytes(chance.randint(48, _LONGEST)))
-    # 0 would be a seed by the clock; -timeout: its alarm would be in the way of ours
+    # 0 would be a seed by the clock, and a limit of no time at all; ours is of the processor
     options = [
         f"-seed={seed + 1}",
         f"-max_len={_LONGEST}",
         "-len_control=0",
-        "-timeout=0",
+        "-timeout=600",
+        f"-artifact_prefix={folder}/",
         "-rss_limit_mb=4096",
         "-verbosity=0",
     ]
