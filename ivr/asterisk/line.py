@@ -111,6 +111,9 @@ class AriLine:
 
     def evict(self, why: Exception) -> None:
         """End whatever the session does within `up`, with this error; the first one counts."""
+        if self._tether is None and isinstance(why, HungUp):
+            # behind `up` nothing is cancelled: who waits there for the end of a last sentence is told so
+            self._inbox.interrupt(why)
         if self._why is None:
             self._why = why
             if self._tether is not None:
@@ -291,6 +294,8 @@ class AriLine:
             await self._ari.request("DELETE", self._path, quick=True, channel=self._caller.channel)
         except AriError as error:
             if error.status != 404:
+                # the call goes on although the agent has left, so its end is news again
+                self._leg = None
                 raise
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:

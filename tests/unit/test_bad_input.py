@@ -21,13 +21,14 @@ from ivr.asterisk.ari import Ari, _answer
 from ivr.asterisk.dismissal import Dismissal
 from ivr.asterisk.events import Response, decode
 from ivr.asterisk.inbox import Inbox
-from ivr.asterisk.leg import Legs, finished
+from ivr.asterisk.leg import AriLeg, Legs, finished
+from ivr.asterisk.line import AriLine
 from ivr.asterisk.reconcile import Reconciliation, Records
 from ivr.asterisk.wire import Wire
-from ivr.call.ports import Key
+from ivr.call.ports import Caller, Key
 from ivr.cli.fields import FieldError, Fields
 from ivr.config import Settings, load
-from ivr.errors import AriError, ConfigError, TextError
+from ivr.errors import AriError, ConfigError, HungUp, TextError
 from ivr.secret import Secret
 from ivr.sms.client import Answer
 from ivr.sms.http import Http
@@ -215,3 +216,26 @@ async def _nobody(_channel: str, _gone: bool) -> None:
 
 async def _not_ours(_channel: str) -> bool:
     return False
+
+
+async def test_a_call_that_cannot_be_hung_up_after_its_conversation_ends_with_its_channel() -> None:
+    """Its end was taken for what the hang-up had led to: the session waited for ever for the end of its sentence."""
+    ari = Ari(url="http://a/ari", username="u", password=Secret("p"), app="tillit", seconds=5.0, log=logger(()))
+    ari._http = cast(Any, _Refusing())
+    caller = Caller("1.1", "pbx", None, "en", "main")
+    line = AriLine(ari, caller, Legs(), seconds=5.0, log=logger(()))
+    line._leg = leg = AriLeg(ari, "PJSIP/anna", "1.1")
+    leg.destroyed(16)
+    with pytest.raises(AriError):
+        async with line.up():
+            await line.hang_up()
+    # told by the reconciliation: the events of its end were lost
+    line.destroyed()
+    async with asyncio.timeout(5):
+        with pytest.raises(HungUp):
+            await line.receive(None)
+
+
+class _Refusing:
+    def request(self, method: str, url: str, **_: object) -> Replied:
+        return Replied((409, b""))
