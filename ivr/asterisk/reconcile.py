@@ -74,7 +74,8 @@ class Reconciliation:
         """Tell each call what it has missed, go on with those of a worker that is gone, send away what nobody knows."""
         # What begins while Asterisk is being asked is no matter of what was lost before.
         lines = dict(self._lines)
-        legs = {channel: leg for channel, leg in self._legs.all().items() if leg.called}
+        # One that has ended and is still among them was given up: nobody has answered what was asked of it.
+        legs = {channel: leg for channel, leg in self._legs.all().items() if leg.called or leg.ended.is_set()}
         # before the channels: a call that has a record and is not listed then is over
         recorded = await self._recorded()
         try:

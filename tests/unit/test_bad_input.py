@@ -188,16 +188,33 @@ def test_an_answer_with_a_status_that_is_none_is_not_a_success(status: int) -> N
 
 async def test_a_bridge_whose_channels_are_no_names_does_not_end_the_reconciliation() -> None:
     """It ended in a `TypeError`: nobody was sent away who had to be."""
-    ari = Ari(url="http://a/ari", username="u", password=Secret("p"), app="tillit", seconds=5.0, log=logger(()))
-    ari._http = cast(Any, _Bridges())
-    known = Records(_none, _nobody)
-    dismissal = Dismissal(ari, disown=_not_ours, log=logger(()))
-    reconciliation = Reconciliation(
-        ari, node="pbx", country="SE", lines={}, legs=Legs(), left=set(), records=known, resume=cast(Any, None),
-        dismissal=dismissal, log=logger(()),
-    )  # fmt: skip
+    reconciliation = _reconciliation(Legs(), _Bridges())
     await reconciliation.run()
     assert reconciliation.conversations == []
+
+
+async def test_a_leg_that_was_given_up_and_is_gone_is_listened_for_no_longer() -> None:
+    """Neither its call nor its hang-up was answered, and the event of its end was lost: it was kept for ever."""
+    legs = Legs()
+    reconciliation = _reconciliation(legs, _Bridges())
+    given_up = AriLeg(reconciliation._ari, "PJSIP/anna", "1.1")
+    given_up.destroyed(None)
+    being_called = AriLeg(reconciliation._ari, "PJSIP/bo", "1.1")
+    for leg in (given_up, being_called):
+        legs.add(leg)
+    await reconciliation.run()
+    assert list(legs.all()) == [being_called.channel]
+
+
+def _reconciliation(legs: Legs, peer: object) -> Reconciliation:
+    ari = Ari(url="http://a/ari", username="u", password=Secret("p"), app="tillit", seconds=5.0, log=logger(()))
+    ari._http = cast(Any, peer)
+    known = Records(_none, _nobody)
+    dismissal = Dismissal(ari, disown=_not_ours, log=logger(()))
+    return Reconciliation(
+        ari, node="pbx", country="SE", lines={}, legs=legs, left=set(), records=known, resume=cast(Any, None),
+        dismissal=dismissal, log=logger(()),
+    )  # fmt: skip
 
 
 class _Bridges:
