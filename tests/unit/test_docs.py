@@ -178,7 +178,17 @@ def test_a_command_that_is_not_there_is_found(given: str) -> None:
 
 def test_every_option_that_is_named_alone_is_one() -> None:
     known = {name for command in every(root()) for name in options(command)}
-    known |= {"--fast", "--json", "--keep", "--rates", "--seconds", "--only", "--brief", "--engine"} | prompts_options()
+    known |= {
+        "--fast",
+        "--json",
+        "--keep",
+        "--rates",
+        "--seconds",
+        "--only",
+        "--brief",
+        "--engine",
+        "--seed",
+    } | prompts_options()
     for name, text in PAGES.items():
         for span in re.findall(r"`(--[a-z-]+)", text):
             assert span in known, f"{name}: {span}"
