@@ -53,7 +53,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         stack.push_async_callback(gateways.close)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
-        live = await RedisLive.open(settings, meters.timed("redis"))
+        live = await RedisLive.open(settings, meters.timed("redis"), log)
         stack.push_async_callback(live.close)
         trail = await stack.enter_async_context(
             Trail(database, settings.worker.name, seal, head_seconds=settings.audit.head_seconds, log=log)

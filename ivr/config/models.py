@@ -204,7 +204,7 @@ class Limits(Section):
     customer_in_a_row: int = Field(10, ge=3, le=100, description="Failures in a row for one customer, then a lock")
     customer_lock_minutes: Minutes = Field(15, description="Minutes of the first lock of a customer")
     customer_most: int = Field(
-        100, ge=10, le=100, description="Failures in a row after which only `customer unlock` helps"
+        100, ge=10, le=100, description="Failures in a row after which only `customer unlock`, by two persons, helps"
     )
     number_in_a_row: int = Field(
         20, ge=3, le=1000, description="Failures in a row from one calling number, then a lock"
@@ -213,6 +213,11 @@ class Limits(Section):
     call: int = Field(5, ge=1, le=20, description="Failures in one call")
     all: int = Field(
         1000, ge=10, description="Failures over all calls in the window, then nobody is verified until it ends"
+    )
+    all_alarm: int = Field(
+        100,
+        ge=5,
+        description="Failures over all calls in the window, then the log warns of them (`guessing.suspected`)",
     )
     all_window_minutes: Minutes = Field(10, description="Minutes of that window")
 

@@ -16,6 +16,7 @@ TROUBLES: Mapping[str, str] = {
     "channel.unknown": "warning",
     "gateway.failed": "error",
     "gateway.rests": "warning",
+    "guessing.suspected": "warning",
     "leg.left": "error",
     "mark.not_dropped": "error",
     "metrics.refused": "warning",

@@ -35,7 +35,7 @@ from ivr.call.ports import (
 from ivr.call.progress import Progress
 from ivr.config import Limits, Settings, tls
 from ivr.errors import ConfigError, StoreError, Unreachable
-from ivr.store import calls, lease
+from ivr.store import calls, lease, unlocking
 from ivr.store.link import Link, Script, reason, root
 
 _STANDING = Script("clock", "record", "scopes", "standing")
@@ -66,15 +66,18 @@ _MINUTE = 60_000
 _SECOND = 1_000
 
 
-class RedisLive(calls.Calls):
+class RedisLive(unlocking.Unlocking):
     """`ports.Live` on Redis 6 or later. Safe for many tasks at once, and for many workers on one Redis.
 
     Any method raises `StoreError` when Redis is away, refuses, or does not answer in `redis.request_seconds`;
     what it was asked for was then done once, or not at all.
     """
 
-    def __init__(self, link: Link, prefix: str, limits: Limits) -> None:
+    def __init__(self, link: Link, prefix: str, limits: Limits, log: FilteringBoundLogger | None = None) -> None:
         super().__init__(link, prefix)
+        self._log = log
+        self._alarm = limits.all_alarm
+        self._window = limits.all_window_minutes * 60
         # As scopes.lua reads them: counts, and milliseconds.
         self._limits = (
             limits.customer_in_a_row, limits.customer_lock_minutes * _MINUTE, limits.customer_most,
@@ -83,10 +86,12 @@ class RedisLive(calls.Calls):
         )  # fmt: skip
 
     @classmethod
-    async def open(cls, settings: Settings, timed: Timed = nullcontext) -> Self:
+    async def open(
+        cls, settings: Settings, timed: Timed = nullcontext, log: FilteringBoundLogger | None = None
+    ) -> Self:
         """Connect, load the scripts and try to write; raises `ConfigError` where that cannot be done, `Unreachable` where it could later."""
         link = Link.of(settings, timed)
-        live = cls(link, settings.redis.prefix, settings.limits)
+        live = cls(link, settings.redis.prefix, settings.limits, log)
         try:
             async with asyncio.timeout(settings.redis.request_seconds):
                 await link.exchange("PING")
@@ -120,8 +125,9 @@ class RedisLive(calls.Calls):
     # ------------------------------------------------------------ failures
 
     async def standing(self, attempt: Attempt, progress: Progress | None = None) -> Locked | None:
-        """Whether a try would be refused now; counts nothing."""
-        match await self._scoped(_STANDING, attempt, progress):
+        """Whether a try would be refused now; counts nothing. Tells of it where failures over all calls have risen."""
+        alarm = self._key("fail", "alarm")
+        match await self._scoped(_STANDING, attempt, progress, self._alarm, keys=[alarm]):
             case Locked() as lock:
                 return lock
             case [b"granted"]:
@@ -237,6 +243,10 @@ class RedisLive(calls.Calls):
             *self._limits, attempt.call, attempt.subject, int(attempt.number is not None),
             progress.holder if progress else "", calls.said(progress), *arguments,
         )  # fmt: skip
+        if answer[-2:-1] == [b"alarm"]:
+            *answer, _, failures = answer
+            if self._log is not None:
+                self._log.warning("guessing.suspected", failures=failures, seconds=self._window)
         match answer:
             case [b"locked", bytes(scope), int(seconds)]:
                 return Locked(Scope(scope.decode()), seconds if seconds >= 0 else None)
