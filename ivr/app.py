@@ -61,16 +61,17 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         nodes = await stack.enter_async_context(Nodes(settings, log, partial(meters.timed, "ari")))
         await nodes.look()
         customers = await Customers.open(database, vault)
+        timed_trail = TimedTrail(trail, meters.timed("audit"))
         tools = Tools(
             settings,
             live,
             TimedPins(vault.pins, meters.timed("pins")),
             vault.codes,
             TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")),
+            timed_trail,
             monotonic,
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
-        timed_trail = TimedTrail(trail, meters.timed("audit"))
 
         def lease(node: Node, found: Found) -> Lease:
             return live.lease(found.node, node.asterisk.app, seconds=settings.worker.lease_seconds, log=node.log)

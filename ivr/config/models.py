@@ -199,7 +199,7 @@ class Steps(Section):
 
 
 class Limits(Section):
-    """Against guessing across calls. After a lock ends one more try is granted, and the next lock is twice as long."""
+    """Against guessing across calls, and what texts may cost. After a lock ends one more try is granted, and the next lock is twice as long."""
 
     customer_in_a_row: int = Field(10, ge=3, le=100, description="Failures in a row for one customer, then a lock")
     customer_lock_minutes: Minutes = Field(15, description="Minutes of the first lock of a customer")
@@ -220,6 +220,15 @@ class Limits(Section):
         description="Failures over all calls in the window, then the log warns of them (`guessing.suspected`)",
     )
     all_window_minutes: Minutes = Field(10, description="Minutes of that window")
+    texts_per_hour: int = Field(3000, ge=1, description="Texts in an hour, then none goes to anybody")
+    texts_country_per_hour: int = Field(2000, ge=1, description="Texts in an hour to one country, then none goes there")
+    texts_prefix_per_hour: int = Field(
+        200, ge=1, description="Texts in an hour to numbers that begin alike, then none goes to such numbers"
+    )
+    # five leave ten thousand numbers of the shortest that are usual, and nobody is told of by them
+    texts_prefix_digits: int = Field(
+        4, ge=1, le=5, description="Digits behind the country's code in which such numbers are alike"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ivr import __version__
-from ivr.call.outcome import Scope, Status
+from ivr.call.outcome import Budget, Scope, Status
 from ivr.call.steps import all_steps
 from ivr.config import Settings
 from ivr.metrics.parts import FAULTS, Part
@@ -85,6 +85,9 @@ class Meters:
         )
         self.wrong = self._counter("tillit_wrong_entries", ("step",), help="Wrong PINs and codes.")
         self.texts = self._counter("tillit_texts", ("gateway", "result"), help="What gateways did with texts.")
+        self.withheld = self._counter(
+            "tillit_texts_withheld", ("scope",), help="Texts that did not go, by the budget that was used up."
+        )
         self.gateway = self._histogram(
             "tillit_gateway_seconds", ("gateway",), _GATEWAY, help="How long gateways took to take a text, or to fail."
         )
@@ -148,6 +151,8 @@ class Meters:
             self.verification.labels(status.value)
         for scope in Scope:
             self.locks.labels(scope.value)
+        for budget in Budget:
+            self.withheld.labels(budget.value)
         for step in all_steps():
             self.wrong.labels(step)
             for outcome in OUTCOMES:

@@ -25,6 +25,7 @@ TROUBLES: Mapping[str, str] = {
     "task.failed": "error",
     "text.barred": "warning",
     "text.failed": "error",
+    "texts.closed": "warning",
     "worker.replaced": "warning",
 }
 """Each with its level."""

@@ -18,13 +18,15 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.mark import Mark
-from ivr.call.outcome import Locked, Scope
+from ivr.call.outcome import Budget, Locked, Scope
 from ivr.call.ports import (
     Attempt,
     Challenge,
+    Closed,
     CodeRules,
     Granted,
     Opened,
+    Range,
     Right,
     Spent,
     Timed,
@@ -41,7 +43,7 @@ from ivr.store.link import Link, Script, reason, root
 _STANDING = Script("clock", "record", "scopes", "standing")
 _ATTEMPT = Script("clock", "record", "scopes", "attempt")
 _GIVE_BACK = Script("clock", "record", "scopes", "give_back")
-_OPEN_CHALLENGE = Script("clock", "record", "open_challenge")
+_OPEN_CHALLENGE = Script("clock", "record", "budget", "open_challenge")
 _TRY_CHALLENGE = Script("clock", "record", "scopes", "try_challenge")
 _PLACE_MARK = Script("clock", "scopes", "forgive", "place_mark")
 _PROBE = Script("clock", "probe")
@@ -78,6 +80,7 @@ class RedisLive(unlocking.Unlocking):
         self._log = log
         self._alarm = limits.all_alarm
         self._window = limits.all_window_minutes * 60
+        self._budgets = limits.texts_per_hour, limits.texts_country_per_hour, limits.texts_prefix_per_hour
         # As scopes.lua reads them: counts, and milliseconds.
         self._limits = (
             limits.customer_in_a_row, limits.customer_lock_minutes * _MINUTE, limits.customer_most,
@@ -156,23 +159,31 @@ class RedisLive(unlocking.Unlocking):
     # ------------------------------------------------------------ codes
 
     async def open_challenge(
-        self, challenge: Challenge, rules: CodeRules, progress: Progress | None = None
-    ) -> Opened | TooSoon | TooMany:
+        self, challenge: Challenge, rules: CodeRules, progress: Progress | None = None, range: Range | None = None
+    ) -> Opened | TooSoon | TooMany | Closed:
         """Store a code's MAC and count its text, or say why no text may go.
 
         Texts in an hour are those of a sliding hour, over all calls. A challenge whose tries are used up, or
-        that was opened for another subject or channel, is `TooMany`.
+        that was opened for another subject or channel, is `TooMany`. Without a `range` no text is counted in the budgets.
         """
+        country, prefix = (range.country, range.prefix) if range else ("", "")
         answer = await self._link.run(
             _OPEN_CHALLENGE,
-            [self._key("challenge", challenge.id), self._key("texts", challenge.subject), self._key("call", challenge.call)],
+            [
+                self._key("challenge", challenge.id), self._key("texts", challenge.subject), self._key("call", challenge.call),
+                self._key("budget", "all"), self._key("budget:country", country), self._key("budget:prefix", prefix),
+            ],
             challenge.subject, challenge.call, challenge.mac,
             rules.life * _SECOND, rules.tries, rules.resend * _SECOND, rules.sends, rules.sends_per_hour,
-            progress.holder if progress else "", calls.said(progress),
+            progress.holder if progress else "", calls.said(progress), *self._budgets, int(range is not None),
         )  # fmt: skip
         match answer:
             case [b"opened"]:
                 return Opened()
+            case [b"opened", bytes(scope), int(first)]:
+                return Opened(Closed(Budget(scope.decode()), first == 1))
+            case [b"closed", bytes(scope), int(first)]:
+                return Closed(Budget(scope.decode()), first == 1)
             case [b"soon", int(seconds)]:
                 return TooSoon(seconds)
             case [b"many"]:
