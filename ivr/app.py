@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, agi, logs, metrics, sms
+from ivr.asterisk.admission import Admission
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.reconcile import Records
@@ -73,6 +74,10 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
+        admission = Admission(settings.worker, calls=lambda: nodes.verifying, count=meters.shed_call, log=log)
+        watching = asyncio.create_task(admission.watch(), name="admission")
+        stack.callback(watching.cancel)
+
         def lease(node: Node, found: Found) -> Lease:
             return live.lease(found.node, node.asterisk.app, seconds=settings.worker.lease_seconds, log=node.log)
 
@@ -99,6 +104,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                     partial(live.recorded, found.node, node.asterisk.app),
                     lambda channel, gone: live.take_up(found.node, node.asterisk.app, channel, gone=gone),
                 ),
+                admits=admission.admits,
                 log=node.log,
             )
 

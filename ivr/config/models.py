@@ -37,6 +37,22 @@ class Worker(Section):
     shutdown_seconds: Seconds = Field(
         15, description="Seconds that calls are given to be handed back to the dialplan when the worker is stopped"
     )
+    calls_at_once: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Calls being verified at once; further ones are sent on unverified, with a sentence",
+    )
+    # twice what a worker carried of whole verifications in the bench
+    calls_per_second: int = Field(
+        80, ge=1, le=10_000, description="New calls in a second; further ones are sent on in the same way"
+    )
+    lag_seconds: float = Field(
+        1.0,
+        ge=0.1,
+        le=60,
+        description="Seconds that the worker may be late with everything; else new calls are sent on in the same way",
+    )
     lease_seconds: float = Field(
         2.0, ge=0.5, le=60,
         description="Seconds after which another worker on the same Redis takes the calls of one that gives no sign of life. "

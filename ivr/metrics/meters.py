@@ -23,6 +23,7 @@ OTHER = "other"
 PHASES = ("answer", "find", *all_steps(), "mark", "hand_over", "dialplan", "send_on")
 RESULTS = ("taken", "refused", "failed", "retried")
 OUTCOMES = ("passed", "failed", "locked")
+SHED = ("calls", "rate", "lag")
 
 # A request to a store or an Asterisk next door takes a millisecond; the longest time limit is 30 s.
 _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -69,6 +70,9 @@ class Meters:
             "tillit_calls_started", ("policy", "node"),
             help="Calls that came in, by the policy that the dialplan names.",
         )  # fmt: skip
+        self.shed = self._counter(
+            "tillit_calls_shed", ("why",), help="Calls that were sent on at once, since there were too many."
+        )
         self.verdicts = self._counter(
             "tillit_verdicts", ("outcome", "policy", "node"),
             help="How verifications ended; abandoned: the caller hung up before.",
@@ -120,6 +124,10 @@ class Meters:
         self._waiting.append(made)
         return made
 
+    def shed_call(self, why: str) -> None:
+        """Count a call that was not taken."""
+        self.shed.labels(one_of(why, SHED)).inc()
+
     @contextmanager
     def running(self, call: InPhase, place: str) -> Iterator[None]:
         """Count this call among those that are being run."""
@@ -147,6 +155,8 @@ class Meters:
                 self.started.labels(policy, node)
                 for status in Status:
                     self.verdicts.labels(status.value, policy, node)
+        for why in SHED:
+            self.shed.labels(why)
         for status in Status:
             self.verification.labels(status.value)
         for scope in Scope:

@@ -12,6 +12,7 @@ TROUBLES: Mapping[str, str] = {
     "ari.forgotten": "warning",
     "bridge.left": "error",
     "call.stuck": "error",
+    "calls.shed": "warning",
     "channel.stuck": "error",
     "channel.unknown": "warning",
     "gateway.failed": "error",
