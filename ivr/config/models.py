@@ -43,9 +43,9 @@ class Worker(Section):
         le=100_000,
         description="Calls being verified at once; further ones are sent on unverified, with a sentence",
     )
-    # twice what a worker carried of whole verifications in the bench
+    # what a worker and its Asterisk carry of whole verifications on a machine with two processors (docs/performance.md)
     calls_per_second: int = Field(
-        80, ge=1, le=10_000, description="New calls in a second; further ones are sent on in the same way"
+        40, ge=1, le=10_000, description="New calls in a second; further ones are sent on in the same way"
     )
     lag_seconds: float = Field(
         1.0,
