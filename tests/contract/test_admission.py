@@ -8,8 +8,11 @@ import time
 import pytest
 
 from ivr.asterisk.admission import Admission, Shed
+from ivr.asterisk.events import Started
 from ivr.config import Worker
+from ivr.secret import Personal
 from tests.contract.ari_log import Log, wait_for
+from tests.contract.ari_world import World
 
 
 class Door:
@@ -104,3 +107,31 @@ async def test_it_notices_that_the_event_loop_is_held_up() -> None:
     assert set(shed) == {"lag"}
     await wait_for(admission.admits, "the worker to come to")
     watching.cancel()
+
+
+async def test_a_call_that_is_not_taken_goes_on_in_the_dialplan(world: World) -> None:
+    """What an earlier round of its channel had won is void, and no session knows of it."""
+    world.admits = False
+    caller = await world._calling()
+    await world.until(lambda: len(world.disowned) == 1, "the mark to be dropped")
+    await world.in_dialplan(world.disowned[0])
+    assert world._came.empty() and world.telephony.calls == 0
+    await caller.hang_up()
+    world.admits = True
+    call = await world.call()
+    assert world.telephony.verifying == world.telephony.calls == 1
+    await call.line.hand_back(watch=True)
+    assert (world.telephony.verifying, world.telephony.calls) == (0, 1), "who waits in a queue takes nobody's place"
+    await call.caller.hang_up()
+    await world.forgotten(call)
+
+
+async def test_a_caller_whom_an_agent_waits_for_is_always_taken(stub: World) -> None:
+    stub.admits = False
+    number = Personal("+46701740601")
+    stub.telephony.event(Started("first", ("inbound", "usual", ""), number, "en", None))
+    stub.telephony.event(Started("again", ("inbound", "usual", "again"), number, "en", None))
+    async with asyncio.timeout(10):
+        line = await stub._came.get()
+    assert line.caller.channel == "again" and line.caller.again
+    stub._callers["again"].set()

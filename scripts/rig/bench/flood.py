@@ -14,7 +14,7 @@ from rig.stage import Stage
 from rig.state import instance_folder
 
 # Callers who are verified, in calls a second, and how many; of the flood ten times the highest rate of the bench.
-RATE, COUNT = 5, 100
+RATE, COUNT = 20, 400
 FLOOD_RATE, FLOOD_COUNT = 400, 8000
 
 _FLOOD = """
@@ -42,9 +42,9 @@ def main() -> int:
         gateway = stack.enter_context(Gateway(instance_folder("bench-gateway") / "gateway.log", ports))
         settings: dict[str, dict[str, object]] = {
             "policies.main": {"steps": ["sms_code"], "level": 1},
-            # the flood keys nothing, and shall not fill the places of those who do
-            "worker": {"calls_at_once": 200},
-            "keypad": {"first_seconds": 1},
+            # the flood keys nothing: who is admitted of it leaves soon
+            "worker": {"calls_at_once": 2000},
+            "keypad": {"first_seconds": 1, "slips": 1},
             "limits": {f"texts_{of}per_hour": 1_000_000 for of in ("", "country_", "prefix_")},
             "log": {"level": "INFO", "format": "text"},
             "texts": {"gateway": "http"},
@@ -73,7 +73,9 @@ def main() -> int:
 
         measure("warm-up")
         measure("alone")
-        with sipp(stage.pbx, Callers("flood", "flood.xml", FLOOD_COUNT), rate=FLOOD_RATE, ports=ports):
+        with sipp(
+            stage.pbx, Callers("flood", "flood.xml", FLOOD_COUNT, media_port=50_000), rate=FLOOD_RATE, ports=ports
+        ):
             measure("in a flood")
             flooded = stage.pbx.said().count("Playing 'tillit/unavailable")
             print(f"of the flood {flooded} have heard the sentence by then")
