@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, agi, logs, metrics, sms
+from ivr.asterisk.admission import Admission
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.reconcile import Records
@@ -53,7 +54,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         stack.push_async_callback(gateways.close)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
-        live = await RedisLive.open(settings, meters.timed("redis"))
+        live = await RedisLive.open(settings, meters.timed("redis"), log)
         stack.push_async_callback(live.close)
         trail = await stack.enter_async_context(
             Trail(database, settings.worker.name, seal, head_seconds=settings.audit.head_seconds, log=log)
@@ -61,16 +62,21 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         nodes = await stack.enter_async_context(Nodes(settings, log, partial(meters.timed, "ari")))
         await nodes.look()
         customers = await Customers.open(database, vault)
+        timed_trail = TimedTrail(trail, meters.timed("audit"))
         tools = Tools(
             settings,
             live,
             TimedPins(vault.pins, meters.timed("pins")),
             vault.codes,
             TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")),
+            timed_trail,
             monotonic,
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
-        timed_trail = TimedTrail(trail, meters.timed("audit"))
+
+        admission = Admission(settings.worker, calls=lambda: nodes.verifying, count=meters.shed_call, log=log)
+        watching = asyncio.create_task(admission.watch(), name="admission")
+        stack.callback(watching.cancel)
 
         def lease(node: Node, found: Found) -> Lease:
             return live.lease(found.node, node.asterisk.app, seconds=settings.worker.lease_seconds, log=node.log)
@@ -98,6 +104,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                     partial(live.recorded, found.node, node.asterisk.app),
                     lambda channel, gone: live.take_up(found.node, node.asterisk.app, channel, gone=gone),
                 ),
+                admits=admission.admits,
                 log=node.log,
             )
 

@@ -188,6 +188,11 @@ class Nodes:
         """How many calls are being run."""
         return sum(node.telephony.calls for node in self._nodes if node.telephony is not None)
 
+    @property
+    def verifying(self) -> int:
+        """How many of them are neither handed over nor talking."""
+        return sum(node.telephony.verifying for node in self._nodes if node.telephony is not None)
+
     async def look(self) -> None:
         """Look at all of them. Raises `ConfigError` for one that will not do, `Unreachable` where none answers."""
         await asyncio.gather(*(node.look() for node in self._nodes))

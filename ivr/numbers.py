@@ -36,6 +36,25 @@ def e164(text: str, country: str) -> Personal | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """Where a number belongs: its `country` (ISO 3166), and the `prefix`, + and the digits that it begins with."""
+
+    country: str
+    prefix: str
+
+
+def range_of(number: Personal, digits: int) -> Range:
+    """The range of an E.164 number: its prefix is the country's code and so many digits behind it."""
+    try:
+        known = phonenumbers.parse(number.reveal())
+    except phonenumbers.NumberParseException:
+        return Range(phonenumbers.UNKNOWN_REGION, "+")
+    country = phonenumbers.region_code_for_number(known) or phonenumbers.UNKNOWN_REGION
+    begins = phonenumbers.national_significant_number(known)[:digits]
+    return Range(country, f"+{known.country_code}{begins}")
+
+
+@dataclass(frozen=True, slots=True)
 class Barred:
     """Why no text goes to a number: its `country` (ISO 3166; 001: satellites and the like, ZZ: not known), or its kind."""
 

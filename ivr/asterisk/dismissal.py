@@ -51,6 +51,19 @@ class Dismissal:
                 return
             self._log.error("channel.stuck", channel=channel, error=str(error))
 
+    async def turn_away(self, channel: str) -> None:
+        """A caller who has just come in goes to the unverified path, by as little as it takes: the dialplan has voided all else."""
+        try:
+            try:
+                # of an earlier round of this channel there may be one
+                await self._disown(channel)
+            except Unavailable as error:
+                self._log.error("mark.not_dropped", channel=channel, error=str(error))
+            await self._ari.request("POST", f"channels/{channel}/continue", quick=True, channel=channel)
+        except AriError as error:
+            if error.status not in (404, 409):
+                self._log.error("channel.stuck", channel=channel, error=str(error))
+
     async def hang_up(self, channel: str) -> None:
         """End this channel; nothing happens when it has ended."""
         try:

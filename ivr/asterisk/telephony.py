@@ -35,15 +35,17 @@ class Telephony:
         marked: Marked,
         disown: Disown,
         records: Records,
+        admits: Callable[[], bool] = lambda: True,
         log: FilteringBoundLogger,
     ) -> None:
-        """`answer` runs a call, one that another worker has begun with its progress; `country` (ISO 3166) is how numbers without + are read.
+        """`admits` says whether a call that comes now is taken. `answer` runs a call, one that another worker has begun with its progress; `country` (ISO 3166) is how numbers without + are read.
 
         `marked`, `disown` and `records` are the store's, of this node.
         """
         self._ari = ari
         self._seconds = seconds
         self._answer = answer
+        self._admits = admits
         self._log = log
         self._lines: dict[str, AriLine] = {}
         self._legs = Legs()
@@ -72,6 +74,11 @@ class Telephony:
     def calls(self) -> int:
         """How many calls are being run."""
         return len(self._calls)
+
+    @property
+    def verifying(self) -> int:
+        """How many of them are neither handed over nor talking."""
+        return sum(not line.handed_back and not line.talking for line in self._calls.values())
 
     def evict(self, why: Exception) -> None:
         """End every call that has not been handed over, with this error; take no new ones."""
@@ -152,7 +159,12 @@ class Telephony:
             return
         if (former := self._lines.pop(started.channel, None)) is not None:
             former.destroyed()
-        self._begin(self._reconciliation.caller(started.channel, started.args, started.number, started.language))
+        caller = self._reconciliation.caller(started.channel, started.args, started.number, started.language)
+        # an agent waits for a caller who comes again
+        if not caller.again and not self._admits():
+            self._spawn(self._dismissal.turn_away(started.channel))
+            return
+        self._begin(caller)
 
     def _begin(self, caller: Caller, progress: Progress | None = None) -> AriLine:
         log = self._log.bind(call=caller.channel)

@@ -22,6 +22,14 @@ class Scope(StrEnum):
     ALL = "all"
 
 
+class Budget(StrEnum):
+    """What texts are counted by, besides by customer."""
+
+    PREFIX = "prefix"
+    COUNTRY = "country"
+    ALL = "all"
+
+
 class Reason(StrEnum):
     """Why a step failed."""
 

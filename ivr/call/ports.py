@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ivr.call.mark import Mark
-from ivr.call.outcome import Locked, Scope
+from ivr.call.outcome import Budget, Locked, Scope
 from ivr.call.progress import Progress
+from ivr.numbers import Range
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.vault.pin import PinRecord
@@ -253,8 +254,18 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """The budget of texts is used up, over all or for one range; `first`: nobody was told of it yet, in this hour."""
+
+    scope: Budget
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
-    """A text may be sent: the challenge waits for its answer."""
+    """The challenge waits for its answer. A text may be sent, unless its range is `closed`."""
+
+    closed: Closed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,9 +339,12 @@ class Live(Protocol):
         ...
 
     async def open_challenge(
-        self, challenge: Challenge, rules: CodeRules, progress: Progress
-    ) -> Opened | TooSoon | TooMany:
-        """Store a code's MAC. The same id again replaces the code; its tries are not reset. The progress: where opened."""
+        self, challenge: Challenge, rules: CodeRules, progress: Progress, range: Range | None = None
+    ) -> Opened | TooSoon | TooMany | Closed:
+        """Store a code's MAC. The same id again replaces the code; its tries are not reset. The progress: where opened.
+
+        `range`: where a text would go to, and is counted; None where none goes. `Closed`: none goes to anybody.
+        """
         ...
 
     async def try_challenge(
@@ -365,6 +379,10 @@ class Codes(Protocol):
 
 
 class Texts(Protocol):
+    def range_of(self, to: Personal) -> Range | None:
+        """What a text to this number is counted for; None where no text goes to it."""
+        ...
+
     async def send(self, to: Personal, text: Secret) -> None:
         """Hand a text message to the gateway; returns when it has taken it. Raises `TextError`."""
         ...
@@ -402,7 +420,35 @@ class Trail(Protocol):
 
 
 __all__ = [
-    "Attempt", "Badge", "Caller", "Challenge", "Clock", "CodeRules", "Codes", "Customers", "Entry", "Granted",
-    "Key", "Leg", "Line", "Live", "Locked", "Opened", "PinRecord", "Pins", "Played", "Right", "Scope",
-    "Spent", "Subject", "Texts", "TooMany", "TooSoon", "Trail", "Wrong",
+    "Attempt",
+    "Badge",
+    "Budget",
+    "Caller",
+    "Challenge",
+    "Clock",
+    "Closed",
+    "CodeRules",
+    "Codes",
+    "Customers",
+    "Entry",
+    "Granted",
+    "Key",
+    "Leg",
+    "Line",
+    "Live",
+    "Locked",
+    "Opened",
+    "PinRecord",
+    "Pins",
+    "Played",
+    "Range",
+    "Right",
+    "Scope",
+    "Spent",
+    "Subject",
+    "Texts",
+    "TooMany",
+    "TooSoon",
+    "Trail",
+    "Wrong",
 ]  # fmt: skip

@@ -13,9 +13,9 @@ from ivr.cli import entry
 from ivr.cli.fields import Fields
 from ivr.cli.importing import Imported, import_file
 from ivr.cli.office import Act, Office, opened, settings_of
+from ivr.cli.unlock import unlock
 from ivr.errors import InputError
 from ivr.secret import Secret
-from ivr.store.live import RedisLive
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -127,24 +127,7 @@ def lock(context: typer.Context, number: Number) -> None:
     typer.echo(f"Locked customer {_with(context, run)}")
 
 
-@app.command()
-def unlock(context: typer.Context, number: Number) -> None:
-    """Unlock a customer, and forget the failures that were counted."""
-
-    async def run(office: Office) -> str:
-        # Opened first: where Redis is away nothing is done by halves.
-        live = await RedisLive.open(office.settings)
-        try:
-            async with office.act() as act:
-                customer = await _known(office, act, number)
-                await act.tell("customer.unlock", [customer.ref])
-                await office.register.set_locked(act.connection, customer, locked=False)
-            await live.unlock(customer.key)
-        finally:
-            await live.close()
-        return customer.ref
-
-    typer.echo(f"Unlocked customer {_with(context, run)}")
+app.command()(unlock)
 
 
 @app.command()

@@ -25,6 +25,11 @@ from ivr.vault import Vault
 CHAIN = "cli"
 """The commands' own chain in the audit trail: a running worker goes on with its own."""
 
+LOGIN = Path("/proc/self/loginuid")
+"""Where Linux tells who has logged in."""
+# -1 in 32 bits: a service, or a container
+_NO_LOGIN = "4294967295"
+
 _USUAL = (Path("tillit.toml"), Path("config/tillit.toml"))
 
 
@@ -50,6 +55,19 @@ def actor() -> str:
         user = str(os.getuid())
     before = os.environ.get("SUDO_USER")
     return f"cli:{before}/{user}" if before else f"cli:{user}"
+
+
+def person() -> tuple[str, str]:
+    """The name of the person who types, and the number of that person's login, empty where the system knows none.
+
+    A login keeps its number whoever one becomes (proc(5), loginuid); names come from sudo, and are what else there is.
+    """
+    name = actor().removeprefix("cli:").partition("/")[0]
+    try:
+        login = LOGIN.read_text().strip()
+    except OSError:
+        login = ""
+    return name, "" if login == _NO_LOGIN else login
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,22 @@ class Worker(Section):
     shutdown_seconds: Seconds = Field(
         15, description="Seconds that calls are given to be handed back to the dialplan when the worker is stopped"
     )
+    calls_at_once: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Calls being verified at once; further ones are sent on unverified, with a sentence",
+    )
+    # what a worker and its Asterisk carry of whole verifications on a machine with two processors (docs/performance.md)
+    calls_per_second: int = Field(
+        40, ge=1, le=10_000, description="New calls in a second; further ones are sent on in the same way"
+    )
+    lag_seconds: float = Field(
+        1.0,
+        ge=0.1,
+        le=60,
+        description="Seconds that the worker may be late with everything; else new calls are sent on in the same way",
+    )
     lease_seconds: float = Field(
         2.0, ge=0.5, le=60,
         description="Seconds after which another worker on the same Redis takes the calls of one that gives no sign of life. "
@@ -199,12 +215,12 @@ class Steps(Section):
 
 
 class Limits(Section):
-    """Against guessing across calls. After a lock ends one more try is granted, and the next lock is twice as long."""
+    """Against guessing across calls, and what texts may cost. After a lock ends one more try is granted, and the next lock is twice as long."""
 
     customer_in_a_row: int = Field(10, ge=3, le=100, description="Failures in a row for one customer, then a lock")
     customer_lock_minutes: Minutes = Field(15, description="Minutes of the first lock of a customer")
     customer_most: int = Field(
-        100, ge=10, le=100, description="Failures in a row after which only `customer unlock` helps"
+        100, ge=10, le=100, description="Failures in a row after which only `customer unlock`, by two persons, helps"
     )
     number_in_a_row: int = Field(
         20, ge=3, le=1000, description="Failures in a row from one calling number, then a lock"
@@ -214,7 +230,21 @@ class Limits(Section):
     all: int = Field(
         1000, ge=10, description="Failures over all calls in the window, then nobody is verified until it ends"
     )
+    all_alarm: int = Field(
+        100,
+        ge=5,
+        description="Failures over all calls in the window, then the log warns of them (`guessing.suspected`)",
+    )
     all_window_minutes: Minutes = Field(10, description="Minutes of that window")
+    texts_per_hour: int = Field(3000, ge=1, description="Texts in an hour, then none goes to anybody")
+    texts_country_per_hour: int = Field(2000, ge=1, description="Texts in an hour to one country, then none goes there")
+    texts_prefix_per_hour: int = Field(
+        200, ge=1, description="Texts in an hour to numbers that begin alike, then none goes to such numbers"
+    )
+    # five leave ten thousand numbers of the shortest that are usual, and nobody is told of by them
+    texts_prefix_digits: int = Field(
+        4, ge=1, le=5, description="Digits behind the country's code in which such numbers are alike"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

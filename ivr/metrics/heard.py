@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from ivr.call.outcome import Scope, Status
+from ivr.call.outcome import Budget, Scope, Status
 from ivr.call.steps import all_steps
 from ivr.metrics.meters import OUTCOMES, Meters, node_of, one_of
 
@@ -13,6 +13,7 @@ Line = MutableMapping[str, Any]
 
 _STATUSES = frozenset(status.value for status in Status)
 _SCOPES = frozenset(scope.value for scope in Scope)
+_BUDGETS = frozenset(budget.value for budget in Budget)
 
 
 class Heard:
@@ -32,6 +33,7 @@ class Heard:
             "call.hung_up": self._hung_up,
             "step.wrong": self._wrong,
             "step.ended": self._ended,
+            "text.withheld": self._withheld,
             "gateway.took": self._took,
             "gateway.failed": self._failed,
             "gateway.refused": lambda line: self._text(line, "refused"),
@@ -96,6 +98,9 @@ class Heard:
     def _gateway_seconds(self, line: Line) -> None:
         if (seconds := _seconds(line)) is not None:
             self._meters.gateway.labels(one_of(line.get("gateway"), self._meters.gateways)).observe(seconds)
+
+    def _withheld(self, line: Line) -> None:
+        self._meters.withheld.labels(one_of(line.get("scope"), _BUDGETS)).inc()
 
     # ------------------------------------------------------------ labels
 

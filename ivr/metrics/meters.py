@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ivr import __version__
-from ivr.call.outcome import Scope, Status
+from ivr.call.outcome import Budget, Scope, Status
 from ivr.call.steps import all_steps
 from ivr.config import Settings
 from ivr.metrics.parts import FAULTS, Part
@@ -23,6 +23,7 @@ OTHER = "other"
 PHASES = ("answer", "find", *all_steps(), "mark", "hand_over", "dialplan", "send_on")
 RESULTS = ("taken", "refused", "failed", "retried")
 OUTCOMES = ("passed", "failed", "locked")
+SHED = ("calls", "rate", "lag")
 
 # A request to a store or an Asterisk next door takes a millisecond; the longest time limit is 30 s.
 _REQUEST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -69,6 +70,9 @@ class Meters:
             "tillit_calls_started", ("policy", "node"),
             help="Calls that came in, by the policy that the dialplan names.",
         )  # fmt: skip
+        self.shed = self._counter(
+            "tillit_calls_shed", ("why",), help="Calls that were sent on at once, since there were too many."
+        )
         self.verdicts = self._counter(
             "tillit_verdicts", ("outcome", "policy", "node"),
             help="How verifications ended; abandoned: the caller hung up before.",
@@ -85,6 +89,9 @@ class Meters:
         )
         self.wrong = self._counter("tillit_wrong_entries", ("step",), help="Wrong PINs and codes.")
         self.texts = self._counter("tillit_texts", ("gateway", "result"), help="What gateways did with texts.")
+        self.withheld = self._counter(
+            "tillit_texts_withheld", ("scope",), help="Texts that did not go, by the budget that was used up."
+        )
         self.gateway = self._histogram(
             "tillit_gateway_seconds", ("gateway",), _GATEWAY, help="How long gateways took to take a text, or to fail."
         )
@@ -117,6 +124,10 @@ class Meters:
         self._waiting.append(made)
         return made
 
+    def shed_call(self, why: str) -> None:
+        """Count a call that was not taken."""
+        self.shed.labels(one_of(why, SHED)).inc()
+
     @contextmanager
     def running(self, call: InPhase, place: str) -> Iterator[None]:
         """Count this call among those that are being run."""
@@ -144,10 +155,14 @@ class Meters:
                 self.started.labels(policy, node)
                 for status in Status:
                     self.verdicts.labels(status.value, policy, node)
+        for why in SHED:
+            self.shed.labels(why)
         for status in Status:
             self.verification.labels(status.value)
         for scope in Scope:
             self.locks.labels(scope.value)
+        for budget in Budget:
+            self.withheld.labels(budget.value)
         for step in all_steps():
             self.wrong.labels(step)
             for outcome in OUTCOMES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ivr.call.ports import Customers, Entry, Pins, Subject, Texts, Timed, Trail
+from ivr.call.ports import Customers, Entry, Pins, Range, Subject, Texts, Timed, Trail
 from ivr.secret import Personal, Secret
 from ivr.vault import PinRecord
 
@@ -39,6 +39,10 @@ class TimedTexts:
     def __init__(self, texts: Texts, timed: Timed) -> None:
         self._texts = texts
         self._timed = timed
+
+    def range_of(self, to: Personal) -> Range | None:
+        """As of the texts themselves."""
+        return self._texts.range_of(to)
 
     async def send(self, to: Personal, text: Secret) -> None:
         """As of the texts themselves."""

@@ -12,10 +12,12 @@ TROUBLES: Mapping[str, str] = {
     "ari.forgotten": "warning",
     "bridge.left": "error",
     "call.stuck": "error",
+    "calls.shed": "warning",
     "channel.stuck": "error",
     "channel.unknown": "warning",
     "gateway.failed": "error",
     "gateway.rests": "warning",
+    "guessing.suspected": "warning",
     "leg.left": "error",
     "mark.not_dropped": "error",
     "metrics.refused": "warning",
@@ -24,6 +26,7 @@ TROUBLES: Mapping[str, str] = {
     "task.failed": "error",
     "text.barred": "warning",
     "text.failed": "error",
+    "texts.closed": "warning",
     "worker.replaced": "warning",
 }
 """Each with its level."""

@@ -51,7 +51,7 @@ def in_turn(settings: Settings, log: FilteringBoundLogger, only: str | None = No
 def texts(settings: Settings, log: FilteringBoundLogger, gateways: InTurn) -> Texts:
     """These gateways, within their time limit, and to numbers that texts may go to."""
     limited = Limited(gateways, settings.texts.seconds + _MARGIN)
-    return Screened(limited, settings.text_countries, log)
+    return Screened(limited, settings.text_countries, log, digits=settings.limits.texts_prefix_digits)
 
 
 __all__ = ["InTurn", "Limited", "Outbox", "Result", "Tried", "in_turn", "names", "one", "texts"]

@@ -10,7 +10,7 @@ from typing import Protocol
 from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import NumberRefused, TextError
-from ivr.numbers import barred
+from ivr.numbers import Range, barred, range_of
 from ivr.secret import Personal, Secret
 
 # Nothing but a text to a customer shows that the gateway is up again. A failure that no text came behind counts for no
@@ -25,7 +25,7 @@ class Sends(Protocol):
 
 
 class Limited:
-    """A gateway that fails in time, whatever the gateway inside of it does; implements `ports.Texts`."""
+    """A gateway that fails in time, whatever the gateway inside of it does."""
 
     def __init__(self, gateway: Sends, seconds: float) -> None:
         self._gateway = gateway
@@ -60,10 +60,19 @@ class Limited:
 class Screened:
     """Sends no texts to numbers that cost more than they should; implements `ports.Texts`."""
 
-    def __init__(self, texts: Limited, countries: Collection[str], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, texts: Limited, countries: Collection[str], log: FilteringBoundLogger, *, digits: int = 4
+    ) -> None:
+        """`digits`: how many behind the country's code make a number's prefix."""
         self._texts = texts
         self._countries = countries
         self._log = log
+        self._digits = digits
+
+    def range_of(self, to: Personal) -> Range | None:
+        """The range that a text to this number is counted for; None where none goes to it."""
+        found = range_of(to, self._digits)
+        return found if barred(to, self._countries) is None else None
 
     async def send(self, to: Personal, text: Secret) -> None:
         """As of `Limited`; where no text may go to this number, none goes, and the caller notices nothing of it."""

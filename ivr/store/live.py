@@ -18,13 +18,15 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.mark import Mark
-from ivr.call.outcome import Locked, Scope
+from ivr.call.outcome import Budget, Locked, Scope
 from ivr.call.ports import (
     Attempt,
     Challenge,
+    Closed,
     CodeRules,
     Granted,
     Opened,
+    Range,
     Right,
     Spent,
     Timed,
@@ -35,13 +37,13 @@ from ivr.call.ports import (
 from ivr.call.progress import Progress
 from ivr.config import Limits, Settings, tls
 from ivr.errors import ConfigError, StoreError, Unreachable
-from ivr.store import calls, lease
+from ivr.store import calls, lease, unlocking
 from ivr.store.link import Link, Script, reason, root
 
 _STANDING = Script("clock", "record", "scopes", "standing")
 _ATTEMPT = Script("clock", "record", "scopes", "attempt")
 _GIVE_BACK = Script("clock", "record", "scopes", "give_back")
-_OPEN_CHALLENGE = Script("clock", "record", "open_challenge")
+_OPEN_CHALLENGE = Script("clock", "record", "budget", "open_challenge")
 _TRY_CHALLENGE = Script("clock", "record", "scopes", "try_challenge")
 _PLACE_MARK = Script("clock", "scopes", "forgive", "place_mark")
 _PROBE = Script("clock", "probe")
@@ -66,15 +68,19 @@ _MINUTE = 60_000
 _SECOND = 1_000
 
 
-class RedisLive(calls.Calls):
+class RedisLive(unlocking.Unlocking):
     """`ports.Live` on Redis 6 or later. Safe for many tasks at once, and for many workers on one Redis.
 
     Any method raises `StoreError` when Redis is away, refuses, or does not answer in `redis.request_seconds`;
     what it was asked for was then done once, or not at all.
     """
 
-    def __init__(self, link: Link, prefix: str, limits: Limits) -> None:
+    def __init__(self, link: Link, prefix: str, limits: Limits, log: FilteringBoundLogger | None = None) -> None:
         super().__init__(link, prefix)
+        self._log = log
+        self._alarm = limits.all_alarm
+        self._window = limits.all_window_minutes * 60
+        self._budgets = limits.texts_per_hour, limits.texts_country_per_hour, limits.texts_prefix_per_hour
         # As scopes.lua reads them: counts, and milliseconds.
         self._limits = (
             limits.customer_in_a_row, limits.customer_lock_minutes * _MINUTE, limits.customer_most,
@@ -83,10 +89,12 @@ class RedisLive(calls.Calls):
         )  # fmt: skip
 
     @classmethod
-    async def open(cls, settings: Settings, timed: Timed = nullcontext) -> Self:
+    async def open(
+        cls, settings: Settings, timed: Timed = nullcontext, log: FilteringBoundLogger | None = None
+    ) -> Self:
         """Connect, load the scripts and try to write; raises `ConfigError` where that cannot be done, `Unreachable` where it could later."""
         link = Link.of(settings, timed)
-        live = cls(link, settings.redis.prefix, settings.limits)
+        live = cls(link, settings.redis.prefix, settings.limits, log)
         try:
             async with asyncio.timeout(settings.redis.request_seconds):
                 await link.exchange("PING")
@@ -120,8 +128,9 @@ class RedisLive(calls.Calls):
     # ------------------------------------------------------------ failures
 
     async def standing(self, attempt: Attempt, progress: Progress | None = None) -> Locked | None:
-        """Whether a try would be refused now; counts nothing."""
-        match await self._scoped(_STANDING, attempt, progress):
+        """Whether a try would be refused now; counts nothing. Tells of it where failures over all calls have risen."""
+        alarm = self._key("fail", "alarm")
+        match await self._scoped(_STANDING, attempt, progress, self._alarm, keys=[alarm]):
             case Locked() as lock:
                 return lock
             case [b"granted"]:
@@ -150,23 +159,31 @@ class RedisLive(calls.Calls):
     # ------------------------------------------------------------ codes
 
     async def open_challenge(
-        self, challenge: Challenge, rules: CodeRules, progress: Progress | None = None
-    ) -> Opened | TooSoon | TooMany:
+        self, challenge: Challenge, rules: CodeRules, progress: Progress | None = None, range: Range | None = None
+    ) -> Opened | TooSoon | TooMany | Closed:
         """Store a code's MAC and count its text, or say why no text may go.
 
         Texts in an hour are those of a sliding hour, over all calls. A challenge whose tries are used up, or
-        that was opened for another subject or channel, is `TooMany`.
+        that was opened for another subject or channel, is `TooMany`. Without a `range` no text is counted in the budgets.
         """
+        country, prefix = (range.country, range.prefix) if range else ("", "")
         answer = await self._link.run(
             _OPEN_CHALLENGE,
-            [self._key("challenge", challenge.id), self._key("texts", challenge.subject), self._key("call", challenge.call)],
+            [
+                self._key("challenge", challenge.id), self._key("texts", challenge.subject), self._key("call", challenge.call),
+                self._key("budget", "all"), self._key("budget:country", country), self._key("budget:prefix", prefix),
+            ],
             challenge.subject, challenge.call, challenge.mac,
             rules.life * _SECOND, rules.tries, rules.resend * _SECOND, rules.sends, rules.sends_per_hour,
-            progress.holder if progress else "", calls.said(progress),
+            progress.holder if progress else "", calls.said(progress), *self._budgets, int(range is not None),
         )  # fmt: skip
         match answer:
             case [b"opened"]:
                 return Opened()
+            case [b"opened", bytes(scope), int(first)]:
+                return Opened(Closed(Budget(scope.decode()), first == 1))
+            case [b"closed", bytes(scope), int(first)]:
+                return Closed(Budget(scope.decode()), first == 1)
             case [b"soon", int(seconds)]:
                 return TooSoon(seconds)
             case [b"many"]:
@@ -237,6 +254,10 @@ class RedisLive(calls.Calls):
             *self._limits, attempt.call, attempt.subject, int(attempt.number is not None),
             progress.holder if progress else "", calls.said(progress), *arguments,
         )  # fmt: skip
+        if answer[-2:-1] == [b"alarm"]:
+            *answer, _, failures = answer
+            if self._log is not None:
+                self._log.warning("guessing.suspected", failures=failures, seconds=self._window)
         match answer:
             case [b"locked", bytes(scope), int(seconds)]:
                 return Locked(Scope(scope.decode()), seconds if seconds >= 0 else None)

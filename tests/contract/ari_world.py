@@ -223,6 +223,7 @@ class World(ABC):
         self.taken: dict[str, tuple[AriLine, Progress]] = {}
         self.gone_at: dict[str, bool] = {}
         self.rounds = 0
+        self.admits = True
         self.ari, self.telephony, self.listening = self._worker()
 
     async def start(self) -> None:
@@ -373,6 +374,7 @@ class World(ABC):
                 marked=self._marked,
                 disown=self._disown,
                 records=Records(self._recorded, self._take_up),
+                admits=lambda: self.admits,
                 log=self.log.logger,
             ),
             None,

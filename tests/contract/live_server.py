@@ -109,6 +109,11 @@ class Server:
                 continue
             if self.client.type(key) == "hash" and (until := self.client.hget(key, "until")):
                 self.client.hset(key, "until", int(until) - shift)
+            if ":budget:" in key:
+                parts = {name: n for name, n in self.client.hgetall(key).items() if name.isdecimal()}
+                if parts:
+                    self.client.hdel(key, *parts)
+                    self.client.hset(key, mapping={int(begins) - shift: n for begins, n in parts.items()})
             if self.client.type(key) == "list":
                 times = [int(at) - shift for at in self.client.lrange(key, 0, -1)]
                 self.client.delete(key)

@@ -1,4 +1,4 @@
-"""`customer unlock`, which lifts what stands in the database and what Redis has counted."""
+"""`customer unlock`, which lifts what stands in the database and what Redis has counted, and takes two persons."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 
 from ivr.call.outcome import Locked
 from ivr.call.ports import Attempt, Granted
+from ivr.cli import office
 from ivr.config import Settings
 from ivr.store.live import RedisLive
 from tests.contract.ari_log import wait_for
 from tests.contract.live_server import Server
-from tests.unit.cli_kit import trail, typed
+from tests.unit.cli_kit import Ended, trail, typed
 from tests.unit.database_kit import rows
 
 pytestmark = pytest.mark.servers
@@ -31,6 +32,7 @@ def made(server: Server, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings = server.settings()
     monkeypatch.chdir(server.folder)
     monkeypatch.delenv("TILLIT_CONFIG", raising=False)
+    monkeypatch.setattr(office, "LOGIN", server.folder / "loginuid")
     assert typed("init").code == 0
     assert typed("customer", "add", "10001", "--name", "Anna", "--no-pin").code == 0
     return settings
@@ -50,26 +52,107 @@ def tried(settings: Settings, times: int) -> list[Granted | Locked]:
     return asyncio.run(attempts())
 
 
+def by(who: str, *words: str, login: str = "4294967295") -> Ended:
+    """What this person types, who has this login and became somebody else by sudo."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUDO_USER", who)
+        office.LOGIN.write_text(login)
+        return typed(*words)
+
+
+def unlock(number: str = "10001") -> Ended:
+    """Rita asks for it, and Sven does it."""
+    assert by("rita", "customer", "unlock", number, "--reason", "she has shown her passport").code == 0
+    return by("sven", "customer", "unlock", number, "--confirm", "--yes")
+
+
+def last_row(settings: Settings) -> tuple[str, str, str]:
+    return rows(settings, "SELECT actor, action, detail FROM audit ORDER BY seq DESC LIMIT 1")[0]
+
+
 def test_both_locks_are_lifted(server: Server, made: Settings) -> None:
     assert [type(answer) for answer in tried(made, 4)] == [Granted, Granted, Granted, Locked]
     assert server.client.keys("tillit:fail:customer:*") != []
     assert typed("customer", "lock", "10001").code == 0
-    ended = typed("customer", "unlock", "10001")
+    ended = unlock()
     ((ref,),) = rows(made, "SELECT ref FROM customers")
-    assert (ended.code, ended.out, ended.err) == (0, f"Unlocked customer {ref}\n", "")
-    assert [action for _, action, _ in trail(made)][-2:] == ["customer.lock", "customer.unlock"]
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith(f"asked for it: she has shown her passport\nUnlocked customer {ref}\n")
+    assert [action for _, action, _ in trail(made)][-3:] == [
+        "customer.lock",
+        "customer.unlock_asked",
+        "customer.unlock",
+    ]
+    actor, _, detail = last_row(made)
+    assert actor.startswith("cli:sven/")
+    assert '"asked_by":"cli:rita/' in detail and '"reason":"she has shown her passport"' in detail
     assert "locked     no" in typed("customer", "show", "10001").out
-    assert server.client.keys("tillit:fail:customer:*") == []
+    assert server.client.keys("tillit:fail:customer:*") == server.client.keys("tillit:unlock:*") == []
     assert tried(made, 1) == [Granted()]
+
+
+def test_asking_alone_unlocks_nothing(server: Server, made: Settings) -> None:
+    assert isinstance(tried(made, 4)[-1], Locked)
+    assert typed("customer", "lock", "10001").code == 0
+    ended = by("rita", "customer", "unlock", "10001", "--reason", "she has shown her passport")
+    assert (ended.code, ended.err) == (0, "")
+    assert "locked     yes" in typed("customer", "show", "10001").out
+    assert server.client.keys("tillit:fail:customer:*") != []
+    (key,) = server.client.keys("tillit:unlock:*")
+    assert 0 < server.client.ttl(key) <= 15 * 60
+
+
+@pytest.mark.parametrize(
+    ("who", "login"),
+    [("rita", "4294967295"), ("rita", "1002"), ("sven", "1001"), ("root", "1001")],
+    ids=["same name", "same name by another login", "another name in the same login", "root in the same login"],
+)
+def test_who_has_asked_does_not_confirm(server: Server, made: Settings, who: str, login: str) -> None:
+    """A login keeps its number, whoever one becomes in it."""
+    assert typed("customer", "lock", "10001").code == 0
+    asked = by("rita", "customer", "unlock", "10001", "--reason", "I say so", login="1001")
+    assert asked.code == 0
+    before = trail(made)
+    ended = by(who, "customer", "unlock", "10001", "--confirm", "--yes", login=login)
+    assert (ended.code, ended.out) == (2, "")
+    assert "has asked for it, and that is you" in ended.err
+    assert trail(made) == before
+    assert "locked     yes" in typed("customer", "show", "10001").out
+    # another person still can
+    assert by("sven", "customer", "unlock", "10001", "--confirm", "--yes", login="1002").code == 0
+
+
+def test_without_a_wish_or_after_it_has_lapsed_or_was_granted_nobody_confirms(server: Server, made: Settings) -> None:
+    confirm = ("customer", "unlock", "10001", "--confirm", "--yes")
+    assert "nobody has asked for it" in by("sven", *confirm).err
+    assert by("rita", "customer", "unlock", "10001", "--reason", "a reason").code == 0
+    server.pass_time(15 * 60)
+    assert "nobody has asked for it" in by("sven", *confirm).err
+    assert unlock().code == 0
+    assert "nobody has asked for it" in by("sven", *confirm).err
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--confirm", "--reason", "a reason"), ("--reason", "abc"), ("--reason", "x" * 201), ("--reason", "a\x1b[2J")]
+)  # fmt: skip
+def test_what_is_neither_asked_for_nor_confirmed(made: Settings, words: tuple[str, ...]) -> None:
+    before = trail(made)
+    ended = by("rita", "customer", "unlock", "10001", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.endswith("Nothing was done\n")
+    assert trail(made) == before
 
 
 def test_other_customers_stay_locked(server: Server, made: Settings) -> None:
     assert isinstance(tried(made, 4)[-1], Locked)
     assert typed("customer", "add", "10002", "--name", "Bo", "--no-pin").code == 0
     assert typed("customer", "lock", "10001").code == 0
-    assert typed("customer", "unlock", "10002").code == 0
+    assert unlock("10002").code == 0
     assert "locked     yes" in typed("customer", "show", "10001").out
     assert server.client.keys("tillit:fail:customer:*") != []
+    # what was asked for one is not confirmed for another
+    assert by("rita", "customer", "unlock", "10002", "--reason", "a reason").code == 0
+    assert by("sven", "customer", "unlock", "10001", "--confirm", "--yes").code == 2
 
 
 def names(server: Server) -> list[str]:
@@ -78,22 +161,28 @@ def names(server: Server) -> list[str]:
 
 def test_its_connection_is_closed(server: Server, made: Settings) -> None:
     """The name of the settings' worker is that of every connection that is made with them."""
-    assert typed("customer", "unlock", "10001").code == 0
+    assert unlock().code == 0
     asyncio.run(wait_for(lambda: made.worker.name not in names(server), "its end"))
 
 
 def test_nothing_is_done_by_halves_when_redis_is_away(server: Server, made: Settings) -> None:
     assert typed("customer", "lock", "10001").code == 0
+    assert by("rita", "customer", "unlock", "10001", "--reason", "a reason").code == 0
+    before = trail(made)
     server.kill()
-    ended = typed("customer", "unlock", "10001")
-    assert (ended.code, ended.out) == (75, "")
-    assert ended.err.startswith(f"{made.file}: [redis] url: no Redis answers at unix://{server.socket}. Start Redis")
-    assert trail(made)[-1] == ("cli", "customer.lock", "done")
+    for words in (("--reason", "a reason"), ("--confirm", "--yes")):
+        ended = by("sven", "customer", "unlock", "10001", *words)
+        assert (ended.code, ended.out) == (75, "")
+        assert ended.err.startswith(
+            f"{made.file}: [redis] url: no Redis answers at unix://{server.socket}. Start Redis"
+        )
+    assert trail(made) == before
     assert "locked     yes" in typed("customer", "show", "10001").out
 
 
 def test_a_customer_who_is_not_there(made: Settings) -> None:
     before = trail(made)
-    ended = typed("customer", "unlock", "99999")
-    assert (ended.code, ended.out, ended.err) == (2, "", "number: no customer has it. Nothing was done\n")
+    for words in (("--reason", "a reason"), ("--confirm", "--yes")):
+        ended = by("rita", "customer", "unlock", "99999", *words)
+        assert (ended.code, ended.out, ended.err) == (2, "", "number: no customer has it. Nothing was done\n")
     assert trail(made) == before

@@ -6,8 +6,10 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 import pytest
+from structlog.typing import FilteringBoundLogger
 
 from ivr.call.outcome import Locked, Scope
 from ivr.call.ports import Attempt, Granted
@@ -279,3 +281,48 @@ async def test_two_installations_share_a_redis(live: RedisLive, server: Server) 
     await fail(live, ANNA, 3)
     assert await other.standing(ANNA) is None
     await other.close()
+
+
+class Warned:
+    """A log of which only warnings are looked at."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def warning(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+
+async def test_a_rise_over_all_is_told_of_once_in_a_window(server: Server) -> None:
+    """By whichever worker sees it first; right tries are none of it."""
+    warned = Warned()
+    settings = server.settings(LIMITS + "all_alarm = 5\n")
+    workers = [await RedisLive.open(settings, log=cast("FilteringBoundLogger", warned)) for _ in range(3)]
+    for window in (1, 2):
+        for n in range(20):
+            right = Attempt(f"right-{n}", None, f"right-{n}")
+            assert await workers[0].attempt(right) == Granted()
+            await workers[0].give_back(right)
+            assert await workers[1].standing(right) is None
+        assert len(warned.lines) == window - 1
+        for n in range(12):
+            wrong = Attempt(f"customer-{window}-{n}", None, f"call-{window}-{n}")
+            await fail(workers[n % 3], wrong, 1)
+            assert await workers[(n + 1) % 3].standing(wrong) is None
+            assert len(warned.lines) == (window if n >= 4 else window - 1), n
+        assert warned.lines[-1] == ("guessing.suspected", {"failures": 5, "seconds": 600})
+        server.pass_time(10 * MINUTE)
+    for worker in workers:
+        await worker.close()
+
+
+async def test_a_rise_over_all_is_told_of_when_nobody_is_verified_any_more(server: Server) -> None:
+    warned = Warned()
+    settings = server.settings(LIMITS.replace("all = 1000", "all = 10") + "all_alarm = 100\n")
+    live = await RedisLive.open(settings, log=cast("FilteringBoundLogger", warned))
+    for n in range(10):
+        await fail(live, Attempt(f"customer-{n}", None, f"call-{n}"), 1)
+    assert about(await live.standing(ANNA), Scope.ALL, 10 * MINUTE)
+    assert about(await live.standing(ANNA), Scope.ALL, 10 * MINUTE)
+    assert warned.lines == [("guessing.suspected", {"failures": 10, "seconds": 600})]
+    await live.close()

@@ -94,7 +94,7 @@ async def test_too_many_failures_lock_and_the_caller_hears_for_how_long(scene: S
     assert scene.marks() == []
 
 
-async def test_the_administrator_unlocks(scene: Scene) -> None:
+async def test_two_administrators_unlock(scene: Scene) -> None:
     for call in (0, 1):
         caller = await scene.caller("100")
         for count in (1, 2):
@@ -102,7 +102,7 @@ async def test_the_administrator_unlocks(scene: Scene) -> None:
             await caller.send_digits("9999#")
         await caller.hang_up()
         await scene.logged("call.ended", call + 1)
-    scene.stage.command("customer", "unlock", ANNA.number)
+    scene.stage.unlock(ANNA.number)
     caller = await scene.caller("100")
     await scene.asked("pin", 5)
     await caller.send_digits(f"{ANNA.pin}#")
@@ -119,7 +119,7 @@ async def test_a_locked_customer_is_told_to_contact_the_company(scene: Scene) ->
         await scene.reached("unverified", Status="locked")
         assert scene.marks() == []
     finally:
-        scene.stage.command("customer", "unlock", ANNA.number)
+        scene.stage.unlock(ANNA.number)
 
 
 async def test_a_customer_who_is_locked_in_mid_call_is_not_verified(scene: Scene) -> None:
@@ -132,7 +132,7 @@ async def test_a_customer_who_is_locked_in_mid_call_is_not_verified(scene: Scene
         await scene.reached("unverified", Status="locked")
         assert scene.marks() == []
     finally:
-        scene.stage.command("customer", "unlock", ANNA.number)
+        scene.stage.unlock(ANNA.number)
 
 
 async def test_a_lock_that_begins_before_a_hang_up_is_told(scene: Scene) -> None:

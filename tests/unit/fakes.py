@@ -27,13 +27,14 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.keypad import Keypad
 from ivr.call.languages import Languages
 from ivr.call.mark import Mark
-from ivr.call.outcome import Locked, Scope
+from ivr.call.outcome import Budget, Locked, Scope
 from ivr.call.policy import policies
 from ivr.call.ports import (
     Attempt,
     Badge,
     Caller,
     Challenge,
+    Closed,
     CodeRules,
     Entry,
     Granted,
@@ -41,6 +42,7 @@ from ivr.call.ports import (
     Leg,
     Opened,
     Played,
+    Range,
     Right,
     Spent,
     Subject,
@@ -702,6 +704,7 @@ class FakeLive:
         self._all_ends = 0.0
         self._challenges: dict[str, _Sent] = {}
         self._texts: dict[str, list[float]] = {}
+        self.closed: Closed | None = None
 
     async def begin(self, progress: Progress) -> None:
         async with self._plot.operation("live.begin"):
@@ -737,8 +740,8 @@ class FakeLive:
             self._note(progress)
 
     async def open_challenge(
-        self, challenge: Challenge, rules: CodeRules, progress: Progress
-    ) -> Opened | TooSoon | TooMany:
+        self, challenge: Challenge, rules: CodeRules, progress: Progress, range: Range | None = None
+    ) -> Opened | TooSoon | TooMany | Closed:
         async with self._plot.operation("live.open_challenge"):
             sent = self._challenges.get(challenge.id, _Sent(challenge, 0.0, 0, 0))
             times = self._texts.setdefault(challenge.subject, [])
@@ -749,10 +752,12 @@ class FakeLive:
                 return TooMany()
             if times and times[-1] + rules.resend > clock():
                 return TooSoon(math.ceil(times[-1] + rules.resend - clock()))
+            if self.closed is not None and self.closed.scope is Budget.ALL:
+                return self.closed
             times.append(clock())
             self._challenges[challenge.id] = _Sent(challenge, clock() + rules.life, sent.tries, sent.sends + 1)
             self._note(progress)
-            return Opened()
+            return Opened(None if range is None else self.closed)
 
     async def try_challenge(
         self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress
@@ -874,6 +879,9 @@ class FakeTexts:
         self.at_once = False
         self.hold: asyncio.Event | None = None
         self._plot = plot
+
+    def range_of(self, to: Personal) -> Range | None:
+        return Range("SE", to.reveal()[:7])
 
     async def send(self, to: Personal, text: Secret) -> None:
         if self.at_once:
@@ -1045,7 +1053,7 @@ class World:
         )
 
     def tools(self) -> Tools:
-        return Tools(self.settings, self.live, self.pins, self.codes, self.texts, clock)
+        return Tools(self.settings, self.live, self.pins, self.codes, self.texts, self.trail, clock)
 
     def keypad(self, line: FakeLine, *, slips: int = 3) -> Keypad:
         """A keypad on this line, for tests of it alone."""

@@ -16,7 +16,7 @@ from ivr.errors import StoreError, TextError, Unavailable, WorkerReplaced
 from ivr.metrics.meters import PHASES
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
-from ivr.sms import Limited
+from ivr.sms.limited import Limited, Screened
 from tests.unit.fakes import ANNA, ANNA_PHONE, ANNA_PIN, EPOCH, UNKNOWN, Answers, FakeLine, FakePins, Keys, World, index
 
 RIGHT_PIN = f"{ANNA_PIN}#"
@@ -315,7 +315,7 @@ def test_an_unknown_customer_hears_and_waits_the_same_behind_a_text_that_failed(
     calls = []
     for number in (ANNA, UNKNOWN):
         world = World()
-        world.texts = cast(Any, Limited(DownGateway(), 10.0))
+        world.texts = cast(Any, Screened(Limited(DownGateway(), 10.0), {"SE"}, world.logger))
         for keyed in (ANNA, number):
             # no two texts to one customer are sent within a minute
             world.live._texts.clear()

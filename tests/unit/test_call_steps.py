@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from ivr.call.mark import METHODS, STATUS
-from ivr.call.outcome import Factor
+from ivr.call.outcome import Budget, Factor
+from ivr.call.ports import Closed
 from ivr.call.steps import all_steps
 from ivr.errors import StoreError, TextError
 from ivr.prompts import Prompt, wait
-from tests.unit.fakes import ANNA_PHONE, ANNA_PIN, UNKNOWN, Answers, FakeLine, Keys, World
+from tests.unit.fakes import ANNA, ANNA_PHONE, ANNA_PIN, UNKNOWN, Answers, FakeLine, Keys, World
 
 RIGHT_PIN = f"{ANNA_PIN}#"
 CODE_ASKED = (Prompt.TEXT_COMING, Prompt.ASK_CODE)
@@ -408,6 +409,70 @@ def test_a_pretended_text_that_takes_longer_than_the_call_is_given_up() -> None:
     world.texts.seconds = 1000.0
     world.plot.fail("texts.pretend", TextError("the text before was not taken"))
     assert unknown(world).variables[STATUS] == "timeout"
+
+
+# ---------------------------------------------------------------- budgets of texts
+
+
+@pytest.mark.parametrize("scope", [Budget.PREFIX, Budget.COUNTRY])
+def test_where_a_range_is_closed_its_customers_hear_what_others_hear(scope: Budget) -> None:
+    """The same as callers to whom no text can be sent: else the number would be known for a customer's."""
+    heard, took = [], []
+    for closed in (True, False):
+        world = World()
+        world.live.closed = Closed(scope, first=False) if closed else None
+        world.texts.seconds = 3.0
+        more = {Prompt.ASK_CUSTOMER_NUMBER: [f"{ANNA if closed else UNKNOWN}#"]}
+        line = sms(world, "123456", "123456", "123456", number=None, more=more)
+        assert line.variables[STATUS] == "refused"
+        assert world.texts.sent == [] and not world.logged("text.sent")
+        assert world.plot.names.count("texts.pretend") == 1
+        heard.append(line.said)
+        took.append(world.logged("step.ended")[0]["seconds"])
+        assert len(world.logged("text.withheld", scope=scope.value)) == closed
+    assert heard[0] == heard[1]
+    assert took[0] == took[1]
+
+
+@pytest.mark.parametrize(
+    ("scope", "where", "limit"), [("prefix", "+467017", 200), ("country", "SE", 2000), ("all", "", 3000)]
+)
+def test_that_a_budget_is_used_up_is_told_of_once(scope: str, where: str, limit: int) -> None:
+    for first in (True, False):
+        world = World()
+        world.live.closed = Closed(Budget(scope), first=first)
+        sms(world, "123456", "123456", "123456")
+        told = [row for row in world.trail.rows if row.action == "texts.close"]
+        assert len(told) == len(world.logged("texts.closed")) == first
+        if first:
+            assert told[0].detail == {"scope": scope, "range": where, "limit": str(limit)}
+            assert (told[0].actor, told[0].outcome, told[0].call) == ("worker", "closed", world.trail.rows[-1].call)
+            [line] = world.logged("texts.closed")
+            assert (line["scope"], line["range"], line["limit"]) == (scope, where, limit)
+
+
+def test_where_all_texts_are_closed_everybody_is_told_at_once() -> None:
+    said = []
+    for number in (ANNA, UNKNOWN):
+        world = World()
+        world.live.closed = Closed(Budget.ALL, first=False)
+        line = sms(world, "123456", number=None, more={Prompt.ASK_CUSTOMER_NUMBER: [f"{number}#"]})
+        assert line.variables[STATUS] == "unavailable"
+        assert world.texts.sent == [] and "texts.pretend" not in world.plot.names
+        assert world.logged("text.withheld", scope="all")
+        said.append(line.said)
+    assert said[0] == said[1]
+    assert said[0][-1] is Prompt.UNAVAILABLE
+
+
+def test_closed_it_stays_where_the_audit_trail_cannot_be_written() -> None:
+    world = World()
+    world.live.closed = Closed(Budget.PREFIX, first=True)
+    world.plot.fail("trail.append", StoreError("audit: full"))
+    line = sms(world, "123456", "123456", "123456")
+    assert world.texts.sent == []
+    assert line.variables[STATUS] == "refused"
+    assert len(world.logged("texts.not_told", error="audit: full")) == 1
 
 
 # ---------------------------------------------------------------- stores away

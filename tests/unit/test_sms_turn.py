@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from ivr.errors import NumberRefused, TextError
-from ivr.numbers import Barred, barred
+from ivr.numbers import Barred, Range, barred, range_of
 from ivr.secret import Personal, Secret
 from ivr.sms import InTurn, Limited, Result
+from ivr.sms.limited import Screened
 from tests.contract.ari_log import Log
 from tests.unit.fakes import VirtualLoop, clock
 
@@ -193,6 +194,28 @@ def test_a_refused_number_is_as_sent_and_after_it_pretending_succeeds() -> None:
 
 
 # ---------------------------------------------------------------- which numbers
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "found"),
+    [
+        ("+46701740601", 4, Range("SE", "+467017")),
+        ("+46701740601", 1, Range("SE", "+467")),
+        ("+18765551234", 4, Range("JM", "+18765")),
+        ("+447700900123", 4, Range("ZZ", "+447700")),
+        ("+870773123456", 2, Range("001", "+87077")),
+        ("", 4, Range("ZZ", "+")),
+    ],
+)
+def test_what_a_text_is_counted_for(number: str, digits: int, found: Range) -> None:
+    assert range_of(Personal(number), digits) == found
+
+
+def test_what_no_text_goes_to_is_counted_for_nothing() -> None:
+    screened = Screened(Limited(Gateway(), 1.0), {"SE"}, Log().logger, digits=4)
+    assert screened.range_of(Personal("+46701740601")) == Range("SE", "+467017")
+    assert screened.range_of(Personal("+4790123456")) is None
+    assert screened.range_of(Personal("+46900123456")) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.keypad import Keypad
 from ivr.call.outcome import Factor, Outcome
-from ivr.call.ports import Attempt, Clock, Codes, Live, Pins, Subject, Texts
+from ivr.call.ports import Attempt, Clock, Codes, Live, Pins, Subject, Texts, Trail
 from ivr.call.progress import Held
 from ivr.config import Settings
 
@@ -24,6 +24,7 @@ class Tools:
     pins: Pins
     codes: Codes
     texts: Texts
+    trail: Trail
     clock: Clock
 
 

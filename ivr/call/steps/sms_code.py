@@ -9,15 +9,17 @@ from typing import ClassVar
 
 from ivr.call.digits import Asked, Form
 from ivr.call.keypad import GaveUp
-from ivr.call.outcome import Factor, Failed, Locked, Outcome, Passed, Reason
-from ivr.call.ports import Challenge, CodeRules, Opened, Right, Spent, TooMany, TooSoon, Wrong
+from ivr.call.outcome import Budget, Factor, Failed, Locked, Outcome, Passed, Reason
+from ivr.call.ports import Challenge, Closed, CodeRules, Entry, Opened, Range, Right, Spent, TooMany, TooSoon, Wrong
 from ivr.call.steps import Round, Tools
-from ivr.errors import Unavailable
+from ivr.errors import TextError, Unavailable
 from ivr.prompts import Prompt, text, wait
 from ivr.secret import Personal, Secret
 
 # `**` and expired codes are no guesses, so they need a bound of their own: nobody asks for ever.
 _ENTRIES = 12
+# Of a range that Ofcom keeps for films and plays.
+_NOBODYS = Personal("+447700900123")
 
 
 class SmsCodeStep:
@@ -123,17 +125,28 @@ class _Texting:
         return Challenge(self._id, subject, call, mac)
 
     async def send(self) -> Opened | TooSoon | TooMany:
-        """A new code, if one may be sent now; it takes the place of the one before."""
+        """A new code, if one may be sent now; it takes the place of the one before. Raises `TextError` where none may to anybody."""
         subject = self._round.subject
         mobile = subject.mobile if subject.known else None
+        # looked up for a number of nobody's too: that takes as long
+        found = self._tools.texts.range_of(mobile or _NOBODYS)
+        area = None if mobile is None else found
         code = Secret.random_token() if mobile is None else Secret.random_digits(self._digits)
         sent = replace(self._round.held.now, challenge=self._id)
-        opened = await self._tools.live.open_challenge(self.challenge(code), self._rules, sent)
+        opened = await self._tools.live.open_challenge(self.challenge(code), self._rules, sent, area)
         self._round.log.info("text.asked", result=type(opened).__name__)
+        if isinstance(opened, Closed):
+            await self._withhold(opened, area)
+            raise TextError("the budget of all texts is used up")
         if isinstance(opened, Opened):
             self._round.held.now = sent
-            # where there is nobody to send to: a gateway that is down must not be heard by known customers alone
-            sending = self._tools.texts.pretend() if mobile is None else self._deliver(mobile, code)
+            if opened.closed is not None:
+                sending = self._pretend(opened.closed, area)
+            elif mobile is None:
+                # there is nobody to send to: a gateway that is down must not be heard by known customers alone
+                sending = self._tools.texts.pretend()
+            else:
+                sending = self._deliver(mobile, code)
             task = asyncio.create_task(sending)
             self._sending.add(task)
             task.add_done_callback(self._ended)
@@ -145,6 +158,35 @@ class _Texting:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
         self._round.keypad.go_on()
+
+    async def _pretend(self, closed: Closed, area: Range | None) -> None:
+        """As for a number that no text goes to: were this caller told, the number would be known for a customer's."""
+        await self._withhold(closed, area)
+        await self._tools.texts.pretend()
+
+    async def _withhold(self, closed: Closed, area: Range | None) -> None:
+        """Say that no text goes; the first time also to those who look after it."""
+        self._round.log.info("text.withheld", scope=closed.scope.value)
+        if not closed.first:
+            return
+        limits = self._tools.settings.limits
+        area = area or Range("", "")
+        where, most = {
+            Budget.ALL: ("", limits.texts_per_hour),
+            Budget.COUNTRY: (area.country, limits.texts_country_per_hour),
+            Budget.PREFIX: (area.prefix, limits.texts_prefix_per_hour),
+        }[closed.scope]
+        self._round.log.warning("texts.closed", scope=closed.scope.value, range=where, limit=most)
+        detail = {"scope": closed.scope.value, "range": where, "limit": str(most)}
+        try:
+            await self._tools.trail.append(
+                Entry(
+                    "worker", "texts.close", "closed", call=self._round.attempt.call.rpartition(":")[2], detail=detail
+                )
+            )
+        except Unavailable as error:
+            # closed it is all the same
+            self._round.log.error("texts.not_told", error=str(error))
 
     async def _deliver(self, mobile: Personal, code: Secret) -> None:
         language = self._round.subject.language or self._round.keypad.language

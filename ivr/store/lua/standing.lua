@@ -1,2 +1,10 @@
+-- KEYS 6 whether the rise of failures over all calls was told of; ARGV 14 from how many on it is
 note(RECORD, HOLDER, SAID)
-return locked() or {'granted'}
+local answer = locked() or {'granted'}
+local failures = tonumber(redis.call('GET', ALL)) or 0
+-- Told once in a window, by whichever worker sees it first; also where nobody is verified any more.
+if failures >= math.min(tonumber(ARGV[14]), limits.all) and redis.call('SET', KEYS[6], failures, 'NX', 'PX', limits.all_window) then
+    answer[#answer + 1] = 'alarm'
+    answer[#answer + 1] = failures
+end
+return answer

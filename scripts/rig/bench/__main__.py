@@ -79,6 +79,10 @@ def _settings(gateway: Gateway) -> dict[str, dict[str, object]]:
     return {
         "policies.main": {"steps": ["sms_code"], "level": 1},
         "keypad": {"first_seconds": 120},
+        # it is the machine's limits that are looked for
+        "worker": {"calls_at_once": 100_000, "calls_per_second": 10_000, "lag_seconds": 60},
+        # one machine stands for many callers, who all have one prefix
+        "limits": {f"texts_{of}per_hour": 1_000_000 for of in ("", "country_", "prefix_")},
         "log": {"level": "INFO", "format": "text"},
         "texts": {"gateway": "http"},
         "texts.http": {"url": gateway.url, "allow_private": [HOST]},

@@ -25,7 +25,8 @@ _MEDIA_PORT = 40_000
 class Callers:
     """`count` calls to an extension by one of the scenarios beside this file.
 
-    numbers: who calls, one a call. on_port: told SIPp's port before the first call.
+    numbers: who calls, one a call. on_port: told SIPp's port before the first call. media_port: where its own RTP
+    begins, for a second SIPp beside another.
     """
 
     extension: str
@@ -33,6 +34,7 @@ class Callers:
     count: int
     numbers: Sequence[int] = ()
     on_port: Callable[[int], None] | None = None
+    media_port: int = _MEDIA_PORT
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def sipp(
     command = [
         program, f"{HOST}:{pbx.sip_port}", "-sf", str(Path(__file__).with_name(callers.scenario)),
         "-s", callers.extension, "-r", str(rate), "-m", str(callers.count), "-l", str(callers.count), "-i", HOST,
-        "-p", str(port), "-mi", HOST, "-mp", str(_MEDIA_PORT), "-d", str(hold_seconds * 1000), "-cid_str", "%u@bench",
+        "-p", str(port), "-mi", HOST, "-mp", str(callers.media_port), "-d", str(hold_seconds * 1000), "-cid_str", "%u@bench",
         "-nostdin",
     ]  # fmt: skip
     numbers = pbx.folder / "numbers.csv"

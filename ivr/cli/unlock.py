@@ -1,0 +1,100 @@
+"""`customer unlock`: one person asks for it and says why, another one does it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from ivr.cli.office import Act, Office, actor, opened, person, settings_of
+from ivr.errors import InputError
+from ivr.secret import Secret
+from ivr.store.live import RedisLive
+from ivr.store.register import Customer
+from ivr.store.unlocking import LIFE_MINUTES, Wish
+
+# The audit trail keeps a reason for good.
+_LEAST, _MOST = 5, 200
+
+
+def unlock(
+    context: typer.Context,
+    number: Annotated[str, typer.Argument(help="The customer number.", metavar="NUMBER")],
+    reason: Annotated[str | None, typer.Option(help="Ask for it, and say why. Another person confirms.")] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Do what another person has asked for.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Unlock a customer, and forget the failures that were counted. It takes two persons."""
+    if (reason is None) is not confirm:
+        raise InputError(
+            "customer unlock: one person asks with --reason, another one does it with --confirm. Nothing was done"
+        )
+    asyncio.run(_run(context, number, _reason(reason), yes=yes))
+
+
+async def _run(context: typer.Context, number: str, reason: str | None, *, yes: bool) -> None:
+    async with opened(settings_of(context)) as office:
+        # Opened first: where Redis is away nothing is done by halves.
+        live = await RedisLive.open(office.settings)
+        try:
+            if reason is None:
+                await _confirm(office, live, number, yes=yes)
+            else:
+                await _ask(office, live, number, reason)
+        finally:
+            await live.close()
+
+
+async def _ask(office: Office, live: RedisLive, number: str, reason: str) -> None:
+    async with office.act() as act:
+        customer = await _known(office, act, number)
+        await act.tell("customer.unlock_asked", [customer.ref], reason=reason)
+    await live.wish(customer.key, Wish(actor(), *person(), reason))
+    typer.echo(
+        f"Asked to unlock customer {customer.ref}. Within {LIFE_MINUTES} minutes another person does it with --confirm"
+    )
+
+
+async def _confirm(office: Office, live: RedisLive, number: str, *, yes: bool) -> None:
+    async with office.database.read() as connection:
+        customer = _found(await office.register.find(connection, Secret(number)))
+    wish = await live.wished(customer.key)
+    if wish is None:
+        raise InputError(
+            f"customer unlock: nobody has asked for it within {LIFE_MINUTES} minutes. Ask with --reason. Nothing was done"
+        )
+    if wish.is_of(*person()):
+        raise InputError(
+            f"customer unlock: {wish.actor} has asked for it, and that is you. Another person confirms, from a login of "
+            "their own (sudo tells who). Nothing was done"
+        )
+    typer.echo(f"{wish.actor} has asked for it: {wish.reason}")
+    if not yes:
+        typer.confirm(f"Unlock customer {customer.ref} ({customer.name.masked})?", abort=True, err=True)
+    async with office.act() as act:
+        customer = await _known(office, act, number)
+        await act.tell("customer.unlock", [customer.ref], reason=wish.reason, asked_by=wish.actor)
+        await office.register.set_locked(act.connection, customer, locked=False)
+    await live.unlock(customer.key)
+    await live.granted(customer.key)
+    typer.echo(f"Unlocked customer {customer.ref}")
+
+
+def _reason(given: str | None) -> str | None:
+    if given is None:
+        return None
+    reason = " ".join(given.split())
+    if not _LEAST <= len(reason) <= _MOST or not reason.isprintable():
+        raise InputError(f"--reason: is not {_LEAST} to {_MOST} characters of text. Nothing was done")
+    return reason
+
+
+async def _known(office: Office, act: Act, number: str) -> Customer:
+    return _found(await office.register.find(act.connection, Secret(number)))
+
+
+def _found(customer: Customer | None) -> Customer:
+    if customer is None:
+        raise InputError("number: no customer has it. Nothing was done")
+    return customer

@@ -1,0 +1,52 @@
+"""Who has asked to have a customer unlocked: it takes a second person to do it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from ivr.errors import StoreError
+from ivr.store.calls import Calls
+
+LIFE_MINUTES = 15
+"""How long a wish waits for another person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """`actor` as the audit trail has it; the person's `name` and `login` (empty where the system knows none) are compared."""
+
+    actor: str
+    name: str
+    login: str
+    reason: str
+
+    def is_of(self, name: str, login: str) -> bool:
+        """Whether this person has asked."""
+        return name == self.name or bool(login and login == self.login)
+
+
+class Unlocking(Calls):
+    """The part of `RedisLive` that keeps wishes, by the customer's blind index."""
+
+    async def wish(self, subject: str, wish: Wish) -> None:
+        """Keep it for a while; it takes the place of an earlier one. Raises `StoreError`."""
+        await self._link.ask("SET", self._wish_key(subject), orjson.dumps(asdict(wish)), "PX", LIFE_MINUTES * 60_000)
+
+    async def wished(self, subject: str) -> Wish | None:
+        """What somebody has asked for, not long ago. Raises `StoreError`."""
+        written = await self._link.ask("GET", self._wish_key(subject))
+        if not isinstance(written, bytes):
+            return None
+        try:
+            return Wish(**orjson.loads(written))
+        except (ValueError, TypeError):
+            raise StoreError("Redis: what stands for a wish to unlock is none") from None
+
+    async def granted(self, subject: str) -> None:
+        """It was done; it is not done a second time. Raises `StoreError`."""
+        await self._link.ask("DEL", self._wish_key(subject))
+
+    def _wish_key(self, subject: str) -> str:
+        return self._key("unlock", subject)
