@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import ivr
-from ivr.cli import audit, customer, initialise, texts
+from ivr.cli import audit, customer, initialise, keys, texts
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
@@ -32,6 +32,7 @@ app.command(name="trace")(trace)
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
 app.add_typer(texts.app, name="texts", help="Text messages: whether they go out.")
 app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")
+app.add_typer(keys.app, name="keys", help="Keys: which there are, and new ones for old.")
 
 
 def _version(asked: bool) -> None:

@@ -19,7 +19,7 @@ from ivr.database import Database, migrate
 from ivr.database.url import sqlite_file
 from ivr.errors import ConfigError
 from ivr.store import keycheck
-from ivr.vault import keys
+from ivr.vault import keyfile, keys
 
 UNSIGNED = "0001"
 """The version of a database whose audit trail is not signed."""
@@ -36,7 +36,7 @@ async def _initialise(settings: Settings) -> list[str]:
     policies(settings)
     _refuse_to_make_for_root(settings)
     await _refuse_new_keys_for_old_data(settings)
-    made = keys.create(settings)
+    made = keyfile.create(settings)
     done = [f"Made the key {file}" for file in made]
     both, seal = keys.load(settings), Seal.open(settings)
     if done:

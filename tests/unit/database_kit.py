@@ -15,7 +15,7 @@ from ivr.config import Settings, load
 from ivr.database import Database, migrate
 from ivr.database.url import url_of
 from ivr.store import keycheck
-from ivr.vault import Key, Keys, PinRecord, Vault, keys
+from ivr.vault import Key, Keys, PinRecord, Vault, keyfile, keys
 
 TOML = """
 [company]
@@ -41,7 +41,7 @@ def settings_in(folder: Path, more: str = "") -> Settings:
 
 def keys_of(settings: Settings) -> Keys:
     """Its keys, made."""
-    keys.create(settings)
+    keyfile.create(settings)
     return keys.load(settings)
 
 
