@@ -13,6 +13,7 @@ from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
 from ivr.config.clear import CaFile, PlainText, loopback, refuse_clear
 from ivr.config.metrics import Metrics
+from ivr.config.retention import Retention
 from ivr.config.section import Endpoint, Minutes, Name, Seconds, Section
 from ivr.config.texts import Texts
 
@@ -285,6 +286,7 @@ class Settings(Section):
     database: Database = Field(default_factory=Database)
     keys: Keys = Field(default_factory=Keys)
     audit: Audit = Field(default_factory=Audit)
+    retention: Retention = Field(default_factory=Retention)
     keypad: Keypad = Field(default_factory=Keypad)
     customer_number: CustomerNumber = Field(default_factory=CustomerNumber)
     steps: Steps = Field(default_factory=Steps)

@@ -128,6 +128,21 @@ class Database:
         async with _translated():
             return await self._threads.run(work, writes=True)
 
+    async def scrub(self, *tables: str) -> bool:
+        """Have what was deleted from these tables vanish from files as far as the database can; False where it could not yet.
+
+        SQLite overwrites rows when they are deleted, but its log keeps older pages until it is emptied; PostgreSQL forgets
+        them in VACUUM. Raises `StoreError`.
+        """
+        sqlite = self._threads is not None
+        plain = {"tillit_asks": True} if sqlite else {"isolation_level": "AUTOCOMMIT"}
+        async with _translated(), self._reading.execution_options(**plain).connect() as connection:
+            if not sqlite:
+                await connection.exec_driver_sql(f"VACUUM {', '.join(tables)}")
+                return True
+            busy, *_ = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+            return not busy
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads, on one state of the database. Raises `StoreError`."""

@@ -172,7 +172,7 @@ async def tamper(database: Database, *statements: str) -> None:
     """Change the database past the program, as someone does who may write to it: the triggers go first."""
     async with database.write() as connection:
         if connection.dialect.name == "postgresql":
-            for table in ("audit", "audit_heads"):
+            for table in ("audit", "audit_heads", "audit_anchors"):
                 await connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         else:
             found = await connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")

@@ -17,6 +17,7 @@ MAY_REVEAL = {
     "ivr/asterisk/reconcile.py",
     "ivr/cli/customer.py",
     "ivr/cli/fields.py",
+    "ivr/cli/person.py",
     "ivr/database/url.py",
     "ivr/numbers.py",
     "ivr/secret.py",
