@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import ivr
-from ivr.cli import audit, customer, initialise, keys, person, texts
+from ivr.cli import audit, backup, customer, initialise, keys, person, texts
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
@@ -29,6 +29,9 @@ app.command(name="init")(initialise.init)
 app.command(name="sample")(sample)
 app.command(name="doctor")(doctor)
 app.command(name="trace")(trace)
+app.command(name="backup")(backup.backup)
+app.command(name="restore")(backup.restore)
+keys.app.command("backup")(backup.new_key)
 customer.app.command()(person.export)
 customer.app.command()(person.erase)
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")

@@ -34,7 +34,7 @@ def init(context: typer.Context) -> None:
 async def _initialise(settings: Settings) -> list[str]:
     """What was done, line by line."""
     policies(settings)
-    _refuse_to_make_for_root(settings)
+    refuse_to_make_for_root(settings)
     await _refuse_new_keys_for_old_data(settings)
     made = keyfile.create(settings)
     done = [f"Made the key {file}" for file in made]
@@ -63,7 +63,7 @@ async def _initialise(settings: Settings) -> list[str]:
     return done or ["Nothing to do: the keys and the database are there."]
 
 
-def _refuse_to_make_for_root(settings: Settings) -> None:
+def refuse_to_make_for_root(settings: Settings) -> None:
     """What root made would be root's, and the worker, who is somebody else, could not even see it."""
     owner = settings.file.stat().st_uid
     if os.geteuid() == 0 and owner != 0:

@@ -102,7 +102,7 @@ def erase(
         return customer.ref, await office.database.scrub("customers", "phones")
 
     ref, clean = _with(context, run)
-    typer.echo(f"Erased customer {ref}. Copies of the database that were made before still have its data key")
+    typer.echo(f"Erased customer {ref}. Its data key is in data-keys.age until the next back-up, and in other copies")
     if not clean:
         typer.echo(
             "The database's log still has it, for somebody is reading: it goes with the next checkpoint", err=True

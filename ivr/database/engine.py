@@ -150,6 +150,16 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction whose every statement sees the state of its first one, however long it lasts. Raises `StoreError`."""
+        # with SQLite each transaction is such a one
+        engine = self._reading
+        if self._threads is None:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        async with _translated(), engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
     async def write(self, *, lock: str | None = None) -> AsyncIterator[AsyncConnection]:
         """A transaction, durable when the block is left, undone when it raises. Raises `StoreError`.
 

@@ -15,6 +15,8 @@ MAY_REVEAL = {
     "ivr/asterisk/leg.py",
     "ivr/asterisk/line.py",
     "ivr/asterisk/reconcile.py",
+    "ivr/backup/sealed.py",
+    "ivr/cli/backup.py",
     "ivr/cli/customer.py",
     "ivr/cli/fields.py",
     "ivr/cli/person.py",
