@@ -30,6 +30,7 @@ from ivr.database import Database
 from ivr.errors import Unavailable
 from ivr.metrics import Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTrail
 from ivr.nodes import Begin, Leasing, Node, Nodes
+from ivr.retention import retaining
 from ivr.store.customers import Customers
 from ivr.store.lease import Lease
 from ivr.store.live import RedisLive
@@ -59,6 +60,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         trail = await stack.enter_async_context(
             Trail(database, settings.worker.name, seal, head_seconds=settings.audit.head_seconds, log=log)
         )
+        await stack.enter_async_context(retaining(settings, database, trail, seal, log))
         nodes = await stack.enter_async_context(Nodes(settings, log, partial(meters.timed, "ari")))
         await nodes.look()
         customers = await Customers.open(database, vault)

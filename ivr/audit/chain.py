@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ import orjson
 from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ivr.audit import heads
+from ivr.audit import anchors, heads
 from ivr.audit.signing import Seal, row_said
 from ivr.audit.table import AUDIT
 from ivr.call.ports import Entry
@@ -187,12 +188,27 @@ def _prove(connection: Connection, chain: str, end: End, seal: Seal, known: End 
             continue
         seq, digest = (head.seq, head.hash) if head.chain == chain else head.others.get(chain, (0, START))
         left[seq] = digest
+    anchor = anchor_of(connection, chain, seal)
     for seq, digest in left.items():
+        if anchor is not None and seq <= anchor.seq:
+            # deleted for its age; what a head of long ago tells of is not there any more
+            if seq == anchor.seq and digest != anchor.hash:
+                raise Broken(chain, f"chain {chain} begins behind row {seq}, which is not the one that a head tells of")
+            continue
         row = connection.execute(_AT, {"of": chain, "number": seq}).one_or_none()
         if seq and (row is None or row.hash != digest):
             raise Broken(chain, f"chain {chain} was cut or written anew: row {seq} is not there as it was left")
     if end.seq and not seal.verifier.good(end.signature, *row_said(chain, end.seq, end.hash)):
         raise Broken(chain, f"chain {chain} ends with row {end.seq}, which this installation's audit key did not sign")
+
+
+def anchor_of(connection: Connection, chain: str, seal: Seal) -> anchors.Anchor | None:
+    """Behind which row the chain begins; raises `Broken` where that was not signed."""
+    with suppress(ValueError):
+        anchor = anchors.of(connection, chain)
+        if anchor is None or seal.verifier.good(anchor.signature, *anchor.said):
+            return anchor
+    raise Broken(chain, f"the anchor of chain {chain} was not signed by this installation's audit key")
 
 
 def lock_of(chain: str) -> str:

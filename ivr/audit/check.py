@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from ivr.audit.anchors import Anchor
 from ivr.audit.chain import COLUMNS, START, End, hash_of
 from ivr.audit.heads import Head
 from ivr.audit.signing import Verifier, row_said
@@ -33,12 +34,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How many good rows each chain has, its hash at the end, when its head was signed, and its first bad row, if any."""
+    """The number of each chain's last good row, its hash at the end, when its head was signed, and its first bad row, if any.
+
+    `begins`: the number of the last row that was deleted for its age, where rows were.
+    """
 
     rows: Mapping[str, int]
     heads: Mapping[str, str]
     signed: Mapping[str, str]
     faults: tuple[Fault, ...]
+    begins: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def fault(self) -> Fault | None:
@@ -58,7 +63,7 @@ class _Chain:
 
 
 class Check:
-    """Feed `heads` first, then every `row` by chain and number; `report` at the end."""
+    """Feed `anchors` and `heads` first, then every `row` by chain and number; `report` at the end."""
 
     def __init__(self, keys: Verifier) -> None:
         self._keys = keys
@@ -66,6 +71,21 @@ class Check:
         self._wanted: dict[str, dict[int, tuple[str, str]]] = {}
         self._signed: dict[str, str] = {}
         self._forged: dict[str, Fault] = {}
+        self._begins: dict[str, int] = {}
+
+    def anchors(self, anchors: Iterable[Anchor]) -> None:
+        """Behind which rows chains begin."""
+        for anchor in anchors:
+            if not self._keys.good(anchor.signature, *anchor.said):
+                problem = (
+                    "its anchor, which says that older rows were deleted for their age, is not signed by the audit key"
+                )
+                # of the rows behind it nothing can be said
+                self._chains[anchor.chain] = _Chain(fault=Fault(anchor.chain, anchor.seq, problem))
+                continue
+            end = End(anchor.seq, anchor.hash, anchor.row_signature)
+            self._chains[anchor.chain] = _Chain(end, rows=anchor.seq, proved=anchor.seq)
+            self._begins[anchor.chain] = anchor.seq
 
     def heads(self, heads: Iterable[Head], *, kept: bool = False) -> None:
         """How far chains had come at least. `kept`: from elsewhere, whatever the database says today."""
@@ -128,6 +148,7 @@ class Check:
             {name: chain.end.hash for name, chain in chains.items() if chain.rows},
             self._signed,
             tuple(chain.fault for chain in chains.values() if chain.fault is not None),
+            self._begins,
         )
 
     def want(self, chain: str, seq: int, hash: str, told: str) -> None:

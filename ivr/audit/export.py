@@ -11,13 +11,14 @@ from typing import Any
 
 import orjson
 
+from ivr.audit.anchors import Anchor
 from ivr.audit.chain import stamp, utc_now
 from ivr.audit.check import Check, Report
 from ivr.audit.heads import Head
 from ivr.audit.signing import Seal, Verifier
-from ivr.audit.verify import heads_in, in_order
+from ivr.audit.verify import anchors_in, heads_in, in_order
 from ivr.database import Database
-from ivr.errors import InputError
+from ivr.errors import InputError, StoreError
 
 _FORMAT = "tillit-audit-export-1"
 
@@ -25,9 +26,14 @@ _FORMAT = "tillit-audit-export-1"
 async def export(database: Database, seal: Seal) -> AsyncIterator[bytes]:
     """The lines of it, without line ends. Raises `StoreError`."""
     at = stamp(utc_now())
+    begins = await anchors_in(database)
     heads = await heads_in(database)
-    first = {"format": _FORMAT, "at": at, "keys": seal.verifier.publics, "heads": [head.json() for head in heads]}
-    yield orjson.dumps(first)
+    yield orjson.dumps(
+        {
+            "format": _FORMAT, "at": at, "keys": seal.verifier.publics,
+            "anchors": [anchor.json() for anchor in begins], "heads": [head.json() for head in heads],
+        }
+    )  # fmt: skip
     ends: dict[str, list[Any]] = {}
     count = 0
     async for row in in_order(database):
@@ -35,6 +41,8 @@ async def export(database: Database, seal: Seal) -> AsyncIterator[bytes]:
         count += 1
         # a value of a type that only a changed row has is told of as text, and so as changed
         yield orjson.dumps({"row": {str(column): value for column, value in row.items()}}, default=str)
+    if begins != await anchors_in(database):
+        raise StoreError("audit: old rows were deleted while they were written out. Type it again")
     said = orjson.dumps(ends, option=orjson.OPT_SORT_KEYS).decode()
     late = [head.json() for head in await heads_in(database)]
     yield orjson.dumps({"rows": count, "ends": said, "heads": late, "signature": seal.sign(_FORMAT, at, count, said)})
@@ -52,6 +60,7 @@ def verify_export(lines: Iterable[bytes], keys: Verifier | None, kept: Iterable[
     try:
         keys = Verifier(first["keys"]) if keys is None else keys
         check = Check(keys)
+        check.anchors(Anchor.read(anchor) for anchor in first.get("anchors", ()))
         check.heads(Head.read(head) for head in first["heads"])
         check.heads(kept, kept=True)
         count, last = 0, None

@@ -1,4 +1,4 @@
-"""The tables of the trail. Triggers of the migrations refuse UPDATE and DELETE of rows, and DELETE of heads."""
+"""The tables of the trail. Triggers of the migrations refuse to change rows, and to delete any but those before an anchor."""
 
 from __future__ import annotations
 
@@ -39,3 +39,15 @@ HEADS = Table(
     Column("signature", String(100), nullable=False),
 )
 """How far each chain had come when its writer last signed it, and how far the others had (`seen`, JSON)."""
+
+ANCHORS = Table(
+    "audit_anchors",
+    METADATA,
+    Column("chain", String(40), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("row_signature", String(100), nullable=False),
+    Column("at", String(27), nullable=False),
+    Column("signature", String(100), nullable=False),
+)
+"""Behind which row a chain begins, where those up to it were deleted for their age."""

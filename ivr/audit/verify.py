@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ivr.audit import heads
+from ivr.audit import anchors, heads
+from ivr.audit.anchors import Anchor
 from ivr.audit.check import Check, Report
 from ivr.audit.heads import Head
 from ivr.audit.signing import Verifier
 from ivr.audit.table import AUDIT
 from ivr.database import Database
+from ivr.errors import TillitError
 
 _AT_ONCE = 1000
 
@@ -25,7 +28,24 @@ async def verify(
 
     `kept`: heads that were kept elsewhere, which a cut database cannot take back. `told` hears how many rows were read.
     """
+    kept = tuple(kept)
+    while True:
+        begins = await anchors_in(database)
+        report = await _verify(database, keys, kept, begins, told)
+        # where old rows were deleted meanwhile, some of those that were to be read were not there any more
+        if not report.faults or begins == await anchors_in(database):
+            return report
+
+
+async def _verify(
+    database: Database,
+    keys: Verifier,
+    kept: Iterable[Head],
+    begins: Iterable[Anchor],
+    told: Callable[[int], None] | None,
+) -> Report:
     check = Check(keys)
+    check.anchors(begins)
     check.heads(await heads_in(database))
     check.heads(kept, kept=True)
     count = 0
@@ -74,10 +94,25 @@ async def recent(database: Database, *, most: int, wanted: Wanted | None = None)
         return list((await connection.execute(query)).mappings())[::-1]
 
 
+async def rows_of(connection: AsyncConnection, wanted: Wanted) -> list[RowMapping]:
+    """Every such row, oldest first, within a transaction."""
+    query = select(AUDIT).where(*wanted.clauses()).order_by(AUDIT.c.at, AUDIT.c.chain, AUDIT.c.seq)
+    return list((await connection.execute(query)).mappings())
+
+
 async def heads_in(database: Database) -> list[Head]:
     """The signed head of every chain."""
     async with database.read() as connection:
         return await connection.run_sync(heads.all_of)
+
+
+async def anchors_in(database: Database) -> list[Anchor]:
+    """The anchor of every chain that has one. Raises `TillitError` where one is none."""
+    async with database.read() as connection:
+        try:
+            return await connection.run_sync(anchors.all_of)
+        except ValueError:
+            raise TillitError("audit: what says where a chain begins was changed past the program") from None
 
 
 async def in_order(database: Database) -> AsyncIterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import ivr
-from ivr.cli import audit, customer, initialise, texts
+from ivr.cli import audit, backup, customer, initialise, keys, person, texts
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
@@ -29,9 +29,15 @@ app.command(name="init")(initialise.init)
 app.command(name="sample")(sample)
 app.command(name="doctor")(doctor)
 app.command(name="trace")(trace)
+app.command(name="backup")(backup.backup)
+app.command(name="restore")(backup.restore)
+keys.app.command("backup")(backup.new_key)
+customer.app.command()(person.export)
+customer.app.command()(person.erase)
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
 app.add_typer(texts.app, name="texts", help="Text messages: whether they go out.")
 app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")
+app.add_typer(keys.app, name="keys", help="Keys: which there are, and new ones for old.")
 
 
 def _version(asked: bool) -> None:

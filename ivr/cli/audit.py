@@ -89,7 +89,9 @@ def _tell(report: Report, signed_within: int | None) -> None:
             ages.append(int((now - datetime.fromisoformat(report.signed[chain])).total_seconds()))
         signed = f", signed {ages[-1]} s ago" if chain in report.signed else ""
         if chain not in bad:
-            typer.echo(f"{chain}: {rows} rows, head {report.heads.get(chain, 'none')}{signed}")
+            first = report.begins.get(chain, 0)
+            since = f" from {first + 1} on, those before were deleted for their age" if first else ""
+            typer.echo(f"{chain}: {rows - first} rows{since}, head {report.heads.get(chain, 'none')}{signed}")
     if report.faults:
         raise TillitError(
             "\n".join(f"audit: chain {fault.chain}, row {fault.seq}: {fault.problem}" for fault in report.faults)

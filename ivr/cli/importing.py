@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress, TaskID
 
+from ivr.cli.bars import bars
 from ivr.cli.fields import FieldError, Fields
 from ivr.cli.office import Office
 from ivr.cli.table import Line, lines
@@ -42,7 +42,7 @@ class Imported:
 
 async def import_file(office: Office, file: Path) -> Imported:
     """Add every customer of the file; raises `InputError` that names every fault, and adds none."""
-    with _progress() as progress:
+    with bars() as progress:
         rows = await _checked(office, file, progress, progress.add_task("Checking", total=_size(file)))
         sealed = await _sealed(office, rows, progress, progress.add_task("Hashing PINs", total=len(rows)))
         progress.add_task("Writing", total=None)
@@ -154,12 +154,3 @@ async def _sealed(office: Office, rows: Sequence[Row], progress: Progress, task:
         for _ in range(os.cpu_count() or 1):
             group.create_task(work(left))
     return [one for one in sealed if one is not None]
-
-
-def _progress() -> Progress:
-    """On the terminal, to the standard error; gone when the work is done, so that the result stands alone."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip

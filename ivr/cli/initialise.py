@@ -19,7 +19,7 @@ from ivr.database import Database, migrate
 from ivr.database.url import sqlite_file
 from ivr.errors import ConfigError
 from ivr.store import keycheck
-from ivr.vault import keys
+from ivr.vault import keyfile, keys
 
 UNSIGNED = "0001"
 """The version of a database whose audit trail is not signed."""
@@ -34,9 +34,9 @@ def init(context: typer.Context) -> None:
 async def _initialise(settings: Settings) -> list[str]:
     """What was done, line by line."""
     policies(settings)
-    _refuse_to_make_for_root(settings)
+    refuse_to_make_for_root(settings)
     await _refuse_new_keys_for_old_data(settings)
-    made = keys.create(settings)
+    made = keyfile.create(settings)
     done = [f"Made the key {file}" for file in made]
     both, seal = keys.load(settings), Seal.open(settings)
     if done:
@@ -63,7 +63,7 @@ async def _initialise(settings: Settings) -> list[str]:
     return done or ["Nothing to do: the keys and the database are there."]
 
 
-def _refuse_to_make_for_root(settings: Settings) -> None:
+def refuse_to_make_for_root(settings: Settings) -> None:
     """What root made would be root's, and the worker, who is somebody else, could not even see it."""
     owner = settings.file.stat().st_uid
     if os.geteuid() == 0 and owner != 0:

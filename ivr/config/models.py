@@ -11,8 +11,10 @@ from pydantic import Field, field_validator, model_validator
 
 from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
+from ivr.config.backup import Backup
 from ivr.config.clear import CaFile, PlainText, loopback, refuse_clear
 from ivr.config.metrics import Metrics
+from ivr.config.retention import Retention
 from ivr.config.section import Endpoint, Minutes, Name, Seconds, Section
 from ivr.config.texts import Texts
 
@@ -315,6 +317,8 @@ class Settings(Section):
     database: Database = Field(default_factory=Database)
     keys: Keys = Field(default_factory=Keys)
     audit: Audit = Field(default_factory=Audit)
+    retention: Retention = Field(default_factory=Retention)
+    backup: Backup = Field(default_factory=Backup)
     keypad: Keypad = Field(default_factory=Keypad)
     customer_number: CustomerNumber = Field(default_factory=CustomerNumber)
     steps: Steps = Field(default_factory=Steps)

@@ -128,10 +128,35 @@ class Database:
         async with _translated():
             return await self._threads.run(work, writes=True)
 
+    async def scrub(self, *tables: str) -> bool:
+        """Have what was deleted from these tables vanish from files as far as the database can; False where it could not yet.
+
+        SQLite overwrites rows when they are deleted, but its log keeps older pages until it is emptied; PostgreSQL forgets
+        them in VACUUM. Raises `StoreError`.
+        """
+        sqlite = self._threads is not None
+        plain = {"tillit_asks": True} if sqlite else {"isolation_level": "AUTOCOMMIT"}
+        async with _translated(), self._reading.execution_options(**plain).connect() as connection:
+            if not sqlite:
+                await connection.exec_driver_sql(f"VACUUM {', '.join(tables)}")
+                return True
+            busy, *_ = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
+            return not busy
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads, on one state of the database. Raises `StoreError`."""
         async with _translated(), self._reading.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction whose every statement sees the state of its first one, however long it lasts. Raises `StoreError`."""
+        # with SQLite each transaction is such a one
+        engine = self._reading
+        if self._threads is None:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        async with _translated(), engine.connect() as connection:
             yield connection
 
     @asynccontextmanager

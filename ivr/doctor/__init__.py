@@ -29,6 +29,7 @@ from ivr.doctor import (
     modules,
     prompts,
     reach,
+    retention,
     texts,
     users,
 )
@@ -38,7 +39,7 @@ from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *files.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
+    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
     *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
@@ -49,6 +50,7 @@ CONSOLE = ("asterisk",)
 _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "keys and database": keys.check,
     "files": files.check,
+    "retention": retention.check,
     "FastAGI": agi.check,
     "Redis": live.check,
     "text messages": texts.check,

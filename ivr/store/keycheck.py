@@ -13,19 +13,21 @@ from ivr.store.tables import CUSTOMERS, KEYS
 from ivr.vault import Key, Keys
 
 _CURE = "Bring back the key files that were made with it, from your back-up"
+_MASTER = "master"
 
 
 async def check(connection: AsyncConnection, keys: Keys) -> None:
     """Raises `ConfigError` where the database was made with other keys."""
-    stored = {row.kind: row for row in (await connection.execute(select(KEYS))).all()}
-    for kind, key in _both(keys):
-        row = stored.get(kind)
-        if row is None:
+    stored = (await connection.execute(select(KEYS).order_by(KEYS.c.kind, KEYS.c.id))).all()
+    for kind, ours in ((_MASTER, keys.masters), ("hash", (keys.hash,))):
+        needed = [row for row in stored if row.kind == kind]
+        if not needed:
             raise ConfigError(f"[keys] {kind}_file", "the database knows no such key", "Type: ari_app.py init")
-        if (row.id, row.checks) != (key.id, key.check):
-            raise ConfigError(
-                f"[keys] {kind}_file", f"the database was made with key {row.id}, this is {key.id}", _CURE
-            )
+        there = {(key.id, key.check) for key in ours}
+        for row in needed:
+            if (row.id, row.checks) not in there:
+                problem = f"the database was made with key {row.id}, this is {', '.join(key.id for key in ours)}"
+                raise ConfigError(f"[keys] {kind}_file", problem, _CURE)
 
 
 async def record(connection: AsyncConnection, keys: Keys) -> bool:
@@ -41,9 +43,27 @@ async def record(connection: AsyncConnection, keys: Keys) -> bool:
     else:
         return False
     await connection.execute(delete(KEYS))
-    values = [{"kind": kind, "id": key.id, "checks": key.check} for kind, key in _both(keys)]
-    await connection.execute(insert(KEYS), values)
+    noted = [("hash", keys.hash), *((_MASTER, key) for key in keys.masters)]
+    await connection.execute(insert(KEYS), [_values(kind, key) for kind, key in noted])
     return True
+
+
+async def note_master(connection: AsyncConnection, key: Key) -> bool:
+    """Note a further master key: from now on nobody begins to work without it. False where it was noted before."""
+    if key.id in await masters(connection):
+        return False
+    await connection.execute(insert(KEYS).values(_values(_MASTER, key)))
+    return True
+
+
+async def forget_master(connection: AsyncConnection, key_id: str) -> None:
+    """That nobody needs this master key any more."""
+    await connection.execute(delete(KEYS).where(KEYS.c.kind == _MASTER, KEYS.c.id == key_id))
+
+
+async def masters(connection: AsyncConnection) -> frozenset[str]:
+    """The identifiers of the master keys that the database knows."""
+    return frozenset((await connection.execute(select(KEYS.c.id).where(KEYS.c.kind == _MASTER))).scalars())
 
 
 async def has_customers(connection: AsyncConnection) -> bool:
@@ -51,5 +71,5 @@ async def has_customers(connection: AsyncConnection) -> bool:
     return (await connection.execute(select(CUSTOMERS.c.ref).limit(1))).first() is not None
 
 
-def _both(keys: Keys) -> tuple[tuple[str, Key], ...]:
-    return ("master", keys.master), ("hash", keys.hash)
+def _values(kind: str, key: Key) -> dict[str, str]:
+    return {"kind": kind, "id": key.id, "checks": key.check}

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ivr.errors import ConfigError
 from ivr.secret import Personal, Secret
-from ivr.store import sealing
+from ivr.store import keycheck, sealing
 from ivr.store.tables import CUSTOMERS, PHONES
 from ivr.vault import PinRecord, Vault
 
@@ -105,7 +106,17 @@ class Register:
         return frozenset(taken)
 
     async def add(self, connection: AsyncConnection, customers: Sequence[Sealed]) -> bool:
-        """Insert them all; False, and none is inserted, where one of the customer numbers is taken."""
+        """Insert them all; False, and none is inserted, where one of the customer numbers is taken.
+
+        Raises `ConfigError` where the master key that they were sealed with is none that the database knows (any more).
+        """
+        unknown = {one.customer["key_id"] for one in customers} - await keycheck.masters(connection)
+        if unknown:
+            # a key that was retired meanwhile is gone from its file: what it has wrapped would be lost
+            problem = f"the database does not know the master key {', '.join(sorted(unknown))}"
+            raise ConfigError(
+                "[keys] master_file", problem, "Type the command again; if it stays so: ari_app.py keys rotate"
+            )
         if await self.taken(connection, [one.customer["number_index"] for one in customers]):
             return False
         for some in _chunks(customers):

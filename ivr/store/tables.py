@@ -10,10 +10,10 @@ KEYS = Table(
     "keys",
     METADATA,
     Column("kind", String(16), primary_key=True),
-    Column("id", String(8), nullable=False),
+    Column("id", String(8), primary_key=True),
     Column("checks", String(32), nullable=False),
 )
-"""Which keys the data was made with: `vault.Key.id` and `vault.Key.check`."""
+"""Which keys are needed to work with the data: `vault.Key.id` and `vault.Key.check`. Of master keys there may be several."""
 
 CUSTOMERS = Table(
     "customers",

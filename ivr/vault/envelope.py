@@ -6,12 +6,14 @@ to the customer and to the field, so that nothing can be moved to another custom
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import NoReturn
 
 from Crypto.Cipher import AES
 from Crypto.Random import get_random_bytes
 
-from ivr.errors import VaultError
+from ivr.errors import ConfigError, VaultError
 from ivr.secret import Personal, Secret
 from ivr.vault.encoding import joined
 from ivr.vault.keys import LENGTH, Key
@@ -19,6 +21,12 @@ from ivr.vault.keys import LENGTH, Key
 _VERSION = b"\x01"
 _NONCE = 12
 _TAG = 16
+
+Masters = Callable[[], Iterable[Key]]
+"""Reads the master keys from where they are kept."""
+
+# Seconds between two looks for a key that is not known: rows of a lost one must not have the file read at each call.
+_PATIENCE = 1.0
 
 
 class Envelope:
@@ -68,29 +76,52 @@ class Envelope:
 
 
 class Envelopes:
-    """Makes and opens envelopes with the master key."""
+    """Makes envelopes with the newest master key, and opens those of any.
 
-    def __init__(self, master: Key) -> None:
+    A key that was added while this runs is read where it is first needed: a running worker goes on while keys are rotated.
+    """
+
+    def __init__(self, master: Key, former: Iterable[Key] = (), *, again: Masters | None = None) -> None:
         self.key_id = master.id
-        self.__wrapping = master.derive("wrap")
+        self.__wrapping = {key.id: key.derive("wrap") for key in (*former, master)}
+        self.__again = again
+        self.__looked = -_PATIENCE
 
     def new(self, customer: str) -> Envelope:
         """An envelope with a new data key, for a customer of this reference."""
         key = get_random_bytes(LENGTH)
-        return Envelope(customer, self.key_id, _seal(self.__wrapping, self._bound_to(customer), key), key)
+        return Envelope(customer, self.key_id, self._wrapped(customer, key), key)
 
     def open(self, customer: str, key_id: str, wrapped: bytes) -> Envelope:
         """A stored envelope; raises `VaultError` where it was changed, or is of another customer or master key."""
-        if key_id != self.key_id:
+        return Envelope(customer, key_id, wrapped, self._data_key(customer, key_id, wrapped))
+
+    def rewrapped(self, customer: str, key_id: str, wrapped: bytes) -> bytes:
+        """The same data key, wrapped with the newest master key; raises `VaultError` as `open` does."""
+        return self._wrapped(customer, self._data_key(customer, key_id, wrapped))
+
+    def _wrapped(self, customer: str, key: bytes) -> bytes:
+        return _seal(self.__wrapping[self.key_id], joined("wrap", self.key_id, customer), key)
+
+    def _data_key(self, customer: str, key_id: str, wrapped: bytes) -> bytes:
+        master = self.__wrapping.get(key_id) or self._looked_for(key_id)
+        if master is None:
             raise VaultError(f"customer {customer}: encrypted with another master key than {self.key_id}")
         try:
-            key = _open(self.__wrapping, self._bound_to(customer), wrapped)
+            return _open(master, joined("wrap", key_id, customer), wrapped)
         except ValueError:
             raise VaultError(f"customer {customer}: the encrypted data key was changed") from None
-        return Envelope(customer, key_id, wrapped, key)
 
-    def _bound_to(self, customer: str) -> bytes:
-        return joined("wrap", self.key_id, customer)
+    def _looked_for(self, key_id: str) -> bytes | None:
+        """What this key wraps with, where it was added since the keys were read."""
+        if self.__again is None or monotonic() - self.__looked < _PATIENCE:
+            return None
+        self.__looked = monotonic()
+        try:
+            self.__wrapping |= {key.id: key.derive("wrap") for key in self.__again()}
+        except ConfigError:
+            return None
+        return self.__wrapping.get(key_id)
 
 
 def _seal(key: bytes, bound_to: bytes, data: bytes) -> bytes:

@@ -4,7 +4,8 @@ They are kept apart, so that whoever comes by one of them has not also got anoth
 
     tillit-master-v1:ID:BASE64      tillit-hash-v1:ID:BASE64      tillit-audit-v1:ID:BASE64
 
-with 32 random bytes in BASE64, and an ID of eight hexadecimal digits that may be shown.
+with 32 random bytes in BASE64, and an ID of eight hexadecimal digits that may be shown. Of master keys there may be several,
+a line for each: the last one is the newest, and encrypts; those before it open what they have encrypted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import binascii
 import hmac
 import os
 import re
-import secrets
 import stat
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,7 +32,7 @@ LENGTH = 32
 """Bytes of a key: AES-256, HMAC-SHA-256 and Ed25519 take no more."""
 
 _LINE = re.compile(r"tillit-(?P<kind>master|hash|audit)-v1:(?P<id>[0-9a-f]{8}):(?P<base64>[A-Za-z0-9+/]{43}=)")
-# Four lines of text; whatever is longer is no key file, and is not read into memory.
+# Some fifty keys; whatever is longer is no key file, and is not read into memory.
 _MOST_BYTES = 4096
 
 
@@ -80,10 +80,19 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of customers' data, known to be different."""
+    """The keys of customers' data, known to be different.
+
+    `master` is the newest one; `former` are those before it, oldest first, which still open what they have encrypted.
+    """
 
     master: Key
     hash: Key
+    former: tuple[Key, ...] = ()
+
+    @property
+    def masters(self) -> tuple[Key, ...]:
+        """Every master key, oldest first."""
+        return (*self.former, self.master)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,65 +130,32 @@ def load(settings: Settings, *, owner: int | None = None) -> Keys:
 
     `owner`: the user number whose files they are, where that is not the user who asks (nor root).
     """
-    places = place_of(Kind.MASTER, settings), place_of(Kind.HASH, settings)
-    master, hash_key = (_parse(place, _text(place, owner)) for place in places)
-    if master.same_as(hash_key):
-        raise places[1].error(
+    *former, master = load_masters(settings, owner=owner)
+    place = place_of(Kind.HASH, settings)
+    hash_key = _one(place, _parse(place, _text(place, owner)))
+    if any(hash_key.same_as(key) for key in (*former, master)):
+        raise place.error(
             "is the same key as the master key", "Bring back the file that `init` made, from your back-up"
         )
-    return Keys(master, hash_key)
+    return Keys(master, hash_key, tuple(former))
+
+
+def load_masters(settings: Settings, *, owner: int | None = None) -> tuple[Key, ...]:
+    """Every master key, oldest first; raises `ConfigError` as `load` does."""
+    place = place_of(Kind.MASTER, settings)
+    return _parse(place, _text(place, owner))
 
 
 def load_audit(settings: Settings, *, owner: int | None = None) -> Key:
     """The audit key; raises `ConfigError` as `load` does."""
     place = place_of(Kind.AUDIT, settings)
-    return _parse(place, _text(place, owner))
+    return _one(place, _parse(place, _text(place, owner)))
 
 
 def missing(settings: Settings) -> list[Path]:
     """The key files that are named and are not there."""
     files = (place_of(kind, settings).file for kind in Kind)
     return [file for file in files if file is not None and not os.path.lexists(file)]
-
-
-def create(settings: Settings) -> list[Path]:
-    """Make the key files that are missing, mode 0600, and say which; what is there is never touched."""
-    wanted = missing(settings)
-    for kind in Kind:
-        place = place_of(kind, settings)
-        if place.file in wanted:
-            _write(place, place.file)
-    return wanted
-
-
-def _write(place: Place, file: Path) -> None:
-    line = f"tillit-{place.kind}-v1:{secrets.token_hex(4)}:{base64.b64encode(secrets.token_bytes(LENGTH)).decode()}\n"
-    # A half-written key would be refused for ever: written whole beside it, then given its name, which link() never
-    # takes away from another file.
-    beside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(opened, "w", encoding="ascii") as stream:
-                stream.write(line)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.link(beside, file)
-        finally:
-            beside.unlink()
-        _sync_folder(file.parent)
-    except OSError as error:
-        raise place.error(f"{file} cannot be made ({error.strerror})", "See to the rights of its folder") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name in it durable: data that is encrypted with a lost key is lost."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _text(place: Place, owner: int | None) -> Secret:
@@ -219,23 +195,40 @@ def _file_text(place: Place, file: Path, owner: int | None) -> Secret:
             raise place.error(f"{file} cannot be read ({error.strerror})", "Bring it back from your back-up") from None
 
 
-def _parse(place: Place, text: Secret) -> Key:
-    found = _LINE.fullmatch(text.reveal())
-    if found is None:
+def _parse(place: Place, text: Secret) -> tuple[Key, ...]:
+    """One key or several, a line for each."""
+    found = list(map(_LINE.fullmatch, text.reveal().split()))
+    keys: list[Key] = []
+    for line in found:
+        if line is None:
+            raise _malformed(place)
+        if line["kind"] != place.kind:
+            raise place.error(
+                f"holds the {line['kind']} key, not the {place.kind} key", "The two are swapped: swap them back"
+            )
+        try:
+            key = Key(line["id"], base64.b64decode(line["base64"], validate=True))
+        except (binascii.Error, ValueError):
+            raise _malformed(place) from None
+        if any(key.id == other.id or key.same_as(other) for other in keys):
+            raise place.error(f"holds the key {key.id} twice", "Take one of the two lines out")
+        keys.append(key)
+    if not keys:
         raise _malformed(place)
-    if found["kind"] != place.kind:
+    return tuple(keys)
+
+
+def _one(place: Place, keys: tuple[Key, ...]) -> Key:
+    if len(keys) > 1:
         raise place.error(
-            f"holds the {found['kind']} key, not the {place.kind} key", "The two are swapped: swap them back"
+            f"holds {len(keys)} keys, and of its kind there is but one", "Keep the line that was there first"
         )
-    try:
-        return Key(found["id"], base64.b64decode(found["base64"], validate=True))
-    except (binascii.Error, ValueError):
-        raise _malformed(place) from None
+    return keys[0]
 
 
 def _malformed(place: Place) -> ConfigError:
     return place.error(
-        f"holds no {place.kind} key: it is one line, tillit-{place.kind}-v1:ID:BASE64, of {LENGTH} bytes",
+        f"holds no {place.kind} key: a key is one line, tillit-{place.kind}-v1:ID:BASE64, of {LENGTH} bytes",
         "Bring it back from your back-up; for a new system remove it and type: ari_app.py init",
     )
 

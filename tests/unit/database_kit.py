@@ -15,7 +15,7 @@ from ivr.config import Settings, load
 from ivr.database import Database, migrate
 from ivr.database.url import url_of
 from ivr.store import keycheck
-from ivr.vault import Key, Keys, PinRecord, Vault, keys
+from ivr.vault import Key, Keys, PinRecord, Vault, keyfile, keys
 
 TOML = """
 [company]
@@ -41,7 +41,7 @@ def settings_in(folder: Path, more: str = "") -> Settings:
 
 def keys_of(settings: Settings) -> Keys:
     """Its keys, made."""
-    keys.create(settings)
+    keyfile.create(settings)
     return keys.load(settings)
 
 
@@ -172,7 +172,7 @@ async def tamper(database: Database, *statements: str) -> None:
     """Change the database past the program, as someone does who may write to it: the triggers go first."""
     async with database.write() as connection:
         if connection.dialect.name == "postgresql":
-            for table in ("audit", "audit_heads"):
+            for table in ("audit", "audit_heads", "audit_anchors"):
                 await connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         else:
             found = await connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")

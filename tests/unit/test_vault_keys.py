@@ -11,7 +11,7 @@ import pytest
 
 from ivr.config import Settings
 from ivr.errors import ConfigError
-from ivr.vault import Key, Vault, keys
+from ivr.vault import Key, Vault, keyfile, keys
 from tests.unit.database_kit import settings_in
 
 MASTER = "tillit-master-v1:0123abcd:" + "A" * 43 + "="
@@ -43,7 +43,7 @@ def refused(settings: Settings) -> ConfigError:
 
 
 def test_made_keys_are_random_private_and_loadable(settings: Settings) -> None:
-    made = keys.create(settings)
+    made = keyfile.create(settings)
     assert [file.name for file in made] == ["master.key", "hash.key", "audit.key"]
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in made)
     assert made[0].parent.stat().st_mode & 0o777 == 0o700
@@ -55,7 +55,7 @@ def test_made_keys_are_random_private_and_loadable(settings: Settings) -> None:
 
 def test_making_keys_again_touches_nothing(settings: Settings) -> None:
     files = write(settings)
-    assert keys.create(settings) == []
+    assert keyfile.create(settings) == []
     assert [file.read_text() for file in files] == [MASTER, HASH]
 
 
@@ -63,7 +63,7 @@ def test_only_the_missing_key_is_made(settings: Settings) -> None:
     master, hash_key = write(settings)
     hash_key.unlink()
     assert keys.missing(settings) == [hash_key]
-    assert keys.create(settings) == [hash_key]
+    assert keyfile.create(settings) == [hash_key]
     assert master.read_text() == MASTER
 
 
@@ -73,7 +73,7 @@ def test_a_key_that_appears_at_the_last_moment_is_not_overwritten(
     files = write(settings)
     monkeypatch.setattr(os.path, "lexists", lambda _: False)
     with pytest.raises(ConfigError, match="cannot be made"):
-        keys.create(settings)
+        keyfile.create(settings)
     assert files[0].read_text() == MASTER
     assert sorted(file.name for file in files[0].parent.iterdir()) == ["audit.key", "hash.key", "master.key"]
 
@@ -126,7 +126,6 @@ def test_a_pipe_in_place_of_a_key_is_refused_without_waiting(settings: Settings)
         MASTER.replace("0123abcd", "0123ABCD"),
         MASTER[:-2] + "=",
         MASTER + "A",
-        f"{MASTER}\n{MASTER}",
         MASTER.replace("AAA=", "A==="),
         b"\xff\xfe" + MASTER.encode(),
         "tillit-master-v1:0123abcd:" + "A" * 5000,
@@ -137,6 +136,27 @@ def test_what_is_no_key_is_refused(settings: Settings, text: str | bytes) -> Non
     error = refused(settings)
     assert "holds no master key" in error.problem
     assert "back-up" in error.cure
+
+
+def test_several_master_keys_the_newest_last(settings: Settings) -> None:
+    other = MASTER.replace("0123abcd", "fedc0123").replace("AAAA", "EEEE")
+    write(settings, master=f"{MASTER}\n{other}\n")
+    both = keys.load(settings)
+    assert (both.master.id, [key.id for key in both.masters]) == ("fedc0123", ["0123abcd", "fedc0123"])
+    write(settings, hash_key=f"{HASH}\n{HASH.replace('4567cdef', 'fedc0123').replace('BBBB', 'EEEE')}")
+    assert refused(settings).problem == "holds 2 keys, and of its kind there is but one"
+
+
+@pytest.mark.parametrize("twice", [MASTER, MASTER.replace("0123abcd", "fedc0123"), MASTER.replace("AAAA", "EEEE")])
+def test_a_key_or_an_identifier_that_is_there_twice_is_refused(settings: Settings, twice: str) -> None:
+    write(settings, master=f"{MASTER}\n{twice}\n")
+    assert "twice" in refused(settings).problem
+
+
+def test_a_hash_key_that_is_an_old_master_key_is_refused(settings: Settings) -> None:
+    same = MASTER.replace("master", "hash").replace("0123abcd", "ffffffff")
+    write(settings, master=f"{MASTER}\n{MASTER.replace('0123abcd', 'fedc0123').replace('AAAA', 'EEEE')}", hash_key=same)
+    assert "same key" in refused(settings).problem
 
 
 def test_swapped_keys_are_told_as_swapped(settings: Settings) -> None:
@@ -157,7 +177,7 @@ def test_keys_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     settings = settings_in(tmp_path, '[keys]\nmaster_env = "TILLIT_M"\nhash_env = "TILLIT_H"\naudit_env = "TILLIT_A"\n')
     monkeypatch.setenv("TILLIT_M", f"{MASTER}\n")
     monkeypatch.delenv("TILLIT_H", raising=False)
-    assert keys.missing(settings) == keys.create(settings) == []
+    assert keys.missing(settings) == keyfile.create(settings) == []
     error = refused(settings)
     assert (error.place, error.cure) == (f"{settings.file}: [keys] hash_env", "Set TILLIT_H in the environment")
     monkeypatch.setenv("TILLIT_H", HASH)

@@ -1,0 +1,97 @@
+"""Writing a back-up: all of it of one moment, while workers go on."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ivr.audit import anchors, heads
+from ivr.audit.chain import stamp, utc_now
+from ivr.audit.signing import Seal
+from ivr.audit.table import AUDIT
+from ivr.backup.sealed import writing
+from ivr.config import Settings
+from ivr.database import Database, migrate
+from ivr.store.tables import CUSTOMERS, KEYS, PHONES
+
+DATA_KEYS = "data-keys.age"
+"""How the file of data keys is called, beside the back-ups."""
+
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """How many customers, and rows of the audit trail."""
+
+    customers: int
+    rows: int
+
+
+async def save(
+    settings: Settings,
+    database: Database,
+    seal: Seal,
+    file: Path,
+    data_keys: Path,
+    *,
+    told: Callable[[int, int], object],
+) -> Saved:
+    """Write a new file with the data, and replace that of the data keys. `told` hears how much was written, of how much.
+
+    Raises `ConfigError` where nobody is named who may read it, `InputError` where a file cannot be written, `StoreError`.
+    """
+    at, recipients = stamp(utc_now()), settings.backup.recipients
+    async with database.snapshot() as connection:
+        schema = await connection.run_sync(migrate.version) or ""
+        count = await _count(connection, select(func.count()).select_from(CUSTOMERS))
+        rows = await _count(connection, select(func.count()).select_from(AUDIT))
+        done = 0
+        # First the data keys: they may be newer than a back-up, never older.
+        with writing(data_keys, recipients, "keys", at=at, schema=schema, seal=seal, replace=True) as keys:
+            keys.put({"needed": [list(row) for row in (await connection.execute(select(KEYS))).all()]})
+            async for row in _rows(connection, select(CUSTOMERS.c.ref, CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped)):
+                keys.put({"key": [row["ref"], row["key_id"], _text(row["wrapped"])]})
+        with writing(file, recipients, "data", at=at, schema=schema, seal=seal, replace=False) as data:
+            begins = await connection.run_sync(anchors.all_of)
+            ends = await connection.run_sync(heads.all_of)
+            data.put({"anchors": [one.json() for one in begins], "heads": [one.json() for one in ends]})
+            async for row in _rows(connection, select(AUDIT).order_by(AUDIT.c.chain, AUDIT.c.seq)):
+                data.put({"row": {str(column): value for column, value in row.items()}})
+                done += 1
+                told(done, rows + count)
+            async for row in _rows(connection, select(CUSTOMERS).order_by(CUSTOMERS.c.ref)):
+                data.put({"customer": await _customer(connection, row)})
+                done += 1
+                told(done, rows + count)
+    return Saved(count, rows)
+
+
+async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, Any]:
+    """As stored, but without data key and indexes: these are made anew, of what the data key opens."""
+    sealed = {field: None if row[field] is None else _text(row[field]) for field in ("number", "name", "pin")}
+    phones = await connection.execute(
+        select(PHONES.c.position, PHONES.c.phone).where(PHONES.c.customer == row["ref"]).order_by(PHONES.c.position)
+    )
+    plain = {field: row[field] for field in ("ref", "language", "policy", "locked")}
+    return {**plain, **sealed, "phones": [[phone.position, _text(phone.phone)] for phone in phones.all()]}
+
+
+async def _rows(connection: AsyncConnection, query: Select[Any]) -> AsyncIterator[RowMapping]:
+    result = await connection.stream(query, execution_options={"yield_per": _AT_ONCE})
+    async for row in result.mappings():
+        yield row
+
+
+async def _count(connection: AsyncConnection, query: Select[Any]) -> int:
+    return int((await connection.execute(query)).scalar_one())
+
+
+def _text(data: bytes) -> str:
+    return b64encode(data).decode()

@@ -1,0 +1,160 @@
+"""`keys …`: which keys there are, and master keys that take the place of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from ivr.cli.bars import bars
+from ivr.cli.office import Office, opened, settings_of
+from ivr.errors import InputError, TillitError
+from ivr.store import keycheck
+from ivr.store.rewrap import Rewrapped, rewrap, used
+from ivr.vault import Vault, keyfile
+from ivr.vault.keys import Key, Kind, load_masters, place_of
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+# Customers who are named one by one.
+_TOLD = 20
+
+
+@app.command("list")
+def list_(context: typer.Context) -> None:
+    """Show which keys there are, where, and what each is used for. Of a key its identifier alone is shown."""
+
+    async def run(office: Office) -> list[tuple[str, str, str, str]]:
+        async with office.database.read() as connection:
+            counts = await used(connection)
+        where = {kind: _where(office, kind) for kind in Kind}
+        keys = office.vault.keys
+        rows = [
+            (key.id, "master", _use(counts.get(key.id, 0), newest=key is keys.master), where[Kind.MASTER])
+            for key in keys.masters
+        ]
+        rows.append((keys.hash.id, "hash", "indexes, PINs, codes", where[Kind.HASH]))
+        rows.append((office.seal.id, "audit", "signs the audit trail", where[Kind.AUDIT]))
+        return rows
+
+    rows = _with(context, run)
+    widest = max(len(use) for _, _, use, _ in rows)
+    for key_id, kind, use, place in rows:
+        typer.echo(f"{key_id}  {kind:<6}  {use:<{widest}}  {place}")
+
+
+@app.command()
+def add(context: typer.Context) -> None:
+    """Make a new master key and put it behind the others in their file; `keys rotate` begins to use it.
+
+    For several machines: bring the file to each of them before you rotate.
+    """
+
+    async def run(office: Office) -> Key:
+        async with office.act() as act:
+            # the lock is ours now: whoever made one at the same time has made it
+            await keycheck.check(act.connection, Vault.open(office.settings).keys)
+            key = keyfile.add_master(office.settings)
+            await act.tell("keys.add", [""], key=key.id)
+            await keycheck.note_master(act.connection, key)
+        return key
+
+    key = _with(context, run)
+    typer.echo(f"Made the master key {key.id}. Keep a copy of its file; then type: ari_app.py keys rotate")
+
+
+@app.command()
+def rotate(context: typer.Context) -> None:
+    """Wrap every customer's data key with the newest master key; makes a new one where all are wrapped with it already.
+
+    Workers go on meanwhile. Where it was stopped in the middle, the same command goes on.
+    """
+
+    async def run(office: Office) -> tuple[Key, Rewrapped]:
+        key = await _newest(office)
+        vault = Vault.open(office.settings)
+        try:
+            async with office.database.read() as connection:
+                counts = await used(connection)
+            with bars() as progress:
+                task = progress.add_task("Rotating", total=sum(counts.values()) - counts.get(key.id, 0))
+                done = await rewrap(office.database, vault.envelopes, lambda count: progress.advance(task, count))
+        finally:
+            vault.close()
+        if not done.unreadable:
+            async with office.act() as act:
+                await act.tell("keys.rotated", [""], key=key.id, customers=str(done.count))
+        return key, done
+
+    key, done = _with(context, run)
+    typer.echo(f"Wrapped {done.count} data keys with the master key {key.id}")
+    if done.unreadable:
+        named = ", ".join(done.unreadable[:_TOLD])
+        raise TillitError(
+            f"keys: the data keys of {len(done.unreadable)} customers cannot be read, and stay as they are: {named}"
+        )
+    typer.echo("Keep a copy of its file. Which keys nobody needs any more is shown by: ari_app.py keys list")
+
+
+async def _newest(office: Office) -> Key:
+    """The master key to wrap with: one that was not used for all customers yet, or else a new one."""
+    async with office.act() as act:
+        keys = load_masters(office.settings)
+        counts = await used(act.connection)
+        known = await keycheck.masters(act.connection)
+        newest = keys[-1]
+        if newest.id in known and not sum(counts.values()) - counts.get(newest.id, 0):
+            newest = keyfile.add_master(office.settings)
+        await act.tell("keys.rotate", [""], key=newest.id)
+        await keycheck.note_master(act.connection, newest)
+    return newest
+
+
+@app.command()
+def retire(
+    context: typer.Context, key_id: Annotated[str, typer.Argument(help="Its identifier.", metavar="ID")]
+) -> None:
+    """Destroy a master key that nothing is wrapped with any more. Copies of its file are yours to destroy."""
+
+    async def run(office: Office) -> None:
+        async with office.act() as act:
+            keys = load_masters(office.settings)
+            if key_id not in {key.id for key in keys}:
+                raise InputError(f"{key_id}: is no master key here. Type: ari_app.py keys list")
+            if key_id == keys[-1].id:
+                raise InputError(f"{key_id}: is the newest master key. Type first: ari_app.py keys rotate")
+            count = (await used(act.connection)).get(key_id, 0)
+            if count:
+                raise InputError(
+                    f"{key_id}: {count} customers' data keys are wrapped with it. Type first: ari_app.py keys rotate"
+                )
+            await act.tell("keys.retire", [""], key=key_id)
+            await keycheck.forget_master(act.connection, key_id)
+        # killed before this, the same command does it: the database needs the key no more
+        keyfile.remove_master(office.settings, key_id)
+
+    _with(context, run)
+    typer.echo(f"Destroyed the master key {key_id} in its file. Destroy the copies of that file that still have it")
+
+
+def _use(count: int, *, newest: bool) -> str:
+    if newest:
+        return f"the newest, wraps; {count} customers"
+    return f"{count} customers: keys rotate" if count else "nobody needs it: keys retire"
+
+
+def _where(office: Office, kind: Kind) -> str:
+    place = place_of(kind, office.settings)
+    return f"${place.variable}" if place.file is None else str(place.file)
+
+
+def _with(context: typer.Context, run: Callable[[Office], Awaitable[T]]) -> T:
+    async def opening() -> T:
+        async with opened(settings_of(context)) as office:
+            return await run(office)
+
+    return asyncio.run(opening())
