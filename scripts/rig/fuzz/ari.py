@@ -173,7 +173,7 @@ class _Run:
         customers.add(_ANNA, anna, _PHONE)
         log = logger((_PIN, _PASSWORD, _PHONE), self._heard)
         self._log = log.bind()
-        tools = Tools(settings, self._live, FakePins(plot), FakeCodes(), self._texts, self._clock)
+        tools = Tools(settings, self._live, FakePins(plot), FakeCodes(), self._texts, self._trail, self._clock)
         languages = Languages(frozenset({"en", "sv"}), "en", "en")
         self._house = House(
             settings, known, customers, self._live, self._trail, tools, lambda: 1.7e9 + self._clock(), languages
