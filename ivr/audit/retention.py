@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, select
 
 from ivr.audit import anchors
 from ivr.audit.anchors import Anchor
@@ -28,20 +28,24 @@ async def due(database: Database, before: str) -> dict[str, int]:
     """
 
     def work(connection: Connection) -> dict[str, int]:
-        found = {}
-        for chain in connection.execute(select(HEADS.c.chain).order_by(HEADS.c.chain)).scalars().all():
-            last = select(func.max(AUDIT.c.seq)).where(AUDIT.c.chain == chain).scalar_subquery()
-            upto = connection.execute(
-                select(func.max(AUDIT.c.seq)).where(
-                    AUDIT.c.chain == chain, AUDIT.c.at < before, AUDIT.c.signature.is_not(None), AUDIT.c.seq < last
-                )
-            ).scalar()
-            if upto is not None:
-                found[chain] = upto
-        return found
+        chains = connection.execute(select(HEADS.c.chain).order_by(HEADS.c.chain)).scalars().all()
+        found = {chain: _due(connection, chain, before) for chain in chains}
+        return {chain: upto for chain, upto in found.items() if upto is not None}
 
     async with database.read() as connection:
         return await connection.run_sync(work)
+
+
+def _due(connection: Connection, chain: str, before: str) -> int | None:
+    """Read from both ends, so that it takes no longer where much is kept."""
+    rows = select(AUDIT.c.seq).where(AUDIT.c.chain == chain).limit(1)
+    young = connection.execute(rows.where(AUDIT.c.at >= before).order_by(AUDIT.c.seq)).scalar()
+    if young is None:
+        young = connection.execute(rows.order_by(AUDIT.c.seq.desc())).scalar()
+    if young is None:
+        return None
+    signed = rows.where(AUDIT.c.seq < young, AUDIT.c.signature.is_not(None))
+    return connection.execute(signed.order_by(AUDIT.c.seq.desc())).scalar()
 
 
 async def prune(database: Database, chain: str, upto: int, seal: Seal, *, at: str) -> int:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pyrage
 import pytest
+from rig.ports import HOST
+from rig.postgresql import USER, PostgreSQL
 
 from ivr.audit import Seal, Trail, verify
 from ivr.call.ports import Entry
@@ -192,6 +194,25 @@ async def test_an_old_back_up_needs_the_newest_keys_alone(house: House) -> None:
     config = house.another()
     assert (await house.restore(old, config)).code == 0
     assert (await house.type("customer", "show", "10001", config=config)).code == 0
+
+
+@pytest.mark.servers
+async def test_from_sqlite_to_postgresql(tmp_path: Path, postgresql: PostgreSQL) -> None:
+    house = await _on_sqlite(tmp_path)
+    file = await house.backup()
+    config = house.another(
+        "new", f'[database]\nurl = "postgresql://{HOST}:{postgresql.port}/moved"\nusername = "{USER}"\n'
+    )
+    with config.open("a") as stream:
+        stream.write('password_file = "password"\n')
+    config.with_name("password").touch(mode=0o600)
+    config.with_name("password").write_text(postgresql.password)
+    await empty_database(load(config))
+    ended = await house.restore(file, config)
+    assert (ended.code, ended.err) == (0, "")
+    assert (await house.type("audit", "verify", config=config)).code == 0
+    shown = await house.type("customer", "show", "10001", "--reveal", config=config)
+    assert SPOKEN[0] in shown.out
 
 
 async def test_a_trail_that_was_changed_is_restored_and_told_of(house: House) -> None:
