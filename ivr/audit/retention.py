@@ -42,8 +42,10 @@ def _due(connection: Connection, chain: str, before: str) -> int | None:
     young = connection.execute(rows.where(AUDIT.c.at >= before).order_by(AUDIT.c.seq)).scalar()
     if young is None:
         young = connection.execute(rows.order_by(AUDIT.c.seq.desc())).scalar()
+    if young is None:
+        return None
     signed = rows.where(AUDIT.c.seq < young, AUDIT.c.signature.is_not(None))
-    return None if young is None else connection.execute(signed.order_by(AUDIT.c.seq.desc())).scalar()
+    return connection.execute(signed.order_by(AUDIT.c.seq.desc())).scalar()
 
 
 async def prune(database: Database, chain: str, upto: int, seal: Seal, *, at: str) -> int:
