@@ -34,6 +34,10 @@ class Lease(Protocol):
         """Renew it, for ever."""
         ...
 
+    async def ours(self) -> bool:
+        """Whether no other worker has it."""
+        ...
+
     async def hand_over(self) -> bool:
         """Give it back where another worker waits for it; whether one does."""
         ...
@@ -105,7 +109,7 @@ class Node:
             self.telephony = telephony = begin()
             self._keeping = asyncio.create_task(lease.keep())
             try:
-                await self.ari.listen(telephony)
+                await self.ari.listen(telephony, lease.ours)
             except WorkerReplaced:
                 # its calls are the other worker's now: let go of them without a word to Asterisk
                 self._tell_replaced()

@@ -135,12 +135,16 @@ class FakeLease:
         self.free.set()
         self.waiting = waiting
         self.given_back = False
+        self.held = True
 
     async def take(self) -> None:
         await self.free.wait()
 
     async def keep(self) -> None:
         await asyncio.Event().wait()
+
+    async def ours(self) -> bool:
+        return self.held
 
     async def hand_over(self) -> bool:
         return self.waiting
@@ -379,6 +383,16 @@ async def test_a_worker_that_is_stopped_serves_until_the_next_one_has_come(north
         await north.emit({"type": "ApplicationReplaced", "application": "tillit"})
         await asyncio.wait_for(serving.task, 5)
     assert log.of("worker.handed_over") and not log.of("worker.replaced")
+
+
+async def test_a_worker_that_comes_back_connects_to_nothing_that_another_one_serves(north: Pbx, log: Log) -> None:
+    lease = FakeLease()
+    async with Serving(settings(north), log, lease=lease) as serving:
+        await north.until_connected()
+        lease.held = False
+        north.socket.cut()
+        await asyncio.wait_for(serving.task, 5)
+    assert log.of("worker.replaced") and lease.given_back and north.connections == 1
 
 
 async def test_a_worker_that_nobody_comes_to_relieve_hands_its_calls_back(north: Pbx, log: Log) -> None:

@@ -1,2 +1,5 @@
+if lost(RECORD, HOLDER) then
+    return {'taken'}
+end
 note(RECORD, HOLDER, SAID)
 return locked() or {'granted'}
