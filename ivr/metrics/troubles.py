@@ -10,6 +10,7 @@ from collections.abc import Mapping
 TROUBLES: Mapping[str, str] = {
     "ari.disconnected": "warning",
     "ari.forgotten": "warning",
+    "audit.failed": "error",
     "bridge.left": "error",
     "call.stuck": "error",
     "channel.stuck": "error",
@@ -25,5 +26,6 @@ TROUBLES: Mapping[str, str] = {
     "text.barred": "warning",
     "text.failed": "error",
     "worker.replaced": "warning",
+    "worker.took_over": "warning",
 }
 """Each with its level."""

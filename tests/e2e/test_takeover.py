@@ -9,7 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+import aiohttp
 import pytest
+from rig.ports import HOST, Ports
 from rig.proxy import Wire
 from rig.stage import ANNA, BO, Stage
 from rig.worker import Worker
@@ -19,10 +21,18 @@ from tests.e2e.scene import Scene
 LEASE = 2.0
 
 
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Where the second worker tells how it is."""
+    ports = Ports()
+    yield ports.take()
+    ports.close()
+
+
 @pytest.fixture
-async def heir(scene: Scene) -> AsyncIterator[Worker]:
+async def heir(scene: Scene, port: int) -> AsyncIterator[Worker]:
     """A second worker, which stands by."""
-    scene.stage.write_config({"worker": {"name": "heir"}})
+    scene.stage.write_config({"worker": {"name": "heir"}, "metrics": {"listen": f"{HOST}:{port}"}})
     second = Worker(scene.stage.pbx, scene.stage.config, name=f"heir-{scene.worker.log_file.stem}")
     second.launch()
     try:
@@ -63,7 +73,9 @@ def rows_of(scene: Scene, heir: Worker) -> list[dict[str, Any]]:
     return [row for row in scene.audit() if row["call"] in calls]
 
 
-async def test_a_worker_that_dies_is_replaced_by_the_one_that_stands_by(scene: Scene, heir: Worker) -> None:
+async def test_a_worker_that_dies_is_replaced_by_the_one_that_stands_by(scene: Scene, heir: Worker, port: int) -> None:
+    async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{port}/readyz") as answer:
+        assert answer.status == 200, await answer.text()
     assert scene.log("worker.replaced") == [] and scene.log("ari.connected", of=heir) == []
     scene.worker.kill()
     await scene.logged("worker.took_over", of=heir)
