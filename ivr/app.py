@@ -133,7 +133,8 @@ async def _not_stopping(stop: asyncio.Event) -> None:
 
 
 async def _connected(nodes: Nodes) -> None:
-    if not any(node.connected for node in nodes):
+    # where another worker serves, callers are verified, and this one is ready to go on
+    if not any(node.connected or node.stands_by for node in nodes):
         raise Unavailable(f"not connected to {', '.join(node.place for node in nodes)}")
 
 

@@ -13,6 +13,7 @@
         ├── HungUp           the channel is gone
         ├── OtherCustomer    the caller is not the customer who was found by the calling number
         ├── Interrupted      the events of a while were lost; begin the entry anew
+        ├── TakenUp          another worker goes on with the call
         └── Unavailable      a part that verification needs is down; nobody is verified
             ├── AriError     Asterisk refused a request, or did not answer in time
             ├── AmiError     the same of its manager interface
@@ -78,6 +79,13 @@ class HungUp(CallError):
 
 class Interrupted(CallError):
     """Events of this call were lost for a while: what was being keyed must begin anew."""
+
+
+class TakenUp(CallError):
+    """Another worker goes on with the call: this one hung, or was cut off, for longer than its lease."""
+
+    def __init__(self) -> None:
+        super().__init__("another worker has taken the call up")
 
 
 class OtherCustomer(CallError):

@@ -34,6 +34,10 @@ class Lease(Protocol):
         """Renew it, for ever."""
         ...
 
+    async def ours(self) -> bool:
+        """Whether no other worker has it."""
+        ...
+
     async def hand_over(self) -> bool:
         """Give it back where another worker waits for it; whether one does."""
         ...
@@ -55,6 +59,7 @@ class Node:
         self.found: Found | None = None
         self.fault: ConfigError | None = None
         self.telephony: Telephony | None = None
+        self.stands_by = False
         self._lease: Lease | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._handing = False
@@ -100,12 +105,14 @@ class Node:
     async def serve(self, lease: Lease, begin: Callable[[], Telephony]) -> None:
         """Stand by until the lease is ours, then serve its calls until cancelled, or until another worker does."""
         try:
+            self.stands_by = True
             await lease.take()
+            self.stands_by = False
             self._lease = lease
             self.telephony = telephony = begin()
             self._keeping = asyncio.create_task(lease.keep())
             try:
-                await self.ari.listen(telephony)
+                await self.ari.listen(telephony, lease.ours)
             except WorkerReplaced:
                 # its calls are the other worker's now: let go of them without a word to Asterisk
                 self._tell_replaced()
@@ -115,6 +122,7 @@ class Node:
             finally:
                 self._keeping.cancel()
         finally:
+            self.stands_by = False
             await lease.give_back()
 
     async def hand_over(self) -> None:

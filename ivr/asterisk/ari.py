@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from email.utils import parsedate_to_datetime
 from itertools import count
@@ -47,6 +47,11 @@ class Listener(Protocol):
     def disconnected(self) -> None: ...
 
     def event(self, event: Event) -> None: ...
+
+
+async def always() -> bool:
+    """Where there are no other workers."""
+    return True
 
 
 class Ari:
@@ -127,13 +132,16 @@ class Ari:
         if self._socket is not None:
             self._dropping = asyncio.ensure_future(_leave(self._socket))
 
-    async def listen(self, listener: Listener) -> None:
+    async def listen(self, listener: Listener, ours: Callable[[], Awaitable[bool]] = always) -> None:
         """Tell the listener what happens, for ever; connects again with growing waits.
 
-        Raises `WorkerReplaced` when another connection takes the application over.
+        `ours`: whether the application may be registered; asked before each connection, for that takes it from whoever
+        has it. Raises `WorkerReplaced` when it may not be, or when another connection takes the application over.
         """
         failures = 0
         while True:
+            if not await ours():
+                raise WorkerReplaced(f"another worker serves the application {self.app}")
             try:
                 await self._connect()
             except (aiohttp.ClientError, OSError, TimeoutError, AriError) as error:

@@ -202,6 +202,9 @@ class AriLine:
     def interrupt(self, error: Exception) -> None:
         self._inbox.interrupt(error)
 
+    def reconnect(self) -> None:
+        self._ari.reconnect()
+
     def drop_keys(self) -> None:
         self._inbox.drop_keys()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import orjson
@@ -63,6 +63,28 @@ def all_of(connection: Connection) -> list[Head]:
         with suppress(ValueError):
             heads.append(Head.read(row))
     return heads
+
+
+def tell_others(connection: Connection, chain: str, before: str, seal: Seal) -> None:
+    """Let the heads that were signed before this time, whose writers may sign no more, see how far this chain has come.
+
+    Else nothing would miss a chain that was taken away with its head, where it is younger than all others. Their own end
+    and time stay; one that its writer signs at the same moment is left as that writer signs it.
+    """
+    there = {head.chain: head for head in all_of(connection)}
+    own = there.pop(chain)
+    for head in there.values():
+        # a time as it is stored can be compared as text
+        if head.at >= before or not seal.verifier.good(head.signature, *head.said):
+            continue
+        seen = {**head.others, chain: (own.seq, own.hash)}
+        if seen == head.others:
+            continue
+        told = replace(head, seen=orjson.dumps(seen).decode())
+        values = {"seen": told.seen, "signature": seal.sign(*told.said)}
+        connection.execute(
+            update(HEADS).where(HEADS.c.chain == head.chain, HEADS.c.signature == head.signature).values(values)
+        )
 
 
 def sign(connection: Connection, chain: str, seq: int, hash: str, at: str, seal: Seal) -> None:

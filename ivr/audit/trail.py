@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from sqlalchemy import Connection
@@ -24,6 +24,9 @@ _MOST_AT_ONCE = 500
 
 # PostgreSQL's number for a second row of one `once`: another worker wrote it while we were about to.
 _TWICE = "database: 23505"
+
+# What writers that tell other heads wait for.
+_TELLING = "audit heads"
 
 
 class Trail:
@@ -143,6 +146,11 @@ class Trail:
             return end
 
         self._remember(await self._database.put_down(work, lock=lock_of(self._chain)))
+        # apart from it, so that two workers that tell each other's heads never wait for one another
+        old = stamp(self._clock() - timedelta(seconds=2 * self._head_seconds))
+        await self._database.put_down(
+            lambda connection: heads.tell_others(connection, self._chain, old, self._seal), lock=_TELLING
+        )
 
     async def _keep_signing(self) -> None:
         while True:

@@ -85,6 +85,10 @@ class Line(Protocol):
         """Make `receive` raise this, now or when it is next called."""
         ...
 
+    def reconnect(self) -> None:
+        """Another worker has taken the call up: find out anew who serves the application."""
+        ...
+
     def drop_keys(self) -> None:
         """Forget keys that were pressed ahead."""
         ...
@@ -311,7 +315,8 @@ class CodeRules:
 class Live(Protocol):
     """What many workers share. Each method is atomic and one round trip.
 
-    Where a progress is given, it is the call's record from then on, unless another worker has taken the call up.
+    Where a progress is given, it is the call's record from then on. Where another worker has taken the call up, nothing
+    is changed, nor counted, and `TakenUp` raised.
     """
 
     async def begin(self, progress: Progress) -> None:
@@ -356,7 +361,7 @@ class Live(Protocol):
     async def place_mark(self, mark: Mark, attempt: Attempt, progress: Progress) -> None:
         """The customer was verified: the failures in a row begin anew. Store the mark until it expires, and read it back.
 
-        Raises `StoreError` if it is not there, or the call is another worker's by now.
+        Raises `StoreError` if it is not there.
         """
         ...
 

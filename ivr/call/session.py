@@ -14,7 +14,7 @@ from ivr.call.outcome import Locked, Refused, Status, Verdict, Verified
 from ivr.call.ports import Badge, Entry, Line
 from ivr.call.progress import Held, Progress, told
 from ivr.call.verification import Course, House, Verification, attempt_of, tell_of_lock
-from ivr.errors import HungUp, Unavailable, WorkerReplaced
+from ivr.errors import HungUp, TakenUp, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt, wait
 from ivr.secret import Personal
 
@@ -63,6 +63,8 @@ class Session:
                 await self._settle(verdict)
         except HungUp:
             await self._hung_up(verdict)
+        except TakenUp:
+            self._leave()
         except WorkerReplaced:
             self._log.warning("call.left", phase=self._course.phase)
             if isinstance(verdict, Verified) and self._course.phase != "dialplan":
@@ -218,6 +220,11 @@ class Session:
         else:
             await self._tried("end", self._house.live.end(self._held.now))
 
+    def _leave(self) -> None:
+        """Without a word to Asterisk: the caller is talking to another worker."""
+        self._log.warning("call.left", phase=self._course.phase)
+        self._line.reconnect()
+
     async def _give_up(self, verdict: Verdict | None) -> None:
         """The worker cannot go on with this call: what was won is void, the conversation goes on."""
         if self._course.phase == "dialplan":
@@ -238,6 +245,8 @@ class Session:
             raise
         except HungUp:
             await self._hung_up(verdict)
+        except TakenUp:
+            self._leave()
         except Unavailable as error:
             self._log.error("call.stuck", error=str(error))
 

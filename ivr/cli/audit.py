@@ -96,6 +96,9 @@ def _tell(report: Report, signed_within: int | None) -> None:
         raise TillitError(
             "\n".join(f"audit: chain {fault.chain}, row {fault.seq}: {fault.problem}" for fault in report.faults)
         )
+    if not report.rows:
+        # `init` has written the first row, whatever came behind it
+        raise TillitError("audit: there is no row at all, and no head: the whole trail is gone")
     if signed_within is not None and min(ages, default=signed_within + 1) > signed_within:
         raise TillitError(
             f"audit: no head was signed in the last {signed_within} s: no worker runs, or all were put back"

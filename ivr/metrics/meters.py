@@ -51,6 +51,9 @@ class Watched(Protocol):
     @property
     def managed(self) -> bool | None: ...
 
+    @property
+    def stands_by(self) -> bool: ...
+
 
 class Meters:
     """One worker's numbers, in a registry of their own."""
@@ -192,12 +195,17 @@ class Meters:
         yield waiting
         connected = _gauge("tillit_node_connected", ("node",), help="Whether the events of this Asterisk come in.")
         managed = _gauge("tillit_manager_connected", ("node",), help="Whether its manager interface is logged in to.")
+        waits = _gauge(
+            "tillit_node_stands_by", ("node",), help="Whether another worker serves this Asterisk, and this one waits."
+        )
         for watched in self._watched:
+            waits.add_metric((node_of(watched.place),), watched.stands_by)
             connected.add_metric((node_of(watched.place),), watched.connected)
             if watched.managed is not None:
                 managed.add_metric((node_of(watched.place),), watched.managed)
         yield connected
         yield managed
+        yield waits
         ready = _gauge("tillit_ready", ("part",), help="What /readyz says of each part.")
         for name, good in self.ready.items():
             ready.add_metric((name,), good)

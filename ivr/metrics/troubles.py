@@ -10,6 +10,7 @@ from collections.abc import Mapping
 TROUBLES: Mapping[str, str] = {
     "ari.disconnected": "warning",
     "ari.forgotten": "warning",
+    "audit.failed": "error",
     "bridge.left": "error",
     "call.stuck": "error",
     "calls.shed": "warning",
@@ -28,5 +29,6 @@ TROUBLES: Mapping[str, str] = {
     "text.failed": "error",
     "texts.closed": "warning",
     "worker.replaced": "warning",
+    "worker.took_over": "warning",
 }
 """Each with its level."""

@@ -9,7 +9,7 @@ import orjson
 
 from ivr.call.mark import Mark
 from ivr.call.progress import Progress
-from ivr.errors import StoreError
+from ivr.errors import StoreError, TakenUp
 from ivr.store.link import Link, Script
 
 BEGIN = Script("clock", "record", "begin")
@@ -38,8 +38,9 @@ class Calls:
         await self._link.run(BEGIN, self._call_keys(progress), progress.channel, progress.holder, said(progress))
 
     async def note(self, progress: Progress) -> None:
-        """Change the record."""
-        await self._link.run(NOTE, [self._record_key(progress)], progress.holder, said(progress))
+        """Change the record. Raises `TakenUp` where it is another session's by now."""
+        if await self._link.run(NOTE, [self._record_key(progress)], progress.holder, said(progress)) == [b"taken"]:
+            raise TakenUp
 
     async def end(self, progress: Progress) -> None:
         """Remove the record; the mark stays."""

@@ -56,6 +56,10 @@ class Lease:
             if await self._ask(waits=False) is False:
                 self._tell("another worker has it")
 
+    async def ours(self) -> bool:
+        """Whether no other worker has it; where Redis is away, nobody takes it."""
+        return await self._ask(waits=False) is not False
+
     async def hand_over(self) -> bool:
         """Give it back where another worker waits for it; whether one does."""
         return await self._give(to_nobody=False)

@@ -36,7 +36,7 @@ from ivr.call.ports import (
 )
 from ivr.call.progress import Progress
 from ivr.config import Limits, Settings, tls
-from ivr.errors import ConfigError, StoreError, Unreachable
+from ivr.errors import ConfigError, StoreError, TakenUp, Unreachable
 from ivr.store import calls, lease, unlocking
 from ivr.store.link import Link, Script, reason, root
 
@@ -45,7 +45,7 @@ _ATTEMPT = Script("clock", "record", "scopes", "attempt")
 _GIVE_BACK = Script("clock", "record", "scopes", "give_back")
 _OPEN_CHALLENGE = Script("clock", "record", "budget", "open_challenge")
 _TRY_CHALLENGE = Script("clock", "record", "scopes", "try_challenge")
-_PLACE_MARK = Script("clock", "scopes", "forgive", "place_mark")
+_PLACE_MARK = Script("clock", "record", "scopes", "forgive", "place_mark")
 _PROBE = Script("clock", "probe")
 
 _SCRIPTS = (
@@ -71,6 +71,7 @@ _SECOND = 1_000
 class RedisLive(unlocking.Unlocking):
     """`ports.Live` on Redis 6 or later. Safe for many tasks at once, and for many workers on one Redis.
 
+    Those that are given a progress raise `TakenUp` where the call is another session's by now, and then change nothing.
     Any method raises `StoreError` when Redis is away, refuses, or does not answer in `redis.request_seconds`;
     what it was asked for was then done once, or not at all.
     """
@@ -188,6 +189,8 @@ class RedisLive(unlocking.Unlocking):
                 return TooSoon(seconds)
             case [b"many"]:
                 return TooMany()
+            case [b"taken"]:
+                raise TakenUp
             case _:
                 raise _strange(_OPEN_CHALLENGE)
 
@@ -226,8 +229,8 @@ class RedisLive(unlocking.Unlocking):
         )  # fmt: skip
         if answer == [b"expired"]:
             raise StoreError("Redis: the mark has expired already; compare the clocks of the two machines")
-        if answer == [b"taken"]:
-            raise StoreError("Redis: another worker has taken the call up, or its record is lost")
+        if answer == [b"unknown"]:
+            raise StoreError("Redis: the call's record is lost")
         if answer != [b"placed", written]:
             raise StoreError("Redis: the mark is not there after it was placed")
 
@@ -261,6 +264,8 @@ class RedisLive(unlocking.Unlocking):
         match answer:
             case [b"locked", bytes(scope), int(seconds)]:
                 return Locked(Scope(scope.decode()), seconds if seconds >= 0 else None)
+            case [b"taken"]:
+                raise TakenUp
             case _:
                 return answer
 

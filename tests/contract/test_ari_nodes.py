@@ -22,7 +22,7 @@ from ivr.config import Settings
 from ivr.errors import ConfigError, Unreachable
 from ivr.nodes import Begin, Node, Nodes
 from ivr.prompts import Prompt
-from tests.contract.ari_log import Log
+from tests.contract.ari_log import Log, wait_for
 from tests.contract.ari_server import PASSWORD, Answer, AriServer, Asked, Late, Status, Text
 
 NORTH, SOUTH = "[asterisk]", "[nodes.south]"
@@ -135,12 +135,16 @@ class FakeLease:
         self.free.set()
         self.waiting = waiting
         self.given_back = False
+        self.held = True
 
     async def take(self) -> None:
         await self.free.wait()
 
     async def keep(self) -> None:
         await asyncio.Event().wait()
+
+    async def ours(self) -> bool:
+        return self.held
 
     async def hand_over(self) -> bool:
         return self.waiting
@@ -156,13 +160,13 @@ class Serving:
         self._begin = begin
         self.lease = lease or FakeLease()
         self.stop = asyncio.Event()
-        self._nodes = Nodes(settings, log.logger)
+        self.nodes = Nodes(settings, log.logger)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Serving:
-        await self._stack.enter_async_context(self._nodes)
-        await self._nodes.look()
-        self.task = asyncio.create_task(self._nodes.serve(lambda *_: self.lease, self._begin, self.stop))
+        await self._stack.enter_async_context(self.nodes)
+        await self.nodes.look()
+        self.task = asyncio.create_task(self.nodes.serve(lambda *_: self.lease, self._begin, self.stop))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -354,7 +358,7 @@ async def test_a_worker_that_stands_by_touches_nothing_and_ends_when_told(north:
     lease = FakeLease()
     lease.free.clear()
     async with Serving(settings(north), log, lease=lease) as serving:
-        await asyncio.sleep(0)
+        await wait_for(lambda: all(node.stands_by for node in serving.nodes), "it to stand by")
         assert north.connections == 0
         serving.stop.set()
         await asyncio.wait_for(serving.task, 5)
@@ -364,9 +368,10 @@ async def test_a_worker_that_stands_by_touches_nothing_and_ends_when_told(north:
 async def test_a_worker_that_stands_by_serves_when_the_lease_is_free(north: Pbx, log: Log) -> None:
     lease = FakeLease()
     lease.free.clear()
-    async with Serving(settings(north), log, lease=lease):
+    async with Serving(settings(north), log, lease=lease) as serving:
         lease.free.set()
         await north.until_connected()
+        assert not any(node.stands_by for node in serving.nodes)
     assert lease.given_back
 
 
@@ -379,6 +384,16 @@ async def test_a_worker_that_is_stopped_serves_until_the_next_one_has_come(north
         await north.emit({"type": "ApplicationReplaced", "application": "tillit"})
         await asyncio.wait_for(serving.task, 5)
     assert log.of("worker.handed_over") and not log.of("worker.replaced")
+
+
+async def test_a_worker_that_comes_back_connects_to_nothing_that_another_one_serves(north: Pbx, log: Log) -> None:
+    lease = FakeLease()
+    async with Serving(settings(north), log, lease=lease) as serving:
+        await north.until_connected()
+        lease.held = False
+        north.socket.cut()
+        await asyncio.wait_for(serving.task, 5)
+    assert log.of("worker.replaced") and lease.given_back and north.connections == 1
 
 
 async def test_a_worker_that_nobody_comes_to_relieve_hands_its_calls_back(north: Pbx, log: Log) -> None:

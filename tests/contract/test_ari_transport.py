@@ -551,6 +551,24 @@ async def test_another_worker_of_the_same_name_replaces_this_one(
     assert server.connections == 2, "the replaced one took the application back"
 
 
+async def test_a_worker_that_was_cut_off_takes_nothing_from_the_one_that_serves_meanwhile(
+    ari: Ari, server: AriServer, listener: Listener
+) -> None:
+    ours = True
+
+    async def asked() -> bool:
+        return ours
+
+    listening = asyncio.create_task(ari.listen(listener, asked))
+    socket = await server.until_connected()
+    ours = False
+    socket.cut()
+    async with asyncio.timeout(5):
+        with pytest.raises(WorkerReplaced):
+            await listening
+    assert server.connections == 1 and listener.told == ["connected", "disconnected"]
+
+
 async def test_a_replaced_worker_does_not_wait_for_a_server_that_says_no_goodbye(
     ari: Ari, server: AriServer, listening: asyncio.Task[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from ivr.call.mark import Mark
 from ivr.call.outcome import Factor, Failed, Locked, Passed, Reason, Refused, Scope, Status
 from ivr.call.ports import Attempt, Challenge, CodeRules, Granted, Opened, Right, Wrong
-from ivr.errors import StoreError
+from ivr.errors import StoreError, TakenUp
 from ivr.store.lease import Lease
 from ivr.store.live import RedisLive
 from tests.contract.ari_log import Log, wait_for
@@ -156,7 +156,8 @@ async def test_what_is_told_comes_back_and_whoever_takes_it_up_holds_it(live: Re
     assert replace(taken, holder=told.holder, taken=0) == told
     assert taken.verdict == Refused("usual", Status.LOCKED, lock) and taken.passed == ("pin",)
     # the one before changes nothing any more, the next may
-    await live.note(replace(told, subject="bo"))
+    with pytest.raises(TakenUp):
+        await live.note(replace(told, subject="bo"))
     await live.end(told)
     await live.note(replace(taken, wrong=4))
     again = await live.take_up("node", "tillit", "1712.5", gone=False)
@@ -212,7 +213,7 @@ async def test_only_who_holds_the_call_marks_it_and_drops_its_mark(live: RedisLi
     third = await live.take_up("node", "tillit", "1712.5", gone=False)
     assert third is not None and await live.mark("node", "1712.5") is None
     for former in (first, second):
-        with pytest.raises(StoreError, match="another worker"):
+        with pytest.raises(TakenUp):
             await live.place_mark(mark, ANNA, former)
     await live.place_mark(mark, ANNA, third)
     await live.drop_mark(third, over=False)
@@ -222,6 +223,48 @@ async def test_only_who_holds_the_call_marks_it_and_drops_its_mark(live: RedisLi
     # and of a call that is over nobody marks anything
     with pytest.raises(StoreError, match="record is lost"):
         await live.place_mark(mark, ANNA, third)
+
+
+async def test_who_has_lost_the_call_counts_and_consumes_nothing(live: RedisLive) -> None:
+    """A worker that hung, and comes to with a right code that had been keyed meanwhile."""
+    former = replace(round_of(), subject="anna", challenge="id")
+    sent = Challenge("id", "anna", CALL, "mac")
+    await live.begin(former)
+    await live.open_challenge(sent, RULES, former)
+    await live.attempt(ANNA, former)
+    holder = await live.take_up("node", "tillit", "1712.5", gone=False)
+    assert holder is not None
+    late: list[Awaitable[object]] = [
+        live.note(former),
+        live.standing(ANNA, former),
+        live.attempt(ANNA, former),
+        live.open_challenge(Challenge("other", "anna", CALL, "mac"), replace(RULES, resend=0), former),
+        live.try_challenge(sent, ANNA, RULES, former),
+        live.try_challenge(replace(sent, mac="another"), ANNA, RULES, former),
+        # the PIN that it counted before was right
+        live.give_back(ANNA, former),
+    ]
+    for work in late:
+        with pytest.raises(TakenUp):
+            await work
+    assert await live.try_challenge(replace(sent, mac="another"), ANNA, RULES, holder) == Wrong(2)
+    assert await live.try_challenge(sent, ANNA, RULES, holder) == Right()
+    # one wrong code: the limit of a call is not reached by what was tried late
+    assert await live.standing(ANNA) is None and await live.attempt(ANNA, holder) == Granted()
+
+
+async def test_a_connection_may_be_made_unless_another_worker_has_the_lease(
+    live: RedisLive, server: Server, log: Log
+) -> None:
+    first, second = lease(live, log), lease(live, log)
+    await first.take()
+    assert await first.ours() and not await second.ours()
+    server.kill()
+    try:
+        # nobody else can have taken it
+        assert await first.ours()
+    finally:
+        server.start()
 
 
 async def test_records_expire_and_leave_the_list(live: RedisLive, server: Server) -> None:

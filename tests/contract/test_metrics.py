@@ -54,6 +54,7 @@ class Watched:
     place: str = "[asterisk]"
     connected: bool = True
     managed: bool | None = None
+    stands_by: bool = False
 
 
 @dataclass
@@ -369,6 +370,9 @@ async def test_what_is_there_now_is_looked_up(settings: Settings) -> None:
             assert await made.number("tillit_node_connected", node="nodes.south") == 0
             assert await made.number("tillit_manager_connected", node="nodes.south") == 0
             assert await made.number("tillit_manager_connected", node="asterisk") is None
+            assert await made.number("tillit_node_stands_by", node="nodes.south") == 0
+            south.stands_by = True
+            assert await made.number("tillit_node_stands_by", node="nodes.south") == 1
         assert await made.number("tillit_calls", phase="find", node="nodes.south") == 0
 
 

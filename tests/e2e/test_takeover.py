@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+import aiohttp
 import pytest
-from rig.stage import ANNA, BO
+from rig.ports import HOST, Ports
+from rig.proxy import Wire
+from rig.stage import ANNA, BO, Stage
 from rig.worker import Worker
 
 from tests.e2e.scene import Scene
@@ -18,16 +21,50 @@ from tests.e2e.scene import Scene
 LEASE = 2.0
 
 
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Where the second worker tells how it is."""
+    ports = Ports()
+    yield ports.take()
+    ports.close()
+
+
 @pytest.fixture
-async def heir(scene: Scene) -> AsyncIterator[Worker]:
+async def heir(scene: Scene, port: int) -> AsyncIterator[Worker]:
     """A second worker, which stands by."""
-    second = scene.another()
+    scene.stage.write_config({"worker": {"name": "heir"}, "metrics": {"listen": f"{HOST}:{port}"}})
+    second = Worker(scene.stage.pbx, scene.stage.config, name=f"heir-{scene.worker.log_file.stem}")
     second.launch()
     try:
         await scene.logged("worker.stands_by", of=second)
+        scene.stage.write_config()
         yield second
     finally:
         second.stop()
+
+
+@pytest.fixture
+def wire(stage: Stage) -> Iterator[Wire]:
+    """Between the first worker and Asterisk."""
+    with Wire(stage.pbx.http_port) as wire:
+        yield wire
+
+
+@pytest.fixture
+def worker(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    """Here it may have ended before the test."""
+    port = None
+    if "wire" in request.fixturenames:
+        port = request.getfixturevalue("wire").port
+        stage.write_config({"asterisk": {"url": f"http://127.0.0.1:{port}/ari"}})
+    running = stage.worker(request.node.name, port=port)
+    running.start()
+    stage.write_config()
+    try:
+        yield running
+    finally:
+        if running.child.alive:
+            running.stop()
 
 
 def rows_of(scene: Scene, heir: Worker) -> list[dict[str, Any]]:
@@ -36,7 +73,9 @@ def rows_of(scene: Scene, heir: Worker) -> list[dict[str, Any]]:
     return [row for row in scene.audit() if row["call"] in calls]
 
 
-async def test_a_worker_that_dies_is_replaced_by_the_one_that_stands_by(scene: Scene, heir: Worker) -> None:
+async def test_a_worker_that_dies_is_replaced_by_the_one_that_stands_by(scene: Scene, heir: Worker, port: int) -> None:
+    async with aiohttp.ClientSession() as http, http.get(f"http://{HOST}:{port}/readyz") as answer:
+        assert answer.status == 200, await answer.text()
     assert scene.log("worker.replaced") == [] and scene.log("ari.connected", of=heir) == []
     scene.worker.kill()
     await scene.logged("worker.took_over", of=heir)
@@ -88,6 +127,9 @@ async def test_callers_in_mid_pin_and_in_mid_code_go_on_with_another_worker(
     await asyncio.gather(anna.hang_up(), bo.hang_up())
     await scene.logged("call.ended", 2, of=heir)
     assert scene.marks() == [] and scene.records() == []
+    # the chain of the worker that died, too: it could not sign its end
+    verified = scene.stage.command("audit", "verify")
+    assert all(f"{chain}: " in verified for chain in ("cli", "heir", "tillit")) and "as it was written" in verified
 
 
 @pytest.mark.parametrize("extension", ["100", "200"])
@@ -143,18 +185,47 @@ async def test_a_worker_that_is_stopped_leaves_its_calls_to_the_one_that_stands_
 
 
 async def test_a_worker_that_hung_marks_nobody_when_it_comes_to(scene: Scene, heir: Worker) -> None:
-    caller = await scene.caller("100")
-    await scene.key_pin(caller)
-    await scene.asked("sms_code")
+    bo = await scene.caller("100", who=BO)
+    await scene.key_pin(bo, BO)
+    anna = await scene.caller("100")
+    await scene.asked("pin", 2)
+    await anna.send_digits(f"{ANNA.pin}#")
+    await scene.asked("sms_code", 2)
+    code = await scene.code()
     scene.worker.child.pause()
     try:
-        await scene.logged("entry.asked", of=heir, entry="sms_code")
-        await caller.send_digits(await scene.code())
+        # what the hung worker will read first when it comes to: a right code
+        await anna.send_digits(code)
+        await scene.logged("entry.asked", 2, of=heir, entry="sms_code")
+        await bo.send_digits(await scene.code(BO))
         await scene.reached("verified")
     finally:
         scene.worker.child.resume()
     await scene.until(lambda: not scene.worker.child.alive, "the first worker to end")
-    assert scene.log("worker.replaced") and not scene.log("call.verified")
+    assert scene.log("worker.replaced") and not scene.log("call.verified") and not scene.log("call.refused")
     assert len(scene.marks()) == 1
+    await anna.send_digits(code)
+    await scene.logged("call.verified", 2, of=heir)
+    await scene.reached("verified")
+    assert [row["outcome"] for row in rows_of(scene, heir)] == ["verified"] * 2 and len(scene.marks()) == 2
+    await asyncio.gather(anna.hang_up(), bo.hang_up())
+    await scene.logged("call.ended", 2, of=heir)
+
+
+async def test_a_worker_that_was_cut_off_does_not_take_the_calls_back(scene: Scene, heir: Worker, wire: Wire) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.asked("sms_code")
+    scene.worker.child.pause()
+    wire.drop()
+    try:
+        await scene.logged("entry.asked", of=heir, entry="sms_code")
+    finally:
+        scene.worker.child.resume()
+    await scene.until(lambda: not scene.worker.child.alive, "the first worker to end")
+    assert scene.log("worker.replaced") and len(scene.log("ari.connected")) == 1
+    await caller.send_digits(await scene.code())
+    await scene.reached("verified")
+    assert [row["outcome"] for row in rows_of(scene, heir)] == ["verified"]
     await caller.hang_up()
     await scene.logged("call.ended", of=heir)

@@ -55,7 +55,7 @@ from ivr.call.session import Session
 from ivr.call.steps import Tools
 from ivr.call.verification import House
 from ivr.config import Settings
-from ivr.errors import AriError, HungUp, Interrupted, StoreError
+from ivr.errors import AriError, HungUp, Interrupted, StoreError, TakenUp
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.vault.pin import PinRecord
@@ -314,6 +314,7 @@ class FakeLine:
         self.watchdogs: list[int] = []
         self.taken_back = False
         self.handed_back = False
+        self.reconnects = 0
         self.playing_music = False
         self.gone = asyncio.Event()
         self._plot = plot
@@ -450,6 +451,9 @@ class FakeLine:
     def interrupt(self, error: Exception) -> None:
         self._errors.append(error)
         self._something.set()
+
+    def reconnect(self) -> None:
+        self.reconnects += 1
 
     def drop_keys(self) -> None:
         self._inbox = deque(item for item in self._inbox if not isinstance(item, Key))
@@ -713,6 +717,7 @@ class FakeLive:
 
     async def note(self, progress: Progress) -> None:
         async with self._plot.operation("live.note"):
+            self._check(progress)
             self._note(progress)
 
     async def end(self, progress: Progress) -> None:
@@ -723,11 +728,13 @@ class FakeLive:
     async def standing(self, attempt: Attempt, progress: Progress | None = None) -> Locked | None:
         async with self._plot.operation("live.standing"):
             if progress is not None:
+                self._check(progress)
                 self._note(progress)
             return self._locked(attempt)
 
     async def attempt(self, attempt: Attempt, progress: Progress) -> Granted | Locked:
         async with self._plot.operation("live.attempt"):
+            self._check(progress)
             if (lock := self._locked(attempt)) is not None:
                 return lock
             self._count(attempt)
@@ -737,12 +744,14 @@ class FakeLive:
     async def give_back(self, attempt: Attempt, progress: Progress) -> None:
         async with self._plot.operation("live.give_back"):
             self._uncount(attempt)
+            self._check(progress)
             self._note(progress)
 
     async def open_challenge(
         self, challenge: Challenge, rules: CodeRules, progress: Progress, range: Range | None = None
     ) -> Opened | TooSoon | TooMany | Closed:
         async with self._plot.operation("live.open_challenge"):
+            self._check(progress)
             sent = self._challenges.get(challenge.id, _Sent(challenge, 0.0, 0, 0))
             times = self._texts.setdefault(challenge.subject, [])
             foreign = (sent.challenge.subject, sent.challenge.call) != (challenge.subject, challenge.call)
@@ -763,6 +772,7 @@ class FakeLive:
         self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress
     ) -> Right | Wrong | Spent | Locked:
         async with self._plot.operation("live.try_challenge"):
+            self._check(progress)
             if (lock := self._locked(attempt)) is not None:
                 return lock
             sent = self._challenges.get(challenge.id)
@@ -782,8 +792,9 @@ class FakeLive:
 
     async def place_mark(self, mark: Mark, attempt: Attempt, progress: Progress) -> None:
         async with self._plot.operation("live.place_mark"):
+            self._check(progress)
             if not self._holds(progress):
-                raise StoreError("Redis: another worker has taken the call up, or its record is lost")
+                raise StoreError("Redis: the call's record is lost")
             self.marks[mark.node, mark.channel] = mark
             for scope in self._scopes(attempt):
                 if scope[0] in (Scope.CUSTOMER, Scope.NUMBER):
@@ -815,6 +826,10 @@ class FakeLive:
     def _note(self, progress: Progress) -> None:
         if self._holds(progress):
             self.records[_key(progress)] = progress
+
+    def _check(self, progress: Progress) -> None:
+        if _key(progress) in self.records and not self._holds(progress):
+            raise TakenUp
 
     def _holds(self, progress: Progress) -> bool:
         record = self.records.get(_key(progress))

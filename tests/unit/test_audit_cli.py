@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -123,11 +124,25 @@ def test_a_former_state_is_found_by_heads_kept_elsewhere(cli: Cli, made: Setting
     assert "tillit.toml: line 1: is no line of an export" in cli("audit", "verify", "--heads", "tillit.toml").err
 
 
-def test_heads_that_are_too_old(cli: Cli, made: Settings) -> None:
+class Later(datetime):
+    """The clock, two hours later."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Later:
+        return super().now(tz) + timedelta(hours=2)
+
+
+def test_heads_that_are_too_old(cli: Cli, made: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli("audit", "verify", "--signed-within", "3600").code == 0
-    change(made, "DELETE FROM audit", "DELETE FROM audit_heads")
+    monkeypatch.setattr("ivr.cli.audit.datetime", Later)
     ended = cli("audit", "verify", "--signed-within", "3600")
     assert (ended.code, ended.err.startswith("audit: no head was signed in the last 3600 s")) == (1, True)
+
+
+def test_a_trail_that_is_gone_altogether_is_no_good_one(cli: Cli, made: Settings) -> None:
+    change(made, "DELETE FROM audit", "DELETE FROM audit_heads")
+    ended = cli("audit", "verify")
+    assert (ended.code, ended.err) == (1, "audit: there is no row at all, and no head: the whole trail is gone\n")
 
 
 def test_a_chain_that_was_cut_is_not_gone_on_with_until_it_is_accepted(cli: Cli, made: Settings) -> None:

@@ -92,6 +92,24 @@ async def test_a_chain_that_was_cut_with_its_head_is_known_from_the_other_heads(
         await write(database)
 
 
+async def test_a_chain_that_is_gone_with_its_head_is_missed_by_the_heads_of_before_it(database: Database) -> None:
+    """Those of writers that sign no more, such as the commands: a worker lets them see how far it is."""
+    await write(database, "old")
+    before = {head.chain: head for head in await heads_in(database)}["old"]
+    async with trail_of(database, "w", head_seconds=0) as trail:
+        await trail.append(ENTRY)
+    # and how far it has come when it stops; the old head's own time and end are as they were
+    after = {head.chain: head for head in await heads_in(database)}["old"]
+    assert (after.seq, after.hash, after.at) == (before.seq, before.hash, before.at) and after.others["w"][0] == 1
+    assert (await verify(database, SEAL.verifier)).faults == ()
+    await tamper(database, "DELETE FROM audit WHERE chain = 'w'", "DELETE FROM audit_heads WHERE chain = 'w'")
+    [fault] = (await verify(database, SEAL.verifier)).faults
+    assert (fault.chain, fault.seq) == ("w", 1) and "the whole chain is gone; the head of chain old" in fault.problem
+    with pytest.raises(ConfigError, match="was cut"):
+        async with trail_of(database, "w"):
+            pass
+
+
 @pytest.mark.parametrize("harm", [LAST, "DELETE FROM audit", FORGED])
 async def test_a_running_worker_writes_nothing_behind_a_chain_that_was_changed(database: Database, harm: str) -> None:
     """It would hide it. Whoever was to be marked is not."""

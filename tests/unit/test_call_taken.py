@@ -216,7 +216,30 @@ def test_a_worker_that_was_only_slow_marks_nobody_behind_the_next_ones_back() ->
     line = world.line("pin", answers={Prompt.ASK_PIN: [RIGHT_PIN]})
     world.plot.on("live.place_mark", lambda: world.live.take_up(line))
     world.run(line)
-    assert world.live.marks == {} and line.variables[STATUS] == "unavailable"
+    assert world.live.marks == {} and line.variables == {} and not line.handed_back
+    assert world.logged("call.left", phase="mark") and line.reconnects == 1
+
+
+@pytest.mark.parametrize("pins", [[RIGHT_PIN], ["9999#"] * 3], ids=["right", "wrong"])
+def test_a_call_that_was_taken_up_is_let_go_of_at_the_next_word_to_the_store(pins: list[str]) -> None:
+    """The caller is talking to the other worker: nothing more is said, told of or sent on."""
+
+    def make() -> Made:
+        world = World()
+        return world, world.line("pin", answers={Prompt.ASK_PIN: list(pins)})
+
+    names = _names(make)
+    first = names.index("live.begin") + 2
+    last = names.index("live.place_mark" if "live.place_mark" in names else "live.note") + 1
+    for nth in range(first, last + 1):
+        world, line = make()
+        world.plot.on("", lambda line=line, world=world: world.live.take_up(line), nth=nth)
+        world.run(line)
+        when = f"taken up before {nth} {names[nth - 1]}: {world.plot.names[nth - 1 :]}"
+        assert not line.handed_back and line.variables == {} and line.reconnects == 1, when
+        # that the customer was verified may have been written: the other one, who finds all steps passed, writes it no more
+        assert world.outcomes in ([], ["verified"]) and not world.live.marks, when
+        assert world.logged("call.left") and not world.logged("call.unavailable"), when
 
 
 def test_a_worker_that_is_replaced_leaves_the_mark_of_the_next_one() -> None:

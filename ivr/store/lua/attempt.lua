@@ -1,3 +1,6 @@
+if lost(RECORD, HOLDER) then
+    return {'taken'}
+end
 local no = locked()
 if no then
     return no

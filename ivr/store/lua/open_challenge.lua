@@ -8,6 +8,9 @@ local subject, channel, mac = ARGV[1], ARGV[2], ARGV[3]
 local life, tries, resend = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local sends, per_hour = tonumber(ARGV[7]), tonumber(ARGV[8])
 
+if lost(KEYS[3], ARGV[9]) then
+    return {'taken'}
+end
 local record = redis.call('HMGET', CHALLENGE, 'subject', 'channel', 'tries', 'sends')
 if record[1] and (record[1] ~= subject or record[2] ~= channel) then
     return {'many'}

@@ -3,9 +3,12 @@
 local MARK, MARKS = KEYS[6], KEYS[7]
 local written, ends, channel = ARGV[14], ARGV[15], ARGV[16]
 
+if lost(RECORD, HOLDER) then
+    return {'taken'}
+end
 -- Of a call whose record is gone nobody knows any more who runs it.
 if redis.call('HGET', RECORD, 'holder') ~= HOLDER then
-    return {'taken'}
+    return {'unknown'}
 end
 local left = ends * 1000 - now
 if left <= 0 then

@@ -2,6 +2,13 @@
 -- `said` how far it is. Longer than calls are being verified.
 local KEEP_RECORD = 6 * 60 * 60 * 1000
 
+-- Whether the session of this nonce has lost the call to another one: what it still has under way must change nothing.
+-- Of a record that is gone nobody knows.
+local function lost(record, holder)
+    local held = redis.call('HGET', record, 'holder')
+    return holder ~= '' and held and held ~= holder
+end
+
 local function note(record, holder, said)
     if said ~= '' and redis.call('HGET', record, 'holder') == holder then
         redis.call('HSET', record, 'said', said)

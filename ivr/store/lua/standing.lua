@@ -1,4 +1,7 @@
 -- KEYS 6 whether the rise of failures over all calls was told of; ARGV 14 from how many on it is
+if lost(RECORD, HOLDER) then
+    return {'taken'}
+end
 note(RECORD, HOLDER, SAID)
 local answer = locked() or {'granted'}
 local failures = tonumber(redis.call('GET', ALL)) or 0

@@ -3,6 +3,9 @@
 local CHALLENGE = KEYS[6]
 local subject, channel, mac, tries = ARGV[14], ARGV[15], ARGV[16], tonumber(ARGV[17])
 
+if lost(RECORD, HOLDER) then
+    return {'taken'}
+end
 local no = locked()
 if no then
     return no
