@@ -178,11 +178,22 @@ def test_a_command_that_is_not_there_is_found(given: str) -> None:
 
 def test_every_option_that_is_named_alone_is_one() -> None:
     known = {name for command in every(root()) for name in options(command)}
-    known |= {"--fast", "--json", "--keep", "--rates", "--seconds", "--only", "--brief"} | prompts_options()
+    known |= {
+        "--fast",
+        "--json",
+        "--keep",
+        "--rates",
+        "--seconds",
+        "--only",
+        "--brief",
+        "--faults",
+        "--rate",
+    } | prompts_options()
     for name, text in PAGES.items():
         for span in re.findall(r"`(--[a-z-]+)", text):
             assert span in known, f"{name}: {span}"
-    for script, option in (("test", "--fast"), ("rig/demo.py", "--json"), ("rig/demo.py", "--keep")):
+    for script, option in (("test", "--fast"), ("rig/demo.py", "--json"), ("rig/demo.py", "--keep"),
+        ("rig/chaos/__main__.py", "--faults"), ("rig/chaos/__main__.py", "--rate")):  # fmt: skip
         assert option in (CHECKOUT / "scripts" / script).read_text()
 
 
