@@ -101,7 +101,9 @@ def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return settings_in(
-        tmp_path, asterisk={"url": "https://192.0.2.7:8088/ari"}, **{"nodes.south": {"url": "https://192.0.2.8:8088/ari"}}
+        tmp_path,
+        asterisk={"url": "https://192.0.2.7:8088/ari"},
+        **{"nodes.south": {"url": "https://192.0.2.8:8088/ari"}},
     )
 
 
