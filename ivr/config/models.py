@@ -88,7 +88,7 @@ class Redis(Section):
     sentinel_password_env: str | None = Field(None, description="Or the environment variable that holds it")
     replicas: int = Field(
         0, ge=0, le=10,
-        description="Replicas that must have a count, a code or a mark before it holds, so that no fail-over forgets it",
+        description="Replicas that must have a count, a code or a mark before it holds, see Sentinels in docs/operations.md for how many",
     )  # fmt: skip
     prefix: Name = Field("tillit", description="What every key begins with")
 
@@ -102,7 +102,7 @@ class Redis(Section):
                 refuse_clear(
                     place.rpartition(":")[0],
                     accepted=self.plain_text,
-                    cure="Write rediss:// in url, and tls-port for Redis and its sentinels",
+                    cure="Write rediss:// in url, and tls-port in redis.conf",
                 )
         return self
 
