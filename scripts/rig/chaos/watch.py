@@ -50,7 +50,9 @@ class Marks:
         while not self._over.wait(_LOOKS_SECONDS):
             # Redis may be away: that is what we are here for
             with suppress(redis.RedisError):
-                self._seen |= {key.rpartition(":")[2] for key in self._redis.scan_iter("*:mark:*")}
+                found = {key.rpartition(":")[2] for key in self._redis.scan_iter("*:mark:*")}
+                # not |= above: the set that was there before the look may have been taken meanwhile
+                self._seen.update(found)
 
 
 class Trail:
