@@ -28,7 +28,9 @@ Json = Mapping[str, object]
 # Waits before connecting again, in seconds; the last one is repeated.
 _WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # A ping goes out after so many seconds of silence; half of that later the websocket counts as dead.
-_HEARTBEAT = 10.0
+_HEARTBEAT = 5.0
+# How long a request waits for a link that was lost: less than the watchdog grants a call on top of what is said to it.
+_PATIENCE = 10.0
 # How often it is looked whether Asterisk still knows the application.
 _CHECK = 5.0
 # How long a server may take to say goodbye.
@@ -81,6 +83,8 @@ class Ari:
         self._numbers = count(1)
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._back = asyncio.Event()
+        self._heard = 0.0
         self._dropping: asyncio.Future[None] | None = None
         self._http: aiohttp.ClientSession | None = None
 
@@ -130,6 +134,7 @@ class Ari:
     def reconnect(self) -> None:
         """Drop the websocket; `listen` makes a new one."""
         if self._socket is not None:
+            self._back.clear()
             self._dropping = asyncio.ensure_future(_leave(self._socket))
 
     async def listen(self, listener: Listener, ours: Callable[[], Awaitable[bool]] = always) -> None:
@@ -166,6 +171,32 @@ class Ari:
             return await self._requested(method, path, body, operation, quick=quick)
 
     async def _requested(self, method: Method, path: str, body: Json | None, operation: str, *, quick: bool) -> object:
+        asked = monotonic()
+        try:
+            return await self._asked(method, path, body, operation, quick=quick)
+        except AriError as error:
+            if error.status or not quick or self._heard > asked:
+                raise
+        # Nothing at all has come since. To give the call up on a dead link would help nobody, for that could not be said
+        # either; what is quick can be done twice.
+        if not await self._answers():
+            self.reconnect()
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await self._back.wait()
+            except TimeoutError:
+                raise AriError(operation, 0) from None
+        return await self._asked(method, path, body, operation, quick=False)
+
+    async def _answers(self) -> bool:
+        """Whether Asterisk can be reached at all: it may be this one request that it does not answer."""
+        try:
+            await self._asked("GET", "asterisk/ping", None, "GET /asterisk/ping", quick=False)
+        except AriError as error:
+            return error.status > 0
+        return True
+
+    async def _asked(self, method: Method, path: str, body: Json | None, operation: str, *, quick: bool) -> object:
         why = None
         try:
             async with asyncio.timeout(self._seconds):
@@ -215,6 +246,7 @@ class Ari:
         since = monotonic()
         self._log.info("ari.connected", app=self.app)
         listener.connected()
+        self._back.set()
         checking = asyncio.ensure_future(self._check())
         try:
             await self._read(listener.event)
@@ -246,6 +278,7 @@ class Ari:
     async def _read(self, tell: Callable[[Event], None]) -> None:
         assert self._socket is not None
         async for message in self._socket:
+            self._heard = monotonic()
             if message.type is not aiohttp.WSMsgType.TEXT:
                 continue
             try:
@@ -267,6 +300,7 @@ class Ari:
 
     def _lost(self) -> None:
         self._socket = None
+        self._back.clear()
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(ConnectionResetError())

@@ -15,7 +15,7 @@ from ivr.config.backup import Backup
 from ivr.config.clear import CaFile, PlainText, loopback, refuse_clear
 from ivr.config.metrics import Metrics
 from ivr.config.retention import Retention
-from ivr.config.section import Endpoint, Minutes, Name, Seconds, Section
+from ivr.config.section import Endpoint, Minutes, Name, Place, Seconds, Section
 from ivr.config.texts import Texts
 
 
@@ -96,6 +96,18 @@ class Redis(Section):
     ca_file: CaFile = None
     plain_text: PlainText = False
     request_seconds: float = Field(2.0, gt=0, le=30, description="Seconds after which a request counts as failed")
+    sentinels: tuple[Place, ...] = Field(
+        (),
+        description='Sentinels that know where Redis is, such as ["10.0.0.1:26379"]: url gives TLS and the database alone',
+    )
+    sentinel_name: Name = Field("tillit", description="What the sentinels call this Redis (sentinel monitor NAME)")
+    sentinel_username: str | None = Field(None, description="The user at the sentinels, where they have users")
+    sentinel_password_file: Path | None = Field(None, description="A file that holds the sentinels' password")
+    sentinel_password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    replicas: int = Field(
+        0, ge=0, le=10,
+        description="Replicas that must have a count, a code or a mark before it holds, see Sentinels in docs/operations.md for how many",
+    )  # fmt: skip
     prefix: Name = Field("tillit", description="What every key begins with")
 
     @model_validator(mode="after")
@@ -104,6 +116,12 @@ class Redis(Section):
             refuse_clear(
                 url.hostname, accepted=self.plain_text, cure="Write rediss:// in url, and tls-port in redis.conf"
             )
+            for place in self.sentinels:
+                refuse_clear(
+                    place.rpartition(":")[0],
+                    accepted=self.plain_text,
+                    cure="Write rediss:// in url, and tls-port in redis.conf",
+                )
         return self
 
 

@@ -13,6 +13,8 @@ Minutes = Annotated[int, Field(ge=1, le=24 * 60)]
 Seconds = Annotated[int, Field(ge=1, le=3600)]
 # technology/resource, as Dial() takes it
 Endpoint = Annotated[str, Field(pattern=r"^[A-Za-z0-9]+/[^\s,&|]+$")]
+# a name or an address, and a port
+Place = Annotated[str, Field(pattern=r"^([^\s:\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 
 

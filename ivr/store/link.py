@@ -7,18 +7,19 @@ from contextlib import nullcontext
 from hashlib import sha1
 from importlib import resources
 
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as LinkError
-from redis.exceptions import NoScriptError, RedisError
 
 from ivr.call.ports import Timed
-from ivr.config import Settings, secret_of, tls
-from ivr.errors import ConfigError, StoreError
+from ivr.config import Settings, tls
+from ivr.errors import StoreError
+from ivr.store.pool import Pool
 
-# A request takes well under a millisecond, so few connections carry many calls; further requests wait
-# their turn within their time limit.
-_CONNECTIONS = 16
+# While the sentinels choose another primary, what was not sent is tried again so often.
+_AGAIN_SECONDS = 0.1
+# What these write may be lost with a primary that dies: who holds a lease renews it.
+_FLEETING = frozenset({"lease", "give_lease", "standing", "marked", "recorded"})
 
 
 class Script:
@@ -41,8 +42,13 @@ class Link:
     Every failure is a `StoreError` without values.
     """
 
-    def __init__(self, pool: BlockingConnectionPool, seconds: float, timed: Timed = nullcontext) -> None:
+    def __init__(
+        self, pool: Pool, seconds: float, timed: Timed = nullcontext, *, guarded: bool = False, replicas: int = 0
+    ) -> None:
+        """`guarded`: another primary may come within `seconds`; `replicas`: how many must have what a script wrote."""
         self._pool = pool
+        self._guarded = guarded
+        self._replicas = replicas
         self._timed = timed
         self._seconds = seconds
         self.round_trips = 0
@@ -50,42 +56,13 @@ class Link:
     @classmethod
     def of(cls, settings: Settings, timed: Timed = nullcontext) -> Link:
         """Not connected yet; raises `ConfigError` for an address or password file that cannot be used."""
-        redis = settings.redis
-        password = secret_of(settings, "[redis] password", redis.password_file, redis.password_env)
-        encrypted: dict[str, str | bool] = {}
-        if redis.url.startswith("rediss:"):
-            if redis.ca_file is not None:
-                # it is read here for its faults alone: the library reads the file again
-                tls.context(settings, "[redis]", redis.ca_file)
-                encrypted["ssl_ca_certs"] = str(settings.path(redis.ca_file))
-            encrypted |= {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
-        try:
-            pool = BlockingConnectionPool.from_url(
-                redis.url,
-                username=redis.username,
-                password=password.reveal() if password else None,
-                client_name=settings.worker.name,
-                max_connections=_CONNECTIONS,
-                # The limit of the whole request holds; limits of its parts would only add tasks.
-                timeout=None,
-                socket_timeout=None,
-                socket_connect_timeout=redis.request_seconds,
-                # With protocol 3 the library listens for maintenance notices, and for their sake hands out
-                # pooled connections without looking whether they are still open.
-                protocol=2,
-                driver_info=None,
-                retry=None,
-                **encrypted,
-            )
-            # Options in the address are only looked at here.
-            pool.make_connection()  # type: ignore[no-untyped-call]  # the library left out its types
-        except (TypeError, ValueError, RedisError):
-            raise ConfigError(
-                f"{settings.file}: [redis] url",
-                "it is no address of a Redis",
-                f"{type(redis).model_fields['url'].description}",
-            ) from None
-        return cls(pool, redis.request_seconds, timed)
+        return cls(
+            Pool.of(settings),
+            settings.redis.request_seconds,
+            timed,
+            guarded=bool(settings.redis.sentinels),
+            replicas=settings.redis.replicas,
+        )
 
     async def close(self) -> None:
         """Close every connection; nothing happens when they are closed."""
@@ -97,28 +74,36 @@ class Link:
         Raises `StoreError`; then the script has run once, or not at all.
         """
         rest = (len(keys), *keys, *arguments)
+        replicas = 0 if script.name in _FLEETING else self._replicas
         try:
-            answer = await self.ask("EVALSHA", script.sha, *rest)
+            answer = await self.ask("EVALSHA", script.sha, *rest, replicas=replicas)
         except NoScriptError:
             # Redis was restarted, or its scripts flushed. Nothing has run; EVAL also keeps it for the next time.
-            answer = await self.ask("EVAL", script.text, *rest)
+            answer = await self.ask("EVAL", script.text, *rest, replicas=replicas)
         if not isinstance(answer, list):
             raise StoreError(f"Redis gave no answer to {script.name}")
         return answer
 
-    async def ask(self, *command: str | int | bytes) -> object:
-        """One command's answer; raises `StoreError`, and `NoScriptError` as it is."""
+    async def ask(self, *command: str | int | bytes, replicas: int = 0) -> object:
+        """One command's answer, when so many replicas have what it wrote; raises `StoreError`, and `NoScriptError` as it is."""
         with self._timed():
-            return await self._asked(*command)
+            return await self._asked(command, replicas)
 
-    async def _asked(self, *command: str | int | bytes) -> object:
+    async def _asked(self, command: tuple[str | int | bytes, ...], replicas: int) -> object:
         try:
             async with asyncio.timeout(self._seconds):
                 try:
-                    return await self.exchange(*command)
+                    return await self.exchange(*command, replicas=replicas)
                 except NotSent:
                     # The connection had died in the pool; the next one is new, or known to live.
-                    return await self.exchange(*command)
+                    while True:
+                        try:
+                            return await self.exchange(*command, replicas=replicas)
+                        except NotSent:
+                            if not self._guarded:
+                                raise
+                            # who was the primary is gone, and there will be another one soon
+                            await asyncio.sleep(_AGAIN_SECONDS)
         except NoScriptError:
             raise
         except TimeoutError:
@@ -126,11 +111,16 @@ class Link:
         except (RedisError, OSError) as error:
             raise StoreError(f"Redis: {reason(error)}") from None
 
-    async def exchange(self, *command: str | int | bytes) -> object:
+    async def exchange(self, *command: str | int | bytes, replicas: int = 0) -> object:
         """One command's answer, as the library gives it, without a time limit."""
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # as above
         try:
-            answer = await self._sent(connection, command)
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # the library left out its types
+        except (LinkError, OSError) as error:
+            if self._guarded and not isinstance(error, AuthenticationError):
+                raise NotSent from error
+            raise
+        try:
+            answer = await self._sent(connection, command, replicas)
         except NoScriptError:
             raise
         except BaseException:
@@ -141,14 +131,28 @@ class Link:
             await self._pool.release(connection)
         return answer
 
-    async def _sent(self, connection: AbstractConnection, command: tuple[str | int | bytes, ...]) -> object:
+    async def _sent(
+        self, connection: AbstractConnection, command: tuple[str | int | bytes, ...], replicas: int
+    ) -> object:
         try:
             await connection.send_command(*command, check_health=False)
         except LinkError:
             # The library raises this before a whole command has gone out, and Redis runs only whole ones.
             raise NotSent from None
         self.round_trips += 1
-        return await connection.read_response()
+        if not replicas:
+            return await connection.read_response()
+        # behind it, without waiting for its answer first: one round trip still
+        await connection.send_command("WAIT", replicas, round(self._seconds * 1000), check_health=False)
+        try:
+            answer = await connection.read_response()
+        except ResponseError:
+            await connection.read_response()
+            raise
+        have = await connection.read_response()
+        if not isinstance(have, int) or have < replicas:
+            raise StoreError(f"Redis: {have} of {replicas} replicas have what was written")
+        return answer
 
 
 class NotSent(LinkError):

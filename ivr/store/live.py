@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Self
 
 import orjson
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from structlog.typing import FilteringBoundLogger
 
@@ -288,6 +289,12 @@ def _explained(settings: Settings, error: Exception) -> ConfigError:
             f"{settings.file}: [redis] password_file",
             "Redis refuses the password, or wants one",
             "Write the password of redis.conf (requirepass), or of the user, into that file",
+        )
+    if isinstance(error, MasterNotFoundError):
+        return Unreachable(
+            f"{settings.file}: [redis] sentinels",
+            f"none of them answers and knows a primary called {settings.redis.sentinel_name}",
+            "Start Redis and the sentinels, or correct the addresses, sentinel_name or sentinel_password_file",
         )
     code = reason(error)
     if code == "READONLY":

@@ -25,6 +25,7 @@ class Wire:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = True
+        self._swallows = False
         self._trap: tuple[bytes, Callable[[], None]] | None = None
         self.port = 0
 
@@ -40,9 +41,16 @@ class Wire:
         """End every connection once; new ones are let through."""
         self._run(self._drop())
 
+    def swallow(self) -> None:
+        """Keep every connection open and let nothing through, new ones too, until `mend`: nobody is told that it is so."""
+        self._swallows = True
+
     def mend(self) -> None:
-        """Let connections through again."""
+        """Let connections through again. Those of which something was swallowed end."""
         self._open = True
+        if self._swallows:
+            self._swallows = False
+            self.drop()
 
     def __enter__(self) -> Wire:
         self._thread.start()
@@ -77,7 +85,7 @@ class Wire:
             other, onward = await asyncio.open_connection(HOST, self._target)
             self._writers.add(onward)
             try:
-                await asyncio.gather(_pump(reader, onward, self._sprung), _pump(other, writer))
+                await asyncio.gather(_pump(reader, onward, self._held), _pump(other, writer, self._lost))
             finally:
                 self._writers.discard(onward)
                 onward.close()
@@ -88,7 +96,12 @@ class Wire:
             writer.close()
             self._tasks.discard(task)
 
-    def _sprung(self, data: bytes) -> bool:
+    def _lost(self, _: bytes) -> bool:
+        return self._swallows
+
+    def _held(self, data: bytes) -> bool:
+        if self._swallows:
+            return True
         if self._trap is None or self._trap[0] not in data:
             return False
         spring, self._trap = self._trap[1], None

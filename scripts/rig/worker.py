@@ -49,6 +49,19 @@ class Worker:
             raise RigError(f"{self._name} is not started: call start() first")
         return self._child
 
+    @property
+    def started(self) -> bool:
+        """Whether it was ever started."""
+        return self._child is not None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it runs, Asterisk knows the application, and this worker has a connection to it."""
+        try:
+            return self._child is not None and self._child.alive and self._connected()
+        except RigError:  # Asterisk does not answer
+            return False
+
     def start(self, limit: float = _READY_LIMIT) -> None:
         """Start and return when Asterisk knows the application; RigError with the log's end when it does not."""
         self.launch()

@@ -7,8 +7,10 @@ import json
 import socket as sockets
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from rig.proxy import Wire
 
 import ivr.asterisk.ari as ari_module
 from ivr.asterisk.ari import Ari
@@ -149,7 +151,7 @@ async def test_an_empty_answer_is_none(ari: Ari, server: AriServer) -> None:
 async def test_each_request_has_a_time_limit(
     ari: Ari, server: AriServer, listening: asyncio.Task[None], quick: bool
 ) -> None:
-    server.rule("POST", "channels/1.1/answer", Never())
+    server.rule("POST", "channels/1.1/answer", *[Never()] * (2 if quick else 1))
     hurry(ari)
     with pytest.raises(AriError) as caught:
         await ari.request("POST", "channels/1.1/answer", BODY, quick=quick, channel="1.1")
@@ -163,7 +165,8 @@ async def test_an_answer_that_comes_too_late_is_nobodys(
     ari: Ari, server: AriServer, listening: asyncio.Task[None], listener: Listener
 ) -> None:
     late = Late()
-    server.rule("POST", "channels/1.1/play/a", late)
+    # not by HTTP either, by which it is asked once more
+    server.rule("POST", "channels/1.1/play/a", late, Never())
     hurry(ari)
     with pytest.raises(AriError):
         await ari.request("POST", "channels/1.1/play/a", quick=True)
@@ -451,6 +454,55 @@ async def test_what_is_asked_of_a_dead_websocket_is_asked_by_http_when_it_is_fou
     assert await ari.request("POST", "channels/1.1/play/a", quick=True)
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_what_nobody_answers_on_the_websocket_is_asked_by_http(
+    ari: Ari, server: AriServer, listening: asyncio.Task[None], listener: Listener
+) -> None:
+    server.rule("POST", "channels/1.1/play/a", Never(), how="websocket")
+    hurry(ari)
+    assert await ari.request("POST", "channels/1.1/play/a", quick=True)
+    # what may not be done twice is not
+    server.rule("POST", "channels/1.1/answer", Never())
+    with pytest.raises(AriError):
+        await ari.request("POST", "channels/1.1/answer")
+    assert listener.told == ["connected"]
+
+
+async def test_what_is_asked_of_a_dead_link_waits_until_it_is_back(
+    ari: Ari, server: AriServer, listener: Listener, log: Log
+) -> None:
+    with Wire(urlsplit(ari._url).port or 0) as wire:
+        ari._url = f"http://127.0.0.1:{wire.port}/ari"
+        listening = asyncio.create_task(ari.listen(listener))
+        await server.until_connected()
+        wire.swallow()
+        hurry(ari)
+        asking = asyncio.create_task(ari.request("POST", "channels/1.1/play/a", quick=True))
+        await wait_for(lambda: listener.told == ["connected", "disconnected"])
+        hurry(ari, 5.0)
+        wire.mend()
+        assert await asking
+        assert listener.told == ["connected", "disconnected", "connected"]
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_a_link_that_stays_dead_is_waited_for_only_so_long(
+    ari: Ari, server: AriServer, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ari_module, "_PATIENCE", 0.1)
+    with Wire(urlsplit(ari._url).port or 0) as wire:
+        ari._url = f"http://127.0.0.1:{wire.port}/ari"
+        listening = asyncio.create_task(ari.listen(listener))
+        await server.until_connected()
+        wire.swallow()
+        hurry(ari)
+        with pytest.raises(AriError) as caught:
+            await ari.request("POST", "channels/1.1/play/a", BODY, quick=True)
+        assert caught.value.status == 0 and not any(CANARY in text for text in texts(caught.value))
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 async def test_a_websocket_whose_application_is_forgotten_is_opened_again(

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from ivr.call.mark import Mark
-from ivr.call.outcome import Locked, Scope
+from ivr.call.outcome import Locked, Scope, Verified
 from ivr.call.ports import (
     Attempt,
     Challenge,
@@ -287,6 +287,24 @@ async def test_an_expired_mark_cannot_be_placed(live: RedisLive, server: Server)
     with pytest.raises(StoreError, match="expired"):
         await placed(live, mark(expires=int(time.time())))
     assert server.client.keys("*mark*") == []
+
+
+async def test_a_clock_that_jumped_marks_nobody_for_longer_than_the_call(live: RedisLive, server: Server) -> None:
+    """The worker's: the end of a mark is told by it, and kept by Redis's."""
+    won = Verified("usual", "ref-1", 1, ("pin",), 1800)
+    day = 24 * 60 * 60
+
+    def by(clock: float) -> Mark:
+        return Mark.of(won, node="node", channel="1712.5", now=clock)
+
+    with pytest.raises(StoreError, match="compare the clocks"):
+        await placed(live, by(time.time() - day))
+    assert server.client.keys("*mark*") == []
+    # ahead: it stands for a day too long, if the call does
+    progress = await placed(live, by(time.time() + day))
+    assert await live.mark("node", "1712.5") is not None
+    await live.drop_mark(progress, over=True)
+    assert await live.mark("node", "1712.5") is None
 
 
 async def test_a_colon_in_a_nodes_name_gives_nobody_a_mark_of_another(live: RedisLive) -> None:

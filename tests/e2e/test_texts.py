@@ -12,7 +12,7 @@ from rig.stage import ANNA, Customer, Stage, code_in
 from rig.worker import Worker
 
 from tests.contract.texts_kit import tables
-from tests.contract.texts_server import PASSWORD, Never, Status, TextsServer, elks, twilio
+from tests.contract.texts_server import PASSWORD, Drip, Never, Raw, Status, TextsServer, elks, twilio
 from tests.e2e.scene import Scene
 
 DANE = Customer("10005", "Dorte Dam", "+4520123456", "5927")
@@ -101,6 +101,21 @@ async def test_while_both_are_down_the_caller_is_told_and_goes_on(scene: Scene, 
     await scene.key_pin(caller)
     await scene.reached("unverified", Status="unavailable")
     assert [line["gateway"] for line in scene.log("gateway.failed")] == ["46elks", "twilio"]
+
+
+async def test_rubbish_and_an_answer_without_end_are_no_answers(scene: Scene, services: Services) -> None:
+    services.elks.always(Raw(b"\x16\x03\x01 no gateway speaks so\x00\xff" * 20))
+    services.twilio.always(Drip())
+    desk = await scene.phone("agent3")
+    caller = await scene.caller()
+    await scene.key_pin(caller)
+    await scene.reached("unverified", Status="unavailable", Level="0")
+    assert [line["gateway"] for line in scene.log("gateway.failed")] == ["46elks", "twilio"]
+    await caller.hears()
+    invite = await desk.incoming()
+    assert invite.header("X-Caller-Auth") is None and scene.marks() == []
+    (started,) = scene.log("call.started")
+    assert [row["outcome"] for row in scene.audit() if row["call"] == started["call"]] == ["unavailable"]
 
 
 async def test_a_command_tries_the_gateways(stage: Stage, worker: Worker, services: Services) -> None:

@@ -73,6 +73,17 @@ async def test_the_default_clock_is_utc(settings: Settings, database: Database) 
     assert (len(at), detail) == (27, "{}")
 
 
+async def test_a_clock_that_is_put_back_breaks_no_chain(settings: Settings, database: Database) -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    moments = iter([now, now + timedelta(days=1), now - timedelta(days=1), now, now, now, now])
+    async with trail_of(database, "w", clock=lambda: next(moments)) as trail:
+        for action in ("a", "b", "c"):
+            await trail.append(Entry("worker", action, "done"))
+    assert await actions(database) == ["a", "b", "c"]
+    report = await verify(database, SEAL.verifier)
+    assert report.faults == ()
+
+
 async def test_two_hundred_at_once_are_all_durable_in_one_chain(settings: Settings, database: Database) -> None:
     async with trail_of(database, "w") as trail:
         await asyncio.gather(*(trail.append(replace(ENTRY, call=str(call))) for call in range(200)))

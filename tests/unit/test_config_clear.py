@@ -13,6 +13,7 @@ from ivr.errors import ConfigError
 ASTERISK = '[asterisk]\nurl = "http://pbx.example:8088/ari"'
 AMI = '[asterisk.ami]\nhost = "192.0.2.7"'
 REDIS = '[redis]\nurl = "redis://192.0.2.7:6379/0"'
+SENTINELS = '[redis]\nsentinels = ["localhost:26379", "192.0.2.7:26379"]'
 NODE = '[nodes.south]\nurl = "http://[2001:db8::1]:8088/ari"'
 
 
@@ -29,6 +30,7 @@ def read(folder: Path, *tables: str) -> Settings:
         (ASTERISK, "[asterisk]", "Write https:// in url, and tlsenable in http.conf"),
         (AMI, "[asterisk.ami]", "Write tls = true, and tlsenable in manager.conf"),
         (REDIS, "[redis]", "Write rediss:// in url, and tls-port in redis.conf"),
+        (SENTINELS, "[redis]", "Write rediss:// in url, and tls-port in redis.conf"),
         (NODE, "[nodes.south]", "Write https:// in url, and tlsenable in http.conf"),
     ],
 )
@@ -53,6 +55,8 @@ def test_in_clear_to_another_machine_is_refused(tmp_path: Path, text: str, place
         '[redis]\nurl = "rediss://192.0.2.7:6379/0"',
         '[redis]\nurl = "unix:///run/redis.sock"',
         '[redis]\nurl = "redis://localhost"',
+        '[redis]\nsentinels = ["[::1]:26379"]',
+        f'{SENTINELS}\nurl = "rediss://localhost"',
     ],
 )
 def test_by_tls_or_within_this_machine_it_goes(tmp_path: Path, text: str) -> None:

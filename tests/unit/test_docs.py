@@ -188,11 +188,14 @@ def test_every_option_that_is_named_alone_is_one() -> None:
         "--brief",
         "--engine",
         "--seed",
+        "--faults",
+        "--rate",
     } | prompts_options()
     for name, text in PAGES.items():
         for span in re.findall(r"`(--[a-z-]+)", text):
             assert span in known, f"{name}: {span}"
-    for script, option in (("test", "--fast"), ("rig/demo.py", "--json"), ("rig/demo.py", "--keep")):
+    for script, option in (("test", "--fast"), ("rig/demo.py", "--json"), ("rig/demo.py", "--keep"),
+        ("rig/chaos/__main__.py", "--faults"), ("rig/chaos/__main__.py", "--rate")):  # fmt: skip
         assert option in (CHECKOUT / "scripts" / script).read_text()
 
 

@@ -26,7 +26,7 @@ MAY_REVEAL = {
     "ivr/sms/client.py",
     "ivr/sms/http.py",
     "ivr/sms/outbox.py",
-    "ivr/store/link.py",
+    "ivr/store/pool.py",
     "ivr/vault/codes.py",
     "ivr/vault/envelope.py",
     "ivr/vault/index.py",

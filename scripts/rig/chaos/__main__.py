@@ -1,0 +1,117 @@
+"""`scripts/chaos`: breaks one part after another under a load of calls, and counts what has become of every caller."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+
+from rig.chaos.faults import FAULTS, Fault, House
+from rig.chaos.gateway import Gateway
+from rig.chaos.ledger import Account, total
+from rig.chaos.report import report
+from rig.chaos.run import DIALPLAN, ENDPOINT, Chaos, Say
+from rig.chaos.watch import Marks
+from rig.chaos.workers import Pair
+from rig.disk import Disk
+from rig.ports import HOST, Ports
+from rig.proxy import Wire
+from rig.stage import Stage, Tables
+from rig.state import RigError, instance_folder
+
+_DISK = "48m"
+
+
+def main() -> int:
+    """Strike, print; 1 where a zero is none, a fault did not strike, or nothing could be measured."""
+    parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
+    names = [fault.name for fault in FAULTS]
+    parser.add_argument("--faults", nargs="+", choices=names, default=names, metavar="FAULT", help=", ".join(names))
+    parser.add_argument("--seconds", type=float, default=10, help="how long callers call, for each fault (10)")
+    parser.add_argument("--rate", type=float, default=5, help="calls a second (5)")
+    parser.add_argument("--json", action="store_true", help="print one object instead of a table")
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    begun = monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"{monotonic() - begun:4.0f} s  {text}", highlight=False)
+
+    chosen = [fault for fault in FAULTS if fault.name in options.faults]
+    accounts: list[Account] = []
+    # as Ctrl-C does: the disk must be taken away again
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    audit = "not asked"
+    try:
+        audit = _run(chosen, accounts, options.rate, options.seconds, say)
+    except RigError as error:
+        console.print(str(error), highlight=False)
+    except KeyboardInterrupt:
+        console.print("ended before its time: this is what was found until then", highlight=False)
+    struck = {one.fault for one in accounts}
+    skipped = [fault.name for fault in chosen if fault.name not in struck]
+    if options.json:
+        found = {"faults": [asdict(one) for one in accounts], "all": asdict(total(accounts)), "audit": audit}
+        print(json.dumps({**found, "left_out": skipped}))
+    else:
+        report(Console(width=200) if not sys.stdout.isatty() else Console(), accounts, audit, skipped)
+    return 0 if accounts and all(one.good for one in accounts) and audit.startswith("good") else 1
+
+
+def _run(chosen: list[Fault], accounts: list[Account], rate: float, seconds: float, say: Say) -> str:
+    """What the audit trail's own command says at the end."""
+    with ExitStack() as stack:
+        folder = instance_folder("chaos-disk")
+        try:
+            disk = stack.enter_context(Disk(folder, _DISK))
+        except RigError as error:
+            say(str(error))
+            disk = None
+        ports = Ports()
+        stack.callback(ports.close)
+        gateway = stack.enter_context(Gateway(ports))
+        stage = Stage(
+            name="chaos", dialplan=DIALPLAN, overrides={"pjsip.conf": ENDPOINT}, customers=(),
+            settings=_settings(gateway, folder / "tillit.db"), brisk=True, ports=2000,
+        )  # fmt: skip
+        stage.database = folder / "tillit.db"
+        say("an Asterisk, a Redis and two workers …")
+        stack.enter_context(stage)
+        wire = stack.enter_context(Wire(stage.pbx.http_port))
+        pair = stack.enter_context(Pair(stage, wire.port))
+        marks = stack.enter_context(Marks(stage))
+        house = House(stage, pair, gateway, wire, disk)
+        chaos = Chaos(house, marks, rate=rate, seconds=seconds, say=say)
+        for fault in chosen:
+            if disk is not None or not fault.needs_disk:
+                accounts.append(chaos.run(fault))
+        done = stage.attempt("audit", "verify")
+        said = " ".join(done.stdout.split())
+        return f"good: {said}" if done.returncode == 0 else f"bad: {said} {done.stderr.strip()}"
+
+
+def _settings(gateway: Gateway, database: Path) -> Tables:
+    """The sample's, with limits that are soon reached, and our gateway."""
+    return {
+        "asterisk": {"request_seconds": 2.0},
+        "redis": {"request_seconds": 1.0},
+        "database": {"url": f"sqlite:///{database}", "request_seconds": 3.0},
+        "keypad": {"first_seconds": 5, "slips": 2},
+        "steps.pin": {"scrypt_p": 1},
+        "limits": {"all": 100_000},
+        "log": {"level": "INFO", "format": "json"},
+        "texts": {"gateway": "http", "seconds": 4.0},
+        "texts.http": {"url": gateway.url, "allow_private": [HOST]},
+        "texts.http.body": {"to": "{to}", "text": "{text}"},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Sentinels and a Redis with two replicas: a fail-over is survived, and what was counted stays counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from ivr.call.ports import Attempt, Granted
+from ivr.errors import StoreError, Unreachable
+from ivr.store.live import RedisLive
+from tests.contract.sentinel_kit import Guarded
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Guarded]:
+    """To find one another takes sentinels seconds, so there is one for all tests; each leaves less of it to the next."""
+    with Guarded() as running:
+        yield running
+
+
+def anna(call: int) -> Attempt:
+    return Attempt("anna", None, f"call-{call}")
+
+
+async def test_sentinels_that_do_not_answer(guarded: Guarded) -> None:
+    first, hung, living = guarded.sentinels
+    guarded.child(hung).pause()
+    try:
+        live = await RedisLive.open(guarded.settings("request_seconds = 4.0", [guarded.nobody, hung, living]))
+        assert await live.attempt(anna(1)) == Granted()
+        await live.close()
+        for places in ([guarded.nobody], [hung], guarded.ports[:1]):
+            with pytest.raises(Unreachable, match="none of them answers and knows a primary called tillit") as caught:
+                await RedisLive.open(guarded.settings("request_seconds = 1.0", places))
+            assert "[redis] sentinels" in str(caught.value) and guarded.password not in str(caught.value)
+    finally:
+        guarded.child(hung).resume()
+    with pytest.raises(Unreachable, match="knows a primary called other"):
+        await RedisLive.open(guarded.settings('sentinel_name = "other"', [first]))
+
+
+async def test_without_so_many_replicas_nothing_holds(guarded: Guarded) -> None:
+    live = await RedisLive.open(guarded.settings("request_seconds = 0.5\nreplicas = 1"))
+    guarded.client().flushall()
+    assert await live.attempt(anna(1)) == Granted()
+    replicas = [guarded.child(port) for port in guarded.ports if port != guarded.primary]
+    for replica in replicas:
+        replica.pause()
+    try:
+        with pytest.raises(StoreError, match="Redis: 0 of 1 replicas have what was written|did not answer in time"):
+            await live.attempt(anna(2))
+    finally:
+        for replica in replicas:
+            replica.resume()
+    # it was counted all the same: who guesses gains nothing
+    assert guarded.client().hget("tillit:fail:customer:anna", "n") == "2"
+    assert await live.mark("node", "channel") is None
+    await live.close()
+
+
+async def test_a_fail_over_under_load_forgets_nothing_and_counts_nothing_twice(guarded: Guarded) -> None:
+    """All replicas must have it: for a second the one that was chosen leads, and the one that led still takes writes."""
+    live = await RedisLive.open(guarded.settings("request_seconds = 15.0\nreplicas = 2"))
+    before, granted, failed = guarded.primary, 0, 0
+    guarded.client().flushall()
+    over = asyncio.create_task(asyncio.to_thread(guarded.fail_over))
+
+    async def caller(name: int) -> None:
+        nonlocal granted, failed
+        turn = 0
+        while not over.done() or turn < 20:
+            turn += 1
+            try:
+                assert await live.attempt(Attempt(f"{name}-{turn}", None, f"call-{name}-{turn}")) == Granted()
+                granted += 1
+            except StoreError:
+                failed += 1
+                await asyncio.sleep(0.01)
+
+    await asyncio.gather(*(caller(name) for name in range(4)))
+    await over
+    client = guarded.client()
+    counted = list(client.scan_iter("tillit:fail:customer:*", count=1000))
+    assert guarded.primary != before
+    assert granted <= len(counted) <= granted + failed
+    assert {client.hget(key, "n") for key in counted} == {"1"}
+    await live.close()
+
+
+async def test_who_was_counted_stays_counted_when_the_primary_dies(guarded: Guarded) -> None:
+    guarded.settle()
+    every = await RedisLive.open(guarded.settings("request_seconds = 15.0\nreplicas = 2"))
+    one = await RedisLive.open(guarded.settings("request_seconds = 15.0\nreplicas = 1"))
+    guarded.client().flushall()
+    before = guarded.primary
+    await asyncio.gather(*(every.attempt(Attempt(f"customer-{n}", None, f"call-{n}")) for n in range(30)))
+    assert await every.attempt(anna(1)) == Granted()
+    await asyncio.to_thread(guarded.child(before).kill)
+    # nothing was sent that may be lost: it waits for the next primary
+    assert await one.attempt(anna(2)) == Granted()
+    assert guarded.primary != before
+    client = guarded.client()
+    assert client.hget("tillit:fail:customer:anna", "n") == "2"
+    assert [client.hget(f"tillit:fail:customer:customer-{n}", "n") for n in range(30)] == ["1"] * 30
+    await every.close()
+    await one.close()
