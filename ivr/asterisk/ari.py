@@ -146,7 +146,7 @@ class Ari:
         failures = 0
         while True:
             if not await ours():
-                raise WorkerReplaced(f"another worker serves the application {self.app}")
+                raise WorkerReplaced(f"another worker took over the application {self.app}")
             try:
                 await self._connect()
             except (aiohttp.ClientError, OSError, TimeoutError, AriError) as error:
