@@ -105,6 +105,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 records=Records(
                     partial(live.recorded, found.node, node.asterisk.app),
                     lambda channel, gone: live.take_up(found.node, node.asterisk.app, channel, gone=gone),
+                    live.settle,
                 ),
                 admits=admission.admits,
                 log=node.log,

@@ -13,6 +13,7 @@ from ivr.asterisk.conversation import Conversation
 from ivr.asterisk.dismissal import Dismissal
 from ivr.asterisk.leg import Legs, is_leg_of
 from ivr.asterisk.line import BRIDGE_PREFIX, AriLine
+from ivr.asterisk.sweep import Settle
 from ivr.call.ports import Caller
 from ivr.call.progress import Progress
 from ivr.errors import AriError, Unavailable
@@ -38,6 +39,7 @@ class Records:
 
     all: Recorded
     take_up: TakeUp
+    settle: Settle
 
 
 class Reconciliation:

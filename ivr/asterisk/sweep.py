@@ -1,4 +1,4 @@
-"""Drops marks whose call is over, or was taken back, where whoever should have dropped them was down."""
+"""Drops marks whose call is over, or was taken back, and records of calls that have ended, where a part was down at their end."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ Marked = Callable[[], Awaitable[Collection[str]]]
 """The channels of this Asterisk that have a mark."""
 Disown = Callable[[str], Awaitable[bool]]
 """Drops a channel's mark; whether there was one."""
+Settle = Callable[[], Awaitable[None]]
+"""Removes the records that could not be removed when their calls ended."""
 
 
 class Sweep:
@@ -32,6 +34,7 @@ class Sweep:
         ours: Callable[[], Collection[str]],
         marked: Marked,
         disown: Disown,
+        settle: Settle,
         log: FilteringBoundLogger,
     ) -> None:
         """`ours` are the channels of this worker's calls; they drop their marks themselves."""
@@ -39,6 +42,7 @@ class Sweep:
         self._ours = ours
         self._marked = marked
         self._disown = disown
+        self._settle = settle
         self._log = log
 
     async def run(self) -> None:
@@ -52,6 +56,7 @@ class Sweep:
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def _round(self) -> None:
+        await self._settle()
         # asked in this order, a mark is seen before its channel can be seen to be gone
         marked = await self._marked()
         for channel in sorted(set(marked) - set(self._ours())):

@@ -65,7 +65,7 @@ class Telephony:
             dismissal=self._dismissal,
             log=log,
         )
-        self._sweep = Sweep(ari, ours=self._lines.keys, marked=marked, disown=disown, log=log)
+        self._sweep = Sweep(ari, ours=self._lines.keys, marked=marked, disown=disown, settle=records.settle, log=log)
         self._reconciling: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._stopping = False

@@ -30,6 +30,8 @@ class Calls:
     def __init__(self, link: Link, prefix: str) -> None:
         self._link = link
         self._prefix = prefix
+        # those whose end Redis was not there for, by holder
+        self._unended: dict[str, Progress] = {}
 
     # ------------------------------------------------------------ records
 
@@ -43,8 +45,15 @@ class Calls:
             raise TakenUp
 
     async def end(self, progress: Progress) -> None:
-        """Remove the record; the mark stays."""
+        """Remove the record; the mark stays. Where that fails, `settle` does it later."""
+        self._unended[progress.holder] = progress
         await self._link.run(END, self._call_keys(progress)[2:], progress.channel, progress.holder)
+        self._unended.pop(progress.holder, None)
+
+    async def settle(self) -> None:
+        """Remove the records that could not be removed when their calls ended."""
+        for progress in tuple(self._unended.values()):
+            await self.end(progress)
 
     async def recorded(self, node: str, app: str) -> frozenset[str]:
         """The channels with a record, of this application of this node."""
@@ -83,8 +92,14 @@ class Calls:
         return mark if (mark.node, mark.channel) == (node, channel) else None
 
     async def drop_mark(self, progress: Progress, *, over: bool) -> None:
-        """Remove the mark, unless the call is another session's by now; the record too where the call is `over`."""
+        """Remove the mark, unless the call is another session's by now; the record too where the call is `over`.
+
+        Where that fails, the mark is swept later, and `settle` removes the record.
+        """
+        if over:
+            self._unended[progress.holder] = progress
         await self._dropped(self._call_keys(progress), progress.channel, progress.holder, over=over)
+        self._unended.pop(progress.holder, None)
 
     async def disown(self, node: str, channel: str) -> bool:
         """Remove the mark, whoever runs the call; whether there was one."""

@@ -373,7 +373,7 @@ class World(ABC):
                 answer=self._answer,
                 marked=self._marked,
                 disown=self._disown,
-                records=Records(self._recorded, self._take_up),
+                records=Records(self._recorded, self._take_up, self._settled),
                 admits=lambda: self.admits,
                 log=self.log.logger,
             ),
@@ -392,6 +392,9 @@ class World(ABC):
             return False
         self.marks.discard(channel)
         return True
+
+    async def _settled(self) -> None:
+        return
 
     async def _recorded(self) -> frozenset[str]:
         if self.records_fail is not None:

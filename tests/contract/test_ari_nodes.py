@@ -108,6 +108,9 @@ def begin(node: Node, found: Found, kind: type[Telephony] = Telephony) -> Teleph
     async def take_up(channel: str, gone: bool) -> Progress | None:
         raise AssertionError(channel)
 
+    async def settled() -> None:
+        return
+
     async def marked() -> frozenset[str]:
         return frozenset()
 
@@ -122,7 +125,7 @@ def begin(node: Node, found: Found, kind: type[Telephony] = Telephony) -> Teleph
         answer=answer,
         marked=marked,
         disown=disown,
-        records=Records(marked, take_up),
+        records=Records(marked, take_up, settled),
         log=node.log,
     )
 

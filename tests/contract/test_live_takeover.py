@@ -296,3 +296,44 @@ async def test_what_is_no_record_is_an_error_without_its_text(live: RedisLive, s
 async def test_a_colon_in_a_nodes_name_gives_nobody_a_call_of_another(live: RedisLive) -> None:
     await live.begin(round_of("02:42:ac", "11:1712.5"))
     assert await live.take_up("02:42:ac:11", "tillit", "1712.5", gone=False) is None
+
+
+# ---------------------------------------------------------------- ends that Redis was not there for
+
+
+async def test_a_record_whose_end_failed_is_removed_when_redis_is_back(live: RedisLive, server: Server) -> None:
+    here, there = round_of(CALL), round_of("node:1712.6")
+    for one in (here, there):
+        await live.begin(one)
+    server.client.acl_setuser("default", enabled=True, categories=["-@scripting"])
+    with pytest.raises(StoreError):
+        await live.end(here)
+    with pytest.raises(StoreError):
+        await live.drop_mark(there, over=True)
+    with pytest.raises(StoreError):
+        await live.settle()
+    server.client.acl_setuser("default", enabled=True, categories=["+@scripting"])
+    await live.settle()
+    assert not list(server.client.scan_iter("*:call:*"))
+    assert await live.recorded(here.node, here.app) == frozenset()
+    trips = live.round_trips
+    await live.settle()
+    assert live.round_trips == trips
+
+
+async def test_an_end_that_comes_late_leaves_the_record_of_whoever_has_taken_the_call_up(
+    live: RedisLive, server: Server
+) -> None:
+    mine = round_of(CALL)
+    await live.begin(mine)
+    server.client.acl_setuser("default", enabled=True, categories=["-@scripting"])
+    with pytest.raises(StoreError):
+        await live.end(mine)
+    server.client.acl_setuser("default", enabled=True, categories=["+@scripting"])
+    other = await RedisLive.open(server.settings(LIMITS))
+    try:
+        assert await other.take_up(mine.node, mine.app, mine.channel, gone=False)
+        await live.settle()
+        assert await other.recorded(mine.node, mine.app) == {mine.channel}
+    finally:
+        await other.close()

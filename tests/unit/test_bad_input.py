@@ -209,7 +209,7 @@ async def test_a_leg_that_was_given_up_and_is_gone_is_listened_for_no_longer() -
 def _reconciliation(legs: Legs, peer: object) -> Reconciliation:
     ari = Ari(url="http://a/ari", username="u", password=Secret("p"), app="tillit", seconds=5.0, log=logger(()))
     ari._http = cast(Any, peer)
-    known = Records(_none, _nobody)
+    known = Records(_none, _nobody, _settled)
     dismissal = Dismissal(ari, disown=_not_ours, log=logger(()))
     return Reconciliation(
         ari, node="pbx", country="SE", lines={}, legs=legs, left=set(), records=known, resume=cast(Any, None),
@@ -221,6 +221,10 @@ class _Bridges:
     def request(self, method: str, url: str, **_: object) -> Replied:
         bridge = b'[{"id":"tillit-bridge-1","name":"tillit","channels":[{},1,null]}]'
         return Replied((200, bridge if url.endswith("/bridges") else b"[]"))
+
+
+async def _settled() -> None:
+    return
 
 
 async def _none() -> set[str]:

@@ -39,6 +39,9 @@ async def _serve(url: str) -> None:
     ari = Ari(url=url, username="tillit", password=password, app="bench", seconds=5.0, log=log)
     await ari.open()
 
+    async def settled() -> None:
+        return
+
     async def marked() -> frozenset[str]:
         return frozenset()
 
@@ -59,7 +62,7 @@ async def _serve(url: str) -> None:
         answer=answer,
         marked=marked,
         disown=disown,
-        records=Records(marked, take_up),
+        records=Records(marked, take_up, settled),
         log=log,
     )
     await ari.listen(telephony)

@@ -196,7 +196,7 @@ class _Run:
             answer=self._answer,
             marked=self._marked,
             disown=self._disown,
-            records=Records(self._recorded, self._take_up),
+            records=Records(self._recorded, self._take_up, self._nothing_owed),
             log=self._log.bind(),
         )
         self._bad: BaseException | None = None
@@ -282,6 +282,9 @@ class _Run:
 
     async def _disown(self, channel: str) -> bool:
         return self._live.marks.pop(("pbx", channel), None) is not None
+
+    async def _nothing_owed(self) -> None:
+        return
 
     async def _recorded(self) -> set[str]:
         if self._source.once_in(20):
