@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain, repeat
+from time import monotonic
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -21,6 +22,9 @@ from ivr.errors import ConfigError, Unavailable, Unreachable, WorkerReplaced
 
 # Waits before a node that was not there at the start is looked at again, in seconds; the last one is repeated.
 _WAITS = (1.0, 2.0, 5.0, 10.0)
+# How long an Asterisk may be out of reach before a worker that stands by may try: Asterisk itself starts in about that time.
+_PATIENCE = 10.0
+_LOOK_SECONDS = 1.0
 
 
 class Lease(Protocol):
@@ -103,27 +107,70 @@ class Node:
             self.fault = error
 
     async def serve(self, lease: Lease, begin: Callable[[], Telephony]) -> None:
-        """Stand by until the lease is ours, then serve its calls until cancelled, or until another worker does."""
+        """Stand by until the lease is ours, then serve its calls until cancelled; stand by again when another worker has it.
+
+        Returns where another worker without that lease has the application: the two would take it from each other for ever.
+        """
         try:
-            self.stands_by = True
-            await lease.take()
-            self.stands_by = False
-            self._lease = lease
-            self.telephony = telephony = begin()
-            self._keeping = asyncio.create_task(lease.keep())
-            try:
-                await self.ari.listen(telephony, lease.ours)
-            except WorkerReplaced:
-                # its calls are the other worker's now: let go of them without a word to Asterisk
-                self._tell_replaced()
-                telephony.evict(WorkerReplaced(self.asterisk.app))
-                await self.drained()
-                self._replaced.set()
-            finally:
-                self._keeping.cancel()
+            while True:
+                self.stands_by = True
+                await lease.take()
+                self.stands_by = False
+                if not await self._serve(lease, begin()):
+                    return
+                self.log.warning("worker.relieved", app=self.asterisk.app)
         finally:
             self.stands_by = False
             await lease.give_back()
+
+    async def _serve(self, lease: Lease, telephony: Telephony) -> bool:
+        """Until another worker does; whether that one has the lease."""
+        self._lease, self.telephony = lease, telephony
+        self._replaced.clear()
+        self._keeping = asyncio.create_task(lease.keep())
+        yielding = asyncio.create_task(self._yield(lease))
+        try:
+            await self.ari.listen(telephony, lease.ours)
+        except WorkerReplaced:
+            yielding.cancel()
+            self._keeping.cancel()
+            # its calls are the other worker's now: let go of them without a word to Asterisk
+            telephony.evict(WorkerReplaced(self.asterisk.app))
+            await self.drained()
+            self._replaced.set()
+            if self._handing:
+                self.log.info("worker.handed_over", app=self.asterisk.app)
+                return False
+            if await lease.ours():
+                cure = f"give each worker an {self.place} app of its own, or the same [redis]"
+                self.log.warning("worker.replaced", app=self.asterisk.app, cure=cure)
+                return False
+        finally:
+            yielding.cancel()
+            self._keeping.cancel()
+        self._lease = self._keeping = self.telephony = None
+        return True
+
+    async def _yield(self, lease: Lease) -> None:
+        """While Asterisk is out of reach, let another worker try that waits for the lease; it may be this one's own way there."""
+        lost: float | None = None
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self.ari.connected:
+                lost = None
+                continue
+            lost = lost or monotonic()
+            if monotonic() - lost < _PATIENCE or not await lease.hand_over():
+                continue
+            if self._keeping is not None:
+                # it would take the lease anew
+                self._keeping.cancel()
+            self.log.warning("worker.cut_off", app=self.asterisk.app, seconds=round(monotonic() - lost))
+            await asyncio.sleep(self._settings.worker.lease_seconds)
+            if not await lease.ours():
+                return
+            # nobody came for it
+            self._keeping, lost = asyncio.create_task(lease.keep()), None
 
     async def hand_over(self) -> None:
         """Let a worker that stands by take the calls; where none does, or it does not come, they stay."""
@@ -145,13 +192,6 @@ class Node:
         """Wait for its calls to be handed back, for as long as the settings give them."""
         if self.telephony is not None:
             await self.telephony.drained(self._settings.worker.shutdown_seconds)
-
-    def _tell_replaced(self) -> None:
-        if self._handing:
-            self.log.info("worker.handed_over", app=self.asterisk.app)
-            return
-        cure = f"give each worker an {self.place} app of its own, or the same [redis]"
-        self.log.warning("worker.replaced", app=self.asterisk.app, cure=cure)
 
     def _manager(self) -> Ami | None:
         if self.asterisk.ami is None:

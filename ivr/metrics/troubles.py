@@ -28,6 +28,7 @@ TROUBLES: Mapping[str, str] = {
     "text.barred": "warning",
     "text.failed": "error",
     "texts.closed": "warning",
+    "worker.relieved": "warning",
     "worker.replaced": "warning",
     "worker.took_over": "warning",
 }

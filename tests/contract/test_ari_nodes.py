@@ -139,17 +139,24 @@ class FakeLease:
         self.waiting = waiting
         self.given_back = False
         self.held = True
+        # how many keep it now, and how often it was offered
+        self.keepers = self.offers = 0
 
     async def take(self) -> None:
         await self.free.wait()
 
     async def keep(self) -> None:
-        await asyncio.Event().wait()
+        self.keepers += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.keepers -= 1
 
     async def ours(self) -> bool:
         return self.held
 
     async def hand_over(self) -> bool:
+        self.offers += 1
         return self.waiting
 
     async def give_back(self) -> None:
@@ -389,14 +396,80 @@ async def test_a_worker_that_is_stopped_serves_until_the_next_one_has_come(north
     assert log.of("worker.handed_over") and not log.of("worker.replaced")
 
 
-async def test_a_worker_that_comes_back_connects_to_nothing_that_another_one_serves(north: Pbx, log: Log) -> None:
+async def test_a_worker_that_comes_back_connects_to_nothing_that_another_one_serves_and_stands_by(
+    north: Pbx, log: Log
+) -> None:
     lease = FakeLease()
     async with Serving(settings(north), log, lease=lease) as serving:
         await north.until_connected()
         lease.held = False
+        lease.free.clear()
         north.socket.cut()
+        await wait_for(lambda: all(node.stands_by for node in serving.nodes), "it to stand by again")
+        assert log.of("worker.relieved") and not log.of("worker.replaced")
+        assert north.connections == 1 and serving.nodes.calls == 0
+        lease.held = True
+        lease.free.set()
+        await north.until_connected(2)
+    assert lease.given_back
+
+
+async def test_a_worker_that_was_relieved_and_is_stopped_ends(north: Pbx, log: Log) -> None:
+    lease = FakeLease()
+    async with Serving(settings(north), log, lease=lease) as serving:
+        await north.until_connected()
+        lease.held = False
+        lease.free.clear()
+        north.socket.cut()
+        await wait_for(lambda: all(node.stands_by for node in serving.nodes), "it to stand by again")
+        serving.stop.set()
         await asyncio.wait_for(serving.task, 5)
-    assert log.of("worker.replaced") and lease.given_back and north.connections == 1
+    assert lease.given_back
+
+
+async def test_a_worker_that_another_one_replaces_without_the_lease_ends(north: Pbx, log: Log) -> None:
+    """They do not share a Redis: to take it back would never end."""
+    async with Serving(settings(north), log) as serving:
+        await north.until_connected()
+        await north.emit({"type": "ApplicationReplaced", "application": "tillit"})
+        await asyncio.wait_for(serving.task, 5)
+    assert log.of("worker.replaced") and not log.of("worker.relieved")
+
+
+async def test_a_worker_that_asterisk_is_out_of_reach_of_lets_the_next_one_try(
+    north: Pbx, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes_module, "_PATIENCE", 0.2)
+    monkeypatch.setattr(nodes_module, "_LOOK_SECONDS", 0.02)
+    lease = FakeLease(waiting=True)
+    async with Serving(settings(north, lease=0.5), log, lease=lease):
+        await north.until_connected()
+        assert lease.keepers == 1
+        north.refuse = 10_000
+        north.socket.cut()
+        await until(log, "worker.cut_off")
+        assert lease.keepers == 0
+        # nobody has come for it
+        await wait_for(lambda: lease.keepers == 1, "it to be kept anew")
+        # and now somebody has
+        lease.held = False
+        lease.free.clear()
+        await until(log, "worker.relieved")
+        await wait_for(lambda: lease.keepers == 0, "it to be kept no longer")
+
+
+async def test_where_nobody_stands_by_a_lease_is_kept_while_asterisk_is_out_of_reach(
+    north: Pbx, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes_module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(nodes_module, "_LOOK_SECONDS", 0.01)
+    lease = FakeLease()
+    async with Serving(settings(north), log, lease=lease):
+        await north.until_connected()
+        north.refuse = 10_000
+        north.socket.cut()
+        await wait_for(lambda: lease.offers >= 3, "it to be offered")
+        assert lease.keepers == 1 and not log.of("worker.cut_off")
 
 
 async def test_a_worker_that_nobody_comes_to_relieve_hands_its_calls_back(north: Pbx, log: Log) -> None:
