@@ -1,4 +1,4 @@
-"""Asterisk, its manager interface, Redis and PostgreSQL on other machines: by TLS alone, and to nobody who is not certified."""
+"""Asterisk, its manager interface, Redis and PostgreSQL on other machines: by TLS alone, and to nobody without a good certificate."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def talks_to(pid: int) -> set[int]:
 
 
 @pytest.mark.parametrize("table", ["asterisk", "redis", "database"])
-def test_who_is_certified_by_another_ca_is_told_nothing(places: Places, table: str) -> None:
+def test_who_has_a_certificate_of_another_ca_is_told_nothing(places: Places, table: str) -> None:
     stage = places.stage
     stage.write_config({table: {"ca_file": str(places.other.file)}})
     try:
