@@ -54,7 +54,7 @@ def test_a_wrong_password_is_named_at_the_start(with_ami: Stage) -> None:
     ("fields", "place"),
     [
         ({"password_file": "missing"}, "[asterisk.ami] password_file"),
-        ({"host": "192.0.2.1"}, "[asterisk.ami] host"),
+        ({"host": "192.0.2.1"}, "[asterisk.ami]: would go in clear to another machine"),
         ({"port": 70000}, "[asterisk.ami] port"),
     ],
 )
