@@ -11,7 +11,7 @@ import pytest
 from ivr.call.mark import STATUS
 from ivr.call.outcome import Scope
 from ivr.call.session import Session
-from ivr.errors import HungUp, StoreError, WorkerReplaced
+from ivr.errors import HungUp, StoreError, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt
 from tests.unit.fakes import ANNA, ANNA_PIN, UNKNOWN, Agent, Answers, FakeLine, World
 
@@ -279,3 +279,19 @@ def _names(make: Callable[[], Made]) -> list[str]:
     world, line = make()
     world.run(line)
     return list(world.plot.names)
+
+
+def test_a_worker_that_is_stopped_leaves_a_refused_call_to_the_one_that_has_taken_it_up() -> None:
+    world, first = locked()
+    world.run(first)
+    world.plot.reset()
+    line = world.line()
+
+    def stopped() -> None:
+        world.live.take_up(line)
+        line.evict(Unavailable("the worker is stopping"))
+
+    world.plot.on("line.announce", stopped)
+    world.run(line)
+    assert world.logged("call.left") and line.reconnects == 1
+    assert not line.handed_back and world.live.records, "both are the other worker's"
