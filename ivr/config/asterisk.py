@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from ivr.config.clear import CaFile, PlainText, refuse_clear
+from ivr.config.clear import CaFile, PlainText, parts_of, refuse_clear
 from ivr.config.section import Name, Section
 
 
@@ -59,13 +59,10 @@ class Asterisk(Section):
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:
-        try:
-            url = urlsplit(self.url)
-            host = url.hostname
-        except ValueError:
-            return self  # no address at all: who connects will say so
-        if url.scheme == "http":
-            refuse_clear(host, accepted=self.plain_text, cure="Write https:// in url, and tlsenable in http.conf")
+        if (url := parts_of(self.url)) and url.scheme == "http":
+            refuse_clear(
+                url.hostname, accepted=self.plain_text, cure="Write https:// in url, and tlsenable in http.conf"
+            )
         return self
 
     @property

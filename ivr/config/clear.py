@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field
 
@@ -29,6 +30,14 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def parts_of(url: str) -> SplitResult | None:
+    """None for what is no address at all: who connects will say so."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
 
 
 def refuse_clear(host: str | None, *, accepted: bool, cure: str) -> None:

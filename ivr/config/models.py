@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import SplitResult, urlsplit
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import Field, field_validator, model_validator
@@ -12,21 +11,11 @@ from pydantic import Field, field_validator, model_validator
 from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
 from ivr.config.backup import Backup
-from ivr.config.clear import CaFile, PlainText, loopback, refuse_clear
+from ivr.config.clear import CaFile, PlainText, loopback, parts_of, refuse_clear
 from ivr.config.metrics import Metrics
 from ivr.config.retention import Retention
 from ivr.config.section import Endpoint, Minutes, Name, Place, Seconds, Section
 from ivr.config.texts import Texts
-
-
-def _split(url: str) -> SplitResult | None:
-    """None for what is no address at all: who connects will say so."""
-    try:
-        parts = urlsplit(url)
-        parts.hostname  # noqa: B018  # looked at only here
-    except ValueError:
-        return None
-    return parts
 
 
 class Worker(Section):
@@ -112,7 +101,7 @@ class Redis(Section):
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:
-        if (url := _split(self.url)) and url.scheme == "redis":
+        if (url := parts_of(self.url)) and url.scheme == "redis":
             refuse_clear(
                 url.hostname, accepted=self.plain_text, cure="Write rediss:// in url, and tls-port in redis.conf"
             )
@@ -142,7 +131,7 @@ class Database(Section):
     @property
     def encrypted(self) -> bool:
         """Whether it is spoken to by TLS: wherever it is on another machine, and where a CA is named."""
-        url = _split(self.url)
+        url = parts_of(self.url)
         if url is None or url.scheme != "postgresql" or not url.hostname:
             return False
         return self.ca_file is not None or not (self.plain_text or loopback(url.hostname))

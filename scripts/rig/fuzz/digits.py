@@ -79,10 +79,10 @@ class _Channel:
     async def music(self, *, on: bool) -> None: ...
 
     async def ring(self, endpoint: str, *, badge: Badge, seconds: int) -> Leg:
-        raise NotImplementedError
+        raise AssertionError("a keypad calls no agent")
 
     async def join(self, leg: Leg) -> bool:
-        raise NotImplementedError
+        raise AssertionError("a keypad calls no agent")
 
     @asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
