@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from email.utils import parsedate_to_datetime
-from itertools import count
+from itertools import chain, count, repeat
 from time import monotonic
 from typing import Literal, Protocol, Self
 
@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 from structlog.typing import FilteringBoundLogger
 
-from ivr.asterisk.events import TYPES, Event, Replaced, Response, decode
+from ivr.asterisk.events import TYPES, Echo, Event, Replaced, Response, decode
 from ivr.call.ports import Timed
 from ivr.config import Settings, secret_of, tls
 from ivr.errors import AriError, ConfigError, WorkerReplaced
@@ -31,8 +31,10 @@ _WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _HEARTBEAT = 5.0
 # How long a request waits for a link that was lost: less than the watchdog grants a call on top of what is said to it.
 _PATIENCE = 10.0
-# How often it is looked whether Asterisk still knows the application.
-_CHECK = 5.0
+# When it is looked, behind connecting, whether Asterisk tells the application anything; the last one is repeated.
+_CHECKS = (0.2, 1.0, 5.0)
+# What Asterisk is asked to tell for it; AMI is not told of it.
+_ALIVE = "TillitAlive"
 # How long a server may take to say goodbye.
 _GOODBYE = 1.0
 # http.conf's sessionlimit is 100 by default; the rest is for whoever else uses ARI.
@@ -84,6 +86,7 @@ class Ari:
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._back = asyncio.Event()
+        self._told = asyncio.Event()
         self._heard = 0.0
         self._dropping: asyncio.Future[None] | None = None
         self._http: aiohttp.ClientSession | None = None
@@ -261,19 +264,31 @@ class Ari:
         return monotonic() - since > _WAITS[-1]
 
     async def _check(self) -> None:
-        """Drop a websocket that stays open although Asterisk has forgotten the application.
+        """Drop a websocket that stays open although Asterisk tells it nothing any more.
 
-        It does so when the connection before ended less than about a millisecond before this one began; calls would
-        fail, and nothing would tell.
+        When the end of the connection before is noticed behind the beginning of this one, as it is by an Asterisk that
+        hung, the application is forgotten, or counts as one without a connection as long as calls are in it. They would
+        hear nothing more, new ones would fail, and nothing would tell.
         """
-        while True:
-            await asyncio.sleep(_CHECK)
-            try:
-                await self.request("GET", f"applications/{self.app}")
-            except AriError as error:
-                if error.status == 404:
-                    self._log.warning("ari.forgotten", app=self.app)
-                    self.reconnect()
+        for seconds in chain(_CHECKS, repeat(_CHECKS[-1])):
+            await asyncio.sleep(seconds)
+            if not await self._heeded():
+                self._log.warning("ari.forgotten", app=self.app)
+                self.reconnect()
+
+    async def _heeded(self) -> bool:
+        """Whether what the application should be told of reaches it; yes where Asterisk says nothing at all."""
+        self._told.clear()
+        try:
+            await self.request("POST", f"events/user/{_ALIVE}?application={self.app}")
+        except AriError as error:
+            return error.status != 404
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._told.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _read(self, tell: Callable[[Event], None]) -> None:
         assert self._socket is not None
@@ -295,6 +310,9 @@ class Ari:
                         waiting.set_result(response)
                 case Replaced():
                     raise WorkerReplaced(f"another worker took over the application {self.app}")
+                case Echo(name):
+                    if name == _ALIVE:
+                        self._told.set()
                 case event:
                     tell(event)
 

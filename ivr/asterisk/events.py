@@ -57,6 +57,13 @@ class Replaced:
 
 
 @dataclass(frozen=True, slots=True)
+class Echo:
+    """An event that an application asked for itself."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """The answer to a request that went over the websocket."""
 
@@ -65,7 +72,7 @@ class Response:
     body: str
 
 
-Event = Started | Left | Digit | PlaybackEnded | Destroyed | Replaced | Response
+Event = Started | Left | Digit | PlaybackEnded | Destroyed | Replaced | Echo | Response
 
 # What the event filter lets through; RESTResponse too, or every request over the websocket would hang.
 TYPES = (
@@ -75,6 +82,7 @@ TYPES = (
     "PlaybackFinished",
     "ChannelDestroyed",
     "ApplicationReplaced",
+    "ChannelUserevent",
     "RESTResponse",
 )
 
@@ -116,5 +124,7 @@ def decode(raw: object) -> Event | None:
             return Destroyed(channel, cause)
         case {"type": "ApplicationReplaced"}:
             return Replaced()
+        case {"type": "ChannelUserevent", "eventname": str(name)}:
+            return Echo(name)
         case _:
             return None

@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.dismissal import Dismissal
-from ivr.asterisk.events import Destroyed, Digit, Event, Left, PlaybackEnded, Replaced, Response, Started
+from ivr.asterisk.events import Destroyed, Digit, Echo, Event, Left, PlaybackEnded, Replaced, Response, Started
 from ivr.asterisk.leg import Legs
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.reconcile import Reconciliation, Records
@@ -138,7 +138,7 @@ class Telephony:
                     self._spawn(conversation.end())
             case Destroyed(channel, cause):
                 self._destroyed(channel, cause)
-            case Replaced() | Response():
+            case Replaced() | Echo() | Response():
                 pass
 
     # ------------------------------------------------------------ inside

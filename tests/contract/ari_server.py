@@ -116,6 +116,8 @@ class AriServer:
         self.sockets: list[Socket] = []
         self.connections = 0
         self.refuse = 0
+        # whether it takes the application for one without a connection
+        self.deaf = False
         self.handle = handle or self._nothing
         self.closed: Callable[[Socket], None] = lambda socket: None
         self._rules: list[tuple[str, str, str, Rule]] = []
@@ -300,8 +302,17 @@ class AriServer:
             answer = await self.handle(asked)
         if isinstance(rule, Status | Drop):
             return self._end(rule)
+        if asked.path.startswith("events/user/") and answer[0] < 300 and not self.deaf:
+            await self._echo(asked)
         status, body = answer
         return status, "" if body is None else json.dumps(body), {}
+
+    async def _echo(self, asked: Asked) -> None:
+        name = asked.path.rpartition("/")[2]
+        event = {"type": "ChannelUserevent", "eventname": name, "userevent": {}, "timestamp": ""}
+        for socket in self.sockets:
+            if socket.app == asked.fields.get("application"):
+                await socket.send({**event, "application": socket.app})
 
     def _end(self, rule: Status | Drop) -> tuple[int, str, dict[str, str]] | None:
         if isinstance(rule, Status):

@@ -61,7 +61,6 @@ def test_what_the_filter_lets_through_is_what_is_decoded(description: Descriptio
 READ = {
     ("GET", "events"),
     ("PUT", "applications/{}/eventFilter"),
-    ("GET", "applications/{}"),
     ("POST", "applications/{}/subscription"),
     ("GET", "asterisk/info"),
     ("GET", "sounds"),

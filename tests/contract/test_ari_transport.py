@@ -508,13 +508,35 @@ async def test_a_link_that_stays_dead_is_waited_for_only_so_long(
 async def test_a_websocket_whose_application_is_forgotten_is_opened_again(
     ari: Ari, server: AriServer, listener: Listener, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ari_module, "_CHECK", 0.01)
+    monkeypatch.setattr(ari_module, "_CHECKS", (0.01,))
     listening = asyncio.create_task(ari.listen(listener))
-    await server.until_asked("GET", "applications/tillit", 2)
+    await server.until_asked("POST", "events/user/TillitAlive", 2)
     assert server.connections == 1
-    server.rule("GET", "applications/tillit", Status(503), Status(404))
+    server.rule("POST", "events/user/TillitAlive", Status(503), Status(404))
     await server.until_connected(2)
     assert len(log.of("ari.forgotten")) == 1
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_a_websocket_that_is_told_nothing_is_opened_again(
+    ari: Ari, server: AriServer, listener: Listener, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is answered, over the websocket too; but the application counts as one that nobody is connected to."""
+    monkeypatch.setattr(ari_module, "_CHECKS", (0.01,))
+    hurry(ari)
+    listening = asyncio.create_task(ari.listen(listener))
+    await server.until_asked("POST", "events/user/TillitAlive", 2)
+    assert server.connections == 1 and not log.of("ari.forgotten")
+    server.deaf = True
+    await server.until_connected(2)
+    server.deaf = False
+    assert log.of("ari.forgotten")
+    # and then it is well again
+    await server.until_asked(
+        "POST", "events/user/TillitAlive", len(server.requests("POST", "events/user/TillitAlive")) + 3
+    )
+    assert listener.told.count("connected") == server.connections
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
 
