@@ -41,6 +41,7 @@ _END = (
 _AT = select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.signature).where(
     AUDIT.c.chain == bindparam("of"), AUDIT.c.seq == bindparam("number")
 )
+_THERE = select(AUDIT.c.once).where(AUDIT.c.once.in_(bindparam("keys", expanding=True)))
 
 
 class Broken(StoreError):
@@ -168,7 +169,7 @@ def _new(connection: Connection, rows: Sequence[Written]) -> Sequence[Written]:
     keys = {key for row in rows if row.once is not None for key in (row.once, *row.unless)}
     if not keys:
         return rows
-    there = set(connection.execute(select(AUDIT.c.once).where(AUDIT.c.once.in_(keys))).scalars())
+    there = set(connection.execute(_THERE, {"keys": list(keys)}).scalars())
     kept: list[Written] = []
     for row in rows:
         if there.isdisjoint((row.once, *row.unless)):
