@@ -10,7 +10,8 @@ from itertools import count
 import pytest
 
 from ivr.call.outcome import Budget
-from ivr.call.ports import Challenge, Closed, CodeRules, Opened, Range, TooMany, TooSoon
+from ivr.call.ports import Challenge, Closed, CodeRules, Opened, TooMany, TooSoon
+from ivr.numbers import Range
 from ivr.store.live import RedisLive
 from tests.contract.live_server import LIMITS, Server
 

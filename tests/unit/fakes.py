@@ -42,7 +42,6 @@ from ivr.call.ports import (
     Leg,
     Opened,
     Played,
-    Range,
     Right,
     Spent,
     Subject,
@@ -56,6 +55,7 @@ from ivr.call.steps import Tools
 from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.errors import AriError, HungUp, Interrupted, StoreError, TakenUp
+from ivr.numbers import Range
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.vault.pin import PinRecord
