@@ -104,7 +104,7 @@ def _through(work: Callable[[IO[bytes]], object]) -> Iterator[IO[bytes]]:
         with os.fdopen(ours, "rb") as stream:
             try:
                 work(stream)
-            except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised where it is waited for
+            except BaseException as error:  # noqa: BLE001  # a panic of the library's own code is no Exception either; it is raised below
                 failed.append(error)
 
     thread = threading.Thread(target=run, name="backup")

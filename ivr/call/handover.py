@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.keypad import GRACE_SECONDS, Keypad
 from ivr.call.policy import Policy
 from ivr.call.ports import Badge, Leg, Line
-from ivr.errors import HungUp, Unavailable
+from ivr.errors import CallError, HungUp, Unavailable
 from ivr.prompts import Prompt
 
 
@@ -32,7 +32,7 @@ async def connect(line: Line, policy: Policy, badge: Badge, keypad: Keypad, log:
                     continue
                 log.info("agent.answered", endpoint=winner.endpoint)
                 await _hang_up((leg for leg in legs if leg is not winner), log)
-                await _stop(waiting)
+                await _stop(waiting, log)
                 await _quiet(line)
                 if await line.join(winner):
                     log.info("agent.left", endpoint=winner.endpoint)
@@ -43,7 +43,7 @@ async def connect(line: Line, policy: Policy, badge: Badge, keypad: Keypad, log:
                 await _hang_up(legs, log)
         return False
     finally:
-        await _stop(waiting)
+        await _stop(waiting, log)
         await _quiet(line)
 
 
@@ -87,9 +87,13 @@ async def _entertain(line: Line, keypad: Keypad, patience: int) -> None:
     await line.music(on=True)
 
 
-async def _stop(task: asyncio.Task[None]) -> None:
+async def _stop(task: asyncio.Task[None], log: FilteringBoundLogger) -> None:
+    """End it. A caller who could not be entertained is connected all the same."""
     task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    [error] = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(error, Exception) and not isinstance(error, CallError):
+        # the text of an error that nobody expected may hold anything
+        log.error("task.failed", error=type(error).__name__, code="handover")
 
 
 async def _quiet(line: Line) -> None:
@@ -105,4 +109,5 @@ async def _hang_up(legs: Iterable[Leg], log: FilteringBoundLogger) -> None:
     """All at once: neither a failure nor a hang-up of the caller keeps one of them ringing."""
     for error in await asyncio.gather(*(leg.hang_up() for leg in legs), return_exceptions=True):
         if isinstance(error, Exception):
-            log.error("agent.stuck", error=str(error))
+            # as above
+            log.error("agent.stuck", error=str(error) if isinstance(error, CallError) else type(error).__name__)

@@ -5,23 +5,10 @@ from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.clear import loopback
 from ivr.config.file import load, secret_of
 from ivr.config.metrics import Metrics
-from ivr.config.models import (
-    Company,
-    CustomerNumber,
-    Database,
-    Keypad,
-    Keys,
-    Limits,
-    Log,
-    Pin,
-    Policy,
-    Redis,
-    Settings,
-    SmsCode,
-    Steps,
-    Worker,
-)
+from ivr.config.models import Company, Keys, Log, Settings, Worker
+from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
+from ivr.config.verifying import CustomerNumber, Keypad, Limits, Pin, Policy, SmsCode, Steps
 
 __all__ = [
     "Agi",

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ivr.config.asterisk import Asterisk
-from ivr.config.models import Policy, Settings
+from ivr.config.models import Settings
 from ivr.config.section import table_of
+from ivr.config.verifying import Policy
 from ivr.errors import ConfigError
 from ivr.secret import Secret
 

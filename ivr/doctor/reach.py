@@ -58,7 +58,7 @@ WORKER = Kind(
 FILES = Kind(
     "files-few", Grade.WARNING,
     "Asterisk may open few files",
-    "A call that is being verified takes four (and 135 KB, and a thread). When none is left, Asterisk takes no calls at all.",
+    "A call that is being verified takes four, and a thread. When none is left, Asterisk takes no calls at all.",
 )  # fmt: skip
 KINDS = (ARI_AWAY, ARI_UNREAD, ARI_LOGIN, ARI_READ_ONLY, ARI_IN_CLEAR, VERSION, VERSION_ACCEPTED, WORKER, FILES)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ivr.call.ports import Customers, Entry, Pins, Range, Subject, Texts, Timed, Trail
+from ivr.call.ports import Customers, Entry, Pins, Subject, Texts, Timed, Trail
+from ivr.numbers import Range
 from ivr.secret import Personal, Secret
 from ivr.vault import PinRecord
 

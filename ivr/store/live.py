@@ -27,7 +27,6 @@ from ivr.call.ports import (
     CodeRules,
     Granted,
     Opened,
-    Range,
     Right,
     Spent,
     Timed,
@@ -38,6 +37,7 @@ from ivr.call.ports import (
 from ivr.call.progress import Progress
 from ivr.config import Limits, Settings, tls
 from ivr.errors import ConfigError, StoreError, TakenUp, Unreachable
+from ivr.numbers import Range
 from ivr.store import calls, lease, unlocking
 from ivr.store.link import Link, Script, reason, root
 

@@ -19,18 +19,17 @@ from rig.install import Install, find
 from rig.instance import Settings, write_folder
 from rig.phone import Line
 from rig.ports import HOST, Ports
-from rig.process import Child
+from rig.service import Service
 from rig.state import RigError, instance_folder, socket_folder, wait_until
 
-_BOOT_LIMIT = 30.0
 _CLI_LIMIT = 10.0
 
 CALLERS = ("caller", "caller-info", "caller-inband")
 AGENTS = ("agent1", "agent2", "agent3")
 
 
-class Pbx:
-    """One Asterisk; a context manager that leaves nothing behind.
+class Pbx(Service):
+    """One Asterisk.
 
     dialplan: files to `#include` (Path) and dialplan text (str), in this order.
     prompts: language to folder of sounds, played as `sound:tillit/NAME`.
@@ -38,6 +37,9 @@ class Pbx:
     debug: writes verbose 5 and debug 5 to the log. Debug shows digits: for tests with made-up secrets alone.
     ports: how many; a call uses two for each of its legs.
     """
+
+    _title = "Asterisk"
+    _limit = 30.0
 
     def __init__(
         self,
@@ -52,12 +54,11 @@ class Pbx:
         ports: int = 400,
     ) -> None:
         self._install: Install = find()
-        self._ports = Ports(ports)
+        super().__init__(instance_folder(name), Ports(ports))
         self.sip_port, self.http_port, self.ami_port = (self._ports.take() for _ in range(3))
         self.ari_password, self.ami_password, self.watch_password, self.sip_password = (
             secrets.token_urlsafe(16) for _ in range(4)
         )
-        self.folder = instance_folder(name)
         self._sockets = socket_folder(self.folder)
         rtp_first, rtp_last = self._ports.rest()
         values = {
@@ -70,7 +71,6 @@ class Pbx:
             "caller_context": caller_context, "agent_context": agent_context,
         }  # fmt: skip
         settings = Settings(values, dialplan, prompts or {}, overrides or {}, CALLERS, AGENTS, debug)
-        self._child: Child | None = None
         try:
             write_folder(self.folder, self._install, settings)
         except BaseException:
@@ -102,13 +102,6 @@ class Pbx:
         """Asterisk's version, as in `22.10.1`."""
         return self._install.version
 
-    @property
-    def child(self) -> Child:
-        """The running process (pause, resume, pid)."""
-        if self._child is None:
-            raise RigError("this Asterisk is not started: call start() first")
-        return self._child
-
     def line(self, endpoint: str) -> Line:
         """What a phone needs to be `endpoint`; agents register, callers only log in."""
         if endpoint not in CALLERS + AGENTS:
@@ -119,29 +112,11 @@ class Pbx:
         """Start and return when fully booted, in about 3 s; RigError with the log's end when it does not."""
         (self._sockets / "asterisk.ctl").unlink(missing_ok=True)  # a killed one leaves it, and it would look ready
         command = [*self._install.command, "-f", "-C", str(self.folder / "etc" / "asterisk.conf")]
-        self._child = Child("asterisk", command, self.folder / "log" / "console.log", env=self._install.environment)
-        self._child.require(self._booted, _BOOT_LIMIT, "Asterisk to boot")
-
-    def stop(self) -> None:
-        """End it in order, with the calls on it; it can be started again."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        self.child.kill()
-
-    def restart(self) -> None:
-        """Stop and start on the same ports."""
-        self.stop()
-        self.start()
+        self._launch(command, self.folder / "log" / "console.log", env=self._install.environment)
 
     def close(self) -> None:
-        """Stop it and remove what it made."""
-        self.stop()
-        self._ports.close()
-        for folder in (self.folder, self._sockets):
-            shutil.rmtree(folder, ignore_errors=True)
+        super().close()
+        shutil.rmtree(self._sockets, ignore_errors=True)
 
     def cli(self, command: str) -> str:
         """Run a command of Asterisk's own console and return what it prints."""
@@ -205,18 +180,6 @@ class Pbx:
         """The log's warnings and errors so far."""
         return [line for line in self.said().splitlines() if "] WARNING[" in line or "] ERROR[" in line]
 
-    def __enter__(self) -> Pbx:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            self._ports.close()  # the folder stays: its logs say why
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _console(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*self._install.command, "-C", str(self.folder / "etc" / "asterisk.conf"), "-rx", command],
@@ -225,7 +188,7 @@ class Pbx:
             check=False,
         )  # fmt: skip
 
-    def _booted(self) -> bool:
+    def _answers(self) -> bool:
         if not (self._sockets / "asterisk.ctl").exists():
             return False
         return "fully booted" in self._console("core waitfullybooted").stdout

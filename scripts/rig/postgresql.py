@@ -12,11 +12,10 @@ from pathlib import Path
 
 from rig.certificates import Certificate
 from rig.ports import HOST, Ports
-from rig.process import Child
+from rig.service import Service
 from rig.state import RigError
 
 USER = "tillit"
-_START_LIMIT = 60.0
 # Nothing in a test outlives the machine, so nothing is flushed; what is committed outlives PostgreSQL itself all the same.
 _CONFIG = """
 fsync = off
@@ -26,38 +25,37 @@ unix_socket_directories = ''
 """
 
 
-class PostgreSQL:
-    """A PostgreSQL with a folder, a port and a password of its own; a context manager.
+class PostgreSQL(Service):
+    """A PostgreSQL with a folder, a port and a password of its own.
 
     It refuses to run as root, so root starts it as the user whom Debian's package makes, or nobody.
     """
+
+    _title = "PostgreSQL"
+    _limit = 60.0
 
     def __init__(self, certificate: Certificate | None = None) -> None:
         """`certificate`: it takes connections by TLS alone, with this one."""
         self._certificate = certificate
         self._programs = _programs()
         # not in the checkout: another user must be able to get there
-        self.folder = Path(tempfile.mkdtemp(prefix="tillit-postgresql-"))
+        super().__init__(Path(tempfile.mkdtemp(prefix="tillit-postgresql-")), Ports())
         self._as_user: list[str] = []
         if os.geteuid() == 0:
             user = _user()
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self._as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        self._ports = Ports()
         self.port = self._ports.take()
         self.password = secrets.token_urlsafe(16)
         self.log_file = self.folder / "postgresql.log"
-        self._child: Child | None = None
 
     def start(self) -> None:
-        """Start and return when it answers; RigError when it does not."""
         data = self.folder / "data"
         if not data.exists():
             self._make(data)
         command = [*self._as_user, *(("--pdeathsig", "KILL") if self._as_user else ())]
         command += [str(self._programs / "postgres"), "-D", str(data), "-h", HOST, "-p", str(self.port)]
-        self._child = Child("postgres", command, self.log_file, cwd=self.folder)
-        self._child.require(self._answers, _START_LIMIT, "PostgreSQL to answer")
+        self._launch(command, self.log_file, cwd=self.folder)
 
     def _make(self, data: Path) -> None:
         password = self.folder / "password"
@@ -81,33 +79,14 @@ class PostgreSQL:
                 config.write("ssl = on\n")
                 (data / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
 
-    def stop(self) -> None:
-        """End it in order, fast; it can be started again."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        assert self._child is not None
-        self._child.kill()
-
     def close(self) -> None:
-        """Stop it and remove what it made."""
         if self._child is not None:
             # SIGTERM would wait for connections that a failed test has left open
             self._child.kill()
-        self._ports.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        super().close()
 
-    def __enter__(self) -> PostgreSQL:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def _give_up(self) -> None:
+        # nobody sweeps where its folder is, and what is raised has the log's end
         self.close()
 
     def _answers(self) -> bool:

@@ -8,30 +8,29 @@ import socket
 
 from rig.certificates import Certificate
 from rig.ports import HOST, Ports
-from rig.process import Child
+from rig.service import Service
 from rig.state import RigError, instance_folder
 
-_START_LIMIT = 10.0
 
-
-class Redis:
-    """A Redis with a folder, a port and a password of its own; a context manager.
+class Redis(Service):
+    """A Redis with a folder, a port and a password of its own.
 
     `persist` makes it write every change to disk before it answers, so that `kill` and `start` lose nothing.
     """
+
+    _title = "Redis"
+    _limit = 10.0
 
     def __init__(self, name: str = "redis", *, persist: bool = False, certificate: Certificate | None = None) -> None:
         """`certificate`: at `tls_port` it is also reached by TLS, with this one; by the user `tillit` too, who may do what a worker must."""
         self._program = shutil.which("redis-server")
         if self._program is None:
             raise RigError("redis-server is missing: run scripts/setup, or install the package redis-server")
-        self.folder = instance_folder(name)
-        self._ports = Ports()
+        super().__init__(instance_folder(name), Ports())
         self.port = self._ports.take()
         self.tls_port = self._ports.take()
         self.password = secrets.token_urlsafe(16)
         self.log_file = self.folder / "redis.log"
-        self._child: Child | None = None
         self._config = self.folder / "redis.conf"
         self._config.write_text(
             f"bind {HOST}\nport {self.port}\nrequirepass {self.password}\ndir {self.folder}\nsave ''\n"
@@ -44,50 +43,9 @@ class Redis:
         """`redis://` address with the password."""
         return f"redis://:{self.password}@{HOST}:{self.port}/0"
 
-    @property
-    def child(self) -> Child:
-        """The running process."""
-        if self._child is None:
-            raise RigError("this Redis is not started: call start() first")
-        return self._child
-
     def start(self) -> None:
-        """Start and return when it answers; RigError when it does not."""
         assert self._program is not None
-        self._child = Child("redis-server", [self._program, str(self._config)], self.log_file)
-        self._child.require(self._answers, _START_LIMIT, "Redis to answer PING")
-
-    def stop(self) -> None:
-        """End it in order; it can be started again."""
-        if self._child is not None:
-            self._child.stop()
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        self.child.kill()
-
-    def restart(self) -> None:
-        """Stop and start on the same port."""
-        self.stop()
-        self.start()
-
-    def close(self) -> None:
-        """Stop it and remove what it made."""
-        self.stop()
-        self._ports.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Redis:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            self._ports.close()  # the folder stays: its log says why
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._launch([self._program, str(self._config)], self.log_file)
 
     def _answers(self) -> bool:
         try:

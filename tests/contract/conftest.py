@@ -1,4 +1,4 @@
-"""The two worlds that the contract of `asterisk/` is held in."""
+"""The two worlds that the contract of `asterisk/` is held in, and a Redis."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from rig.asterisk import Pbx
 
-from tests.contract.ari_world import DIALPLAN, World, live, prompts, scripted
+from ivr.cli import office
+from ivr.config import Settings
+from ivr.store.live import RedisLive
+from tests.contract import ari_world
+from tests.contract.ari_world import DIALPLAN, World, prompts, scripted
+from tests.contract.live_server import Server
+from tests.unit.cli_kit import typed
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +31,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
         async with scripted() as made:
             yield made
     else:
-        async with live(request.getfixturevalue("pbx")) as made:
+        async with ari_world.live(request.getfixturevalue("pbx")) as made:
             yield made
 
 
@@ -34,3 +40,29 @@ async def stub() -> AsyncIterator[World]:
     """A worker on the scripted server alone, for what a real one cannot be made to do."""
     async with scripted() as made:
         yield made
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A Redis of this test alone."""
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+async def live(server: Server) -> AsyncIterator[RedisLive]:
+    """A worker's way to it."""
+    opened = await RedisLive.open(server.settings())
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def installed(server: Server, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A new system on this Redis: commands that are typed find it. Nobody has logged in."""
+    settings = server.settings()
+    monkeypatch.chdir(server.folder)
+    monkeypatch.delenv("TILLIT_CONFIG", raising=False)
+    monkeypatch.setattr(office, "LOGIN", server.folder / "loginuid")
+    assert typed("init").code == 0
+    return settings

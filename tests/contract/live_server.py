@@ -14,7 +14,7 @@ from typing import Any, Self
 import redis
 
 from ivr.call.mark import Mark
-from ivr.call.ports import Attempt
+from ivr.call.ports import Attempt, CodeRules
 from ivr.call.progress import Progress
 from ivr.config import Settings, load
 from ivr.store.live import RedisLive
@@ -30,6 +30,7 @@ call = 20
 all = 1000
 all_window_minutes = 10
 """
+RULES = CodeRules(life=300, tries=3, resend=60, sends=3, sends_per_hour=6)
 
 
 class Server:
@@ -91,12 +92,7 @@ class Server:
         self, text: str = LIMITS, *, url: str | None = None, redis_lines: str = "request_seconds = 5.0"
     ) -> Settings:
         """Settings for this server; `text` holds further tables, `redis_lines` further lines of [redis]."""
-        file = self.folder / "tillit.toml"
-        file.write_text(
-            f'[company]\nname = "Acme"\ncountry = "SE"\n[policies.usual]\nsteps = ["pin"]\nlevel = 1\n'
-            f'[redis]\nurl = "{url or f"unix://{self.socket}"}"\n{redis_lines}\n{text}'
-        )
-        return load(file)
+        return settings_in(self.folder, f'url = "{url or f"unix://{self.socket}"}"\n{redis_lines}', text)
 
     def pass_time(self, seconds: float) -> None:
         """As if so many seconds had passed: every expiry and every stored time moves towards the past."""
@@ -127,6 +123,16 @@ class Server:
             return True
         except redis.RedisError:
             return False
+
+
+def settings_in(folder: Path, redis_lines: str, text: str) -> Settings:
+    """The least that there must be, with these lines of [redis], and further tables."""
+    file = folder / "tillit.toml"
+    file.write_text(
+        f'[company]\nname = "Acme"\ncountry = "SE"\n[policies.usual]\nsteps = ["pin"]\nlevel = 1\n'
+        f"[redis]\n{redis_lines}\n{text}"
+    )
+    return load(file)
 
 
 def round_of(node: str = "node", channel: str = "1712.5", *, app: str = "tillit") -> Progress:

@@ -14,8 +14,8 @@ from rig.ports import HOST, Ports
 from rig.process import Child
 from rig.state import wait_until
 
-from ivr.config import Settings, load
-from tests.contract.live_server import LIMITS
+from ivr.config import Settings
+from tests.contract.live_server import LIMITS, settings_in
 
 NAME = "tillit"
 # Three of them, of whom two must agree.
@@ -104,12 +104,8 @@ class Guarded:
         places = ", ".join(f'"{HOST}:{port}"' for port in ports)
         (self.folder / "redis.password").write_text(self.password)
         (self.folder / "redis.password").chmod(0o600)
-        file = self.folder / "tillit.toml"
-        file.write_text(
-            f'[company]\nname = "Acme"\ncountry = "SE"\n[policies.usual]\nsteps = ["pin"]\nlevel = 1\n'
-            f'[redis]\npassword_file = "redis.password"\nsentinels = [{places}]\n{redis_lines}\n{LIMITS.replace("all = 1000", "all = 1000000")}'
-        )
-        return load(file)
+        lines = f'password_file = "redis.password"\nsentinels = [{places}]\n{redis_lines}'
+        return settings_in(self.folder, lines, LIMITS.replace("all = 1000", "all = 1000000"))
 
     def _serve(self, port: int) -> None:
         folder = self.folder / str(port)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,23 +18,11 @@ ASKED = ("--by", "Data protection officer", "--reason", "asked for it by letter 
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture
-def made(server: Server, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A new system on this Redis, with one customer, Anna."""
-    settings = server.settings()
-    monkeypatch.chdir(server.folder)
-    monkeypatch.delenv("TILLIT_CONFIG", raising=False)
-    assert typed("init").code == 0
-    config = settings.file.read_text()
-    settings.file.write_text(config)
+def made(installed: Settings) -> Settings:
+    """With one customer, Anna."""
     ended = typed(*[word for word in ANNA if word not in ("--policy", "support")], stdin="2580\n")
     assert (ended.code, ended.err) == (0, "")
-    return settings
+    return installed
 
 
 def files(settings: Settings) -> bytes:

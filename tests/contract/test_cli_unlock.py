@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,21 +20,10 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture
-def made(server: Server, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A new system on this Redis, with one customer."""
-    settings = server.settings()
-    monkeypatch.chdir(server.folder)
-    monkeypatch.delenv("TILLIT_CONFIG", raising=False)
-    monkeypatch.setattr(office, "LOGIN", server.folder / "loginuid")
-    assert typed("init").code == 0
+def made(installed: Settings) -> Settings:
+    """With one customer."""
     assert typed("customer", "add", "10001", "--name", "Anna", "--no-pin").code == 0
-    return settings
+    return installed
 
 
 def tried(settings: Settings, times: int) -> list[Granted | Locked]:

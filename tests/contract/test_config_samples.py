@@ -1,34 +1,26 @@
-"""The samples of config/, in a real Asterisk and a real Redis: they work, and unchanged they let nobody in."""
+"""The samples of config/asterisk in a real Asterisk: they work, and unchanged they let nobody in."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 import shutil
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import redis
 from rig.ami import Ami
 from rig.asterisk import Pbx
 from rig.phone import Phone
 from rig.ports import HOST
-from rig.redis_server import Redis
 from rig.stage import PROMPTS
 from rig.state import CHECKOUT, RigError, wait_until
 
 from ivr.asterisk.ami import Ami as Manager
 from ivr.asterisk.presence import Presence, State
-from ivr.call.ports import Attempt, Challenge, CodeRules, Granted, Opened, Right
-from ivr.config import AmiSettings, Worker, load
-from ivr.errors import AmiError, ConfigError
+from ivr.config import AmiSettings
+from ivr.errors import AmiError
 from ivr.secret import Secret
-from ivr.store.live import RedisLive
 from tests.contract.ari_log import Log, wait_for
 
 pytestmark = pytest.mark.servers
@@ -314,168 +306,3 @@ class Listener:
             while text not in self._told:
                 self._told += await self._reader.read(4096)
         return bytes(self._told)
-
-
-# ---------------------------------------------------------------- Redis
-
-ANNA = Attempt("subject", "number", "channel")
-RULES = CodeRules(life=300, tries=3, resend=60, sends=3, sends_per_hour=6)
-SENT = Challenge("id", "subject", "channel", "mac")
-
-
-class Sampled(Redis):
-    """A Redis by config/redis.conf, with another port and folder."""
-
-    def __init__(self, password: str | None) -> None:
-        super().__init__(name="sampled")
-        text = (CONFIG / "redis.conf").read_text()
-        for before, after in (
-            ("bind 127.0.0.1 -::1\n", f"bind {HOST}\n"),
-            ("port 6379\n", f"port {self.port}\n"),
-            ("dir /var/lib/redis\n", f"dir {self.folder}\n"),
-        ):
-            assert text.count(before) == 1
-            text = text.replace(before, after)
-        # the samples leave no administrator: this one is the test's own
-        text += "user auditor on nopass +info +config|get\n"
-        if password is not None:
-            hashed = subprocess.run(["sha256sum"], input=password, capture_output=True, text=True, check=True).stdout
-            assert text.count("user tillit on resetpass ") == 1
-            text = text.replace("user tillit on resetpass ", f"user tillit on #{hashed.split()[0]} ")
-            self.password = password
-        self._config.write_text(text)
-
-    def auditor(self) -> redis.Redis:
-        return redis.Redis(port=self.port, username="auditor", password="any", decode_responses=True)
-
-    def told(self, section: str) -> dict[str, Any]:
-        with self.auditor() as client:
-            return client.info(section)
-
-    def _answers(self) -> bool:
-        with redis.Redis(port=self.port) as client:
-            try:
-                return client.ping() is True
-            except redis.AuthenticationError:
-                return True
-            except redis.RedisError:
-                return False
-
-
-@pytest.fixture
-async def live(tmp_path: Path) -> AsyncIterator[tuple[Sampled, RedisLive]]:
-    with Sampled(secrets.token_hex(24)) as server:
-        opened = await RedisLive.open(load(settings_for(server, tmp_path)))
-        yield server, opened
-        await opened.close()
-
-
-def settings_for(server: Sampled, folder: Path) -> Path:
-    (folder / "redis.password").write_text(server.password + "\n")
-    (folder / "redis.password").chmod(0o600)
-    file = folder / "tillit.toml"
-    file.write_text(
-        f'[company]\nname = "Acme"\ncountry = "SE"\n[policies.main]\nsteps = ["pin"]\nlevel = 1\n'
-        f'[redis]\nurl = "redis://{HOST}:{server.port}/0"\nusername = "tillit"\npassword_file = "redis.password"\n'
-    )
-    return file
-
-
-async def test_redis_unchanged_lets_nobody_in(tmp_path: Path) -> None:
-    with Sampled(None) as server:
-        with pytest.raises(ConfigError, match="refuses the password"):
-            await RedisLive.open(load(settings_for(server, tmp_path)))
-        with redis.Redis(port=server.port, username="tillit", password="") as client, pytest.raises(redis.RedisError):
-            client.ping()
-
-
-async def test_redis_serves_a_worker(live: tuple[Sampled, RedisLive]) -> None:
-    _, opened = live
-    assert await opened.attempt(ANNA) == Granted()
-    await opened.give_back(ANNA)
-    assert await opened.open_challenge(SENT, RULES) == Opened()
-    assert await opened.try_challenge(SENT, ANNA, RULES) == Right()
-    assert await opened.mark("node", "channel") is None
-    await opened.disown("node", "channel")
-
-
-async def test_counts_outlive_a_crash_of_redis(live: tuple[Sampled, RedisLive], tmp_path: Path) -> None:
-    server, opened = live
-    while await opened.attempt(ANNA) == Granted():
-        pass
-    # what has not been handed to the system, which waits for a disk that is being flushed, would be lost
-    await asyncio.to_thread(wait_until, lambda: server.told("persistence")["aof_buffer_length"] == 0, 5, "the file")
-    server.kill()
-    server.start()
-    again = await RedisLive.open(load(settings_for(server, tmp_path)))
-    assert await again.standing(ANNA) is not None, "a restart gave new tries"
-    assert await again.unlock(ANNA.subject)
-    await again.close()
-
-
-async def test_redis_gives_no_more_rights_and_forgets_nothing(live: tuple[Sampled, RedisLive]) -> None:
-    server, _ = live
-    with redis.Redis(port=server.port, username="tillit", password=server.password) as client:
-        for command in (
-            "FLUSHALL",
-            "KEYS *",
-            "CONFIG GET dir",
-            "MONITOR",
-            "ACL LIST",
-            "SAVE",
-            "GET other:key",
-            "SHUTDOWN",
-        ):
-            with pytest.raises(redis.RedisError, match="(?i)permission"):
-                client.execute_command(*command.split())
-    with redis.Redis(port=server.port) as nobody, pytest.raises(redis.AuthenticationError):
-        nobody.ping()
-    with server.auditor() as auditor:
-        assert auditor.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
-        assert auditor.config_get("maxmemory") == {"maxmemory": str(256 << 20)}
-        assert auditor.config_get("append*")["appendfsync"] == "everysec"
-    assert server.told("persistence")["aof_enabled"] == 1
-
-
-# ---------------------------------------------------------------- systemd
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
-def test_the_unit_is_sound(tmp_path: Path) -> None:
-    text = (CONFIG / "tillit.service").read_text()
-    command = "/opt/tillit/venv/bin/python /opt/tillit/ari_app.py"
-    assert text.count(command) == 1
-    unit = tmp_path / "tillit.service"
-    unit.write_text(text.replace(command, f"{sys.executable} {CHECKOUT / 'ari_app.py'}"))
-    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
-def test_the_unit_is_exposed_no_more_than_the_page_says() -> None:
-    told = re.search(r"`systemd-analyze security` gives it ([\d.]+)", (CHECKOUT / "docs" / "operations.md").read_text())
-    assert told is not None
-    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={round(float(told[1]) * 10)}"]
-    done = subprocess.run([*command, CONFIG / "tillit.service"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-    found = re.search(r"Overall exposure level for tillit.service: ([\d.]+)", done.stdout)
-    assert found is not None
-    assert float(found[1]) <= float(told[1])
-
-
-def test_the_unit_waits_for_calls_to_be_handed_back() -> None:
-    limit = re.search(r"(?m)^TimeoutStopSec=(\d+)$", (CONFIG / "tillit.service").read_text())
-    assert limit is not None
-    assert int(limit[1]) > Worker().shutdown_seconds + 5
-
-
-def test_the_unit_tries_again_unless_the_settings_are_wrong() -> None:
-    """2 is what `main` ends with for wrong settings; what is not there yet ends with 75, as any other failure may."""
-    text = (CONFIG / "tillit.service").read_text()
-    assert re.findall(
-        r"(?m)^(Restart|RestartPreventExitStatus|SuccessExitStatus|StartLimitIntervalSec)=(.*)$", text
-    ) == [
-        ("StartLimitIntervalSec", "0"),
-        ("Restart", "on-failure"),
-        ("RestartPreventExitStatus", "2"),
-    ]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import count
 
 import pytest
 
 from ivr.call.outcome import Budget
-from ivr.call.ports import Challenge, Closed, CodeRules, Opened, Range, TooMany, TooSoon
+from ivr.call.ports import Challenge, Closed, Opened, TooMany, TooSoon
+from ivr.numbers import Range
 from ivr.store.live import RedisLive
-from tests.contract.live_server import LIMITS, Server
+from tests.contract.live_server import LIMITS, RULES, Server
 
 pytestmark = pytest.mark.servers
 
@@ -21,18 +22,11 @@ texts_per_hour = 12
 texts_country_per_hour = 8
 texts_prefix_per_hour = 5
 """
-RULES = CodeRules(life=300, tries=3, resend=60, sends=3, sends_per_hour=6)
 MINUTE, HOUR = 60, 3600
 SWEDEN, ELSEWHERE, NORWAY = Range("SE", "+467017"), Range("SE", "+467399"), Range("NO", "+479012")
 _serial = count(1)
 
 Answer = Opened | TooSoon | TooMany | Closed
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
 
 
 @pytest.fixture

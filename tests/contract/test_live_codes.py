@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -16,7 +15,6 @@ from ivr.call.outcome import Locked, Scope, Verified
 from ivr.call.ports import (
     Attempt,
     Challenge,
-    CodeRules,
     Granted,
     Opened,
     Right,
@@ -27,11 +25,10 @@ from ivr.call.ports import (
 )
 from ivr.errors import StoreError
 from ivr.store.live import RedisLive
-from tests.contract.live_server import LIMITS, Server, placed, round_of
+from tests.contract.live_server import LIMITS, RULES, Server, placed, round_of
 
 pytestmark = pytest.mark.servers
 
-RULES = CodeRules(life=300, tries=3, resend=60, sends=3, sends_per_hour=6)
 ANNA = Attempt("anna", "number", "channel")
 CODE = "7391846205"
 
@@ -43,19 +40,6 @@ def challenge(code: str = CODE, *, id: str = "id", subject: str = "anna", call: 
 
 SENT = challenge()
 GUESS = challenge("0000000000")
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture
-async def live(server: Server) -> AsyncIterator[RedisLive]:
-    opened = await RedisLive.open(server.settings())
-    yield opened
-    await opened.close()
 
 
 async def test_the_right_code_is_right_once_and_no_failure(live: RedisLive, server: Server) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from typing import cast
 
 import pytest
@@ -20,19 +19,6 @@ pytestmark = pytest.mark.servers
 
 ANNA = Attempt("anna", "number", "channel")
 MINUTE = 60
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture
-async def live(server: Server) -> AsyncIterator[RedisLive]:
-    opened = await RedisLive.open(server.settings())
-    yield opened
-    await opened.close()
 
 
 async def fail(live: RedisLive, attempt: Attempt, times: int) -> None:

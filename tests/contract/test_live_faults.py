@@ -6,34 +6,19 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis
 
-from ivr.call.ports import Attempt, Challenge, CodeRules, Granted, Opened, Right
+from ivr.call.ports import Attempt, Challenge, Granted, Opened, Right
 from ivr.errors import ConfigError, StoreError
 from ivr.store.live import RedisLive
-from tests.contract.live_server import LIMITS, Server
+from tests.contract.live_server import LIMITS, RULES, Server
 
 pytestmark = pytest.mark.servers
 
 ANNA = Attempt("canary-subject", "canary-number", "channel")
-RULES = CodeRules(life=300, tries=3, resend=60, sends=3, sends_per_hour=6)
 SENT = Challenge("id", "canary-subject", "channel", "canary-mac")
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
-@pytest.fixture
-async def live(server: Server) -> AsyncIterator[RedisLive]:
-    opened = await RedisLive.open(server.settings())
-    yield opened
-    await opened.close()
 
 
 async def refused(live: RedisLive) -> str:

@@ -17,12 +17,6 @@ from tests.contract.live_server import Server
 pytestmark = pytest.mark.servers
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
 async def refused(server: Server, redis_lines: str = "request_seconds = 0.5", **options: str) -> ConfigError:
     """What is said."""
     settings = server.settings(redis_lines=redis_lines, **options)

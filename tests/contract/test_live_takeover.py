@@ -11,18 +11,17 @@ import pytest
 
 from ivr.call.mark import Mark
 from ivr.call.outcome import Factor, Failed, Locked, Passed, Reason, Refused, Scope, Status
-from ivr.call.ports import Attempt, Challenge, CodeRules, Granted, Opened, Right, Wrong
+from ivr.call.ports import Attempt, Challenge, Granted, Opened, Right, Wrong
 from ivr.errors import StoreError, TakenUp
 from ivr.store.lease import Lease
 from ivr.store.live import RedisLive
 from tests.contract.ari_log import Log, wait_for
-from tests.contract.live_server import LIMITS, Server, placed, round_of
+from tests.contract.live_server import LIMITS, RULES, Server, placed, round_of
 
 pytestmark = pytest.mark.servers
 
 CALL = "node:1712.5"
 ANNA = Attempt("anna", "number", CALL)
-RULES = CodeRules(life=300, tries=3, resend=60, sends=3, sends_per_hour=6)
 SECONDS = 0.6
 
 

@@ -12,7 +12,6 @@ import subprocess
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from rig.worker import Worker
 from ivr.config import load
 from ivr.doctor import Finding, examine
 from ivr.doctor.modules import NEEDED
+from tests.contract.sampled import sampled
 
 SAMPLES = CHECKOUT / "config" / "asterisk"
 QUEUES = "\n[support]\nmember => PJSIP/agent1\n[front-desk]\nmember => PJSIP/agent3\n"
@@ -48,20 +48,11 @@ class Gateway(BaseHTTPRequestHandler):
 
 
 class Sampled(Redis):
-    """A Redis by config/redis.conf, with another port and folder, and an administrator, whom the samples leave out."""
+    """A Redis by config/redis.conf, with an administrator, whom the sample leaves out."""
 
     def __init__(self) -> None:
         super().__init__(name="doctor-redis")
-        text = (CHECKOUT / "config" / "redis.conf").read_text()
-        hashed = sha256(self.password.encode()).hexdigest()
-        for before, after in (
-            ("bind 127.0.0.1 -::1\n", f"bind {HOST}\n"),
-            ("port 6379\n", f"port {self.port}\n"),
-            ("dir /var/lib/redis\n", f"dir {self.folder}\n"),
-            ("user tillit on resetpass ", f"user tillit on #{hashed} "),
-        ):
-            assert text.count(before) == 1
-            text = text.replace(before, after)
+        text = sampled(self, self.password)
         self._config.write_text(f"{text}user administrator on >{self.password} ~* &* +@all\n")
 
     @property

@@ -1,8 +1,9 @@
-"""The databases that tests run on: SQLite, and a real PostgreSQL."""
+"""The databases that tests run on, SQLite and a real PostgreSQL; and a system that commands are typed at."""
 
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from rig.ports import HOST
 from rig.postgresql import USER, PostgreSQL
 
-from ivr.config import Settings
+from ivr.config import Settings, load
+from tests.unit.cli_kit import Cli, make_system, typed
 from tests.unit.database_kit import settings_in
 
 Either = Callable[..., Settings]
@@ -41,3 +43,30 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Either:
         return settings_in(tmp_path, table)
 
     return made
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
+    """Types a command in a folder that has a tillit.toml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TILLIT_CONFIG", raising=False)
+    return typed
+
+
+@pytest.fixture(scope="session")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new system with one customer, Anna: made once, since making it takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("pattern")
+    settings_in(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("TILLIT_CONFIG", raising=False)
+        make_system()
+    return folder
+
+
+@pytest.fixture
+def made(cli: Cli, pattern: Path, tmp_path: Path) -> Settings:
+    """A copy of that system, for one test."""
+    shutil.copytree(pattern, tmp_path, dirs_exist_ok=True)
+    return load(tmp_path / "tillit.toml")

@@ -10,38 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ivr.config import Settings, load
-from tests.unit.cli_kit import Cli, make_system, trail, typed
+from ivr.config import Settings
+from tests.unit.cli_kit import Cli, trail
 from tests.unit.database_kit import directly, rows, settings_in, without_protection
 
 GOOD = "The trail is as it was written."
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
-    """Types a command in a folder that has a tillit.toml."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TILLIT_CONFIG", raising=False)
-    return typed
-
-
-@pytest.fixture(scope="module")
-def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new system with one customer, Anna."""
-    folder = tmp_path_factory.mktemp("pattern")
-    settings_in(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("TILLIT_CONFIG", raising=False)
-        make_system()
-    return folder
-
-
-@pytest.fixture
-def made(cli: Cli, pattern: Path, tmp_path: Path) -> Settings:
-    """A copy of that system, for one test."""
-    shutil.copytree(pattern, tmp_path, dirs_exist_ok=True)
-    return load(tmp_path / "tillit.toml")
 
 
 def change(settings: Settings, *statements: str) -> None:

@@ -251,6 +251,18 @@ def test_prompts_that_cannot_be_played_while_phones_ring_are_no_reason_to_stop()
     assert_nothing_is_left(world, line)
 
 
+def test_a_fault_of_ours_while_phones_ring_is_none_either_and_its_words_stay_out_of_the_log() -> None:
+    world = World(policies=ALL)
+    world.plot.fail("line.say", ValueError("canary"), nth=2)
+    world.plot.fail("leg.hang_up", ValueError("canary"))
+    line = bridged(world, FREE, NOBODY, NOBODY)
+    world.run(line)
+    assert line.joined == ["PJSIP/anna"]
+    assert world.logged("task.failed", error="ValueError", code="handover")
+    assert world.logged("agent.stuck", error="ValueError")
+    assert "canary" not in str(world.log)
+
+
 def test_a_prompt_that_cannot_be_stopped_is_no_reason_either() -> None:
     world = World()
     world.plot.fail("line.hush", AriError("DELETE /playbacks", 0))

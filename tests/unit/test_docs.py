@@ -18,10 +18,12 @@ from ivr.call import mark
 from ivr.call.outcome import Scope, Status
 from ivr.call.steps import all_steps
 from ivr.cli import app
+from ivr.cli.moments import moment
 from ivr.cli.table import COLUMNS
 from ivr.config import Asterisk, Policy, Settings
 from ivr.config.section import table_of
 from ivr.doctor import KINDS
+from ivr.errors import InputError
 from ivr.prompts import catalogue, languages, render
 from ivr.prompts.voice import FIELDS
 from ivr.sample import sample
@@ -144,11 +146,16 @@ def check(given: list[str]) -> str:
     left = iter(given)
     for word in left:
         if word.startswith("--"):
-            name, has_value, _ = word.partition("=")
+            name, has_value, value = word.partition("=")
             if name not in known:
                 return f"{command.name} has no option {name}"
             if not known[name] and not has_value:
-                next(left, None)
+                value = next(left, "")
+            if name in ("--since", "--until"):
+                try:
+                    moment(value, name)
+                except InputError as error:
+                    return str(error)
         elif inner(command):
             if word not in inner(command):
                 return f"{command.name} has no command {word}"
@@ -170,7 +177,17 @@ def test_every_command_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["run --fast", "customer", "customer ad 1", "audit show 1", "--confi x run", "customer show", ""]
+    "given",
+    [
+        "run --fast",
+        "customer",
+        "customer ad 1",
+        "audit show 1",
+        "audit show --since 30min",
+        "--confi x run",
+        "customer show",
+        "",
+    ],
 )
 def test_a_command_that_is_not_there_is_found(given: str) -> None:
     assert check(given.split())

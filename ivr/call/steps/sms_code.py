@@ -10,9 +10,10 @@ from typing import ClassVar
 from ivr.call.digits import Asked, Form
 from ivr.call.keypad import GaveUp
 from ivr.call.outcome import Budget, Factor, Failed, Locked, Outcome, Passed, Reason
-from ivr.call.ports import Challenge, Closed, CodeRules, Entry, Opened, Range, Right, Spent, TooMany, TooSoon, Wrong
+from ivr.call.ports import Challenge, Closed, CodeRules, Entry, Opened, Right, Spent, TooMany, TooSoon, Wrong
 from ivr.call.steps import Round, Tools
 from ivr.errors import TextError, Unavailable
+from ivr.numbers import Range
 from ivr.prompts import Prompt, text, wait
 from ivr.secret import Personal, Secret
 

@@ -1,6 +1,6 @@
 """As much of Asterisk as a worker needs to go on, in memory: channels, playbacks, bridges, and the events they cause.
 
-What it answers and tells can be spoiled on the way: see `ari.py`.
+What it answers and tells can be spoiled on the way: see `wire.py`.
 """
 
 from __future__ import annotations

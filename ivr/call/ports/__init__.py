@@ -1,0 +1,65 @@
+"""What the heart asks of the outside. Adapters implement these; the heart knows nothing else of them.
+
+Any of these methods may raise `Unavailable` (the part is down); those of `Line` and `Leg` also `HungUp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from ivr.call.ports.customers import Customers, Pins, Subject
+from ivr.call.ports.line import Badge, Caller, Key, Leg, Line, Played
+from ivr.call.ports.live import (
+    Attempt,
+    Challenge,
+    Closed,
+    CodeRules,
+    Codes,
+    Granted,
+    Live,
+    Opened,
+    Right,
+    Spent,
+    TooMany,
+    TooSoon,
+    Wrong,
+)
+from ivr.call.ports.texts import Texts
+from ivr.call.ports.trail import Entry, Trail
+
+Clock = Callable[[], float]
+"""Seconds: monotonic for what is measured, since the epoch for what is written down."""
+
+Timed = Callable[[], AbstractContextManager[object]]
+"""`with timed(): …` around what is asked of a part: who measures sees how long it takes, and how it ends."""
+
+__all__ = [
+    "Attempt",
+    "Badge",
+    "Caller",
+    "Challenge",
+    "Clock",
+    "Closed",
+    "CodeRules",
+    "Codes",
+    "Customers",
+    "Entry",
+    "Granted",
+    "Key",
+    "Leg",
+    "Line",
+    "Live",
+    "Opened",
+    "Pins",
+    "Played",
+    "Right",
+    "Spent",
+    "Subject",
+    "Texts",
+    "Timed",
+    "TooMany",
+    "TooSoon",
+    "Trail",
+    "Wrong",
+]  # fmt: skip

@@ -1,0 +1,57 @@
+"""Who the customers are, and their PINs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ivr.secret import Personal, Secret
+from ivr.vault.pin import PinRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The customer whom the caller says to be.
+
+    `key` is what failures are counted by: the blind index of the customer number, known or not.
+    `known` is False for a number that nobody has: its steps run alike, and cannot be passed.
+    `ref` is the opaque reference that agents and the dialplan see; empty where not known.
+    """
+
+    key: str
+    known: bool
+    ref: str = ""
+    name: Personal | None = None
+    mobile: Personal | None = None
+    pin: PinRecord | None = None
+    language: str | None = None
+    policy: str | None = None
+    locked: bool = False
+
+
+class Customers(Protocol):
+    async def by_phone(self, number: Personal) -> Subject | None:
+        """The one customer with this E.164 number; None where there is none, or more than one."""
+        ...
+
+    async def by_number(self, number: Secret) -> Subject:
+        """The customer with this customer number, or a subject that is not known."""
+        ...
+
+    async def by_key(self, key: str) -> Subject:
+        """The customer with this blind index (`Subject.key`), or a subject that is not known."""
+        ...
+
+    async def in_force(self, subject: Subject) -> bool:
+        """Whether the customer is there and not locked, at this moment; a call may have taken minutes."""
+        ...
+
+    def phone_key(self, number: Personal) -> str:
+        """The blind index of a telephone number, for counting by it."""
+        ...
+
+
+class Pins(Protocol):
+    async def matches(self, pin: Secret, record: PinRecord | None) -> bool:
+        """Whether this is the PIN. Takes as long for no record; runs off the event loop."""
+        ...

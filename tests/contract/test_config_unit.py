@@ -1,0 +1,59 @@
+"""The sample config/tillit.service: sound, as little exposed as the page says, and right about stopping and trying again."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rig.state import CHECKOUT
+
+from ivr.config import Worker
+
+CONFIG = CHECKOUT / "config"
+
+
+@pytest.mark.servers
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_the_unit_is_sound(tmp_path: Path) -> None:
+    text = (CONFIG / "tillit.service").read_text()
+    command = "/opt/tillit/venv/bin/python /opt/tillit/ari_app.py"
+    assert text.count(command) == 1
+    unit = tmp_path / "tillit.service"
+    unit.write_text(text.replace(command, f"{sys.executable} {CHECKOUT / 'ari_app.py'}"))
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.servers
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_the_unit_is_exposed_no_more_than_the_page_says() -> None:
+    told = re.search(r"`systemd-analyze security` gives it ([\d.]+)", (CHECKOUT / "docs" / "operations.md").read_text())
+    assert told is not None
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={round(float(told[1]) * 10)}"]
+    done = subprocess.run([*command, CONFIG / "tillit.service"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    found = re.search(r"Overall exposure level for tillit.service: ([\d.]+)", done.stdout)
+    assert found is not None
+    assert float(found[1]) <= float(told[1])
+
+
+def test_the_unit_waits_for_calls_to_be_handed_back() -> None:
+    limit = re.search(r"(?m)^TimeoutStopSec=(\d+)$", (CONFIG / "tillit.service").read_text())
+    assert limit is not None
+    assert int(limit[1]) > Worker().shutdown_seconds + 5
+
+
+def test_the_unit_tries_again_unless_the_settings_are_wrong() -> None:
+    """2 is what `main` ends with for wrong settings; what is not there yet ends with 75, as any other failure may."""
+    text = (CONFIG / "tillit.service").read_text()
+    assert re.findall(
+        r"(?m)^(Restart|RestartPreventExitStatus|SuccessExitStatus|StartLimitIntervalSec)=(.*)$", text
+    ) == [
+        ("StartLimitIntervalSec", "0"),
+        ("Restart", "on-failure"),
+        ("RestartPreventExitStatus", "2"),
+    ]
