@@ -15,6 +15,7 @@ from ivr.asterisk.events import (
     TYPES,
     Destroyed,
     Digit,
+    Echo,
     Event,
     Left,
     PlaybackEnded,
@@ -41,6 +42,7 @@ FRAMES: dict[str, dict[str, Any]] = {
     "PlaybackFinished": {**BASE, "type": "PlaybackFinished", "playback": PLAYBACK},
     "ChannelDestroyed": {**BASE, "type": "ChannelDestroyed", "cause": 16, "cause_txt": "Normal", "channel": CHANNEL},
     "ApplicationReplaced": {**BASE, "type": "ApplicationReplaced"},
+    "ChannelUserevent": {**BASE, "type": "ChannelUserevent", "eventname": "TillitAlive", "userevent": {}},
     "RESTResponse": {
         **BASE, "type": "RESTResponse", "transaction_id": "1", "request_id": "1", "status_code": 200,
         "reason_phrase": "OK", "uri": "channels", "content_type": "application/json", "message_body": "[]",
@@ -104,6 +106,10 @@ def test_replaced() -> None:
     assert decode(FRAMES["ApplicationReplaced"]) == Replaced()
 
 
+def test_what_the_application_asked_for_itself() -> None:
+    assert decode(FRAMES["ChannelUserevent"]) == Echo("TillitAlive")
+
+
 def test_an_answer() -> None:
     assert decode(FRAMES["RESTResponse"]) == Response("1", 200, "[]")
 
@@ -133,10 +139,11 @@ NEEDED = {
     "PlaybackFinished": ["type", "playback", "playback.id", "playback.target_uri"],
     "ChannelDestroyed": ["type", "channel", "channel.id", "cause"],
     "ApplicationReplaced": ["type"],
+    "ChannelUserevent": ["type", "eventname"],
     "RESTResponse": ["type", "request_id", "status_code"],
 }
 WRONG = [None, True, 3, 1.5, "text", [], {}, ["x"], {"id": 3}]
-TEXTS = ("id", "number", "language", "digit", "target_uri", "request_id")
+TEXTS = ("id", "number", "language", "digit", "target_uri", "request_id", "eventname")
 
 
 def right(place: str, value: object) -> bool:
