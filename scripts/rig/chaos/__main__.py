@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
@@ -20,6 +22,7 @@ from rig.chaos.report import report
 from rig.chaos.run import DIALPLAN, ENDPOINT, Chaos, Say
 from rig.chaos.watch import Marks
 from rig.chaos.workers import Pair
+from rig.clock import Clock
 from rig.disk import Disk
 from rig.ports import HOST, Ports
 from rig.proxy import Wire
@@ -74,6 +77,7 @@ def _run(chosen: list[Fault], accounts: list[Account], rate: float, seconds: flo
         except RigError as error:
             say(str(error))
             disk = None
+        clock = Clock(stack.enter_context(_folder("chaos-clock")))
         ports = Ports()
         stack.callback(ports.close)
         gateway = stack.enter_context(Gateway(ports))
@@ -85,16 +89,35 @@ def _run(chosen: list[Fault], accounts: list[Account], rate: float, seconds: flo
         say("an Asterisk, a Redis and two workers …")
         stack.enter_context(stage)
         wire = stack.enter_context(Wire(stage.pbx.http_port))
-        pair = stack.enter_context(Pair(stage, wire.port))
+        pair = stack.enter_context(Pair(stage, wire.port, clock.env))
         marks = stack.enter_context(Marks(stage))
-        house = House(stage, pair, gateway, wire, disk)
+        house = House(stage, pair, gateway, wire, disk, clock)
         chaos = Chaos(house, marks, rate=rate, seconds=seconds, say=say)
         for fault in chosen:
             if disk is not None or not fault.needs_disk:
                 accounts.append(chaos.run(fault))
+        if not all(one.good for one in accounts):
+            say(f"logs of Asterisk, workers and callers: {_kept(stage)}")
         done = stage.attempt("audit", "verify")
         said = " ".join(done.stdout.split())
         return f"good: {said}" if done.returncode == 0 else f"bad: {said} {done.stderr.strip()}"
+
+
+@contextmanager
+def _folder(name: str) -> Iterator[Path]:
+    folder = instance_folder(name)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _kept(stage: Stage) -> Path:
+    """Where the logs lie from now on; the stage takes its folder away."""
+    kept = instance_folder("chaos-found")
+    for name in ("log", "callers"):
+        shutil.copytree(stage.pbx.folder / name, kept / name)
+    return kept
 
 
 def _settings(gateway: Gateway, database: Path) -> Tables:
@@ -105,7 +128,12 @@ def _settings(gateway: Gateway, database: Path) -> Tables:
         "database": {"url": f"sqlite:///{database}", "request_seconds": 3.0},
         "keypad": {"first_seconds": 5, "slips": 2},
         "steps.pin": {"scrypt_p": 1},
-        "limits": {"all": 100_000},
+        "limits": {
+            "all": 100_000,
+            "texts_per_hour": 100_000,
+            "texts_country_per_hour": 100_000,
+            "texts_prefix_per_hour": 100_000,
+        },
         "log": {"level": "INFO", "format": "json"},
         "texts": {"gateway": "http", "seconds": 4.0},
         "texts.http": {"url": gateway.url, "allow_private": [HOST]},

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
 from rig.chaos.gateway import Gateway, Mood
 from rig.chaos.ledger import Outage
 from rig.chaos.workers import Pair
+from rig.clock import Clock
 from rig.disk import Disk
 from rig.proxy import Wire
 from rig.stage import Stage
@@ -25,27 +29,42 @@ class House:
     gateway: Gateway
     wire: Wire
     disk: Disk | None
+    clock: Clock
     outages: list[Outage] = field(default_factory=list)
 
 
 # A worker of the stage gives a request to Redis one second.
 _STALLS, _STALL_SECONDS = 4, 1.5
 
+# The workers' clock, as when a time server is wrong. Asterisk's own is left: it measures what it plays by it, and cannot do without.
+_HOUR = 3600
+
 Strike = Callable[[House], AbstractContextManager[None]]
+Tells = Callable[[Sequence[Mapping[str, Any]]], int]
 
 
 @dataclass(frozen=True)
 class Fault:
     """`strike` breaks something when it is entered, and mends it when it is left, `seconds` later.
 
-    `tells`: the events that the workers log of it, at least one of them; none for what leaves no line behind.
+    `tells`: how many of the lines that the workers have logged show that it struck.
     """
 
     name: str
     strike: Strike
     seconds: float
-    tells: tuple[str, ...]
+    tells: Tells
     needs_disk: bool = False
+
+
+def _one_of(*events: str) -> Tells:
+    return lambda lines: sum(line.get("event") in events for line in lines)
+
+
+def _jumps(lines: Sequence[Mapping[str, Any]]) -> int:
+    """How often the worker's clock was set while it ran."""
+    times = [datetime.fromisoformat(line["at"]) for line in lines]
+    return sum(abs(later - earlier) > timedelta(seconds=_HOUR / 2) for earlier, later in pairwise(times))
 
 
 @contextmanager
@@ -168,21 +187,35 @@ def _wire_drops(house: House) -> Iterator[None]:
     yield
 
 
+def _clock_set(seconds: int) -> Strike:
+    @contextmanager
+    def strike(house: House) -> Iterator[None]:
+        house.clock.set(seconds)
+        try:
+            yield
+        finally:
+            house.clock.set(0)
+
+    return strike
+
+
 FAULTS = (
-    Fault("none", _nothing, 0.0, ("call.verified",)),
-    Fault("worker-killed", _worker_killed, 1.0, ("worker.took_over",)),
-    Fault("worker-stopped", _worker_stopped, 1.0, ("worker.handed_over",)),
-    Fault("worker-frozen", _worker_frozen, 7.0, ("worker.took_over",)),
-    Fault("redis-restarted", _redis_stopped, 2.0, ("call.unavailable", "lease.failed")),
-    Fault("redis-killed", _redis_killed, 2.0, ("call.unavailable", "lease.failed")),
-    Fault("redis-slow", _redis_slow, 0.0, ("call.unavailable", "lease.failed")),
-    Fault("database-locked", _database_locked, 9.0, ("call.unavailable",)),
-    Fault("database-full", _database_full, 6.0, ("call.unavailable",), needs_disk=True),
-    Fault("gateway-slow", _moody("slow"), 6.0, ("text.failed",)),
-    Fault("gateway-refusing", _moody("refusing"), 4.0, ("text.failed",)),
-    Fault("gateway-rubbish", _moody("rubbish"), 4.0, ("text.failed",)),
-    Fault("asterisk-killed", _asterisk_killed, 1.0, ("ari.disconnected",)),
-    Fault("asterisk-frozen", _asterisk_frozen, 8.0, ("call.unavailable", "ari.disconnected")),
-    Fault("websocket-dropped", _wire_drops, 0.0, ("ari.disconnected",)),
-    Fault("websocket-half-open", _wire_swallows, 8.0, ("ari.disconnected",)),
+    Fault("none", _nothing, 0.0, _one_of("call.verified")),
+    Fault("worker-killed", _worker_killed, 1.0, _one_of("worker.took_over")),
+    Fault("worker-stopped", _worker_stopped, 1.0, _one_of("worker.handed_over")),
+    Fault("worker-frozen", _worker_frozen, 7.0, _one_of("worker.took_over")),
+    Fault("redis-restarted", _redis_stopped, 2.0, _one_of("call.unavailable", "lease.failed")),
+    Fault("redis-killed", _redis_killed, 2.0, _one_of("call.unavailable", "lease.failed")),
+    Fault("redis-slow", _redis_slow, 0.0, _one_of("call.unavailable", "lease.failed")),
+    Fault("database-locked", _database_locked, 9.0, _one_of("call.unavailable")),
+    Fault("database-full", _database_full, 6.0, _one_of("call.unavailable"), needs_disk=True),
+    Fault("gateway-slow", _moody("slow"), 6.0, _one_of("text.failed")),
+    Fault("gateway-refusing", _moody("refusing"), 4.0, _one_of("text.failed")),
+    Fault("gateway-rubbish", _moody("rubbish"), 4.0, _one_of("text.failed")),
+    Fault("asterisk-killed", _asterisk_killed, 1.0, _one_of("ari.disconnected")),
+    Fault("asterisk-frozen", _asterisk_frozen, 8.0, _one_of("call.unavailable", "ari.disconnected")),
+    Fault("clock-ahead", _clock_set(_HOUR), 8.0, _jumps),
+    Fault("clock-behind", _clock_set(-_HOUR), 8.0, _jumps),
+    Fault("websocket-dropped", _wire_drops, 0.0, _one_of("ari.disconnected")),
+    Fault("websocket-half-open", _wire_swallows, 8.0, _one_of("ari.disconnected")),
 )

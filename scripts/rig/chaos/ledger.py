@@ -78,8 +78,8 @@ class Account:
 
     @property
     def good(self) -> bool:
-        """Whether all that must be 0 is, and the fault was one."""
-        return not any(getattr(self, name) for name in ZEROS) and self.struck > 0 and self.calls > 0
+        """Whether all that must be 0 is, the fault was one, and there was something to break."""
+        return not any(getattr(self, name) for name in ZEROS) and self.struck > 0 and self.verified > 0
 
 
 ZEROS = tuple(field.name for field in fields(Account))[10:]

@@ -68,7 +68,9 @@ class Chaos:
         before = self._told(fault)
         outages = len(house.outages)
         try:
-            with Load(pbx, ports, rate=self._rate, seconds=self._seconds) as load:
+            # as long again behind the fault as without one
+            seconds = self._seconds / 3 + fault.seconds + self._seconds
+            with Load(pbx, ports, rate=self._rate, seconds=seconds) as load:
                 numbers = self._customers(load.size)
                 self._say(f"{fault.name}: {load.size} calls")
                 house.gateway.routes = load.routes
@@ -95,7 +97,7 @@ class Chaos:
         )
 
     def _told(self, fault: Fault) -> int:
-        return sum(self._house.pair.said(event) for event in fault.tells)
+        return fault.tells(self._house.pair.lines())
 
     def _cleared(self) -> tuple[int, int]:
         """How many channels and bridges, and how many marks and records, are left when there was time for all to go."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
@@ -15,8 +16,9 @@ _LIMIT = 40.0
 class Pair:
     """A context manager. Each worker has a name, and so a chain of the audit trail, of its own."""
 
-    def __init__(self, stage: Stage, port: int) -> None:
-        """`port`: where both reach ARI."""
+    def __init__(self, stage: Stage, port: int, env: Mapping[str, str]) -> None:
+        """`port`: where both reach ARI; `env`: what they are started with besides."""
+        self._env = env
         self._stage = stage
         self._port = port
         self._serial = count(1)
@@ -53,10 +55,6 @@ class Pair:
         """The one that has the calls."""
         return next((worker for worker in self._workers if worker.serves), self._workers[0])
 
-    def said(self, event: str) -> int:
-        """How often all workers so far have logged this."""
-        return sum(line.get("event") == event for line in self.lines())
-
     def lines(self) -> list[dict[str, Any]]:
         """All that they have logged."""
         return [line for worker in (*self._former, *self._workers) for line in worker.log()]
@@ -77,7 +75,9 @@ class Pair:
 
     def _made(self, place: int) -> Worker:
         config = self._configs[place]
-        return Worker(self._stage.pbx, config, name=f"{config.stem}{next(self._serial)}", port=self._port)
+        return Worker(
+            self._stage.pbx, config, name=f"{config.stem}{next(self._serial)}", env=self._env, port=self._port
+        )
 
     def _in_order(self) -> bool:
         serving = [worker for worker in self._workers if worker.serves]
