@@ -97,7 +97,7 @@ class Session:
         if (stands := await self._record(verified)) != Status.VERIFIED.value:
             # another worker had the call meanwhile, and may have it: what it has told of holds
             await self._house.live.note(self._held.now)
-            raise Unavailable(f"the audit trail has {stands} of this round")
+            raise Unavailable(f"audit: the trail says {stands} of this call already")
         caller = self._line.caller
         mark = Mark.of(verified, node=caller.node, channel=caller.channel, now=self._house.wall())
         assert self._course.subject is not None
