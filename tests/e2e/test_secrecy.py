@@ -254,7 +254,7 @@ async def test_log_and_redis_do_not_depend_on_what_is_keyed(
     """Line for line the same, but for ids and times, whatever the digits are, and by whichever way they come."""
     lines: list[list[dict[str, object]]] = []
     texts: list[list[dict[str, object]]] = []
-    told: list[list[str]] = []
+    told: list[dict[str, None]] = []
     await scene.logged("reconciled")
     for who, endpoint, method in (
         (EVA, "caller", "rfc4733"),
@@ -283,11 +283,16 @@ async def test_log_and_redis_do_not_depend_on_what_is_keyed(
         commands = (line.partition("] ")[2] for line in monitored.read_text().splitlines())
         of_this = re.compile(rf"{re.escape(call)}(?!\d)")
         told.append(
-            [re.sub(r"[\w-]{12,}|\d{5,}", "…", of_this.sub("CALL", line)) for line in commands if of_this.search(line)]
+            # once each: a hang-up that comes as the mark is dropped has it dropped twice
+            dict.fromkeys(
+                re.sub(r"[\w-]{12,}|\d{5,}", "…", of_this.sub("CALL", line))
+                for line in commands
+                if of_this.search(line)
+            )
         )
     assert lines[0] == lines[1] == lines[2]
     assert texts[0] == texts[1] == texts[2] and len(texts[0]) == len(_OF_THE_TEXT)
-    assert told[0] == told[1] == told[2] and len(told[0]) > 8
+    assert list(told[0]) == list(told[1]) == list(told[2]) and len(told[0]) > 8
 
 
 _OF_THE_TEXT = ("gateway.took", "text.sent")
