@@ -115,6 +115,23 @@ class Reconciliation:
         await asyncio.gather(*(send_away(channel) for channel in sorted(unknown)))
         self._log.info("reconciled", calls=len(lines), taken=taken, unknown=len(unknown))
 
+    async def end_left_over(self) -> None:
+        """End in the audit trail what is recorded and goes on elsewhere, or is over: the store was away when it should have been taken up.
+
+        Raises `Unavailable`.
+        """
+        # before the channels, as above
+        recorded = set(await self._records.all())
+        if not recorded - set(self._lines):
+            return
+        inside = self._inside(await self._list("channels"))
+        for channel in sorted(recorded - inside):
+            if channel in self._lines:
+                continue
+            progress = await self._records.take_up(channel, True)
+            if progress is not None:
+                self._end(channel, progress)
+
     def gone(self, channel: str) -> Conversation | None:
         """The conversation that this channel was in; it is over."""
         for conversation in self.conversations:
@@ -222,8 +239,7 @@ class Reconciliation:
                 continue
             if here is None or arguments is None:
                 # it hung up, or the watchdog took it
-                caller = Caller(channel, self._node, None, "", progress.policy, again=progress.again, app=progress.app)
-                self._resume(caller, progress).destroyed()
+                self._end(channel, progress)
                 continue
             caller = self._caller(here, arguments)
             if (caller.policy, caller.again) != (progress.policy, progress.again):
@@ -234,6 +250,11 @@ class Reconciliation:
             if channel in self._left:
                 line.left()
         return taken
+
+    def _end(self, channel: str, progress: Progress) -> None:
+        """A call that is over: all that is left of it is to be told of."""
+        caller = Caller(channel, self._node, None, "", progress.policy, again=progress.again, app=progress.app)
+        self._resume(caller, progress).destroyed()
 
     def _caller(self, channel: dict[str, object], arguments: list[str]) -> Caller:
         """As `StasisStart` would tell it."""

@@ -13,7 +13,7 @@ from ivr.call.mark import STATUS
 from ivr.call.outcome import Status
 from ivr.errors import AriError, Unavailable
 
-# A round costs one request to Redis, and one or two to Asterisk for each mark that is not of a call of this worker.
+# A round costs two requests to Redis, and one or two to Asterisk for each mark that is not of a call of this worker.
 _EVERY_SECONDS = 10.0
 
 Marked = Callable[[], Awaitable[Collection[str]]]
@@ -22,6 +22,8 @@ Disown = Callable[[str], Awaitable[bool]]
 """Drops a channel's mark; whether there was one."""
 Settle = Callable[[], Awaitable[None]]
 """Removes the records that could not be removed when their calls ended."""
+LeftOver = Callable[[], Awaitable[None]]
+"""Ends calls in the audit trail that are recorded, that nobody runs, and that are over."""
 
 
 class Sweep:
@@ -35,6 +37,7 @@ class Sweep:
         marked: Marked,
         disown: Disown,
         settle: Settle,
+        left_over: LeftOver,
         log: FilteringBoundLogger,
     ) -> None:
         """`ours` are the channels of this worker's calls; they drop their marks themselves."""
@@ -43,6 +46,7 @@ class Sweep:
         self._marked = marked
         self._disown = disown
         self._settle = settle
+        self._left_over = left_over
         self._log = log
 
     async def run(self) -> None:
@@ -57,6 +61,7 @@ class Sweep:
 
     async def _round(self) -> None:
         await self._settle()
+        await self._left_over()
         # asked in this order, a mark is seen before its channel can be seen to be gone
         marked = await self._marked()
         for channel in sorted(set(marked) - set(self._ours())):

@@ -65,7 +65,15 @@ class Telephony:
             dismissal=self._dismissal,
             log=log,
         )
-        self._sweep = Sweep(ari, ours=self._lines.keys, marked=marked, disown=disown, settle=records.settle, log=log)
+        self._sweep = Sweep(
+            ari,
+            ours=self._lines.keys,
+            marked=marked,
+            disown=disown,
+            settle=records.settle,
+            left_over=self._end_left_over,
+            log=log,
+        )
         self._reconciling: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._stopping = False
@@ -175,6 +183,11 @@ class Telephony:
         self._calls[task] = line
         task.add_done_callback(self._call_ended)
         return line
+
+    async def _end_left_over(self) -> None:
+        """Not while it is being found out what there is."""
+        if self._reconciling is not None and self._reconciling.done():
+            await self._reconciliation.end_left_over()
 
     def _took_the_place(self, channel: str, of: str) -> None:
         """A transfer put this channel in another's place."""

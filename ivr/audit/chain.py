@@ -41,7 +41,7 @@ _END = (
 _AT = select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.signature).where(
     AUDIT.c.chain == bindparam("of"), AUDIT.c.seq == bindparam("number")
 )
-_THERE = select(AUDIT.c.once).where(AUDIT.c.once.in_(bindparam("keys", expanding=True)))
+_THERE = select(AUDIT.c.once, AUDIT.c.outcome).where(AUDIT.c.once.in_(bindparam("keys", expanding=True)))
 
 
 class Broken(StoreError):
@@ -80,7 +80,6 @@ class Written:
     subject: str
     detail: str
     once: str | None
-    unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ def written(entry: Entry, at: datetime) -> Written:
     except (TypeError, ValueError):
         raise StoreError(f"audit: an entry for {entry.action!a} cannot be stored") from None
     text = orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode()
-    return Written(stamp(at), *fields, text, entry.once, entry.unless)
+    return Written(stamp(at), *fields, text, entry.once)
 
 
 def hash_of(row: Mapping[str, object]) -> str:
@@ -138,8 +137,7 @@ def extend(connection: Connection, chain: str, rows: Sequence[Written], seal: Se
 
 
 def put(connection: Connection, chain: str, rows: Sequence[Written], seal: Seal, end: End) -> End:
-    """Write rows behind this end, whatever it is, and give the new one; a row whose `once` is there is left out."""
-    rows = _new(connection, rows)
+    """Write rows behind this end, whatever it is, and give the new one."""
     values: list[dict[str, object]] = []
     seq, digest, previous = end.seq, end.hash, end.link
     for row in rows:
@@ -164,19 +162,21 @@ def end_of(connection: Connection, chain: str) -> End:
     return End() if row is None else End(row.seq, row.hash, row.signature)
 
 
-def _new(connection: Connection, rows: Sequence[Written]) -> Sequence[Written]:
-    """Without those that were written before, here or in another chain, and those that need not be any more."""
-    keys = {key for row in rows if row.once is not None for key in (row.once, *row.unless)}
+def news(connection: Connection, rows: Sequence[Written]) -> tuple[Sequence[Written], dict[str, str]]:
+    """Without those of which the like was written before, here or in another chain; and by `once` the outcome that stands."""
+    keys = {row.once for row in rows if row.once is not None}
     if not keys:
-        return rows
-    there = set(connection.execute(_THERE, {"keys": list(keys)}).scalars())
+        return rows, {}
+    found = connection.execute(_THERE, {"keys": list(keys)})
+    stands: dict[str, str] = {row.once: row.outcome for row in found}
     kept: list[Written] = []
     for row in rows:
-        if there.isdisjoint((row.once, *row.unless)):
+        if row.once is None:
             kept.append(row)
-            if row.once is not None:
-                there.add(row.once)
-    return kept
+        elif row.once not in stands:
+            kept.append(row)
+            stands[row.once] = row.outcome
+    return kept, stands
 
 
 def _prove(connection: Connection, chain: str, end: End, seal: Seal, known: End | None) -> None:

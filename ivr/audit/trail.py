@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 from structlog.typing import FilteringBoundLogger
 
 from ivr.audit import heads
-from ivr.audit.chain import Broken, End, Written, extend, lock_of, stamp, utc_now, written
+from ivr.audit.chain import Broken, End, Written, extend, lock_of, news, stamp, utc_now, written
 from ivr.audit.signing import Seal
 from ivr.call.ports import Entry
 from ivr.database import Database
 from ivr.errors import StoreError
 
-_Waiting = tuple[Written, "asyncio.Future[None]"]
+_Waiting = tuple[Written, "asyncio.Future[str]"]
 
 # So that one transaction stays well under a second, however much has gathered while the database was away.
 _MOST_AT_ONCE = 500
@@ -70,18 +70,18 @@ class Trail:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def append(self, entry: Entry) -> None:
-        """Returns when the row is durable. Raises `StoreError`; then what it tells of must not happen.
+    async def append(self, entry: Entry) -> str:
+        """The outcome that stands, as soon as it is durable. Raises `StoreError`; then what it tells of must not happen.
 
         Being cancelled takes nothing back: a row that may have been written is told as written.
         """
         if self._closed:
             raise StoreError("audit: the trail is closed")
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        durable: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.append((written(entry, self._clock()), durable))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name=f"audit/{self._chain}")
-        await durable
+        return await durable
 
     async def close(self) -> None:
         """Write what waits, sign the end, and take nothing more."""
@@ -111,25 +111,30 @@ class Trail:
         rows = [row for row, _ in batch]
         try:
             try:
-                await self._put_down(rows)
+                stands = await self._put_down(rows)
             except StoreError as error:
                 if str(error) != _TWICE:
                     raise
                 # the other's row is there to be seen now
-                await self._put_down(rows)
+                stands = await self._put_down(rows)
         except StoreError as error:
             _fail(batch, str(error))
         else:
-            for _, durable in batch:
+            for row, durable in batch:
                 if not durable.done():
-                    durable.set_result(None)
+                    durable.set_result(row.outcome if row.once is None else stands[row.once])
 
-    async def _put_down(self, rows: list[Written]) -> None:
+    async def _put_down(self, rows: list[Written]) -> dict[str, str]:
+        """By `once` the outcome that stands."""
         known = self._end
-        end = await self._database.put_down(
-            lambda connection: extend(connection, self._chain, rows, self._seal, known=known), lock=lock_of(self._chain)
-        )
+
+        def work(connection: Connection) -> tuple[End, dict[str, str]]:
+            kept, stands = news(connection, rows)
+            return extend(connection, self._chain, kept, self._seal, known=known), stands
+
+        end, stands = await self._database.put_down(work, lock=lock_of(self._chain))
         self._remember(end)
+        return stands
 
     def _remember(self, end: End) -> None:
         # a head's transaction may be told of behind one that came after it

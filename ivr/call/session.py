@@ -94,7 +94,10 @@ class Session:
     async def _mark(self, verified: Verified) -> Mark:
         """No audit row, no mark; no mark, no announcement."""
         self._course.phase = "mark"
-        await self._record(verified)
+        if (stands := await self._record(verified)) != Status.VERIFIED.value:
+            # another worker had the call meanwhile, and may have it: what it has told of holds
+            await self._house.live.note(self._held.now)
+            raise Unavailable(f"audit: the trail says {stands} of this call already")
         caller = self._line.caller
         mark = Mark.of(verified, node=caller.node, channel=caller.channel, now=self._house.wall())
         assert self._course.subject is not None
@@ -262,14 +265,17 @@ class Session:
             return
         self._log.info("mark.dropped")
 
-    async def _record(self, verdict: Verdict) -> None:
-        """The audit row of how this call ended."""
+    async def _record(self, verdict: Verdict) -> str:
+        """The audit row of how this round ended; the outcome that stands, for another worker may have told of the same round.
+
+        Where that is `verified`, and this caller is not to have the mark, or not any more, a row of its own says so.
+        """
         status = verdict.status if isinstance(verdict, Refused) else Status.VERIFIED
         level = verdict.level if isinstance(verdict, Verified) else 0
         caller = self._line.caller
         # an append that was begun is not undone by a hang-up
         self._recorded = True
-        await self._house.trail.append(
+        stands = await self._house.trail.append(
             Entry(
                 actor="caller",
                 action="verify",
@@ -289,14 +295,23 @@ class Session:
                         map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps
                     ),
                 },
-                # another worker may have told the same of this round; that its caller was lost is no news then
-                once=self._once(status),
-                unless=tuple(map(self._once, Status)) if status is Status.ABANDONED else (),
+                once=self._held.now.round,
             )
         )
-
-    def _once(self, status: Status) -> str:
-        return f"{self._held.now.round}:{status.value}"
+        # that the caller was lost is no news then: the mark ends with the call
+        if stands == Status.VERIFIED.value and isinstance(verdict, Refused) and status is not Status.ABANDONED:
+            await self._house.trail.append(
+                Entry(
+                    actor="worker",
+                    action="mark.void",
+                    outcome=status.value,
+                    call=caller.channel,
+                    subject=self._course.subject.ref if self._course.subject else "",
+                    detail={"node": caller.node, "policy": verdict.policy, "lock": _lock(verdict.lock)},
+                    once=f"{self._held.now.round}:void",
+                )
+            )
+        return stands
 
 
 def _lock(lock: Locked | None) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from redis.exceptions import RedisError
 
 from ivr.config import Settings, loopback
+from ivr.doctor import sentinels
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.errors import ConfigError, StoreError
 from ivr.store.link import Link
@@ -50,25 +51,43 @@ DEFAULT_USER = Kind(
     "Redis's default user has not all rights",
     "In its name Redis 7.0 reads its own file back. Without rights it refuses what it reads: a restart forgets all failures.",
 )  # fmt: skip
-KINDS = (AWAY, OPEN, IN_CLEAR, NO_FILE, NO_FLUSH, EVICTS, DEFAULT_USER)
+REPLICAS = Kind(
+    "redis-replicas", Grade.FAULT,
+    "Redis has fewer replicas than the settings demand",
+    "What so many do not have does not hold: nobody is verified.",
+)  # fmt: skip
+KINDS = (AWAY, OPEN, IN_CLEAR, NO_FILE, NO_FLUSH, EVICTS, DEFAULT_USER, REPLICAS, *sentinels.KINDS)
 
 _SUBJECT = "redis"
 _KEEP = "# and write the same in its redis.conf, as in config/redis.conf"
 
 
 async def check(settings: Settings) -> list[Finding]:
-    """Everything that is wrong with Redis."""
+    """Everything that is wrong with Redis, and with the sentinels that guard it."""
+    of_sentinels: list[Finding] = []
     try:
+        if settings.redis.sentinels:
+            primary, of_sentinels = await sentinels.look(settings)
+            settings = _leading_to(settings, primary)
         live = await RedisLive.open(settings)
     except ConfigError as error:
-        return [AWAY.told(_SUBJECT, error)]
+        return [*of_sentinels, AWAY.told(_SUBJECT, error)]
     await live.close()
     link = Link.of(settings)
     try:
-        found = [*_clear(settings), *await _open(settings), *await _kept(link, _cli(settings), _here(settings))]
+        found = [*_clear(settings), *await _open(settings), *await _kept(link, settings)]
     finally:
         await link.close()
-    return found
+    return [*of_sentinels, *found]
+
+
+def _leading_to(settings: Settings, primary: str | None) -> Settings:
+    """With the address that the sentinels have told; of the settings' own the machine does not count."""
+    url = urlsplit(settings.redis.url)
+    if primary is None or url.scheme == "unix":
+        return settings
+    led = settings.redis.model_copy(update={"url": url._replace(netloc=primary).geturl()})
+    return settings.model_copy(update={"redis": led})
 
 
 def _here(settings: Settings) -> bool:
@@ -80,7 +99,7 @@ def _here(settings: Settings) -> bool:
 def _clear(settings: Settings) -> Iterator[Finding]:
     if settings.redis.url.startswith("redis:") and not _here(settings):
         yield IN_CLEAR.found(
-            _SUBJECT, f"[redis] url is {settings.redis.url}, which is redis:// and not this machine",
+            _SUBJECT, f"it is at {settings.redis.url}, which is redis:// and not this machine",
             "# give Redis TLS (tls-port, tls-cert-file, tls-key-file) and the url rediss://",
         )  # fmt: skip
 
@@ -102,7 +121,8 @@ async def _open(settings: Settings) -> list[Finding]:
     return [OPEN.found(_SUBJECT, "it lets in who has no password", *cure)]
 
 
-async def _kept(link: Link, cli: str, here: bool) -> list[Finding]:
+async def _kept(link: Link, settings: Settings) -> list[Finding]:
+    cli = _cli(settings)
     told = await _asked(link, "INFO")
     if told is None:
         return [
@@ -113,10 +133,19 @@ async def _kept(link: Link, cli: str, here: bool) -> list[Finding]:
             )
         ]  # fmt: skip
     info = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
-    if not here:
+    if not _here(settings):
         info.pop("config_file", None)  # a file of that name may be here as well, and be another's
     policy = info.get("maxmemory_policy", "").strip()
     found = []
+    # they are told of one by one, by number
+    replicas = sum(bool(re.fullmatch(r"slave\d+", name)) and "state=online" in info[name] for name in info)
+    if replicas < settings.redis.replicas:
+        found.append(
+            REPLICAS.found(
+                _SUBJECT, f"{replicas} replicas are connected, and [redis] replicas demands {settings.redis.replicas}",
+                f"{cli} INFO replication", "# start the others, and see in their logs why they are not connected; or demand fewer",
+            )
+        )  # fmt: skip
     if info.get("aof_enabled") != "1":
         found.append(NO_FILE.found(_SUBJECT, "appendonly is no", f"{cli} CONFIG SET appendonly yes", _KEEP))
     # without a limit there is nothing to make room for

@@ -15,10 +15,10 @@ class TimedTrail:
         self._trail = trail
         self._timed = timed
 
-    async def append(self, entry: Entry) -> None:
+    async def append(self, entry: Entry) -> str:
         """As the trail's own."""
         with self._timed():
-            await self._trail.append(entry)
+            return await self._trail.append(entry)
 
 
 class TimedPins:

@@ -31,14 +31,16 @@ class Worker:
         name: str = "worker",
         env: Mapping[str, str] | None = None,
         port: int | None = None,
+        folder: Path = CHECKOUT,
     ) -> None:
-        """`port`: where it reaches ARI, if not at the PBX itself."""
+        """`port`: where it reaches ARI, if not at the PBX itself; `folder`: where it is started, and leaves a core file."""
         self.pbx = pbx
         self.config = config
         self.app = app
         self.port = pbx.http_port if port is None else port
         self.log_file = pbx.folder / "log" / f"{name}.jsonl"
         self._name = name
+        self._folder = folder
         self._env = dict(os.environ, PYTHONUNBUFFERED="1") | dict(env or {})
         self._child: Child | None = None
 
@@ -71,7 +73,7 @@ class Worker:
         """Start without waiting, for a worker that is meant to stand by or to fail."""
         python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
         command = [python, str(CHECKOUT / "ari_app.py"), "run", "--config", str(self.config)]
-        self._child = Child(self._name, command, self.log_file, env=self._env)
+        self._child = Child(self._name, command, self.log_file, env=self._env, cwd=self._folder)
 
     def stop(self, limit: float = 10.0) -> int:
         """Ask it to end (SIGTERM) and return its exit code; killed after `limit` seconds."""

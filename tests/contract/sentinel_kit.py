@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -80,6 +82,18 @@ class Guarded:
         """The process at this port."""
         return self._children[port]
 
+    @contextmanager
+    def stray(self) -> Iterator[tuple[int, int]]:
+        """Another Redis, and a sentinel of its own that calls it by the same name: the ports of both."""
+        primary, sentinel = self._ports.take(), self._ports.take()
+        self._serve(primary)
+        self._guard(sentinel, primary)
+        try:
+            yield primary, sentinel
+        finally:
+            for port in (sentinel, primary):
+                self._children[port].kill()
+
     def fail_over(self) -> None:
         """As an administrator would: in order, and nothing is lost."""
         before = self.primary
@@ -114,11 +128,11 @@ class Guarded:
         command += ["--requirepass", self.password, "--masterauth", self.password, "--repl-diskless-sync-delay", "0"]
         self._run(port, command)
 
-    def _guard(self, port: int) -> None:
+    def _guard(self, port: int, primary: int | None = None) -> None:
         file = self.folder / f"sentinel-{port}.conf"
         file.write_text(
             f"bind {HOST}\nport {port}\ndir {self.folder}\n"
-            f"sentinel monitor {NAME} {HOST} {self.ports[0]} {_QUORUM}\nsentinel auth-pass {NAME} {self.password}\n"
+            f"sentinel monitor {NAME} {HOST} {primary or self.ports[0]} {_QUORUM}\nsentinel auth-pass {NAME} {self.password}\n"
             f"sentinel down-after-milliseconds {NAME} {_DOWN_MS}\nsentinel failover-timeout {NAME} 1000\n"
         )
         self._run(port, ["redis-server", str(file), "--sentinel"])

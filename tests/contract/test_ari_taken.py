@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from ivr.asterisk import sweep
 from ivr.asterisk.leg import AriLeg
 from ivr.call.mark import STATUS
 from ivr.call.ports import Played
 from ivr.call.progress import Progress
 from ivr.errors import HungUp, StoreError
 from ivr.secret import Personal
+from ivr.store.live import RedisLive
 from tests.contract.ari_world import LONG, NUMBER, SHORT, Call, World
+from tests.contract.live_server import Server
 from tests.contract.test_ari_gaps import AGENT, BADGE, NOBODY, abandoned, conversation
 
 
@@ -125,6 +129,69 @@ async def test_without_the_store_calls_are_sent_on(stub: World, what: str) -> No
     await stub.replaced()
     await stub.in_dialplan(call.channel)
     assert bool(stub.log.of("records.failed")) is (what != "nothing")
+
+
+@pytest.fixture
+def redis() -> Iterator[Server]:
+    """One that writes down what it is told, so that it outlives its end."""
+    with Server("--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("lost", ["before", "between", "hung", "hung_between"])
+async def test_redis_lost_as_calls_are_taken_up_keeps_nobody_and_they_are_told_of_when_it_is_back(
+    world: World, redis: Server, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`between`: the worker has learned of the calls, and not taken them up; what a Redis that hung was asked for it does later."""
+    live = await RedisLive.open(redis.settings(redis_lines="request_seconds = 0.5"))
+    calls = [await world.call() for _ in range(2)]
+    rounds = [
+        Progress.begin(app="tillit", node="node", channel=one.channel, policy="main", again=False) for one in calls
+    ]
+    for progress in rounds:
+        await live.begin(progress)
+
+    async def recorded() -> frozenset[str]:
+        found = await live.recorded("node", "tillit")
+        if not world.log.of("records.failed"):
+            if lost == "between":
+                redis.kill()
+            elif lost == "hung_between":
+                redis.pause(on=True)
+        return found
+
+    monkeypatch.setattr(world, "_recorded", recorded)
+    monkeypatch.setattr(world, "_take_up", lambda channel, gone: live.take_up("node", "tillit", channel, gone=gone))
+    monkeypatch.setattr(sweep, "_EVERY_SECONDS", 0.05)
+    if lost == "hung":
+        redis.pause(on=True)
+    elif lost == "before":
+        redis.kill()
+    await world.replaced()
+    for call in calls:
+        await world.in_dialplan(call.channel)
+        assert await world.variable(call.channel, STATUS) == NOBODY
+    assert world.log.of("records.failed") and world.taken == {}
+    await calls[1].caller.hang_up()
+    await world.gone(f"channels/{calls[1].channel}")
+    if lost.startswith("hung"):
+        redis.pause(on=False)
+    else:
+        redis.start()
+    await world.until(lambda: len(world.taken) == 2, "both to be taken up")
+    for call, progress in zip(calls, rounds, strict=True):
+        line, taken = world.taken[call.channel]
+        with pytest.raises(HungUp):
+            async with line.up():
+                pass
+        assert taken == replace(progress, holder=taken.holder, taken=taken.taken) and taken.holder != progress.holder
+        # what the session does when it has told of it
+        await live.end(taken)
+    assert await live.recorded("node", "tillit") == frozenset()
+    # a caller who goes on in the dialplan is left alone
+    assert (await world.rest("GET", f"channels/{calls[0].channel}"))[0] == 200
+    await live.close()
 
 
 async def test_the_workers_own_calls_are_not_taken_up(stub: World) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Iterator
 
 import pytest
+from rig.ports import HOST
+from rig.state import wait_until
 
 from ivr.call.ports import Attempt, Granted
+from ivr.doctor import Finding, sentinels
+from ivr.doctor.live import REPLICAS, check
 from ivr.errors import StoreError, Unreachable
 from ivr.store.live import RedisLive
 from tests.contract.sentinel_kit import Guarded
@@ -89,6 +94,104 @@ async def test_a_fail_over_under_load_forgets_nothing_and_counts_nothing_twice(g
     assert granted <= len(counted) <= granted + failed
     assert {client.hget(key, "n") for key in counted} == {"1"}
     await live.close()
+
+
+# ---------------------------------------------------------------- the doctor
+
+
+async def doctor(guarded: Guarded, redis_lines: str = "", ports: list[int] | None = None) -> dict[str, Finding]:
+    """What it finds that has to do with more than one Redis, by name; what is well is `ok`."""
+    kinds = {"ok", REPLICAS.name, *(kind.name for kind in sentinels.KINDS)}
+    found = [one for one in await check(guarded.settings(redis_lines, ports)) if one.name in kinds]
+    assert len({one.name for one in found}) == len(found), found
+    for one in found:
+        assert one.name == "ok" or (one.why and one.cure)
+        assert guarded.password not in str(one)
+    return {one.name: one for one in found}
+
+
+def typed(line: str) -> None:
+    """A line of a cure, as it stands there."""
+    subprocess.run(["sh", "-c", line], check=True, capture_output=True, timeout=10)
+
+
+async def test_the_doctor_finds_nothing_wrong_with_sentinels_that_agree(guarded: Guarded) -> None:
+    guarded.settle()
+    found = await doctor(guarded, "replicas = 2")
+    assert list(found) == ["ok"]
+    assert found["ok"].what == f"3 sentinels agree that tillit is at {HOST}:{guarded.primary}"
+
+
+async def test_the_doctor_says_which_sentinel_does_not_answer(guarded: Guarded) -> None:
+    first, hung, living = guarded.sentinels
+    for places, what in (
+        ([first, guarded.nobody, living], f"{HOST}:{guarded.nobody}: does not answer"),
+        ([first, guarded.ports[0], living], f"{HOST}:{guarded.ports[0]}: knows no primary called tillit"),
+        ([first, hung, living], f"{HOST}:{hung}: does not answer"),
+    ):
+        if hung in places:
+            guarded.child(hung).pause()
+        try:
+            found = await doctor(guarded, ports=places)
+        finally:
+            guarded.child(hung).resume()
+        assert list(found) == ["sentinel-away"] and found["sentinel-away"].what == what
+        assert str(places[1]) in found["sentinel-away"].cure[0]
+    typed(found["sentinel-away"].cure[0])
+    assert list(await doctor(guarded)) == ["ok"]
+    typed(f"redis-cli -h {HOST} -p {hung} ACL SETUSER default resetpass '>other'")
+    try:
+        found = await doctor(guarded)
+        assert found["sentinel-away"].what == f"{HOST}:{hung}: refuses our password, or wants one"
+    finally:
+        typed(f"redis-cli -h {HOST} -p {hung} -a other --no-auth-warning ACL SETUSER default nopass")
+    # none of them knows it: nor can Redis be used
+    checked = await check(guarded.settings('sentinel_name = "other"'))
+    assert [one.name for one in checked] == ["sentinel-away"] * 3 + ["redis-away"]
+    assert "knows no primary called other" in checked[0].what
+
+
+async def test_the_doctor_says_when_sentinels_do_not_agree_and_who_says_what(guarded: Guarded) -> None:
+    with guarded.stray() as (primary, sentinel):
+        found = await doctor(guarded, ports=[*guarded.sentinels, sentinel])
+        assert list(found) == ["sentinels-disagree"]
+        what, cure = found["sentinels-disagree"].what, found["sentinels-disagree"].cure
+        assert what.count(f"says {HOST}:{guarded.primary}") == 3
+        assert f"{HOST}:{sentinel} says {HOST}:{primary}" in what
+        assert {f"redis-cli -h {HOST} -p {port} ROLE" for port in (primary, guarded.primary)} <= set(cure)
+    assert list(await doctor(guarded)) == ["ok"]
+
+
+async def test_the_doctor_says_when_replicas_are_missing(guarded: Guarded) -> None:
+    found = await doctor(guarded, "replicas = 3")
+    assert "redis-replicas" in found
+    assert found["redis-replicas"].what == "2 replicas are connected, and [redis] replicas demands 3"
+    assert f"-p {guarded.primary} INFO replication" in found["redis-replicas"].cure[0]
+    gone = next(port for port in guarded.ports if port != guarded.primary)
+    client = guarded.client(gone)
+    client.replicaof("NO", "ONE")
+    try:
+        wait_until(lambda: guarded.client().info("replication")["connected_slaves"] == 1, 10, "the replica to leave")
+        assert "redis-replicas" in await doctor(guarded, "replicas = 2")
+        assert "redis-replicas" not in await doctor(guarded, "replicas = 1")
+    finally:
+        client.replicaof(HOST, guarded.primary)
+    guarded.settle()
+    assert list(await doctor(guarded, "replicas = 2")) == ["ok"]
+
+
+async def test_the_doctor_says_when_one_sentinel_alone_may_move_redis(guarded: Guarded) -> None:
+    alone = guarded.sentinels[1]
+    typed(f"redis-cli -h {HOST} -p {alone} SENTINEL SET tillit quorum 1")
+    found = await doctor(guarded)
+    assert list(found) == ["sentinel-quorum"]
+    assert found["sentinel-quorum"].what == f"the quorum is 1 at {HOST}:{alone}"
+    for line in found["sentinel-quorum"].cure:
+        typed(line)
+    assert list(await doctor(guarded)) == ["ok"]
+
+
+# ---------------------------------------------------------------- the last one leaves one replica
 
 
 async def test_who_was_counted_stays_counted_when_the_primary_dies(guarded: Guarded) -> None:

@@ -1,27 +1,36 @@
-"""Where what was keyed could be: the wire, a process's memory, a recording, another application; and looking for it there."""
+"""Where what was keyed could be: a process's memory, a recording, another application, a back-up; and looking for it there."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import ctypes
+import gzip
+import json
 import math
+import os
 import re
-import socket
-import struct
-import threading
+import resource
+import shutil
+import signal
+import subprocess
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 import orjson
+import pyrage
 from rig import audio
 from rig.asterisk import Pbx
 from rig.stage import Stage
+from rig.state import wait_until
+from rig.worker import Worker
+
+from ivr.config import load
+from ivr.store import sealing
+from ivr.vault import Vault
 
 # ---------------------------------------------------------------- what is looked for
 
@@ -36,7 +45,10 @@ class Canaries:
     def found(self, content: bytes) -> list[str]:
         """Those that stand there."""
         there = [canary for canary in self.long if canary.encode() in content]
-        if re.search(rb"(?<![0-9a-f.])" + self.code.encode() + rb"(?![0-9a-f])", content):
+        # first what is fast, for places are as large as a process's memory
+        if self.code.encode() in content and re.search(
+            rb"(?<![0-9a-f.])" + self.code.encode() + rb"(?![0-9a-f])", content
+        ):
             there.append(self.code)
         return there
 
@@ -89,93 +101,45 @@ def memory(pid: int) -> bytes:
     return b"\n".join(parts)
 
 
-# ---------------------------------------------------------------- the wire
+def core(worker: Worker, folder: Path) -> bytes | None:
+    """The core file of a worker that was started in this folder; it ends with it. None where this machine writes none."""
+    pid = worker.child.pid
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text().strip()
+    if pattern and not pattern.startswith("|") and "/" not in pattern:
+        resource.prlimit(pid, resource.RLIMIT_CORE, (resource.prlimit(pid, resource.RLIMIT_CORE)[1],) * 2)
+        os.kill(pid, signal.SIGABRT)
+        wait_until(lambda: not worker.child.alive, 30, "the worker to be aborted")
+    elif (program := shutil.which("gcore")) is not None:
+        subprocess.run([program, "-o", str(folder / "core"), str(pid)], check=True, capture_output=True, timeout=60)
+        worker.kill()
+    files = list(folder.iterdir())
+    return files[0].read_bytes() if files else None
 
 
-@dataclass(frozen=True)
-class Packet:
-    """One packet of the loopback interface that carries something."""
-
-    source: int
-    target: int
-    payload: bytes
+# ---------------------------------------------------------------- a back-up
 
 
-# linux/filter.h, linux/if_packet.h and asm-generic/socket.h; Python has no names for them.
-_LOAD_HALF, _JUMP_EQUAL, _RETURN = 0x28, 0x15, 0x06
-_SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SOL_PACKET, _PACKET_STATISTICS = 26, 33, 263, 6
+def opened(file: Path, identity: Path) -> bytes:
+    """A file of `backup`, as the key that reads back-ups opens it."""
+    *_, text = identity.read_text().split()
+    return gzip.decompress(pyrage.decrypt(file.read_bytes(), [pyrage.x25519.Identity.from_str(text)]))
 
 
-class Wire:
-    """What goes over the loopback interface from and to these ports; a context manager. Others' calls are not ours to read."""
-
-    def __init__(self, *ports: int) -> None:
-        self.packets: list[Packet] = []
-        self.lost = 0
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        program = _of_ports(ports)
-        lines = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
-        self._socket.setsockopt(
-            socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(lines))
-        )
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 26)
-        self._socket.bind(("lo", 3))
-        self._socket.settimeout(0.2)
-        self._over = threading.Event()
-        self._reading = threading.Thread(target=self._read)
-
-    def of(self, *ports: int) -> list[Packet]:
-        """Those from or to one of these ports."""
-        return [packet for packet in self.packets if {packet.source, packet.target} & {*ports}]
-
-    def __enter__(self) -> Self:
-        self._reading.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._reading.join()
-        statistics = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
-        self.lost = struct.unpack("II", statistics)[1]
-        self._socket.close()
-
-    def _read(self) -> None:
-        while not self._over.is_set():
-            try:
-                frame, address = self._socket.recvfrom(1 << 17)
-            except TimeoutError:
-                continue
-            # the loopback shows each packet twice: going out (4), and coming in
-            if address[2] != 4 and (packet := _packet(frame)) is not None:
-                self.packets.append(packet)
-
-
-def _of_ports(ports: Sequence[int]) -> list[tuple[int, int, int, int]]:
-    """A program of the kernel's: operation, lines to skip where it is so and where it is not, operand."""
-    program = [(_LOAD_HALF, 0, 0, 12), (_JUMP_EQUAL, 0, 2 * len(ports) + 2, 0x0800)]
-    for place, offset in enumerate((34, 36)):
-        program.append((_LOAD_HALF, 0, 0, offset))
-        for number, port in enumerate(ports):
-            # those that come before the last line but one
-            left = (1 - place) * (len(ports) + 1) + len(ports) - number
-            program.append((_JUMP_EQUAL, left, 0, port))
-    return [*program, (_RETURN, 0, 0, 0), (_RETURN, 0, 0, 1 << 17)]
-
-
-def _packet(frame: bytes) -> Packet | None:
-    if len(frame) < 34 or frame[12:14] != b"\x08\x00":
-        return None
-    ip = frame[14:]
-    transport = ip[(ip[0] & 15) * 4 : struct.unpack(">H", ip[2:4])[0]]
-    if ip[9] == socket.IPPROTO_UDP and len(transport) > 8:
-        payload = transport[8:]
-    elif ip[9] == socket.IPPROTO_TCP and len(transport) > (offset := (transport[12] >> 4) * 4):
-        payload = transport[offset:]
-    else:
-        return None
-    return Packet(*struct.unpack(">HH", transport[:4]), payload)
+def customers(stage: Stage, data: bytes, data_keys: bytes) -> bytes:
+    """What a back-up has of customers, opened further, with their data keys and the installation's own keys."""
+    vault = Vault.open(load(stage.config))
+    keys = {ref: rest for line in data_keys.splitlines() for ref, *rest in [json.loads(line).get("key", (None,))]}
+    fields = []
+    for line in data.splitlines():
+        if (stored := json.loads(line).get("customer")) is None:
+            continue
+        key_id, wrapped = keys[stored["ref"]]
+        envelope = vault.envelopes.open(stored["ref"], key_id, base64.b64decode(wrapped))
+        named = [(name, stored[name]) for name in (sealing.NUMBER, sealing.NAME, sealing.PIN) if stored[name]]
+        named += [(sealing.phone(position), phone) for position, phone in stored["phones"]]
+        fields += [envelope.open_bytes(name, base64.b64decode(sealed)) for name, sealed in named]
+    vault.close()
+    return b"\n".join(fields)
 
 
 # ---------------------------------------------------------------- recordings
@@ -229,8 +193,21 @@ class Application:
         self._headers = {"Authorization": f"Basic {login}"}
         self._url = f"{pbx.ari_url}/events?app={name}&subscribeAll={'true' if subscribe else 'false'}"
         self.told = bytearray()
+        self._name = name
         self._http: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reading: asyncio.Task[None] | None = None
+
+    async def say(self, word: str) -> None:
+        """Have Asterisk tell this application an event with this word, asked for on the websocket."""
+        assert self._socket is not None
+        message = {"variables": {"word": word}}
+        asked = {
+            "type": "RESTRequest", "transaction_id": "1", "request_id": "1", "method": "POST", "uri": "events/user/planted",
+            "query_strings": [{"name": "application", "value": self._name}],
+            "content_type": "application/json", "message_body": json.dumps(message),
+        }  # fmt: skip
+        await self._socket.send_str(json.dumps(asked))
 
     def digits(self) -> str:
         """The keys that it was told of one by one."""
@@ -239,8 +216,8 @@ class Application:
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(headers=self._headers)
-        socket = await self._http.ws_connect(self._url)
-        self._reading = asyncio.create_task(self._read(socket))
+        self._socket = await self._http.ws_connect(self._url)
+        self._reading = asyncio.create_task(self._read(self._socket))
         return self
 
     async def __aexit__(self, *_: object) -> None:

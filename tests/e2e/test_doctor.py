@@ -32,6 +32,11 @@ MADE_ELSEWHERE = {
     "agi-listen",
     "asterisk-version",
     "asterisk-version-accepted",
+    # tests/contract/test_live_sentinel.py: three sentinels, and a Redis with replicas
+    "redis-replicas",
+    "sentinel-away",
+    "sentinels-disagree",
+    "sentinel-quorum",
     # tests/unit/test_audit_retention.py: rows of long ago
     "retention",
 }

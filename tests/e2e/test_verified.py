@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
-from rig.stage import ANNA, BO
+from rig.phone import Phone
+from rig.stage import ANNA, BO, CECILIA, Customer
 
 from tests.e2e.scene import Scene
 
@@ -82,3 +84,43 @@ async def test_somebody_else_calls_from_a_customers_phone(scene: Scene) -> None:
     await scene.reached("verified")
     subject = scene.audit()[-1]["subject"]
     assert subject and subject in scene.stage.command("customer", "show", BO.number)
+
+
+async def test_keys_are_rotated_and_the_old_one_destroyed_and_no_caller_notices(scene: Scene) -> None:
+    """Under one worker: callers who were found before, while it goes on and behind it key what is right, and all are verified."""
+    stage = scene.stage
+    eva = Customer("10009", "Eva Falk", "+46701740609", "6183")
+    old = await asyncio.to_thread(stage.command, "keys", "list")
+    (old_id,) = re.findall(r"(?m)^(\w+)  master", old)
+
+    async def found(who: Customer, count: int) -> Phone:
+        phone = await scene.caller("100", who=who)
+        await scene.logged("entry.asked", count, entry="pin")
+        return phone
+
+    async def verified(phone: Phone, who: Customer, count: int) -> None:
+        await phone.send_digits(f"{who.pin}#")
+        await scene.logged("entry.asked", count, entry="sms_code")
+        await phone.send_digits(await scene.code(who))
+        await scene.logged("call.verified", count)
+
+    callers = {BO: await found(BO, 1)}
+    # she is of a key that the worker has not seen
+    await asyncio.to_thread(stage.command, "keys", "add")
+    await asyncio.to_thread(stage.add, [eva])
+    callers[eva] = await found(eva, 2)
+    said, callers[ANNA] = await asyncio.gather(asyncio.to_thread(stage.command, "keys", "rotate"), found(ANNA, 3))
+    wrapped, new_id = re.findall(r"Wrapped (\d+) data keys with the master key (\w+)", said)[0]
+    assert (wrapped, new_id != old_id) == ("4", True)
+    await asyncio.to_thread(stage.command, "keys", "retire", old_id)
+    assert re.findall(r"(?m)^(\w+)  master", await asyncio.to_thread(stage.command, "keys", "list")) == [new_id]
+    assert old_id not in (stage.folder / "keys" / "master.key").read_text()
+    callers[CECILIA] = await found(CECILIA, 4)
+    for count, (who, phone) in enumerate(callers.items(), 1):
+        await verified(phone, who, count)
+    assert [row["outcome"] for row in scene.audit()[-4:]] == ["verified"] * 4 and len(scene.marks()) == 4
+    assert [line for line in scene.log() if line["level"] == "error"] == []
+    for phone in callers.values():
+        await phone.hang_up()
+    await scene.logged("mark.dropped", 4)
+    await asyncio.to_thread(stage.command, "customer", "remove", eva.number, "--yes")

@@ -231,7 +231,7 @@ async def test_a_fault_of_ours_leaves_nobody_waiting(settings: Settings, databas
 async def test_what_cannot_be_stored_fails_alone(settings: Settings, database: Database, entry: Entry) -> None:
     async with trail_of(database, "w") as trail:
         good, bad = await asyncio.gather(trail.append(ENTRY), trail.append(entry), return_exceptions=True)
-    assert good is None
+    assert good == ENTRY.outcome
     assert isinstance(bad, StoreError)
     assert len(await actions(database)) == 1
 
@@ -281,15 +281,16 @@ async def test_the_database_itself_refuses_changes(
     assert await asked(database, WHOLE) == before
 
 
-async def test_what_is_no_news_any_more_is_not_written(settings: Settings, database: Database) -> None:
-    """In one transaction or in two, by whichever worker; and what came first stays."""
-    lost = replace(ENTRY, outcome="lost", once="a:lost", unless=("a:done",))
-    done = replace(ENTRY, outcome="done", once="a:done")
-    other = replace(lost, once="b:lost", unless=("b:done",))
+async def test_of_what_is_told_once_the_first_row_stands_and_each_writer_hears_what_it_says(
+    settings: Settings, database: Database
+) -> None:
+    """In one transaction or in two, by whichever worker."""
+    done, lost = (replace(ENTRY, outcome=outcome, once="a") for outcome in ("done", "lost"))
     async with trail_of(database, "w") as first, trail_of(database, "v") as second:
-        await asyncio.gather(first.append(done), first.append(lost), first.append(done))
-        await second.append(lost)
-        await second.append(other)
-        await first.append(replace(done, once="b:done"))
-    told = await asked(database, "SELECT once FROM audit WHERE once IS NOT NULL ORDER BY at, seq")
-    assert [tuple(row) for row in told] == [("a:done",), ("b:lost",), ("b:done",)]
+        heard = await asyncio.gather(first.append(done), first.append(lost), first.append(replace(lost, once=None)))
+        assert heard == ["done", "done", "lost"]
+        assert [await one.append(lost) for one in (second, first)] == ["done", "done"]
+        assert await second.append(replace(lost, once="b")) == "lost"
+        assert await first.append(replace(done, once="b")) == "lost"
+    told = await asked(database, "SELECT once, outcome FROM audit WHERE once IS NOT NULL ORDER BY at, seq")
+    assert [tuple(row) for row in told] == [("a", "done"), ("b", "lost")]

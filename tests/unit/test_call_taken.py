@@ -10,6 +10,7 @@ import pytest
 
 from ivr.call.mark import STATUS
 from ivr.call.outcome import Scope
+from ivr.call.ports import Entry
 from ivr.call.session import Session
 from ivr.errors import HungUp, StoreError, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt
@@ -273,6 +274,65 @@ def test_a_row_is_written_although_the_customer_cannot_be_looked_up() -> None:
 
     world.play(whole)
     assert world.outcomes == ["abandoned"] and world.logged("call.unavailable", phase="find")
+
+
+@pytest.mark.parametrize("at", ["live.place_mark", "line.announce", "line.event"])
+def test_a_customer_who_is_locked_behind_the_row_and_before_the_hand_over_is_told_of_in_a_row_of_its_own(
+    at: str,
+) -> None:
+    """The worker dies with the row `verified` written; the one that takes up may not mark any more."""
+    world, line = hinted()
+
+    async def whole() -> None:
+        first = asyncio.create_task(Session(world.house(), line, world.logger).run())
+        world.plot.on(at, first.cancel)
+        await asyncio.wait([first])
+        line.passed_on()
+        taken = world.live.take_up(line)
+        world.change_anna(language="sv", locked=True)
+        await Session(world.house(), line, world.logger, taken).run()
+
+    world.play(whole)
+    assert [(row.action, row.outcome) for row in world.trail.rows] == [("verify", "verified"), ("mark.void", "locked")]
+    _, row = world.trail.rows
+    assert (row.actor, row.call, row.subject) == ("worker", "channel-1", "ref-anna")
+    assert row.detail == {"node": "node", "policy": "pin", "lock": "customer"}
+    assert line.variables[STATUS] == "locked" and line.handed_back and not world.live.marks
+
+
+def test_a_caller_who_is_lost_behind_the_row_has_one_row() -> None:
+    world, line = hinted()
+
+    async def whole() -> None:
+        first = asyncio.create_task(Session(world.house(), line, world.logger).run())
+        world.plot.on("live.place_mark", first.cancel)
+        await asyncio.wait([first])
+        line.caller_hangs_up()
+        await Session(world.house(), line, world.logger, world.live.take_up(line)).run()
+
+    world.play(whole)
+    assert world.outcomes == ["verified"] and not world.live.marks and not world.live.records
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_worker_that_comes_to_late_marks_nobody_of_whom_another_has_told(there: bool) -> None:
+    """It hung before its row; the next worker has found the customer locked, and told of it. `there`: the call is with that one."""
+    world, line = hinted()
+
+    def told() -> None:
+        once = world.live.records[line.caller.node, line.caller.channel].round
+        world.trail.rows.append(Entry("caller", "verify", "locked", call=line.caller.channel, once=once))
+        if there:
+            world.live.take_up(line)
+
+    world.plot.on("trail.append", told)
+    world.run(line)
+    assert [(row.action, row.outcome) for row in world.trail.rows] == [("verify", "locked")]
+    assert not world.live.marks and "live.place_mark" not in world.plot.names
+    if there:
+        assert world.logged("call.left") and line.variables == {} and not line.handed_back
+    else:
+        assert world.logged("call.unavailable", phase="mark") and line.variables[STATUS] == "unavailable"
 
 
 def _names(make: Callable[[], Made]) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Protocol
 class Entry:
     """A row for the audit trail: who, what, which call, how it ended. Nothing secret, numbers masked.
 
-    `once`: what this tells of, such as a round's nonce, where it may be told twice. A second row of the same, by whatever
-    worker, changes nothing and is no error. `unless`: where the trail has one of these, this row is not needed either.
+    `once`: what this tells of, such as a round's nonce, where it may be told twice. The first row of the same stands, by
+    whatever worker; a second one changes nothing and is no error.
     """
 
     actor: str
@@ -22,12 +22,11 @@ class Entry:
     subject: str = ""
     detail: Mapping[str, str] | None = None
     once: str | None = None
-    unless: tuple[str, ...] = ()
 
 
 class Trail(Protocol):
-    async def append(self, entry: Entry) -> None:
-        """Returns when the row is durable; one whose `once` is there already is not written again.
+    async def append(self, entry: Entry) -> str:
+        """The outcome that stands, durably: the entry's own, or that of the row of the same `once` which was there before.
 
         Raises `StoreError`; then what it tells of must not happen.
         """

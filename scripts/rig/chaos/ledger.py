@@ -24,10 +24,11 @@ class Passed:
 
 @dataclass(frozen=True)
 class Row:
-    """A row `verify` of the audit trail."""
+    """A row `verify` of the audit trail, or `void`: one that says that there is no mark, though the former verified."""
 
     channel: str
     outcome: str
+    void: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Account:
     tell of the fault.
 
     lost: none of these. unearned: verified who had not keyed what is right. unaudited: marks without a row that says so.
-    unknown_rows: rows without a call. doubled: rows that tell the same of one call twice. contradicting: calls of which
+    unknown_rows: rows without a call. doubled: rows that tell of one call twice. contradicting: calls of which
     the last row says verified, and the dialplan otherwise, or the other way round. left_over: channels and bridges.
     marks_left: marks and records in Redis of calls that are over.
     """
@@ -107,7 +108,7 @@ def account(
     last = {row.channel: row.outcome for row in rows}
     true = {row.channel for row in rows if row.outcome == VERIFIED}
     verified = {one.channel for one in passed if one.status == VERIFIED}
-    twice = Counter((row.channel, row.outcome) for row in rows)
+    twice = Counter((row.channel, row.void) for row in rows)
     # a caller may have left between the row and the dialplan
     told = {one.channel for one in passed if one.status}
     return Account(

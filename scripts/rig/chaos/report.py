@@ -28,7 +28,7 @@ lost       callers who came to none of the ends before: they waited in vain, or 
 unearned   verified, and had not keyed what is right
 no audit   marks without a row that says so
 no call    audit rows without a call
-doubled    audit rows that tell the same of one call twice
+doubled    audit rows that tell of one call twice
 contrad.   calls of which audit trail and dialplan say different things
 left over  channels and bridges when all callers had gone
 marks      marks and records in Redis of calls that are over"""

@@ -66,11 +66,11 @@ class Trail:
         """Those of calls, in the order in which they were written."""
         with closing(sqlite3.connect(f"file:{self._file}?mode=ro", uri=True)) as database:
             found = database.execute(
-                "select chain, seq, call, outcome from audit where action = 'verify' order by at, chain, seq"
+                "select chain, seq, call, outcome, action from audit where action in ('verify', 'mark.void') order by at, chain, seq"
             ).fetchall()
         new = [row for row in found if row[:2] not in self._seen]
         self._seen |= {row[:2] for row in new}
-        return [Row(channel, outcome) for _, _, channel, outcome in new]
+        return [Row(channel, outcome, void=action == "mark.void") for _, _, channel, outcome, action in new]
 
 
 class Dialplan:

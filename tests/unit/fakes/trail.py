@@ -16,20 +16,23 @@ class FakeTrail:
     def __init__(self, plot: Plot) -> None:
         self.rows: list[Entry] = []
         self._plot = plot
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[str]] = set()
 
-    async def append(self, entry: Entry) -> None:
+    async def append(self, entry: Entry) -> str:
         writing = asyncio.create_task(self._write(entry))
         self._writing.add(writing)
         writing.add_done_callback(self._written)
-        await asyncio.shield(writing)
+        return await asyncio.shield(writing)
 
-    async def _write(self, entry: Entry) -> None:
+    async def _write(self, entry: Entry) -> str:
         async with self._plot.operation("trail.append"):
-            if {row.once for row in self.rows}.isdisjoint((entry.once, *entry.unless)):
-                self.rows.append(entry)
+            for row in self.rows:
+                if entry.once is not None and row.once == entry.once:
+                    return row.outcome
+            self.rows.append(entry)
+            return entry.outcome
 
-    def _written(self, writing: asyncio.Task[None]) -> None:
+    def _written(self, writing: asyncio.Task[str]) -> None:
         self._writing.discard(writing)
         if not writing.cancelled():
             writing.exception()
