@@ -69,10 +69,11 @@ def _options(
 @app.command()
 def run(context: typer.Context) -> None:
     """Verify callers until stopped with SIGTERM or Ctrl-C."""
-    # Imported here: the other commands need nothing of Asterisk, and answer sooner without it.
+    settings = settings_of(context)
+    # Imported here: the other commands need nothing of Asterisk, and answer sooner without it; so are settings refused.
     from ivr.cli.run import run as serve
 
-    serve(settings_of(context))
+    serve(settings)
 
 
 def main() -> None:

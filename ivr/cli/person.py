@@ -18,7 +18,6 @@ from ivr.cli.customer import Number
 from ivr.cli.office import Act, Office, opened, settings_of
 from ivr.errors import InputError
 from ivr.secret import Secret
-from ivr.store.live import RedisLive
 from ivr.store.register import Customer
 
 T = TypeVar("T")
@@ -78,6 +77,9 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Erase a customer and the data key for ever. The audit trail keeps the reference, which names nobody any more."""
+    # Imported here: only this asks Redis, and the other commands start sooner without it.
+    from ivr.store.live import RedisLive
+
     for option, text in (("--by", by), ("--reason", reason)):
         if not text.strip() or len(text) > _LONGEST or not text.isprintable():
             raise InputError(f"{option}: is empty, longer than {_LONGEST} characters, or has some that cannot be shown")

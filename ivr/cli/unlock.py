@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ivr.cli.office import Act, Office, actor, opened, person, settings_of
 from ivr.errors import InputError
 from ivr.secret import Secret
-from ivr.store.live import RedisLive
 from ivr.store.register import Customer
-from ivr.store.unlocking import LIFE_MINUTES, Wish
+from ivr.store.wish import LIFE_MINUTES, Wish
+
+if TYPE_CHECKING:
+    from ivr.store.live import RedisLive
 
 # The audit trail keeps a reason for good.
 _LEAST, _MOST = 5, 200
@@ -34,6 +36,9 @@ def unlock(
 
 
 async def _run(context: typer.Context, number: str, reason: str | None, *, yes: bool) -> None:
+    # Imported here: only this asks Redis, and the other commands start sooner without it.
+    from ivr.store.live import RedisLive
+
     async with opened(settings_of(context)) as office:
         # Opened first: where Redis is away nothing is done by halves.
         live = await RedisLive.open(office.settings)

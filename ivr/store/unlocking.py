@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import orjson
 
 from ivr.errors import StoreError
 from ivr.store.calls import Calls
-
-LIFE_MINUTES = 15
-"""How long a wish waits for another person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """`actor` as the audit trail has it; the person's `name` and `login` (empty where the system knows none) are compared."""
-
-    actor: str
-    name: str
-    login: str
-    reason: str
-
-    def is_of(self, name: str, login: str) -> bool:
-        """Whether this person has asked."""
-        return name == self.name or bool(login and login == self.login)
+from ivr.store.wish import LIFE_MINUTES, Wish
 
 
 class Unlocking(Calls):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import socket
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from rig.certificates import Certificate
 from rig.ports import HOST, Ports
@@ -48,17 +52,20 @@ class Redis(Service):
         self._launch([self._program, str(self._config)], self.log_file)
 
     def _answers(self) -> bool:
+        return answers(port=self.port, password=self.password)
+
+
+def answers(**place: Any) -> bool:
+    """Whether a Redis answers there, at once; where nobody listens yet, the library by itself would ask again for seconds.
+
+    place: as `redis.Redis` takes it. One that wants a password answers.
+    """
+    with redis.Redis(**place, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
         try:
-            with socket.create_connection((HOST, self.port), timeout=1) as link:
-                link.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
-                answer = b""
-                while b"PONG" not in answer:
-                    piece = link.recv(256)
-                    if not piece:
-                        return False
-                    answer += piece
-                return True
-        except OSError:
+            return bool(client.ping())
+        except redis.AuthenticationError:
+            return True
+        except redis.RedisError:
             return False
 
 

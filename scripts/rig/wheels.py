@@ -1,4 +1,7 @@
-"""The libraries as files, for a machine without a network: fetched once, by pip and from where this machine's pip takes them."""
+"""The libraries as files, for a machine without a network: fetched once, by pip and from where this machine's pip takes them.
+
+They stay beside the Asterisk that scripts/setup fetches, for all checkouts of this user.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 import tomllib
 from pathlib import Path
 
-from rig.state import CHECKOUT, STATE, RigError
+from rig.state import CHECKOUT, RigError
 
 _LIMIT = 300.0
+# Those that nobody has asked for this long are other versions'.
+_KEEP_SECONDS = 30 * 86400
 
 
 def wheels(python: str = "/usr/bin/python3") -> Path:
@@ -25,11 +31,18 @@ def wheels(python: str = "/usr/bin/python3") -> Path:
     wanted += tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["build-system"]["requires"]
     version = _run(python, "-V")
     known = hashlib.sha256("\n".join([version, constraints.read_text(), *wanted]).encode()).hexdigest()[:16]
-    folder = STATE / "cache" / f"wheels-{known}"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tillit"
+    folder = cache / f"wheels-{known}"
     if folder.exists():
+        os.utime(folder)
         return folder
     partial = folder.with_suffix(f".{os.getpid()}")
     try:
+        partial.mkdir(parents=True)
+        for other in cache.glob("wheels-*"):
+            with contextlib.suppress(FileNotFoundError):  # another process sweeps too
+                if time.time() - other.stat().st_mtime > _KEEP_SECONDS:
+                    shutil.rmtree(other, ignore_errors=True)
         _run(python, "-m", "venv", str(partial / "venv"))
         command = [str(partial / "venv" / "bin" / "python"), "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
         _run(*command, "--dest", str(partial / "wheels"), "--constraint", str(constraints), *wanted)

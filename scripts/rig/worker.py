@@ -43,6 +43,8 @@ class Worker:
         self._folder = folder
         self._env = dict(os.environ, PYTHONUNBUFFERED="1") | dict(env or {})
         self._child: Child | None = None
+        # How much of the log was read, and its lines; both at once, for threads ask too.
+        self._known: tuple[int, list[dict[str, Any]]] = (0, [])
 
     @property
     def child(self) -> Child:
@@ -84,9 +86,16 @@ class Worker:
         self.child.kill()
 
     def log(self) -> list[dict[str, Any]]:
-        """Its log lines that are JSON objects, in order."""
-        lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
-        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        """Its log lines that are JSON objects, in order; only what is new is read, for whoever waits asks often."""
+        read, known = self._known
+        if self.log_file.exists():
+            with self.log_file.open("rb") as opened:
+                opened.seek(read)
+                whole, newline, _ = opened.read().rpartition(b"\n")
+            lines = whole.decode(errors="replace").split("\n")
+            known = [*known, *(json.loads(line) for line in lines if line.startswith("{") and line.endswith("}"))]
+            self._known = (read + len(whole) + len(newline), known)
+        return list(known)
 
     def __enter__(self) -> Worker:
         try:

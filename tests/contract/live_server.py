@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import redis
+from rig.redis_server import answers
 
 from ivr.call.mark import Mark
 from ivr.call.ports import Attempt, CodeRules
@@ -31,6 +32,54 @@ all = 1000
 all_window_minutes = 10
 """
 RULES = CodeRules(life=300, tries=3, resend=60, sends=3, sends_per_hour=6)
+
+# Every expiry and every stored time, moved; in one go, for a test may let time pass a hundred times over hundreds of keys.
+_PASS_TIME = """
+local shift = tonumber(ARGV[1])
+
+local function moved(time)
+    return string.format('%.0f', tonumber(time) - shift)
+end
+
+for _, key in ipairs(redis.call('KEYS', '*')) do
+    local left = redis.call('PTTL', key)
+    if left <= 0 then
+        return redis.error_reply(key .. ' does not expire')
+    end
+    if left <= shift then
+        redis.call('DEL', key)
+    else
+        local kind = redis.call('TYPE', key).ok
+        if kind == 'hash' then
+            local ends = redis.call('HGET', key, 'until')
+            if ends and ends ~= '' then
+                redis.call('HSET', key, 'until', moved(ends))
+            end
+        end
+        if string.find(key, ':budget:', 1, true) then
+            local parts = redis.call('HGETALL', key)
+            for at = 1, #parts, 2 do
+                if string.match(parts[at], '^%d+$') then
+                    redis.call('HDEL', key, parts[at])
+                end
+            end
+            for at = 1, #parts, 2 do
+                if string.match(parts[at], '^%d+$') then
+                    redis.call('HSET', key, moved(parts[at]), parts[at + 1])
+                end
+            end
+        end
+        if kind == 'list' then
+            local times = redis.call('LRANGE', key, 0, -1)
+            redis.call('DEL', key)
+            for _, time in ipairs(times) do
+                redis.call('RPUSH', key, moved(time))
+            end
+        end
+        redis.call('PEXPIRE', key, left - shift)
+    end
+end
+"""
 
 
 class Server:
@@ -58,7 +107,7 @@ class Server:
         ]
         self._process = subprocess.Popen([*command, *self._options], stdout=subprocess.DEVNULL)
         limit = time.monotonic() + 10
-        while not self._answers():
+        while not answers(unix_socket_path=str(self.socket)):
             assert self._process.poll() is None, "redis-server has ended"
             assert time.monotonic() < limit, "redis-server does not answer"
             time.sleep(0.005)
@@ -96,33 +145,7 @@ class Server:
 
     def pass_time(self, seconds: float) -> None:
         """As if so many seconds had passed: every expiry and every stored time moves towards the past."""
-        shift = round(seconds * 1000)
-        for key in self.client.scan_iter():
-            left = self.client.pttl(key)
-            assert left > 0, f"{key} does not expire"
-            if left <= shift:
-                self.client.delete(key)
-                continue
-            if self.client.type(key) == "hash" and (until := self.client.hget(key, "until")):
-                self.client.hset(key, "until", int(until) - shift)
-            if ":budget:" in key:
-                parts = {name: n for name, n in self.client.hgetall(key).items() if name.isdecimal()}
-                if parts:
-                    self.client.hdel(key, *parts)
-                    self.client.hset(key, mapping={int(begins) - shift: n for begins, n in parts.items()})
-            if self.client.type(key) == "list":
-                times = [int(at) - shift for at in self.client.lrange(key, 0, -1)]
-                self.client.delete(key)
-                self.client.rpush(key, *times)
-            self.client.pexpire(key, left - shift)
-
-    def _answers(self) -> bool:
-        try:
-            return self.client.ping() is True
-        except redis.AuthenticationError:
-            return True
-        except redis.RedisError:
-            return False
+        self.client.eval(_PASS_TIME, 0, round(seconds * 1000))
 
 
 def settings_in(folder: Path, redis_lines: str, text: str) -> Settings:

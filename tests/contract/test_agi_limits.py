@@ -13,7 +13,7 @@ from ivr.agi.server import AgiServer
 from ivr.agi.wire import LINE_BYTES
 from tests.contract.agi_kit import CHANNEL, LIMIT, MARK, NODE, Line, Peer, header, listening
 
-BRISK = {"header_seconds": 0.3, "seconds": 0.6}
+BRISK = {"header_seconds": 0.5, "seconds": 1.5}
 
 
 async def still_serves(line: Line) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,13 @@ def texts() -> dict[str, str]:
     return sources(PACKAGE)
 
 
+@cache
+def read(name: str, text: str) -> list[Use]:
+    return list(Reader(name, text).uses())
+
+
 def uses(texts: dict[str, str]) -> list[Use]:
-    return [use for name, text in texts.items() for use in Reader(name, text).uses()]
+    return [use for name, text in texts.items() for use in read(name, text)]
 
 
 def troubles(texts: dict[str, str], description: Description) -> list[str]:

@@ -43,15 +43,6 @@ class Sampled(Redis):
         with self.auditor() as client:
             return client.info(section)
 
-    def _answers(self) -> bool:
-        with redis.Redis(port=self.port) as client:
-            try:
-                return client.ping() is True
-            except redis.AuthenticationError:
-                return True
-            except redis.RedisError:
-                return False
-
 
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[tuple[Sampled, RedisLive]]:

@@ -16,7 +16,7 @@ import redis
 from rig.ami import Ami
 from rig.asterisk import Pbx
 from rig.phone import Event
-from rig.stage import Stage
+from rig.stage import CHEAP_PINS, Stage
 from rig.state import CHECKOUT
 
 from tests.e2e.scene import Scene
@@ -72,7 +72,7 @@ def stage() -> Iterator[Stage]:
     made = Stage(
         name="freepbx",
         brisk=True,
-        settings={"policies.main": {"steps": ["pin", "sms_code"], "level": 2, "queue_priority": 7}},
+        settings={**CHEAP_PINS, "policies.main": {"steps": ["pin", "sms_code"], "level": 2, "queue_priority": 7}},
         overrides={"queues.conf": QUEUES, "manager.conf": MANAGER_CONF, "pjsip.conf": PJSIP_CONF},
     )
     etc = made.pbx.folder / "etc"

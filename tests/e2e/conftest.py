@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 import redis
 from rig.ami import Ami
-from rig.stage import Stage
+from rig.stage import CHEAP_PINS, Stage
 from rig.worker import Worker
 
 from tests.e2e.scene import Scene
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The module may say `SETTINGS`, and what else `Stage` takes in `STAGE`."""
-    settings = getattr(request.module, "SETTINGS", None)
+    settings = {**CHEAP_PINS, **getattr(request.module, "SETTINGS", {})}
     more = {"brisk": True, **getattr(request.module, "STAGE", {})}
     with Stage(settings=settings, name=request.module.__name__.rpartition(".")[2][:24], **more) as made:
         yield made

@@ -62,13 +62,6 @@ class Sampled(Redis):
     def as_administrator(self) -> redis.Redis:
         return redis.Redis(port=self.port, username="administrator", password=self.password, decode_responses=True)
 
-    def _answers(self) -> bool:
-        try:
-            with self.as_administrator() as client:
-                return bool(client.ping())
-        except redis.RedisError:
-            return False
-
 
 @asynccontextmanager
 async def manager(house: House, user: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:

@@ -45,10 +45,9 @@ class Canaries:
     def found(self, content: bytes) -> list[str]:
         """Those that stand there."""
         there = [canary for canary in self.long if canary.encode() in content]
-        # first what is fast, for places are as large as a process's memory
-        if self.code.encode() in content and re.search(
-            rb"(?<![0-9a-f.])" + self.code.encode() + rb"(?![0-9a-f])", content
-        ):
+        # looked for plainly first: a pattern takes a second for a process's memory
+        code = self.code.encode()
+        if code in content and re.search(rb"(?<![0-9a-f.])" + code + rb"(?![0-9a-f])", content):
             there.append(self.code)
         return there
 

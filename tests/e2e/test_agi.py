@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from rig.phone import Phone
 from rig.ports import HOST, Ports
-from rig.stage import ANNA, Stage
+from rig.stage import ANNA, CHEAP_PINS, Stage
 from rig.state import CHECKOUT
 
 from tests.e2e.scene import Scene
@@ -139,6 +139,7 @@ def ends(ports: Ports) -> int:
 def stage(port: int, ends: int) -> Iterator[Stage]:
     agi = f"{HOST}:{port}"
     settings = {
+        **CHEAP_PINS,
         "agi": {"listen": agi, "policy": "one"},
         "policies.one": {"steps": ["pin"], "level": 1},
         "asterisk": {"request_seconds": 2.0},

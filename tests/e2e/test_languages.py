@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rig import audio
 from rig.phone import Phone
-from rig.stage import ANNA, DIALPLAN, PROMPTS, Customer, Stage, code_in
+from rig.stage import ANNA, CHEAP_PINS, DIALPLAN, PROMPTS, Customer, Stage, code_in
 
 from ivr.prompts import Prompt, languages, text
 from ivr.prompts.render import main
@@ -61,6 +61,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stage(sounds: Path) -> Iterator[Stage]:
     with Stage(
         name="languages",
+        settings=CHEAP_PINS,
         dialplan=CHANNELS,
         customers=(ANNA, *SPEAKERS.values()),
         sounds=sounds,
@@ -165,7 +166,13 @@ async def test_asterisks_default_is_spoken_where_the_company_names_none(sounds: 
     """`defaultlanguage` of asterisk.conf, here with a region."""
     german = {"asterisk.conf": "\n[options](+)\ndefaultlanguage = de_AT\n"}
     made = Stage(
-        name="german", dialplan=CHANNELS, customers=(ANNA,), sounds=sounds, languages=languages(), overrides=german
+        name="german",
+        settings=CHEAP_PINS,
+        dialplan=CHANNELS,
+        customers=(ANNA,),
+        sounds=sounds,
+        languages=languages(),
+        overrides=german,
     )
     with made as stage, stage.worker():
         async with Phone(stage.pbx.line("caller")) as caller:

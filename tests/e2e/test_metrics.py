@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 from rig.ports import HOST, Ports
-from rig.stage import ANNA, BO, Stage
+from rig.stage import ANNA, BO, CHEAP_PINS, Stage
 from rig.worker import Worker
 
 from tests.contract.monitored import fault, queries
@@ -34,6 +34,7 @@ def port() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def stage(port: int) -> Iterator[Stage]:
     settings = {
+        **CHEAP_PINS,
         "metrics": {"listen": f"{HOST}:{port}"},
         "redis": {"request_seconds": 1.0},
         "log": {"level": "INFO", "format": "json"},

@@ -13,7 +13,7 @@ from rig.ami import Ami
 from rig.disk import Disk
 from rig.phone import Phone
 from rig.proxy import Wire
-from rig.stage import ANNA, BO, Stage
+from rig.stage import ANNA, BO, CHEAP_PINS, Stage
 from rig.worker import Worker
 
 from tests.e2e.scene import Scene
@@ -32,6 +32,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
 def stage(disk: Disk) -> Iterator[Stage]:
     file = disk.folder / "tillit.db"
     settings = {
+        **CHEAP_PINS,
         "asterisk": {"request_seconds": 2.0},
         "redis": {"request_seconds": SECONDS},
         "database": {"url": f"sqlite:///{file}", "request_seconds": SECONDS},

@@ -12,7 +12,7 @@ from rig.certificates import Authority, Certificate
 from rig.ports import HOST, Ports
 from rig.postgresql import USER, PostgreSQL
 from rig.redis_server import Redis
-from rig.stage import Stage
+from rig.stage import CHEAP_PINS, Stage
 from rig.worker import Worker
 
 from tests.e2e.scene import Scene
@@ -45,6 +45,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         }
         stage = Stage(
             settings={
+                **CHEAP_PINS,
                 "asterisk": {"url": urls["asterisk"], "ca_file": str(ca.file)},
                 "asterisk.ami": {
                     "host": "localhost", "port": ami, "tls": True, "password_file": "ami.password", "ca_file": str(ca.file),

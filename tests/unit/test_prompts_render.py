@@ -23,6 +23,7 @@ from tests.unit.sound_kit import samples
 pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs espeak-ng")
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+SOUNDS = CHECKOUT / ".tillit" / "sounds"
 ASKS = (Prompt.ASK_CUSTOMER_NUMBER, Prompt.ASK_PIN, Prompt.ASK_CODE)
 # The words that callers need most, as espeak-ng says them.
 SAID = {
@@ -39,12 +40,16 @@ _SPOKEN = [name if name == "en" else pytest.param(name, marks=pytest.mark.server
 
 @pytest.fixture(scope="module", params=_SPOKEN)
 def spoken(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one language's files, made anew once for all processes of this run."""
+    """The folder of one language's files, once for all processes of this run; those that scripts/prompts has made as they would be now."""
     base = tmp_path_factory.getbasetemp()
     out = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "all-prompts"
     out.mkdir(exist_ok=True)
     with (out / f"{request.param}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        before = SOUNDS / request.param / "tillit"
+        if before.exists():
+            # what is there is up to date, or is made anew
+            shutil.copytree(before, out / request.param / "tillit", dirs_exist_ok=True)
         assert main(out, ["--language", request.param]) == 0
     return out / request.param / "tillit"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, insert, text
 
 from ivr.audit.table import METADATA as AUDIT
@@ -77,6 +78,10 @@ async def test_tables_are_what_the_migrations_make(settings: Settings) -> None:
             table.to_metadata(expected)
     async with await database_of(settings) as database, database.read() as connection:
         assert await connection.run_sync(lambda c: compare_metadata(MigrationContext.configure(c), expected)) == []
+
+
+def test_the_newest_version_is_the_last_migration() -> None:
+    assert ScriptDirectory(str(Path(migrate.__file__).with_name("migrations"))).get_current_head() == migrate.NEWEST
 
 
 async def test_migrating_twice_changes_nothing(settings: Settings) -> None:
