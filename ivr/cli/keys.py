@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from ivr.cli.bars import bars
-from ivr.cli.office import Office, opened, settings_of
+from ivr.cli.office import Act, Office, opened, settings_of
 from ivr.errors import InputError, TillitError
 from ivr.store import keycheck
 from ivr.store.rewrap import Rewrapped, rewrap, used
@@ -34,7 +34,12 @@ def list_(context: typer.Context) -> None:
         where = {kind: _where(office, kind) for kind in Kind}
         keys = office.vault.keys
         rows = [
-            (key.id, "master", _use(counts.get(key.id, 0), newest=key is keys.master), where[Kind.MASTER])
+            (
+                key.id,
+                "master",
+                _use(counts.get(key.id, 0), newest=key is keys.master),
+                where[Kind.MASTER],
+            )
             for key in keys.masters
         ]
         rows.append((keys.hash.id, "hash", "indexes, PINs, codes", where[Kind.HASH]))
@@ -55,12 +60,13 @@ def add(context: typer.Context) -> None:
     """
 
     async def run(office: Office) -> Key:
-        async with office.act() as act:
-            # the lock is ours now: whoever made one at the same time has made it
-            await keycheck.check(act.connection, Vault.open(office.settings).keys)
-            key = keyfile.add_master(office.settings)
-            await act.tell("keys.add", [""], key=key.id)
-            await keycheck.note_master(act.connection, key)
+        with keyfile.held(office.settings):
+            async with office.act() as act:
+                # the lock is ours now: whoever made one at the same time has made it
+                await keycheck.check(act.connection, Vault.open(office.settings).keys)
+                key = keyfile.add_master(office.settings)
+                await act.tell("keys.add", [""], key=key.id)
+                await keycheck.note_master(act.connection, key)
         return key
 
     key = _with(context, run)
@@ -102,15 +108,16 @@ def rotate(context: typer.Context) -> None:
 
 async def _newest(office: Office) -> Key:
     """The master key to wrap with: one that was not used for all customers yet, or else a new one."""
-    async with office.act() as act:
-        keys = load_masters(office.settings)
-        counts = await used(act.connection)
-        known = await keycheck.masters(act.connection)
-        newest = keys[-1]
-        if newest.id in known and not sum(counts.values()) - counts.get(newest.id, 0):
-            newest = keyfile.add_master(office.settings)
-        await act.tell("keys.rotate", [""], key=newest.id)
-        await keycheck.note_master(act.connection, newest)
+    with keyfile.held(office.settings):
+        async with office.act() as act:
+            keys = load_masters(office.settings)
+            counts = await used(act.connection)
+            known = await keycheck.masters(act.connection)
+            newest = keys[-1]
+            if newest.id in known and not sum(counts.values()) - counts.get(newest.id, 0):
+                newest = keyfile.add_master(office.settings)
+            await act.tell("keys.rotate", [""], key=newest.id)
+            await keycheck.note_master(act.connection, newest)
     return newest
 
 
@@ -121,24 +128,30 @@ def retire(
     """Destroy a master key that nothing is wrapped with any more. Copies of its file are yours to destroy."""
 
     async def run(office: Office) -> None:
-        async with office.act() as act:
-            keys = load_masters(office.settings)
-            if key_id not in {key.id for key in keys}:
-                raise InputError(f"{key_id}: is no master key here. Type: ari_app.py keys list")
-            if key_id == keys[-1].id:
-                raise InputError(f"{key_id}: is the newest master key. Type first: ari_app.py keys rotate")
-            count = (await used(act.connection)).get(key_id, 0)
-            if count:
-                raise InputError(
-                    f"{key_id}: {count} customers' data keys are wrapped with it. Type first: ari_app.py keys rotate"
-                )
-            await act.tell("keys.retire", [""], key=key_id)
-            await keycheck.forget_master(act.connection, key_id)
-        # killed before this, the same command does it: the database needs the key no more
-        keyfile.remove_master(office.settings, key_id)
+        with keyfile.held(office.settings):
+            async with office.act() as act:
+                await _forget(office, act, key_id)
+            # killed before this, the same command does it: the database needs the key no more
+            keyfile.remove_master(office.settings, key_id)
 
     _with(context, run)
     typer.echo(f"Destroyed the master key {key_id} in its file. Destroy the copies of that file that still have it")
+
+
+async def _forget(office: Office, act: Act, key_id: str) -> None:
+    keys = load_masters(office.settings)
+    if key_id not in {key.id for key in keys}:
+        raise InputError(f"{key_id}: is no master key here. Type: ari_app.py keys list")
+    if key_id == keys[-1].id:
+        raise InputError(f"{key_id}: is the newest master key. Type first: ari_app.py keys rotate")
+    # forgotten before it is looked for: from here on nobody begins to use it, and who just has is waited for
+    await keycheck.forget_master(act.connection, key_id)
+    count = (await used(act.connection)).get(key_id, 0)
+    if count:
+        raise InputError(
+            f"{key_id}: {count} customers' data keys are wrapped with it. Type first: ari_app.py keys rotate"
+        )
+    await act.tell("keys.retire", [""], key=key_id)
 
 
 def _use(count: int, *, newest: bool) -> str:
