@@ -10,9 +10,11 @@ from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.audit import heads
 from ivr.audit.chain import stamp, utc_now
 from ivr.audit.retention import due, prune
 from ivr.audit.signing import Seal
+from ivr.audit.steady import SETTLED, Steady
 from ivr.audit.trail import Trail
 from ivr.call.ports import Entry
 from ivr.config import Settings
@@ -36,9 +38,10 @@ async def retaining(
 
 
 async def _keep_on(settings: Settings, database: Database, trail: Trail, seal: Seal, log: FilteringBoundLogger) -> None:
+    steady = Steady(database, trail)
     while True:
         cleaning: dict[str, Callable[[], Awaitable[int]]] = {
-            "audit": partial(clean_audit, settings, database, trail, seal),
+            "audit": partial(keep_audit, settings, database, trail, seal, steady, log),
             "outbox": partial(asyncio.to_thread, clean_outbox, settings),
         }
         for kind, clean in cleaning.items():
@@ -58,13 +61,32 @@ def oldest(days: int, clock: Callable[[], datetime] = utc_now) -> str:
     return stamp(clock() - timedelta(days=days))
 
 
+async def keep_audit(
+    settings: Settings, database: Database, trail: Trail, seal: Seal, steady: Steady, log: FilteringBoundLogger
+) -> int:
+    """Delete rows that are too old, unless the clock has jumped; how many. Raises `TillitError`."""
+    if settings.retention.audit_days is None:
+        return 0
+    if (held := await steady.held()) is not None:
+        log.warning("retention.held", kind="audit", seconds=int(held.total_seconds()))
+        return 0
+    return await clean_audit(settings, database, trail, seal)
+
+
 async def clean_audit(
     settings: Settings, database: Database, trail: Trail, seal: Seal, *, clock: Callable[[], datetime] = utc_now
 ) -> int:
-    """Delete rows that are too old, each chain's told of in the trail before; how many. Raises `TillitError`."""
+    """Delete rows that are too old, each chain's told of in the trail before; how many.
+
+    Raises `TillitError`, also where the clock is far ahead of the last head: a worker signs one every few seconds.
+    """
     days = settings.retention.audit_days
     if days is None:
         return 0
+    async with database.read() as connection:
+        signed = await connection.run_sync(heads.signed_last, stamp(clock()), seal)
+    if signed is None or clock() - signed > SETTLED:
+        raise TillitError("audit: the clock is more than a day ahead of the newest head: nothing is deleted")
     before, count = oldest(days, clock), 0
     for chain, upto in (await due(database, before)).items():
         detail = {"chain": chain, "row": str(upto), "before": before}

@@ -95,7 +95,7 @@ def kept_heads(lines: Iterable[bytes]) -> list[Head]:
             if "row" in line:
                 break
             heads += [Head.read(head) for head in line.get("heads", [line])]
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         raise InputError("holds no heads: give a file that `audit heads` or `audit export` wrote") from None
     return heads
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Self
 
 import orjson
@@ -63,6 +64,14 @@ def all_of(connection: Connection) -> list[Head]:
         with suppress(ValueError):
             heads.append(Head.read(row))
     return heads
+
+
+def signed_last(connection: Connection, before: str, seal: Seal) -> datetime | None:
+    """When a head was signed last, of those that are good and not of a time still to come (as stored)."""
+    times = [
+        head.at for head in all_of(connection) if head.at <= before and seal.verifier.good(head.signature, *head.said)
+    ]
+    return datetime.fromisoformat(max(times)) if times else None
 
 
 def tell_others(connection: Connection, chain: str, before: str, seal: Seal) -> None:

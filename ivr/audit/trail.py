@@ -57,11 +57,13 @@ class Trail:
         self._writer: asyncio.Task[None] | None = None
         self._signer: asyncio.Task[None] | None = None
         self._closed = False
+        self.left: datetime | None = None
+        """When any chain was signed last before this one was entered."""
 
     async def __aenter__(self) -> Self:
         """Raises `ConfigError` where the chain does not end as it was left, `StoreError` where it cannot be written."""
         try:
-            await self._sign_head()
+            await self._sign_head(first=True)
         except Broken as error:
             raise error.refusal() from None
         self._signer = asyncio.create_task(self._keep_signing(), name=f"audit/{self._chain}/head")
@@ -141,12 +143,14 @@ class Trail:
         if self._end is None or end.seq >= self._end.seq:
             self._end = end
 
-    async def _sign_head(self) -> None:
+    async def _sign_head(self, *, first: bool = False) -> None:
         """In a transaction of its own, off the calls' way."""
         at, known = stamp(self._clock()), self._end
 
         def work(connection: Connection) -> End:
             end = extend(connection, self._chain, (), self._seal, known=known)
+            if first:
+                self.left = heads.signed_last(connection, at, self._seal)
             heads.sign(connection, self._chain, end.seq, end.hash, at, self._seal)
             return end
 

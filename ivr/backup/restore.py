@@ -20,7 +20,7 @@ from ivr.backup.sealed import Reader, reading
 from ivr.database import migrate
 from ivr.errors import InputError, VaultError
 from ivr.secret import Secret
-from ivr.store import keycheck, sealing
+from ivr.store import datakeys, keycheck, sealing
 from ivr.store.tables import CUSTOMERS, KEYS, PHONES
 from ivr.vault import Vault
 
@@ -86,12 +86,25 @@ async def restore(
                 f"{file}: is of a database of version {reader.schema}, this program of {schema}."
                 " Restore it with the program that wrote it, then update"
             )
-        await connection.execute(delete(KEYS))
-        await _insert(
-            connection, KEYS, [dict(zip(("kind", "id", "checks"), row, strict=True)) for row in data_keys.needed]
-        )
-        await keycheck.check(connection, vault.keys)
+        await _need_keys(connection, vault, data_keys)
         return await _Work(connection, vault, Check(seal.verifier), data_keys, Restored(reader.at)).run(reader, told)
+
+
+async def _need_keys(connection: AsyncConnection, vault: Vault, data_keys: DataKeys) -> None:
+    """Note which keys the data needs, and look whether they are here. Raises `ConfigError`.
+
+    Of master keys those alone that have wrapped something: others may be retired since. The newest one is noted too, for
+    the next customer is wrapped with it.
+    """
+    used = {key_id for key_id, _ in data_keys.keys.values()}
+    needed = [dict(zip(("kind", "id", "checks"), row, strict=True)) for row in data_keys.needed]
+    await connection.execute(delete(KEYS))
+    await _insert(connection, KEYS, [row for row in needed if row["kind"] == "hash" or row["id"] in used])
+    await keycheck.note_master(connection, vault.keys.master)
+    await keycheck.check(connection, vault.keys)
+    # the file that was read is the newest one that this database has
+    await datakeys.begin(connection)
+    await datakeys.replace(connection, used & await keycheck.masters(connection), 1)
 
 
 class _Work:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -18,10 +19,15 @@ from ivr.audit.table import AUDIT
 from ivr.backup.sealed import writing
 from ivr.config import Settings
 from ivr.database import Database, migrate
+from ivr.errors import InputError
+from ivr.store import datakeys
+from ivr.store.rewrap import used
 from ivr.store.tables import CUSTOMERS, KEYS, PHONES
 
 DATA_KEYS = "data-keys.age"
-"""How the file of data keys is called, beside the back-ups."""
+"""How the file of data keys is called, beside the back-ups; another must end with it, and no other file may."""
+
+_AGE = b"age-encryption.org/"
 
 _AT_ONCE = 500
 
@@ -45,20 +51,35 @@ async def save(
 ) -> Saved:
     """Write a new file with the data, and replace that of the data keys. `told` hears how much was written, of how much.
 
-    Raises `ConfigError` where nobody is named who may read it, `InputError` where a file cannot be written, `StoreError`.
+    Raises `ConfigError` where nobody is named who may read it, `InputError` where a file cannot be written, or is none to
+    be written over, `StoreError`.
     """
+    if file.name.endswith(DATA_KEYS):
+        raise InputError(f"{file}: only the data keys' file is called so. Name another file")
+    _look_at(data_keys)
     at, recipients = stamp(utc_now()), settings.backup.recipients
+    async with database.write(lock=datakeys.LOCK) as connection:
+        await datakeys.begin(connection)
     async with database.snapshot() as connection:
+        begun = await datakeys.begun(connection)
+        needed = await used(connection)
         schema = await connection.run_sync(migrate.version) or ""
         count = await _count(connection, select(func.count()).select_from(CUSTOMERS))
         rows = await _count(connection, select(func.count()).select_from(AUDIT))
         done = 0
         # First the data keys: they may be newer than a back-up, never older.
-        with writing(data_keys, recipients, "keys", at=at, schema=schema, seal=seal, replace=True) as keys:
-            keys.put({"needed": [list(row) for row in (await connection.execute(select(KEYS))).all()]})
+        with writing(data_keys, recipients, "keys", at=at, schema=schema, seal=seal) as keys:
+            checks = select(KEYS).where(KEYS.c.kind.in_(("hash", "master")))
+            keys.put({"needed": [list(row) for row in (await connection.execute(checks)).all()]})
             async for row in _rows(connection, select(CUSTOMERS.c.ref, CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped)):
                 keys.put({"key": [row["ref"], row["key_id"], _text(row["wrapped"])]})
-        with writing(file, recipients, "data", at=at, schema=schema, seal=seal, replace=False) as data:
+            keys.finish()
+            async with database.write(lock=datakeys.LOCK) as noting:
+                await datakeys.note(noting, needed)
+            async with database.write(lock=datakeys.LOCK) as noting:
+                await datakeys.replace(noting, needed, begun)
+                keys.place(replace=True)
+        with writing(file, recipients, "data", at=at, schema=schema, seal=seal) as data:
             begins = await connection.run_sync(anchors.all_of)
             ends = await connection.run_sync(heads.all_of)
             data.put({"anchors": [one.json() for one in begins], "heads": [one.json() for one in ends]})
@@ -70,7 +91,23 @@ async def save(
                 data.put({"customer": await _customer(connection, row)})
                 done += 1
                 told(done, rows + count)
+            data.finish()
+            data.place(replace=False)
     return Saved(count, rows)
+
+
+def _look_at(data_keys: Path) -> None:
+    """Whether this is what a back-up may replace. Raises `InputError`."""
+    if not data_keys.name.endswith(DATA_KEYS):
+        raise InputError(f"{data_keys}: its name must end with {DATA_KEYS}: it is replaced by each back-up")
+    try:
+        with open(data_keys, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as stream:
+            if stream.read(len(_AGE)) != _AGE:
+                raise InputError(f"{data_keys}: is no file of data keys, and would be replaced. Name another file")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"{data_keys}: cannot be read ({error.strerror})") from None
 
 
 async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import secrets
+import stat
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,7 @@ import orjson
 import pyrage  # type: ignore[import-untyped]  # the library has no types
 
 from ivr.audit.signing import Seal, Verifier
+from ivr.backup.beside import Beside
 from ivr.errors import ConfigError, InputError
 from ivr.secret import Secret
 
@@ -32,12 +34,17 @@ _PLACE = "[backup] recipients"
 
 
 class Writer:
-    """Takes the lines of a file in their order."""
+    """Takes the lines of a file in their order; then `finish`, and `place`."""
 
-    def __init__(self, stream: gzip.GzipFile, kind: str, at: str, schema: str) -> None:
+    def __init__(
+        self, beside: Beside, streams: ExitStack, stream: gzip.GzipFile, kind: str, at: str, schema: str, seal: Seal
+    ) -> None:
+        self._beside = beside
+        self._streams = streams
         self._stream = stream
         self._kind = kind
         self._at = at
+        self._seal = seal
         self._digest = hashlib.sha256()
         self._count = 0
         self.put({"format": _FORMAT, "kind": kind, "at": at, "schema": schema})
@@ -49,20 +56,23 @@ class Writer:
         self._stream.write(text)
         self._count += 1
 
-    def end(self, seal: Seal) -> None:
-        """The last line, which says that all are there."""
+    def finish(self) -> None:
+        """The last line, which says that all are there; then all of it is on the disk. Raises `OSError`."""
         said = (_FORMAT, self._kind, self._at, self._count, self._digest.hexdigest())
-        self._stream.write(orjson.dumps({"lines": self._count, "signature": seal.sign(*said)}) + b"\n")
+        self._stream.write(orjson.dumps({"lines": self._count, "signature": self._seal.sign(*said)}) + b"\n")
+        self._streams.close()
+        self._beside.sync()
+
+    def place(self, *, replace: bool) -> None:
+        """Give it its name, durably. Raises `OSError`, where another file has it and shall not be replaced as well."""
+        self._beside.place(replace=replace)
 
 
 @contextmanager
-def writing(
-    file: Path, recipients: Sequence[str], kind: str, *, at: str, schema: str, seal: Seal, replace: bool
-) -> Iterator[Writer]:
-    """A file of mode 0600 that is there whole when the block is left, or not at all.
+def writing(file: Path, recipients: Sequence[str], kind: str, *, at: str, schema: str, seal: Seal) -> Iterator[Writer]:
+    """A file of mode 0600, which is there from `Writer.place` on, whole; if the block is left before, it never is.
 
-    Raises `ConfigError` where a recipient is none, `InputError` where the file cannot be written, or is there and shall not be
-    replaced.
+    Raises `ConfigError` where a recipient is none, `InputError` where the file cannot be written.
     """
     if not recipients:
         raise ConfigError(_PLACE, "names nobody who may read back-ups", "Type: ari_app.py keys backup FILE")
@@ -70,26 +80,11 @@ def writing(
         keys = [pyrage.x25519.Recipient.from_str(text) for text in recipients]
     except pyrage.RecipientError:
         raise ConfigError(_PLACE, "holds what is no public key", "Write what `keys backup` printed") from None
-    beside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
-        opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(opened, "wb") as out:
-                with (
-                    _through(lambda plain: pyrage.encrypt_io(plain, out, keys)) as plain,
-                    gzip.open(plain, "wb", compresslevel=_LEVEL) as stream,
-                ):
-                    writer = Writer(stream, kind, at, schema)
-                    yield writer
-                    writer.end(seal)
-                out.flush()
-                os.fsync(out.fileno())
-            if replace:
-                os.replace(beside, file)
-            else:
-                os.link(beside, file)
-        finally:
-            beside.unlink(missing_ok=True)
+        with Beside(file) as beside, ExitStack() as streams:
+            plain = streams.enter_context(_through(lambda plain: pyrage.encrypt_io(plain, beside.stream, keys)))
+            stream = streams.enter_context(gzip.open(plain, "wb", compresslevel=_LEVEL))
+            yield Writer(beside, streams, stream, kind, at, schema, seal)
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error.strerror})") from None
 
@@ -128,11 +123,14 @@ class Reader:
         self._digest = hashlib.sha256()
         self._count = 0
         head = self._next()
-        if head.get("format") != _FORMAT or head.get("kind") != kind:
-            raise self._wrong("is no such file of `backup`")
-        self._kind = kind
-        self.at = str(head["at"])
-        self.schema = str(head["schema"])
+        match head:
+            case {"format": format, "kind": of, "at": str(at), "schema": str(schema)} if (format, of) == (
+                _FORMAT,
+                kind,
+            ):
+                self._kind, self.at, self.schema = kind, at, schema
+            case _:
+                raise self._wrong("is no such file of `backup`")
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Raises `InputError` where the file is cut, changed, or not of this installation."""
@@ -142,7 +140,8 @@ class Reader:
             if "signature" not in line:
                 yield line
                 continue
-            if not self._keys.good(line["signature"], *said):
+            signature = line["signature"]
+            if not isinstance(signature, str) or not self._keys.good(signature, *said):
                 raise self._wrong("is not signed by this installation's audit key")
             if next(self._lines, None) is not None:
                 raise self._wrong("goes on behind its end")
@@ -168,23 +167,45 @@ class Reader:
 
 @contextmanager
 def reading(file: Path, identity: Secret, kind: str, keys: Verifier) -> Iterator[Reader]:
-    """The file's lines. Raises `InputError` where it cannot be read, or not with this identity."""
+    """The file's lines, which were all looked at before: none of them is of anybody but this installation.
+
+    Raises `InputError` where it cannot be read, not with this identity, or is not good.
+    """
     try:
         opened = pyrage.x25519.Identity.from_str(identity.reveal())
     except pyrage.IdentityError:
         raise InputError("--identity: holds no key of `keys backup`. Nothing was restored") from None
+    with _reading(file, opened, kind, keys) as reader:
+        for _ in reader:
+            pass
+    # read anew, and looked at once more: whoever changes it meanwhile is found at the end
+    with _reading(file, opened, kind, keys) as reader:
+        yield reader
+
+
+@contextmanager
+def _reading(file: Path, identity: Any, kind: str, keys: Verifier) -> Iterator[Reader]:
     try:
         with (
-            file.open("rb") as source,
-            _out_of(lambda sink: pyrage.decrypt_io(source, sink, [opened])) as plain,
+            _regular(file) as source,
+            _out_of(lambda sink: pyrage.decrypt_io(source, sink, [identity])) as plain,
             gzip.open(plain) as stream,
         ):
             yield Reader(file, _lines(stream), kind, keys)
     except pyrage.DecryptError:
         raise InputError(f"{file}: cannot be read with this key, or was changed. Nothing was restored") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or "it was changed, or cut off"
         raise InputError(f"{file}: cannot be read ({why}). Nothing was restored") from None
+
+
+def _regular(file: Path) -> IO[bytes]:
+    # a pipe could be read but once, and nobody need write to it
+    opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(0, "it is no file")
+    return os.fdopen(opened, "rb")
 
 
 def _lines(stream: gzip.GzipFile) -> Iterator[bytes]:
@@ -210,7 +231,7 @@ def _out_of(work: Callable[[IO[bytes]], object]) -> Iterator[IO[bytes]]:
     stream = os.fdopen(theirs, "rb")
     try:
         yield stream
-    except (OSError, EOFError, InputError):
+    except (OSError, EOFError, zlib.error, InputError):
         stream.close()
         thread.join()
         for error in failed:

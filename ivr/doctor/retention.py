@@ -20,8 +20,8 @@ OVERDUE = Kind(
 )  # fmt: skip
 KINDS = (OVERDUE,)
 
-# Days that a worker may have stood still.
-_GRACE = 1
+# Days that a worker may have stood still, and waits then (`audit.steady`).
+_GRACE = 2
 
 
 async def check(settings: Settings) -> list[Finding]:

@@ -5,6 +5,8 @@ Without this, a wrong hash key would make every customer unknown without a word.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -57,13 +59,28 @@ async def note_master(connection: AsyncConnection, key: Key) -> bool:
 
 
 async def forget_master(connection: AsyncConnection, key_id: str) -> None:
-    """That nobody needs this master key any more."""
+    """That nobody needs this master key any more: look behind it, in the same transaction, whether that is so."""
     await connection.execute(delete(KEYS).where(KEYS.c.kind == _MASTER, KEYS.c.id == key_id))
 
 
 async def masters(connection: AsyncConnection) -> frozenset[str]:
     """The identifiers of the master keys that the database knows."""
     return frozenset((await connection.execute(select(KEYS.c.id).where(KEYS.c.kind == _MASTER))).scalars())
+
+
+async def need(connection: AsyncConnection, key_ids: Iterable[str]) -> None:
+    """Raises `ConfigError` where one of these master keys is none that the database knows (any more).
+
+    A key that was retired is gone from its file, and what it has wrapped would be lost with it. Those that are known stay so
+    until this transaction ends: whoever retires one waits.
+    """
+    known = select(KEYS.c.id).where(KEYS.c.kind == _MASTER).with_for_update(read=True)
+    unknown = set(key_ids) - set((await connection.execute(known)).scalars())
+    if unknown:
+        problem = f"the database does not know the master key {', '.join(sorted(unknown))}"
+        raise ConfigError(
+            "[keys] master_file", problem, "Type the command again; if it stays so: ari_app.py keys rotate"
+        )
 
 
 async def has_customers(connection: AsyncConnection) -> bool:

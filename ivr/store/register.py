@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ivr.errors import ConfigError
 from ivr.secret import Personal, Secret
 from ivr.store import keycheck, sealing
 from ivr.store.tables import CUSTOMERS, PHONES
@@ -110,13 +109,7 @@ class Register:
 
         Raises `ConfigError` where the master key that they were sealed with is none that the database knows (any more).
         """
-        unknown = {one.customer["key_id"] for one in customers} - await keycheck.masters(connection)
-        if unknown:
-            # a key that was retired meanwhile is gone from its file: what it has wrapped would be lost
-            problem = f"the database does not know the master key {', '.join(sorted(unknown))}"
-            raise ConfigError(
-                "[keys] master_file", problem, "Type the command again; if it stays so: ari_app.py keys rotate"
-            )
+        await keycheck.need(connection, {one.customer["key_id"] for one in customers})
         if await self.taken(connection, [one.customer["number_index"] for one in customers]):
             return False
         for some in _chunks(customers):

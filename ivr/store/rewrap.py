@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.database import Database
 from ivr.errors import VaultError
+from ivr.store import keycheck
 from ivr.store.tables import CUSTOMERS
 from ivr.vault import Envelopes
 
@@ -44,7 +45,9 @@ async def used(connection: AsyncConnection) -> dict[str, int]:
 
 
 async def rewrap(database: Database, envelopes: Envelopes, told: Callable[[int], object]) -> Rewrapped:
-    """Wrap every data key with the newest master key, in short transactions. Raises `StoreError`.
+    """Wrap every data key with the newest master key, in short transactions.
+
+    Raises `ConfigError` where that key was retired meanwhile, and `StoreError`.
 
     `told` hears of how many more were wrapped.
     """
@@ -81,6 +84,7 @@ async def _once(database: Database, envelopes: Envelopes, told: Callable[[int], 
             values.append({"of": row.ref, "before": row.wrapped, "by": envelopes.key_id, "after": after})
         if values:
             async with database.write() as connection:
+                await keycheck.need(connection, (envelopes.key_id,))
                 await connection.execute(_UPDATE, values)
             count += len(values)
             told(len(values))

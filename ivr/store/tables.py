@@ -13,7 +13,9 @@ KEYS = Table(
     Column("id", String(8), primary_key=True),
     Column("checks", String(32), nullable=False),
 )
-"""Which keys are needed to work with the data: `vault.Key.id` and `vault.Key.check`. Of master keys there may be several."""
+"""Which keys are needed to work with the data: `vault.Key.id` and `vault.Key.check`. Of master keys there may be several.
+
+Of kind `backup`: what the newest file of data keys needs (`store.datakeys`)."""
 
 CUSTOMERS = Table(
     "customers",

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ivr.config import Settings
 from ivr.vault.keys import LENGTH, Key, Kind, Place, load_masters, missing, place_of
+
+# What a command does while it holds the file takes milliseconds, but for the database, which another may hold.
+_PATIENCE = 10.0
+_AGAIN = 0.05
 
 
 def create(settings: Settings) -> list[Path]:
@@ -22,15 +29,61 @@ def create(settings: Settings) -> list[Path]:
     return wanted
 
 
+@contextmanager
+def held(settings: Settings) -> Iterator[None]:
+    """No other command on this machine changes the file of the master keys until the block is left.
+
+    Whoever changes it holds it from its first look at the keys on: else it would write back what it read, without the key
+    that another has added meanwhile. Taken before the database, never behind it. Raises `ConfigError` where another command
+    keeps it for more than ten seconds.
+    """
+    place = place_of(Kind.MASTER, settings)
+    if place.file is None:
+        yield
+        return
+    opened = _lock(place, place.file)
+    try:
+        yield
+    finally:
+        os.close(opened)
+
+
+def _lock(place: Place, file: Path) -> int:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # who had it before has put a new file in its place
+                if os.path.samestat(os.fstat(opened), file.stat()):
+                    return opened
+            except BaseException:
+                os.close(opened)
+                raise
+            os.close(opened)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise place.error(
+                    f"another command is changing {file}", "Wait until it has ended, and type this again"
+                ) from None
+            time.sleep(_AGAIN)
+        except OSError as error:
+            raise place.error(f"{file} cannot be read ({error.strerror})", "Bring it back from your back-up") from None
+
+
 def add_master(settings: Settings) -> Key:
-    """Put a new master key behind the others in their file: from now on the newest. Raises `ConfigError`."""
+    """Put a new master key behind the others in their file: from now on the newest. The file must be `held`.
+
+    Raises `ConfigError`.
+    """
     place, file = _master_file(settings, "put one more line into it")
     _change(place, file, lambda lines: [*lines, _line(Kind.MASTER)])
     return load_masters(settings)[-1]
 
 
 def remove_master(settings: Settings, key_id: str) -> None:
-    """Take a master key out of its file, for ever. Raises `ConfigError`."""
+    """Take a master key out of its file, for ever. The file must be `held`. Raises `ConfigError`."""
     place, file = _master_file(settings, f"take the line of {key_id} out of it")
     _change(place, file, lambda lines: [line for line in lines if line.split(":")[1] != key_id])
 
@@ -80,13 +133,13 @@ def _write(place: Place, file: Path, text: str, *, new: bool, owner: tuple[int, 
                 os.replace(beside, file)
         finally:
             beside.unlink(missing_ok=True)
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
     except OSError as error:
         raise place.error(f"{file} cannot be made ({error.strerror})", "See to the rights of its folder") from None
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the new name in it durable: data that is encrypted with a lost key is lost."""
+def sync_folder(folder: Path) -> None:
+    """Make a new name in it durable: data that is encrypted with a lost key is lost. Raises `OSError`."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)

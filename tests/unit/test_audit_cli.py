@@ -95,6 +95,10 @@ def test_a_former_state_is_found_by_heads_kept_elsewhere(cli: Cli, made: Setting
         assert ended.err.startswith("audit: chain cli, row 3: missing: cut at the end")
         assert f"tells of row {last}" in ended.err
     assert "tillit.toml: line 1: is no line of an export" in cli("audit", "verify", "--heads", "tillit.toml").err
+    for text in ('{"heads":[5]}', '{"heads":5}', "{}"):
+        (tmp_path / "none.jsonl").write_text(text)
+        ended = cli("audit", "verify", "--heads", "none.jsonl")
+        assert (ended.code, "none.jsonl: holds no heads: give a file that" in ended.err) == (2, True), text
 
 
 class Later(datetime):

@@ -10,19 +10,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
-from ivr.audit import Report, verify
+from ivr.audit import Report, Trail, verify
 from ivr.audit.chain import Broken, stamp
 from ivr.audit.export import export, verify_export
 from ivr.audit.heads import Head
 from ivr.audit.retention import due, prune
+from ivr.audit.steady import Steady
 from ivr.audit.verify import heads_in
 from ivr.call.ports import Entry
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.doctor.retention import check
-from ivr.errors import ConfigError, StoreError
-from ivr.retention import clean_audit, clean_outbox
+from ivr.errors import ConfigError, StoreError, TillitError
+from ivr.retention import clean_audit, clean_outbox, keep_audit
 from tests.unit.conftest import Either
 from tests.unit.database_kit import SEAL, asked, database_of, settings_in, tamper, trail_of
 
@@ -212,6 +214,77 @@ async def test_a_worker_tells_of_it_in_the_trail_before(settings: Settings, data
     assert (await looked_at(database)).faults == ()
     (finding,) = await check(settings)
     assert finding.name == "ok" and "kept for 30 days; its oldest row is of" in finding.what
+
+
+async def test_a_clock_that_jumps_ahead_does_not_delete_the_trail(settings: Settings, database: Database) -> None:
+    async with trail_of(database, "w") as trail:
+        count = await asked(database, "SELECT count(*) FROM audit")
+        with pytest.raises(TillitError, match="more than a day ahead of the newest head: nothing is deleted"):
+            await clean_audit(settings, database, trail, SEAL, clock=lambda: NOW + timedelta(days=400))
+        assert await asked(database, "SELECT count(*) FROM audit") == count
+
+
+class Machine:
+    """Its clock, and how long it runs."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+        self.up = timedelta(days=3)
+
+    def goes_on(self, hours: float) -> None:
+        self.now += timedelta(hours=hours)
+        self.up += timedelta(hours=hours)
+
+    def steady(self, database: Database, trail: Trail) -> Steady:
+        return Steady(database, trail, clock=lambda: self.now, uptime=lambda: self.up)
+
+
+async def test_behind_a_jump_a_worker_waits_for_a_day(settings: Settings, database: Database) -> None:
+    """Told of in trail and log; a worker that starts anew meanwhile waits for what is left, and another jump begins anew."""
+    log = structlog.get_logger()
+    async with trail_of(database, "w"):
+        pass
+    machine = Machine()
+    async with trail_of(database, "w", clock=lambda: machine.now) as trail:
+        steady = machine.steady(database, trail)
+        for _ in range(3):
+            assert await steady.held() is None
+            machine.goes_on(1)
+        machine.now += timedelta(days=400)
+        with structlog.testing.capture_logs() as logged:
+            assert await keep_audit(settings, database, trail, SEAL, steady, log) == 0
+        assert logged == [{"event": "retention.held", "kind": "audit", "log_level": "warning", "seconds": 86400}]
+        assert len(await rows_of(database, "a")) == 15
+        ((detail,),) = await asked(database, "SELECT detail FROM audit WHERE action = 'audit.clock'")
+        assert detail == f'{{"clock":"{stamp(machine.now)}","due":"{stamp(machine.now - timedelta(days=400))}"}}'
+        machine.goes_on(23)
+        assert await steady.held() == timedelta(hours=1)
+    # its last head is of the clock that has jumped
+    async with trail_of(database, "w", clock=lambda: machine.now) as trail:
+        again = machine.steady(database, trail)
+        assert await again.held() == timedelta(hours=1)
+        machine.goes_on(0.5)
+        machine.now -= timedelta(days=400)
+        assert await again.held() == timedelta(days=1)
+        machine.goes_on(24)
+        assert await again.held() is None
+    async with trail_of(database, "w") as trail:
+        assert await keep_audit(settings, database, trail, SEAL, again, log) == 19
+
+
+async def test_a_worker_that_begins_far_behind_the_last_head_waits(settings: Settings, database: Database) -> None:
+    """Whether nobody worked for so long, or the clock is wrong, it cannot know. A head of a time to come says nothing."""
+    machine = Machine()
+    async with trail_of(database, "b", clock=lambda: machine.now + timedelta(days=900)):
+        pass
+    async with trail_of(database, "w") as trail:
+        steady = machine.steady(database, trail)
+        assert await steady.held() == timedelta(days=1)
+        machine.goes_on(24)
+        assert await steady.held() is None
+    async with trail_of(database, "w") as trail:
+        assert await Machine().steady(database, trail).held() is not None  # of the row before
+    assert len(await asked(database, "SELECT seq FROM audit WHERE action = 'audit.clock'")) == 1
 
 
 async def test_left_out_rows_are_kept_for_ever(settings: Settings, database: Database) -> None:

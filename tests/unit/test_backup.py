@@ -5,20 +5,31 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import os
 import shutil
+import stat
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pyrage
 import pytest
 from rig.ports import HOST
 from rig.postgresql import USER, PostgreSQL
 
 from ivr.audit import Seal, Trail, verify
+from ivr.backup.restore import data_keys_of
+from ivr.backup.sealed import Writer, writing
 from ivr.call.ports import Entry
 from ivr.config import Settings, load
 from ivr.database import Database
+from ivr.errors import InputError
 from ivr.secret import Personal, Secret
 from ivr.store.customers import Customers
 from ivr.vault import Vault
@@ -26,6 +37,7 @@ from tests.unit.cli_kit import Ended, typed
 from tests.unit.conftest import Either
 from tests.unit.database_kit import asked, empty_database, on_postgresql, settings_in, tamper
 
+ROOT = Path(__file__).parents[2]
 SPOKEN = ("Anna Åkesson", "Bo Berg")
 
 
@@ -189,11 +201,162 @@ async def test_an_old_back_up_needs_the_newest_keys_alone(house: House) -> None:
     old = await house.backup("old")
     await house.well("keys", "rotate")
     listed = (await house.well("keys", "list")).splitlines()
-    await house.well("keys", "retire", listed[0].split()[0])
     await house.backup("new")
+    await house.well("keys", "retire", listed[0].split()[0])
     config = house.another()
     assert (await house.restore(old, config)).code == 0
     assert (await house.type("customer", "show", "10001", config=config)).code == 0
+
+
+async def test_a_key_that_the_newest_back_up_needs_is_not_destroyed(house: House) -> None:
+    """What is destroyed in the order of the page, nothing needs; whoever restores can go on with it."""
+    file = await house.backup("one")
+    old = (await house.well("keys", "list")).split()[0]
+    await house.well("keys", "rotate")
+    assert "the newest back-up: backup" in (await house.well("keys", "list")).splitlines()[0]
+    ended = await house.type("keys", "retire", old)
+    assert (ended.code, ended.err) == (
+        2,
+        f"{old}: the newest data-keys.age needs it, and no back-up could be read any more."
+        " Type first: ari_app.py backup FILE; and bring the new data-keys.age to where you keep it\n",
+    )
+    config = house.another("early")
+    assert (await house.restore(file, config)).code == 0
+    # what is restored needs it as well, until it was rotated and backed up
+    assert "customers' data keys are wrapped" in (await house.type("keys", "retire", old, config=config)).err
+    add = ("customer", "add", "10003", "--name", "Carl Ceder", "--no-pin")
+    assert (await house.type(*add, config=config)).code == 0
+    assert (await house.type("keys", "rotate", config=config)).code == 0
+    assert "the newest data-keys.age needs it" in (await house.type("keys", "retire", old, config=config)).err
+
+    file = await house.backup("two")
+    assert "nobody needs it: keys retire" in (await house.well("keys", "list")).splitlines()[0]
+    await house.well("keys", "retire", old)
+    for name in ("one", "two"):
+        config = house.another(f"late-{name}")
+        assert (await house.restore(file.with_name(f"{name}.age"), config)).code == 0
+        assert (await house.type("customer", "show", "10001", config=config)).code == 0
+
+
+async def test_back_ups_that_are_given_up_keep_no_key(house: House) -> None:
+    """By an administrator who says so; and one of before it was noted what they need is taken for one that needs it."""
+    await house.backup()
+    old = (await house.well("keys", "list")).split()[0]
+    await house.well("keys", "rotate")
+    async with await Database.open(house.settings) as database, database.write() as connection:
+        await connection.exec_driver_sql("DELETE FROM keys WHERE kind = 'backup'")
+    assert "the newest data-keys.age needs it" in (await house.type("keys", "retire", old)).err
+    await house.well("keys", "retire", old, "--lose-backups")
+    told = await asked_once(house, "SELECT detail FROM audit WHERE action = 'keys.retire'")
+    assert told == [(f'{{"backups":"lost","key":"{old}"}}',)]
+
+
+async def test_of_two_at_once_the_younger_stays(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is held before its data keys take their place; meanwhile somebody is removed and backed up without."""
+    finish, second = Writer.finish, house.folder / "copies" / "second.age"
+    meanwhile: list[Ended] = []
+
+    def slow(writer: Writer) -> None:
+        if not meanwhile:
+            config = ("--config", str(house.settings.file))
+            with ThreadPoolExecutor() as threads:
+                meanwhile.append(threads.submit(typed, "customer", "remove", "10001", "--yes", *config).result())
+                meanwhile.append(threads.submit(typed, "backup", str(second), *config).result())
+        finish(writer)
+
+    monkeypatch.setattr(Writer, "finish", slow)
+    first = house.folder / "copies" / "first.age"
+    first.parent.mkdir()
+    ended = await house.type("backup", str(first))
+    assert (ended.code, "another back-up was written at the same time" in ended.err) == (2, True)
+    assert not first.exists()
+    assert [(one.code, one.err) for one in meanwhile] == [(0, "")] * 2
+    config = house.another()
+    ended = await house.restore(second, config)
+    assert ended.out.startswith("Restored 1 customers") and "left out" not in ended.out
+
+
+async def test_no_file_but_that_of_data_keys_is_replaced(tmp_path: Path) -> None:
+    house = await _on_sqlite(tmp_path)
+    old = await house.backup("old")
+    notes, badly, new = tmp_path / "notes.txt", tmp_path / "not-data-keys.age", tmp_path / "new.age"
+    for file in (notes, badly):
+        file.write_text("mine")
+    for words, said in (
+        (("--data-keys", str(notes)), "its name must end with data-keys.age"),
+        (("--data-keys", str(old)), "its name must end with data-keys.age"),
+        (("--data-keys", str(badly)), "is no file of data keys, and would be replaced"),
+        (("--data-keys", str(tmp_path / "none" / "data-keys.age")), "cannot be written (No such file or directory)"),
+    ):
+        before = old.read_bytes()
+        ended = await house.type("backup", str(new), *words)
+        assert (ended.code, said in ended.err) == (2, True), ended
+        assert (notes.read_text(), badly.read_text(), old.read_bytes()) == ("mine", "mine", before)
+        assert not new.exists()
+    ended = await house.type("backup", str(tmp_path / "my-data-keys.age"))
+    assert (ended.code, "only the data keys' file is called so" in ended.err) == (2, True)
+    await house.well("backup", str(new), "--data-keys", str(tmp_path / "other-data-keys.age"))
+
+
+async def test_a_name_that_another_takes_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    house = await _on_sqlite(tmp_path)
+    file = tmp_path / "one.age"
+    seal, recipients = Seal.open(house.settings), load(house.settings.file).backup.recipients
+
+    def write() -> None:
+        with writing(file, recipients, "data", at="", schema="", seal=seal) as writer:
+            file.write_text("theirs")
+            writer.finish()
+            writer.place(replace=False)
+
+    with pytest.raises(InputError, match="File exists"):
+        write()
+    assert file.read_text() == "theirs"
+    assert not list(tmp_path.glob(".*"))
+
+
+async def test_what_is_placed_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is on the disk before it has its name, and its name before anybody is told."""
+    house = await _on_sqlite(tmp_path)
+    done: list[str] = []
+    fsync, replace, link = os.fsync, os.replace, os.link
+
+    def told(what: str, then: Callable[..., None]) -> Callable[..., None]:
+        def do(*args: Any) -> None:
+            folder = what == "fsync" and stat.S_ISDIR(os.fstat(args[0]).st_mode)
+            done.append("folder" if folder else what)
+            then(*args)
+
+        return do
+
+    for name, then in (("fsync", fsync), ("replace", replace), ("link", link)):
+        monkeypatch.setattr(os, name, told(name, then))
+    await house.backup()
+    assert done == ["fsync", "replace", "folder", "fsync", "link", "folder"]
+
+
+async def test_what_a_killed_one_has_left_is_cleared_away(tmp_path: Path) -> None:
+    house = await _on_sqlite(tmp_path)
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    text = (
+        "import sys; from pathlib import Path; from ivr.backup.beside import Beside\n"
+        "with Beside(Path(sys.argv[1])) as made: print('made', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", text, str(folder / "killed.age")]
+    killed = await asyncio.create_subprocess_exec(
+        *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    try:
+        assert killed.stdout is not None and await killed.stdout.readline() == b"made\n"
+        # while it lives, nobody takes it away
+        await house.backup("one")
+        assert len(list(folder.glob(".killed.age.*"))) == 1
+    finally:
+        killed.kill()
+        await killed.wait()
+    await house.backup("two")
+    assert sorted(one.name for one in folder.iterdir()) == ["data-keys.age", "one.age", "two.age"]
 
 
 @pytest.mark.servers
@@ -253,6 +416,77 @@ async def test_a_file_that_was_changed_brings_nothing_back(
     assert not config.with_name("tillit.db").exists()
 
 
+HEAD = {"format": "tillit-backup-1", "at": "2026-01-01T00:00:00.000000Z", "schema": "0004"}
+
+
+CRAFTED: tuple[bytes | list[dict[str, Any]], ...] = (
+    b"",
+    b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03rubbish",
+    [],
+    [{"format": "tillit-backup-1"}],
+    [{**HEAD, "at": 5}],
+    [HEAD],
+    [HEAD, {"signature": 5}],
+    [HEAD, {"signature": None, "lines": 1}],
+    [HEAD, {"signature": "x", "lines": 1}],
+    [HEAD, {"key": ["x", "y", "no base64!"]}],
+    [HEAD, {"key": ["x", "y", "AAA"]}],
+    [HEAD, {"needed": [1, 2]}],
+    [HEAD, {"row": {}}],
+    [HEAD, {"row": {"chain": "w", "seq": "1", "no such column": 1}}],
+    [HEAD, {"customer": {}}],
+    [HEAD, {"heads": [1], "anchors": [{}]}],
+    [HEAD, {"x": "x" * (5 << 20)}],
+)
+
+
+@pytest.mark.parametrize("kind", ["keys", "data"])
+async def test_what_somebody_has_made_who_has_the_public_key(tmp_path: Path, kind: str) -> None:
+    """Nothing of it is used before it is known to be ours."""
+    house = await _on_sqlite(tmp_path)
+    file = await house.backup()
+    bad = file if kind == "data" else file.with_name("data-keys.age")
+    public = pyrage.x25519.Recipient.from_str(load(house.settings.file).backup.recipients[0])
+    config = house.another()
+    for lines in CRAFTED:
+        text = lines
+        if not isinstance(text, bytes):
+            text = gzip.compress(b"".join(orjson.dumps({"kind": kind, **line}) + b"\n" for line in text))
+        bad.write_bytes(pyrage.encrypt(text, [public]))
+        ended = await house.restore(file, config)
+        assert (ended.code, ended.out) == (2, ""), (lines, ended)
+        assert ended.err.startswith(f"{bad}: ") and ended.err.endswith("Nothing was restored\n"), (lines, ended)
+        assert not config.with_name("tillit.db").exists()
+
+
+async def test_many_lines_of_somebody_elses_are_not_kept(tmp_path: Path) -> None:
+    house = await _on_sqlite(tmp_path)
+    file = tmp_path / "data-keys.age"
+    public = pyrage.x25519.Recipient.from_str(load(house.settings.file).backup.recipients[0])
+    lines = [orjson.dumps({**HEAD, "kind": "keys"}), *(b'{"key":["%016d","k",""]}' % n for n in range(50_000))]
+    file.write_bytes(pyrage.encrypt(gzip.compress(b"\n".join(lines)), [public]))
+    del lines
+    identity = Secret(house.identity.read_text().splitlines()[-1])
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="is cut off"):
+            data_keys_of(file, identity, Seal.open(house.settings))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # kept, they take 10 MB and more
+    assert most < 3_000_000
+
+
+async def test_a_pipe_in_its_place(tmp_path: Path) -> None:
+    house = await _on_sqlite(tmp_path)
+    file = await house.backup()
+    file.unlink()
+    os.mkfifo(file)
+    ended = await house.restore(file, house.another())
+    assert (ended.code, "cannot be read (it is no file). Nothing was restored" in ended.err) == (2, True)
+
+
 async def _on_sqlite(folder: Path) -> House:
     made = House(settings_in(folder), folder)
     made.identity.parent.mkdir()
@@ -296,6 +530,15 @@ async def test_what_does_not_fit_is_refused_and_named(tmp_path: Path) -> None:
     await refused("is no such file of `backup`", str(keys), *identity)
     await refused("is newer than the data keys", str(new), *identity, "--data-keys", str(old_keys))
     await refused("cannot be read (No such file or directory)", str(tmp_path / "none.age"), *identity)
+
+    # lines behind its end, by whoever has the public key
+    public = pyrage.x25519.Recipient.from_str(load(house.settings.file).backup.recipients[0])
+    longer = tmp_path / "longer.age"
+    for good in (new, keys):
+        longer.write_bytes(pyrage.encrypt(gzip.compress(house.plain(good) + b'{"key":["x","y",""]}\n'), [public]))
+        words = (str(longer),) if good == new else (str(new), "--data-keys", str(longer))
+        more = ("--data-keys", str(keys)) if good == new else ()
+        await refused("goes on behind its end", *words, *more, *identity)
 
     # another installation's back-up, and keys that are not those of then
     for name in ("master", "hash", "audit"):

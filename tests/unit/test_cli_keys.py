@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import select, update
 
 from ivr.audit import Seal, Trail, verify
 from ivr.call.ports import Entry
@@ -19,9 +24,12 @@ from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import ConfigError, VaultError
 from ivr.secret import Personal, Secret
+from ivr.store import keycheck
 from ivr.store.customers import Customers
 from ivr.store.register import NewCustomer, Register
-from ivr.vault import Vault
+from ivr.store.rewrap import rewrap
+from ivr.store.tables import CUSTOMERS
+from ivr.vault import Envelopes, Vault, keyfile
 from ivr.vault.keys import load_masters
 from tests.unit.cli_kit import Ended, typed
 from tests.unit.conftest import Either
@@ -122,6 +130,134 @@ async def test_a_key_that_is_needed_is_not_destroyed(house: House) -> None:
     ended = await house.type("keys", "rotate")
     assert (ended.code, house.masters) == (0, [old, added])
     assert await house.used() == {added: 3}
+
+
+async def test_a_key_that_is_made_while_another_is_retired_is_not_lost(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever changes the file holds it from the first look on; the other waits, and here gives up at once."""
+    await house.add(2)
+    (old,) = house.masters
+    assert (await house.type("keys", "rotate")).code == 0
+    write, meanwhile = keyfile._write, list[Ended]()
+    monkeypatch.setattr(keyfile, "_PATIENCE", 0.0)
+
+    def slow(*args: Any, **more: Any) -> None:
+        if not meanwhile:
+            with ThreadPoolExecutor() as threads:
+                rotating = threads.submit(typed, "keys", "rotate", "--config", str(house.settings.file))
+                meanwhile.append(rotating.result())
+        write(*args, **more)
+
+    monkeypatch.setattr(keyfile, "_write", slow)
+    assert (await house.type("keys", "retire", old)).code == 0
+    (refused,) = meanwhile
+    assert (refused.code, "another command is changing" in refused.err) == (2, True)
+    assert (await house.type("keys", "rotate")).code == 0
+    assert len(house.masters) == 2 and await house.used() == {house.masters[1]: 2}
+    assert (await house.type("customer", "show", "10001")).code == 0
+
+
+async def test_who_waits_for_the_file_goes_on_when_it_is_free(house: House) -> None:
+    with keyfile.held(house.settings):
+        adding = house.begin("keys", "add")
+    assert await asyncio.to_thread(adding.wait, 30) == 0
+    assert len(house.masters) == 2
+
+
+async def test_a_file_that_took_its_place_is_held(house: House) -> None:
+    """Who waited for the file holds the one that has its name now, and not the one that was replaced meanwhile."""
+    opened, released = threading.Event(), threading.Event()
+    lock = fcntl.flock
+
+    def waiting(file: int, how: int) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            opened.set()
+            assert released.wait(30)
+        lock(file, how)
+
+    def hold() -> bool:
+        with keyfile.held(house.settings):
+            with house.file.open() as stream, pytest.raises(BlockingIOError):
+                lock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as threads:
+        patch.setattr(fcntl, "flock", waiting)
+        with keyfile.held(house.settings):
+            other = threads.submit(hold)
+            assert opened.wait(30)
+            keyfile.add_master(house.settings)
+        released.set()
+        assert other.result(30)
+
+
+async def test_a_key_that_was_retired_meanwhile_wraps_nothing(house: House) -> None:
+    """`keys rotate` knows its key, and another command puts one behind it and destroys it."""
+    await house.add(1)
+    (old,) = house.masters
+    assert (await house.type("keys", "add")).code == 0
+    vault = Vault.open(house.settings)
+    assert (await house.type("keys", "add")).code == 0
+    gone = house.masters[1]
+    assert (await house.type("keys", "retire", gone)).code == 0
+    with pytest.raises(ConfigError, match=f"the database does not know the master key {gone}"):
+        await rewrap(house.database, vault.envelopes, lambda _: None)
+    assert await house.used() == {old: 1}
+    vault.close()
+
+
+async def test_a_key_that_somebody_is_about_to_use_is_not_destroyed(house: House) -> None:
+    """Who retires it waits for the end of a transaction that has found it good, and looks behind that."""
+    await house.add(1)
+    assert (await house.type("keys", "add")).code == 0
+    assert (await house.type("keys", "add")).code == 0
+    key = house.masters[1]
+    async with house.database.write() as connection:
+        await keycheck.need(connection, (key,))
+        retiring = asyncio.create_task(house.type("keys", "retire", key))
+        while on_postgresql(house.settings) and not retiring.done():
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            if await asked(house.database, waiting) != [(0,)]:
+                break
+        await connection.exec_driver_sql(f"UPDATE customers SET key_id = '{key}'")
+    assert (await retiring).err.startswith(f"{key}: 1 customers' data keys are wrapped with it")
+    assert key in house.masters
+    assert await house.used() == {key: 1}
+
+
+async def test_what_another_has_wrapped_meanwhile_stays(house: House) -> None:
+    """Two who rotate at once: the one that comes later finds the row changed, and leaves it."""
+    await house.add(2)
+    assert (await house.type("keys", "add")).code == 0
+    vault = Vault.open(house.settings)
+    ((ref,),) = await asked(house.database, "SELECT min(ref) FROM customers")
+    theirs: dict[str, bytes] = {}
+
+    async def other() -> None:
+        async with await Database.open(house.settings) as database, database.write() as connection:
+            row = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.ref == ref))).one()
+            theirs[ref] = vault.envelopes.rewrapped(ref, row.key_id, row.wrapped)
+            values = {"key_id": vault.envelopes.key_id, "wrapped": theirs[ref]}
+            await connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.ref == ref).values(values))
+
+    class Slow:
+        """Between reading and writing, the other comes."""
+
+        key_id = vault.envelopes.key_id
+
+        def rewrapped(self, of: str, key_id: str, wrapped: bytes) -> bytes:
+            if not theirs:
+                with ThreadPoolExecutor() as threads:
+                    threads.submit(asyncio.run, other()).result()
+            return vault.envelopes.rewrapped(of, key_id, wrapped)
+
+    await rewrap(house.database, cast(Envelopes, Slow()), lambda _: None)
+    async with house.database.read() as connection:
+        stored = (await connection.execute(select(CUSTOMERS.c.wrapped).where(CUSTOMERS.c.ref == ref))).scalar_one()
+    assert stored == theirs[ref]
+    assert await house.used() == {vault.envelopes.key_id: 2}
+    vault.close()
 
 
 async def test_killed_in_the_middle_it_goes_on_and_nobody_notices(house: House) -> None:
