@@ -26,6 +26,7 @@ from rig.clock import Clock
 from rig.disk import Disk
 from rig.ports import HOST, Ports
 from rig.proxy import Wire
+from rig.sentinel import Primary
 from rig.stage import Stage, Tables
 from rig.state import RigError, instance_folder
 
@@ -51,25 +52,32 @@ def main() -> int:
     accounts: list[Account] = []
     # as Ctrl-C does: the disk must be taken away again
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    audit = "not asked"
+    audit: list[str] = []
     try:
-        audit = _run(chosen, accounts, options.rate, options.seconds, say)
+        for guarded in (False, True):
+            faults = [fault for fault in chosen if fault.guarded == guarded]
+            if faults:
+                audit.append(_run(faults, accounts, options.rate, options.seconds, say, Primary() if guarded else None))
     except RigError as error:
         console.print(str(error), highlight=False)
     except KeyboardInterrupt:
         console.print("ended before its time: this is what was found until then", highlight=False)
     struck = {one.fault for one in accounts}
     skipped = [fault.name for fault in chosen if fault.name not in struck]
+    said = "; ".join(audit) or "not asked"
     if options.json:
-        found = {"faults": [asdict(one) for one in accounts], "all": asdict(total(accounts)), "audit": audit}
+        found = {"faults": [asdict(one) for one in accounts], "all": asdict(total(accounts)), "audit": said}
         print(json.dumps({**found, "left_out": skipped}))
     else:
-        report(Console(width=200) if not sys.stdout.isatty() else Console(), accounts, audit, skipped)
-    return 0 if accounts and all(one.good for one in accounts) and audit.startswith("good") else 1
+        report(Console(width=200) if not sys.stdout.isatty() else Console(), accounts, said, skipped)
+    return 0 if accounts and all(one.good for one in accounts) and all(one.startswith("good") for one in audit) else 1
 
 
-def _run(chosen: list[Fault], accounts: list[Account], rate: float, seconds: float, say: Say) -> str:
-    """What the audit trail's own command says at the end."""
+def _run(
+    chosen: list[Fault], accounts: list[Account], rate: float, seconds: float, say: Say, primary: Primary | None
+) -> str:
+    """What the audit trail's own command says at the end. `primary`: a Redis with replicas and sentinels."""
+    before = len(accounts)
     with ExitStack() as stack:
         folder = instance_folder("chaos-disk")
         try:
@@ -83,10 +91,10 @@ def _run(chosen: list[Fault], accounts: list[Account], rate: float, seconds: flo
         gateway = stack.enter_context(Gateway(ports))
         stage = Stage(
             name="chaos", dialplan=DIALPLAN, overrides={"pjsip.conf": ENDPOINT}, customers=(),
-            settings=_settings(gateway, folder / "tillit.db"), brisk=True, ports=2000,
+            settings=_settings(gateway, folder / "tillit.db", primary), brisk=True, ports=2000, redis=primary,
         )  # fmt: skip
         stage.database = folder / "tillit.db"
-        say("an Asterisk, a Redis and two workers …")
+        say(f"an Asterisk, {'a Redis' if primary is None else 'three of Redis, three sentinels'} and two workers …")
         stack.enter_context(stage)
         wire = stack.enter_context(Wire(stage.pbx.http_port))
         pair = stack.enter_context(Pair(stage, wire.port, clock.env))
@@ -96,7 +104,7 @@ def _run(chosen: list[Fault], accounts: list[Account], rate: float, seconds: flo
         for fault in chosen:
             if disk is not None or not fault.needs_disk:
                 accounts.append(chaos.run(fault))
-        if not all(one.good for one in accounts):
+        if not all(one.good for one in accounts[before:]):
             say(f"logs of Asterisk, workers and callers: {_kept(stage)}")
         done = stage.attempt("audit", "verify")
         said = " ".join(done.stdout.split())
@@ -120,11 +128,15 @@ def _kept(stage: Stage) -> Path:
     return kept
 
 
-def _settings(gateway: Gateway, database: Path) -> Tables:
+def _settings(gateway: Gateway, database: Path, primary: Primary | None) -> Tables:
     """The sample's, with limits that are soon reached, and our gateway."""
+    guarded: dict[str, object] = {}
+    if primary is not None:
+        # one of them is dead for a while, and the other must have what was written
+        guarded = {"sentinels": [f"{HOST}:{port}" for port in primary.guarded.sentinels], "replicas": 1}
     return {
         "asterisk": {"request_seconds": 2.0},
-        "redis": {"request_seconds": 1.0},
+        "redis": {"request_seconds": 1.0, **guarded},
         "database": {"url": f"sqlite:///{database}", "request_seconds": 3.0},
         "keypad": {"first_seconds": 5, "slips": 2},
         "steps.pin": {"scrypt_p": 1},

@@ -18,6 +18,7 @@ from rig.clock import Clock
 from rig.disk import Disk
 from rig.proxy import Wire
 from rig.stage import Stage
+from rig.state import wait_until
 
 
 @dataclass
@@ -33,6 +34,7 @@ class House:
     outages: list[Outage] = field(default_factory=list)
 
 
+_CHOICE_SECONDS = 20.0
 # A worker of the stage gives a request to Redis one second.
 _STALLS, _STALL_SECONDS = 4, 1.5
 
@@ -47,7 +49,8 @@ Tells = Callable[[Sequence[Mapping[str, Any]]], int]
 class Fault:
     """`strike` breaks something when it is entered, and mends it when it is left, `seconds` later.
 
-    `tells`: how many of the lines that the workers have logged show that it struck.
+    `tells`: how many of the lines that the workers have logged show that it struck. `guarded`: of a Redis that has
+    replicas, and sentinels.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Fault:
     seconds: float
     tells: Tells
     needs_disk: bool = False
+    guarded: bool = False
 
 
 def _one_of(*events: str) -> Tells:
@@ -110,6 +114,19 @@ def _redis_killed(house: House) -> Iterator[None]:
         yield
     finally:
         house.stage.redis.start()
+
+
+@contextmanager
+def _redis_fails_over(house: House) -> Iterator[None]:
+    """The primary dies, and comes back when a replica has taken its place."""
+    redis = house.stage.redis
+    before = redis.url
+    redis.kill()
+    wait_until(lambda: redis.url != before, _CHOICE_SECONDS, "the sentinels to choose another primary")
+    try:
+        yield
+    finally:
+        redis.start()
 
 
 @contextmanager
@@ -218,4 +235,5 @@ FAULTS = (
     Fault("clock-behind", _clock_set(-_HOUR), 8.0, _jumps),
     Fault("websocket-dropped", _wire_drops, 0.0, _one_of("ari.disconnected")),
     Fault("websocket-half-open", _wire_swallows, 8.0, _one_of("ari.disconnected")),
+    Fault("redis-failover", _redis_fails_over, 4.0, _one_of("call.unavailable", "lease.failed"), guarded=True),
 )

@@ -23,7 +23,7 @@ class Marks:
     """Sees the channels of all marks that stand for longer than a moment; a context manager, in a thread of its own."""
 
     def __init__(self, stage: Stage) -> None:
-        self._redis = redis.Redis.from_url(stage.redis.url, socket_timeout=1, decode_responses=True)
+        self._stage = stage
         self._over = threading.Event()
         self._seen: set[str] = set()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -35,7 +35,8 @@ class Marks:
 
     def left(self) -> int:
         """How many marks, and records of calls, stand now."""
-        return sum(1 for key in self._redis.scan_iter("*") if re.match(r"[^:]+:(mark|call):", key))
+        with self._redis() as asked:
+            return sum(1 for key in asked.scan_iter("*") if re.match(r"[^:]+:(mark|call):", key))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -44,13 +45,16 @@ class Marks:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-        self._redis.close()
+
+    def _redis(self) -> redis.Redis:
+        # where it is now: another one may be the primary
+        return redis.Redis.from_url(self._stage.redis.url, socket_timeout=1, decode_responses=True)
 
     def _watch(self) -> None:
         while not self._over.wait(_LOOKS_SECONDS):
             # Redis may be away: that is what we are here for
-            with suppress(redis.RedisError):
-                found = {key.rpartition(":")[2] for key in self._redis.scan_iter("*:mark:*")}
+            with suppress(redis.RedisError), self._redis() as asked:
+                found = {key.rpartition(":")[2] for key in asked.scan_iter("*:mark:*")}
                 # not |= above: the set that was there before the look may have been taken meanwhile
                 self._seen.update(found)
 
