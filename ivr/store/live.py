@@ -37,9 +37,12 @@ from ivr.call.ports import (
 )
 from ivr.call.progress import Progress
 from ivr.config import Limits, Settings, tls
+from ivr.config.clear import ACCEPTED
+from ivr.config.models import BY_TLS
 from ivr.errors import ConfigError, StoreError, TakenUp, Unreachable
 from ivr.store import calls, lease, unlocking
 from ivr.store.link import Link, Script, reason, root
+from ivr.store.pool import InClear
 
 _STANDING = Script("clock", "record", "scopes", "standing")
 _ATTEMPT = Script("clock", "record", "scopes", "attempt")
@@ -296,6 +299,8 @@ def _explained(settings: Settings, error: Exception) -> ConfigError:
             f"none of them answers and knows a primary called {settings.redis.sentinel_name}",
             "Start Redis and the sentinels, or correct the addresses, sentinel_name or sentinel_password_file",
         )
+    if isinstance(error, InClear):
+        return ConfigError(f"{settings.file}: [redis] sentinels", str(error), f"{BY_TLS}; or {ACCEPTED}")
     code = reason(error)
     if code == "READONLY":
         return ConfigError(

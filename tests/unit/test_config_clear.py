@@ -31,6 +31,19 @@ def read(folder: Path, *tables: str) -> Settings:
         (AMI, "[asterisk.ami]", "Write tls = true, and tlsenable in manager.conf"),
         (REDIS, "[redis]", "Write rediss:// in url, and tls-port in redis.conf"),
         (SENTINELS, "[redis]", "Write rediss:// in url, and tls-port in redis.conf"),
+        (
+            f'{SENTINELS}\nurl = "unix:///run/redis.sock"',
+            "[redis]",
+            "Write rediss:// in url, and tls-port in redis.conf",
+        ),
+        # it only begins like this machine
+        (
+            '[asterisk]\nurl = "http://localhost.example:8088/ari"',
+            "[asterisk]",
+            "Write https:// in url, and tlsenable in http.conf",
+        ),
+        ('[asterisk.ami]\nhost = "localhosts"', "[asterisk.ami]", "Write tls = true, and tlsenable in manager.conf"),
+        ('[redis]\nurl = "redis://127.0.0.1.example"', "[redis]", "Write rediss:// in url, and tls-port in redis.conf"),
         (NODE, "[nodes.south]", "Write https:// in url, and tlsenable in http.conf"),
     ],
 )
@@ -72,6 +85,8 @@ def test_by_tls_or_within_this_machine_it_goes(tmp_path: Path, text: str) -> Non
         ('url = "postgresql://127.0.0.1:5432/tillit"', False),
         ('url = "postgresql://localhost/tillit"\nca_file = "ca.pem"', True),
         ('url = "postgresql:///tillit"', False),
+        ('url = "postgresql://localhost.example/tillit"', True),
+        ('url = "postgresql://localhost,db.example/tillit"', True),
         ('url = "sqlite:///tillit.db"\nca_file = "ca.pem"', False),
     ],
 )
