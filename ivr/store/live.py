@@ -62,6 +62,7 @@ _SCRIPTS = (
     *calls.SCRIPTS,
     lease.TAKE,
     lease.GIVE,
+    unlocking.FORGET,
 )
 
 # Why a Redis takes no writes for a time: it reads its file, is full, or cannot write its file. A replica does not
@@ -83,6 +84,7 @@ class RedisLive(unlocking.Unlocking):
     def __init__(self, link: Link, prefix: str, limits: Limits, log: FilteringBoundLogger | None = None) -> None:
         super().__init__(link, prefix)
         self._log = log
+        self._most = limits.customer_most
         self._alarm = limits.all_alarm
         self._window = limits.all_window_minutes * 60
         self._budgets = limits.texts_per_hour, limits.texts_country_per_hour, limits.texts_prefix_per_hour

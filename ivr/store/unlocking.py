@@ -8,6 +8,9 @@ import orjson
 
 from ivr.errors import StoreError
 from ivr.store.calls import Calls
+from ivr.store.link import Script
+
+FORGET = Script("forget")
 
 LIFE_MINUTES = 15
 """How long a wish waits for another person."""
@@ -15,20 +18,32 @@ LIFE_MINUTES = 15
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`actor` as the audit trail has it; the person's `name` and `login` (empty where the system knows none) are compared."""
+    """`actor` as the audit trail has it; of the person `name`, the `account` it was typed as, and `login` are compared.
+
+    `login` is empty where the system knows none.
+    """
 
     actor: str
     name: str
+    account: str
     login: str
     reason: str
 
-    def is_of(self, name: str, login: str) -> bool:
-        """Whether this person has asked."""
-        return name == self.name or bool(login and login == self.login)
+    def is_of(self, name: str, account: str, login: str) -> bool:
+        """Whether this person has asked, or may have."""
+        if name == self.name:
+            return True
+        if login and self.login:
+            return login == self.login
+        # who may become an account can hide who was there before: then only the account is seen
+        return name == self.account or account == self.name
 
 
 class Unlocking(Calls):
     """The part of `RedisLive` that keeps wishes, by the customer's blind index."""
+
+    _most: int
+    """Failures in a row after which only a wish that was granted helps."""
 
     async def wish(self, subject: str, wish: Wish) -> None:
         """Keep it for a while; it takes the place of an earlier one. Raises `StoreError`."""
@@ -47,6 +62,20 @@ class Unlocking(Calls):
     async def granted(self, subject: str) -> None:
         """It was done; it is not done a second time. Raises `StoreError`."""
         await self._link.ask("DEL", self._wish_key(subject))
+
+    async def forget(self, subject: str) -> bool:
+        """Forget what is counted of a customer who is erased, and a wish; True where failures stay, for they have locked.
+
+        Else whoever may erase and add customers could lift a lock alone. Raises `StoreError`.
+        """
+        keys = [self._key("fail:customer", subject), self._wish_key(subject)]
+        match await self._link.run(FORGET, keys, self._most):
+            case [b"forgotten"]:
+                return False
+            case [b"kept"]:
+                return True
+            case _:
+                raise StoreError(f"Redis gave an unknown answer to {FORGET.name}")
 
     def _wish_key(self, subject: str) -> str:
         return self._key("unlock", subject)

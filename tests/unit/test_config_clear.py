@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ivr.config import Settings, load, tls
+from ivr.doctor import live
 from ivr.errors import ConfigError
 
 ASTERISK = '[asterisk]\nurl = "http://pbx.example:8088/ari"'
@@ -112,3 +113,10 @@ def test_certificates_and_names_are_always_checked(tmp_path: Path) -> None:
     assert trusted.verify_mode is ssl.CERT_REQUIRED
     assert trusted.check_hostname
     assert trusted.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_the_doctor_goes_on_to_name_what_was_accepted(tmp_path: Path) -> None:
+    accepted = read(tmp_path, f"{SENTINELS}\nplain_text = true")
+    (found,) = live._clear(accepted)
+    assert "[redis] sentinels has 192.0.2.7:26379, which is not this machine" in found.what
+    assert list(live._clear(read(tmp_path, f'{SENTINELS}\nurl = "rediss://localhost"'))) == []
