@@ -27,11 +27,11 @@ from ivr.audit.signing import Seal, Verifier
 from ivr.audit.verify import Wanted, heads_in, recent, verify
 from ivr.call.ports import Entry
 from ivr.cli.moments import moment
-from ivr.cli.office import CHAIN, actor, opened, settings_of
+from ivr.cli.office import CHAIN, opened, settings_of
+from ivr.cli.who import actor
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import InputError, TillitError
-from ivr.secret import Secret
 
 T = TypeVar("T")
 
@@ -203,12 +203,11 @@ def accept(context: typer.Context, chain: Annotated[str, typer.Argument(help="Th
 
 
 def _reference(settings: Settings, customer: str) -> str:
-    """The reference of the customer who has this number; what no customer has is a reference itself."""
+    """The reference of the customer who has this number: a row tells of it. What is no number is a reference itself."""
 
     async def run() -> str:
-        async with opened(settings) as office, office.database.read() as connection:
-            found = await office.register.find(connection, Secret(customer))
-            return customer if found is None else found.ref
+        async with opened(settings) as office:
+            return (await office.show(customer)).ref
 
     return asyncio.run(run()) if customer.isdecimal() else customer
 

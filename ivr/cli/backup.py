@@ -18,7 +18,8 @@ from ivr.backup.sealed import new_identity
 from ivr.call.ports import Entry
 from ivr.cli.bars import bars
 from ivr.cli.initialise import refuse_to_make_for_root
-from ivr.cli.office import CHAIN, actor, opened, settings_of
+from ivr.cli.office import CHAIN, opened, settings_of
+from ivr.cli.who import actor
 from ivr.config import Settings
 from ivr.database import Database, migrate
 from ivr.errors import InputError, TillitError

@@ -12,9 +12,8 @@ import typer
 from ivr.cli import entry
 from ivr.cli.fields import Fields
 from ivr.cli.importing import Imported, import_file
-from ivr.cli.office import Act, Office, opened, settings_of
+from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
-from ivr.errors import InputError
 from ivr.secret import Secret
 from ivr.store.register import Customer, NewCustomer
 
@@ -59,7 +58,7 @@ def add(
         async with office.act() as act:
             await act.tell("customer.add", [sealed.ref], pin="set" if pin else "none")
             if not await office.register.add(act.connection, [sealed]):
-                raise InputError("number: another customer has it. Nothing was done")
+                raise Refused("number: another customer has it. Nothing was done", "customer.add", "taken")
         return sealed.ref
 
     typer.echo(f"Added customer {_with(context, run)}")
@@ -77,8 +76,9 @@ def show(
 
     async def run(office: Office) -> Customer:
         async with office.act() as act:
-            customer = await _known(office, act, number)
-            await act.tell("customer.reveal" if reveal else "customer.show", [customer.ref])
+            action = "customer.reveal" if reveal else "customer.show"
+            customer = await act.known(number, action)
+            await act.tell(action, [customer.ref])
         return customer
 
     customer = _with(context, run)
@@ -99,13 +99,13 @@ def set_pin(context: typer.Context, number: Number, pin_stdin: PinStdin = False)
     """Set a new PIN. Asks for it."""
 
     async def run(office: Office) -> str:
-        async with office.database.read() as connection:
-            customer = _found(await office.register.find(connection, Secret(number)))
+        # whoever is asked for a PIN sees that there is such a customer
+        customer = await office.show(number)
         fields = Fields(office.settings)
         pin = fields.pin(_pin(stdin=pin_stdin), number=customer.number, phones=customer.phones)
         record = await office.vault.pins.make(pin)
         async with office.act() as act:
-            customer = await _known(office, act, number)
+            customer = await act.known(number, "customer.set_pin")
             await act.tell("customer.set_pin", [customer.ref])
             await office.register.set_pin(act.connection, customer, record)
         return customer.ref
@@ -119,7 +119,7 @@ def lock(context: typer.Context, number: Number) -> None:
 
     async def run(office: Office) -> str:
         async with office.act() as act:
-            customer = await _known(office, act, number)
+            customer = await act.known(number, "customer.lock")
             await act.tell("customer.lock", [customer.ref])
             await office.register.set_locked(act.connection, customer, locked=True)
         return customer.ref
@@ -139,12 +139,11 @@ def remove(
     """Remove a customer and everything that is stored of it, but for the audit trail."""
 
     async def run(office: Office) -> str:
-        async with office.database.read() as connection:
-            customer = _found(await office.register.find(connection, Secret(number)))
         if not yes:
+            customer = await office.show(number)
             typer.confirm(f"Remove customer {customer.ref} ({customer.name.masked}) for ever?", abort=True, err=True)
         async with office.act() as act:
-            customer = await _known(office, act, number)
+            customer = await act.known(number, "customer.remove")
             await act.tell("customer.remove", [customer.ref])
             await office.register.remove(act.connection, customer)
         return customer.ref
@@ -188,13 +187,3 @@ def _with(context: typer.Context, run: Callable[[Office], Awaitable[T]]) -> T:
 
 def _pin(*, stdin: bool) -> Secret:
     return entry.read() if stdin else entry.ask()
-
-
-async def _known(office: Office, act: Act, number: str) -> Customer:
-    return _found(await office.register.find(act.connection, Secret(number)))
-
-
-def _found(customer: Customer | None) -> Customer:
-    if customer is None:
-        raise InputError("number: no customer has it. Nothing was done")
-    return customer

@@ -13,7 +13,7 @@ from rich.progress import Progress, TaskID
 
 from ivr.cli.bars import bars
 from ivr.cli.fields import FieldError, Fields
-from ivr.cli.office import Office
+from ivr.cli.office import Office, Refused
 from ivr.cli.table import Line, lines
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
@@ -87,8 +87,13 @@ async def _checked(office: Office, file: Path, progress: Progress, task: TaskID)
             rows.append(row)
 
     async with office.database.read() as connection:
-        for taken in await office.register.taken(connection, list(first)):
-            faults.setdefault(first[taken], []).append("number: another customer has it. Leave the row out")
+        taken = await office.register.taken(connection, list(first))
+    for index_ in taken:
+        faults.setdefault(first[index_], []).append("number: another customer has it. Leave the row out")
+    if taken:
+        refused = Refused(_told(file, faults), "customer.import", "taken")
+        await office.note(refused)
+        raise refused
     if faults:
         raise InputError(_told(file, faults))
     if not rows:

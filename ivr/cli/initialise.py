@@ -13,7 +13,8 @@ from ivr.audit.signing import Seal, Verifier
 from ivr.audit.verify import heads_in
 from ivr.call.policy import policies
 from ivr.call.ports import Entry
-from ivr.cli.office import CHAIN, actor, settings_of
+from ivr.cli.office import CHAIN, settings_of
+from ivr.cli.who import actor
 from ivr.config import Settings
 from ivr.database import Database, migrate
 from ivr.database.url import sqlite_file

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,20 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ivr.audit.chain import append_within, lock_of
 from ivr.audit.signing import Seal
 from ivr.call.ports import Entry
+from ivr.cli.who import actor
 from ivr.config import Settings, load
 from ivr.database import Database
-from ivr.errors import ConfigError
+from ivr.errors import ConfigError, InputError
+from ivr.secret import Secret
 from ivr.store import keycheck
-from ivr.store.register import Register
+from ivr.store.register import Customer, Register
 from ivr.vault import Vault
 
 CHAIN = "cli"
 """The commands' own chain in the audit trail: a running worker goes on with its own."""
-
-LOGIN = Path("/proc/self/loginuid")
-"""Where Linux tells who has logged in."""
-# -1 in 32 bits: a service, or a container
-_NO_LOGIN = "4294967295"
 
 _USUAL = (Path("tillit.toml"), Path("config/tillit.toml"))
 
@@ -47,29 +42,6 @@ def settings_of(context: typer.Context) -> Settings:
     )
 
 
-def actor() -> str:
-    """Who types: the user, and who became that user by sudo."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    before = os.environ.get("SUDO_USER")
-    return f"cli:{before}/{user}" if before else f"cli:{user}"
-
-
-def person() -> tuple[str, str]:
-    """The name of the person who types, and the number of that person's login, empty where the system knows none.
-
-    A login keeps its number whoever one becomes (proc(5), loginuid); names come from sudo, and are what else there is.
-    """
-    name = actor().removeprefix("cli:").partition("/")[0]
-    try:
-        login = LOGIN.read_text().strip()
-    except OSError:
-        login = ""
-    return name, "" if login == _NO_LOGIN else login
-
-
 @dataclass(frozen=True, slots=True)
 class Office:
     """Open for one command."""
@@ -82,20 +54,58 @@ class Office:
 
     @asynccontextmanager
     async def act(self) -> AsyncIterator[Act]:
-        """A transaction for something that an administrator does, with its audit rows: both happen, or neither."""
+        """A transaction for something that an administrator does, with its audit rows: both happen, or neither.
+
+        Nobody is asked anything in it: all others who write wait for its end. What it refuses is told of all the same.
+        """
+        try:
+            async with self.database.write(lock=lock_of(CHAIN)) as connection:
+                act = Act(connection, self.seal, self.register)
+                yield act
+                act.check()
+        except Refused as refused:
+            await self.note(refused)
+            raise
+
+    async def note(self, refused: Refused) -> None:
+        """Write the row of what was refused."""
+        entry = Entry(actor(), refused.action, refused.outcome, subject=refused.subject)
         async with self.database.write(lock=lock_of(CHAIN)) as connection:
-            act = Act(connection, self.seal)
-            yield act
-            act.check()
+            await append_within(connection, CHAIN, entry, seal=self.seal)
+
+    async def show(self, number: str) -> Customer:
+        """The customer with this number, for a person to see something of; a row tells of it. Raises `Refused`."""
+        async with self.act() as act:
+            customer = await act.known(number, "customer.show")
+            await act.tell("customer.show", [customer.ref])
+        return customer
+
+
+class Refused(InputError):
+    """Nothing was done, but it tells who has asked something of a customer: that is in the trail, with this outcome."""
+
+    def __init__(self, message: str, action: str, outcome: str, subject: str = "") -> None:
+        super().__init__(message)
+        self.action = action
+        self.outcome = outcome
+        self.subject = subject
 
 
 class Act:
     """What is being done. It cannot be finished without a row that tells of it."""
 
-    def __init__(self, connection: AsyncConnection, seal: Seal) -> None:
+    def __init__(self, connection: AsyncConnection, seal: Seal, register: Register) -> None:
         self.connection = connection
         self._seal = seal
+        self._register = register
         self._told = False
+
+    async def known(self, number: str, action: str) -> Customer:
+        """The customer with this number. Raises `Refused`: that nobody has it is something to know, too."""
+        customer = await self._register.find(self.connection, Secret(number))
+        if customer is None:
+            raise Refused("number: no customer has it. Nothing was done", action, "unknown")
+        return customer
 
     async def tell(self, action: str, subjects: Sequence[str], **detail: str) -> None:
         """Write an audit row for each subject, before the act itself."""

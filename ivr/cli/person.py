@@ -15,18 +15,17 @@ import typer
 from ivr.audit.chain import stamp, utc_now
 from ivr.audit.verify import Wanted, rows_of
 from ivr.cli.customer import Number
-from ivr.cli.office import Act, Office, opened, settings_of
-from ivr.errors import InputError
-from ivr.secret import Secret
-from ivr.store.register import Customer
+from ivr.cli.office import Office, Refused, opened, settings_of
+from ivr.cli.personal import names
+from ivr.database import Left
+from ivr.errors import InputError, StoreError, TillitError
 
 T = TypeVar("T")
 
 _FORMAT = "tillit-person-1"
 _LONGEST = 200
-# What is shorter stands in many a text by chance.
-_SHORTEST = 4
-_LAST_DIGITS = 7
+# Whose rows the database is to forget.
+_TABLES = "customers", "phones"
 _SHOWN = ("at", "action", "actor", "outcome", "call")
 
 
@@ -39,7 +38,7 @@ def export(
 
     async def run(office: Office) -> dict[str, Any]:
         async with office.act() as act:
-            customer = await _known(office, act, number)
+            customer = await act.known(number, "customer.export")
             await act.tell("customer.export", [customer.ref])
             rows = await rows_of(act.connection, Wanted(subject=customer.ref))
         held: dict[str, Any] = {"format": _FORMAT, "at": stamp(utc_now()), "reference": customer.ref}
@@ -84,51 +83,62 @@ def erase(
         if not text.strip() or len(text) > _LONGEST or not text.isprintable():
             raise InputError(f"{option}: is empty, longer than {_LONGEST} characters, or has some that cannot be shown")
 
-    async def run(office: Office) -> tuple[str, bool]:
+    async def run(office: Office) -> tuple[str, bool, str | None]:
         # Opened first: where Redis is away nothing is done by halves.
         live = await RedisLive.open(office.settings)
         try:
+            if not yes:
+                shown = await office.show(number)
+                typer.confirm(f"Erase customer {shown.ref} ({shown.name.masked}) for ever?", abort=True, err=True)
             async with office.act() as act:
-                customer = await _known(office, act, number)
-                if _names(reason, customer):
-                    raise InputError("--reason: has the customer's name or number, and would stay. Nothing was done")
-                if not yes:
-                    typer.confirm(
-                        f"Erase customer {customer.ref} ({customer.name.masked}) for ever?", abort=True, err=True
-                    )
+                customer = await act.known(number, "customer.erase")
+                for option, text in (("--by", by), ("--reason", reason)):
+                    if names(text, customer):
+                        said = f"{option}: has the customer's name or number, and would stay. Nothing was done"
+                        raise Refused(said, "customer.erase", "refused", customer.ref)
                 await act.tell("customer.erase", [customer.ref], by=by.strip(), reason=reason.strip())
                 await office.register.remove(act.connection, customer)
-            await live.unlock(customer.key)
+                # Within: where Redis is away by now, the customer is still there, and all of it can be done later.
+                kept = await live.forget(customer.key)
         finally:
             await live.close()
-        return customer.ref, await office.database.scrub("customers", "phones")
+        return customer.ref, kept, await _left(office)
 
-    ref, clean = _with(context, run)
+    ref, kept, left = _with(context, run)
     typer.echo(f"Erased customer {ref}. Its data key is in data-keys.age until the next back-up, and in other copies")
-    if not clean:
+    if kept:
         typer.echo(
-            "The database's log still has it, for somebody is reading: it goes with the next checkpoint", err=True
+            "The lock after too many failures stays counted, by a keyed hash of the number, for 90 days at most: "
+            "erasing is no way to unlock alone"
         )
+    if left is not None:
+        typer.echo(left, err=True)
 
 
-def _names(text: str, customer: Customer) -> bool:
-    """Whether a text has the customer's number, or a word of the name."""
-    digits = "".join(filter(str.isdecimal, text))
-    numbers = (customer.number, *customer.phones)
-    return any(_has(digits, [number.reveal()[-_LAST_DIGITS:]]) for number in numbers) or _has(
-        text.casefold(), customer.name.reveal().casefold().split()
-    )
+def scrub(context: typer.Context) -> None:
+    """Have the database clean its files of what was erased or removed before, where `customer erase` could not yet."""
+
+    if (left := _with(context, _left)) is not None:
+        raise TillitError(left)
+    typer.echo("The database has cleaned its files of what was deleted")
 
 
-def _has(text: str, parts: list[str]) -> bool:
-    return any(len(part) >= _SHORTEST and part in text for part in parts)
+_AGAIN = "Then type: ari_app.py customer scrub"
+_LEFT = {
+    Left.READ: f"The database's files still have it, for somebody is reading: wait for the end of that back-up or query. {_AGAIN}",
+    Left.LOCKED: f"The database's files still have it, for somebody holds a lock on its tables: wait for the end of that. {_AGAIN}",
+    Left.NOT_OURS: "The database's files still have it, for this user does not own the tables: as their owner type: "
+    "VACUUM customers, phones",
+}
 
 
-async def _known(office: Office, act: Act, number: str) -> Customer:
-    customer = await office.register.find(act.connection, Secret(number))
-    if customer is None:
-        raise InputError("number: no customer has it. Nothing was done")
-    return customer
+async def _left(office: Office) -> str | None:
+    """Have the files cleaned; what to say where that could not be done. The customer is gone by then, whatever happens."""
+    try:
+        left = await office.database.scrub(*_TABLES)
+    except StoreError as error:
+        return f"The database's files may still have it ({error}). {_AGAIN}"
+    return None if left is None else _LEFT[left]
 
 
 def _with(context: typer.Context, run: Callable[[Office], Awaitable[T]]) -> T:

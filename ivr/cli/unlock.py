@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ivr.cli.office import Act, Office, actor, opened, person, settings_of
+from ivr.cli import who
+from ivr.cli.office import Office, Refused, opened, settings_of
+from ivr.cli.personal import names
 from ivr.errors import InputError
-from ivr.secret import Secret
-from ivr.store.register import Customer
 from ivr.store.wish import LIFE_MINUTES, Wish
 
 if TYPE_CHECKING:
@@ -53,32 +53,36 @@ async def _run(context: typer.Context, number: str, reason: str | None, *, yes: 
 
 async def _ask(office: Office, live: RedisLive, number: str, reason: str) -> None:
     async with office.act() as act:
-        customer = await _known(office, act, number)
+        customer = await act.known(number, "customer.unlock_asked")
+        if names(reason, customer):
+            said = "--reason: has the customer's name or number, and would stay. Nothing was done"
+            raise Refused(said, "customer.unlock_asked", "refused", customer.ref)
         await act.tell("customer.unlock_asked", [customer.ref], reason=reason)
-    await live.wish(customer.key, Wish(actor(), *person(), reason))
+    asking = who.person()
+    await live.wish(customer.key, Wish(asking.actor, asking.name, asking.account, asking.login, reason))
     typer.echo(
         f"Asked to unlock customer {customer.ref}. Within {LIFE_MINUTES} minutes another person does it with --confirm"
     )
 
 
 async def _confirm(office: Office, live: RedisLive, number: str, *, yes: bool) -> None:
-    async with office.database.read() as connection:
-        customer = _found(await office.register.find(connection, Secret(number)))
+    customer = await office.show(number)
     wish = await live.wished(customer.key)
     if wish is None:
         raise InputError(
             f"customer unlock: nobody has asked for it within {LIFE_MINUTES} minutes. Ask with --reason. Nothing was done"
         )
-    if wish.is_of(*person()):
+    confirming = who.person()
+    if wish.is_of(confirming.name, confirming.account, confirming.login):
         raise InputError(
             f"customer unlock: {wish.actor} has asked for it, and that is you. Another person confirms, from a login of "
-            "their own (sudo tells who). Nothing was done"
+            "their own, or by sudo from their own account. Nothing was done"
         )
     typer.echo(f"{wish.actor} has asked for it: {wish.reason}")
     if not yes:
         typer.confirm(f"Unlock customer {customer.ref} ({customer.name.masked})?", abort=True, err=True)
     async with office.act() as act:
-        customer = await _known(office, act, number)
+        customer = await act.known(number, "customer.unlock")
         await act.tell("customer.unlock", [customer.ref], reason=wish.reason, asked_by=wish.actor)
         await office.register.set_locked(act.connection, customer, locked=False)
     await live.unlock(customer.key)
@@ -93,13 +97,3 @@ def _reason(given: str | None) -> str | None:
     if not _LEAST <= len(reason) <= _MOST or not reason.isprintable():
         raise InputError(f"--reason: is not {_LEAST} to {_MOST} characters of text. Nothing was done")
     return reason
-
-
-async def _known(office: Office, act: Act, number: str) -> Customer:
-    return _found(await office.register.find(act.connection, Secret(number)))
-
-
-def _found(customer: Customer | None) -> Customer:
-    if customer is None:
-        raise InputError("number: no customer has it. Nothing was done")
-    return customer

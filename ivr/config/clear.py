@@ -23,6 +23,9 @@ CaFile = Annotated[
     ),
 ]
 
+ACCEPTED = "plain_text = true where the way there is encrypted itself"
+"""The other cure of what would go in clear."""
+
 
 def loopback(host: str) -> bool:
     """Whether it is this machine itself."""
@@ -43,6 +46,4 @@ def parts_of(url: str) -> SplitResult | None:
 def refuse_clear(host: str | None, *, accepted: bool, cure: str) -> None:
     """Raises `ValueError` where this connection would leave the machine in clear, and nobody has accepted that."""
     if host and not accepted and not loopback(host):
-        raise ValueError(
-            f"would go in clear to another machine. {cure}; or plain_text = true where the way there is encrypted itself"
-        )
+        raise ValueError(f"would go in clear to another machine. {cure}; or {ACCEPTED}")

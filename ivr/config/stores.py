@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from ivr.config.clear import CaFile, PlainText, loopback, parts_of, refuse_clear
 from ivr.config.section import Name, Place, Section
 
+BY_TLS = "Write rediss:// in url, and tls-port in redis.conf"
+"""The cure of a Redis in clear."""
+
 
 class Redis(Section):
     """Counters, codes and marks."""
@@ -40,16 +43,10 @@ class Redis(Section):
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:
-        if (url := parts_of(self.url)) and url.scheme == "redis":
-            refuse_clear(
-                url.hostname, accepted=self.plain_text, cure="Write rediss:// in url, and tls-port in redis.conf"
-            )
-            for place in self.sentinels:
-                refuse_clear(
-                    place.rpartition(":")[0],
-                    accepted=self.plain_text,
-                    cure="Write rediss:// in url, and tls-port in redis.conf",
-                )
+        if (url := parts_of(self.url)) and url.scheme != "rediss":
+            # with sentinels the url says nothing of where; where these lead is looked at when they have said it
+            for host in (url.hostname, *(place.rpartition(":")[0] for place in self.sentinels)):
+                refuse_clear(host, accepted=self.plain_text, cure=BY_TLS)
         return self
 
 

@@ -5,5 +5,6 @@ audit row are written in one transaction, so both take their connection from her
 """
 
 from ivr.database.engine import Database
+from ivr.database.vacuum import Left
 
-__all__ = ["Database"]
+__all__ = ["Database", "Left"]

@@ -20,11 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from ivr.config import Settings, tls
 from ivr.database import migrate
 from ivr.database.sqlite import Threads, prepared
-from ivr.database.url import PLACE, sqlite_file, url_of
+from ivr.database.url import PLACE, SOCKETS, sqlite_file, url_of
+from ivr.database.vacuum import Left, vacuum
 from ivr.errors import ConfigError, StoreError, Unreachable
 
 # Look-ups take less than a millisecond each, so a few connections serve hundreds of calls; each costs SQLite a thread.
 _CONNECTIONS = 8
+_PORT = 5432
 
 T = TypeVar("T")
 
@@ -128,20 +130,20 @@ class Database:
         async with _translated():
             return await self._threads.run(work, writes=True)
 
-    async def scrub(self, *tables: str) -> bool:
-        """Have what was deleted from these tables vanish from files as far as the database can; False where it could not yet.
+    async def scrub(self, *tables: str) -> Left | None:
+        """Have what was deleted from these tables vanish from their files; why it could not yet, where that is so.
 
-        SQLite overwrites rows when they are deleted, but its log keeps older pages until it is emptied; PostgreSQL forgets
-        them in VACUUM. Raises `StoreError`.
+        SQLite overwrites rows when they are deleted, but its log keeps older pages until it is emptied. PostgreSQL forgets
+        rows in VACUUM; its write-ahead log has them until it is overwritten, which nobody can hasten from here. May be
+        done again at any time. Raises `StoreError`.
         """
-        sqlite = self._threads is not None
-        plain = {"tillit_asks": True} if sqlite else {"isolation_level": "AUTOCOMMIT"}
-        async with _translated(), self._reading.execution_options(**plain).connect() as connection:
-            if not sqlite:
-                await connection.exec_driver_sql(f"VACUUM {', '.join(tables)}")
-                return True
+        if self._threads is None:
+            plain = self._reading.execution_options(isolation_level="AUTOCOMMIT")
+            async with _translated(), plain.connect() as connection:
+                return await vacuum(connection, tables, self._seconds)
+        async with _translated(), self._reading.execution_options(tillit_asks=True).connect() as connection:
             busy, *_ = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
-            return not busy
+            return Left.READ if busy else None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -186,6 +188,10 @@ def _options(url: URL, seconds: float, trusted: ssl.SSLContext | None = None) ->
         # whatever the server's own settings say: a row that was told as written is on its disk
         server = {"synchronous_commit": "on"}
         arguments = {"timeout": seconds, "command_timeout": seconds, "server_settings": server}
+        # else the driver takes them from the environment (PGHOST, PGPORT), and goes wherever that says
+        arguments["port"] = url.port or _PORT
+        if not url.host:
+            arguments["host"] = list(SOCKETS)
         if trusted is not None:
             # else the driver takes what the server offers, and checks nobody's certificate
             arguments["ssl"] = trusted

@@ -12,6 +12,8 @@ from ivr.errors import ConfigError
 
 _SQLITE = "sqlite:///"
 PLACE = "[database] url"
+SOCKETS = ("/run/postgresql", "/var/run/postgresql", "localhost")
+"""Where PostgreSQL is looked for when the address names no host: on this machine."""
 
 
 def sqlite_file(settings: Settings) -> Path | None:

@@ -102,6 +102,13 @@ def _clear(settings: Settings) -> Iterator[Finding]:
             _SUBJECT, f"it is at {settings.redis.url}, which is redis:// and not this machine",
             "# give Redis TLS (tls-port, tls-cert-file, tls-key-file) and the url rediss://",
         )  # fmt: skip
+    if not settings.redis.url.startswith("rediss:"):
+        for place in settings.redis.sentinels:
+            if not loopback(place.rpartition(":")[0]):
+                yield IN_CLEAR.found(
+                    _SUBJECT, f"[redis] sentinels has {place}, which is not this machine, and url is not rediss://",
+                    "# give the sentinels TLS (tls-port, tls-cert-file, tls-key-file), Redis as well, and the url rediss://",
+                )  # fmt: skip
 
 
 async def _open(settings: Settings) -> list[Finding]:

@@ -36,8 +36,9 @@ class Addresses:
         return plain in self._named or _public(plain)
 
     def names(self, address: Address) -> bool:
-        """Whether the settings name it."""
-        return _plain(address) in self._named
+        """Whether the settings name it, and it is one of a network of one's own."""
+        plain = _plain(address)
+        return plain in self._named and not _public(plain)
 
 
 class Resolver(AbstractResolver):

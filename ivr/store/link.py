@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as LinkError
 from ivr.call.ports import Timed
 from ivr.config import Settings, tls
 from ivr.errors import StoreError
-from ivr.store.pool import Pool
+from ivr.store.pool import InClear, Pool
 
 # While the sentinels choose another primary, what was not sent is tried again so often.
 _AGAIN_SECONDS = 0.1
@@ -170,6 +170,8 @@ def reason(error: Exception) -> str:
     if why := tls.fault(error):
         return why
     error = root(error)
+    if isinstance(error, InClear):
+        return str(error)
     if code := getattr(error, "status_code", None):
         return str(code)
     first = str(error).split(" ", 1)[0]

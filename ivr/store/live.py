@@ -36,10 +36,13 @@ from ivr.call.ports import (
 )
 from ivr.call.progress import Progress
 from ivr.config import Limits, Settings, tls
+from ivr.config.clear import ACCEPTED
+from ivr.config.stores import BY_TLS
 from ivr.errors import ConfigError, StoreError, TakenUp, Unreachable
 from ivr.numbers import Range
 from ivr.store import calls, lease, unlocking
 from ivr.store.link import Link, Script, reason, root
+from ivr.store.pool import InClear
 
 _STANDING = Script("clock", "record", "scopes", "standing")
 _ATTEMPT = Script("clock", "record", "scopes", "attempt")
@@ -59,6 +62,7 @@ _SCRIPTS = (
     *calls.SCRIPTS,
     lease.TAKE,
     lease.GIVE,
+    unlocking.FORGET,
 )
 
 # Why a Redis takes no writes for a time: it reads its file, is full, or cannot write its file. A replica does not
@@ -80,6 +84,7 @@ class RedisLive(unlocking.Unlocking):
     def __init__(self, link: Link, prefix: str, limits: Limits, log: FilteringBoundLogger | None = None) -> None:
         super().__init__(link, prefix)
         self._log = log
+        self._most = limits.customer_most
         self._alarm = limits.all_alarm
         self._window = limits.all_window_minutes * 60
         self._budgets = limits.texts_per_hour, limits.texts_country_per_hour, limits.texts_prefix_per_hour
@@ -296,6 +301,8 @@ def _explained(settings: Settings, error: Exception) -> ConfigError:
             f"none of them answers and knows a primary called {settings.redis.sentinel_name}",
             "Start Redis and the sentinels, or correct the addresses, sentinel_name or sentinel_password_file",
         )
+    if isinstance(error, InClear):
+        return ConfigError(f"{settings.file}: [redis] sentinels", str(error), f"{BY_TLS}; or {ACCEPTED}")
     code = reason(error)
     if code == "READONLY":
         return ConfigError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import weakref
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.connection import Connection, SSLConnection, parse_url
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     MasterNotFoundError,
@@ -18,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from ivr.config import Settings, secret_of, tls
+from ivr.config.clear import loopback
 from ivr.errors import ConfigError
 
 # A request takes well under a millisecond, so few connections carry many calls; further requests wait
@@ -25,6 +27,26 @@ from ivr.errors import ConfigError
 _CONNECTIONS = 16
 # A sentinel that does not answer must leave time to ask the next one.
 _SHARE = 4
+
+
+class InClear(RedisError):
+    """The primary that the sentinels name is on another machine, and would be spoken to in clear."""
+
+
+class _ByTls(SSLConnection):
+    """Trusts those whom this context does: the library's own trusts the system's CAs besides."""
+
+    def __init__(self, *, trusted: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context.context = trusted
+
+
+class _ManagedByTls(SentinelManagedSSLConnection):
+    """The same, to the primary of whom the sentinels tell."""
+
+    def __init__(self, *, trusted: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]  # the library left out its types
+        self.ssl_context.context = trusted
 
 
 class Pool(BlockingConnectionPool):
@@ -35,6 +57,8 @@ class Pool(BlockingConnectionPool):
     sentinels: Sentinel | None = None
     service = ""
     _primary: tuple[str, int] | None = None
+    # whether a primary may be on another machine
+    _anywhere = False
 
     @classmethod
     def of(cls, settings: Settings) -> Pool:
@@ -42,12 +66,10 @@ class Pool(BlockingConnectionPool):
         redis = settings.redis
         password = secret_of(settings, "[redis] password", redis.password_file, redis.password_env)
         options = _options(settings, password.reveal() if password else None)
-        encrypted = _encrypted(settings)
+        trusted = tls.context(settings, "[redis]", redis.ca_file) if redis.url.startswith("rediss:") else None
         try:
             pool = (
-                cls._guarded(settings, options, encrypted)
-                if redis.sentinels
-                else cls.from_url(redis.url, **options, **encrypted)
+                cls._guarded(settings, options, trusted) if redis.sentinels else cls._plain(redis.url, options, trusted)
             )
             # Options in the address are only looked at here.
             pool.make_connection()  # type: ignore[no-untyped-call]  # the library left out its types
@@ -60,22 +82,29 @@ class Pool(BlockingConnectionPool):
         return pool
 
     @classmethod
-    def _guarded(cls, settings: Settings, options: dict[str, Any], encrypted: dict[str, Any]) -> Pool:
+    def _plain(cls, url: str, options: dict[str, Any], trusted: ssl.SSLContext | None) -> Pool:
+        encrypted = {} if trusted is None else {"connection_class": _ByTls, "trusted": trusted}
+        return cls(**{**options, **parse_url(url), **encrypted})
+
+    @classmethod
+    def _guarded(cls, settings: Settings, options: dict[str, Any], trusted: ssl.SSLContext | None) -> Pool:
         redis = settings.redis
         secret = secret_of(
             settings, "[redis] sentinel_password", redis.sentinel_password_file, redis.sentinel_password_env
         )
         seconds = redis.request_seconds / _SHARE
         address: dict[str, Any] = {**parse_url(redis.url)}
-        secure = issubclass(address.pop("connection_class", Connection), SSLConnection)
-        for name in ("host", "port", "path"):
+        for name in ("connection_class", "host", "port", "path"):
             address.pop(name, None)
-        pool = cls(
-            connection_class=SentinelManagedSSLConnection if secure else SentinelManagedConnection,
-            **{**address, **options, **encrypted, "socket_connect_timeout": seconds},
+        encrypted = (
+            {"connection_class": SentinelManagedConnection}
+            if trusted is None
+            else {"connection_class": _ManagedByTls, "trusted": trusted}
         )
+        pool = cls(**{**address, **options, **encrypted, "socket_connect_timeout": seconds})
         pool.connection_kwargs["connection_pool"] = weakref.proxy(pool)
         pool.service = redis.sentinel_name
+        pool._anywhere = trusted is not None or redis.plain_text
         pool.sentinels = Sentinel(  # type: ignore[no-untyped-call]  # as below
             [_place(text) for text in redis.sentinels],
             sentinel_kwargs={
@@ -84,21 +113,28 @@ class Pool(BlockingConnectionPool):
                 "socket_timeout": seconds,
                 "socket_connect_timeout": seconds,
                 "protocol": 2,
-                "ssl": secure,
                 "retry": Retry(NoBackoff(), 0),
-                **encrypted,
             },
         )
+        if trusted is not None:
+            for sentinel in pool.sentinels.sentinels:
+                sentinel.connection_pool.connection_class = _ByTls
+                sentinel.connection_pool.connection_kwargs["trusted"] = trusted
         return pool
 
     async def get_master_address(self) -> tuple[str, int]:
-        """For the library: where the primary is now. Raises `MasterNotFoundError` where no sentinel says."""
+        """For the library: where the primary is now.
+
+        Raises `MasterNotFoundError` where no sentinel says, `InClear` where it must not be spoken to.
+        """
         assert self.sentinels is not None
         try:
             found: tuple[str, int] = await self.sentinels.discover_master(self.service)
         except ResponseError:
             # no sentinel, or one that wants another password: what it says in its own words helps nobody
             raise MasterNotFoundError(self.service) from None
+        if not (self._anywhere or loopback(found[0])):
+            raise InClear(f"the primary that the sentinels name, {found[0]}, would be spoken to in clear")
         if found != self._primary:
             self._primary = found
             # those that lie here lead to the one before, which is gone, or takes no writes any more
@@ -133,16 +169,3 @@ def _options(settings: Settings, password: str | None) -> dict[str, Any]:
         "driver_info": None,
         "retry": None,
     }
-
-
-def _encrypted(settings: Settings) -> dict[str, Any]:
-    """What TLS needs, of Redis and of the sentinels; nothing without."""
-    redis = settings.redis
-    if not redis.url.startswith("rediss:"):
-        return {}
-    options: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
-    if redis.ca_file is not None:
-        # it is read here for its faults alone: the library reads the file again
-        tls.context(settings, "[redis]", redis.ca_file)
-        options["ssl_ca_certs"] = str(settings.path(redis.ca_file))
-    return options

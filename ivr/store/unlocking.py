@@ -8,11 +8,17 @@ import orjson
 
 from ivr.errors import StoreError
 from ivr.store.calls import Calls
+from ivr.store.link import Script
 from ivr.store.wish import LIFE_MINUTES, Wish
+
+FORGET = Script("forget")
 
 
 class Unlocking(Calls):
     """The part of `RedisLive` that keeps wishes, by the customer's blind index."""
+
+    _most: int
+    """Failures in a row after which only a wish that was granted helps."""
 
     async def wish(self, subject: str, wish: Wish) -> None:
         """Keep it for a while; it takes the place of an earlier one. Raises `StoreError`."""
@@ -31,6 +37,20 @@ class Unlocking(Calls):
     async def granted(self, subject: str) -> None:
         """It was done; it is not done a second time. Raises `StoreError`."""
         await self._link.ask("DEL", self._wish_key(subject))
+
+    async def forget(self, subject: str) -> bool:
+        """Forget what is counted of a customer who is erased, and a wish; True where failures stay, for they have locked.
+
+        Else whoever may erase and add customers could lift a lock alone. Raises `StoreError`.
+        """
+        keys = [self._key("fail:customer", subject), self._wish_key(subject)]
+        match await self._link.run(FORGET, keys, self._most):
+            case [b"forgotten"]:
+                return False
+            case [b"kept"]:
+                return True
+            case _:
+                raise StoreError(f"Redis gave an unknown answer to {FORGET.name}")
 
     def _wish_key(self, subject: str) -> str:
         return self._key("unlock", subject)

@@ -62,11 +62,11 @@ CECILIA = Customer("10003", "Cecilia Dahl", "+46701740603;+46701740699", "4862")
 DAVID = Customer("10004", "David Ek", "+46701740604;+46701740699", "9157")
 CUSTOMERS = (ANNA, BO, CECILIA, DAVID)
 
-# A login cannot be had without being somebody: for the command there is none, and sudo's word counts.
+# Another person cannot be had without being somebody else: for the command there is one.
 _BY_ANOTHER = """
-import pathlib
-from ivr.cli import main, office
-office.LOGIN = pathlib.Path("/dev/null")
+import os
+from ivr.cli import main, who
+who.person = lambda: who.Person(os.environ["RIG_PERSON"], "tillit", "")
 main()
 """
 
@@ -204,7 +204,7 @@ class Stage:
         return subprocess.run(
             [python, *program, *words],
             cwd=CHECKOUT if by else None,
-            env=dict(os.environ, TILLIT_CONFIG=str(self.config), **({"SUDO_USER": by} if by else {})),
+            env=dict(os.environ, TILLIT_CONFIG=str(self.config), **({"RIG_PERSON": by} if by else {})),
             input=given,
             capture_output=True,
             text=True,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 from collections.abc import Callable
 from types import TracebackType
+
+from rig.certificates import Certificate
 
 USER, PASSWORD = "tillit", "canary-password"
 CHALLENGE = "140203"
@@ -26,7 +29,12 @@ class AmiServer:
     rules: what becomes of an action, by its name: the bytes that are sent back, or None for nothing at all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Certificate | None = None) -> None:
+        """`certificate`: it takes connections by TLS alone, with this one."""
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(certificate.chain, certificate.key)
         self.actions: list[Fields] = []
         self.received = bytearray()
         self.rules: dict[str, Rule] = {}
@@ -62,7 +70,7 @@ class AmiServer:
 
     async def start(self) -> None:
         """Listen, on the same port as before."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def __aenter__(self) -> AmiServer:

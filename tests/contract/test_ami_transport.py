@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from rig.certificates import Authority
 
 import ivr.asterisk.ami as ami_module
 from ivr.asterisk.ami import Ami
@@ -56,6 +57,31 @@ async def hasty(server: AmiServer, log: Log) -> AsyncIterator[Ami]:
 
 def nothing(_: Fields) -> None:
     return None
+
+
+# ---------------------------------------------------------------- TLS
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_certificate_with_another_name_is_told_nothing(tmp_path: Path, log: Log, *, ours: bool) -> None:
+    authority = Authority(tmp_path)
+    certificate = authority.issue("127.0.0.1" if ours else "pbx.example")
+    (tmp_path / "password").touch(0o600)
+    (tmp_path / "password").write_text(PASSWORD)
+    async with AmiServer(certificate) as server:
+        (tmp_path / "tillit.toml").write_text(
+            '[company]\nname = "Acme"\ncountry = "SE"\n[policies.usual]\nsteps = ["pin"]\nlevel = 1\n'
+            f'[asterisk.ami]\nport = {server.port}\ntls = true\npassword_file = "password"\nca_file = "{authority.file}"\n'
+        )
+        ami = Ami.of(load(tmp_path / "tillit.toml"), "[asterisk]", log=log.logger)
+        if ours:
+            await ami.open()
+            assert ami.connected
+        else:
+            with pytest.raises(Unreachable, match="its certificate is not trusted: IP address mismatch"):
+                await ami.open()
+            assert server.received == b""
+        await ami.close()
 
 
 # ---------------------------------------------------------------- login

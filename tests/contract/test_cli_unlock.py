@@ -8,7 +8,7 @@ import pytest
 
 from ivr.call.outcome import Locked
 from ivr.call.ports import Attempt, Granted
-from ivr.cli import office
+from ivr.cli import who
 from ivr.config import Settings
 from ivr.store.live import RedisLive
 from tests.contract.ari_log import wait_for
@@ -40,11 +40,10 @@ def tried(settings: Settings, times: int) -> list[Granted | Locked]:
     return asyncio.run(attempts())
 
 
-def by(who: str, *words: str, login: str = "4294967295") -> Ended:
-    """What this person types, who has this login and became somebody else by sudo."""
+def by(name: str, *words: str, login: str = "", account: str = "tillit") -> Ended:
+    """What this person types, who has this login and became this account (how that is found out: test_cli_who)."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SUDO_USER", who)
-        office.LOGIN.write_text(login)
+        patch.setattr(who, "person", lambda: who.Person(name, account, login))
         return typed(*words)
 
 
@@ -66,14 +65,15 @@ def test_both_locks_are_lifted(server: Server, made: Settings) -> None:
     ((ref,),) = rows(made, "SELECT ref FROM customers")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.endswith(f"asked for it: she has shown her passport\nUnlocked customer {ref}\n")
-    assert [action for _, action, _ in trail(made)][-3:] == [
+    assert [action for _, action, _ in trail(made)][-4:] == [
         "customer.lock",
         "customer.unlock_asked",
+        "customer.show",
         "customer.unlock",
     ]
     actor, _, detail = last_row(made)
-    assert actor.startswith("cli:sven/")
-    assert '"asked_by":"cli:rita/' in detail and '"reason":"she has shown her passport"' in detail
+    assert actor == "cli:sven/tillit"
+    assert '"asked_by":"cli:rita/tillit"' in detail and '"reason":"she has shown her passport"' in detail
     assert "locked     no" in typed("customer", "show", "10001").out
     assert server.client.keys("tillit:fail:customer:*") == server.client.keys("tillit:unlock:*") == []
     assert tried(made, 1) == [Granted()]
@@ -91,20 +91,27 @@ def test_asking_alone_unlocks_nothing(server: Server, made: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("who", "login"),
-    [("rita", "4294967295"), ("rita", "1002"), ("sven", "1001"), ("root", "1001")],
-    ids=["same name", "same name by another login", "another name in the same login", "root in the same login"],
+    ("name", "account", "login"),
+    [
+        ("rita", "tillit", ""),
+        ("rita", "tillit", "1002"),
+        ("sven", "tillit", "1001"),
+        ("root", "root", "1001"),
+        ("tillit", "tillit", ""),
+    ],
+    ids=["same name", "by another login", "another name in the same login", "root in the same login", "account alone"],
 )
-def test_who_has_asked_does_not_confirm(server: Server, made: Settings, who: str, login: str) -> None:
-    """A login keeps its number, whoever one becomes in it."""
+def test_who_has_asked_does_not_confirm(server: Server, made: Settings, name: str, account: str, login: str) -> None:
+    """A login keeps its number, whoever one becomes in it; where none is known, whoever is an account may be anybody of it."""
     assert typed("customer", "lock", "10001").code == 0
     asked = by("rita", "customer", "unlock", "10001", "--reason", "I say so", login="1001")
     assert asked.code == 0
     before = trail(made)
-    ended = by(who, "customer", "unlock", "10001", "--confirm", "--yes", login=login)
+    ended = by(name, "customer", "unlock", "10001", "--confirm", "--yes", login=login, account=account)
     assert (ended.code, ended.out) == (2, "")
     assert "has asked for it, and that is you" in ended.err
-    assert trail(made) == before
+    # that somebody has looked is told of
+    assert trail(made) == [*before, ("cli", "customer.show", "done")]
     assert "locked     yes" in typed("customer", "show", "10001").out
     # another person still can
     assert by("sven", "customer", "unlock", "10001", "--confirm", "--yes", login="1002").code == 0
@@ -173,4 +180,60 @@ def test_a_customer_who_is_not_there(made: Settings) -> None:
     for words in (("--reason", "a reason"), ("--confirm", "--yes")):
         ended = by("rita", "customer", "unlock", "99999", *words)
         assert (ended.code, ended.out, ended.err) == (2, "", "number: no customer has it. Nothing was done\n")
-    assert trail(made) == before
+    # that nobody has a number is something to know, too
+    asked = [("cli", "customer.unlock_asked", "unknown"), ("cli", "customer.show", "unknown")]
+    assert trail(made) == [*before, *asked]
+
+
+def test_one_person_without_a_login_does_not_become_another_by_a_variable(made: Settings) -> None:
+    assert typed("customer", "lock", "10001").code == 0
+    assert typed("customer", "unlock", "10001", "--reason", "I say so").code == 0
+    for variable in ("LOGNAME", "USER", "SUDO_USER", "SUDO_UID"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(variable, "berit")
+            ended = typed("customer", "unlock", "10001", "--confirm", "--yes")
+        assert (ended.code, "that is you" in ended.err) == (2, True)
+    assert "locked     yes" in typed("customer", "show", "10001").out
+
+
+def test_a_reason_that_names_the_customer_is_not_kept(made: Settings) -> None:
+    ended = by("rita", "customer", "unlock", "10001", "--reason", "anna has shown her passport")
+    assert (ended.code, ended.err) == (
+        2,
+        "--reason: has the customer's name or number, and would stay. Nothing was done\n",
+    )
+    assert last_row(made) == ("cli:rita/tillit", "customer.unlock_asked", "{}")
+
+
+@pytest.mark.parametrize("how", [("erase", "--by", "DPO", "--reason", "asked"), ("remove",)], ids=["erased", "removed"])
+def test_who_erases_and_adds_a_customer_anew_lifts_no_lock(
+    server: Server, made: Settings, how: tuple[str, ...]
+) -> None:
+    assert isinstance(tried(made, 4)[-1], Locked)
+    ended = typed("customer", how[0], "10001", *how[1:], "--yes")
+    assert ended.code == 0
+    assert how[0] != "erase" or "The lock after too many failures stays counted" in ended.out
+    assert typed("customer", "add", "10001", "--name", "Anna", "--no-pin").code == 0
+    assert [type(answer) for answer in tried(made, 1)] == [Locked]
+    # nor when the lock has run out: the next failure locks at once, and for longer
+    server.pass_time(15 * 60)
+    assert typed("customer", "erase", "10001", "--by", "DPO", "--reason", "asked", "--yes").code == 0
+    assert typed("customer", "add", "10001", "--name", "Anna", "--no-pin").code == 0
+    assert [type(answer) for answer in tried(made, 2)] == [Granted, Locked]
+
+
+def test_failures_of_an_erased_customer_that_have_locked_nothing_are_forgotten(server: Server, made: Settings) -> None:
+    assert tried(made, 2) == [Granted(), Granted()]
+    assert by("rita", "customer", "unlock", "10001", "--reason", "a reason").code == 0
+    assert server.client.keys("tillit:fail:customer:*") != [] != server.client.keys("tillit:unlock:*")
+    ended = typed("customer", "erase", "10001", "--by", "DPO", "--reason", "asked", "--yes")
+    assert (ended.code, "stays counted" in ended.out) == (0, False)
+    assert server.client.keys("tillit:fail:customer:*") == server.client.keys("tillit:unlock:*") == []
+
+
+def test_the_most_failures_are_kept_even_where_the_lock_is_not(server: Server, made: Settings) -> None:
+    ((key,),) = rows(made, "SELECT number_index FROM customers")
+    server.client.hset(f"tillit:fail:customer:{key}", "n", 10)
+    server.client.pexpire(f"tillit:fail:customer:{key}", 1_000_000)
+    assert typed("customer", "erase", "10001", "--by", "DPO", "--reason", "asked", "--yes").code == 0
+    assert server.client.hget(f"tillit:fail:customer:{key}", "n") == "10"

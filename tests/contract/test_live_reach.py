@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from rig.certificates import Authority
+from rig.redis_server import Redis
 
+from ivr.config import Settings, load
 from ivr.errors import ConfigError, Unreachable
 from ivr.store.live import RedisLive
+from ivr.store.pool import Pool
 from tests.contract.live_server import Server
 
 pytestmark = pytest.mark.servers
@@ -104,3 +109,33 @@ async def test_one_that_wants_a_password() -> None:
 
 async def test_an_address_that_is_none(server: Server) -> None:
     assert not isinstance(await refused(server, url="redis://127.0.0.1:port/0"), Unreachable)
+
+
+async def test_with_a_ca_file_that_ca_alone_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, systems = Authority(tmp_path, "ours"), Authority(tmp_path, "systems")
+    # as if the machine trusted that one anyway
+    monkeypatch.setenv("SSL_CERT_FILE", str(systems.file))
+    with Redis("reach", certificate=systems.issue("localhost")) as redis_:
+        (tmp_path / "password").touch(0o600)
+        (tmp_path / "password").write_text(redis_.password)
+
+        def settings(*lines: str) -> Settings:
+            (tmp_path / "tillit.toml").write_text(
+                '[company]\nname = "Acme"\ncountry = "SE"\n[policies.usual]\nsteps = ["pin"]\nlevel = 1\n'
+                f'[redis]\nurl = "rediss://localhost:{redis_.tls_port}/0"\nusername = "tillit"\n'
+                'password_file = "password"\n' + "\n".join(lines)
+            )
+            return load(tmp_path / "tillit.toml")
+
+        await (await RedisLive.open(settings())).close()
+        for lines in ((), (f'sentinels = ["localhost:{redis_.tls_port}"]',)):
+            with pytest.raises(ConfigError, match="is not trusted" if not lines else "none of them answers"):
+                await RedisLive.open(settings(f'ca_file = "{ours.file}"', *lines))
+        # of sentinels nobody says why: here it is asked one by one
+        pool = Pool.of(settings(f'ca_file = "{ours.file}"', f'sentinels = ["localhost:{redis_.tls_port}"]'))
+        assert pool.sentinels is not None
+        try:
+            with pytest.raises(redis.ConnectionError, match="certificate verify failed"):
+                await pool.sentinels.sentinels[0].ping()
+        finally:
+            await pool.aclose()

@@ -7,15 +7,17 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+import redis
 from rig.ports import HOST
+from rig.process import Child
 from rig.state import wait_until
 
 from ivr.call.ports import Attempt, Granted
 from ivr.doctor import Finding, sentinels
 from ivr.doctor.live import REPLICAS, check
-from ivr.errors import StoreError, Unreachable
+from ivr.errors import ConfigError, StoreError, Unreachable
 from ivr.store.live import RedisLive
-from tests.contract.sentinel_kit import Guarded
+from tests.contract.sentinel_kit import NAME, Guarded
 
 pytestmark = pytest.mark.servers
 
@@ -46,6 +48,39 @@ async def test_sentinels_that_do_not_answer(guarded: Guarded) -> None:
         guarded.child(hung).resume()
     with pytest.raises(Unreachable, match="knows a primary called other"):
         await RedisLive.open(guarded.settings('sentinel_name = "other"', [first]))
+
+
+async def test_a_primary_elsewhere_is_not_spoken_to_in_clear(guarded: Guarded) -> None:
+    """The sentinel is on this machine; where it sends us is not."""
+    port, elsewhere = guarded.nobody, ("192.0.2.77", 6379)
+    file = guarded.folder / "alone.conf"
+    file.write_text(f"bind {HOST}\nport {port}\ndir {guarded.folder}\n")
+    child = Child("sentinel", ["redis-server", str(file), "--sentinel"], guarded.folder / "alone.log")
+    try:
+        with redis.Redis(port=port) as sentinel:
+
+            def monitor(host: str, at: int) -> None:
+                sentinel.execute_command("SENTINEL", "MONITOR", NAME, host, at, 1)
+
+            child.require(lambda: "Sentinel ID" in (guarded.folder / "alone.log").read_text(), 10, "the sentinel")
+            monitor(*elsewhere)
+            with pytest.raises(ConfigError, match=f"{elsewhere[0]}, would be spoken to in clear") as caught:
+                await RedisLive.open(guarded.settings(sentinels=[port]))
+            assert "[redis] sentinels" in str(caught.value)
+            sentinel.execute_command("SENTINEL", "REMOVE", NAME)
+            monitor(HOST, guarded.primary)
+            live = await RedisLive.open(guarded.settings(sentinels=[port]))
+            # in the middle of a day it is told of another one
+            sentinel.execute_command("SENTINEL", "REMOVE", NAME)
+            monitor(*elsewhere)
+            await live._link._pool.disconnect()
+            with pytest.raises(StoreError, match=f"{elsewhere[0]}, would be spoken to in clear"):
+                await live.ping()
+            await live.close()
+    finally:
+        child.kill()
+    with pytest.raises(Unreachable):
+        await RedisLive.open(guarded.settings(sentinels=[port]))
 
 
 async def test_without_so_many_replicas_nothing_holds(guarded: Guarded) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +15,13 @@ from sqlalchemy import text
 from ivr.audit import verify
 from ivr.audit.chain import lock_of
 from ivr.call.ports import Entry
-from ivr.config import Settings
-from ivr.database import Database
-from ivr.errors import StoreError, Unreachable
-from tests.unit.database_kit import SEAL, asked, database_of, settings_in, trail_of
+from ivr.config import Settings, load
+from ivr.database import Database, Left
+from ivr.errors import ConfigError, StoreError, Unreachable
+from ivr.secret import Personal, Secret
+from ivr.store.register import NewCustomer, Register
+from ivr.vault import Vault
+from tests.unit.database_kit import SEAL, as_administrator, asked, database_of, keys_of, settings_in, trail_of
 
 pytestmark = pytest.mark.servers
 ENTRY = Entry("caller", "verify", "verified", call="17")
@@ -100,3 +103,106 @@ async def test_a_worker_waits_for_no_other_and_its_rows_are_flushed(settings: Se
                 await trail_of(database, "v").append(ENTRY)
         await trail_of(database, "v").append(ENTRY)
         assert (await verify(database, SEAL.verifier)).rows == {"v": 1, "w": 1}
+
+
+CUSTOMERS = 300
+"""So many that a few deleted rows are not enough for VACUUM to look at the indexes by itself."""
+
+
+class Registered:
+    """Customers, to be erased one by one."""
+
+    def __init__(self, settings: Settings, database: Database, vault: Vault) -> None:
+        self.settings = settings
+        self.database = database
+        self._register = Register(vault)
+        self._sealed = [
+            self._register.seal(NewCustomer(Secret(str(n)), Personal(f"Person {n}"), (Personal(f"+46701{n}"),)))
+            for n in range(10_000, 10_000 + CUSTOMERS)
+        ]
+
+    async def add(self) -> None:
+        async with self.database.write() as connection:
+            assert await self._register.add(connection, self._sealed)
+
+    async def erase(self, n: int) -> Left | None:
+        async with self.database.write() as connection:
+            customer = await self._register.find(connection, Secret(str(10_000 + n)))
+            assert customer is not None
+            await self._register.remove(connection, customer)
+        return await self.database.scrub("customers", "phones")
+
+    async def left(self, server: PostgreSQL, n: int) -> set[str]:
+        """What the files still have of this one, but for the write-ahead log."""
+        await as_administrator(self.settings, "CHECKPOINT")
+        customer, (phone,) = self._sealed[n].customer, self._sealed[n].phones
+        values = {
+            "data key": customer["wrapped"], "name": customer["name"], "number's index": customer["number_index"].encode(),
+            "phone's index": phone["phone_index"].encode(), "reference": customer["ref"].encode(),
+        }  # fmt: skip
+        files = [file.read_bytes() for file in (server.folder / "data").glob("base/*/*") if file.is_file()]
+        return {name for name, value in values.items() if any(value in file for file in files)}
+
+
+@pytest.fixture
+async def registered(settings: Settings) -> AsyncIterator[Registered]:
+    keys_of(settings)
+    vault = Vault.open(settings)
+    async with await database_of(settings, vault) as database:
+        made = Registered(settings, database, vault)
+        await made.add()
+        yield made
+    vault.close()
+
+
+async def test_what_is_erased_is_in_no_file_of_the_tables(registered: Registered, server: PostgreSQL) -> None:
+    assert len(await registered.left(server, 17)) == 5
+    assert await registered.erase(17) is None
+    assert await registered.left(server, 17) == set()
+    assert len(await registered.left(server, 18)) == 5
+
+
+async def test_somebody_who_reads_keeps_rows_and_that_is_told(registered: Registered, server: PostgreSQL) -> None:
+    async with registered.database.snapshot() as reader:
+        await reader.execute(text("SELECT count(*) FROM customers"))
+        assert await registered.erase(17) is Left.READ
+        assert "data key" in await registered.left(server, 17)
+    assert await registered.database.scrub("customers", "phones") is None
+    assert await registered.left(server, 17) == set()
+
+
+async def test_a_lock_on_a_table_is_told_and_no_error(registered: Registered, server: PostgreSQL) -> None:
+    async with registered.database.write() as other:
+        await other.execute(text("LOCK TABLE phones IN SHARE UPDATE EXCLUSIVE MODE"))
+        assert await registered.erase(17) is Left.LOCKED
+    assert await registered.database.scrub("customers", "phones") is None
+    assert await registered.left(server, 17) == set()
+
+
+async def test_a_user_who_does_not_own_the_tables_is_told(registered: Registered, server: PostgreSQL) -> None:
+    """PostgreSQL itself only warns, and ends well."""
+    own = await registered.database.scrub("customers", "phones")
+    async with registered.database.write() as connection:
+        await connection.execute(text(f"CREATE ROLE app LOGIN PASSWORD '{server.password}'"))
+        await connection.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO app"))
+    file = registered.settings.file
+    file.write_text(file.read_text().replace(f'username = "{USER}"', 'username = "app"'))
+    async with await Database.open(load(file)) as database:
+        assert await database.scrub("customers", "phones") is Left.NOT_OURS
+    assert own is None
+
+
+async def test_the_environment_does_not_say_where_it_is(
+    settings: Settings, server: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address without a host is this machine, whatever PGHOST says; one without a port is the usual one."""
+    connected = asyncio.Event()
+    async with await asyncio.start_server(lambda *_: connected.set(), "127.0.0.2", 0) as elsewhere:
+        monkeypatch.setenv("PGHOST", "127.0.0.2")
+        monkeypatch.setenv("PGPORT", str(elsewhere.sockets[0].getsockname()[1]))
+        file = settings.file
+        for url in ("postgresql:///calls", "postgresql://127.0.0.2/calls"):
+            file.write_text(file.read_text().replace(load(file).database.url, url))
+            with pytest.raises(ConfigError):
+                await Database.open_any(load(file))
+        assert not connected.is_set()

@@ -79,6 +79,14 @@ def test_in_clear_only_to_an_address_that_is_named(host: str, tmp_path: Path) ->
         sender(tmp_path, f"http://{host}", "http")
 
 
+@pytest.mark.parametrize("named", ["93.184.216.34", "2606:2800:21f:cb07::1"])
+def test_never_in_clear_over_the_internet(named: str, tmp_path: Path) -> None:
+    """What lets a private address be reached is no leave to send texts in clear to everybody."""
+    host = f"[{named}]" if ":" in named else named
+    with pytest.raises(ConfigError, match="would go there in clear"):
+        sender(tmp_path, f"http://{host}", "http", allow_private=[named])
+
+
 @pytest.mark.parametrize("host", ["localhost", "localhost.", "127.1", "2130706433", "0x7f000001", "0177.0.0.1"])
 async def test_a_name_of_a_private_address_is_not_connected_to(host: str, tmp_path: Path) -> None:
     async with TextsServer(anything) as server:

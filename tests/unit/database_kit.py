@@ -82,10 +82,10 @@ async def empty_database(settings: Settings) -> None:
         migrate.create_file(settings)
         return
     name = settings.database.url.rpartition("/")[2]
-    await _as_administrator(settings, f"CREATE DATABASE {name}")
+    await as_administrator(settings, f"CREATE DATABASE {name}")
 
 
-async def _as_administrator(settings: Settings, *statements: str) -> None:
+async def as_administrator(settings: Settings, *statements: str) -> None:
     """On the server, outside any database of ours."""
     url = url_of(settings)
     connection = await asyncpg.connect(
@@ -112,9 +112,9 @@ async def _make_on_postgresql(settings: Settings) -> None:
         await empty_database(template)
         async with await Database.open_any(template) as database, database.write() as connection:
             await migrate.migrate(connection)
-        await _as_administrator(settings, f"ALTER DATABASE {url.database}_template RENAME TO migrated")
+        await as_administrator(settings, f"ALTER DATABASE {url.database}_template RENAME TO migrated")
         _TEMPLATES.add(url.port)
-    await _as_administrator(settings, f"CREATE DATABASE {url.database} TEMPLATE migrated")
+    await as_administrator(settings, f"CREATE DATABASE {url.database} TEMPLATE migrated")
 
 
 async def _make_on_sqlite(settings: Settings) -> None:

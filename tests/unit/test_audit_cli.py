@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ivr.cli import who
 from ivr.config import Settings
 from tests.unit.cli_kit import Cli, trail
 from tests.unit.database_kit import directly, rows, settings_in, without_protection
@@ -53,7 +54,7 @@ def test_audit_verify_names_the_first_bad_row(cli: Cli, made: Settings) -> None:
 
 
 def test_audit_show(cli: Cli, made: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUDO_USER", "[red]anna\x1b")
+    monkeypatch.setattr(who, "person", lambda: who.Person("[red]anna\x1b", "root", ""))
     cli("customer", "lock", "10001")
     header, *lines = cli("audit", "show").out.splitlines()
     assert header.split() == ["at", "chain", "seq", "actor", "action", "outcome", "call", "subject", "detail"]
@@ -150,8 +151,9 @@ def test_a_lost_audit_key_is_not_replaced_in_silence(cli: Cli, made: Settings, t
 @pytest.mark.parametrize(
     ("options", "found"),
     [
-        (("--customer", "10001"), ["customer.add"]),
-        (("--customer", "99999"), []),
+        # that the number was looked up is told of, and shown at once
+        (("--customer", "10001"), ["customer.add", "customer.show"]),
+        (("--customer", "of-nobody"), []),
         (("--actor", "cli:"), ["init", "customer.add"]),
         (("--agent", "PJSIP/anna"), []),
         (("--call", "17"), []),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ivr.config import Settings, load, tls
+from ivr.doctor import live
 from ivr.errors import ConfigError
 
 ASTERISK = '[asterisk]\nurl = "http://pbx.example:8088/ari"'
@@ -31,6 +32,19 @@ def read(folder: Path, *tables: str) -> Settings:
         (AMI, "[asterisk.ami]", "Write tls = true, and tlsenable in manager.conf"),
         (REDIS, "[redis]", "Write rediss:// in url, and tls-port in redis.conf"),
         (SENTINELS, "[redis]", "Write rediss:// in url, and tls-port in redis.conf"),
+        (
+            f'{SENTINELS}\nurl = "unix:///run/redis.sock"',
+            "[redis]",
+            "Write rediss:// in url, and tls-port in redis.conf",
+        ),
+        # it only begins like this machine
+        (
+            '[asterisk]\nurl = "http://localhost.example:8088/ari"',
+            "[asterisk]",
+            "Write https:// in url, and tlsenable in http.conf",
+        ),
+        ('[asterisk.ami]\nhost = "localhosts"', "[asterisk.ami]", "Write tls = true, and tlsenable in manager.conf"),
+        ('[redis]\nurl = "redis://127.0.0.1.example"', "[redis]", "Write rediss:// in url, and tls-port in redis.conf"),
         (NODE, "[nodes.south]", "Write https:// in url, and tlsenable in http.conf"),
     ],
 )
@@ -72,6 +86,8 @@ def test_by_tls_or_within_this_machine_it_goes(tmp_path: Path, text: str) -> Non
         ('url = "postgresql://127.0.0.1:5432/tillit"', False),
         ('url = "postgresql://localhost/tillit"\nca_file = "ca.pem"', True),
         ('url = "postgresql:///tillit"', False),
+        ('url = "postgresql://localhost.example/tillit"', True),
+        ('url = "postgresql://localhost,db.example/tillit"', True),
         ('url = "sqlite:///tillit.db"\nca_file = "ca.pem"', False),
     ],
 )
@@ -97,3 +113,10 @@ def test_certificates_and_names_are_always_checked(tmp_path: Path) -> None:
     assert trusted.verify_mode is ssl.CERT_REQUIRED
     assert trusted.check_hostname
     assert trusted.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+def test_the_doctor_goes_on_to_name_what_was_accepted(tmp_path: Path) -> None:
+    accepted = read(tmp_path, f"{SENTINELS}\nplain_text = true")
+    (found,) = live._clear(accepted)
+    assert "[redis] sentinels has 192.0.2.7:26379, which is not this machine" in found.what
+    assert list(live._clear(read(tmp_path, f'{SENTINELS}\nurl = "rediss://localhost"'))) == []

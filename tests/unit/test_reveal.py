@@ -20,6 +20,7 @@ MAY_REVEAL = {
     "ivr/cli/customer.py",
     "ivr/cli/fields.py",
     "ivr/cli/person.py",
+    "ivr/cli/personal.py",
     "ivr/database/url.py",
     "ivr/numbers.py",
     "ivr/secret.py",

@@ -25,7 +25,7 @@ UNPRINTED = {
     "ivr/store/customers.py": "a made-up customer, to measure against",
 }
 UNPRINTED_TEXTS = (
-    r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*|VACUUM .*|REPEATABLE READ",  # SQL
+    r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*|VACUUM .*|SELECT relname.*|(RE)?SET lock_timeout.*|REPEATABLE READ",  # SQL
     r"verified; level=.*",  # the header
     r"user executing the script",  # what Redis says, to be looked for
     r"\[A-Za-z(0-9)?\].*|\['.*",  # regular expressions
