@@ -82,6 +82,7 @@ READ = {
     ("DELETE", "bridges/{}"),
     ("POST", "bridges/{}/addChannel"),
     ("POST", "events/user/{}"),
+    ("POST", "events/claim"),
 }
 
 
@@ -118,6 +119,7 @@ STATUSES = {
     ("POST", "bridges/{}/addChannel"): {400, 404, 409, 422},
     ("POST", "applications/{}/subscription"): {404, 422},
     ("POST", "events/user/{}"): {422},
+    ("POST", "events/claim"): {404, 409},
 }
 
 

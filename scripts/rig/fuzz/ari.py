@@ -47,7 +47,7 @@ _POLICIES = {
     "bridge": {"steps": ["pin"], "level": 1, "hand_over": "bridge", "agents": ["PJSIP/anna", "PJSIP/bo"]},
 }
 _TYPES = (
-    "StasisStart", "StasisEnd", "ChannelDtmfReceived", "PlaybackFinished", "ChannelDestroyed", "ApplicationReplaced", "RESTResponse",
+    "StasisStart", "CallBroadcast", "StasisEnd", "ChannelDtmfReceived", "PlaybackFinished", "ChannelDestroyed", "ApplicationReplaced", "RESTResponse",
     "ChannelVarset", "", "stasisstart",
 )  # fmt: skip
 _ODD = (
