@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import wave
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -39,12 +40,20 @@ exten => s,1,Answer()
 """
 # Milliseconds for which workers are waited for.
 OFFERED = 500
+# Seconds that the sentence takes which callers then hear: longer than the watchdog over an offer.
+SENTENCE = 2.5
 _serial = count(1)
 
 
 @pytest.fixture(scope="module")
-def pbx() -> Iterator[Pbx]:
-    with Pbx(dialplan=(TILLIT, DIALPLAN), name="offers") as pbx:
+def pbx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pbx]:
+    sounds = tmp_path_factory.mktemp("prompts")
+    with wave.open(str(sounds / "unavailable.wav"), "wb") as sentence:
+        sentence.setnchannels(1)
+        sentence.setsampwidth(2)
+        sentence.setframerate(8000)
+        sentence.writeframes(b"\x10\x10" * int(8000 * SENTENCE))
+    with Pbx(dialplan=(TILLIT, DIALPLAN), prompts={"en": sounds}, name="offers") as pbx:
         yield pbx
 
 
@@ -185,9 +194,11 @@ async def test_each_call_goes_to_one_of_the_workers_and_stands_there_as_any_othe
 
 
 async def test_nobody_there_is_a_sentence_within_the_time_that_was_set(site: Site) -> None:
-    begun = time.monotonic()
+    begun, said = time.monotonic(), len(site.pbx.said())
     await site.reached(await site.call(), "unavailable")
-    assert time.monotonic() - begun < OFFERED / 1000 + 1.5
+    assert time.monotonic() - begun < OFFERED / 1000 + SENTENCE + 1
+    # whole, and once
+    assert site.pbx.said(said).count("Playing 'tillit/unavailable") == 1
 
 
 async def test_who_would_not_serve_a_call_well_lets_the_others_go_first(site: Site) -> None:
@@ -237,7 +248,7 @@ async def test_a_call_that_nobody_lives_to_serve_is_not_offered_for_ever(site: S
         begun = time.monotonic()
         channel = await site.call()
         await site.reached(channel, "unavailable")
-        assert time.monotonic() - begun < OFFERED / 1000 + 1.5 and not one.calls
+        assert time.monotonic() - begun < OFFERED / 1000 + SENTENCE + 1 and not one.calls
 
 
 async def test_a_worker_hears_of_offers_only_where_its_filter_says_so(site: Site) -> None:
