@@ -29,9 +29,10 @@ from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.metrics import Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTrail
+from ivr.metrics import Health, Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTrail
 from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.retention import retaining
+from ivr.seat import Seat
 from ivr.store.customers import Customers
 from ivr.store.lease import Lease
 from ivr.store.live import RedisLive
@@ -81,10 +82,19 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         watching = asyncio.create_task(admission.watch(), name="admission")
         stack.callback(watching.cancel)
 
-        def lease(node: Node, found: Found) -> Lease:
-            return live.lease(found.node, node.asterisk.app, seconds=settings.worker.lease_seconds, log=node.log)
+        health = Health({"redis": live.ping, "database": customers.ping}, seconds=settings.worker.lease_seconds)
+        if settings.worker.at_once > 1:
+            # where there are others to go first
+            looking = asyncio.create_task(health.watch(), name="health")
+            stack.callback(looking.cancel)
 
-        def begin(node: Node, found: Found) -> Telephony:
+        def lease(seat: Seat, found: Found) -> Lease:
+            # the dialplan that offers no calls names the first application
+            needed = seat.app == seat.asterisk.app
+            seconds = settings.worker.lease_seconds
+            return live.lease(found.node, seat.app, seconds=seconds, needed=needed, log=seat.log)
+
+        def begin(node: Node, seat: Seat, found: Found) -> Telephony:
             house = House(
                 settings=settings,
                 policies=chosen,
@@ -96,7 +106,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 languages=found.languages,
             )
             return Telephony(
-                node.ari,
+                seat.ari,
                 node=found.node,
                 seconds=node.asterisk.request_seconds,
                 country=settings.company.country,
@@ -104,11 +114,13 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 marked=partial(live.marked, found.node),
                 disown=partial(live.disown, found.node),
                 records=Records(
-                    partial(live.recorded, found.node, node.asterisk.app),
-                    lambda channel, gone: live.take_up(found.node, node.asterisk.app, channel, gone=gone),
+                    partial(live.recorded, found.node, seat.app),
+                    lambda channel, gone: live.take_up(found.node, seat.app, channel, gone=gone),
                     live.settle,
                 ),
                 admits=admission.admits,
+                claims=partial(node.claims, seat),
+                eager=lambda: admission.roomy() and health.well,
                 log=node.log,
             )
 

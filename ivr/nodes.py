@@ -5,50 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from itertools import chain, repeat
-from time import monotonic
-from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ami import Ami
-from ivr.asterisk.ari import Ari
 from ivr.asterisk.inspection import Found, inspect
 from ivr.asterisk.presence import Presence
 from ivr.asterisk.telephony import Telephony
 from ivr.call.ports import Timed
 from ivr.config import Settings
-from ivr.errors import ConfigError, Unavailable, Unreachable, WorkerReplaced
+from ivr.errors import ConfigError, Unavailable, Unreachable
+from ivr.seat import Lease, Seat
 
 # Waits before a node that was not there at the start is looked at again, in seconds; the last one is repeated.
 _WAITS = (1.0, 2.0, 5.0, 10.0)
-# How long an Asterisk may be out of reach before a worker that stands by may try: Asterisk itself starts in about that time.
-_PATIENCE = 10.0
-_LOOK_SECONDS = 1.0
-
-
-class Lease(Protocol):
-    """Who of several workers serves a node: who holds it."""
-
-    async def take(self) -> None:
-        """Wait until it is ours."""
-        ...
-
-    async def keep(self) -> None:
-        """Renew it, for ever."""
-        ...
-
-    async def ours(self) -> bool:
-        """Whether no other worker has it."""
-        ...
-
-    async def hand_over(self) -> bool:
-        """Give it back where another worker waits for it; whether one does."""
-        ...
-
-    async def give_back(self) -> None:
-        """Give it back."""
-        ...
+# How often it is looked whether another worker has nothing to do.
+_SHARE_LOOK_SECONDS = 0.5
 
 
 class Node:
@@ -62,22 +36,38 @@ class Node:
         self.log = log.bind(**self.bound)
         self.found: Found | None = None
         self.fault: ConfigError | None = None
-        self.telephony: Telephony | None = None
-        self.stands_by = False
-        self._lease: Lease | None = None
-        self._keeping: asyncio.Task[None] | None = None
-        self._handing = False
-        self._replaced = asyncio.Event()
         self._settings = settings
-        self.ari = Ari.of(settings, place, log=self.log, timed=timed)
+        apps = self.asterisk.apps(settings.worker.at_once)
+        self.seats = tuple(Seat(settings, place, app, self.log, timed) for app in apps)
+        self._serving: dict[asyncio.Task[None], Seat] = {}
+        self._stopping = False
         # Nobody is verified by it: it may come later, or go, and may be left out.
         self._ami = self._manager()
         self._presence = None if self._ami is None else Presence(self._ami, self.log)
 
     @property
     def connected(self) -> bool:
-        """Whether its events come in."""
-        return self.ari.connected
+        """Whether events of it come in."""
+        return any(seat.connected for seat in self.seats)
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether other workers serve it, and this one waits."""
+        return not self.served and any(seat.stands_by for seat in self.seats)
+
+    @property
+    def served(self) -> list[Seat]:
+        """What this worker serves of it, the longest first."""
+        return sorted((seat for seat in self.seats if seat.since is not None), key=lambda seat: seat.since or 0.0)
+
+    @property
+    def telephonies(self) -> list[Telephony]:
+        """What runs its calls."""
+        return [seat.telephony for seat in self.seats if seat.telephony is not None]
+
+    def claims(self, seat: Seat) -> bool:
+        """Whether this is the one by which the worker takes calls that are offered to all workers."""
+        return not self._stopping and self.served[:1] == [seat]
 
     @property
     def managed(self) -> bool | None:
@@ -86,7 +76,8 @@ class Node:
 
     async def open(self) -> None:
         """Raises `ConfigError` where the manager interface refuses the login."""
-        await self.ari.open()
+        for seat in self.seats:
+            await seat.ari.open()
         if self._ami is not None:
             await self._ami.open(patient=True)
 
@@ -96,102 +87,62 @@ class Node:
             await self._ami.close()
         if self._presence is not None:
             await self._presence.close()
-        await self.ari.close()
+        for seat in self.seats:
+            await seat.ari.close()
 
     async def look(self) -> None:
         """See what is there: `found`, or the `fault` that it has."""
         self.found = self.fault = None
         try:
-            self.found = await inspect(self.ari, self._settings, self.place, self.log)
+            self.found = await inspect(self.seats[0].ari, self._settings, self.place, self.log)
         except ConfigError as error:
             self.fault = error
 
-    async def serve(self, lease: Lease, begin: Callable[[], Telephony]) -> None:
-        """Stand by until the lease is ours, then serve its calls until cancelled; stand by again when another worker has it.
+    async def serve(self, lease: Callable[[Seat], Lease], begin: Callable[[Seat], Telephony]) -> None:
+        """Serve what of it no other worker serves, until cancelled, or until workers of another Redis have all of it."""
+        turn = asyncio.Lock()
+        for seat in self.seats:
 
-        Returns where another worker without that lease has the application: the two would take it from each other for ever.
-        """
+            def spare(seat: Seat = seat) -> bool:
+                return any(other.held for other in self.seats if other is not seat)
+
+            work = seat.serve(lease(seat), partial(begin, seat), spare=spare, turn=turn)
+            self._serving[asyncio.create_task(work)] = seat
+        sharing = asyncio.create_task(self._share())
         try:
-            while True:
-                self.stands_by = True
-                await lease.take()
-                self.stands_by = False
-                if not await self._serve(lease, begin()):
-                    return
-                self.log.warning("worker.relieved", app=self.asterisk.app)
+            while self._serving and not sharing.done():
+                await asyncio.wait((*self._serving, sharing), return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in self._serving if task.done()]:
+                    del self._serving[task]
+                    if not task.cancelled():
+                        task.result()
+            if sharing.done():
+                sharing.result()
         finally:
-            self.stands_by = False
-            await lease.give_back()
-
-    async def _serve(self, lease: Lease, telephony: Telephony) -> bool:
-        """Until another worker does; whether that one has the lease."""
-        self._lease, self.telephony = lease, telephony
-        self._replaced.clear()
-        self._keeping = asyncio.create_task(lease.keep())
-        yielding = asyncio.create_task(self._yield(lease))
-        try:
-            await self.ari.listen(telephony, lease.ours)
-        except WorkerReplaced:
-            yielding.cancel()
-            self._keeping.cancel()
-            # its calls are the other worker's now: let go of them without a word to Asterisk
-            telephony.evict(WorkerReplaced(self.asterisk.app))
-            await self.drained()
-            self._replaced.set()
-            if self._handing:
-                self.log.info("worker.handed_over", app=self.asterisk.app)
-                return False
-            if await lease.ours():
-                cure = f"give each worker an {self.place} app of its own, or the same [redis]"
-                self.log.warning("worker.replaced", app=self.asterisk.app, cure=cure)
-                return False
-        finally:
-            yielding.cancel()
-            self._keeping.cancel()
-        self._lease = self._keeping = self.telephony = None
-        return True
-
-    async def _yield(self, lease: Lease) -> None:
-        """While Asterisk is out of reach, let another worker try that waits for the lease; it may be this one's own way there."""
-        lost: float | None = None
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            if self.ari.connected:
-                lost = None
-                continue
-            lost = lost or monotonic()
-            if monotonic() - lost < _PATIENCE or not await lease.hand_over():
-                continue
-            if self._keeping is not None:
-                # it would take the lease anew
-                self._keeping.cancel()
-            self.log.warning("worker.cut_off", app=self.asterisk.app, seconds=round(monotonic() - lost))
-            await asyncio.sleep(self._settings.worker.lease_seconds)
-            if not await lease.ours():
-                return
-            # nobody came for it
-            self._keeping, lost = asyncio.create_task(lease.keep()), None
+            left = [*self._serving, sharing]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def hand_over(self) -> None:
-        """Let a worker that stands by take the calls; where none does, or it does not come, they stay."""
-        if self._lease is None or self._keeping is None:
-            return
-        self._handing = True
-        if not await self._lease.hand_over():
-            return
-        self._keeping.cancel()
-        # it looks for the lease several times in its length, and connects at once
-        patience = self._settings.worker.lease_seconds + self.asterisk.request_seconds
-        try:
-            async with asyncio.timeout(patience):
-                await self._replaced.wait()
-        except TimeoutError:
-            self.log.warning("worker.not_relieved", app=self.asterisk.app, seconds=patience)
+        """Let workers that stand by take the calls; where none does, or it does not come, they stay."""
+        self._stopping = True
+        for task, seat in self._serving.items():
+            if seat.telephony is None:
+                # should it come now, it would take calls that nobody ends
+                task.cancel()
+        await asyncio.gather(*(seat.hand_over() for seat in self.seats))
 
     async def drained(self) -> None:
         """Wait for its calls to be handed back, for as long as the settings give them."""
-        if self.telephony is not None:
-            await self.telephony.drained(self._settings.worker.shutdown_seconds)
+        await asyncio.gather(*(seat.drained() for seat in self.seats))
+
+    async def _share(self) -> None:
+        """Give what is more than one to a worker that has none."""
+        while True:
+            await asyncio.sleep(_SHARE_LOOK_SECONDS)
+            for seat in self.served[1:]:
+                await seat.share()
 
     def _manager(self) -> Ami | None:
         if self.asterisk.ami is None:
@@ -199,9 +150,9 @@ class Node:
         return Ami.of(self._settings, self.place, log=self.log)
 
 
-Begin = Callable[[Node, Found], Telephony]
-"""What serves the calls of a node."""
-Leasing = Callable[[Node, Found], Lease]
+Begin = Callable[[Node, Seat, Found], Telephony]
+"""What serves the calls of an application of a node."""
+Leasing = Callable[[Seat, Found], Lease]
 """The lease that a worker must hold to serve it."""
 
 
@@ -234,12 +185,12 @@ class Nodes:
     @property
     def calls(self) -> int:
         """How many calls are being run."""
-        return sum(node.telephony.calls for node in self._nodes if node.telephony is not None)
+        return sum(telephony.calls for node in self._nodes for telephony in node.telephonies)
 
     @property
     def verifying(self) -> int:
         """How many of them are neither handed over nor talking."""
-        return sum(node.telephony.verifying for node in self._nodes if node.telephony is not None)
+        return sum(telephony.verifying for node in self._nodes for telephony in node.telephonies)
 
     async def look(self) -> None:
         """Look at all of them. Raises `ConfigError` for one that will not do, `Unreachable` where none answers."""
@@ -271,13 +222,13 @@ class Nodes:
         if serving or failed:
             self._log.info("worker.stopping", calls=self.calls)
             for task, node in serving.items():
-                if node.telephony is None:
-                    # should it come now, it would take calls that nobody ends
+                if not node.telephonies:
+                    # the same of one that was not there
                     task.cancel()
             await asyncio.gather(*(node.hand_over() for node in serving.values()))
             for node in self._nodes:
-                if node.telephony is not None:
-                    node.telephony.evict(Unavailable("the worker is stopping"))
+                for telephony in node.telephonies:
+                    telephony.evict(Unavailable("the worker is stopping"))
         await asyncio.gather(*(node.drained() for node in self._nodes))
         for ending in (*serving, stopping):
             ending.cancel()
@@ -301,7 +252,7 @@ class Nodes:
             self._check_alone(node)
         found = node.found
         assert found is not None
-        await node.serve(lease(node, found), lambda: begin(node, found))
+        await node.serve(lambda seat: lease(seat, found), lambda seat: begin(node, seat, found))
 
     def _check_alone(self, node: Node) -> None:
         """Two tables must not lead to one Asterisk: the one's connection would replace the other's."""

@@ -58,6 +58,7 @@ class Admission:
         """Whether a call that comes now is taken."""
         why = self._why()
         if why is None:
+            self._tokens -= 1.0
             return True
         self._count(why.value)
         self._untold += 1
@@ -65,6 +66,10 @@ class Admission:
             self._log.warning("calls.shed", why=why.value, times=self._untold)
             self._told, self._untold = self._clock(), 0
         return False
+
+    def roomy(self) -> bool:
+        """Whether a call that came now would be taken; nothing is counted."""
+        return self._why() is None
 
     def looked(self, late: float) -> None:
         """The event loop was so many seconds late."""
@@ -89,5 +94,4 @@ class Admission:
             return Shed.RATE
         if self._calls() >= self._limits.calls_at_once:
             return Shed.CALLS
-        self._tokens -= 1.0
         return None

@@ -72,8 +72,9 @@ class Ari:
         log: FilteringBoundLogger,
         timed: Timed = nullcontext,
         trusted: ssl.SSLContext | None = None,
+        connections: int = _CONNECTIONS,
     ) -> None:
-        """`seconds`: how long any request may take. `trusted`: whose certificates are good, for https."""
+        """`seconds`: how long any request may take. `trusted`: whose certificates are good, for https. `connections`: how many at most."""
         self.app = app
         self._url = url.rstrip("/")
         self._username = username
@@ -82,6 +83,7 @@ class Ari:
         self._log = log
         self._timed = timed
         self._trusted = trusted
+        self._connections = connections
         self._numbers = count(1)
         self._waiting: dict[str, asyncio.Future[Response]] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -92,8 +94,16 @@ class Ari:
         self._http: aiohttp.ClientSession | None = None
 
     @classmethod
-    def of(cls, settings: Settings, place: str, *, log: FilteringBoundLogger, timed: Timed = nullcontext) -> Self:
-        """That of the settings' table, such as `[asterisk]`. Raises `ConfigError` where password or CA are not there."""
+    def of(
+        cls,
+        settings: Settings,
+        place: str,
+        *,
+        app: str | None = None,
+        log: FilteringBoundLogger,
+        timed: Timed = nullcontext,
+    ) -> Self:
+        """That of the settings' table, such as `[asterisk]`, or another application there. Raises `ConfigError` where password or CA are not there."""
         asterisk = settings.asterisks[place]
         password = secret_of(settings, f"{place} password", asterisk.password_file, asterisk.password_env)
         if password is None:
@@ -106,11 +116,13 @@ class Ari:
             url=asterisk.url,
             username=asterisk.username,
             password=password,
-            app=asterisk.app,
+            app=app or asterisk.app,
             seconds=asterisk.request_seconds,
             log=log,
             timed=timed,
             trusted=tls.context(settings, place, asterisk.ca_file) if asterisk.url.startswith("https:") else None,
+            # workers that serve together share what Asterisk allows
+            connections=max(_CONNECTIONS // settings.worker.at_once, 8),
         )
 
     @property
@@ -121,7 +133,7 @@ class Ari:
     async def open(self) -> None:
         """Make the pool; connects to nothing yet."""
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE, ssl=self._trusted or True),
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=_IDLE, ssl=self._trusted or True),
             headers={"Authorization": _basic(self._username, self._password)},
             json_serialize=lambda body: orjson.dumps(body).decode(),
             auto_decompress=False,

@@ -19,6 +19,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Offered:
+    """A channel waits in `StasisBroadcast()` for whoever claims it first."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """A channel left the application: hung up, or gone on in the dialplan."""
 
@@ -72,11 +79,12 @@ class Response:
     body: str
 
 
-Event = Started | Left | Digit | PlaybackEnded | Destroyed | Replaced | Echo | Response
+Event = Started | Offered | Left | Digit | PlaybackEnded | Destroyed | Replaced | Echo | Response
 
 # What the event filter lets through; RESTResponse too, or every request over the websocket would hang.
 TYPES = (
     "StasisStart",
+    "CallBroadcast",
     "StasisEnd",
     "ChannelDtmfReceived",
     "PlaybackFinished",
@@ -118,6 +126,8 @@ def decode(raw: object) -> Event | None:
                 language,
                 str(replaced.get("id")) if isinstance(replaced, dict) else None,
             )
+        case {"type": "CallBroadcast", "channel": {"id": str(channel)}}:
+            return Offered(channel)
         case {"type": "StasisEnd", "channel": {"id": str(channel)}}:
             return Left(channel)
         case {"type": "ChannelDestroyed", "channel": {"id": str(channel)}, "cause": int(cause)}:

@@ -9,9 +9,21 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.dismissal import Dismissal
-from ivr.asterisk.events import Destroyed, Digit, Echo, Event, Left, PlaybackEnded, Replaced, Response, Started
+from ivr.asterisk.events import (
+    Destroyed,
+    Digit,
+    Echo,
+    Event,
+    Left,
+    Offered,
+    PlaybackEnded,
+    Replaced,
+    Response,
+    Started,
+)
 from ivr.asterisk.leg import Legs
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.offers import OFFER, Offers
 from ivr.asterisk.reconcile import Reconciliation, Records
 from ivr.asterisk.sweep import Disown, Marked, Sweep
 from ivr.call.ports import Caller
@@ -36,9 +48,11 @@ class Telephony:
         disown: Disown,
         records: Records,
         admits: Callable[[], bool] = lambda: True,
+        claims: Callable[[], bool] = lambda: True,
+        eager: Callable[[], bool] = lambda: True,
         log: FilteringBoundLogger,
     ) -> None:
-        """`admits` says whether a call that comes now is taken. `answer` runs a call, one that another worker has begun with its progress; `country` (ISO 3166) is how numbers without + are read.
+        """`admits` says whether a call that comes now is taken; `claims` and `eager` are `ours` and `eager` of `Offers`. `answer` runs a call, one that another worker has begun with its progress; `country` (ISO 3166) is how numbers without + are read.
 
         `marked`, `disown` and `records` are the store's, of this node.
         """
@@ -76,6 +90,7 @@ class Telephony:
         )
         self._reconciling: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._offers = Offers(ari, ours=claims, eager=eager, spawn=self._spawn, log=log)
         self._stopping = False
 
     @property
@@ -88,8 +103,13 @@ class Telephony:
         """How many of them are neither handed over nor talking."""
         return sum(not line.handed_back and not line.talking for line in self._calls.values())
 
+    def close(self) -> None:
+        """Claim no calls that are offered to all workers; those that come are taken."""
+        self._offers.close()
+
     def evict(self, why: Exception) -> None:
         """End every call that has not been handed over, with this error; take no new ones."""
+        self._offers.close()
         self._stopping = True
         for line in self._lines.values():
             if not line.talking:
@@ -135,6 +155,8 @@ class Telephony:
                     line.playback_ended(playback, media, failed=failed)
             case Started():
                 self._started(event)
+            case Offered(channel):
+                self._offers.offered(channel)
             case Left(channel):
                 if self._reconciling is not None and not self._reconciling.done():
                     self._left.add(channel)
@@ -161,6 +183,9 @@ class Telephony:
             return
         if started.replaces is not None:
             self._took_the_place(started.channel, started.replaces)
+            return
+        if started.args == OFFER:
+            self._offers.won(started.channel)
             return
         if started.args[:1] != ("inbound",) or self._stopping:
             self._spawn(self._dismissal.send_away(started.channel))

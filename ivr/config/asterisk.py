@@ -65,6 +65,10 @@ class Asterisk(Section):
             )
         return self
 
+    def apps(self, at_once: int) -> tuple[str, ...]:
+        """The applications that so many workers serve at once; the first is the one that the dialplan names."""
+        return self.app, *(f"{self.app}-{number}" for number in range(2, at_once + 1))
+
     @property
     def address(self) -> str:
         """The URL as it compares: two ways to write one address are the same."""

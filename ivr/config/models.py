@@ -39,6 +39,11 @@ class Worker(Section):
     calls_per_second: int = Field(
         40, ge=1, le=10_000, description="New calls in a second; further ones are sent on in the same way"
     )
+    at_once: int = Field(
+        1, ge=1, le=16,
+        description="Workers that serve each Asterisk at once, each an application of its own: app, app-2, … of [asterisk]; "
+        "further ones stand by. The same for all workers of one Redis",
+    )  # fmt: skip
     lag_seconds: float = Field(
         1.0,
         ge=0.1,

@@ -30,6 +30,7 @@ from ivr.doctor import (
     prompts,
     reach,
     retention,
+    sharing,
     texts,
     users,
 )
@@ -39,7 +40,7 @@ from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
+    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
     *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
@@ -62,6 +63,7 @@ _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
     "AMI": manager.check,
     "modules": modules.check,
     "dialplan": dialplan.check,
+    "sharing of calls": sharing.check,
     "logs": leaks.check,
     "users and ports": users.check,
     "endpoints": audio.check,

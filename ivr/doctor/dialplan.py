@@ -108,11 +108,15 @@ def _own() -> list[Line]:
     return list(written(_OWN.read_text(encoding="utf-8"))) if _OWN.exists() else []
 
 
+_NAMED = re.compile(r"^(Stasis\(|TryExec\(StasisBroadcast\([^,]*,\^)([A-Za-z0-9_][\w.-]*)")
+"""Where the dialplan names the application: to hand calls to it, and to offer them to its workers."""
+
+
 def _told(lines: Iterable[Line]) -> dict[tuple[str, str], list[str]]:
     """What each extension does. The application's name is the administrator's to change."""
     told: dict[tuple[str, str], list[str]] = {}
     for line in lines:
-        text = re.sub(r"^Stasis\([\w.-]+", "Stasis(", line.text)
+        text = _NAMED.sub(r"\1", line.text)
         told.setdefault((line.context, line.extension), []).append(text)
     return told
 
@@ -132,11 +136,11 @@ def _called(lines: list[Line], subject: str) -> Iterator[Finding]:
 
 def _app(own: list[Line], subject: str, app: str, place: str) -> Iterator[Finding]:
     for line in own:
-        found = re.match(r"Stasis\((\w[\w.-]*)", line.text)
-        if found and found[1] != app:
+        found = _NAMED.match(line.text)
+        if found and found[2] != app:
             yield APP.found(
-                subject, f"tillit-verify says Stasis({found[1]},…), and {place} app is {app}",
-                f"# write Stasis({app},… in /etc/asterisk/tillit.conf, or app = \"{found[1]}\" in {place}", _RELOAD,
+                subject, f"tillit-verify says {found[1]}{found[2]}…), and {place} app is {app}",
+                f"# write {found[1]}{app}… in /etc/asterisk/tillit.conf, or app = \"{found[2]}\" in {place}", _RELOAD,
             )  # fmt: skip
 
 

@@ -6,7 +6,17 @@ It stands outside of calls: `Meters` hears the log's lines, and the ports are wr
 from ivr.metrics.heard import Heard
 from ivr.metrics.meters import Meters
 from ivr.metrics.ports import TimedCustomers, TimedPins, TimedTexts, TimedTrail
-from ivr.metrics.ready import Readiness
+from ivr.metrics.ready import Health, Readiness
 from ivr.metrics.server import serving
 
-__all__ = ["Heard", "Meters", "Readiness", "TimedCustomers", "TimedPins", "TimedTexts", "TimedTrail", "serving"]
+__all__ = [
+    "Health",
+    "Heard",
+    "Meters",
+    "Readiness",
+    "TimedCustomers",
+    "TimedPins",
+    "TimedTexts",
+    "TimedTrail",
+    "serving",
+]

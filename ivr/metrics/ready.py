@@ -45,3 +45,18 @@ class Readiness:
         except TimeoutError:
             return "no answer in time"
         return None
+
+
+class Health:
+    """Whether calls that come now would be verified, as far as it was known a second ago."""
+
+    def __init__(self, checks: Mapping[str, Check], *, seconds: float) -> None:
+        """`seconds`: after so long a part counts as not ready."""
+        self._readiness = Readiness(checks, seconds=seconds, lasts=0.0)
+        self.well = True
+
+    async def watch(self) -> None:
+        """Look each second, for ever."""
+        while True:
+            self.well = not any((await self._readiness.look()).values())
+            await asyncio.sleep(_SECONDS)

@@ -123,9 +123,11 @@ class RedisLive(unlocking.Unlocking):
         """Returns when Redis answers. Raises `StoreError`."""
         await self._link.ask("PING")
 
-    def lease(self, node: str, app: str, *, seconds: float, log: FilteringBoundLogger) -> lease.Lease:
-        """The lease of an application of this Asterisk, not taken yet."""
-        return lease.Lease(self._link, self._prefix, node=node, app=app, seconds=seconds, log=log)
+    def lease(
+        self, node: str, app: str, *, seconds: float, needed: bool = True, log: FilteringBoundLogger
+    ) -> lease.Lease:
+        """The lease of an application of this Asterisk, not taken yet; `needed` as there."""
+        return lease.Lease(self._link, self._prefix, node=node, app=app, seconds=seconds, needed=needed, log=log)
 
     @property
     def round_trips(self) -> int:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from rig.asterisk import Pbx
 
-from ivr.cli import office
 from ivr.config import Settings
 from ivr.store.live import RedisLive
 from tests.contract import ari_world
@@ -63,6 +62,5 @@ def installed(server: Server, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings = server.settings()
     monkeypatch.chdir(server.folder)
     monkeypatch.delenv("TILLIT_CONFIG", raising=False)
-    monkeypatch.setattr(office, "LOGIN", server.folder / "loginuid")
     assert typed("init").code == 0
     return settings

@@ -47,6 +47,15 @@ def test_as_many_at_once_as_the_settings_say() -> None:
     assert door.come() == 1
 
 
+def test_whether_there_is_room_is_asked_without_being_counted() -> None:
+    door = Door(calls_at_once=3, calls_per_second=2)
+    assert all(door.admission.roomy() for _ in range(100)) and door.come(5) == 2
+    assert not door.admission.roomy() and len(door.shed) == 3
+    door.now += 1
+    door.calls = 3
+    assert not door.admission.roomy() and len(door.shed) == 3
+
+
 def test_as_many_in_a_second_as_the_settings_say() -> None:
     door = Door(calls_per_second=10)
     assert door.come(400) == 10

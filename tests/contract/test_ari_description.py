@@ -87,6 +87,7 @@ READ = {
     ("DELETE", "bridges/{}"),
     ("POST", "bridges/{}/addChannel"),
     ("POST", "events/user/{}"),
+    ("POST", "events/claim"),
 }
 
 
@@ -123,6 +124,7 @@ STATUSES = {
     ("POST", "bridges/{}/addChannel"): {400, 404, 409, 422},
     ("POST", "applications/{}/subscription"): {404, 422},
     ("POST", "events/user/{}"): {422},
+    ("POST", "events/claim"): {404, 409},
 }
 
 

@@ -537,6 +537,32 @@ async def test_another_worker_of_the_same_name_takes_the_calls(world: World) -> 
     await first.close()
 
 
+async def test_an_offer_that_asterisk_fails_is_told_of_and_one_that_is_lost_is_not(stub: World) -> None:
+    server = stub.model.server
+    offer = {"type": "CallBroadcast", "channel": {"id": "offered"}}
+    for status in (404, 409, 500):
+        server.rule("POST", "events/claim", Status(status))
+        await server.socket.send(offer)
+    await wait_for(lambda: stub.log.of("offer.failed"), "the failure to be told of")
+    assert [line["channel"] for line in stub.log.of("offer.failed")] == ["offered"]
+    # one that was won, and whose caller has hung up meanwhile
+    server.rule("POST", "channels/offered/continue", Status(404), Status(500))
+    for _ in range(2):
+        stub.telephony.event(Started("offered", ("offer",), Personal(""), "en", None))
+    await wait_for(lambda: len(stub.log.of("offer.failed")) == 2, "the other failure to be told of")
+    assert stub.telephony.calls == 0
+
+
+async def test_a_worker_that_goes_offers_anew_what_it_has_won(stub: World) -> None:
+    server = stub.model.server
+    stub.telephony.close()
+    await server.socket.send({"type": "CallBroadcast", "channel": {"id": "offered"}})
+    stub.telephony.event(Started("offered", ("offer",), Personal(""), "en", None))
+    asked = await server.until_asked("POST", "channels/offered/continue")
+    assert asked.fields == {"extension": "s", "label": "offer"}
+    assert not [one for one in server.asked if one.path == "events/claim"]
+
+
 async def test_a_flood_of_rubbish_events_harms_no_call(stub: World) -> None:
     call = await stub.call()
     socket = stub.model.server.socket

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ivr import nodes as nodes_module
+from ivr import seat as seat_module
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
@@ -22,6 +23,7 @@ from ivr.config import Settings
 from ivr.errors import ConfigError, Unreachable
 from ivr.nodes import Begin, Node, Nodes
 from ivr.prompts import Prompt
+from ivr.seat import Seat
 from tests.contract.ari_log import Log, wait_for
 from tests.contract.ari_server import PASSWORD, Answer, AriServer, Asked, Late, Status, Text
 
@@ -76,7 +78,12 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(
-    north: Pbx, south: Pbx | None = None, language: str | None = None, lease: float | None = None, **fields: str
+    north: Pbx,
+    south: Pbx | None = None,
+    language: str | None = None,
+    lease: float | None = None,
+    at_once: int = 1,
+    **fields: str,
 ) -> Settings:
     """Of a worker on these; `fields` are the second one's."""
     tables: dict[str, Any] = {
@@ -87,6 +94,8 @@ def settings(
     if lease is not None:
         tables["worker"] = {"lease_seconds": lease}
         tables["asterisk"]["request_seconds"] = lease
+    if at_once > 1:
+        tables.setdefault("worker", {})["at_once"] = at_once
     if south is not None:
         tables["nodes"] = {"south": {"url": south.url, "password_env": "ARI_PASSWORD", **fields}}
     return Settings.model_validate(tables).read_from(Path("/etc/tillit/tillit.toml"))
@@ -99,7 +108,7 @@ async def look(settings: Settings, log: Log) -> Nodes:
         return nodes
 
 
-def begin(node: Node, found: Found, kind: type[Telephony] = Telephony) -> Telephony:
+def begin(node: Node, seat: Seat, found: Found, kind: type[Telephony] = Telephony) -> Telephony:
     """Serves calls that nobody makes."""
 
     async def answer(line: AriLine, taken: Progress | None) -> None:
@@ -118,7 +127,7 @@ def begin(node: Node, found: Found, kind: type[Telephony] = Telephony) -> Teleph
         raise AssertionError(channel)
 
     return kind(
-        node.ari,
+        seat.ari,
         node=found.node,
         seconds=1.0,
         country="SE",
@@ -139,10 +148,11 @@ class FakeLease:
         self.waiting = waiting
         self.given_back = False
         self.held = True
+        self.wanted = False
         # how many keep it now, and how often it was offered
         self.keepers = self.offers = 0
 
-    async def take(self) -> None:
+    async def take(self, **_: object) -> None:
         await self.free.wait()
 
     async def keep(self) -> None:
@@ -277,9 +287,9 @@ async def test_what_is_spoken_where_nobody_chose(
 ) -> None:
     north.default, north.prompts = default, prompts.split()
     node = Node(settings(north, language=company), NORTH, log.logger)
-    await node.ari.open()
+    await node.open()
     await node.look()
-    await node.ari.close()
+    await node.close()
     assert node.found is not None, node.fault
     assert node.found.languages == Languages(frozenset(prompts.split()), default, own)
 
@@ -317,8 +327,8 @@ class Slow(Telephony):
 async def test_a_node_that_comes_while_the_worker_stops_is_not_served(north: Pbx, south: Pbx, log: Log) -> None:
     made: list[Slow] = []
 
-    def slowly(node: Node, found: Found) -> Telephony:
-        telephony = begin(node, found, Slow)
+    def slowly(node: Node, seat: Seat, found: Found) -> Telephony:
+        telephony = begin(node, seat, found, Slow)
         assert isinstance(telephony, Slow)
         made.append(telephony)
         return telephony
@@ -349,10 +359,10 @@ async def test_a_node_that_is_asked_for_ever_does_not_hold_up_the_end(north: Pbx
 async def test_a_fault_of_the_program_ends_the_worker_with_it(north: Pbx, south: Pbx, log: Log) -> None:
     """Calls of all nodes are handed back: systemd starts it anew, and every node is served."""
 
-    def faulty(node: Node, found: Found) -> Telephony:
+    def faulty(node: Node, seat: Seat, found: Found) -> Telephony:
         if node.place == SOUTH:
             raise ZeroDivisionError
-        return begin(node, found)
+        return begin(node, seat, found)
 
     async with Nodes(settings(north, south), log.logger) as nodes:
         await nodes.look()
@@ -439,8 +449,8 @@ async def test_a_worker_that_another_one_replaces_without_the_lease_ends(north: 
 async def test_a_worker_that_asterisk_is_out_of_reach_of_lets_the_next_one_try(
     north: Pbx, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nodes_module, "_PATIENCE", 0.2)
-    monkeypatch.setattr(nodes_module, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(seat_module, "_PATIENCE", 0.2)
+    monkeypatch.setattr(seat_module, "_LOOK_SECONDS", 0.02)
     lease = FakeLease(waiting=True)
     async with Serving(settings(north, lease=0.5), log, lease=lease):
         await north.until_connected()
@@ -448,7 +458,7 @@ async def test_a_worker_that_asterisk_is_out_of_reach_of_lets_the_next_one_try(
         north.refuse = 10_000
         north.socket.cut()
         await until(log, "worker.cut_off")
-        assert lease.keepers == 0
+        await wait_for(lambda: lease.keepers == 0, "it to be kept no longer")
         # nobody has come for it
         await wait_for(lambda: lease.keepers == 1, "it to be kept anew")
         # and now somebody has
@@ -461,8 +471,8 @@ async def test_a_worker_that_asterisk_is_out_of_reach_of_lets_the_next_one_try(
 async def test_where_nobody_stands_by_a_lease_is_kept_while_asterisk_is_out_of_reach(
     north: Pbx, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nodes_module, "_PATIENCE", 0.05)
-    monkeypatch.setattr(nodes_module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(seat_module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(seat_module, "_LOOK_SECONDS", 0.01)
     lease = FakeLease()
     async with Serving(settings(north), log, lease=lease):
         await north.until_connected()
@@ -479,3 +489,65 @@ async def test_a_worker_that_nobody_comes_to_relieve_hands_its_calls_back(north:
         serving.stop.set()
         await asyncio.wait_for(serving.task, 5)
     assert log.of("worker.not_relieved")
+
+
+# ---------------------------------------------------------------- several at once
+
+
+class Sharing(Serving):
+    """The applications of one node, each with a lease of its own."""
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        super().__init__(settings, log)
+        self.leases: dict[str, FakeLease] = {}
+
+    async def __aenter__(self) -> Serving:
+        await self._stack.enter_async_context(self.nodes)
+        await self.nodes.look()
+        self.task = asyncio.create_task(self.nodes.serve(self._lease, self._begin, self.stop))
+        return self
+
+    def _lease(self, seat: Seat, found: Found) -> FakeLease:
+        return self.leases.setdefault(seat.app, FakeLease())
+
+
+async def test_what_is_more_than_one_is_given_to_a_worker_that_has_none(
+    north: Pbx, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes_module, "_SHARE_LOOK_SECONDS", 0.01)
+    async with Sharing(settings(north, at_once=2), log) as serving:
+        assert isinstance(serving, Sharing)
+        await north.until_connected(2)
+        (node,) = serving.nodes
+        await wait_for(lambda: len(node.served) == 2, "both to be served")
+        own, more = node.served
+        assert node.claims(own) and not node.claims(more)
+        for lease in serving.leases.values():
+            lease.wanted = lease.waiting = True
+        lease = serving.leases[more.app]
+        await wait_for(lambda: lease.offers, "the second one to be offered")
+        lease.free.clear()
+        lease.wanted = False
+        (socket,) = [socket for socket in north.sockets if socket.app == more.app]
+        await socket.send({"type": "ApplicationReplaced", "application": more.app})
+        await wait_for(lambda: node.served == [own] and more.stands_by, "it to be given, and stood by for")
+        assert [line["app"] for line in log.of("worker.handed_over")] == [more.app]
+        assert serving.leases[own.app].offers == 0 and node.connected and not node.stands_by
+        # the other one dies
+        lease.free.set()
+        await wait_for(lambda: node.served == [own, more], "it to be taken again")
+
+
+async def test_what_nobody_comes_for_is_kept(north: Pbx, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nodes_module, "_SHARE_LOOK_SECONDS", 0.01)
+    async with Sharing(settings(north, lease=0.5, at_once=2), log) as serving:
+        assert isinstance(serving, Sharing)
+        await north.until_connected(2)
+        (node,) = serving.nodes
+        await wait_for(lambda: len(node.served) == 2, "both to be served")
+        lease = serving.leases[node.served[1].app]
+        lease.wanted = lease.waiting = True
+        await wait_for(lambda: lease.offers and not lease.keepers, "it to be offered")
+        lease.wanted = False
+        await wait_for(lambda: lease.keepers == 1, "it to be kept again")
+        assert len(node.served) == 2

@@ -10,6 +10,7 @@ import pytest
 import redis
 from rig.ports import HOST
 from rig.process import Child
+from rig.sentinel import NAME
 from rig.state import wait_until
 
 from ivr.call.ports import Attempt, Granted
@@ -17,7 +18,7 @@ from ivr.doctor import Finding, sentinels
 from ivr.doctor.live import REPLICAS, check
 from ivr.errors import ConfigError, StoreError, Unreachable
 from ivr.store.live import RedisLive
-from tests.contract.sentinel_kit import NAME, Guarded
+from tests.contract.sentinel_kit import Guarded
 
 pytestmark = pytest.mark.servers
 

@@ -49,8 +49,8 @@ def log() -> Log:
     return Log()
 
 
-def lease(live: RedisLive, log: Log, *, node: str = "node", app: str = "tillit") -> Lease:
-    return live.lease(node, app, seconds=SECONDS, log=log.logger)
+def lease(live: RedisLive, log: Log, *, node: str = "node", app: str = "tillit", needed: bool = True) -> Lease:
+    return live.lease(node, app, seconds=SECONDS, needed=needed, log=log.logger)
 
 
 # ---------------------------------------------------------------- leases
@@ -134,6 +134,57 @@ async def test_redis_away_is_told_of_once_and_nobody_takes_over(live: RedisLive,
     for task in (keeping, waiting):
         task.cancel()
     await asyncio.gather(keeping, waiting, return_exceptions=True)
+
+
+async def test_who_has_one_takes_another_only_where_there_are_calls(live: RedisLive, server: Server, log: Log) -> None:
+    """Of several applications of one Asterisk; the first one, which the dialplan names, is always taken."""
+    spare = lease(live, log, app="tillit-2", needed=False)
+    waiting = asyncio.create_task(spare.take(spare=lambda: True))
+    trips = live.round_trips
+    await wait_for(lambda: live.round_trips >= trips + 3, "it to have asked")
+    assert not waiting.done() and server.client.keys() == [] and not spare.held
+    # there is nobody whom it stands by for
+    assert log.of("worker.stands_by") == []
+    await live.begin(replace(round_of(), app="tillit-2"))
+    await asyncio.wait_for(waiting, 5)
+    assert spare.held
+    await asyncio.wait_for(lease(live, log).take(spare=lambda: True), 5)
+
+
+async def test_who_has_none_goes_first_and_is_known_of(live: RedisLive, server: Server, log: Log) -> None:
+    holder, rich, poor = (lease(live, log) for _ in range(3))
+    await holder.take()
+    keeping = asyncio.create_task(holder.keep())
+    waits = asyncio.create_task(rich.take(spare=lambda: True))
+    await wait_for(lambda: log.of("worker.stands_by"), "the rich one to stand by")
+    await holder.ours()
+    assert not holder.wanted
+    wants = asyncio.create_task(poor.take())
+    await wait_for(lambda: holder.wanted, "the poor one to be known of")
+    keeping.cancel()
+    assert await holder.hand_over() is True and not holder.held
+    await asyncio.wait_for(wants, 5)
+    assert poor.held and not poor.wanted and not waits.done()
+    # it wants nothing more, and whoever is left may have it
+    await poor.give_back()
+    await asyncio.wait_for(waits, 5)
+    await rich.give_back()
+    assert server.client.keys() == []
+
+
+async def test_of_several_one_is_asked_for_after_another(live: RedisLive, log: Log) -> None:
+    """A worker that has none takes one, not all of them."""
+    turn = asyncio.Lock()
+    first, second = lease(live, log), lease(live, log, app="tillit-2", needed=False)
+    taking = [
+        asyncio.create_task(one.take(spare=lambda other=other: other.held, turn=turn))  # type: ignore[misc]
+        for one, other in ((first, second), (second, first))
+    ]
+    trips = live.round_trips
+    await wait_for(lambda: live.round_trips >= trips + 5, "both to have asked")
+    assert [task.done() for task in taking] == [True, False]
+    taking[1].cancel()
+    await asyncio.gather(*taking, return_exceptions=True)
 
 
 # ---------------------------------------------------------------- records

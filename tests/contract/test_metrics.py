@@ -24,10 +24,10 @@ from rig.state import CHECKOUT
 
 from ivr.config import Settings
 from ivr.errors import AriError, ConfigError, HungUp, StoreError
-from ivr.metrics import Heard, Meters, Readiness, serving
+from ivr.metrics import Health, Heard, Meters, Readiness, ready, serving
 from ivr.metrics.server import MetricsServer
 from ivr.metrics.troubles import TROUBLES
-from tests.contract.ari_log import Log
+from tests.contract.ari_log import Log, wait_for
 from tests.contract.monitored import dashboard, fault, queries, rules
 from tests.contract.texts_kit import settings_in
 from tests.unit.test_docs import logged, page, rows, words
@@ -135,6 +135,21 @@ async def test_it_turns_and_is_ready(settings: Settings) -> None:
         assert (status, json.loads(text)["ready"]) == (200, True)
         assert [(await made.get(path))[0] for path in ("/", "/metrics/", "/readyz/redis", "/..", "/%00")] == [404] * 5
         assert [(await made.get("/metrics", method=method))[0] for method in ("POST", "PUT", "DELETE")] == [405] * 3
+
+
+async def test_a_worker_knows_of_a_part_that_fails_and_of_one_that_is_back(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "_SECONDS", 0.01)
+    made = Served(Meters(settings))
+    health = Health({part: made.check(part) for part in ("redis", "database")}, seconds=0.05)
+    watching = asyncio.create_task(health.watch())
+    for trouble in ("Redis: ConnectionError", "hangs"):
+        made.faults = {"redis": trouble}
+        await wait_for(lambda: not health.well, "the failure to be known")
+        made.faults = {}
+        await wait_for(lambda: health.well, "it to be known to be back")
+    watching.cancel()
 
 
 async def test_the_part_that_is_not_ready_is_named(settings: Settings) -> None:

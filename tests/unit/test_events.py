@@ -18,6 +18,7 @@ from ivr.asterisk.events import (
     Echo,
     Event,
     Left,
+    Offered,
     PlaybackEnded,
     Replaced,
     Response,
@@ -37,6 +38,10 @@ PLAYBACK = {"id": "p1", "media_uri": "sound:a", "target_uri": "channel:176400000
 
 FRAMES: dict[str, dict[str, Any]] = {
     "StasisStart": {**BASE, "type": "StasisStart", "args": ["inbound", "main"], "channel": CHANNEL},
+    "CallBroadcast": {
+        **BASE, "type": "CallBroadcast", "caller": "+46701740601", "called": "s",
+        "channel": {**CHANNEL, "dialplan": {**CHANNEL["dialplan"], "app_name": "StasisBroadcast"}},
+    },
     "StasisEnd": {**BASE, "type": "StasisEnd", "channel": CHANNEL},
     "ChannelDtmfReceived": {**BASE, "type": "ChannelDtmfReceived", "digit": "5", "duration_ms": 90, "channel": CHANNEL},
     "PlaybackFinished": {**BASE, "type": "PlaybackFinished", "playback": PLAYBACK},
@@ -70,6 +75,10 @@ def test_a_channel_that_took_the_place_of_who_knows_whom_is_still_no_caller_of_i
     started = decode({**FRAMES["StasisStart"], "replace_channel": {}})
     assert isinstance(started, Started)
     assert started.replaces is not None
+
+
+def test_a_channel_that_is_offered() -> None:
+    assert decode(FRAMES["CallBroadcast"]) == Offered("1764000000.7")
 
 
 def test_a_channel_that_left() -> None:
@@ -134,6 +143,7 @@ NEEDED = {
         "channel.caller.number",
         "channel.language",
     ],
+    "CallBroadcast": ["type", "channel", "channel.id"],
     "StasisEnd": ["type", "channel", "channel.id"],
     "ChannelDtmfReceived": ["type", "channel", "channel.id", "digit"],
     "PlaybackFinished": ["type", "playback", "playback.id", "playback.target_uri"],

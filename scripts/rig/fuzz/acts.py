@@ -12,7 +12,7 @@ from tests.unit.fakes import FakeTexts
 
 CALLERS = ("1700000000.1", "1700000000.2", "1700000000.3")
 _TYPES = (
-    "StasisStart", "StasisEnd", "ChannelDtmfReceived", "PlaybackFinished", "ChannelDestroyed", "ApplicationReplaced", "RESTResponse",
+    "StasisStart", "CallBroadcast", "ChannelUserevent", "StasisEnd", "ChannelDtmfReceived", "PlaybackFinished", "ChannelDestroyed", "ApplicationReplaced", "RESTResponse",
     "ChannelVarset", "", "stasisstart",
 )  # fmt: skip
 _ODD = (

@@ -1,0 +1,221 @@
+"""An application of an Asterisk, which one worker at a time serves: it is stood by for, served, and let go of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from time import monotonic
+from typing import Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.asterisk.ari import Ari
+from ivr.asterisk.telephony import Telephony
+from ivr.call.ports import Timed
+from ivr.config import Settings
+from ivr.errors import WorkerReplaced
+
+# How long an Asterisk may be out of reach before a worker that stands by may try: Asterisk itself starts in about that time.
+_PATIENCE = 10.0
+_LOOK_SECONDS = 1.0
+# How long a worker that has nothing to do waits for calls to end in what another one has too much of; a verification
+# is over by then, and what is not goes on with the other worker, after an apology.
+_SHARE_SECONDS = 60.0
+
+
+class Lease(Protocol):
+    """Who of several workers serves an application: who holds it."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it was ours when it was last asked for."""
+        ...
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a worker that has none waits for it."""
+        ...
+
+    async def take(
+        self, *, spare: Callable[[], bool] = ..., turn: AbstractAsyncContextManager[object] | None = ...
+    ) -> None:
+        """Wait until it is ours."""
+        ...
+
+    async def keep(self) -> None:
+        """Renew it, for ever."""
+        ...
+
+    async def ours(self) -> bool:
+        """Whether no other worker has it."""
+        ...
+
+    async def hand_over(self) -> bool:
+        """Give it back where another worker waits for it; whether one does."""
+        ...
+
+    async def give_back(self) -> None:
+        """Give it back."""
+        ...
+
+
+class Seat:
+    """One application of a node. `place` is the node's table; `since` when it began to be served, None where it is not."""
+
+    def __init__(
+        self, settings: Settings, place: str, app: str, log: FilteringBoundLogger, timed: Timed = nullcontext
+    ) -> None:
+        """Raises `ConfigError` where a password or a CA's certificate is not there."""
+        self.place = place
+        self.app = app
+        self.log = log
+        self.asterisk = settings.asterisks[place]
+        self.ari = Ari.of(settings, place, app=app, log=log, timed=timed)
+        self.telephony: Telephony | None = None
+        self.stands_by = False
+        self.since: float | None = None
+        self._settings = settings
+        self._lease: Lease | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._handing = self._sharing = False
+        self._replaced = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Whether its events come in."""
+        return self.ari.connected
+
+    @property
+    def held(self) -> bool:
+        """Whether it is this worker's."""
+        return self._lease is not None and self._lease.held
+
+    async def serve(
+        self,
+        lease: Lease,
+        begin: Callable[[], Telephony],
+        *,
+        spare: Callable[[], bool] = lambda: False,
+        turn: AbstractAsyncContextManager[object] | None = None,
+    ) -> None:
+        """Stand by until the lease is ours, then serve its calls until cancelled; stand by again when another worker has it.
+
+        Returns where another worker without that lease has the application: the two would take it from each other for ever.
+        `spare` and `turn` as in `store.lease`.
+        """
+        self._lease = lease
+        try:
+            while True:
+                self.stands_by = True
+                await lease.take(spare=spare, turn=turn)
+                self.stands_by = False
+                if not await self._serve(lease, begin()):
+                    return
+        finally:
+            self.stands_by = False
+            await lease.give_back()
+
+    async def _serve(self, lease: Lease, telephony: Telephony) -> bool:
+        """Until another worker does; whether to stand by then."""
+        self.telephony, self.since = telephony, monotonic()
+        self._replaced.clear()
+        self._keeping = asyncio.create_task(lease.keep())
+        yielding = asyncio.create_task(self._yield(lease))
+        try:
+            await self.ari.listen(telephony, lease.ours)
+        except WorkerReplaced:
+            yielding.cancel()
+            self._keeping.cancel()
+            # its calls are the other worker's now: let go of them without a word to Asterisk
+            telephony.evict(WorkerReplaced(self.app))
+            await self.drained()
+            self._replaced.set()
+            if self._handing or self._sharing:
+                self.log.info("worker.handed_over", app=self.app)
+            elif await lease.ours():
+                cure = f"give each worker an {self.place} app of its own, or the same [redis]"
+                self.log.warning("worker.replaced", app=self.app, cure=cure)
+                return False
+            else:
+                self.log.warning("worker.relieved", app=self.app)
+            if self._handing:
+                return False
+        finally:
+            yielding.cancel()
+            self._keeping.cancel()
+            self.since = None
+        self._keeping = self.telephony = None
+        return True
+
+    async def _yield(self, lease: Lease) -> None:
+        """While Asterisk is out of reach, let another worker try that waits for the lease; it may be this one's own way there."""
+        lost: float | None = None
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            if self.ari.connected:
+                lost = None
+                continue
+            lost = lost or monotonic()
+            if monotonic() - lost < _PATIENCE or not await lease.hand_over():
+                continue
+            if self._keeping is not None:
+                # it would take the lease anew
+                self._keeping.cancel()
+            self.log.warning("worker.cut_off", app=self.app, seconds=round(monotonic() - lost))
+            await asyncio.sleep(self._settings.worker.lease_seconds)
+            if not await lease.ours():
+                return
+            # nobody came for it
+            self._keeping, lost = asyncio.create_task(lease.keep()), None
+
+    async def hand_over(self) -> None:
+        """Let a worker that stands by take the calls, for good; where none does, or it does not come, they stay."""
+        if self.since is None or self._lease is None or self._keeping is None:
+            return
+        self._handing = True
+        if self.telephony is not None:
+            self.telephony.close()
+        if not await self._relieved(self._lease):
+            self.log.warning("worker.not_relieved", app=self.app, seconds=self._patience)
+
+    async def share(self) -> None:
+        """Let a worker that has no application take this one, when its calls have ended; it is stood by for then."""
+        lease, asked = self._lease, monotonic()
+        if self.since is None or lease is None or self._keeping is None:
+            return
+        while self.telephony is not None and self.telephony.verifying and monotonic() - asked < _SHARE_SECONDS:
+            if not lease.wanted:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+        if not lease.wanted:
+            return
+        self._sharing = True
+        try:
+            if not await self._relieved(lease) and await lease.ours():
+                self._keeping = asyncio.create_task(lease.keep())
+        finally:
+            self._sharing = False
+
+    @property
+    def _patience(self) -> float:
+        # who stands by looks for the lease several times in its length, and connects at once
+        return self._settings.worker.lease_seconds + self.asterisk.request_seconds
+
+    async def _relieved(self, lease: Lease) -> bool:
+        """Give the lease to who waits for it; whether nobody does, or that one has come."""
+        if not await lease.hand_over():
+            return True
+        if self._keeping is not None:
+            self._keeping.cancel()
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._replaced.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def drained(self) -> None:
+        """Wait for its calls to be handed back, for as long as the settings give them."""
+        if self.telephony is not None:
+            await self.telephony.drained(self._settings.worker.shutdown_seconds)
