@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rig.state import CHECKOUT, RigError, wait_until
 
+_PAUSE_LIMIT = 10.0
 # The kernel's "die with your parent" looks at the parent's *thread*: a child started from a worker
 # thread would be killed as soon as that thread's pool closes. So one thread, alive until this
 # process ends, starts them all.
@@ -80,12 +81,23 @@ class Child:
         return self._process.wait()
 
     def pause(self) -> None:
-        """Stop the process in its tracks (SIGSTOP), as a hung machine would."""
+        """Stop the process in its tracks (SIGSTOP), as a hung machine would; returns when it stands still."""
         self._signal(signal.SIGSTOP)
+        wait_until(lambda: not self.alive or self._stands_still(), _PAUSE_LIMIT, f"{self.name} to stand still")
 
     def resume(self) -> None:
         """Let a paused process go on."""
         self._signal(signal.SIGCONT)
+
+    def _stands_still(self) -> bool:
+        """Whether all its threads are stopped: the signal reaches a busy one a while after it was sent."""
+        try:
+            states = [
+                task.read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{self.pid}/task").glob("*/stat")
+            ]
+        except OSError:  # a thread has ended as we looked
+            return False
+        return set(states) <= {"T", "t", "Z"}
 
     def _signal(self, number: signal.Signals) -> None:
         if self.alive:

@@ -19,7 +19,8 @@ from rig.state import RigError, instance_folder
 class Redis(Service):
     """A Redis with a folder, a port and a password of its own.
 
-    `persist` makes it write every change to disk before it answers, so that `kill` and `start` lose nothing.
+    `persist` makes it hand every change to the system before it answers, so that `kill` and `start` lose nothing. Nobody
+    waits for the disk: what else is written on this machine would hold up whoever asks it something.
     """
 
     _title = "Redis"
@@ -38,7 +39,7 @@ class Redis(Service):
         self._config = self.folder / "redis.conf"
         self._config.write_text(
             f"bind {HOST}\nport {self.port}\nrequirepass {self.password}\ndir {self.folder}\nsave ''\n"
-            f"appendonly {'yes' if persist else 'no'}\nappendfsync always\nloglevel notice\n"
+            f"appendonly {'yes' if persist else 'no'}\nappendfsync no\nloglevel notice\n"
             + ("" if certificate is None else _by_tls(self.tls_port, certificate) + _user(self.password))
         )
 
