@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -91,8 +92,16 @@ async def gateway() -> AsyncIterator[TextsServer]:
 
 
 @pytest.fixture
+def started() -> Iterator[Path]:
+    """Where the worker is started, and its core file comes: in memory, for on a disk it would hold up all that is written beside it."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="tillit-", dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def worker(
-    stage: Stage, gateway: TextsServer, port: int, tmp_path: Path, request: pytest.FixtureRequest
+    stage: Stage, gateway: TextsServer, port: int, started: Path, request: pytest.FixtureRequest
 ) -> Iterator[Worker]:
     """A worker that sends texts as a customer's would: the outbox keeps them in clear. It is started in a folder of its own."""
     (recipient,) = re.findall(r"age1\w+", identity(stage).read_text())
@@ -100,9 +109,7 @@ def worker(
     stage.write_config({"texts": {"gateway": "46elks"}, **tables("46elks", gateway.url), **more})
     (stage.folder / "password").touch(0o600)
     (stage.folder / "password").write_text(PASSWORD)
-    folder = tmp_path / "started"
-    folder.mkdir()
-    with Worker(stage.pbx, stage.config, name=request.node.name, env={"PLANTED": PLANTED}, folder=folder) as running:
+    with Worker(stage.pbx, stage.config, name=request.node.name, env={"PLANTED": PLANTED}, folder=started) as running:
         yield running
 
 
@@ -135,7 +142,7 @@ def monitored(stage: Stage) -> Iterator[Path]:
     ids=["rfc4733", "info", "inband", "agi"],
 )
 async def test_a_canary_is_found_nowhere(
-    scene: Scene, monitored: Path, gateway: TextsServer, port: int, tmp_path: Path,
+    scene: Scene, monitored: Path, gateway: TextsServer, port: int, started: Path,
     extension: str, endpoint: str, method: str, record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
     stage, pbx = scene.stage, scene.stage.pbx
@@ -222,7 +229,7 @@ async def test_a_canary_is_found_nowhere(
     pid = scene.worker.child.pid
     assert Canaries((PLANTED,), code).found(memory(pid)), "the memory cannot be read"
     await scene.until(lambda: not canaries.found(memory(pid)), "the worker's memory to be clean")
-    dump = await asyncio.to_thread(core, scene.worker, tmp_path / "started")
+    dump = await asyncio.to_thread(core, scene.worker, started)
     record_property("core_megabytes", None if dump is None else len(dump) >> 20)
     if dump is not None:
         canaries.assert_in_none({"core file": dump})
