@@ -78,7 +78,13 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
-        admission = Admission(settings.worker, calls=lambda: nodes.verifying, count=meters.shed_call, log=log)
+        admission = Admission(
+            settings.worker,
+            calls=lambda: nodes.verifying,
+            running=lambda: nodes.calls,
+            count=meters.shed_call,
+            log=log,
+        )
         watching = asyncio.create_task(admission.watch(), name="admission")
         stack.callback(watching.cancel)
 

@@ -37,13 +37,15 @@ class Admission:
         limits: Worker,
         *,
         calls: Callable[[], int],
+        running: Callable[[], int] | None = None,
         count: Count,
         log: FilteringBoundLogger,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`calls`: how many are being verified; `count` is told of each that is turned away, and why."""
+        """`calls`: how many are being verified; `running`: no fewer than that, where it is known at no cost. `count` is told of each that is turned away, and why."""
         self._limits = limits
         self._calls = calls
+        self._running = running or calls
         self._count = count
         self._log = log
         self._clock = clock
@@ -87,11 +89,12 @@ class Admission:
         if self._late >= _LATE:
             return Shed.LAG
         now = self._clock()
-        most = float(self._limits.calls_per_second)
-        self._tokens = min(most, self._tokens + (now - self._filled) * most)
+        rate = float(self._limits.calls_per_second)
+        self._tokens = min(rate, self._tokens + (now - self._filled) * rate)
         self._filled = now
         if self._tokens < 1.0:
             return Shed.RATE
-        if self._calls() >= self._limits.calls_at_once:
+        most = self._limits.calls_at_once
+        if self._running() >= most and self._calls() >= most:
             return Shed.CALLS
         return None
