@@ -481,7 +481,7 @@ async def test_what_is_asked_of_a_dead_link_waits_until_it_is_back(
     with Wire(urlsplit(ari._url).port or 0) as wire:
         ari._url = f"http://127.0.0.1:{wire.port}/ari"
         listening = asyncio.create_task(ari.listen(listener))
-        await server.until_connected()
+        await wait_for(lambda: listener.told == ["connected"], "the first connection")
         wire.swallow()
         hurry(ari)
         asking = asyncio.create_task(ari.request("POST", "channels/1.1/play/a", quick=True))
@@ -501,7 +501,7 @@ async def test_a_link_that_stays_dead_is_waited_for_only_so_long(
     with Wire(urlsplit(ari._url).port or 0) as wire:
         ari._url = f"http://127.0.0.1:{wire.port}/ari"
         listening = asyncio.create_task(ari.listen(listener))
-        await server.until_connected()
+        await wait_for(lambda: listener.told == ["connected"], "the first connection")
         wire.swallow()
         hurry(ari)
         with pytest.raises(AriError) as caught:
