@@ -26,7 +26,7 @@ _DOWN_MS = 500
 
 
 class Guarded:
-    """All six; a context manager. `primary` is where it is now, by what a sentinel says; `nobody` is a port."""
+    """All six; a context manager. `nobody` is a port at which nothing listens."""
 
     def __init__(self, *, persist: bool = False) -> None:
         """`persist`: what was written is still there when one comes back that has ended."""
@@ -70,7 +70,7 @@ class Guarded:
 
     @property
     def primary(self) -> int:
-        """The port of the primary."""
+        """The port of the primary, by what one of the sentinels says: it may know of a new one later than the others."""
         return int(self._asked(self.sentinels[0]).sentinel_get_master_addr_by_name(NAME)[1])
 
     def client(self, port: int | None = None) -> Any:
@@ -100,6 +100,10 @@ class Guarded:
         """As an administrator would: in order, and nothing is lost."""
         before = self.primary
         self._asked(self.sentinels[0]).sentinel_failover(NAME)
+        self.followed(before)
+
+    def followed(self, before: int) -> None:
+        """Wait until this one is the primary no more."""
         wait_until(lambda: self.primary != before, 20, "another primary")
 
     def settle(self) -> None:
