@@ -22,8 +22,10 @@ _Waiting = tuple[Written, "asyncio.Future[str]"]
 # So that one transaction stays well under a second, however much has gathered while the database was away.
 _MOST_AT_ONCE = 500
 
-# PostgreSQL's number for a second row of one `once`: another worker wrote it while we were about to.
-_TWICE = "database: 23505"
+# What SQLite (by the trigger on its rows) and PostgreSQL say to a second row of one `once`: another worker had the call.
+_TWICE = ("database: SQLITE_CONSTRAINT_TRIGGER", "database: 23505")
+# Others may be written while it is looked which rows are there.
+_TRIES = 4
 
 # What writers that tell other heads wait for.
 _TELLING = "audit heads"
@@ -112,13 +114,7 @@ class Trail:
     async def _write_batch(self, batch: list[_Waiting]) -> None:
         rows = [row for row, _ in batch]
         try:
-            try:
-                stands = await self._put_down(rows)
-            except StoreError as error:
-                if str(error) != _TWICE:
-                    raise
-                # the other's row is there to be seen now
-                stands = await self._put_down(rows)
+            stands = await self._put_down(rows)
         except StoreError as error:
             _fail(batch, str(error))
         else:
@@ -128,10 +124,24 @@ class Trail:
 
     async def _put_down(self, rows: list[Written]) -> dict[str, str]:
         """By `once` the outcome that stands."""
+        # Seldom a row's like is there: so it is only looked for when the database has refused one.
+        look = False
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._extend(rows, look=look)
+            except StoreError as error:
+                if str(error) not in _TWICE:
+                    raise
+                look = True
+        return await self._extend(rows, look=look)
+
+    async def _extend(self, rows: list[Written], *, look: bool) -> dict[str, str]:
+        """Write them, with `look` without those of which the like is there; by `once` the outcome that stands."""
         known = self._end
+        told = {row.once: row.outcome for row in rows if row.once is not None}
 
         def work(connection: Connection) -> tuple[End, dict[str, str]]:
-            kept, stands = news(connection, rows)
+            kept, stands = news(connection, rows) if look else (rows, told)
             return extend(connection, self._chain, kept, self._seal, known=known), stands
 
         end, stands = await self._database.put_down(work, lock=lock_of(self._chain))
