@@ -114,7 +114,7 @@ class Link:
     async def exchange(self, *command: str | int | bytes, replicas: int = 0) -> object:
         """One command's answer, as the library gives it, without a time limit."""
         try:
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]  # the library left out its types
+            connection = await self._pool.lend()
         except (LinkError, OSError) as error:
             if self._guarded and not isinstance(error, AuthenticationError):
                 raise NotSent from error
@@ -128,7 +128,7 @@ class Link:
             await connection.disconnect(nowait=True)
             raise
         finally:
-            await self._pool.release(connection)
+            await self._pool.give_back(connection)
         return answer
 
     async def _sent(

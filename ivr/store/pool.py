@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool
-from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.connection import AbstractConnection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     MasterNotFoundError,
@@ -50,7 +50,11 @@ class _ManagedByTls(SentinelManagedSSLConnection):
 
 
 class Pool(BlockingConnectionPool):
-    """Connections to Redis. Those of sentinels are told here, each time they are made, where the primary is."""
+    """Connections to Redis. Those of sentinels are told here, each time they are made, where the primary is.
+
+    What lies ready is lent and given back here without the library's locks and measurements, which take longer than the
+    request; everything else is left to it.
+    """
 
     is_master = True
     check_connection = False
@@ -59,6 +63,8 @@ class Pool(BlockingConnectionPool):
     _primary: tuple[str, int] | None = None
     # whether a primary may be on another machine
     _anywhere = False
+    # how many wait for a connection, or for one to be made
+    _waiting = 0
 
     @classmethod
     def of(cls, settings: Settings) -> Pool:
@@ -122,6 +128,30 @@ class Pool(BlockingConnectionPool):
                 sentinel.connection_pool.connection_kwargs["trusted"] = trusted
         return pool
 
+    async def lend(self) -> AbstractConnection:
+        """One that is connected and has nothing left to be read; to be given back. Raises `RedisError`, `OSError`."""
+        if self._available_connections and not self._waiting:
+            connection: AbstractConnection = self._available_connections.pop()
+            self._in_use_connections.add(connection)
+            if await _ready(connection):
+                return connection
+            self._in_use_connections.remove(connection)
+            self._available_connections.append(connection)
+        self._waiting += 1
+        try:
+            lent: AbstractConnection = await self.get_connection()  # type: ignore[no-untyped-call]  # as below
+            return lent
+        finally:
+            self._waiting -= 1
+
+    async def give_back(self, connection: AbstractConnection) -> None:
+        """What was lent, whatever became of it."""
+        if self._waiting or connection.should_reconnect():  # type: ignore[no-untyped-call]  # the library left out its types
+            await self.release(connection)
+            return
+        self._in_use_connections.remove(connection)
+        self._available_connections.append(connection)
+
     async def get_master_address(self) -> tuple[str, int]:
         """For the library: where the primary is now.
 
@@ -146,6 +176,13 @@ class Pool(BlockingConnectionPool):
         await super().aclose()
         if self.sentinels is not None:
             await self.sentinels.aclose()
+
+
+async def _ready(connection: AbstractConnection) -> bool:
+    try:
+        return connection.is_connected and not await connection.can_read()
+    except RedisError:
+        return False
 
 
 def _place(text: str) -> tuple[str, int]:
