@@ -43,17 +43,6 @@ class Range:
     prefix: str
 
 
-def range_of(number: Personal, digits: int) -> Range:
-    """The range of an E.164 number: its prefix is the country's code and so many digits behind it."""
-    try:
-        known = phonenumbers.parse(number.reveal())
-    except phonenumbers.NumberParseException:
-        return Range(phonenumbers.UNKNOWN_REGION, "+")
-    country = phonenumbers.region_code_for_number(known) or phonenumbers.UNKNOWN_REGION
-    begins = phonenumbers.national_significant_number(known)[:digits]
-    return Range(country, f"+{known.country_code}{begins}")
-
-
 @dataclass(frozen=True, slots=True)
 class Barred:
     """Why no text goes to a number: its `country` (ISO 3166; 001: satellites and the like, ZZ: not known), or its kind."""
@@ -62,17 +51,43 @@ class Barred:
     why: str
 
 
+_NO_NUMBER = Barred(phonenumbers.UNKNOWN_REGION, "no number")
+
+
+def range_of(number: Personal, countries: Collection[str], digits: int) -> Range | Barred:
+    """The range of an E.164 number: its prefix is the country's code and so many digits behind it; or as `barred`."""
+    known = _parsed(number)
+    if known is None:
+        return _NO_NUMBER
+    if (bar := _barred(known, countries)) is not None:
+        return bar
+    begins = phonenumbers.national_significant_number(known)[:digits]
+    return Range(_country(known), f"+{known.country_code}{begins}")
+
+
 def barred(number: Personal, countries: Collection[str]) -> Barred | None:
     """Whether texts may go to this E.164 number; None where they may.
 
     A number belongs to the country of its range: +1 876 is Jamaica's, whatever else begins with +1. Of a range that is
     not known, where many countries share the code, it is nobody's.
     """
+    known = _parsed(number)
+    return _NO_NUMBER if known is None else _barred(known, countries)
+
+
+def _parsed(number: Personal) -> phonenumbers.PhoneNumber | None:
     try:
-        known = phonenumbers.parse(number.reveal())
+        return phonenumbers.parse(number.reveal())
     except phonenumbers.NumberParseException:
-        return Barred(phonenumbers.UNKNOWN_REGION, "no number")
-    country = phonenumbers.region_code_for_number(known) or phonenumbers.UNKNOWN_REGION
+        return None
+
+
+def _country(known: phonenumbers.PhoneNumber) -> str:
+    return phonenumbers.region_code_for_number(known) or phonenumbers.UNKNOWN_REGION
+
+
+def _barred(known: phonenumbers.PhoneNumber, countries: Collection[str]) -> Barred | None:
+    country = _country(known)
     if country not in countries:
         return Barred(country, "country")
     kind = _BARRED.get(phonenumbers.number_type(known))

@@ -71,8 +71,8 @@ class Screened:
 
     def range_of(self, to: Personal) -> Range | None:
         """The range that a text to this number is counted for; None where none goes to it."""
-        found = range_of(to, self._digits)
-        return found if barred(to, self._countries) is None else None
+        found = range_of(to, self._countries, self._digits)
+        return found if isinstance(found, Range) else None
 
     async def send(self, to: Personal, text: Secret) -> None:
         """As of `Limited`; where no text may go to this number, none goes, and the caller notices nothing of it."""

@@ -204,11 +204,13 @@ def test_a_refused_number_is_as_sent_and_after_it_pretending_succeeds() -> None:
         ("+18765551234", 4, Range("JM", "+18765")),
         ("+447700900123", 4, Range("ZZ", "+447700")),
         ("+870773123456", 2, Range("001", "+87077")),
-        ("", 4, Range("ZZ", "+")),
+        ("+4790123456", 4, Barred("NO", "country")),
+        ("+46900123456", 4, Barred("SE", "premium rate")),
+        ("", 4, Barred("ZZ", "no number")),
     ],
 )
-def test_what_a_text_is_counted_for(number: str, digits: int, found: Range) -> None:
-    assert range_of(Personal(number), digits) == found
+def test_what_a_text_is_counted_for(number: str, digits: int, found: Range | Barred) -> None:
+    assert range_of(Personal(number), {"SE", "JM", "ZZ", "001"}, digits) == found
 
 
 def test_what_no_text_goes_to_is_counted_for_nothing() -> None:
