@@ -19,7 +19,7 @@ from rig.chaos.faults import FAULTS, Fault, House
 from rig.chaos.gateway import Gateway
 from rig.chaos.ledger import Account, total
 from rig.chaos.report import report
-from rig.chaos.run import DIALPLAN, ENDPOINT, Chaos, Say
+from rig.chaos.run import DIALPLAN, ENDPOINT, SHARED, Chaos, Say
 from rig.chaos.watch import Marks
 from rig.chaos.workers import Pair
 from rig.clock import Clock
@@ -40,6 +40,8 @@ def main() -> int:
     parser.add_argument("--faults", nargs="+", choices=names, default=names, metavar="FAULT", help=", ".join(names))
     parser.add_argument("--seconds", type=float, default=10, help="how long callers call, for each fault (10)")
     parser.add_argument("--rate", type=float, default=5, help="calls a second (5)")
+    parser.add_argument("--share", action="store_true", help="two workers that share the calls (StasisBroadcast)")
+    parser.add_argument("--logs", action="store_true", help="keep the logs, also where all is as it should be")
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
     console = Console(stderr=True)
@@ -57,7 +59,9 @@ def main() -> int:
         for guarded in (False, True):
             faults = [fault for fault in chosen if fault.guarded == guarded]
             if faults:
-                audit.append(_run(faults, accounts, options.rate, options.seconds, say, Primary() if guarded else None))
+                primary = Primary() if guarded else None
+                load = (options.rate, options.seconds)
+                audit.append(_run(faults, accounts, load, say, primary, sharing=options.share, logs=options.logs))
     except RigError as error:
         console.print(str(error), highlight=False)
     except KeyboardInterrupt:
@@ -74,9 +78,19 @@ def main() -> int:
 
 
 def _run(
-    chosen: list[Fault], accounts: list[Account], rate: float, seconds: float, say: Say, primary: Primary | None
+    chosen: list[Fault],
+    accounts: list[Account],
+    load: tuple[float, float],
+    say: Say,
+    primary: Primary | None,
+    *,
+    sharing: bool,
+    logs: bool,
 ) -> str:
-    """What the audit trail's own command says at the end. `primary`: a Redis with replicas and sentinels."""
+    """What the audit trail's own command says at the end. `load`: calls a second, and for how many seconds.
+
+    `primary`: a Redis with replicas and sentinels; `sharing`: both workers take calls; `logs`: keep them in any case.
+    """
     before = len(accounts)
     with ExitStack() as stack:
         folder = instance_folder("chaos-disk")
@@ -90,21 +104,21 @@ def _run(
         stack.callback(ports.close)
         gateway = stack.enter_context(Gateway(ports))
         stage = Stage(
-            name="chaos", dialplan=DIALPLAN, overrides={"pjsip.conf": ENDPOINT}, customers=(),
+            name="chaos", dialplan=SHARED + DIALPLAN if sharing else DIALPLAN, overrides={"pjsip.conf": ENDPOINT}, customers=(),
             settings=_settings(gateway, folder / "tillit.db", primary), brisk=True, ports=2000, redis=primary,
         )  # fmt: skip
         stage.database = folder / "tillit.db"
         say(f"an Asterisk, {'a Redis' if primary is None else 'three of Redis, three sentinels'} and two workers …")
         stack.enter_context(stage)
         wire = stack.enter_context(Wire(stage.pbx.http_port))
-        pair = stack.enter_context(Pair(stage, wire.port, clock.env))
+        pair = stack.enter_context(Pair(stage, wire.port, clock.env, sharing=sharing))
         marks = stack.enter_context(Marks(stage))
         house = House(stage, pair, gateway, wire, disk, clock)
-        chaos = Chaos(house, marks, rate=rate, seconds=seconds, say=say)
+        chaos = Chaos(house, marks, load, say)
         for fault in chosen:
             if disk is not None or not fault.needs_disk:
                 accounts.append(chaos.run(fault))
-        if not all(one.good for one in accounts[before:]):
+        if logs or not all(one.good for one in accounts[before:]):
             say(f"logs of Asterisk, workers and callers: {_kept(stage)}")
         done = stage.attempt("audit", "verify")
         said = " ".join(done.stdout.split())

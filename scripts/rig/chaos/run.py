@@ -32,6 +32,11 @@ exten => main,1,Log(NOTICE,chaos began ${UNIQUEID} ${CALLERID(num)})
  same => n,Goto(${CALLER_AUTH_STATUS},1)
 """ + "".join(f"exten => {status},1,Hangup({cause})\n" for status, cause in CAUSES.items())
 
+SHARED = """
+[globals]
+TILLIT_BROADCAST=1000
+"""
+
 ENDPOINT = """
 [chaos]
 type = endpoint
@@ -50,13 +55,13 @@ Say = Callable[[str], None]
 class Chaos:
     """Strikes, and counts."""
 
-    def __init__(self, house: House, marks: Marks, *, rate: float, seconds: float, say: Say) -> None:
+    def __init__(self, house: House, marks: Marks, load: tuple[float, float], say: Say) -> None:
+        """`load`: calls a second, and for how many seconds."""
         self._house = house
         self._marks = marks
         self._trail = Trail(house.stage)
         self._dialplan = Dialplan(house.stage.pbx)
-        self._rate = rate
-        self._seconds = seconds
+        self._rate, self._seconds = load
         self._say = say
         self._numbers = _numbers()
 

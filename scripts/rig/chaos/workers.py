@@ -1,4 +1,4 @@
-"""Two workers on one Redis: one serves, the other stands by; who has ended is started anew."""
+"""Two workers on one Redis: one serves and the other stands by, or they share the calls; who has ended is started anew."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ from rig.state import RigError, wait_until
 from rig.worker import Worker
 
 _LIMIT = 40.0
+# Who has both applications lets calls end before it gives one away, for a minute at most.
+_SHARING_LIMIT = 90.0
 
 
 class Pair:
     """A context manager. Each worker has a name, and so a chain of the audit trail, of its own."""
 
-    def __init__(self, stage: Stage, port: int, env: Mapping[str, str]) -> None:
-        """`port`: where both reach ARI; `env`: what they are started with besides."""
+    def __init__(self, stage: Stage, port: int, env: Mapping[str, str], *, sharing: bool = False) -> None:
+        """`port`: where both reach ARI; `env`: what they are started with besides; `sharing`: each takes calls."""
         self._env = env
+        self._sharing = sharing
         self._stage = stage
         self._port = port
         self._serial = count(1)
         self._configs = []
+        shared = {"at_once": 2} if sharing else {}
         for name in ("north", "south"):
-            stage.write_config({"worker": {"name": name}, "asterisk": {"url": f"http://127.0.0.1:{port}/ari"}})
+            stage.write_config(
+                {"worker": {"name": name, **shared}, "asterisk": {"url": f"http://127.0.0.1:{port}/ari"}}
+            )
             config = stage.config.with_name(f"{name}.toml")
             config.write_text(stage.config.read_text())
             self._configs.append(config)
@@ -38,21 +44,24 @@ class Pair:
         self.mend()
 
     def mend(self) -> None:
-        """Start anew who has ended, and wait until one serves and the other stands by."""
+        """Start anew who has ended, and wait until both do what they are there for."""
         for place, worker in enumerate(self._workers):
             if not worker.child.alive:
                 self._former.append(worker)
                 self._workers[place] = anew = self._made(place)
                 anew.launch()
         try:
-            wait_until(self._in_order, _LIMIT, "one worker to serve and the other to stand by")
+            if self._sharing:
+                wait_until(self._both_serve, _SHARING_LIMIT, "both workers to serve")
+            else:
+                wait_until(self._in_order, _LIMIT, "one worker to serve and the other to stand by")
         except TimeoutError as error:
             logs = ", ".join(str(worker.log_file) for worker in self._workers)
             raise RigError(f"{error} (logs: {logs})") from None
 
     @property
     def serving(self) -> Worker:
-        """The one that has the calls."""
+        """The one that has the calls; the first of two that have."""
         return next((worker for worker in self._workers if worker.serves), self._workers[0])
 
     def lines(self) -> list[dict[str, Any]]:
@@ -78,6 +87,9 @@ class Pair:
         return Worker(
             self._stage.pbx, config, name=f"{config.stem}{next(self._serial)}", env=self._env, port=self._port
         )
+
+    def _both_serve(self) -> bool:
+        return all(worker.child.alive and worker.serves for worker in self._workers)
 
     def _in_order(self) -> bool:
         serving = [worker for worker in self._workers if worker.serves]
