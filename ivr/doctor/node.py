@@ -14,7 +14,7 @@ class Node:
     """An Asterisk that answers.
 
     `place` is its table in the settings: `[asterisk]`; `language` what it gives to every channel; `files` how many it
-    may open, where it says.
+    may open, and `calls` how many it takes at once, where it says.
     """
 
     settings: Settings
@@ -24,6 +24,7 @@ class Node:
     version: str
     language: str
     files: int | None
+    calls: int | None
     console: Console | None
 
     @property

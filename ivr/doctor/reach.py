@@ -60,7 +60,12 @@ FILES = Kind(
     "Asterisk may open few files",
     "A call that is being verified takes four, and a thread. When none is left, Asterisk takes no calls at all.",
 )  # fmt: skip
-KINDS = (ARI_AWAY, ARI_UNREAD, ARI_LOGIN, ARI_READ_ONLY, ARI_IN_CLEAR, VERSION, VERSION_ACCEPTED, WORKER, FILES)
+CALLS = Kind(
+    "calls-unlimited", Grade.ADVICE,
+    "Asterisk takes as many calls as come",
+    "In a flood of more than the machine can carry, those who are being verified wait for many seconds after each key.",
+)  # fmt: skip
+KINDS = (ARI_AWAY, ARI_UNREAD, ARI_LOGIN, ARI_READ_ONLY, ARI_IN_CLEAR, VERSION, VERSION_ACCEPTED, WORKER, FILES, CALLS)
 
 # What a waiting call costs Asterisk, measured.
 FILES_A_CALL = 4
@@ -106,12 +111,12 @@ async def find(
             "config": {"default_language": str(language)},
         }:
             match info:
-                case {"config": {"max_open_files": int(most)}}:
-                    files: int | None = most
+                case {"config": dict(limits)}:
+                    files, calls = (_number(limits.get(name)) for name in ("max_open_files", "max_channels"))
                 case _:
-                    files = None
+                    files = calls = None
             seen = await Console.of(entity, console)
-            return Node(settings, asterisk, place, ari, version, language, files, seen), []
+            return Node(settings, asterisk, place, ari, version, language, files, calls, seen), []
         case _:
             problem = f"what answers at {asterisk.url} is not ARI"
             return None, [ARI_AWAY.found(subject, problem, f"# name the URL that ends in /ari in {place} url")]
@@ -132,7 +137,7 @@ async def _unread(subject: str, command: Sequence[str]) -> Finding | None:
 
 async def check(node: Node) -> list[Finding]:
     """Version, rights, the worker, and how many calls there is room for."""
-    return [*version(node), await _rights(node), *_clear(node), await _worker(node), files(node)]
+    return [*version(node), await _rights(node), *_clear(node), await _worker(node), files(node), calls(node)]
 
 
 def version(node: Node) -> list[Finding]:
@@ -201,6 +206,21 @@ def files(node: Node) -> Finding:
         "# and LimitNOFILE=20000 in the section [Service] of: systemctl edit asterisk",
         "systemctl restart asterisk",
     )  # fmt: skip
+
+
+def calls(node: Node) -> Finding:
+    """How many calls it takes at once, whatever comes."""
+    if node.calls:
+        return ok(node.subject, f"Asterisk takes {node.calls} calls at once, and refuses more")
+    return CALLS.found(
+        node.subject, "maxcalls is not set: it takes as many calls as come",
+        "# write maxcalls in the section [options] of /etc/asterisk/asterisk.conf: how many calls you carry in the busiest hour, and half as many more",
+        "systemctl restart asterisk",
+    )  # fmt: skip
+
+
+def _number(said: object) -> int | None:
+    return said if isinstance(said, int) else None
 
 
 def _limit(node: Node) -> tuple[int | None, str]:

@@ -360,21 +360,26 @@ async def test_an_ari_conf_that_cannot_be_read_is_found(house: House) -> None:
         house.restore()
 
 
-async def test_few_files_for_asterisk_are_found(house: House) -> None:
-    """They are given to it as it starts."""
+async def test_few_files_for_asterisk_and_calls_without_limit_are_found(house: House) -> None:
+    """Both are given to it as it starts."""
     house.replace(house.etc / "asterisk.conf", "maxfiles = 20000", "maxfiles = 1200")
+    house.replace(house.etc / "asterisk.conf", "maxcalls = 100000", ";maxcalls")
     house.pbx.restart()
     try:
         (found,) = [finding for finding in await house.look() if finding.name == "files-few"]
         assert "1200 files: that is the end at about 300 calls" in found.what
         assert "maxfiles = 20000" in found.cure[0]
+        (found,) = [finding for finding in await house.look() if finding.name == "calls-unlimited"]
+        assert "maxcalls" in found.cure[0]
         house.replace(house.etc / "asterisk.conf", "maxfiles = 1200", "")
+        house.replace(house.etc / "asterisk.conf", ";maxcalls", "maxcalls = 300")
         house.pbx.restart()
         # without it the system says how many: LimitNOFILE of systemd, or the shell's
         _, most = resource.prlimit(house.pbx.child.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(house.pbx.child.pid, resource.RLIMIT_NOFILE, (12000, most))
         assert names(found := await house.look()) == set()
         assert any("may open 12000 files: room for about 3000 calls" in finding.what for finding in found)
+        assert any(finding.what == "Asterisk takes 300 calls at once, and refuses more" for finding in found)
         resource.prlimit(house.pbx.child.pid, resource.RLIMIT_NOFILE, (1024, most))
         assert names(await house.look()) == {"files-few"}
     finally:
@@ -533,6 +538,12 @@ async def test_the_dialplan_is_the_same_by_ami(house: House) -> None:
 
 
 def test_every_finding_has_its_fault() -> None:
-    made = {fault.name for fault in FAULTS} | {"ari-unread", "files-few", "clock-asterisk", "clock-redis"}
+    made = {fault.name for fault in FAULTS} | {
+        "ari-unread",
+        "files-few",
+        "calls-unlimited",
+        "clock-asterisk",
+        "clock-redis",
+    }
     assert {kind.name for kind in KINDS} - MADE_ELSEWHERE - {"worker-away", "keys-beside"} == made
     assert len({kind.name for kind in KINDS}) == len(KINDS)

@@ -207,6 +207,8 @@ def test_every_option_that_is_named_alone_is_one() -> None:
         "--seed",
         "--faults",
         "--rate",
+        "--share",
+        "--logs",
     } | prompts_options()
     for name, text in PAGES.items():
         for span in re.findall(r"`(--[a-z-]+)", text):

@@ -42,7 +42,9 @@ def printed(*findings: Finding, width: int = 80, colour: bool = False) -> str:
     return out.getvalue()
 
 
-def node(version: str = "22.10.1", accept: str | None = None, files: int | None = None) -> Node:
+def node(
+    version: str = "22.10.1", accept: str | None = None, files: int | None = None, calls: int | None = None
+) -> Node:
     settings = Settings.model_validate(
         {
             "company": {"name": "Acme", "country": "SE"},
@@ -51,7 +53,7 @@ def node(version: str = "22.10.1", accept: str | None = None, files: int | None 
         }
     )
     ari = Ari(url="", username="", password=Secret(""), app="", seconds=1, log=structlog.get_logger())
-    return Node(settings, settings.asterisk, "[asterisk]", ari, version, "en", files, None)
+    return Node(settings, settings.asterisk, "[asterisk]", ari, version, "en", files, calls, None)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +220,13 @@ def test_the_system_says_how_many_files_there_are(told: str, of_ari: int | None,
     found = reach.files(replace(node(files=of_ari), console=console))
     assert says in found.what
     assert (found.name == "ok") == well
+
+
+def test_calls_without_a_limit_are_worth_an_advice() -> None:
+    assert reach.calls(node(calls=250)).what == "Asterisk takes 250 calls at once, and refuses more"
+    found = reach.calls(node())
+    assert (found.name, found.grade) == ("calls-unlimited", Grade.ADVICE)
+    assert "maxcalls" in found.cure[0]
 
 
 def test_a_clock_that_nobody_keeps() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from contextlib import ExitStack
 
@@ -15,7 +16,9 @@ from rig.state import instance_folder
 
 # Callers who are verified, in calls a second, and how many; of the flood ten times the highest rate of the bench.
 RATE, COUNT = 20, 400
-FLOOD_RATE, FLOOD_COUNT = 400, 8000
+FLOOD_RATE, FLOOD_COUNT = 600, 12_000
+# Asterisk's `maxcalls`: here about as many as it plays the sentence to at once.
+MOST = 250
 
 _FLOOD = """
 [flood]
@@ -36,6 +39,9 @@ exten => flood,1,Gosub(tillit-verify,s,1(main))
 
 def main() -> int:
     """Measure twice, and print both."""
+    parser = argparse.ArgumentParser(prog="rig.bench.flood", description=__doc__)
+    parser.add_argument("--maxcalls", type=int, default=MOST, help=f"of asterisk.conf ({MOST})")
+    most = parser.parse_args().maxcalls
     ports = Ports(200)
     with ExitStack() as stack:
         stack.callback(ports.close)
@@ -52,8 +58,8 @@ def main() -> int:
             "texts.http.body": {"to": "{to}", "text": "{text}"},
         }
         stage = Stage(
-            name="flood", dialplan=DIALPLAN + _FLOODED, overrides={"pjsip.conf": ENDPOINT + _FLOOD}, customers=(),
-            settings=settings, brisk=True, ports=8000,
+            name="flood", dialplan=DIALPLAN + _FLOODED, customers=(), settings=settings, brisk=True, ports=8000,
+            overrides={"pjsip.conf": ENDPOINT + _FLOOD, "asterisk.conf": f"maxcalls = {most}"},
         )  # fmt: skip
         stack.enter_context(stage)
         stack.enter_context(running(stage, WHOLE))
