@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ivr.doctor import manager
+from ivr.doctor import manager, recorders
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
 
@@ -33,13 +33,12 @@ APP = Kind(
 )  # fmt: skip
 RECORDERS = Kind(
     "recorders", Grade.ADVICE,
-    "The dialplan records calls, or lets somebody listen",
-    "Where keys come as tones in the sound, whoever records or listens before or during the verification has them.",
+    "The dialplan records calls, lets others hear them, or reads keys",
+    "Where keys come as tones in the sound, whoever records or hears it before or during the verification has them. What Read() takes stands in a variable.",
 )  # fmt: skip
 KINDS = (MISSING, OTHER, UNUSED, APP, RECORDERS)
 
 _OWN = Path(__file__).resolve().parents[2] / "dialplan" / "tillit.conf"
-_RECORDERS = ("MixMonitor", "Monitor", "Record", "ChanSpy", "ExtenSpy")
 _RELOAD = "asterisk -rx 'dialplan reload'"
 
 
@@ -147,11 +146,12 @@ def _app(own: list[Line], subject: str, app: str, place: str) -> Iterator[Findin
 def _recorders(lines: list[Line], subject: str) -> Iterator[Finding]:
     # Asterisk's own contexts begin so
     lines = [line for line in lines if not line.context.startswith("__")]
-    where = sorted({line.context for line in lines if re.match(rf"(?:{'|'.join(_RECORDERS)})\(", line.text)})
+    where = sorted({f"{name}() in {line.context}" for line in lines for name in recorders.named(line.text)})
     if where:
         yield RECORDERS.found(
-            subject, f"there are recorders in {', '.join(where[:5])}{' …' if where[5:] else ''}",
-            "# begin to record behind the Gosub to tillit-verify, or stop before it: StopMixMonitor()", _RELOAD,
+            subject, f"there is {', '.join(where[:5])}{' …' if where[5:] else ''}",
+            "# begin to record behind the Gosub to tillit-verify, or stop before it: StopMixMonitor()",
+            "# let nobody into a conference before it, and ask for no secret by Read()", _RELOAD,
         )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
-"""What Asterisk could write down of what callers key: logs, debug, CEL."""
+"""What Asterisk could write down of what callers key, or send elsewhere: logs, debug, CEL, HEP."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 
 from ivr.doctor.console import Console, value
@@ -17,7 +18,7 @@ LOGGER_DTMF = Kind(
 LOGGER_DEBUG = Kind(
     "logger-debug", Grade.WARNING,
     "A log of Asterisk has the level debug",
-    "From `core set debug 4` on, and with `ari set debug` or `rtp set debug`, it shows keys.",
+    "From `core set debug 4` on, and with `rtp set debug`, it shows keys.",
 )  # fmt: skip
 DEBUG = Kind(
     "debug-on", Grade.FAULT,
@@ -34,19 +35,36 @@ CEL = Kind(
     "Channel event logging (CEL) includes DTMF",
     "Each key that a caller presses goes into its file, and into AMI for every user with the class call.",
 )  # fmt: skip
-KINDS = (LOGGER_DTMF, LOGGER_DEBUG, DEBUG, SIP_DEBUG, CEL)
+HEP = Kind(
+    "sip-capture", Grade.WARNING,
+    "A copy of each SIP message goes to a capture server (HEP)",
+    "Keys that come by SIP INFO stand in them: they go there in clear, and are kept there.",
+)  # fmt: skip
+ARI_DEBUG = Kind(
+    "ari-debug", Grade.FAULT,
+    "Asterisk prints what it tells an ARI application",
+    "Each key that a caller presses stands there, on every console and in every log with the level verbose.",
+)  # fmt: skip
+KINDS = (LOGGER_DTMF, LOGGER_DEBUG, DEBUG, SIP_DEBUG, CEL, HEP, ARI_DEBUG)
 
+_HEP = "res_hep_pjsip"
 # What the console is asked, and what stands in each answer.
-ASKED = {"cel show status": "CEL Logging", "pjsip show settings": "Global Settings"}
+ASKED = {
+    "cel show status": "CEL Logging",
+    "pjsip show settings": "Global Settings",
+    "ari show apps": "Application Name",
+}
 
 
 async def check(node: Node) -> list[Finding]:
     """Every log and record that gets what callers key."""
     subject = node.about("secrecy")
     found = list(_logger(rows(await node.ari.request("GET", "asterisk/logging")), subject))
+    found += _hep(rows(await node.ari.request("GET", "asterisk/modules")), node.console, subject)
     told, unseen = await asked(node, ASKED, subject)
     if node.console is not None:
         found += [*_debug(node.console, told["pjsip show settings"], subject), *_cel(told["cel show status"], subject)]
+        found += await _ari_debug(node.console, told["ari show apps"], subject)
     return [*found, *unseen] or [ok(subject, "no log, and no record of channel events, gets what callers key")]
 
 
@@ -101,3 +119,30 @@ def _cel(told: str, subject: str) -> Iterator[Finding]:
             "# list the events one by one in /etc/asterisk/cel.conf, as in config/asterisk/cel.conf, without DTMF",
             "asterisk -rx 'module reload cel'",
         )  # fmt: skip
+
+
+def _hep(modules: list[dict[str, object]], console: Console | None, subject: str) -> Iterator[Finding]:
+    # where hep.conf has enabled = no it does not start; a change later on counts after a reload, which cannot be seen
+    if any(one.get("name") == f"{_HEP}.so" and one.get("status") == "Running" for one in modules):
+        text = console.file("hep.conf") if console else None
+        where = re.findall(r"(?m)^\s*capture_address\s*=>?\s*(\S+)", text or "")
+        yield HEP.found(
+            subject, f"{_HEP} is running{f', and sends to {where[-1]}' if where else ''}",
+            f"asterisk -rx 'module unload {_HEP}.so'",
+            f"# write noload = {_HEP}.so in /etc/asterisk/modules.conf, or enabled = no in /etc/asterisk/hep.conf",
+        )  # fmt: skip
+
+
+async def _ari_debug(console: Console, told: str, subject: str) -> list[Finding]:
+    found: list[Finding] = []
+    for app in (line.strip() for line in told.partition("=\n")[2].splitlines()):
+        if not app:
+            continue
+        shown = await console.told(f"ari show app {app}", "Debug:")
+        if shown is None:
+            cure = f"asterisk -rx {shlex.quote(f'ari show app {app}')}"
+            found.append(NOT_LOOKED_AT.found(subject, f"the console tells nothing of the ARI application {app}", cure))
+        elif value(shown, "Debug") != "No":
+            cure = f"asterisk -rx {shlex.quote(f'ari set debug {app} off')}"
+            found.append(ARI_DEBUG.found(subject, f"ari set debug is on for {app}", cure))
+    return found

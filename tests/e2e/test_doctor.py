@@ -105,6 +105,13 @@ async def test_a_worker_that_runs_is_seen(house: House) -> None:
             found = await house.look()
             assert "worker-away" not in {finding.name for finding in found}
             assert f"a worker listens on {listen}" in [finding.what for finding in found]
+            # there is an application to be told of what is keyed, and Asterisk is let print it
+            house.pbx.cli("ari set debug tillit on")
+            (debug,) = [finding for finding in await house.look() if finding.name not in ALLOWED]
+            assert (debug.name, debug.what) == ("ari-debug", "ari set debug is on for tillit")
+            for line in debug.cure:
+                house.type(line)
+            assert names(await house.look()) == set(), "the cure does not mend it"
         house.write()
     wait_until(lambda: not house.pbx.applications(), 10, "Asterisk to forget the application")
     assert "worker-away" in {finding.name for finding in await house.look()}
@@ -241,6 +248,17 @@ def usual_keys(house: House) -> None:
     house.write()
 
 
+def capturing(house: House) -> None:
+    """SIP messages go to a capture server; no packet leaves this machine."""
+    (house.etc / "hep.conf").write_text("[general]\nenabled = yes\ncapture_address = 127.0.0.1:9 ; Homer\n")
+    for module in ("res_hep", "res_hep_pjsip"):
+        house.pbx.cli(f"module load {module}.so")
+
+
+def not_capturing(house: House) -> None:
+    (house.etc / "hep.conf").unlink()
+
+
 def another_owner(house: House) -> None:
     os.chown(house.folder / "ari.password", 65534, -1)
 
@@ -291,6 +309,7 @@ FAULTS = (
     command("offer-time", "dialplan set global TILLIT_BROADCAST 1s"),
     command("offer-module", "dialplan set global TILLIT_BROADCAST 1000", "module unload app_stasis_broadcast.so"),
     added("recorders", "extensions.conf", "\n[recorded]\nexten => s,1,MixMonitor(a.wav)\n", "dialplan reload"),
+    added("recorders", "extensions.conf", '\n[rooms]\nexten => s,1,ExecIf($["${A}" = "b"]?MixMonitor(a.wav))\n same => n,Read(PIN,beep,4)\n same => n,ConfBridge(7)\n', "dialplan reload", told="wrapped, and a room"),
     settings("ami-away", asterisk__ami={"port": 9}),
     settings("ami-login", asterisk__ami={"username": "nobody"}),
     settings("ami-login", asterisk__ami={"password_file": "missing"}, told="no secret"),
@@ -301,6 +320,7 @@ FAULTS = (
     edit("logger-debug", "logger.conf", "messages.log => notice,", "messages.log => debug,notice,", "logger reload"),
     command("debug-on", "core set debug 4"),
     added("sip-debug", "pjsip.conf", "\n[global](+)\ndebug = yes\n", "module reload res_pjsip.so"),
+    Fault("sip-capture", capturing, not_capturing),
     edit("cel-dtmf", "cel.conf", "events = CHAN_START,", "events = ALL,CHAN_START,", "module reload cel"),
     edit("cel-dtmf", "cel.conf", "events = CHAN_START,", "events = DTMF,CHAN_START,", "module reload cel", told="alone"),
     added("ami-dtmf", "manager.conf", "\n[wallboard]\nsecret = x1y2z3\nread = call,dtmf\n", "manager reload"),
@@ -482,6 +502,7 @@ async def test_a_console_that_does_not_answer_to_everything(house: House, tmp_pa
     console = tmp_path / "asterisk"
     for asked, subject in (
         ("cel show status", "secrecy"),
+        ("ari show apps", "secrecy"),
         ("manager show users", "access"),
         ("manager show user tillit", "access"),
         ("rtp show settings", "audio"),
@@ -542,6 +563,7 @@ def test_every_finding_has_its_fault() -> None:
         "ari-unread",
         "files-few",
         "calls-unlimited",
+        "ari-debug",
         "clock-asterisk",
         "clock-redis",
     }
