@@ -167,8 +167,10 @@ class Pool(BlockingConnectionPool):
             raise InClear(f"the primary that the sentinels name, {found[0]}, would be spoken to in clear")
         if found != self._primary:
             self._primary = found
-            # those that lie here lead to the one before, which is gone, or takes no writes any more
-            await self.disconnect(inuse_connections=False)
+            # Those that lie here lead to the one before, which is gone, or takes no writes any more. None is waited for: by TLS
+            # a machine that hangs would let us wait, and in between they would be lent, and then closed under somebody.
+            for connection in self._available_connections:
+                await connection.disconnect(nowait=True)
         return found
 
     async def aclose(self) -> None:

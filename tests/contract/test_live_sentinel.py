@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import redis
-from rig.ports import HOST
+from rig.certificates import Authority
+from rig.ports import HOST, Ports
 from rig.process import Child
+from rig.redis_server import Redis
 from rig.sentinel import NAME
 from rig.state import wait_until
 
@@ -18,6 +22,7 @@ from ivr.doctor import Finding, sentinels
 from ivr.doctor.live import REPLICAS, check
 from ivr.errors import ConfigError, StoreError, Unreachable
 from ivr.store.live import RedisLive
+from tests.contract.live_server import LIMITS, settings_in
 from tests.contract.sentinel_kit import Guarded
 
 pytestmark = pytest.mark.servers
@@ -82,6 +87,62 @@ async def test_a_primary_elsewhere_is_not_spoken_to_in_clear(guarded: Guarded) -
         child.kill()
     with pytest.raises(Unreachable):
         await RedisLive.open(guarded.settings(sentinels=[port]))
+
+
+async def test_nobody_waits_for_a_primary_that_hangs_when_there_is_another(tmp_path: Path) -> None:
+    """By TLS a connection is closed by both sides: one that leads to a machine that hangs, after a long time or never."""
+    authority = Authority(tmp_path)
+    certificate = authority.issue(HOST)
+    with (
+        Redis("hung", certificate=certificate) as hung,
+        Redis("next", certificate=certificate) as following,
+        closing(Ports()) as ports,
+    ):
+        port = ports.take()
+        (tmp_path / "redis.password").touch(0o600)
+        (tmp_path / "redis.password").write_text(hung.password)
+        with redis.Redis.from_url(following.url) as client:
+            client.acl_setuser("tillit", enabled=True, passwords=[f"+{hung.password}"])
+        file = tmp_path / "sentinel.conf"
+        file.write_text(
+            f"bind {HOST}\nport 0\ntls-port {port}\ndir {tmp_path}\ntls-auth-clients no\n"
+            f"tls-cert-file {certificate.chain}\ntls-key-file {certificate.key}\ntls-ca-cert-file {authority.file}\n"
+        )
+        child = Child("sentinel", ["redis-server", str(file), "--sentinel"], tmp_path / "sentinel.log")
+        try:
+            child.require(lambda: "Sentinel ID" in (tmp_path / "sentinel.log").read_text(), 10, "the sentinel")
+            with redis.Redis(port=port, ssl=True, ssl_ca_certs=str(authority.file), host=HOST) as sentinel:
+                sentinel.execute_command("SENTINEL", "MONITOR", NAME, HOST, hung.tls_port, 1)
+                lines = (
+                    f'url = "rediss://{HOST}/0"\nusername = "tillit"\npassword_file = "redis.password"\n'
+                    f'ca_file = "{authority.file}"\nsentinels = ["{HOST}:{port}"]\nrequest_seconds = 3.0'
+                )
+                live = await RedisLive.open(settings_in(tmp_path, lines, LIMITS))
+                pool = live._link._pool
+                await asyncio.gather(*(live.ping() for _ in range(6)))
+                (*_, last) = idle = list(pool._available_connections)
+                assert len(idle) > 3
+                sentinel.execute_command("SENTINEL", "REMOVE", NAME)
+                sentinel.execute_command("SENTINEL", "MONITOR", NAME, HOST, following.tls_port, 1)
+            # the one that is lent next is gone; the others lie there still, and nobody will answer on them
+            last._writer.transport.abort()
+            hung.child.pause()
+            before = pool._primary
+            first = asyncio.create_task(live.attempt(anna(0)))
+            while pool._primary == before and not first.done():
+                await asyncio.sleep(0)
+
+            async def others() -> None:
+                while not first.done():
+                    assert await live.ping() is None
+
+            told = await asyncio.gather(first, *(others() for _ in range(8)), return_exceptions=True)
+            assert told == [Granted(), *[None] * 8]
+            assert [await live.attempt(Attempt(f"anna-{n}", None, f"call-{n}")) for n in range(1, 9)] == [Granted()] * 8
+            await live.close()
+        finally:
+            hung.child.resume()
+            child.kill()
 
 
 async def test_without_so_many_replicas_nothing_holds(guarded: Guarded) -> None:
