@@ -88,7 +88,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         watching = asyncio.create_task(admission.watch(), name="admission")
         stack.callback(watching.cancel)
 
-        health = Health({"redis": live.ping, "database": customers.ping}, seconds=settings.worker.lease_seconds)
+        health = Health(
+            {"redis": live.ping, "database": customers.ping}, seconds=settings.worker.lease_seconds, log=log
+        )
         if settings.worker.at_once > 1:
             # where there are others to go first
             looking = asyncio.create_task(health.watch(), name="health")
@@ -142,6 +144,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 "asterisk": partial(_connected, nodes),
             },
             seconds=max(settings.redis.request_seconds, settings.database.request_seconds),
+            log=log,
         )
         await stack.enter_async_context(metrics.serving(settings, meters, readiness, log))
         await _until_stopped(nodes, lease, begin, stop, settings, log)

@@ -73,6 +73,8 @@ class Served:
             self.looked += 1
             if self.faults.get(part) == "hangs":
                 await asyncio.Event().wait()
+            if self.faults.get(part) == "breaks":
+                raise AttributeError("canary")
             if part in self.faults:
                 raise StoreError(self.faults[part])
 
@@ -114,7 +116,10 @@ async def served(
 ) -> AsyncIterator[Served]:
     made = Served(Meters(settings), host=host)
     readiness = Readiness(
-        {part: made.check(part) for part in ("redis", "database", "asterisk")}, seconds=0.2, lasts=lasts
+        {part: made.check(part) for part in ("redis", "database", "asterisk")},
+        seconds=0.2,
+        log=made.log.logger,
+        lasts=lasts,
     )
     server = MetricsServer(made.meters, readiness, [ip_address(one) for one in allow], made.log.logger)
     await server.open(host, 0)
@@ -142,14 +147,18 @@ async def test_a_worker_knows_of_a_part_that_fails_and_of_one_that_is_back(
 ) -> None:
     monkeypatch.setattr(ready, "_SECONDS", 0.01)
     made = Served(Meters(settings))
-    health = Health({part: made.check(part) for part in ("redis", "database")}, seconds=0.05)
+    health = Health({part: made.check(part) for part in ("redis", "database")}, seconds=0.05, log=made.log.logger)
     watching = asyncio.create_task(health.watch())
-    for trouble in ("Redis: ConnectionError", "hangs"):
+    # the last one is a fault of the program's, which is told of once
+    for trouble in ("Redis: ConnectionError", "hangs", "breaks"):
         made.faults = {"redis": trouble}
         await wait_for(lambda: not health.well, "the failure to be known")
         made.faults = {}
         await wait_for(lambda: health.well, "it to be known to be back")
+    assert not watching.done()
     watching.cancel()
+    (told,) = made.log.of("task.failed")
+    assert (told["error"], told["code"]) == ("AttributeError", "ready.redis")
 
 
 async def test_the_part_that_is_not_ready_is_named(settings: Settings) -> None:
@@ -211,7 +220,7 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         settings = settings_in(tmp_path, metrics={"listen": listen})
         with pytest.raises(ConfigError, match=rf"\[metrics\] listen: {listen} cannot be listened on"):
-            async with serving(settings, Meters(settings), Readiness({}, seconds=1.0), Log().logger):
+            async with serving(settings, Meters(settings), Readiness({}, seconds=1.0, log=Log().logger), Log().logger):
                 pass
 
 
@@ -224,7 +233,7 @@ def test_it_is_open_to_nobody_by_mistake(tmp_path: Path, fields: Mapping[str, ob
 
 async def test_nothing_is_listened_on_unless_it_is_asked_for(settings: Settings) -> None:
     log = Log()
-    async with serving(settings, Meters(settings), Readiness({}, seconds=1.0), log.logger):
+    async with serving(settings, Meters(settings), Readiness({}, seconds=1.0, log=log.logger), log.logger):
         assert log.lines == []
 
 
