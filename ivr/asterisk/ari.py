@@ -262,7 +262,8 @@ class Ari:
         self._log.info("ari.connected", app=self.app)
         listener.connected()
         self._back.set()
-        checking = asyncio.ensure_future(self._check())
+        checking = asyncio.create_task(self._check())
+        checking.add_done_callback(self._checked)
         try:
             await self._read(listener.event)
         finally:
@@ -287,6 +288,13 @@ class Ari:
             if not await self._heeded():
                 self._log.warning("ari.forgotten", app=self.app)
                 self.reconnect()
+
+    def _checked(self, checking: asyncio.Task[None]) -> None:
+        if not checking.cancelled() and (error := checking.exception()) is not None:
+            # the text of an error that nobody expected may hold anything
+            self._log.error("task.failed", error=type(error).__name__, code="check")
+            # not unwatched
+            self.reconnect()
 
     async def _heeded(self) -> bool:
         """Whether what the application should be told of reaches it; yes where Asterisk says nothing at all."""

@@ -525,6 +525,22 @@ async def test_a_websocket_whose_application_is_forgotten_is_opened_again(
     await asyncio.gather(listening, return_exceptions=True)
 
 
+async def test_a_check_that_fails_by_a_fault_of_the_program_is_told_of_and_begun_anew(
+    ari: Ari, server: AriServer, listener: Listener, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def faulty() -> bool:
+        raise ZeroDivisionError("canary")
+
+    monkeypatch.setattr(ari_module, "_CHECKS", (0.01,))
+    monkeypatch.setattr(ari, "_heeded", faulty)
+    listening = asyncio.create_task(ari.listen(listener))
+    await server.until_connected(2)
+    line = log.of("task.failed")[0]
+    assert (line["error"], line["code"]) == ("ZeroDivisionError", "check") and "canary" not in str(line)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
 async def test_a_websocket_that_is_told_nothing_is_opened_again(
     ari: Ari, server: AriServer, listener: Listener, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
