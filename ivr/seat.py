@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from time import monotonic
 from typing import Protocol
 
@@ -22,6 +23,11 @@ _LOOK_SECONDS = 1.0
 # How long a worker that has nothing to do waits for calls to end in what another one has too much of; a verification
 # is over by then, and what is not goes on with the other worker, after an apology.
 _SHARE_SECONDS = 60.0
+# Who has the lease takes its application back from a worker that has not, after such waits. That one stands by then, where
+# it uses the same Redis; one of another Redis takes it again, and who was there first gives way.
+# Each wait is shorter than the time in which a worker sends away the calls that it does not know.
+_BACK = (0.0, 0.2, 0.3)
+_BACK_SECONDS = 60.0
 
 
 class Lease(Protocol):
@@ -37,8 +43,17 @@ class Lease(Protocol):
         """Whether a worker that has none waits for it."""
         ...
 
+    @property
+    def unshaken(self) -> bool:
+        """Whether it is still ours although `ours` is not known."""
+        ...
+
     async def take(
-        self, *, spare: Callable[[], bool] = ..., turn: AbstractAsyncContextManager[object] | None = ...
+        self,
+        *,
+        spare: Callable[[], bool] = ...,
+        turn: AbstractAsyncContextManager[object] | None = ...,
+        busy: Callable[[], Awaitable[bool]] = ...,
     ) -> None:
         """Wait until it is ours."""
         ...
@@ -47,8 +62,8 @@ class Lease(Protocol):
         """Renew it, for ever."""
         ...
 
-    async def ours(self) -> bool:
-        """Whether no other worker has it."""
+    async def ours(self) -> bool | None:
+        """Whether no other worker has it; None where that is not known."""
         ...
 
     async def hand_over(self) -> bool:
@@ -80,6 +95,8 @@ class Seat:
         self._keeping: asyncio.Task[None] | None = None
         self._handing = self._sharing = False
         self._replaced = asyncio.Event()
+        # when it was taken from who has the lease
+        self._robbed: deque[float] = deque(maxlen=len(_BACK) + 1)
 
     @property
     def connected(self) -> bool:
@@ -101,14 +118,14 @@ class Seat:
     ) -> None:
         """Stand by until the lease is ours, then serve its calls until cancelled; stand by again when another worker has it.
 
-        Returns where another worker without that lease has the application: the two would take it from each other for ever.
+        Returns where a worker that has a lease elsewhere takes the application again and again: the two would go on for ever.
         `spare` and `turn` as in `store.lease`.
         """
         self._lease = lease
         try:
             while True:
                 self.stands_by = True
-                await lease.take(spare=spare, turn=turn)
+                await lease.take(spare=spare, turn=turn, busy=self.ari.inhabited)
                 self.stands_by = False
                 if not await self._serve(lease, begin()):
                     return
@@ -123,8 +140,7 @@ class Seat:
         self._keeping = asyncio.create_task(lease.keep())
         yielding = asyncio.create_task(self._yield(lease))
         try:
-            await self.ari.listen(telephony, lease.ours)
-        except WorkerReplaced:
+            robbed = await self._listen(lease, telephony)
             yielding.cancel()
             self._keeping.cancel()
             # its calls are the other worker's now: let go of them without a word to Asterisk
@@ -133,7 +149,7 @@ class Seat:
             self._replaced.set()
             if self._handing or self._sharing:
                 self.log.info("worker.handed_over", app=self.app)
-            elif await lease.ours():
+            elif robbed:
                 cure = f"give each worker an {self.place} app of its own, or the same [redis]"
                 self.log.warning("worker.replaced", app=self.app, cure=cure)
                 return False
@@ -147,6 +163,26 @@ class Seat:
             self.since = None
         self._keeping = self.telephony = None
         return True
+
+    async def _listen(self, lease: Lease, telephony: Telephony) -> bool:
+        """Until another worker has the application; whether it is one that has no such lease, and does not let go."""
+
+        async def allowed() -> bool | None:
+            ours = await lease.ours()
+            return True if ours is None and lease.unshaken else ours
+
+        while True:
+            with suppress(WorkerReplaced):
+                await self.ari.listen(telephony, allowed)
+            if self._handing or self._sharing or await lease.ours() is not True:
+                return False
+            now = monotonic()
+            self._robbed.append(now)
+            times = sum(now - at < _BACK_SECONDS for at in self._robbed)
+            if times > len(_BACK):
+                return True
+            self.log.warning("worker.robbed", app=self.app, times=times)
+            await asyncio.sleep(_BACK[times - 1])
 
     async def _yield(self, lease: Lease) -> None:
         """While Asterisk is out of reach, let another worker try that waits for the lease; it may be this one's own way there."""
@@ -164,7 +200,7 @@ class Seat:
                 self._keeping.cancel()
             self.log.warning("worker.cut_off", app=self.app, seconds=round(monotonic() - lost))
             await asyncio.sleep(self._settings.worker.lease_seconds)
-            if not await lease.ours():
+            if await lease.ours() is False:
                 return
             # nobody came for it
             self._keeping, lost = asyncio.create_task(lease.keep()), None
@@ -192,7 +228,7 @@ class Seat:
             return
         self._sharing = True
         try:
-            if not await self._relieved(lease) and await lease.ours():
+            if not await self._relieved(lease) and await lease.ours() is not False:
                 self._keeping = asyncio.create_task(lease.keep())
         finally:
             self._sharing = False

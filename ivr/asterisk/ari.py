@@ -37,6 +37,8 @@ _CHECKS = (0.2, 1.0, 5.0)
 _ALIVE = "TillitAlive"
 # How long a server may take to say goodbye.
 _GOODBYE = 1.0
+# How often it is asked again whether the application may be registered.
+_DOUBT = 0.5
 # http.conf's sessionlimit is 100 by default; the rest is for whoever else uses ARI.
 _CONNECTIONS = 64
 # http.conf's session_keep_alive is 15 s by default: a POST on a connection that Asterisk is closing would be lost.
@@ -53,7 +55,7 @@ class Listener(Protocol):
     def event(self, event: Event) -> None: ...
 
 
-async def always() -> bool:
+async def always() -> bool | None:
     """Where there are no other workers."""
     return True
 
@@ -152,26 +154,43 @@ class Ari:
             self._back.clear()
             self._dropping = asyncio.ensure_future(_leave(self._socket))
 
-    async def listen(self, listener: Listener, ours: Callable[[], Awaitable[bool]] = always) -> None:
+    async def listen(self, listener: Listener, ours: Callable[[], Awaitable[bool | None]] = always) -> None:
         """Tell the listener what happens, for ever; connects again with growing waits.
 
         `ours`: whether the application may be registered; asked before each connection, for that takes it from whoever
-        has it. Raises `WorkerReplaced` when it may not be, or when another connection takes the application over.
+        has it. None: nobody knows; then only where Asterisk does not know the application either. Raises `WorkerReplaced`
+        when it may not be, or when another connection takes the application over.
         """
         failures = 0
+        doubted = False
         while True:
-            if not await ours():
+            allowed = await ours()
+            if allowed is False:
                 raise WorkerReplaced(f"another worker took over the application {self.app}")
             try:
+                if allowed is None and await self._known() is not None:
+                    if not doubted:
+                        self._log.warning("ari.withheld", app=self.app)
+                    doubted = True
+                    await asyncio.sleep(_DOUBT)
+                    continue
                 await self._connect()
             except (aiohttp.ClientError, OSError, TimeoutError, AriError) as error:
                 self._log.warning("ari.unreachable", error=tls.fault(error) or type(error).__name__)
             else:
+                doubted = False
                 if await self._stay(listener):
                     failures = 0
                     continue
             await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
             failures += 1
+
+    async def inhabited(self) -> bool:
+        """Whether channels are in the application, or were; also where nobody is connected to it. No where Asterisk does not say."""
+        try:
+            return bool(await self._known())
+        except AriError:
+            return False
 
     async def request(
         self, method: Method, path: str, body: Json | None = None, *, quick: bool = False, channel: str = ""
@@ -241,6 +260,23 @@ class Ari:
         raise AriError("GET /asterisk/info", 0)
 
     # ------------------------------------------------------------ inside
+
+    async def _known(self) -> list[object] | None:
+        """The application's channels; None where Asterisk knows no such application: nobody is connected to it.
+
+        One that nobody is connected to is known as long as there are channels in it. Raises `AriError`.
+        """
+        # all of them: Asterisk writes a warning when it is asked for one that is not there
+        applications = await self.request("GET", "applications")
+        if not isinstance(applications, list):
+            raise AriError("GET /applications", 200)
+        for one in applications:
+            match one:
+                case {"name": self.app, "channel_ids": list(channels)}:
+                    return channels
+                case _:
+                    pass
+        return None
 
     async def _connect(self) -> None:
         assert self._http is not None

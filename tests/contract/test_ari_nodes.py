@@ -39,6 +39,7 @@ class Pbx(AriServer):
         self.version = version
         self.default = default
         self.prompts = prompts.split()
+        self.apps: list[dict[str, object]] = []
 
     async def _look(self, asked: Asked) -> Answer:
         match asked.path:
@@ -50,6 +51,8 @@ class Pbx(AriServer):
                 return 200, [{"id": f"tillit/{prompt.value}", "formats": formats} for prompt in Prompt]
             case "channels" | "bridges":
                 return 200, []
+            case "applications":
+                return 200, self.apps
             case _:
                 return 200, {}
 
@@ -140,7 +143,10 @@ def begin(node: Node, seat: Seat, found: Found, kind: type[Telephony] = Telephon
 
 
 class FakeLease:
-    """A lease that nobody else wants, until `free` is cleared. `waiting`: another worker stands by."""
+    """A lease that nobody else wants, until `free` is cleared. `waiting`: another worker stands by.
+
+    `silent`: Redis does not say whose it is; `unshaken`: it is ours all the same.
+    """
 
     def __init__(self, *, waiting: bool = False) -> None:
         self.free = asyncio.Event()
@@ -149,6 +155,8 @@ class FakeLease:
         self.given_back = False
         self.held = True
         self.wanted = False
+        self.silent = False
+        self.unshaken = True
         # how many keep it now, and how often it was offered
         self.keepers = self.offers = 0
 
@@ -162,8 +170,8 @@ class FakeLease:
         finally:
             self.keepers -= 1
 
-    async def ours(self) -> bool:
-        return self.held
+    async def ours(self) -> bool | None:
+        return None if self.silent else self.held
 
     async def hand_over(self) -> bool:
         self.offers += 1
@@ -437,13 +445,75 @@ async def test_a_worker_that_was_relieved_and_is_stopped_ends(north: Pbx, log: L
     assert lease.given_back
 
 
-async def test_a_worker_that_another_one_replaces_without_the_lease_ends(north: Pbx, log: Log) -> None:
+REPLACED = {"type": "ApplicationReplaced", "application": "tillit"}
+
+
+async def test_a_worker_that_another_one_replaces_without_the_lease_takes_it_back_some_times_and_ends(
+    north: Pbx, log: Log
+) -> None:
     """They do not share a Redis: to take it back would never end."""
     async with Serving(settings(north), log) as serving:
-        await north.until_connected()
-        await north.emit({"type": "ApplicationReplaced", "application": "tillit"})
+        for times in range(1, 5):
+            await north.until_connected(times)
+            assert len(log.of("worker.robbed")) == times - 1 and not serving.task.done()
+            await north.emit(REPLACED)
         await asyncio.wait_for(serving.task, 5)
     assert log.of("worker.replaced") and not log.of("worker.relieved")
+    assert north.connections == 4
+
+
+async def test_a_worker_that_is_replaced_while_redis_says_nothing_stands_by(north: Pbx, log: Log) -> None:
+    lease = FakeLease()
+    async with Serving(settings(north), log, lease=lease) as serving:
+        await north.until_connected()
+        lease.silent = True
+        lease.free.clear()
+        await north.emit(REPLACED)
+        await wait_for(lambda: all(node.stands_by for node in serving.nodes), "it to stand by")
+        assert log.of("worker.relieved") and not log.of("worker.replaced") and north.connections == 1
+        lease.silent = False
+        lease.free.set()
+        await north.until_connected(2)
+
+
+async def test_a_worker_without_redis_connects_again_while_its_lease_cannot_be_anothers(north: Pbx, log: Log) -> None:
+    lease = FakeLease()
+    async with Serving(settings(north), log, lease=lease):
+        await north.until_connected()
+        lease.silent = True
+        north.socket.cut()
+        await north.until_connected(2)
+    assert not log.of("ari.withheld")
+
+
+async def test_a_worker_whose_lease_may_be_anothers_takes_the_application_from_nobody(north: Pbx, log: Log) -> None:
+    lease = FakeLease()
+    north.apps = [{"name": "tillit", "channel_ids": []}]
+    async with Serving(settings(north), log, lease=lease) as serving:
+        await north.until_connected()
+        lease.silent, lease.unshaken = True, False
+        north.socket.cut()
+        await until(log, "ari.withheld")
+        await north.until_asked("GET", "applications", 2)
+        assert north.connections == 1 and len(log.of("ari.withheld")) == 1
+        assert not any(node.stands_by for node in serving.nodes), "its calls are its own still"
+        # Asterisk was restarted, and nobody is there
+        north.apps = [{"name": "tillit-2", "channel_ids": []}]
+        await north.until_connected(2)
+        # or Redis says that it is ours
+        north.apps = [{"name": "tillit", "channel_ids": []}]
+        north.socket.cut()
+        await until(log, "ari.withheld", 2)
+        lease.silent = False
+        await north.until_connected(3)
+        # or another one's
+        lease.silent, lease.held = True, False
+        north.socket.cut()
+        await until(log, "ari.withheld", 3)
+        lease.free.clear()
+        lease.silent = False
+        await until(log, "worker.relieved")
+    assert north.connections == 3
 
 
 async def test_a_worker_that_asterisk_is_out_of_reach_of_lets_the_next_one_try(

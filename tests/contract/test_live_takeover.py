@@ -151,6 +151,54 @@ async def test_who_has_one_takes_another_only_where_there_are_calls(live: RedisL
     await asyncio.wait_for(lease(live, log).take(spare=lambda: True), 5)
 
 
+async def test_who_has_one_takes_another_where_calls_are_that_nobody_has_recorded(live: RedisLive, log: Log) -> None:
+    """Whoever had it died before it wrote them down."""
+    busy = False
+
+    async def looked() -> bool:
+        return busy
+
+    spare = lease(live, log, app="tillit-2", needed=False)
+    waiting = asyncio.create_task(spare.take(spare=lambda: True, busy=looked))
+    trips = live.round_trips
+    await wait_for(lambda: live.round_trips >= trips + 3, "it to have asked")
+    assert not waiting.done()
+    busy = True
+    await asyncio.wait_for(waiting, 5)
+    assert spare.held
+
+
+async def test_a_lease_is_not_given_to_who_would_not_take_it(live: RedisLive, log: Log) -> None:
+    """A worker that has another one comes only where there are calls; who waited for it would wait in vain."""
+    first, rich = lease(live, log, app="tillit-2", needed=False), lease(live, log, app="tillit-2", needed=False)
+    await first.take()
+    waits = asyncio.create_task(rich.take(spare=lambda: True))
+    await wait_for(lambda: log.of("worker.stands_by"), "the rich one to stand by")
+    assert await first.hand_over() is False and await first.ours() is True
+    await live.begin(replace(round_of(), app="tillit-2"))
+    trips = live.round_trips
+    await wait_for(lambda: live.round_trips >= trips + 2, "it to have asked")
+    assert await first.hand_over() is True
+    await asyncio.wait_for(waits, 5)
+
+
+async def test_who_lost_a_lease_and_serves_on_is_given_it_back_by_one_that_cannot_serve(
+    live: RedisLive, log: Log
+) -> None:
+    first, second = lease(live, log), lease(live, log)
+    await first.take()
+    await first.hand_over()
+    await first.give_back()
+    await second.take()
+    keeping = asyncio.create_task(first.keep())
+    await wait_for(lambda: log.of("lease.failed"), "the loss to be told of")
+    async with asyncio.timeout(5):
+        while not await second.hand_over():
+            await second.ours()
+    await wait_for(lambda: first.held, "it to be back")
+    keeping.cancel()
+
+
 async def test_who_has_none_goes_first_and_is_known_of(live: RedisLive, server: Server, log: Log) -> None:
     holder, rich, poor = (lease(live, log) for _ in range(3))
     await holder.take()
@@ -308,13 +356,44 @@ async def test_a_connection_may_be_made_unless_another_worker_has_the_lease(
 ) -> None:
     first, second = lease(live, log), lease(live, log)
     await first.take()
-    assert await first.ours() and not await second.ours()
+    assert await first.ours() is True and await second.ours() is False
+    assert first.unshaken and not second.unshaken
     server.kill()
     try:
-        # nobody else can have taken it
-        assert await first.ours()
+        assert await first.ours() is None and await second.ours() is None
+        # there is nobody who can have taken it, however long that lasts
+        begun = time.monotonic()
+        await wait_for(lambda: time.monotonic() > begun + 2 * SECONDS, "two lengths of the lease")
+        assert first.unshaken and not second.unshaken
     finally:
         server.start()
+
+
+async def test_a_lease_that_another_worker_waits_for_is_ours_without_redis_until_it_has_lapsed(
+    live: RedisLive, server: Server, log: Log
+) -> None:
+    first, second = lease(live, log), lease(live, log)
+    await first.take()
+    waiting = asyncio.create_task(second.take())
+    await wait_for(lambda: log.of("worker.stands_by"), "the second to stand by")
+    asked = time.monotonic()
+    assert await first.ours() is True and first.unshaken
+    server.kill()
+    try:
+        await wait_for(lambda: not first.unshaken, "it to have lapsed")
+        assert time.monotonic() - asked >= SECONDS and await first.ours() is None
+    finally:
+        server.start()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await second.give_back()
+    # nothing was lost but time
+    async with asyncio.timeout(5):
+        while not await first.ours():
+            pass
+    assert first.unshaken
+    await first.give_back()
+    assert not first.unshaken
 
 
 async def test_records_expire_and_leave_the_list(live: RedisLive, server: Server) -> None:

@@ -10,9 +10,11 @@ from datetime import datetime
 from itertools import count
 
 import pytest
+from rig.proxy import Wire
 from rig.stage import ANNA, DIALPLAN, Stage
 from rig.worker import Worker
 
+from ivr.store.calls import BEGIN
 from tests.e2e.scene import Scene
 
 LEASE = 2.0
@@ -46,10 +48,23 @@ _NEW_CALL_SECONDS = 4.5
 
 
 @pytest.fixture
+def redis_wire(stage: Stage) -> Iterator[Wire]:
+    """Between the first worker and Redis."""
+    with Wire(stage.redis.port) as wire:
+        yield wire
+
+
+def _by(wire: Wire) -> dict[str, dict[str, object]]:
+    return {"redis": {"url": f"redis://127.0.0.1:{wire.port}/0", "request_seconds": 1.0}}
+
+
+@pytest.fixture
 def worker(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Worker]:
     """The first one. It ends in the test."""
+    stage.write_config(_by(request.getfixturevalue("redis_wire")) if "redis_wire" in request.fixturenames else None)
     running = stage.worker(f"first-{request.node.name[:20]}")
     running.start()
+    stage.write_config()
     try:
         yield running
     finally:
@@ -65,10 +80,11 @@ class Others:
         self._scene = scene
         self._made: list[Worker] = []
 
-    def launch(self, name: str) -> Worker:
-        """Start one more."""
+    def launch(self, name: str, *, redis: Wire | None = None) -> Worker:
+        """Start one more; `redis`: its way there."""
         stage = self._scene.stage
-        stage.write_config({"worker": {**SETTINGS["worker"], "name": name}})
+        way = {} if redis is None else _by(redis)
+        stage.write_config({"worker": {**SETTINGS["worker"], "name": name}, **way})
         config = stage.config.with_name(f"{name}.toml")
         config.write_text(stage.config.read_text())
         stage.write_config()
@@ -218,3 +234,38 @@ async def test_nobody_lives_and_a_new_call_hears_so(scene: Scene) -> None:
     await caller.hang_up()
     scene.worker.child.resume()
     assert not scene.log("call.started")
+
+
+async def test_a_call_of_a_worker_that_died_before_it_was_written_down_is_sent_on(scene: Scene, others: Others) -> None:
+    with Wire(scene.stage.redis.port) as wire:
+        second = others.launch("dying", redis=wire)
+        await scene.logged("ari.connected", of=second, app="tillit-2")
+        wire.trap(BEGIN.sha.encode(), second.kill)
+        # so that the second one has the call
+        scene.worker.child.pause()
+        phone = await scene.phone("caller")
+        await phone.call("100", number=ANNA.phones.split(";")[0])
+        await scene.until(lambda: not second.child.alive, "the second worker to die")
+        scene.worker.child.resume()
+        # far sooner than the watchdog
+        await scene.reached("unverified", Status="unavailable")
+        await scene.logged("channel.unknown")
+        await phone.hang_up()
+
+
+async def test_who_was_cut_off_from_redis_is_given_an_application_again(
+    scene: Scene, others: Others, redis_wire: Wire
+) -> None:
+    second = others.launch("whole")
+    await scene.logged("ari.connected", of=second, app="tillit-2")
+    redis_wire.swallow()
+    await scene.logged("ari.connected", of=second, app="tillit")
+    await scene.logged("worker.relieved", app="tillit")
+    redis_wire.mend()
+    # what the other one has had for the shorter time
+    await scene.logged("ari.connected", 2, app="tillit")
+    await scene.logged("worker.handed_over", of=second, app="tillit")
+    caller = await scene.caller("100")
+    await scene.until(lambda: bool(scene.log("entry.asked") or scene.log("entry.asked", of=second)), "one to ask")
+    await caller.hang_up()
+    assert not scene.log("worker.replaced") and not scene.log("worker.replaced", of=second)

@@ -51,12 +51,24 @@ def wire(stage: Stage) -> Iterator[Wire]:
 
 
 @pytest.fixture
+def redis_wire(stage: Stage) -> Iterator[Wire]:
+    """Between the first worker and Redis."""
+    with Wire(stage.redis.port) as wire:
+        yield wire
+
+
+@pytest.fixture
 def worker(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Worker]:
     """Here it may have ended before the test."""
     port = None
+    overlay: dict[str, dict[str, object]] = {}
     if "wire" in request.fixturenames:
         port = request.getfixturevalue("wire").port
-        stage.write_config({"asterisk": {"url": f"http://127.0.0.1:{port}/ari"}})
+        overlay["asterisk"] = {"url": f"http://127.0.0.1:{port}/ari", "request_seconds": 2.0}
+    if "redis_wire" in request.fixturenames:
+        way = request.getfixturevalue("redis_wire").port
+        overlay["redis"] = {"url": f"redis://127.0.0.1:{way}/0", "request_seconds": 1.0}
+    stage.write_config(overlay)
     running = stage.worker(request.node.name, port=port)
     running.start()
     stage.write_config()
@@ -71,6 +83,19 @@ def rows_of(scene: Scene, heir: Worker) -> list[dict[str, Any]]:
     """The audit rows of the calls that this worker took up."""
     calls = {line["call"] for line in scene.log("call.taken_up", of=heir)}
     return [row for row in scene.audit() if row["call"] in calls]
+
+
+async def renewed(scene: Scene) -> None:
+    """Wait until the lease is renewed: who holds it knows then that another worker waits."""
+    with scene.redis as client:
+        (key,) = client.scan_iter("tillit:lease:*")
+        left = [int(client.pttl(key))]
+
+        def longer() -> bool:
+            left.append(int(client.pttl(key)))
+            return left[-1] > left[-2]
+
+        await scene.until(longer, "the lease to be renewed")
 
 
 async def test_a_worker_that_dies_is_replaced_by_the_one_that_stands_by(scene: Scene, heir: Worker, port: int) -> None:
@@ -229,3 +254,81 @@ async def test_a_worker_that_was_cut_off_does_not_take_the_calls_back(scene: Sce
     assert [row["outcome"] for row in rows_of(scene, heir)] == ["verified"]
     await caller.hang_up()
     await scene.logged("call.ended", of=heir)
+
+
+async def test_a_worker_that_is_cut_off_from_redis_alone_stands_by_behind_its_heir(
+    scene: Scene, heir: Worker, redis_wire: Wire
+) -> None:
+    redis_wire.swallow()
+    await scene.logged("reconciled", of=heir)
+    await scene.logged("worker.relieved")
+    redis_wire.mend()
+    await scene.logged("worker.stands_by")
+    assert not scene.log("worker.replaced") and len(scene.log("ari.connected")) == 1
+    # and it is there when it is needed
+    heir.kill()
+    await scene.logged("reconciled", 2)
+    caller = await scene.caller("100")
+    await scene.asked("pin")
+    await caller.hang_up()
+
+
+async def test_a_worker_without_redis_does_not_take_the_calls_from_the_one_that_has_the_lease(
+    scene: Scene, heir: Worker, redis_wire: Wire, wire: Wire
+) -> None:
+    await renewed(scene)
+    redis_wire.swallow()
+    wire.cut()
+    await scene.logged("reconciled", of=heir)
+    caller = await scene.caller("100")
+    await scene.logged("entry.asked", of=heir, entry="pin")
+    # its way to Asterisk is back sooner than its way to Redis
+    wire.mend()
+    await scene.logged("ari.withheld")
+    redis_wire.mend()
+    await scene.logged("worker.stands_by")
+    assert scene.log("worker.relieved") and len(scene.log("ari.connected")) == 1
+    assert len(scene.log("ari.connected", of=heir)) == 1
+    await caller.send_digits(f"{ANNA.pin}#")
+    await scene.logged("entry.asked", of=heir, entry="sms_code")
+    await caller.hang_up()
+    await scene.logged("call.ended", of=heir)
+
+
+async def test_a_worker_that_nobody_stands_by_for_connects_again_without_redis(
+    scene: Scene, redis_wire: Wire, wire: Wire
+) -> None:
+    """Its conversations are looked after, and callers hear that they cannot be verified."""
+    redis_wire.swallow()
+    await scene.logged("lease.failed")
+    wire.drop()
+    await scene.logged("ari.connected", 2)
+    caller = await scene.caller("100")
+    await scene.reached("unverified", Status="unavailable")
+    await caller.hang_up()
+    redis_wire.mend()
+    again = await scene.caller("100")
+    await scene.asked("pin")
+    await again.hang_up()
+
+
+async def test_who_has_the_lease_takes_its_calls_back_from_a_worker_that_has_not(scene: Scene) -> None:
+    caller = await scene.caller("100")
+    await scene.asked("pin")
+    pbx = scene.stage.pbx
+    url = f"{pbx.ari_url}/events?app=tillit"
+    login = aiohttp.encode_basic_auth("tillit", pbx.ari_password)
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": login}) as http,
+        http.ws_connect(url) as socket,
+    ):
+        await scene.logged("worker.robbed")
+        async with asyncio.timeout(10):
+            while (await socket.receive_json())["type"] != "ApplicationReplaced":
+                pass
+        # as after any gap
+        await scene.asked("pin", 2)
+        await scene.key_pin(caller)
+        await scene.asked("sms_code")
+    assert not scene.log("worker.replaced")
+    await caller.hang_up()

@@ -24,4 +24,4 @@ for place = 2, 3 do
         redis.call('DEL', KEYS[place])
     end
 end
-return {'held', redis.call('EXISTS', KEYS[3])}
+return {'held', redis.call('EXISTS', KEYS[3]), redis.call('EXISTS', KEYS[2])}
