@@ -182,6 +182,19 @@ async def test_a_lease_is_not_given_to_who_would_not_take_it(live: RedisLive, lo
     await asyncio.wait_for(waits, 5)
 
 
+async def test_who_has_got_another_one_since_wants_this_one_no_longer(live: RedisLive, log: Log) -> None:
+    first, second = lease(live, log, app="tillit-2", needed=False), lease(live, log, app="tillit-2", needed=False)
+    has = False
+    await first.take()
+    waits = asyncio.create_task(second.take(spare=lambda: has))
+    await wait_for(lambda: log.of("worker.stands_by"), "it to be wanted")
+    has = True
+    trips = live.round_trips
+    await wait_for(lambda: live.round_trips >= trips + 2, "it to have asked")
+    assert await first.ours() and not first.wanted and await first.hand_over() is False
+    waits.cancel()
+
+
 async def test_who_lost_a_lease_and_serves_on_is_given_it_back_by_one_that_cannot_serve(
     live: RedisLive, log: Log
 ) -> None:

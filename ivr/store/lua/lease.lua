@@ -2,6 +2,10 @@
 -- KEYS 1 lease, 2 who waits for it, 3 who waits and has no other, 4 the application's calls
 -- ARGV 1 who asks, 2 milliseconds that each holds, 3 "renew", "wait", or "spare": waits, and has another
 -- 4 "1" where somebody must have it at any time
+if ARGV[3] == 'spare' and redis.call('GET', KEYS[3]) == ARGV[1] then
+    -- it had none when it asked before
+    redis.call('DEL', KEYS[3])
+end
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then
     if ARGV[3] ~= 'renew' then
