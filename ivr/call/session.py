@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.handover import connect
 from ivr.call.mark import Mark, display, place_in_queue, unmarked
 from ivr.call.outcome import Locked, Refused, Status, Verdict, Verified
-from ivr.call.ports import Badge, Entry, Line
+from ivr.call.ports import Badge, Entry, Line, Trail
 from ivr.call.progress import Held, Progress, told
 from ivr.call.verification import Course, House, Verification, attempt_of, tell_of_lock
 from ivr.errors import HungUp, TakenUp, Unavailable, WorkerReplaced
@@ -39,7 +39,7 @@ class Session:
         self._keypad = self._verification.keypad
         self._refused: Refused | None = None
         self._to_do: list[Callable[[Refused], Awaitable[None]]] = []
-        self._recorded = False
+        self._recording: asyncio.Task[str] | None = None
         self._status = Status.ABANDONED
         self._began = house.tools.clock()
 
@@ -211,13 +211,14 @@ class Session:
             policy=self._course.policy.name if self._course.policy else self._line.caller.policy,
             seconds=self._seconds(),
         )
-        try:
-            if not self._recorded:
-                if self._held.now.subject and self._course.subject is None:
-                    await self._tried("find", self._verification.known())
-                await self._record(self._held.now.verdict or Refused(self._line.caller.policy, Status.ABANDONED))
-        except Unavailable as error:
-            self._log.error("call.unavailable", phase="hung_up", error=str(error))
+        if self._recording is not None:
+            # an append that was begun is not undone by a hang-up, and may fail later
+            await self._tried("hung_up", asyncio.shield(self._recording))
+        else:
+            if self._held.now.subject and self._course.subject is None:
+                await self._tried("find", self._verification.known())
+            refused = self._held.now.verdict or Refused(self._line.caller.policy, Status.ABANDONED)
+            await self._tried("hung_up", self._record(refused))
         if isinstance(verdict, Verified):
             await self._drop_mark(over=True)
         else:
@@ -268,50 +269,63 @@ class Session:
     async def _record(self, verdict: Verdict) -> str:
         """The audit row of how this round ended; the outcome that stands, for another worker may have told of the same round.
 
-        Where that is `verified`, and this caller is not to have the mark, or not any more, a row of its own says so.
+        What was begun goes on where this is cut short.
         """
+        self._recording = recording = asyncio.create_task(tell(self._house.trail, *self._rows(verdict)))
+        recording.add_done_callback(_heard)
+        return await asyncio.shield(recording)
+
+    def _rows(self, verdict: Verdict) -> tuple[Entry, Entry | None]:
+        """The row of how this round ended, and the one that says so where there is one already, and it is `verified`."""
         status = verdict.status if isinstance(verdict, Refused) else Status.VERIFIED
         level = verdict.level if isinstance(verdict, Verified) else 0
         caller = self._line.caller
-        # an append that was begun is not undone by a hang-up
-        self._recorded = True
-        stands = await self._house.trail.append(
-            Entry(
-                actor="caller",
-                action="verify",
-                outcome=status.value,
-                call=caller.channel,
-                subject=self._course.subject.ref if self._course.subject else "",
-                detail={
-                    "node": caller.node,
-                    "policy": verdict.policy,
-                    "level": str(level),
-                    "number": caller.number.masked if caller.number else "",
-                    "phase": self._course.phase,
-                    "wrong": str(self._held.now.wrong),
-                    "round": "mid_call" if caller.again else "first",
-                    "lock": _lock(verdict.lock) if isinstance(verdict, Refused) else "",
-                    "steps": ",".join(
-                        map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps
-                    ),
-                },
-                once=self._held.now.round,
-            )
+        subject = self._course.subject.ref if self._course.subject else ""
+        row = Entry(
+            actor="caller",
+            action="verify",
+            outcome=status.value,
+            call=caller.channel,
+            subject=subject,
+            detail={
+                "node": caller.node,
+                "policy": verdict.policy,
+                "level": str(level),
+                "number": caller.number.masked if caller.number else "",
+                "phase": self._course.phase,
+                "wrong": str(self._held.now.wrong),
+                "round": "mid_call" if caller.again else "first",
+                "lock": _lock(verdict.lock) if isinstance(verdict, Refused) else "",
+                "steps": ",".join(map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps),
+            },
+            once=self._held.now.round,
         )
-        # that the caller was lost is no news then: the mark ends with the call
-        if stands == Status.VERIFIED.value and isinstance(verdict, Refused) and status is not Status.ABANDONED:
-            await self._house.trail.append(
-                Entry(
-                    actor="worker",
-                    action="mark.void",
-                    outcome=status.value,
-                    call=caller.channel,
-                    subject=self._course.subject.ref if self._course.subject else "",
-                    detail={"node": caller.node, "policy": verdict.policy, "lock": _lock(verdict.lock)},
-                    once=f"{self._held.now.round}:void",
-                )
-            )
-        return stands
+        # that the caller was lost is no news: the mark ends with the call
+        if isinstance(verdict, Verified) or status is Status.ABANDONED:
+            return row, None
+        return row, Entry(
+            actor="worker",
+            action="mark.void",
+            outcome=status.value,
+            call=caller.channel,
+            subject=subject,
+            detail={"node": caller.node, "policy": verdict.policy, "lock": _lock(verdict.lock)},
+            once=f"{self._held.now.round}:void",
+        )
+
+
+async def tell(trail: Trail, row: Entry, void: Entry | None) -> str:
+    """Write how a round ended; the outcome that stands. Where that is `verified`, and `void` is given, that too."""
+    stands = await trail.append(row)
+    if void is not None and stands == Status.VERIFIED.value:
+        await trail.append(void)
+    return stands
+
+
+def _heard(recording: asyncio.Task[str]) -> None:
+    """Whoever waited may be gone, and asyncio would log what nobody has asked for."""
+    if not recording.cancelled():
+        recording.exception()
 
 
 def _lock(lock: Locked | None) -> str:

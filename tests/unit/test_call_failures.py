@@ -342,6 +342,16 @@ def test_without_an_audit_row_there_is_no_mark() -> None:
     assert line.variables[STATUS] == "unavailable"
 
 
+@pytest.mark.parametrize("make", [verified, refused], ids=lambda make: make.__name__)
+def test_a_caller_who_hangs_up_while_the_row_is_being_written_hides_no_failure(make: Callable[[], Made]) -> None:
+    world, line = make()
+    world.plot.on("trail.append", line.caller_hangs_up)
+    world.plot.fail("trail.append", StoreError("database: SQLITE_BUSY"))
+    world.run(line)
+    assert world.logged("call.unavailable", phase="hung_up", error="database: SQLITE_BUSY")
+    assert "live.place_mark" not in world.plot.names and not world.live.marks
+
+
 def test_without_a_mark_there_are_no_variables_and_no_bridge() -> None:
     world, line = in_turn()
     told: list[str] = []
