@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from structlog.typing import FilteringBoundLogger
 
@@ -13,7 +13,8 @@ from ivr.asterisk.conversation import Conversation
 from ivr.asterisk.dismissal import Dismissal
 from ivr.asterisk.leg import Legs, is_leg_of
 from ivr.asterisk.line import BRIDGE_PREFIX, AriLine
-from ivr.asterisk.sweep import Settle
+from ivr.asterisk.sweep import Settle, is_verified
+from ivr.call.outcome import Status
 from ivr.call.ports import Caller
 from ivr.call.progress import Progress
 from ivr.errors import AriError, Unavailable
@@ -124,13 +125,15 @@ class Reconciliation:
         recorded = set(await self._records.all())
         if not recorded - set(self._lines):
             return
-        inside = self._inside(await self._list("channels"))
-        for channel in sorted(recorded - inside):
+        channels = await self._list("channels")
+        there = {str(channel["id"]) for channel in channels}
+        for channel in sorted(recorded - self._inside(channels)):
             if channel in self._lines:
                 continue
+            marked = channel in there and await is_verified(self._ari, channel)
             progress = await self._records.take_up(channel, True)
             if progress is not None:
-                self._end(channel, progress)
+                self._end(channel, progress, went_on=channel in there and not marked)
 
     def gone(self, channel: str) -> Conversation | None:
         """The conversation that this channel was in; it is over."""
@@ -230,6 +233,7 @@ class Reconciliation:
                 continue
             here = found.get(channel)
             arguments = None if here is None else self._arguments(here)
+            went_on = here is not None and arguments is None and not await is_verified(self._ari, channel)
             try:
                 progress = await self._records.take_up(channel, arguments is None)
             except Unavailable as error:
@@ -239,7 +243,7 @@ class Reconciliation:
                 continue
             if here is None or arguments is None:
                 # it hung up, or the watchdog took it
-                self._end(channel, progress)
+                self._end(channel, progress, went_on=went_on)
                 continue
             caller = self._caller(here, arguments)
             if (caller.policy, caller.again) != (progress.policy, progress.again):
@@ -251,8 +255,11 @@ class Reconciliation:
                 line.left()
         return taken
 
-    def _end(self, channel: str, progress: Progress) -> None:
-        """A call that is over: all that is left of it is to be told of."""
+    def _end(self, channel: str, progress: Progress, *, went_on: bool) -> None:
+        """A call that is over: all that is left of it is to be told of. `went_on`: unverified, in the dialplan."""
+        if went_on and not progress.status:
+            # Where the trail says `verified`, it is told that there is no mark: it is swept.
+            progress = replace(progress, status=Status.UNAVAILABLE.value)
         caller = Caller(channel, self._node, None, "", progress.policy, again=progress.again, app=progress.app)
         self._resume(caller, progress).destroyed()
 

@@ -77,14 +77,21 @@ class Sweep:
                     return False
                 case _:
                     pass
-            query = urlencode({"variable": STATUS})
-            match await self._ari.request("GET", f"channels/{channel}/variable?{query}", channel=channel):
-                case {"value": Status.VERIFIED.value}:
-                    return False
-                case _:
-                    pass
         except AriError as error:
-            # no such channel, or no such variable
             if error.status != 404:
                 raise
-        return True
+            return True
+        return not await is_verified(self._ari, channel)
+
+
+async def is_verified(ari: Ari, channel: str) -> bool:
+    """Whether the dialplan was told that this caller is verified; not where the channel is gone. Raises `AriError`."""
+    query = urlencode({"variable": STATUS})
+    try:
+        answer = await ari.request("GET", f"channels/{channel}/variable?{query}", channel=channel)
+    except AriError as error:
+        # no such channel, or no such variable
+        if error.status != 404:
+            raise
+        return False
+    return answer == {"value": Status.VERIFIED.value}

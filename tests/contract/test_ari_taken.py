@@ -80,21 +80,24 @@ async def test_music_of_the_worker_before_is_stopped(world: World) -> None:
 
 
 async def test_a_recorded_call_that_has_left_is_told_of_as_over(world: World) -> None:
-    call, gone = await world.call(), await world.call()
-    progress = recorded(world, call)
-    recorded(world, gone)
-    await call.line.hand_back(watch=False)
-    await world.in_dialplan(call.channel)
+    call, marked, gone = await world.call(), await world.call(), await world.call()
+    rounds = [recorded(world, one) for one in (call, marked, gone)]
+    await marked.line.announce({STATUS: "verified"}, Personal(""))
+    for one in (call, marked):
+        await one.line.hand_back(watch=False)
+        await world.in_dialplan(one.channel)
     await gone.caller.hang_up()
     await world.gone(f"channels/{gone.channel}")
     await world.replaced()
-    assert world.gone_at == {call.channel: True, gone.channel: True}
+    assert world.gone_at == {one.channel: True for one in (call, marked, gone)}
     for channel in world.gone_at:
         line, _ = world.taken[channel]
         with pytest.raises(HungUp):
             async with line.up():
                 pass
-    assert world.taken[call.channel][1] == progress
+    # whom the watchdog took goes on without a mark, whatever the trail says so far
+    went_on = replace(rounds[0], status="unavailable")
+    assert [world.taken[one.channel][1] for one in (call, marked, gone)] == [went_on, *rounds[1:]]
     # a caller who goes on in the dialplan is left alone
     assert (await world.rest("GET", f"channels/{call.channel}"))[0] == 200
 
@@ -180,12 +183,13 @@ async def test_redis_lost_as_calls_are_taken_up_keeps_nobody_and_they_are_told_o
     else:
         redis.start()
     await world.until(lambda: len(world.taken) == 2, "both to be taken up")
-    for call, progress in zip(calls, rounds, strict=True):
+    for call, progress, status in zip(calls, rounds, ("unavailable", ""), strict=True):
         line, taken = world.taken[call.channel]
         with pytest.raises(HungUp):
             async with line.up():
                 pass
-        assert taken == replace(progress, holder=taken.holder, taken=taken.taken) and taken.holder != progress.holder
+        assert taken == replace(progress, holder=taken.holder, taken=taken.taken, status=status)
+        assert taken.holder != progress.holder
         # what the session does when it has told of it
         await live.end(taken)
     assert await live.recorded("node", "tillit") == frozenset()

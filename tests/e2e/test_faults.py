@@ -260,6 +260,10 @@ async def test_a_mark_whose_worker_died_goes_with_the_next_one(scene: Scene) -> 
     with scene.another() as heir:
         await scene.until(lambda: scene.marks() == [], "the mark to be swept")
         await scene.logged("mark.swept", of=heir, channel=channel)
+        # the trail says that the caller was verified, and the dialplan went on without: that is told of too
+        await scene.logged("call.ended", of=heir)
+    assert [row["outcome"] for row in scene.audit() if row["call"] == channel] == ["verified"]
+    assert [row["outcome"] for row in scene.audit("mark.void") if row["call"] == channel] == ["unavailable"]
     await caller.hang_up()
 
 
