@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from time import monotonic, time
@@ -21,6 +22,7 @@ from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
+from ivr.call.arrears import Arrears
 from ivr.call.policy import policies
 from ivr.call.progress import Progress
 from ivr.call.session import Session
@@ -78,6 +80,8 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
+        arrears = await stack.enter_async_context(Arrears(trail, live, clock=monotonic, log=log))
+
         admission = Admission(
             settings.worker,
             calls=lambda: nodes.verifying,
@@ -109,6 +113,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 customers=timed_customers,
                 live=live,
                 trail=timed_trail,
+                arrears=arrears,
                 tools=tools,
                 wall=time,
                 languages=found.languages,
@@ -122,7 +127,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 marked=partial(live.marked, found.node),
                 disown=partial(live.disown, found.node),
                 records=Records(
-                    partial(live.recorded, found.node, seat.app),
+                    partial(_recorded, live, arrears, found.node, seat.app),
                     lambda channel, gone: live.take_up(found.node, seat.app, channel, gone=gone),
                     live.settle,
                 ),
@@ -148,6 +153,11 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         )
         await stack.enter_async_context(metrics.serving(settings, meters, readiness, log))
         await _until_stopped(nodes, lease, begin, stop, settings, log)
+
+
+async def _recorded(live: RedisLive, arrears: Arrears, node: str, app: str) -> Collection[str]:
+    # what is owed here of a call that is over is written here
+    return await live.recorded(node, app) - arrears.channels(node, app)
 
 
 async def _not_stopping(stop: asyncio.Event) -> None:

@@ -25,6 +25,8 @@ from ivr.secret import Personal
 _TELLING_SECONDS = 0.5
 # How many channels are sent away at once: one that plays blocks its request, and calls need connections too.
 _AT_ONCE = 16
+# How many calls that are over are told of at once, should very many be left over: the trail has others waiting too.
+_LEFT_AT_ONCE = 200
 
 Recorded = Callable[[], Awaitable[Collection[str]]]
 """The channels of this application whose progress is recorded."""
@@ -127,7 +129,7 @@ class Reconciliation:
             return
         channels = await self._list("channels")
         there = {str(channel["id"]) for channel in channels}
-        for channel in sorted(recorded - self._inside(channels)):
+        for channel in sorted(recorded - self._inside(channels))[:_LEFT_AT_ONCE]:
             if channel in self._lines:
                 continue
             marked = channel in there and await is_verified(self._ari, channel)

@@ -19,6 +19,7 @@ class Progress:
     number. `steps` are outcomes (`pin:passed`); `tried` and `challenge` belong to the step that comes next: tries
     that were counted, and the code that was sent. `wrong` counts over all steps. `status` is set, and `lock` may be,
     where it is decided that the caller is not verified. `taken`: how often another worker has taken the call up.
+    `happened`: when it ended, UTC, where the audit trail could not be told of it then.
     """
 
     app: str
@@ -38,6 +39,7 @@ class Progress:
     lock_told: bool = False
     status: str = ""
     lock: tuple[str, int | None] | None = None
+    happened: str = ""
 
     @classmethod
     def begin(cls, *, app: str, node: str, channel: str, policy: str, again: bool) -> Progress:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.call.arrears import Told
 from ivr.call.handover import connect
 from ivr.call.mark import Mark, display, place_in_queue, unmarked
 from ivr.call.outcome import Locked, Refused, Status, Verdict, Verified
-from ivr.call.ports import Badge, Entry, Line, Trail
+from ivr.call.ports import Badge, Entry, Line
 from ivr.call.progress import Held, Progress, told
 from ivr.call.verification import Course, House, Verification, attempt_of, tell_of_lock
 from ivr.errors import HungUp, TakenUp, Unavailable, WorkerReplaced
@@ -40,6 +43,7 @@ class Session:
         self._refused: Refused | None = None
         self._to_do: list[Callable[[Refused], Awaitable[None]]] = []
         self._recording: asyncio.Task[str] | None = None
+        self._told: Verdict | None = None
         self._status = Status.ABANDONED
         self._began = house.tools.clock()
 
@@ -170,7 +174,8 @@ class Session:
             self._to_do.pop(0)
         await self._line.hand_back(watch=False)
         self._log.info("call.handed_back", status=refused.status.value)
-        await self._tried("end", self._house.live.end(self._held.now))
+        if await self._over(refused):
+            await self._tried("end", self._house.live.end(self._held.now))
 
     async def _tried(self, what: str, work: Awaitable[object]) -> None:
         try:
@@ -211,17 +216,16 @@ class Session:
             policy=self._course.policy.name if self._course.policy else self._line.caller.policy,
             seconds=self._seconds(),
         )
-        if self._recording is not None:
-            # an append that was begun is not undone by a hang-up, and may fail later
-            await self._tried("hung_up", asyncio.shield(self._recording))
-        else:
+        refused = self._held.now.verdict or Refused(self._line.caller.policy, Status.ABANDONED)
+        if self._recording is None:
             if self._held.now.subject and self._course.subject is None:
                 await self._tried("find", self._verification.known())
-            refused = self._held.now.verdict or Refused(self._line.caller.policy, Status.ABANDONED)
-            await self._tried("hung_up", self._record(refused))
+            await self._tried("record", self._record(refused))
+        # an append that was begun is not undone by a hang-up, and may fail later
+        written = await self._over(refused)
         if isinstance(verdict, Verified):
-            await self._drop_mark(over=True)
-        else:
+            await self._drop_mark(over=written)
+        elif written:
             await self._tried("end", self._house.live.end(self._held.now))
 
     def _leave(self) -> None:
@@ -235,6 +239,8 @@ class Session:
             return
         try:
             if self._refused is not None:
+                if self._told is not self._refused:
+                    await self._tried("record", self._record(self._refused))
                 await self._finish(self._refused)
                 return
             if isinstance(verdict, Verified):
@@ -266,21 +272,48 @@ class Session:
             return
         self._log.info("mark.dropped")
 
+    async def _over(self, refused: Refused) -> bool:
+        """Whether the row is written. Else that is done later, by this worker or by the next one, for which the record stays."""
+        assert self._recording is not None
+        try:
+            await asyncio.shield(self._recording)
+        except Unavailable as error:
+            await self._owe(refused, str(error))
+            return False
+        return True
+
+    async def _owe(self, refused: Refused, fault: str) -> None:
+        now = self._held.now
+        happened = now.happened or _text(self._house.wall())
+        owed = replace(now.refused(refused, self._course.outcomes), happened=happened)
+        if not self._course.outcomes:
+            owed = replace(owed, steps=now.steps)
+        self._held.now = owed
+        try:
+            await self._tried("note", self._house.live.note(owed))
+        except TakenUp:
+            # the other worker tells of it
+            return
+        kept = self._house.arrears.owe(self._rows(refused), owed)
+        self._log.error("audit.owed", outcome=refused.status.value, kept=kept, error=fault)
+
     async def _record(self, verdict: Verdict) -> str:
         """The audit row of how this round ended; the outcome that stands, for another worker may have told of the same round.
 
         What was begun goes on where this is cut short.
         """
-        self._recording = recording = asyncio.create_task(tell(self._house.trail, *self._rows(verdict)))
+        self._told = verdict
+        self._recording = recording = asyncio.create_task(self._rows(verdict).write(self._house.trail))
         recording.add_done_callback(_heard)
         return await asyncio.shield(recording)
 
-    def _rows(self, verdict: Verdict) -> tuple[Entry, Entry | None]:
-        """The row of how this round ended, and the one that says so where there is one already, and it is `verified`."""
+    def _rows(self, verdict: Verdict) -> Told:
+        """What the trail is told of how this round ended."""
         status = verdict.status if isinstance(verdict, Refused) else Status.VERIFIED
         level = verdict.level if isinstance(verdict, Verified) else 0
         caller = self._line.caller
         subject = self._course.subject.ref if self._course.subject else ""
+        happened = self._held.now.happened
         row = Entry(
             actor="caller",
             action="verify",
@@ -297,13 +330,14 @@ class Session:
                 "round": "mid_call" if caller.again else "first",
                 "lock": _lock(verdict.lock) if isinstance(verdict, Refused) else "",
                 "steps": ",".join(map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps),
+                **({"happened": happened} if happened else {}),
             },
             once=self._held.now.round,
         )
         # that the caller was lost is no news: the mark ends with the call
         if isinstance(verdict, Verified) or status is Status.ABANDONED:
-            return row, None
-        return row, Entry(
+            return Told(row)
+        void = Entry(
             actor="worker",
             action="mark.void",
             outcome=status.value,
@@ -312,14 +346,7 @@ class Session:
             detail={"node": caller.node, "policy": verdict.policy, "lock": _lock(verdict.lock)},
             once=f"{self._held.now.round}:void",
         )
-
-
-async def tell(trail: Trail, row: Entry, void: Entry | None) -> str:
-    """Write how a round ended; the outcome that stands. Where that is `verified`, and `void` is given, that too."""
-    stands = await trail.append(row)
-    if void is not None and stands == Status.VERIFIED.value:
-        await trail.append(void)
-    return stands
+        return Told(row, void)
 
 
 def _heard(recording: asyncio.Task[str]) -> None:
@@ -333,3 +360,8 @@ def _lock(lock: Locked | None) -> str:
     if lock is None:
         return ""
     return lock.scope.value if lock.seconds is None else f"{lock.scope.value}:{lock.seconds}"
+
+
+def _text(at: float) -> str:
+    """As the audit trail has its times."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

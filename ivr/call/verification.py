@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.call.arrears import Arrears
 from ivr.call.digits import Entered, Form
 from ivr.call.keypad import Keypad
 from ivr.call.languages import Languages
@@ -29,6 +30,7 @@ class House:
     customers: Customers
     live: Live
     trail: Trail
+    arrears: Arrears
     tools: Tools
     wall: Clock
     languages: Languages

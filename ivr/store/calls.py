@@ -56,6 +56,17 @@ class Calls:
         for progress in tuple(self._unended.values()):
             await self.end(progress)
 
+    async def elsewhere(self, progress: Progress) -> bool:
+        """Whether another session goes on with this very round. Raises `StoreError`."""
+        match await self._link.ask("HMGET", self._record_key(progress), "holder", "said"):
+            case [bytes(holder), bytes(text)]:
+                return (
+                    _understood(text, holder.decode(), 0).round == progress.round and holder.decode() != progress.holder
+                )
+            case _:
+                # there is none any more
+                return False
+
     async def recorded(self, node: str, app: str) -> frozenset[str]:
         """The channels with a record, of this application of this node."""
         return _channels(RECORDED, await self._link.run(RECORDED, [self._calls_key(node, app)]), b"recorded")
@@ -67,7 +78,7 @@ class Calls:
         """
         holder = secrets.token_urlsafe(12)
         keys = [*self._mark_keys(node, channel), self._key("call", f"{node}:{channel}"), self._calls_key(node, app)]
-        match await self._link.run(TAKE_UP, keys, channel, holder, int(gone)):
+        match await self._link.run(TAKE_UP, keys, channel, holder, int(gone), app):
             case [b"none"]:
                 return None
             case [b"taken", bytes(text), int(taken)]:

@@ -427,6 +427,32 @@ async def test_a_round_forgets_the_one_before(live: RedisLive) -> None:
     assert found is not None and (found.wrong, found.round, found.taken) == (0, second.round, 1)
 
 
+async def test_a_caller_who_comes_again_by_another_application_stays_the_other_workers(live: RedisLive) -> None:
+    """The record of the round before was kept, for its row could not be written."""
+    first = round_of()
+    again = replace(round_of(), app="other")
+    await live.begin(first)
+    await live.begin(again)
+    await live.end(first)
+    assert await live.recorded("node", "tillit") == {"1712.5"}
+    assert await live.take_up("node", "tillit", "1712.5", gone=True) is None
+    assert await live.recorded("node", "tillit") == frozenset()
+    # it is still theirs
+    await live.note(again)
+    assert not await live.elsewhere(first) and not await live.elsewhere(again)
+
+
+async def test_it_is_known_whether_another_session_goes_on_with_a_round(live: RedisLive) -> None:
+    first = round_of()
+    assert not await live.elsewhere(first)
+    await live.begin(first)
+    assert not await live.elsewhere(first)
+    taken = await live.take_up("node", "tillit", "1712.5", gone=False)
+    assert taken is not None and await live.elsewhere(first) and not await live.elsewhere(taken)
+    await live.begin(round_of())
+    assert not await live.elsewhere(first)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"lock": null}', '{"lock": [1]}'])
 async def test_what_is_no_record_is_an_error_without_its_text(live: RedisLive, server: Server, text: str) -> None:
     server.client.hset("tillit:call:node:1712.5", "said", text)

@@ -24,6 +24,8 @@ _BOTH = ("ivr/asterisk/telephony.py", "ivr/asterisk/reconcile.py", "ivr/asterisk
 _LOGGED = {event: {str(file) for file in files} for event, files in logged_where().items()}
 OF_A_CALL = {event for event, files in _LOGGED.items() if all(file.startswith(_OF_CALLS) for file in files)}
 OF_A_CALL.add("agent.transferred")
+# of many
+OF_A_CALL.discard("audit.left")
 OF_NONE = {
     event for event, files in _LOGGED.items() if not any(file.startswith((*_OF_CALLS, *_BOTH)) for file in files)
 }

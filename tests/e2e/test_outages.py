@@ -148,8 +148,11 @@ async def test_a_database_that_takes_no_rows_marks_nobody_until_it_does(scene: S
     async with no_rows(scene, disk, how):
         await caller.send_digits(code)
         await sent_on(scene, caller, desk)
-        assert await scene.logged("call.unavailable", phase="record")
-    assert outcomes(scene) == []
+        await scene.logged("audit.owed", kept=True)
+        assert scene.log("call.unavailable", phase="record") and len(scene.records()) == 1
+    await scene.logged("audit.late", outcome="unavailable")
+    assert outcomes(scene) == ["unavailable"] and json.loads(scene.audit()[-1]["detail"])["happened"]
+    await scene.until(lambda: scene.records() == [], "the record to go")
     await caller.hang_up()
     bo = await scene.caller("100", who=BO)
     await scene.asked("pin", 2)
@@ -157,8 +160,29 @@ async def test_a_database_that_takes_no_rows_marks_nobody_until_it_does(scene: S
     await scene.asked("sms_code", 2)
     await bo.send_digits(await scene.code(BO))
     await scene.reached("verified")
-    assert outcomes(scene) == ["verified"]
+    assert outcomes(scene) == ["unavailable", "verified"]
     assert (await asyncio.to_thread(scene.stage.attempt, "audit", "verify")).returncode == 0
+
+
+@pytest.mark.parametrize("outcome", ["abandoned", "refused"])
+async def test_a_caller_who_hangs_up_while_the_database_is_locked_is_told_of(
+    scene: Scene, disk: Disk, outcome: str
+) -> None:
+    """`abandoned`: the row that was being written then said `verified`; it was not, and nobody was."""
+    caller, code = await asked_for_the_code(scene)
+    wrong = "000000" if code != "000000" else "111111"
+    async with no_rows(scene, disk, "locked"):
+        if outcome == "refused":
+            for count in (2, 3):
+                await caller.send_digits(wrong)
+                await scene.asked("sms_code", count)
+        await caller.send_digits(wrong if outcome == "refused" else code)
+        await scene.logged("step.ended", step="sms_code")
+        await caller.hang_up()
+        await scene.logged("audit.owed", outcome=outcome)
+    await scene.logged("audit.late", outcome=outcome)
+    assert outcomes(scene) == [outcome] and scene.audit("mark.void") == [] and scene.marks() == []
+    await scene.until(lambda: scene.records() == [], "the record to go")
 
 
 async def test_asterisk_killed_takes_its_calls_along_and_nobody_elses(scene: Scene) -> None:

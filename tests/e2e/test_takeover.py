@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -192,6 +194,27 @@ async def test_a_caller_who_hangs_up_before_the_next_worker_comes_is_told_of(sce
     [row] = rows_of(scene, heir)
     assert (row["outcome"], json.loads(row["detail"])["steps"]) == ("abandoned", "pin:passed") and row["subject"]
     assert scene.records() == []
+
+
+async def test_a_row_that_could_not_be_written_is_written_by_the_next_worker(scene: Scene, heir: Worker) -> None:
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.asked("sms_code")
+    code = await scene.code()
+    channel = scene.log("call.started")[-1]["call"]
+    with closing(sqlite3.connect(scene.stage.database, isolation_level=None)) as held:
+        held.execute("begin immediate")
+        await caller.send_digits(code)
+        await scene.reached("unverified", Status="unavailable")
+        await scene.logged("audit.owed", kept=True)
+        scene.worker.kill()
+    await scene.logged("call.ended", of=heir)
+    [row] = rows_of(scene, heir)
+    assert (row["call"], row["outcome"]) == (channel, "unavailable") and row["subject"]
+    detail = json.loads(row["detail"])
+    assert detail["steps"] == "pin:passed,sms_code:passed" and detail["happened"] < row["at"]
+    assert scene.records() == [] and scene.marks() == [] and scene.audit("mark.void") == []
+    await caller.hang_up()
 
 
 async def test_a_worker_that_is_stopped_leaves_its_calls_to_the_one_that_stands_by(scene: Scene, heir: Worker) -> None:

@@ -348,7 +348,7 @@ def test_a_caller_who_hangs_up_while_the_row_is_being_written_hides_no_failure(m
     world.plot.on("trail.append", line.caller_hangs_up)
     world.plot.fail("trail.append", StoreError("database: SQLITE_BUSY"))
     world.run(line)
-    assert world.logged("call.unavailable", phase="hung_up", error="database: SQLITE_BUSY")
+    assert world.logged("audit.owed", error="database: SQLITE_BUSY")
     assert "live.place_mark" not in world.plot.names and not world.live.marks
 
 

@@ -27,6 +27,7 @@ UNPRINTED = {
 UNPRINTED_TEXTS = (
     r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*|VACUUM .*|SELECT relname.*|(RE)?SET lock_timeout.*|REPEATABLE READ",  # SQL
     r"verified; level=.*",  # the header
+    r"database: SQLITE_CONSTRAINT_TRIGGER",  # what is tried again
     r"user executing the script",  # what Redis says, to be looked for
     r"\[A-Za-z(0-9)?\].*|\['.*",  # regular expressions
     r"Private addresses that .*",  # a setting's description, which two settings share

@@ -117,6 +117,10 @@ class Live(Protocol):
         """The call was handed back: nobody needs to go on with it."""
         ...
 
+    async def elsewhere(self, progress: Progress) -> bool:
+        """Whether another session goes on with this very round."""
+        ...
+
     async def standing(self, attempt: Attempt, progress: Progress | None = None) -> Locked | None:
         """Whether a try would be refused now; counts nothing."""
         ...

@@ -15,6 +15,7 @@ from ivr.asterisk.events import Digit, Event
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
+from ivr.call.arrears import Arrears
 from ivr.call.languages import Languages
 from ivr.call.mark import STATUS, Mark
 from ivr.call.ports import Attempt, Subject
@@ -101,7 +102,10 @@ class Worker:
         self.log = logger((PIN, PASSWORD, PHONE), self._heard).bind()
         tools = Tools(settings, self.live, FakePins(plot), FakeCodes(), self.texts, trail, clock)
         languages = Languages(frozenset({"en", "sv"}), "en", "en")
-        self._house = House(settings, known, customers, self.live, trail, tools, lambda: 1.7e9 + clock(), languages)
+        arrears = Arrears(trail, self.live, clock=clock, log=self.log)
+        self._house = House(
+            settings, known, customers, self.live, trail, arrears, tools, lambda: 1.7e9 + clock(), languages
+        )
         self.ari = Ari(
             url=URL,
             username="tillit",

@@ -89,6 +89,11 @@ class FakeLive:
             if self._holds(progress):
                 del self.records[_key(progress)]
 
+    async def elsewhere(self, progress: Progress) -> bool:
+        async with self._plot.operation("live.elsewhere"):
+            record = self.records.get(_key(progress))
+            return record is not None and record.round == progress.round and record.holder != progress.holder
+
     async def standing(self, attempt: Attempt, progress: Progress | None = None) -> Locked | None:
         async with self._plot.operation("live.standing"):
             if progress is not None:

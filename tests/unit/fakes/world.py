@@ -11,6 +11,7 @@ import structlog
 from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
+from ivr.call.arrears import Arrears
 from ivr.call.keypad import Keypad
 from ivr.call.languages import Languages
 from ivr.call.policy import policies
@@ -66,6 +67,7 @@ class World:
 
     def __init__(self, **tables: Mapping[str, Any]) -> None:
         self.settings = settings(**tables)
+        self._capture = LogCapture()
         self.plot = Plot()
         self.customers = FakeCustomers(self.plot)
         self.live = FakeLive(self.plot, self.settings)
@@ -73,8 +75,8 @@ class World:
         self.codes = FakeCodes()
         self.texts = FakeTexts(self.plot)
         self.trail = FakeTrail(self.plot)
+        self.arrears = Arrears(self.trail, self.live, clock=clock, log=self.logger)
         self.now = 1000.0
-        self._capture = LogCapture()
         self._calls = 0
         self.anna = Subject(
             key=index(ANNA),
@@ -148,6 +150,7 @@ class World:
             customers=self.customers,
             live=self.live,
             trail=self.trail,
+            arrears=self.arrears,
             tools=self.tools(),
             wall=lambda: EPOCH + clock(),
             languages=Languages(frozenset({"en", "sv"}), "en", self.settings.company.language or "en"),
