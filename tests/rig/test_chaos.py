@@ -87,6 +87,9 @@ def test_what_was_won_and_came_to_nothing_has_a_row_that_says_so() -> None:
 def test_what_is_left_over_and_what_has_no_row() -> None:
     found = account("x", CALLS, PASSED, MARKED, ROWS[:2], left_over=2, marks_left=1)
     assert zeros(found) == {"left_over": 2, "marks_left": 1} and found.untold == 1
+    # calls that no worker had to their end are told apart
+    assert zeros(account("x", CALLS, PASSED, MARKED, ROWS[:2], ended=("1.1", "1.3", "9.9"))) == {"unwritten": 1}
+    assert zeros(account("x", CALLS, PASSED, MARKED, ROWS, ended=("1.1", "1.2", "1.3"))) == {}
     assert zeros(total([found, found])) == {"left_over": 4, "marks_left": 2}
 
 

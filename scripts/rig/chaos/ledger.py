@@ -55,7 +55,8 @@ class Account:
     lost: none of these. unearned: verified who had not keyed what is right. unaudited: marks without a row that says so.
     unknown_rows: rows without a call. doubled: rows that tell of one call twice. contradicting: calls of which
     the last row says verified, and the dialplan otherwise, or the other way round. left_over: channels and bridges.
-    marks_left: marks and records in Redis of calls that are over.
+    marks_left: marks and records in Redis of calls that are over. unwritten: calls that a worker was done with, and that
+    the trail has no row of.
     """
 
     fault: str
@@ -76,6 +77,7 @@ class Account:
     contradicting: int
     left_over: int
     marks_left: int
+    unwritten: int
 
     @property
     def good(self) -> bool:
@@ -98,8 +100,9 @@ def account(
     struck: int = 1,
     left_over: int = 0,
     marks_left: int = 0,
+    ended: Iterable[str] = (),
 ) -> Account:
-    """Hold them against each other. `marked`: channels whose mark was seen in Redis."""
+    """Hold them against each other. `marked`: channels whose mark was seen in Redis; `ended`: those that a worker was done with."""
     died = [call for call in calls if not _told(call) and outage is not None and outage.took(call)]
     lost = [call for call in calls if not _told(call) and call not in died]
     earning = {call.number for call in calls if call.kind.earns}
@@ -131,6 +134,7 @@ def account(
         contradicting=sum((last.get(channel) == VERIFIED) != (said[channel].status == VERIFIED) for channel in told),
         left_over=left_over,
         marks_left=marks_left,
+        unwritten=len((said.keys() & set(ended)) - last.keys()),
     )
 
 

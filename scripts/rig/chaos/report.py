@@ -13,14 +13,14 @@ _HEADS = {
     "calls": "calls", "verified": "verified", "refused": "refused", "unverified": "unver.", "left": "left",
     "with_asterisk": "died*", "untold": "no row", "lost": "lost", "unearned": "unearned", "unaudited": "no audit",
     "unknown_rows": "no call", "doubled": "doubled", "contradicting": "contrad.", "left_over": "left over",
-    "marks_left": "marks",
+    "marks_left": "marks", "unwritten": "unwritten",
 }  # fmt: skip
 
 _LEGEND = """
 verified, refused, unver.   how the dialplan went on, and told the caller; refused: locked too; unverified: timed out or unavailable
 left       the caller hung up first
 died*      the call ended without a word, for Asterisk itself was killed
-no row     calls that the audit trail does not tell of
+no row     calls that the audit trail does not tell of; but for the unwritten ones below, no worker had them to the end
 longest    seconds of the longest call, of those that did not die
 struck     log lines of the workers that tell of the fault
 These must be 0:
@@ -31,7 +31,8 @@ no call    audit rows without a call
 doubled    audit rows that tell of one call twice
 contrad.   calls of which audit trail and dialplan say different things
 left over  channels and bridges when all callers had gone
-marks      marks and records in Redis of calls that are over"""
+marks      marks and records in Redis of calls that are over
+unwritten  calls that a worker was done with, and that the audit trail does not tell of"""
 
 
 def report(console: Console, accounts: Sequence[Account], audit: str, skipped: Sequence[str]) -> None:

@@ -22,6 +22,9 @@ _PATIENCE = 150.0
 # The sweep of marks comes every 10 seconds; a call's watchdog has long been over.
 _CLEAR = 30.0
 
+# What a worker says that was with a call to its end.
+_ENDED = ("call.handed_back", "call.hung_up")
+
 DIALPLAN = """
 [chaos]
 exten => main,1,Log(NOTICE,chaos began ${UNIQUEID} ${CALLERID(num)})
@@ -99,6 +102,7 @@ class Chaos:
             struck=self._told(fault) - before,
             left_over=over,
             marks_left=marks,
+            ended=(line["call"] for line in house.pair.lines() if line["event"] in _ENDED),
         )
 
     def _told(self, fault: Fault) -> int:
