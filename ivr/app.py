@@ -174,15 +174,21 @@ async def _connected(nodes: Nodes) -> None:
 async def _until_stopped(
     nodes: Nodes, lease: Leasing, begin: Begin, stop: asyncio.Event, settings: Settings, log: FilteringBoundLogger
 ) -> None:
+    hurry = asyncio.Event()
+
+    def told() -> None:
+        """The first signal lets calls come to their end, the second one does not."""
+        (hurry if stop.is_set() else stop).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, told)
     apps = dict.fromkeys(asterisk.app for asterisk in settings.asterisks.values())
     # What was built lives as long as the worker: it need not be looked through each time that memory is tidied.
     gc.collect()
     gc.freeze()
     log.info("worker.started", worker=settings.worker.name, app=",".join(apps), version=__version__)
     try:
-        await nodes.serve(lease, begin, stop)
+        await nodes.serve(lease, begin, stop, hurry)
     finally:
         log.info("worker.stopped")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from itertools import chain, repeat
 
@@ -23,6 +23,8 @@ from ivr.seat import Lease, Seat
 _WAITS = (1.0, 2.0, 5.0, 10.0)
 # How often it is looked whether another worker has nothing to do.
 _SHARE_LOOK_SECONDS = 0.5
+# How often a worker that ends looks whether its calls have ended, or another worker has come for them.
+_DRAIN_LOOK_SECONDS = 0.25
 
 
 class Node:
@@ -134,13 +136,16 @@ class Node:
         await asyncio.gather(*(seat.hand_over() for seat in self.seats))
 
     async def drained(self) -> None:
-        """Wait for its calls to be handed back, for as long as the settings give them."""
+        """Wait for its calls to be handed back, for as long as a sentence takes."""
         await asyncio.gather(*(seat.drained() for seat in self.seats))
 
     async def _share(self) -> None:
         """Give what is more than one to a worker that has none."""
         while True:
             await asyncio.sleep(_SHARE_LOOK_SECONDS)
+            if self._stopping:
+                # whoever waits gets all of it
+                continue
             for seat in self.served[1:]:
                 await seat.share()
 
@@ -185,12 +190,12 @@ class Nodes:
     @property
     def calls(self) -> int:
         """How many calls are being run."""
-        return sum(telephony.calls for node in self._nodes for telephony in node.telephonies)
+        return sum(telephony.calls for telephony in self._telephonies)
 
     @property
     def verifying(self) -> int:
         """How many of them are neither handed over nor talking."""
-        return sum(telephony.verifying for node in self._nodes for telephony in node.telephonies)
+        return sum(telephony.verifying for telephony in self._telephonies)
 
     async def look(self) -> None:
         """Look at all of them. Raises `ConfigError` for one that will not do, `Unreachable` where none answers."""
@@ -203,10 +208,13 @@ class Nodes:
         if len(down) == len(self._nodes):
             raise _none_answers(down)
 
-    async def serve(self, lease: Leasing, begin: Begin, stop: asyncio.Event) -> None:
-        """Serve each as long as it is ours, and until `stop`; then let another worker have them, or hand their calls back.
+    async def serve(
+        self, lease: Leasing, begin: Begin, stop: asyncio.Event, hurry: asyncio.Event | None = None
+    ) -> None:
+        """Serve each as long as it is ours, and until `stop`; then let another worker have them, or their calls end.
 
-        A node that was not there is served when it comes. Raises what no node can go on from.
+        Those that are being verified then have `shutdown_seconds`, and where `hurry` is set no longer; what is left of them
+        is handed back. A node that was not there is served when it comes. Raises what no node can go on from.
         """
         serving = {asyncio.create_task(self._serve(node, lease, begin)): node for node in self._nodes}
         stopping = asyncio.create_task(stop.wait())
@@ -226,9 +234,10 @@ class Nodes:
                     # the same of one that was not there
                     task.cancel()
             await asyncio.gather(*(node.hand_over() for node in serving.values()))
-            for node in self._nodes:
-                for telephony in node.telephonies:
-                    telephony.evict(Unavailable("the worker is stopping"))
+            if not failed:
+                await self._ending([*serving.values()], hurry or asyncio.Event())
+            for telephony in self._telephonies:
+                telephony.evict(Unavailable("the worker is stopping"))
         await asyncio.gather(*(node.drained() for node in self._nodes))
         for ending in (*serving, stopping):
             ending.cancel()
@@ -237,6 +246,28 @@ class Nodes:
             raise failed[0]
 
     # ------------------------------------------------------------ inside
+
+    @property
+    def _telephonies(self) -> list[Telephony]:
+        return [telephony for node in self._nodes for telephony in node.telephonies]
+
+    async def _ending(self, serving: Sequence[Node], hurry: asyncio.Event) -> None:
+        """Let calls that are being verified go on to their end, or until another worker comes for them or their time is over."""
+        seconds = self._settings.worker.shutdown_seconds
+        for telephony in self._telephonies:
+            telephony.refuse()
+        if not self.verifying:
+            return
+        self._log.info("worker.draining", calls=self.verifying, seconds=seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.verifying and not hurry.is_set():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_DRAIN_LOOK_SECONDS):
+                            await hurry.wait()
+                    await asyncio.gather(*(node.hand_over() for node in serving))
+        if self.verifying:
+            self._log.warning("worker.evicting", calls=self.verifying)
 
     async def _serve(self, node: Node, lease: Leasing, begin: Begin) -> None:
         for seconds in chain(_WAITS, repeat(_WAITS[-1])):

@@ -28,6 +28,8 @@ _SHARE_SECONDS = 60.0
 # Each wait is shorter than the time in which a worker sends away the calls that it does not know.
 _BACK = (0.0, 0.2, 0.3)
 _BACK_SECONDS = 60.0
+# How long calls are given to be handed back: the longest sentence that callers hear then lasts 9 s.
+_HAND_BACK_SECONDS = 15.0
 
 
 class Lease(Protocol):
@@ -252,6 +254,6 @@ class Seat:
         return True
 
     async def drained(self) -> None:
-        """Wait for its calls to be handed back, for as long as the settings give them."""
+        """Wait for its calls to be handed back, for as long as a sentence takes."""
         if self.telephony is not None:
-            await self.telephony.drained(self._settings.worker.shutdown_seconds)
+            await self.telephony.drained(_HAND_BACK_SECONDS)

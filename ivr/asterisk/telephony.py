@@ -107,10 +107,14 @@ class Telephony:
         """Claim no calls that are offered to all workers; those that come are taken."""
         self._offers.close()
 
-    def evict(self, why: Exception) -> None:
-        """End every call that has not been handed over, with this error; take no new ones."""
+    def refuse(self) -> None:
+        """Take no new calls: those that come hear a sentence, and go on unverified."""
         self._offers.close()
         self._stopping = True
+
+    def evict(self, why: Exception) -> None:
+        """End every call that has not been handed over, with this error; take no new ones."""
+        self.refuse()
         for line in self._lines.values():
             if not line.talking:
                 line.evict(why)

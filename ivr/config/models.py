@@ -25,9 +25,12 @@ class Worker(Section):
     name: Name = Field(
         "tillit", description="Names this worker in the log and the audit trail: letters, digits, - and _"
     )
-    # the longest sentence that callers hear then lasts 9 s
+    # most of those who are being verified have come to an end by then
     shutdown_seconds: Seconds = Field(
-        15, description="Seconds that calls are given to be handed back to the dialplan when the worker is stopped"
+        60,
+        description="Seconds in which calls that are being verified may come to their end when the worker is stopped and no other one "
+        "goes on with them; what is left of them then hears a sentence and goes on unverified. "
+        "TimeoutStopSec of the unit must be 30 more",
     )
     calls_at_once: int = Field(
         1000,

@@ -67,6 +67,10 @@ class Child:
         if not self.alive:
             raise RigError(f"{self.name} ended with code {self._process.returncode} before {what}; {self._log_end()}")
 
+    def ask_to_end(self) -> None:
+        """SIGTERM, without waiting for what comes of it."""
+        self._signal(signal.SIGTERM)
+
     def stop(self, limit: float = 5.0) -> int:
         """Ask the process to end, kill it after `limit` seconds, and return its exit code."""
         self._signal(signal.SIGTERM)

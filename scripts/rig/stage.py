@@ -163,6 +163,8 @@ class Stage:
             "asterisk": {"url": self.pbx.ari_url, "password_file": "ari.password"},
             "redis": {"url": f"redis://127.0.0.1:{self.redis.port}/0", "password_file": "redis.password"},
             "log": {"level": "DEBUG", "format": "json"},
+            # nobody waits for the end of a test
+            "worker": {"shutdown_seconds": 1},
             "policies.main": {"steps": ["pin", "sms_code"], "level": 2},
             "policies.bridge": {
                 "steps": ["pin", "sms_code"],

@@ -77,7 +77,7 @@ class Worker:
         command = [python, str(CHECKOUT / "ari_app.py"), "run", "--config", str(self.config)]
         self._child = Child(self._name, command, self.log_file, env=self._env, cwd=self._folder)
 
-    def stop(self, limit: float = 10.0) -> int:
+    def stop(self, limit: float = 15.0) -> int:
         """Ask it to end (SIGTERM) and return its exit code; killed after `limit` seconds."""
         return self.child.stop(limit)
 

@@ -20,7 +20,7 @@ from ivr.asterisk.telephony import Telephony
 from ivr.call.languages import Languages
 from ivr.call.progress import Progress
 from ivr.config import Settings
-from ivr.errors import ConfigError, Unreachable
+from ivr.errors import ConfigError, Unavailable, Unreachable, WorkerReplaced
 from ivr.nodes import Begin, Node, Nodes
 from ivr.prompts import Prompt
 from ivr.seat import Seat
@@ -28,6 +28,8 @@ from tests.contract.ari_log import Log, wait_for
 from tests.contract.ari_server import PASSWORD, Answer, AriServer, Asked, Late, Status, Text
 
 NORTH, SOUTH = "[asterisk]", "[nodes.south]"
+# The one caller whom these workers may turn away.
+TURNED_AWAY = "new"
 
 
 class Pbx(AriServer):
@@ -85,6 +87,7 @@ def settings(
     south: Pbx | None = None,
     language: str | None = None,
     lease: float | None = None,
+    shutdown: int = 60,
     at_once: int = 1,
     **fields: str,
 ) -> Settings:
@@ -94,11 +97,12 @@ def settings(
         "asterisk": {"url": north.url, "password_env": "ARI_PASSWORD"},
         "policies": {"main": {"steps": ["pin"], "level": 1}},
     }
+    tables["worker"] = {"shutdown_seconds": shutdown}
     if lease is not None:
-        tables["worker"] = {"lease_seconds": lease}
+        tables["worker"]["lease_seconds"] = lease
         tables["asterisk"]["request_seconds"] = lease
     if at_once > 1:
-        tables.setdefault("worker", {})["at_once"] = at_once
+        tables["worker"]["at_once"] = at_once
     if south is not None:
         tables["nodes"] = {"south": {"url": south.url, "password_env": "ARI_PASSWORD", **fields}}
     return Settings.model_validate(tables).read_from(Path("/etc/tillit/tillit.toml"))
@@ -127,7 +131,8 @@ def begin(node: Node, seat: Seat, found: Found, kind: type[Telephony] = Telephon
         return frozenset()
 
     async def disown(channel: str) -> bool:
-        raise AssertionError(channel)
+        assert channel == TURNED_AWAY
+        return False
 
     return kind(
         seat.ari,
@@ -187,14 +192,15 @@ class Serving:
     def __init__(self, settings: Settings, log: Log, begin: Begin = begin, lease: FakeLease | None = None) -> None:
         self._begin = begin
         self.lease = lease or FakeLease()
-        self.stop = asyncio.Event()
+        self.stop, self.hurry = asyncio.Event(), asyncio.Event()
         self.nodes = Nodes(settings, log.logger)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Serving:
         await self._stack.enter_async_context(self.nodes)
         await self.nodes.look()
-        self.task = asyncio.create_task(self.nodes.serve(lambda *_: self.lease, self._begin, self.stop))
+        work = self.nodes.serve(lambda *_: self.lease, self._begin, self.stop, self.hurry)
+        self.task = asyncio.create_task(work)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -412,6 +418,87 @@ async def test_a_worker_that_is_stopped_serves_until_the_next_one_has_come(north
         await north.emit({"type": "ApplicationReplaced", "application": "tillit"})
         await asyncio.wait_for(serving.task, 5)
     assert log.of("worker.handed_over") and not log.of("worker.replaced")
+
+
+class Busy(Telephony):
+    """One that has a call, which is being verified until it is evicted, or let go of."""
+
+    def __init__(self, ari: Ari, **parts: Any) -> None:
+        super().__init__(ari, **parts)
+        self.left = 1
+        self.why: Exception | None = None
+
+    @property
+    def verifying(self) -> int:
+        return self.left
+
+    def evict(self, why: Exception) -> None:
+        super().evict(why)
+        if self.left:
+            self.left, self.why = 0, why
+
+
+class Draining(Serving):
+    """A worker that has been told to stop while it has a call."""
+
+    def __init__(self, settings: Settings, log: Log) -> None:
+        super().__init__(settings, log, self._busy)
+        self._log = log
+        self.made: list[Busy] = []
+
+    def _busy(self, node: Node, seat: Seat, found: Found) -> Telephony:
+        telephony = begin(node, seat, found, Busy)
+        assert isinstance(telephony, Busy)
+        self.made.append(telephony)
+        return telephony
+
+    async def __aenter__(self) -> Draining:
+        await super().__aenter__()
+        async with asyncio.timeout(10):
+            while not any(node.connected for node in self.nodes):
+                await asyncio.sleep(0.005)
+        self.stop.set()
+        await until(self._log, "worker.draining")
+        assert not self.task.done() and self.made[0].why is None
+        return self
+
+
+async def test_a_worker_that_is_stopped_lets_calls_come_to_their_end_and_takes_no_new_ones(
+    north: Pbx, log: Log
+) -> None:
+    async with Draining(settings(north), log) as serving:
+        new = {"id": TURNED_AWAY, "caller": {"number": ""}, "language": "en"}
+        await north.emit({"type": "StasisStart", "application": "tillit", "args": ["inbound", "main"], "channel": new})
+        await north.until_asked("POST", f"channels/{TURNED_AWAY}/continue")
+        assert not serving.task.done() and serving.made[0].why is None
+        serving.made[0].left = 0
+        await asyncio.wait_for(serving.task, 5)
+        assert serving.made[0].why is None
+    assert not log.of("worker.evicting") and serving.lease.given_back
+
+
+async def test_who_is_left_when_the_time_is_over_is_handed_back(north: Pbx, log: Log) -> None:
+    async with Draining(settings(north, shutdown=1), log) as serving:
+        await asyncio.wait_for(serving.task, 5)
+    assert isinstance(serving.made[0].why, Unavailable)
+    assert log.of("worker.draining")[0]["seconds"] == 1 and log.of("worker.evicting")[0]["calls"] == 1
+
+
+async def test_a_worker_that_is_told_twice_waits_for_no_call(north: Pbx, log: Log) -> None:
+    async with Draining(settings(north), log) as serving:
+        serving.hurry.set()
+        await asyncio.wait_for(serving.task, 5)
+    assert isinstance(serving.made[0].why, Unavailable)
+
+
+async def test_a_worker_that_comes_while_calls_come_to_their_end_goes_on_with_them(north: Pbx, log: Log) -> None:
+    async with Draining(settings(north), log) as serving:
+        serving.lease.waiting = True
+        await wait_for(lambda: serving.lease.keepers == 0, "the lease to be handed over")
+        serving.lease.held = False
+        await north.emit({"type": "ApplicationReplaced", "application": "tillit"})
+        await asyncio.wait_for(serving.task, 5)
+    assert isinstance(serving.made[0].why, WorkerReplaced) and log.of("worker.handed_over")
 
 
 async def test_a_worker_that_comes_back_connects_to_nothing_that_another_one_serves_and_stands_by(

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 from rig.proxy import Wire
-from rig.stage import ANNA, Stage
+from rig.stage import ANNA, BO, CECILIA, Stage
 from rig.worker import Worker
 
 from tests.e2e.scene import Scene
@@ -81,10 +81,14 @@ def wire(stage: Stage) -> Iterator[Wire]:
 
 @pytest.fixture
 def worker(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Worker]:
-    """Here it may be killed in mid-test."""
+    """Here it may be killed in mid-test. A parameter is what it has as `[worker] shutdown_seconds`."""
     port = request.getfixturevalue("wire").port if "wire" in request.fixturenames else None
     running = stage.worker(request.node.name, port=port)
+    if hasattr(request, "param"):
+        stage.write_config({"worker": {"shutdown_seconds": request.param}})
     running.start()
+    if hasattr(request, "param"):
+        stage.write_config()
     try:
         yield running
     finally:
@@ -192,12 +196,44 @@ async def test_a_conversation_whose_worker_is_dead_ends_for_both(scene: Scene, l
         await asyncio.to_thread(scene.stage.pbx.wait_idle)
 
 
-async def test_a_worker_that_is_stopped_hands_its_calls_back(scene: Scene) -> None:
+@pytest.mark.parametrize("worker", [60], indirect=True)
+async def test_a_worker_that_is_stopped_lets_calls_come_to_their_end(scene: Scene) -> None:
+    """Who keys goes on and is verified, who comes goes on unverified, and nobody waits once it is told again."""
+    anna = await scene.caller("100")
+    await scene.asked("pin")
+    bo = await scene.caller("100", who=BO)
+    await scene.asked("pin", 2)
+    scene.worker.child.ask_to_end()
+    assert (await scene.logged("worker.draining"))["calls"] == 2
+    new = await scene.caller("100", who=CECILIA)
+    await scene.reached("unverified", Status="unavailable")
+    await new.hang_up()
+    await anna.send_digits(f"{ANNA.pin}#")
+    await scene.key_code(anna)
+    await scene.reached("verified")
+    assert scene.worker.child.alive and not scene.log("call.refused")
+    scene.worker.child.ask_to_end()
+    await scene.until(lambda: _unavailable(scene) == 2, "the other caller to go on")
+    await scene.logged("worker.stopped")
+    assert scene.worker.stop() == 0
+    assert [row["outcome"] for row in scene.audit()[-2:]] == ["verified", "unavailable"]
+    assert len(scene.log("call.started")) == 2
+    for caller in (anna, bo):
+        await caller.hang_up()
+
+
+def _unavailable(scene: Scene) -> int:
+    """How often somebody has reached the unverified branch because verifying was not possible."""
+    return sum(m.get("UserEvent") == "Reached" and m.get("Status") == "unavailable" for m in scene.ami.messages)
+
+
+async def test_a_worker_that_is_stopped_hands_back_who_is_not_through_when_the_time_is_over(scene: Scene) -> None:
     caller = await scene.caller("100")
     await scene.asked("pin")
-    await asyncio.to_thread(scene.worker.stop)
+    assert await asyncio.to_thread(scene.worker.stop) == 0
     await scene.reached("unverified", Status="unavailable")
     await caller.hang_up()
+    assert scene.log("worker.draining")[0]["seconds"] == 1 and scene.log("worker.evicting")
     assert scene.audit()[-1]["outcome"] == "unavailable"
 
 
