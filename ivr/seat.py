@@ -211,6 +211,9 @@ class Seat:
         """Let a worker that stands by take the calls, for good; where none does, or it does not come, they stay."""
         if self.since is None or self._lease is None or self._keeping is None:
             return
+        if self._handing and not self._lease.held:
+            # it was given away before
+            return
         self._handing = True
         if self.telephony is not None:
             self.telephony.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.call.keypad import GRACE_SECONDS, Keypad
+from ivr.call.keypad import Keypad
 from ivr.call.policy import Policy
 from ivr.call.ports import Badge, Leg, Line
 from ivr.errors import CallError, HungUp, Unavailable
@@ -20,9 +21,7 @@ async def connect(line: Line, policy: Policy, badge: Badge, keypad: Keypad, log:
     False when nobody answered. Leaves no channel of an agent behind, whatever happens.
     """
     groups = [[agent] for agent in policy.agents] if policy.ring == "in_turn" else [list(policy.agents)]
-    # so that a caller whose worker dies while the phones ring is taken back by Asterisk
-    patience = len(groups) * policy.ring_seconds
-    waiting = asyncio.create_task(_entertain(line, keypad, patience))
+    waiting = asyncio.create_task(_entertain(line, keypad, Prompt.VERIFIED))
     try:
         for group in groups:
             legs = await _ring(line, group, badge, policy.ring_seconds, log)
@@ -37,8 +36,9 @@ async def connect(line: Line, policy: Policy, badge: Badge, keypad: Keypad, log:
                 if await line.join(winner):
                     log.info("agent.left", endpoint=winner.endpoint)
                     return True
-                await line.allow(patience + GRACE_SECONDS)
-                waiting = asyncio.create_task(line.music(on=True))
+                # it may be off already
+                await keypad.renew()
+                waiting = asyncio.create_task(_entertain(line, keypad))
             finally:
                 await _hang_up(legs, log)
         return False
@@ -81,10 +81,15 @@ async def _first(legs: list[Leg], log: FilteringBoundLogger) -> Leg | None:
         await asyncio.gather(*pending, return_exceptions=True)
 
 
-async def _entertain(line: Line, keypad: Keypad, patience: int) -> None:
-    """Say that it went well, then music; the agents' phones ring meanwhile."""
-    await keypad.tell(Prompt.VERIFIED, patience=patience)
-    await line.music(on=True)
+async def _entertain(line: Line, keypad: Keypad, *prompts: Prompt) -> None:
+    """Say this, then music until cancelled; the agents' phones ring meanwhile.
+
+    A caller whose worker dies while they do is taken back by Asterisk; one whose worker lives is not.
+    """
+    with suppress(Unavailable):
+        await keypad.tell(*prompts)
+        await line.music(on=True)
+    await keypad.watch()
 
 
 async def _stop(task: asyncio.Task[None], log: FilteringBoundLogger) -> None:

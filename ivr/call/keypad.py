@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,8 +16,12 @@ from ivr.prompts import Prompt
 
 # A prompt lasts 15 s at most; a test of the catalogue holds it to that.
 _PROMPT_SECONDS = 15
-# On top, so that the watchdog never takes a call from a worker that is alive.
-GRACE_SECONDS = 15
+# The watchdog is set anew when so much is left of it, so that it never takes a call from a worker that is alive.
+_GRACE_SECONDS = 15
+# It is not set anew for what follows upon so little.
+_FRESH_SECONDS = 5
+# How long it is waited before what Asterisk did not do is tried again.
+_AGAIN_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,16 @@ class GaveUp:
 
 
 class Keypad:
-    """The keypad of one call."""
+    """The keypad of one call, and its watchdog: what takes the call back where nobody sets it anew."""
 
-    def __init__(self, line: Line, *, language: str, slips: int, clock: Clock, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, line: Line, *, language: str, slips: int, watchdog: int, clock: Clock, log: FilteringBoundLogger
+    ) -> None:
+        """`watchdog`: seconds that it waits, at least 30."""
         self._line = line
         self._slips = slips
+        self._watchdog = watchdog
+        self._guarded = float("-inf")
         self._clock = clock
         self._log = log
         self._errors: set[Unavailable] = set()
@@ -83,19 +93,16 @@ class Keypad:
         self._void |= self._errors
         self._errors = set()
 
-    async def tell(self, *prompts: Prompt, patience: int = 0) -> None:
-        """Play to the end. Keys pressed meanwhile are kept for the next question.
-
-        `patience`: seconds of waiting that may follow, before the watchdog takes the call.
-        """
+    async def tell(self, *prompts: Prompt) -> None:
+        """Play to the end. Keys pressed meanwhile are kept for the next question."""
         keys: list[Key] = []
         for _ in range(2):
-            await self._line.allow(_PROMPT_SECONDS * len(prompts) + patience + GRACE_SECONDS)
             try:
-                await self._line.say(*prompts, language=self.language)
-                while not isinstance(heard := await self._receive(None), Played):
-                    if heard is not None:
-                        keys.append(heard)
+                for breath in self._breaths(prompts):
+                    await self._say(breath)
+                    while not isinstance(heard := await self._receive(None), Played):
+                        if heard is not None:
+                            keys.append(heard)
                 break
             except Interrupted:
                 # it may have been cut short, or its end may be among what was lost: it is said once more
@@ -105,7 +112,6 @@ class Keypad:
     async def pause(self, prompt: Prompt, seconds: int) -> None:
         """Tell the caller to hold, and play music for so long; keys pressed meanwhile are dropped."""
         await self.tell(prompt)
-        await self._line.allow(seconds + GRACE_SECONDS)
         until = self._clock() + seconds
         try:
             await self._line.music(on=True)
@@ -122,23 +128,59 @@ class Keypad:
         await self._line.music(on=False)
         self._line.drop_keys()
 
+    async def renew(self) -> None:
+        """Set the watchdog anew."""
+        now = self._clock()
+        await self._line.allow(self._watchdog)
+        self._guarded = now + self._watchdog
+
+    async def watch(self) -> None:
+        """Set the watchdog anew whenever it is time, until cancelled; what was asked of Asterisk then is over as well."""
+        while True:
+            await asyncio.sleep(max(0.0, self._due - self._clock()))
+            renewing = asyncio.ensure_future(self.renew())
+            try:
+                await asyncio.shield(renewing)
+            except asyncio.CancelledError:
+                # it must not come behind what switches the watchdog off
+                await asyncio.gather(renewing, return_exceptions=True)
+                raise
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    @property
+    def _due(self) -> float:
+        """When the watchdog is to be set anew."""
+        return self._guarded - _GRACE_SECONDS
+
+    def _breaths(self, prompts: Sequence[Prompt]) -> list[Sequence[Prompt]]:
+        """As many at a time as the watchdog waits for: while something is played, Asterisk does not set it anew."""
+        most = (self._watchdog - _GRACE_SECONDS) // _PROMPT_SECONDS
+        return [prompts[at : at + most] for at in range(0, len(prompts), most)]
+
+    async def _say(self, prompts: Sequence[Prompt]) -> None:
+        least = max(_PROMPT_SECONDS * len(prompts) + _GRACE_SECONDS, self._watchdog - _FRESH_SECONDS)
+        if self._guarded - self._clock() < least:
+            await self.renew()
+        await self._line.say(*prompts, language=self.language)
+
     async def _receive(self, until: float | None) -> Key | Played | None:
+        """None when the time is over; without one, something is being played, and its end comes."""
         while True:
             try:
-                return await self._line.receive(until)
+                heard = await self._line.receive(until if until is None else min(until, self._due))
             except Unavailable as error:
                 if error not in self._void:
                     raise
-
-    async def _guard(self, seconds: float) -> float:
-        """Let the watchdog wait for so long from now, and some grace; until when that is, without the grace."""
-        await self._line.allow(int(seconds) + GRACE_SECONDS)
-        return self._clock() + seconds
+                continue
+            if heard is not None or until is None or self._clock() >= until:
+                return heard
+            await self.renew()
 
     async def _once(self, what: str, prompts: Sequence[Prompt], form: Form) -> Ending:
         collector = Collector(form, after_full=self._after_full)
-        guarded = await self._guard(_PROMPT_SECONDS * len(prompts) + form.first)
-        await self._line.say(*prompts, language=self.language)
+        breath, *breaths = self._breaths(prompts)
+        await self._say(breath)
         self._log.info("entry.asked", entry=what, prompts=list(prompts))
         ending: Ending | None = None
         while ending is None:
@@ -148,11 +190,12 @@ class Keypad:
                     ending = collector.feed(digit, at)
                     # a key that does nothing (A to D, the tail of the entry before) does not stop the prompt either
                     if ending is not None or collector.deadline is not None:
+                        breaths.clear()
                         await self._line.hush()
                     if collector.count != before:
                         self._log.debug("entry.key", entry=what, keys=collector.count)
-                    if ending is None and collector.deadline is not None and collector.deadline > guarded:
-                        guarded = await self._guard(max(form.first, form.most * form.between))
+                case Played() if breaths:
+                    await self._say(breaths.pop(0))
                 case Played():
                     collector.begin(self._clock())
                 case None:

@@ -64,6 +64,7 @@ class Verification:
             line,
             language=self._language(None),
             slips=house.settings.keypad.slips,
+            watchdog=house.settings.worker.watchdog_seconds,
             clock=house.tools.clock,
             log=log,
         )

@@ -32,6 +32,12 @@ class Worker(Section):
         "goes on with them; what is left of them then hears a sentence and goes on unverified. "
         "TimeoutStopSec of the unit must be 30 more",
     )
+    # a prompt of 15 seconds, and what the worker has for setting it anew
+    watchdog_seconds: int = Field(
+        60, ge=30, le=3600,
+        description="Seconds after which Asterisk itself takes a call back that is being verified, with a sentence, where its worker has died "
+        "and no other one goes on with it. As long as the worker lives, it is set anew; TILLIT_WATCHDOG of the dialplan is until then",
+    )  # fmt: skip
     calls_at_once: int = Field(
         1000,
         ge=1,

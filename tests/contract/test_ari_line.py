@@ -288,6 +288,12 @@ async def test_the_watchdog_is_set_anew_and_off(world: World) -> None:
     await call.line.allow(77)
     left = float(await world.variable(call.channel, "TIMEOUT(absolute)") or 0)
     assert 70 <= left <= 77
+    # also while music is played; behind a prompt it would be done when that has ended
+    await call.line.music(on=True)
+    await call.line.allow(88)
+    left = float(await world.variable(call.channel, "TIMEOUT(absolute)") or 0)
+    assert 80 <= left <= 88
+    await call.line.music(on=False)
     await call.line.allow(0)
     assert float(await world.variable(call.channel, "TIMEOUT(absolute)") or 0) == 0
 

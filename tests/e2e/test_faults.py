@@ -25,9 +25,6 @@ exten => 100,1,Set(CALLER_AUTH_STATUS=verified)
  same => n,Goto(after,s,1)
 exten => 200,1,Gosub(tillit-verify,s,1(bridge))
  same => n,Goto(after,s,1)
-; the watchdog of tillit.conf, but as short as a test needs it
-exten => 300,1,Gosub(brisk-verify,s,1(main))
- same => n,Goto(after,s,1)
 exten => 400,1,Gosub(tillit-verify,s,1(nobody-wrote-this))
  same => n,Goto(after,s,1)
 ; a badge whose mark has ended while the caller waited
@@ -52,12 +49,6 @@ exten => 700,1,Dial(PJSIP/agent2,20)
 
 [badge]
 exten => s,1,Dial(PJSIP/agent3,30,b(tillit-badge^s^1))
-
-[brisk-verify]
-exten => s,1,Set(TIMEOUT(absolute)=2)
- same => n,Stasis(tillit,inbound,${ARG1})
- same => n,Return()
-exten => T,1,Goto(tillit-verify,T,1)
 
 [after]
 exten => s,1,UserEvent(Reached,Path: ${IF($["${CALLER_AUTH_STATUS}" = "verified"]?verified:unverified)},Status: ${CALLER_AUTH_STATUS},Level: ${CALLER_AUTH_LEVEL},Badge: ${TILLIT_BADGE})
@@ -120,10 +111,12 @@ async def test_look_alike_variables_are_void_when_the_caller_is_refused(scene: S
 
 
 async def test_a_worker_that_dies_in_mid_call_is_noticed_by_the_watchdog(scene: Scene) -> None:
-    caller = await scene.caller("300")
-    await scene.asked("pin")
-    # what the worker has set is longer than a test may wait
+    caller = await scene.caller("100")
+    await scene.key_pin(caller)
+    await scene.asked("sms_code")
     channel = scene.log("call.started")[-1]["call"]
+    assert 50 < await _left(scene, channel) <= 60, "the watchdog waits for `[worker] watchdog_seconds`, and no longer"
+    # which is longer than a test may wait
     await asyncio.to_thread(
         scene.stage.pbx.ari, "POST", f"channels/{channel}/variable", {"variable": "TIMEOUT(absolute)", "value": "2"}
     )
@@ -133,6 +126,39 @@ async def test_a_worker_that_dies_in_mid_call_is_noticed_by_the_watchdog(scene: 
     await caller.hears()
     await caller.hang_up()
     await asyncio.to_thread(scene.stage.pbx.wait_idle)
+
+
+async def _left(scene: Scene, channel: str) -> float:
+    """Seconds until Asterisk takes this call back; 0: never."""
+    answer = await asyncio.to_thread(
+        scene.stage.pbx.ari, "GET", f"channels/{channel}/variable?variable=TIMEOUT(absolute)"
+    )
+    return float(answer["value"])
+
+
+def _in_stasis(scene: Scene) -> list[str]:
+    """The channels that a worker has."""
+    return [one["id"] for one in scene.stage.pbx.ari("GET", "channels") if one["dialplan"]["app_name"] == "Stasis"]
+
+
+async def test_a_worker_that_hangs_as_a_call_comes_in_is_noticed_by_the_watchdog_of_the_dialplan(scene: Scene) -> None:
+    scene.worker.child.pause()
+    try:
+        await asyncio.to_thread(scene.stage.pbx.cli, "dialplan set global TILLIT_WATCHDOG 2")
+        phone = await scene.phone("caller")
+        await phone.call("100", number=ANNA.phones)
+        await scene.reached("unverified", Status="unavailable")
+        # what is no number of seconds counts for nothing
+        await asyncio.to_thread(scene.stage.pbx.cli, "dialplan set global TILLIT_WATCHDOG soon")
+        other = await scene.phone("caller")
+        await other.call("100", number=BO.phones)
+        await scene.until(lambda: bool(_in_stasis(scene)), "the other call to wait")
+        assert 50 < await _left(scene, _in_stasis(scene)[0]) <= 60
+    finally:
+        await asyncio.to_thread(scene.stage.pbx.cli, "dialplan set global TILLIT_WATCHDOG 60")
+        scene.worker.child.resume()
+    for caller in (phone, other):
+        await caller.hang_up()
 
 
 async def test_the_next_worker_sends_on_calls_that_nothing_is_known_of(scene: Scene) -> None:
@@ -272,10 +298,7 @@ async def test_a_worker_that_dies_while_it_bridges_leaves_nobody_in_silence(scen
     wire.trap(at.encode(), scene.worker.kill)
     await agent.answer()
     await scene.until(lambda: not scene.worker.child.alive, "the worker to die")
-    left = await asyncio.to_thread(
-        scene.stage.pbx.ari, "GET", f"channels/{channel}/variable?variable=TIMEOUT(absolute)"
-    )
-    assert 0 < float(left["value"]) < 100, "the watchdog is off"
+    assert 0 < await _left(scene, channel) <= 60, "the watchdog is off"
     await caller.hang_up()
     with scene.another():
         await asyncio.to_thread(scene.stage.pbx.wait_idle)

@@ -211,6 +211,17 @@ def test_the_watchdog_waits_as_long_as_the_phones_may_ring() -> None:
     assert line.joined == ["PJSIP/cleo"] and not line.taken_back
 
 
+def test_the_watchdog_is_set_anew_while_the_phones_ring_and_never_to_more_than_it_is_to_wait() -> None:
+    world = World(worker={"watchdog_seconds": 30})
+    # the prompts are not heard to their end, and no music either
+    world.plot.fail("line.music", AriError("POST moh", 500), nth=1)
+    line = bridged(world, NOBODY, Agent(leaves=True, answers=19.0), Agent(answers=19.0))
+    world.run(line)
+    assert line.joined == ["PJSIP/cleo"] and not line.taken_back
+    assert max(line.watchdogs) == 30 and line.watchdogs[-1] == 0
+    assert_nothing_is_left(world, line)
+
+
 def test_the_watchdog_lets_a_conversation_be() -> None:
     world = World()
     line = bridged(world, Agent(talks=5 * 3600.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
@@ -20,12 +21,16 @@ T = TypeVar("T")
 
 
 def on_line(
-    work: Callable[[Keypad, FakeLine], Coroutine[object, object, T]], answers: Answers | None = None, *, slips: int = 3
+    work: Callable[[Keypad, FakeLine], Coroutine[object, object, T]],
+    answers: Answers | None = None,
+    *,
+    slips: int = 3,
+    watchdog: int = 60,
 ) -> tuple[T, FakeLine]:
     """Do this with a keypad on a line that is up."""
     world = World()
     line = world.line(answers=answers)
-    keypad = world.keypad(line, slips=slips)
+    keypad = world.keypad(line, slips=slips, watchdog=watchdog)
 
     async def whole() -> T:
         async with line.up():
@@ -35,8 +40,10 @@ def on_line(
     return done, line
 
 
-def asked(answers: Answers | None, form: Form = PIN, *, slips: int = 3) -> tuple[Entered | Asked | GaveUp, FakeLine]:
-    return on_line(lambda keypad, _: keypad.ask("pin", [Prompt.ASK_PIN], form), answers, slips=slips)
+def asked(
+    answers: Answers | None, form: Form = PIN, *, slips: int = 3, watchdog: int = 60
+) -> tuple[Entered | Asked | GaveUp, FakeLine]:
+    return on_line(lambda keypad, _: keypad.ask("pin", [Prompt.ASK_PIN], form), answers, slips=slips, watchdog=watchdog)
 
 
 def entered(ending: object) -> str:
@@ -217,6 +224,7 @@ def test_music_that_cannot_be_stopped_ends_a_pause() -> None:
 # ---------------------------------------------------------------- the watchdog
 
 
+@pytest.mark.parametrize("watchdog", [30, 60])
 @pytest.mark.parametrize(
     ("form", "keys", "between"),
     [
@@ -229,10 +237,13 @@ def test_music_that_cannot_be_stopped_ends_a_pause() -> None:
         (CODE, "12345*12345*12345", 4.9),
     ],
 )
-def test_the_watchdog_is_more_patient_than_a_slow_caller(form: Form, keys: str, between: float) -> None:
-    ending, line = asked({Prompt.ASK_PIN: [Keys(keys, after=9.9, between=between)]}, form, slips=1)
+def test_the_watchdog_is_more_patient_than_a_slow_caller_and_never_set_to_more_than_it_is_to_wait(
+    form: Form, keys: str, between: float, watchdog: int
+) -> None:
+    ending, line = asked({Prompt.ASK_PIN: [Keys(keys, after=9.9, between=between)]}, form, slips=1, watchdog=watchdog)
     assert not line.taken_back
     assert ending is not None
+    assert set(line.watchdogs) == {watchdog}
 
 
 def test_a_caller_who_presses_star_for_ever_is_not_taken_back_by_the_watchdog() -> None:
@@ -241,15 +252,74 @@ def test_a_caller_who_presses_star_for_ever_is_not_taken_back_by_the_watchdog() 
     assert not line.taken_back
 
 
-def test_the_watchdog_covers_a_pause_and_the_patience_behind_a_sentence() -> None:
-    async def work(keypad: Keypad, line: FakeLine) -> list[int]:
+def test_the_watchdog_is_set_anew_while_a_caller_pauses_and_no_more_often_than_it_must() -> None:
+    async def work(keypad: Keypad, line: FakeLine) -> None:
         await keypad.pause(Prompt.TEXT_SOON, 600)
-        await keypad.tell(Prompt.VERIFIED, patience=200)
-        return line.watchdogs
 
-    allowed, line = on_line(work)
+    _, line = on_line(work)
     assert not line.taken_back
-    assert allowed[-2] > 600 and allowed[-1] > 200
+    # every 45 seconds, and at the beginning
+    assert line.watchdogs == [60] * 14
+
+
+def test_who_keys_at_once_costs_one_request_for_the_watchdog() -> None:
+    async def work(keypad: Keypad, line: FakeLine) -> None:
+        await keypad.ask("pin", [Prompt.ASK_PIN], PIN)
+        await keypad.ask("sms_code", [Prompt.TEXT_COMING, Prompt.ASK_CODE], CODE)
+
+    at_once = {
+        Prompt.ASK_PIN: [Keys("2580#", after=0.1, ahead=True)],
+        Prompt.ASK_CODE: [Keys("123456", after=0.1, ahead=True)],
+    }
+    _, line = on_line(work, at_once)
+    assert line.watchdogs == [60]
+
+
+LONG = [Prompt.TEXT_SOON, Prompt.WELCOME, Prompt.ASK_PIN]
+
+
+def test_what_takes_longer_than_the_watchdog_waits_is_said_in_parts() -> None:
+    async def work(keypad: Keypad, line: FakeLine) -> Entered | Asked | GaveUp:
+        await keypad.tell(*LONG)
+        return await keypad.ask("pin", LONG, PIN)
+
+    ending, line = on_line(work, {Prompt.ASK_PIN: ["", "1234#"]}, watchdog=30)
+    assert entered(ending) == "1234"
+    assert line.heard == [(prompt,) for prompt in LONG] * 2 and not line.delayed
+    assert line.watchdogs == [30] * 6
+    # and with the usual one in one breath
+    _, line = on_line(work, {Prompt.ASK_PIN: ["", "1234#"]})
+    assert line.heard == [tuple(LONG)] * 2
+
+
+def test_a_key_skips_the_parts_that_were_to_come() -> None:
+    async def work(keypad: Keypad, line: FakeLine) -> Entered | Asked | GaveUp:
+        return await keypad.ask("pin", LONG, PIN)
+
+    ending, line = on_line(work, {Prompt.WELCOME: [Keys("1234#", ahead=True)]}, watchdog=30)
+    assert entered(ending) == "1234"
+    assert line.heard == [(Prompt.TEXT_SOON,), (Prompt.WELCOME,)]
+
+
+def test_who_is_watched_over_is_not_taken_back_also_where_asterisk_fails_once() -> None:
+    world = World()
+    line = world.line()
+    keypad = world.keypad(line, watchdog=30)
+    world.plot.fail("line.allow", AriError("POST variable", 500), nth=3)
+
+    async def work() -> int:
+        async with line.up():
+            watching = asyncio.create_task(keypad.watch())
+            await asyncio.sleep(100)
+            at = clock()
+            # in the middle of a request: it is over before what comes next is asked for
+            world.plot.on("line.allow", watching.cancel, nth=9)
+            await asyncio.gather(watching, return_exceptions=True)
+            assert watching.cancelled() and clock() > at
+            return len(line.watchdogs)
+
+    done: int = world.play(work)
+    assert not line.taken_back and done == len(line.watchdogs) == 8
 
 
 def test_a_sentence_that_lost_events_may_have_cut_is_said_once_more() -> None:

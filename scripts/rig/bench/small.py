@@ -28,7 +28,7 @@ _FORM = Form(5, 20, 10.0, 5.0)
 async def _answer(log: FilteringBoundLogger, line: AriLine) -> None:
     async with line.up():
         await line.answer()
-        keypad = Keypad(line, language="en", slips=3, clock=monotonic, log=log)
+        keypad = Keypad(line, language="en", slips=3, watchdog=60, clock=monotonic, log=log)
         await keypad.ask("pin", (Prompt.ASK_PIN,), _FORM)
         await line.hand_back(watch=False)
 

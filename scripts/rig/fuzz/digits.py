@@ -117,7 +117,9 @@ class Digits:
     async def _case(self, source: Source) -> None:
         channel = _Channel()
         loop = asyncio.get_running_loop()
-        keypad = Keypad(channel, language="en", slips=3, clock=loop.time, log=logger(()))
+        keypad = Keypad(
+            channel, language="en", slips=3, watchdog=30 + source.below(61), clock=loop.time, log=logger(())
+        )
         least = 1 + source.below(8)
         form = Form(least, least + source.below(5), 5.0, 3.0, command=source.once_in(2))
         keyed: list[str] = []

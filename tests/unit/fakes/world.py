@@ -159,9 +159,9 @@ class World:
     def tools(self) -> Tools:
         return Tools(self.settings, self.live, self.pins, self.codes, self.texts, self.trail, clock)
 
-    def keypad(self, line: FakeLine, *, slips: int = 3) -> Keypad:
+    def keypad(self, line: FakeLine, *, slips: int = 3, watchdog: int = 60) -> Keypad:
         """A keypad on this line, for tests of it alone."""
-        return Keypad(line, language="en", slips=slips, clock=clock, log=self.logger)
+        return Keypad(line, language="en", slips=slips, watchdog=watchdog, clock=clock, log=self.logger)
 
     @property
     def logger(self) -> FilteringBoundLogger:
