@@ -65,6 +65,11 @@ def _one_of(*events: str) -> Tells:
     return lambda lines: sum(line.get("event") in events for line in lines)
 
 
+def _taken(lines: Sequence[Mapping[str, Any]]) -> int:
+    """How often a worker found calls of another one, be it the one that stood by or one that was just started."""
+    return sum(line.get("event") == "reconciled" and line.get("taken", 0) > 0 for line in lines)
+
+
 def _jumps(lines: Sequence[Mapping[str, Any]]) -> int:
     """How often the worker's clock was set while it ran."""
     times = [datetime.fromisoformat(line["at"]) for line in lines]
@@ -218,9 +223,9 @@ def _clock_set(seconds: int) -> Strike:
 
 FAULTS = (
     Fault("none", _nothing, 0.0, _one_of("call.verified")),
-    Fault("worker-killed", _worker_killed, 1.0, _one_of("worker.took_over")),
+    Fault("worker-killed", _worker_killed, 1.0, _taken),
     Fault("worker-stopped", _worker_stopped, 1.0, _one_of("worker.handed_over")),
-    Fault("worker-frozen", _worker_frozen, 7.0, _one_of("worker.took_over")),
+    Fault("worker-frozen", _worker_frozen, 7.0, _taken),
     Fault("redis-restarted", _redis_stopped, 2.0, _one_of("call.unavailable", "lease.failed")),
     Fault("redis-killed", _redis_killed, 2.0, _one_of("call.unavailable", "lease.failed")),
     Fault("redis-slow", _redis_slow, 0.0, _one_of("call.unavailable", "lease.failed")),
