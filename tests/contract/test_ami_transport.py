@@ -20,7 +20,7 @@ from tests.contract.ami_server import PASSWORD, USER, AmiServer, Fields, message
 from tests.contract.ari_log import Log, texts, wait_for
 
 CANARY = "canary-value"
-SHORT = 0.2
+SHORT = 0.6
 
 
 @pytest.fixture
