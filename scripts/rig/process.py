@@ -67,6 +67,13 @@ class Child:
         if not self.alive:
             raise RigError(f"{self.name} ended with code {self._process.returncode} before {what}; {self._log_end()}")
 
+    def exit_code(self, limit: float = 20.0) -> int:
+        """Wait until the process has ended of itself, unasked, and return its exit code; RigError when it does not."""
+        try:
+            return self._process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise RigError(f"{self.name} had not ended after {limit:g} s; {self._log_end()}") from None
+
     def ask_to_end(self) -> None:
         """SIGTERM, without waiting for what comes of it."""
         self._signal(signal.SIGTERM)

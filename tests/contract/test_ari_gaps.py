@@ -72,7 +72,7 @@ async def test_an_entry_is_interrupted_once_and_its_prompt_can_be_hushed(world: 
         await call.line.receive(monotonic() + 10)
     playback = call.playback
     await call.line.hush()
-    assert (await world.rest("GET", f"playbacks/{playback}"))[0] == 404
+    await world.gone(f"playbacks/{playback}")
     call.line.drop_keys()
     assert await call.line.receive(monotonic()) is None
     await call.line.say(SHORT, language="en")

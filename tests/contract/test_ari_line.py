@@ -64,7 +64,7 @@ async def test_a_key_stops_the_prompt_and_its_end_is_not_told(world: World) -> N
     await call.caller.press("1")
     assert await keys(call, 1) == "1"
     await call.line.hush()
-    assert (await world.rest("GET", f"playbacks/{playback}"))[0] == 404
+    await world.gone(f"playbacks/{playback}")
     assert await nothing(call)
     await call.line.say(SHORT, language="en")
     assert await soon(call) == Played()
