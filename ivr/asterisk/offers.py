@@ -83,7 +83,8 @@ class Offers:
         else:
             goal = {"extension": f"seat-{self._ari.app}", "label": "1"}
         try:
-            await self._ari.request("POST", f"channels/{channel}/continue", {**goal}, quick=True, channel=channel)
+            # Not `quick`: that may be done twice, and would take the call out of the application again.
+            await self._ari.request("POST", f"channels/{channel}/continue", {**goal}, channel=channel)
         except AriError as error:
             # else Asterisk takes it back when its time is up, and offers it anew
             if error.status not in GONE:

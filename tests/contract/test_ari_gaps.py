@@ -553,6 +553,14 @@ async def test_an_offer_that_asterisk_fails_is_told_of_and_one_that_is_lost_is_n
     assert stub.telephony.calls == 0
 
 
+async def test_a_call_that_was_won_is_sent_into_the_application_once(stub: World) -> None:
+    # twice would take it out of there again, where another worker may have begun with it
+    stub.model.server.rule("POST", "channels/offered/continue", Drop())
+    stub.telephony.event(Started("offered", ("offer",), Personal(""), "en", None))
+    await wait_for(lambda: stub.log.of("offer.failed"), "the failure to be told of")
+    assert len(stub.model.server.requests("POST", "channels/offered/continue")) == 1
+
+
 async def test_a_worker_that_goes_offers_anew_what_it_has_won(stub: World) -> None:
     server = stub.model.server
     stub.telephony.close()
