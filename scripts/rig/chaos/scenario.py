@@ -89,6 +89,9 @@ Content-Length: 0
 <nop next="end"><action><log message="turned_away [field0] [timestamp]"/></action></nop>
 <label id="unanswered"/>
 <nop next="end"><action><log message="unanswered [field0] [timestamp]"/></action></nop>
+<!-- What comes in the moment between two waits is left alone: it is sent again, and heard then. -->
+<label id="_unexp.main"/>
+<nop><action><jump variable="_unexp.retaddr"/></action></nop>
 <label id="silence"/>
 <nop><action><log message="silence [field0] [timestamp]"/></action></nop>
 {_HANG_UP}
