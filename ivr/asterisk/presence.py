@@ -41,6 +41,9 @@ _DEVICE = {
     "RINGINUSE": State.BUSY,
     "ONHOLD": State.ON_HOLD,
 }
+# The technologies whose devices are phones and trunks that somebody has set up. Others have a device for each call: of
+# Local it is the number that was dialled, and it would be kept for good.
+_SET_UP = frozenset({"DAHDI", "IAX2", "PJSIP", "SCCP", "SIP"})
 _MEMBER = {str(number): state for number, state in enumerate(_DEVICE.values())}
 # By Asterisk's pbx.h: bits, but removed and deactivated are below zero.
 _EXTENSION = {
@@ -103,7 +106,7 @@ class Presence:
 
     @property
     def endpoints(self) -> Mapping[str, State]:
-        """By the name of the device, such as `PJSIP/anna`. What AMI's user may not see is missing."""
+        """By the name of the device, such as `PJSIP/anna`; those of `Local` and the like are none. What AMI's user may not see is missing."""
         return MappingProxyType(self._endpoints)
 
     @property
@@ -188,8 +191,8 @@ class Presence:
 
     def _device(self, message: Message) -> None:
         match message:
-            # queues, parking lots and the like are devices too, with a colon behind their kind
-            case {"Device": device, "State": state} if device.partition("/")[0].isalnum():
+            # queues, parking lots and the like are devices too
+            case {"Device": device, "State": state} if device.partition("/")[0] in _SET_UP:
                 if self._counts(message, device):
                     self._endpoints[device] = _DEVICE.get(state, State.UNKNOWN)
             case _:

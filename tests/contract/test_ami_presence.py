@@ -134,6 +134,17 @@ async def test_what_lacks_a_field_changes_nothing(server: AmiServer, presence: P
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "device", ["Local/46701740601@dialled", "Snoop/1764000000.7", "Queue:support", "Custom:lamp", ""]
+)
+async def test_what_is_no_phone_is_not_kept(server: AmiServer, presence: Presence, device: str) -> None:
+    """Each number that is dialled by way of Local has a device of its own, and nothing tells of its end."""
+    server.send(message(Event="DeviceStateChange", Device=device, State="INUSE"))
+    server.send(message(Event="DeviceStateChange", Device="PJSIP/cesar", State="INUSE"))
+    await wait_for(lambda: "PJSIP/cesar" in presence.endpoints)
+    assert set(presence.endpoints) == {"PJSIP/anna", "PJSIP/cesar"}
+
+
 async def test_an_event_that_overtakes_the_list_counts(server: AmiServer, presence: Presence, log: Log) -> None:
     inner = server.rules["QueueStatus"]
 

@@ -27,6 +27,9 @@ exten => 200,1,Answer()
  same => n,UserEvent(Here)
  same => n,Wait(60)
 
+[dialled]
+exten => _X.,1,Answer()
+
 [agents]
 exten => 201,hint,PJSIP/agent1
 """
@@ -169,6 +172,22 @@ async def test_presence_follows_a_phone(pbx: Pbx, presence: Presence) -> None:
         await caller.hang_up()
         await wait_for(lambda: states(presence) == (State.IDLE,) * 3, "the agent to be idle again")
     await asyncio.to_thread(pbx.wait_idle)
+
+
+async def test_a_number_that_is_dialled_is_not_kept(pbx: Pbx, log: Log) -> None:
+    """By way of Local each has a device, that Asterisk tells of and does not list: without an end a worker would have them all."""
+    told: list[str] = []
+    ami = made(pbx, log)
+    ami.on("DeviceStateChange", lambda event: told.append(event["Device"]))
+    presence = Presence(ami, log.logger)
+    await ami.open()
+    await presence.until_known()
+    pbx.cli("channel originate Local/46701740601@dialled application NoOp")
+    await wait_for(lambda: "Local/46701740601@dialled" in told, "the device of the call")
+    assert {name.partition("/")[0] for name in presence.endpoints} == {"PJSIP"}
+    await asyncio.to_thread(pbx.wait_idle)
+    await ami.close()
+    await presence.close()
 
 
 async def test_presence_follows_the_queue(pbx: Pbx, presence: Presence) -> None:
