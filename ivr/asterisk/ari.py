@@ -41,6 +41,8 @@ _GOODBYE = 1.0
 _DOUBT = 0.5
 # http.conf's sessionlimit is 100 by default; the rest is for whoever else uses ARI.
 _CONNECTIONS = 64
+# Bytes of an answer. That of a channel has one or two thousand, and `GET /channels` has them all.
+_MOST = 1 << 26
 # http.conf's session_keep_alive is 15 s by default: a POST on a connection that Asterisk is closing would be lost.
 _IDLE = 10.0
 
@@ -406,7 +408,13 @@ class Ari:
         # Asterisk redirects nobody, and what stands in a body is for Asterisk alone
         request = self._http.request(method, f"{self._url}/{path}", json=body, allow_redirects=False)
         async with request as response:
-            return _answer(operation, response.status, await response.read())
+            said = bytearray()
+            # no more of it is kept than an answer has, however much comes within the time
+            while chunk := await response.content.readany():
+                said += chunk
+                if len(said) > _MOST:
+                    raise AriError(operation, response.status)
+            return _answer(operation, response.status, bytes(said))
 
 
 def _answer(operation: str, status: int, body: bytes) -> object:

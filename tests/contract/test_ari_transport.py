@@ -214,6 +214,16 @@ async def test_an_answer_that_is_no_json_is_an_error_without_its_text(
     assert not any(CANARY in text for text in texts(caught.value)), list(texts(caught.value))
 
 
+async def test_an_answer_without_end_is_not_kept(ari: Ari, server: AriServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever answers there: a worker that gathered it all would have the machine's memory used up within the time limit."""
+    monkeypatch.setattr(ari_module, "_MOST", 100_000)
+    server.rule("GET", "channels", Text('"' + "x" * 99_998 + '"'))
+    assert len(str(await ari.request("GET", "channels"))) == 99_998
+    server.rule("GET", "channels", Text('"' + "x" * 99_999 + '"'))
+    with pytest.raises(AriError, match=r"^GET /channels: 200$"):
+        await ari.request("GET", "channels")
+
+
 async def test_nothing_is_sent_to_where_a_redirection_points(ari: Ari, server: AriServer) -> None:
     for status in (301, 302, 303, 307, 308):
         server.rule("POST", "channels/1.1/variable", Text("", status, {"Location": f"{server.url}/elsewhere"}))

@@ -212,5 +212,11 @@ class Replied:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def read(self) -> bytes:
-        return self._body
+    @property
+    def content(self) -> Replied:
+        """What the body is read from."""
+        return self
+
+    async def readany(self) -> bytes:
+        body, self._body = self._body, b""
+        return body
