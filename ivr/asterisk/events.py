@@ -79,6 +79,9 @@ class Response:
     body: str
 
 
+# Whose place a channel took when Asterisk does not say it; no channel is called so.
+_NOBODY = "nobody"
+
 Event = Started | Offered | Left | Digit | PlaybackEnded | Destroyed | Replaced | Echo | Response
 
 # What the event filter lets through; RESTResponse too, or every request over the websocket would hang.
@@ -117,14 +120,14 @@ def decode(raw: object) -> Event | None:
             "type": "StasisStart",
             "args": [*args],
             "channel": {"id": str(channel), "caller": {"number": str(number)}, "language": str(language)},
-        }:
+        } if all(isinstance(arg, str) for arg in args):
             replaced = raw.get("replace_channel")
             return Started(
                 channel,
-                tuple(str(arg) for arg in args),
+                tuple(args),
                 Personal(number),
                 language,
-                str(replaced.get("id")) if isinstance(replaced, dict) else None,
+                (text(replaced.get("id")) or _NOBODY) if isinstance(replaced, dict) else None,
             )
         case {"type": "CallBroadcast", "channel": {"id": str(channel)}}:
             return Offered(channel)
@@ -138,3 +141,8 @@ def decode(raw: object) -> Event | None:
             return Echo(name)
         case _:
             return None
+
+
+def text(value: object) -> str:
+    """This text; nothing for what is none. Not str(): lists within lists by the hundred have a text that Python does not write."""
+    return value if isinstance(value, str) else ""

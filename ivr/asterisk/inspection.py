@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari
+from ivr.asterisk.events import text
 from ivr.asterisk.versions import supported, trouble
 from ivr.call.languages import Languages, matching
 from ivr.config import Settings, tls
@@ -123,7 +124,7 @@ def _sounds(known: list[object]) -> Iterator[tuple[str, str]]:
     for sound in known:
         match sound:
             case {"id": str(name), "formats": [*forms]}:
-                yield from ((name, str(form.get("language"))) for form in forms if isinstance(form, dict))
+                yield from ((name, text(form.get("language"))) for form in forms if isinstance(form, dict))
             case _:
                 pass
 

@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.conversation import Conversation
 from ivr.asterisk.dismissal import Dismissal
+from ivr.asterisk.events import text
 from ivr.asterisk.leg import Legs, is_leg_of
 from ivr.asterisk.line import BRIDGE_PREFIX, AriLine
 from ivr.asterisk.sweep import Settle, is_verified
@@ -86,7 +87,7 @@ class Reconciliation:
         try:
             channels = await self._list("channels")
             inside = self._inside(channels)
-            states = {str(channel["id"]): str(channel.get("state")) for channel in channels}
+            states = {text(channel["id"]): text(channel.get("state")) for channel in channels}
             for channel, line in lines.items():
                 if channel not in states:
                     line.destroyed()
@@ -128,7 +129,7 @@ class Reconciliation:
         if not recorded - set(self._lines):
             return
         channels = await self._list("channels")
-        there = {str(channel["id"]) for channel in channels}
+        there = {text(channel["id"]) for channel in channels}
         for channel in sorted(recorded - self._inside(channels))[:_LEFT_AT_ONCE]:
             if channel in self._lines:
                 continue
@@ -152,7 +153,7 @@ class Reconciliation:
 
         What the application is subscribed to is more: calls in the dialplan, or in another application by now.
         """
-        return {str(channel["id"]) for channel in channels if self._arguments(channel) is not None}
+        return {text(channel["id"]) for channel in channels if self._arguments(channel) is not None}
 
     def _arguments(self, channel: dict[str, object]) -> list[str] | None:
         """What Stasis() was given behind the application's name; None for a channel that is not in it."""
@@ -165,7 +166,7 @@ class Reconciliation:
     async def _list(self, what: str) -> list[dict[str, object]]:
         """All channels, or all bridges."""
         answer = await self._ari.request("GET", what)
-        if not isinstance(answer, list) or not all(isinstance(one, dict) and "id" in one for one in answer):
+        if not isinstance(answer, list) or not all(isinstance(one, dict) and text(one.get("id")) for one in answer):
             raise AriError(f"GET /{what}", 200)
         return answer
 
@@ -189,11 +190,11 @@ class Reconciliation:
     def _bridged(self, bridges: list[dict[str, object]]) -> set[str]:
         """The channels in bridges of this application."""
         members = [bridge.get("channels") for bridge in bridges if self._is_ours(bridge)]
-        return {str(channel) for some in members if isinstance(some, list) for channel in some}
+        return {text(channel) for some in members if isinstance(some, list) for channel in some}
 
     def _is_ours(self, bridge: dict[str, object]) -> bool:
         # other workers' bridges bear other applications' names
-        return str(bridge["id"]).startswith(BRIDGE_PREFIX) and bridge.get("name") == self._ari.app
+        return text(bridge["id"]).startswith(BRIDGE_PREFIX) and bridge.get("name") == self._ari.app
 
     async def _adopt(self, bridges: list[dict[str, object]], unknown: set[str]) -> set[str]:
         """Keep the conversations whose worker is gone; the channels in them."""
@@ -201,10 +202,10 @@ class Reconciliation:
         known = {line.bridge for line in self._lines.values()}
         self.conversations.clear()
         for bridge in bridges:
-            name, members = str(bridge["id"]), bridge.get("channels")
+            name, members = text(bridge["id"]), bridge.get("channels")
             if not self._is_ours(bridge) or name in known or not isinstance(members, list):
                 continue
-            present = {str(member) for member in members} - self._left
+            present = {text(member) for member in members} - self._left
             if not present <= unknown:
                 continue  # a bridge of a call that is ours
             conversation = Conversation(self._ari, name, present, self._log)
@@ -228,7 +229,7 @@ class Reconciliation:
 
     async def _take_up(self, channels: list[dict[str, object]], recorded: set[str]) -> int:
         """Go on with the calls that a worker which is gone has recorded; those that are over end in the audit trail."""
-        found = {str(channel["id"]): channel for channel in channels}
+        found = {text(channel["id"]): channel for channel in channels}
         taken = 0
         for channel in sorted(recorded):
             if channel in self._lines:
@@ -272,7 +273,7 @@ class Reconciliation:
                 pass
             case _:
                 number = ""
-        return self.caller(str(channel["id"]), arguments, Personal(number), str(channel.get("language")))
+        return self.caller(text(channel["id"]), arguments, Personal(number), text(channel.get("language")))
 
     def caller(self, channel: str, arguments: Sequence[str], number: Personal, language: str) -> Caller:
         """Who calls on this channel."""

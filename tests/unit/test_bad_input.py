@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, cast
 
+import orjson
 import pytest
 import structlog
 from rig.fuzz.case import logger
@@ -19,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.agi.server import AgiServer
 from ivr.asterisk.ari import Ari, _answer
 from ivr.asterisk.dismissal import Dismissal
-from ivr.asterisk.events import Response, decode
+from ivr.asterisk.events import Response, Started, decode
 from ivr.asterisk.inbox import Inbox
 from ivr.asterisk.leg import AriLeg, Legs, finished
 from ivr.asterisk.line import AriLine
@@ -186,6 +187,29 @@ def test_an_answer_with_a_status_that_is_none_is_not_a_success(status: int) -> N
         _answer("POST /channels/1/variables", response.status, response.body.encode())
 
 
+DEEP = "[" * 1000 + "]" * 1000
+
+
+@pytest.mark.parametrize(
+    ("args", "replaces"), [(f'["inbound",{DEEP}]', "null"), ('["inbound"]', f'{{"id":{DEEP}}}')], ids=["args", "id"]
+)
+def test_an_event_whose_texts_are_lists_within_lists_is_no_error(args: str, replaces: str) -> None:
+    """Python does not write them: a `RecursionError` ended the reader of events, and with it the worker."""
+    channel = '{"id":"1.1","caller":{"number":"+46701740601"},"language":"sv"}'
+    frame = f'{{"type":"StasisStart","args":{args},"replace_channel":{replaces},"channel":{channel}}}'
+    event = decode(orjson.loads(frame))
+    # at the most the end of a transfer, which nobody is verified on
+    assert event is None or (isinstance(event, Started) and event.replaces is not None)
+
+
+async def test_channels_whose_names_are_lists_within_lists_are_no_error() -> None:
+    """The reconciliation ended in a `RecursionError`: nobody was sent away who had to be."""
+    for answer in (f'[{{"id":{DEEP}}}]', f'[{{"id":"1.1","state":{DEEP},"language":{DEEP}}}]'):
+        reconciliation = _reconciliation(Legs(), _Channels(answer.encode()))
+        await reconciliation.run()
+        assert reconciliation.conversations == []
+
+
 async def test_a_bridge_whose_channels_are_no_names_does_not_end_the_reconciliation() -> None:
     """It ended in a `TypeError`: nobody was sent away who had to be."""
     reconciliation = _reconciliation(Legs(), _Bridges())
@@ -221,6 +245,14 @@ class _Bridges:
     def request(self, method: str, url: str, **_: object) -> Replied:
         bridge = b'[{"id":"tillit-bridge-1","name":"tillit","channels":[{},1,null]}]'
         return Replied((200, bridge if url.endswith("/bridges") else b"[]"))
+
+
+class _Channels:
+    def __init__(self, listed: bytes) -> None:
+        self._listed = listed
+
+    def request(self, method: str, url: str, **_: object) -> Replied:
+        return Replied((200, self._listed if url.endswith("/channels") else b"[]"))
 
 
 async def _settled() -> None:

@@ -22,6 +22,11 @@ _ODD = (
     "",
     '{"type":"StasisStart"',
     "[" * 3000,
+    # as deep as it is read, which is deeper than Python writes it
+    '{"type":"StasisStart","args":['
+    + "[" * 1000
+    + "]" * 1000
+    + '],"channel":{"id":"1.1","caller":{"number":""},"language":"en"}}',
     '"' + "x" * 100_000 + '"',
     '{"type":"\\ud800"}',
     "NaN",
