@@ -14,6 +14,8 @@ from ivr.secret import Personal, Secret
 
 _MOST_PHONES = 10
 _MOST_NAME = 100
+# A letter has two accents at most where names are written, each a character of its own in some files.
+_MOST_WRITTEN = 3 * _MOST_NAME
 # Control characters, and those that turn the direction of writing, would let a name forge what stands around it.
 _BARRED = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -43,7 +45,9 @@ class Fields:
 
     def name(self, text: str) -> Personal:
         """A name, in one form of Unicode."""
-        name = unicodedata.normalize("NFC", text.strip())
+        given = text.strip()
+        # before it is put in order: of thousands of accents on one letter that takes seconds
+        name = unicodedata.normalize("NFC", given) if len(given) <= _MOST_WRITTEN else given
         if not name:
             raise FieldError("name", "is empty", "Write the name that agents shall see")
         if len(name) > _MOST_NAME:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import unicodedata
 from pathlib import Path
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import orjson
 import pytest
@@ -74,6 +75,24 @@ def test_thousands_of_telephone_numbers_are_not_looked_at() -> None:
     with pytest.raises(FieldError, match="more than 10"):
         fields.phones(texts())
     assert looked == 11
+
+
+def test_thousands_of_accents_on_a_letter_are_not_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of a file had many seconds of the processor for itself: twice the accents, four times the time."""
+    normalize, longest = unicodedata.normalize, 0
+
+    def noting(form: Literal["NFC"], text: str) -> str:
+        nonlocal longest
+        longest = max(longest, len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", noting)
+    fields = Fields(_settings())
+    with pytest.raises(FieldError, match="name: has more than 100 characters"):
+        fields.name("a" + "\u0301" * 15_000 + "\u0316" * 15_000)
+    # as some systems write it, a letter and its accents apart
+    assert len(fields.name("e\u0302\u0301" * 100)) == 100
+    assert longest == 300
 
 
 async def test_a_storm_of_keys_that_is_put_back_is_no_more_than_one_that_comes() -> None:
