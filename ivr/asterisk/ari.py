@@ -5,38 +5,28 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from email.utils import parsedate_to_datetime
-from itertools import chain, count, repeat
 from time import monotonic
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 import aiohttp
 import orjson
 from structlog.typing import FilteringBoundLogger
 
-from ivr.asterisk.events import TYPES, Echo, Event, Replaced, Response, decode
+from ivr.asterisk.events import TYPES, Echo, Event, Replaced
+from ivr.asterisk.vigil import Vigil
+from ivr.asterisk.websocket import Json, Method, Websocket, answer
 from ivr.call.ports import Timed
 from ivr.config import Settings, secret_of, tls
 from ivr.errors import AriError, ConfigError, WorkerReplaced
 from ivr.secret import Secret
 
-Method = Literal["GET", "POST", "PUT", "DELETE"]
-Json = Mapping[str, object]
-
 # Waits before connecting again, in seconds; the last one is repeated.
 _WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-# A ping goes out after so many seconds of silence; half of that later the websocket counts as dead.
-_HEARTBEAT = 5.0
 # How long a request waits for a link that was lost: less than the watchdog grants a call on top of what is said to it.
 _PATIENCE = 10.0
-# When it is looked, behind connecting, whether Asterisk tells the application anything; the last one is repeated.
-_CHECKS = (0.2, 1.0, 5.0)
-# What Asterisk is asked to tell for it; AMI is not told of it.
-_ALIVE = "TillitAlive"
-# How long a server may take to say goodbye.
-_GOODBYE = 1.0
 # How often it is asked again whether the application may be registered.
 _DOUBT = 0.5
 # http.conf's sessionlimit is 100 by default; the rest is for whoever else uses ARI.
@@ -88,12 +78,11 @@ class Ari:
         self._timed = timed
         self._trusted = trusted
         self._connections = connections
-        self._numbers = count(1)
-        self._waiting: dict[str, asyncio.Future[Response]] = {}
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: Websocket | None = None
         self._back = asyncio.Event()
-        self._told = asyncio.Event()
+        # when it last said anything, on the websockets before this one
         self._heard = 0.0
+        self._vigil = Vigil(app, lambda path: self.request("POST", path), seconds=seconds, log=log)
         self._dropping: asyncio.Future[None] | None = None
         self._http: aiohttp.ClientSession | None = None
 
@@ -134,6 +123,11 @@ class Ari:
         """Whether the websocket is open."""
         return self._socket is not None
 
+    @property
+    def waiting(self) -> int:
+        """How many requests on the websocket have no answer yet."""
+        return 0 if self._socket is None else self._socket.waiting
+
     async def open(self) -> None:
         """Make the pool; connects to nothing yet."""
         self._http = aiohttp.ClientSession(
@@ -146,7 +140,7 @@ class Ari:
     async def close(self) -> None:
         """Close the websocket and the pool."""
         if self._socket is not None:
-            await _leave(self._socket)
+            await self._socket.end()
         if self._http is not None:
             await self._http.close()
 
@@ -154,7 +148,7 @@ class Ari:
         """Drop the websocket; `listen` makes a new one."""
         if self._socket is not None:
             self._back.clear()
-            self._dropping = asyncio.ensure_future(_leave(self._socket))
+            self._dropping = asyncio.ensure_future(self._socket.end())
 
     async def listen(self, listener: Listener, ours: Callable[[], Awaitable[bool | None]] = always) -> None:
         """Tell the listener what happens, for ever; connects again with growing waits.
@@ -211,7 +205,7 @@ class Ari:
         try:
             return await self._asked(method, path, body, operation, quick=quick)
         except AriError as error:
-            if error.status or not quick or self._heard > asked:
+            if error.status or not quick or self._last_heard() > asked:
                 raise
         # Nothing at all has come since. To give the call up on a dead link would help nobody, for that could not be said
         # either; what is quick can be done twice.
@@ -238,7 +232,7 @@ class Ari:
             async with asyncio.timeout(self._seconds):
                 if quick and self._socket is not None:
                     try:
-                        return await self._over_websocket(method, path, body, operation)
+                        return await self._socket.ask(method, path, body, operation)
                     except ConnectionError:
                         # it may or may not have been done; what is sent here can be done twice
                         pass
@@ -283,125 +277,52 @@ class Ari:
     async def _connect(self) -> None:
         assert self._http is not None
         async with asyncio.timeout(self._seconds):
-            self._socket = await self._http.ws_connect(
-                f"{self._url}/events?app={self.app}", heartbeat=_HEARTBEAT, max_msg_size=1 << 20, autoping=True
-            )
+            self._socket = await Websocket.open(self._http, f"{self._url}/events?app={self.app}", self._log)
         allowed = [{"type": name} for name in TYPES]
         try:
             await self.request("PUT", f"applications/{self.app}/eventFilter", {"allowed": allowed})
         except AriError:
-            await _leave(self._socket)
-            self._lost()
+            await self._lost().end()
             raise
 
     async def _stay(self, listener: Listener) -> bool:
         """Read until the connection ends; whether it has lasted."""
+        assert self._socket is not None
+
+        def tell(event: Event) -> None:
+            match event:
+                case Replaced():
+                    raise WorkerReplaced(f"another worker took over the application {self.app}")
+                case Echo(name):
+                    self._vigil.echo(name)
+                case _:
+                    listener.event(event)
+
         since = monotonic()
         self._log.info("ari.connected", app=self.app)
         listener.connected()
         self._back.set()
-        checking = asyncio.create_task(self._check())
-        checking.add_done_callback(self._checked)
+        watching = asyncio.create_task(self._vigil.watch(self.reconnect))
         try:
-            await self._read(listener.event)
+            await self._socket.read(tell)
         finally:
-            checking.cancel()
-            socket = self._socket
-            self._lost()
+            watching.cancel()
+            socket = self._lost()
             listener.disconnected()
-            if socket is not None:
-                await _leave(socket)
+            await socket.end()
         self._log.warning("ari.disconnected", app=self.app)
         return monotonic() - since > _WAITS[-1]
 
-    async def _check(self) -> None:
-        """Drop a websocket that stays open although Asterisk tells it nothing any more.
-
-        When the end of the connection before is noticed behind the beginning of this one, as it is by an Asterisk that
-        hung, the application is forgotten, or counts as one without a connection as long as calls are in it. They would
-        hear nothing more, new ones would fail, and nothing would tell.
-        """
-        for seconds in chain(_CHECKS, repeat(_CHECKS[-1])):
-            await asyncio.sleep(seconds)
-            if not await self._heeded():
-                self._log.warning("ari.forgotten", app=self.app)
-                self.reconnect()
-
-    def _checked(self, checking: asyncio.Task[None]) -> None:
-        if not checking.cancelled() and (error := checking.exception()) is not None:
-            # the text of an error that nobody expected may hold anything
-            self._log.error("task.failed", error=type(error).__name__, code="check")
-            # not unwatched
-            self.reconnect()
-
-    async def _heeded(self) -> bool:
-        """Whether what the application should be told of reaches it; yes where Asterisk says nothing at all."""
-        self._told.clear()
-        try:
-            await self.request("POST", f"events/user/{_ALIVE}?application={self.app}")
-        except AriError as error:
-            return error.status != 404
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._told.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    async def _read(self, tell: Callable[[Event], None]) -> None:
+    def _lost(self) -> Websocket:
+        """There is none any more; the one that there was."""
         assert self._socket is not None
-        async for message in self._socket:
-            self._heard = monotonic()
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                continue
-            try:
-                raw = orjson.loads(message.data)
-            except orjson.JSONDecodeError:
-                self._log.error("ari.rubbish", length=len(message.data))
-                continue
-            match decode(raw):
-                case None:
-                    pass
-                case Response() as response:
-                    waiting = self._waiting.pop(response.request, None)
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result(response)
-                case Replaced():
-                    raise WorkerReplaced(f"another worker took over the application {self.app}")
-                case Echo(name):
-                    if name == _ALIVE:
-                        self._told.set()
-                case event:
-                    tell(event)
-
-    def _lost(self) -> None:
-        self._socket = None
+        socket, self._socket = self._socket, None
+        self._heard = socket.heard
         self._back.clear()
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionResetError())
-        self._waiting.clear()
+        return socket
 
-    async def _over_websocket(self, method: Method, path: str, body: Json | None, operation: str) -> object:
-        assert self._socket is not None
-        number = str(next(self._numbers))
-        frame: dict[str, object] = {
-            "type": "RESTRequest",
-            "transaction_id": number,
-            "request_id": number,
-            "method": method,
-            "uri": path,
-        }
-        if body is not None:
-            frame["content_type"] = "application/json"
-            frame["message_body"] = orjson.dumps(body).decode()
-        waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
-        try:
-            await self._socket.send_str(orjson.dumps(frame).decode())
-            response = await waiting
-        finally:
-            self._waiting.pop(number, None)
-        return _answer(operation, response.status, response.body.encode())
+    def _last_heard(self) -> float:
+        return self._heard if self._socket is None else max(self._heard, self._socket.heard)
 
     async def _over_http(self, method: Method, path: str, body: Json | None, operation: str) -> object:
         assert self._http is not None
@@ -414,29 +335,7 @@ class Ari:
                 said += chunk
                 if len(said) > _MOST:
                     raise AriError(operation, response.status)
-            return _answer(operation, response.status, bytes(said))
-
-
-def _answer(operation: str, status: int, body: bytes) -> object:
-    """Status first: what stands in a refusal is for nobody."""
-    if not 200 <= status <= 299:
-        raise AriError(operation, status)
-    if not body:
-        return None
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    # not within `except`: the decoder's error holds the body
-    raise AriError(operation, status)
-
-
-async def _leave(socket: aiohttp.ClientWebSocketResponse) -> None:
-    try:
-        async with asyncio.timeout(_GOODBYE):
-            await socket.close()
-    except TimeoutError:
-        pass
+            return answer(operation, response.status, bytes(said))
 
 
 def _basic(username: str, password: Secret) -> str:

@@ -10,10 +10,11 @@ from urllib.parse import urlencode
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.asterisk.ari import Ari, Json
+from ivr.asterisk.ari import Ari
 from ivr.asterisk.inbox import Inbox, resolve
 from ivr.asterisk.leg import GONE, AriLeg, Legs, clean, finished
 from ivr.asterisk.playback import Names, Playback
+from ivr.asterisk.websocket import Json
 from ivr.call.ports import Badge, Caller, Key, Leg, Played
 from ivr.errors import AriError, HungUp, Interrupted, Unavailable
 from ivr.prompts import Prompt

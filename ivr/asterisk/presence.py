@@ -43,7 +43,7 @@ _DEVICE = {
 }
 # The technologies whose devices are phones and trunks that somebody has set up. Others have a device for each call: of
 # Local it is the number that was dialled, and it would be kept for good.
-_SET_UP = frozenset({"DAHDI", "IAX2", "PJSIP", "SCCP", "SIP"})
+_SET_UP = frozenset({"Console", "DAHDI", "IAX2", "MGCP", "Mobile", "Motif", "PJSIP", "SCCP", "SIP", "Skinny", "USTM"})
 _MEMBER = {str(number): state for number, state in enumerate(_DEVICE.values())}
 # By Asterisk's pbx.h: bits, but removed and deactivated are below zero.
 _EXTENSION = {

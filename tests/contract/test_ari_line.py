@@ -461,7 +461,7 @@ async def test_a_hang_up_in_the_middle_of_each_operation(stub: World, name: str)
     with pytest.raises(HungUp, match=call.channel):
         await task
     await stub.empty()
-    assert stub.ari._waiting == {}
+    assert stub.ari.waiting == 0
 
 
 async def test_interrupted_is_an_error_of_its_own() -> None:

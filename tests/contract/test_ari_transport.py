@@ -13,6 +13,8 @@ import pytest
 from rig.proxy import Wire
 
 import ivr.asterisk.ari as ari_module
+import ivr.asterisk.vigil as vigil_module
+import ivr.asterisk.websocket as websocket_module
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.events import TYPES, Digit, Event
 from ivr.errors import AriError, WorkerReplaced
@@ -63,7 +65,7 @@ async def echo(asked: Asked) -> Answer:
 @pytest.fixture(autouse=True)
 def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is told of itself is asked for in its own tests: here, where time is short, it would come between."""
-    monkeypatch.setattr(ari_module, "_CHECKS", (3600.0,))
+    monkeypatch.setattr(vigil_module, "_CHECKS", (3600.0,))
 
 
 @pytest.fixture
@@ -164,7 +166,7 @@ async def test_each_request_has_a_time_limit(
     assert caught.value.status == 0
     assert str(caught.value) == "POST /channels/1.1/answer (1.1): no answer in time"
     assert not any(CANARY in text for text in texts(caught.value))
-    assert ari._waiting == {}
+    assert ari.waiting == 0
 
 
 async def test_an_answer_that_comes_too_late_is_nobodys(
@@ -293,7 +295,7 @@ async def test_many_requests_at_once_find_their_own_answers(
         *(ari.request("POST", f"channels/{n}/play/p", {"n": n}, quick=n % 2 == 0) for n in range(400))
     )
     assert [answer["said"]["n"] for answer in answers] == list(range(400))
-    assert ari._waiting == {}
+    assert ari.waiting == 0
 
 
 # ---------------------------------------------------------------- drops
@@ -451,7 +453,7 @@ async def test_whatever_ends_a_websocket_it_is_opened_again(
 async def test_a_server_that_answers_no_ping_is_left(
     ari: Ari, server: AriServer, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ari_module, "_HEARTBEAT", 0.05)
+    monkeypatch.setattr(websocket_module, "_HEARTBEAT", 0.05)
     listening = asyncio.create_task(ari.listen(listener))
     (await server.until_connected()).pongs = False
     await server.until_connected(2)
@@ -463,7 +465,7 @@ async def test_a_server_that_answers_no_ping_is_left(
 async def test_what_is_asked_of_a_dead_websocket_is_asked_by_http_when_it_is_found(
     ari: Ari, server: AriServer, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ari_module, "_HEARTBEAT", 0.05)
+    monkeypatch.setattr(websocket_module, "_HEARTBEAT", 0.05)
     listening = asyncio.create_task(ari.listen(listener))
     (await server.until_connected()).pongs = False
     server.rule("POST", "channels/1.1/play/a", Never(), how="websocket")
@@ -524,7 +526,7 @@ async def test_a_link_that_stays_dead_is_waited_for_only_so_long(
 async def test_a_websocket_whose_application_is_forgotten_is_opened_again(
     ari: Ari, server: AriServer, listener: Listener, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ari_module, "_CHECKS", (0.01,))
+    monkeypatch.setattr(vigil_module, "_CHECKS", (0.01,))
     listening = asyncio.create_task(ari.listen(listener))
     await server.until_asked("POST", "events/user/TillitAlive", 2)
     assert server.connections == 1
@@ -541,8 +543,8 @@ async def test_a_check_that_fails_by_a_fault_of_the_program_is_told_of_and_begun
     async def faulty() -> bool:
         raise ZeroDivisionError("canary")
 
-    monkeypatch.setattr(ari_module, "_CHECKS", (0.01,))
-    monkeypatch.setattr(ari, "_heeded", faulty)
+    monkeypatch.setattr(vigil_module, "_CHECKS", (0.01,))
+    monkeypatch.setattr(ari._vigil, "_heeded", faulty)
     listening = asyncio.create_task(ari.listen(listener))
     await server.until_connected(2)
     line = log.of("task.failed")[0]
@@ -555,7 +557,7 @@ async def test_a_websocket_that_is_told_nothing_is_opened_again(
     ari: Ari, server: AriServer, listener: Listener, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All is answered, over the websocket too; but the application counts as one that nobody is connected to."""
-    monkeypatch.setattr(ari_module, "_CHECKS", (0.01,))
+    monkeypatch.setattr(vigil_module, "_CHECKS", (0.01,))
     hurry(ari)
     listening = asyncio.create_task(ari.listen(listener))
     await server.until_asked("POST", "events/user/TillitAlive", 2)
@@ -678,7 +680,7 @@ async def test_a_worker_that_was_cut_off_takes_nothing_from_the_one_that_serves_
 async def test_a_replaced_worker_does_not_wait_for_a_server_that_says_no_goodbye(
     ari: Ari, server: AriServer, listening: asyncio.Task[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ari_module, "_GOODBYE", 0.05)
+    monkeypatch.setattr(websocket_module, "_GOODBYE", 0.05)
     socket = await server.until_connected()
     monkeypatch.setattr(socket.response, "_autoclose", False)
     assert socket.request.transport is not None

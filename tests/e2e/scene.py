@@ -153,7 +153,9 @@ class Scene:
         await self.until(lambda: len(self.log("call.ended")) >= started, "every call to end in the worker")
 
     def _tail(self) -> str:
-        return "the worker's log:\n" + "\n".join(str(line) for line in self.worker.log()[-25:])
+        said = self.stage.pbx.said().splitlines()[-25:]
+        lines = [str(line) for line in self.worker.log()[-25:]]
+        return "\n".join(["Asterisk's log:", *said, "the worker's log:", *lines])
 
     def _left_over(self) -> str:
         pbx = self.stage.pbx

@@ -19,13 +19,14 @@ from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
 from ivr.agi.server import AgiServer
-from ivr.asterisk.ari import Ari, _answer
+from ivr.asterisk.ari import Ari
 from ivr.asterisk.dismissal import Dismissal
 from ivr.asterisk.events import Response, Started, decode
 from ivr.asterisk.inbox import Inbox
 from ivr.asterisk.leg import AriLeg, Legs, finished
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.reconcile import Reconciliation, Records
+from ivr.asterisk.websocket import answer
 from ivr.asterisk.wire import Wire
 from ivr.call.ports import Caller, Key
 from ivr.cli.fields import FieldError, Fields
@@ -203,7 +204,7 @@ def test_an_answer_with_a_status_that_is_none_is_not_a_success(status: int) -> N
     response = decode({"type": "RESTResponse", "request_id": "1", "status_code": status, "message_body": "{}"})
     assert isinstance(response, Response)
     with pytest.raises(AriError):
-        _answer("POST /channels/1/variables", response.status, response.body.encode())
+        answer("POST /channels/1/variables", response.status, response.body.encode())
 
 
 DEEP = "[" * 1000 + "]" * 1000
@@ -223,8 +224,8 @@ def test_an_event_whose_texts_are_lists_within_lists_is_no_error(args: str, repl
 
 async def test_channels_whose_names_are_lists_within_lists_are_no_error() -> None:
     """The reconciliation ended in a `RecursionError`: nobody was sent away who had to be."""
-    for answer in (f'[{{"id":{DEEP}}}]', f'[{{"id":"1.1","state":{DEEP},"language":{DEEP}}}]'):
-        reconciliation = _reconciliation(Legs(), _Channels(answer.encode()))
+    for listed in (f'[{{"id":{DEEP}}}]', f'[{{"id":"1.1","state":{DEEP},"language":{DEEP}}}]'):
+        reconciliation = _reconciliation(Legs(), _Channels(listed.encode()))
         await reconciliation.run()
         assert reconciliation.conversations == []
 

@@ -136,7 +136,7 @@ class Worker:
             "leg": len(self.telephony._legs.all()),
             "bridge": len(self.wire.exchange.bridges),
             "mark": len(self.live.marks),
-            "request": len(self.ari._waiting),
+            "request": self.ari.waiting,
         }
         for what, count in left.items():
             if count:
