@@ -21,6 +21,7 @@ _POLICY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
 _BADGE = "__TILLIT_BADGE"
 _BADGE_EXPIRES = "__TILLIT_BADGE_EXPIRES"
+_BADGE_OF = "__TILLIT_BADGE_OF"
 
 
 async def verify(wire: Wire, request: Request, policy: str, log: FilteringBoundLogger) -> None:
@@ -61,5 +62,6 @@ async def mark(wire: Wire, request: Request, mark_of: MarkOf, log: FilteringBoun
         await wire.set(name, value)
     await wire.set(_BADGE, found.header() if found else "")
     await wire.set(_BADGE_EXPIRES, str(found.expires) if found else "0")
+    await wire.set(_BADGE_OF, request.channel if found else "")
     await wire.set(STATUS, status)
     log.info("agi.marked", assurance=found.level if found else 0)

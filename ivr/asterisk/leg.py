@@ -83,7 +83,11 @@ class AriLeg:
             variables = {f"PJSIP_HEADER(add,{HEADER})": badge.header}
         else:
             # what tillit-badge of the dialplan writes on the INVITE behind a Local channel
-            variables = {"__TILLIT_BADGE": badge.header, "__TILLIT_BADGE_EXPIRES": str(badge.expires)}
+            variables = {
+                "__TILLIT_BADGE": badge.header,
+                "__TILLIT_BADGE_EXPIRES": str(badge.expires),
+                "__TILLIT_BADGE_OF": self._caller,
+            }
         try:
             await self._ari.request(
                 "POST",

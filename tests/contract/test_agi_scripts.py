@@ -96,6 +96,7 @@ async def test_a_mark_is_reported_whatever_stands_on_the_channel(line: Line) -> 
         **{name.removeprefix("CALLER_AUTH_"): value for name, value in MARK.variables().items()},
         "__TILLIT_BADGE": "verified; level=2; methods=pin,sms_code; ref=perukcnyu6jt",
         "__TILLIT_BADGE_EXPIRES": "1795320000",
+        "__TILLIT_BADGE_OF": CHANNEL,
     }
     assert commands[1] == 'SET VARIABLE "CALLER_AUTH_STATUS" ""'
     assert commands[-1] == 'SET VARIABLE "CALLER_AUTH_STATUS" "verified"', "a status stands before what it rests on"
@@ -105,7 +106,7 @@ async def test_a_mark_is_reported_whatever_stands_on_the_channel(line: Line) -> 
 async def test_the_mark_of_another_channel_or_node_is_none(line: Line, key: tuple[str, str]) -> None:
     line.marks[key] = replace(MARK, node=key[0], channel=key[1])
     stands = set_variables(await line.call("mark"))
-    assert stands == {**EMPTY, "__TILLIT_BADGE": "", "__TILLIT_BADGE_EXPIRES": "0"}
+    assert stands == {**EMPTY, "__TILLIT_BADGE": "", "__TILLIT_BADGE_EXPIRES": "0", "__TILLIT_BADGE_OF": ""}
     assert line.log.of("agi.marked")[0]["assurance"] == 0
 
 
@@ -113,7 +114,13 @@ async def test_a_store_that_does_not_answer_marks_nobody(line: Line) -> None:
     line.marks[NODE, CHANNEL] = MARK
     line.down = True
     stands = set_variables(await line.call("mark"))
-    assert stands == {**EMPTY, "STATUS": "unavailable", "__TILLIT_BADGE": "", "__TILLIT_BADGE_EXPIRES": "0"}
+    assert stands == {
+        **EMPTY,
+        "STATUS": "unavailable",
+        "__TILLIT_BADGE": "",
+        "__TILLIT_BADGE_EXPIRES": "0",
+        "__TILLIT_BADGE_OF": "",
+    }
 
 
 async def test_a_mark_that_cannot_be_set_whole_is_not_announced(line: Line) -> None:

@@ -28,6 +28,7 @@ SETTINGS = {
         "agents": ["PJSIP/agent1", "PJSIP/agent2"],
         "ring_seconds": 2,
     },
+    "policies.desk": {"steps": ["pin"], "level": 1, "hand_over": "bridge", "agents": ["Local/300@agents"]},
 }
 STAGE = {
     "dialplan": """
@@ -36,12 +37,15 @@ exten => 100,1,Gosub(tillit-verify,s,1(turn))
  same => n,Goto(after,s,1)
 exten => 200,1,Gosub(tillit-verify,s,1(all))
  same => n,Goto(after,s,1)
+exten => 300,1,Gosub(tillit-verify,s,1(desk))
+ same => n,Goto(after,s,1)
 
 [after]
 exten => s,1,UserEvent(Reached,Path: ${CALLER_AUTH_STATUS},Badge: ${TILLIT_BADGE})
  same => n,MusicOnHold(default,60)
 
 [agents]
+exten => 300,1,Dial(PJSIP/agent1,20,b(tillit-badge^s^1))
 exten => 700,1,Dial(PJSIP/agent2,20)
 """
 }
@@ -111,6 +115,17 @@ async def test_nobody_answers_and_the_caller_goes_on_verified(scene: Scene) -> N
     assert len(scene.marks()) == 1
     await caller.hang_up()
     await scene.logged("mark.dropped")
+
+
+async def test_a_phone_behind_a_local_channel_is_shown_the_mark(scene: Scene) -> None:
+    agent = await scene.phone("agent1")
+    caller = await verified(scene, "300")
+    invite = await agent.incoming()
+    assert (invite.header("X-Caller-Auth") or "").startswith("verified; level=1; methods=pin; ref=")
+    await agent.answer()
+    await both_hear(caller, agent)
+    await agent.hang_up()
+    await caller.until("disconnected")
 
 
 async def test_agents_without_a_phone_are_nobody(scene: Scene) -> None:

@@ -31,15 +31,21 @@ exten => 400,1,Gosub(tillit-verify,s,1(nobody-wrote-this))
 exten => 500,1,Answer()
  same => n,Set(__TILLIT_BADGE=verified\\; level=2)
  same => n,Set(__TILLIT_BADGE_EXPIRES=1)
+ same => n,Set(__TILLIT_BADGE_OF=${UNIQUEID})
  same => n,Set(CALLERID(name)=✔ Anna A.)
  same => n,Goto(badge,s,1)
 exten => 600,1,Answer()
  same => n,Set(__TILLIT_BADGE=verified\\; level=2)
  same => n,Set(__TILLIT_BADGE_EXPIRES=9999999999)
+ same => n,Set(__TILLIT_BADGE_OF=${UNIQUEID})
  same => n,Set(CALLERID(name)=✔ Anna A.)
  same => n,Goto(badge,s,1)
 exten => 700,1,Gosub(tillit-verify,s,1(main))
  same => n,Dial(PJSIP/agent1,30,b(tillit-badge^s^1))
+; one agent after the other, as a queue calls them
+exten => 750,1,Gosub(tillit-verify,s,1(main))
+ same => n,Dial(PJSIP/agent1,30,b(tillit-badge^s^1))
+ same => n,Dial(PJSIP/agent2,30,b(tillit-badge^s^1))
 exten => 800,1,Dial(PJSIP/agent3,30,b(tillit-badge^s^1))
 exten => 900,1,Answer()
  same => n,Echo()
@@ -473,6 +479,29 @@ async def test_a_caller_who_transfers_the_agent_leaves_nothing_behind(scene: Sce
     await agent.until("disconnected")
     await scene.idle()
     assert scene.marks() == []
+
+
+async def test_who_takes_the_callers_place_is_shown_to_no_agent_as_verified(scene: Scene) -> None:
+    """An INVITE with Replaces (RFC 3891): another phone has the caller's channel, and all the variables that stand on it."""
+    pbx = scene.stage.pbx
+    first, second, other = [await scene.phone(name) for name in ("agent1", "agent2", "agent3")]
+    caller = await scene.verified("750")
+    assert (await first.incoming()).header("X-Caller-Auth")
+    (channel,) = {line["call"] for line in scene.log("call.verified")}
+    dialog = [
+        (await asyncio.to_thread(pbx.ari, "GET", f"channels/{channel}/variable?variable=CHANNEL(pjsip,{part})"))[
+            "value"
+        ]
+        for part in ("call-id", "local_tag", "remote_tag")
+    ]
+    replaces = "{};to-tag={};from-tag={}".format(*dialog)
+    await other.call("900", headers={"Replaces": replaces, "Require": "replaces"})
+    await caller.until("disconnected")
+    await scene.logged("mark.dropped")
+    await first.decline()
+    invite = await second.incoming()
+    assert invite.header("X-Caller-Auth") is None
+    assert "✔" not in invite["name"]
 
 
 @pytest.mark.parametrize(
