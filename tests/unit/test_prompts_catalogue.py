@@ -14,6 +14,13 @@ from ivr.prompts import Prompt, catalogue, languages, text, wait
 LANGUAGES = languages()
 # What may not be missing from a text: that the code is told to nobody.
 NOBODY = {"en": "Never read it to anyone", "sv": "aldrig upp den för någon", "de": "Niemandem vorlesen", "pl": "nikomu"}
+# Who called whom, and what to do where nobody did: a fraudster on a second line says otherwise.
+CALL = {
+    "en": ("your call to us now", "Not calling us? Please tell us."),
+    "sv": ("ditt samtal till oss", "Ringer du inte nu? Hör av dig."),
+    "de": ("Ihren Anruf bei uns", "Sie rufen nicht an? Bitte melden."),
+    "pl": ("dzwonia Panstwo do nas", "Nie dzwonia Panstwo? Prosze o kontakt."),
+}
 
 # GSM 03.38: one septet each; those of the second, two. With any other character a segment has 70, and no longer 160.
 GSM = frozenset(
@@ -89,7 +96,7 @@ def test_polish_counts_as_polish_does() -> None:
 def test_the_text_with_a_code_is_one_message(language: str) -> None:
     message = text("sms_code", language, company="A Company of Twenty.", code="123456")
     assert message.startswith("A Company of Twenty.: ")
-    assert NOBODY[language] in message
+    assert all(words in message for words in (NOBODY[language], *CALL[language]))
     # it can be picked out of the text, by a person and by a telephone
     assert "123456" in message.split()
     assert septets(message) <= 160
