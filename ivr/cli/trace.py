@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,10 +54,12 @@ def trace(
 
 
 def _opened(stack: ExitStack, source: str) -> Iterable[str]:
+    # a line that was cut in the middle of a letter is no reason to stop
     if source == "-":
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
         return sys.stdin
     try:
-        # a line that was cut in the middle of a letter is no reason to stop
         return stack.enter_context(Path(source).open(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from None

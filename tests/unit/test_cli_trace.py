@@ -127,6 +127,13 @@ def test_a_file_that_is_not_there_is_named(system: Path) -> None:
     assert (ended.code, ended.err.strip()) == (2, "gone.log: cannot be read (No such file or directory)")
 
 
+def test_bytes_that_are_no_text_are_passed_over(system: Path) -> None:
+    """A journal has lines of others, and cuts long ones anywhere."""
+    ended = typed("trace", CALL, stdin=b"\xff\xfe\n" + as_json(LIFE).encode() + b"cut off \xc3")
+    assert (ended.code, ended.err) == (0, "")
+    assert "VERIFIED" in ended.out
+
+
 def test_nothing_moves_the_cursor_and_nothing_is_markup(system: Path) -> None:
     lines = [line(1, "call.unavailable", level="error", phase="[red]x[/]", error="\x1b[2J\x9b1mboo\r\n")]
     ended = typed("trace", CALL, stdin=as_json(lines))
