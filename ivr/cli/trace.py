@@ -46,7 +46,13 @@ def trace(
         raise InputError(
             f"no line of the log is of call {call!a}. `audit show` names the calls; the log may have been rotated"
         )
-    for life in lives(call, found, _audited(context, call)):
+    told = list(lives(call, found, _audited(context, call)))
+    if len(told) > 1:
+        typer.echo(
+            f"Without the audit trail: {len(told)} nodes had a call of this name. See: ari_app.py audit show --call {call}",
+            err=True,
+        )
+    for life in told:
         if json:
             typer.echo(orjson.dumps(as_dict(life), default=str).decode())
         else:

@@ -104,6 +104,16 @@ def test_two_nodes_that_had_calls_of_one_name_are_told_apart(system: Path) -> No
     ]
     heads = [row for row in typed("trace", CALL, stdin=as_json(lines)).out.splitlines() if row.startswith("Call ")]
     assert [head.partition(" at ")[2].partition(",")[0] for head in heads] == ["[asterisk]", "[nodes.south]"]
+    assert "audit show --call" in typed("trace", CALL, stdin=as_json(lines)).err
+
+
+def test_a_line_that_knows_of_no_node_is_of_the_one_that_had_the_call(system: Path) -> None:
+    lines = [line(0, "agi.handed_over", policy="main"), *({**one, "place": "[nodes.south]"} for one in LIFE)]
+    ended = typed("trace", CALL, stdin=as_json(lines))
+    assert [row for row in ended.out.splitlines() if row.startswith("Call ")] == [
+        f"Call {CALL} at [nodes.south], 2026-11-22 07:33:00 UTC: verified, 28.5 s"
+    ]
+    assert "agi.handed_over" in ended.out and ended.err == ""
 
 
 def test_a_log_without_its_audit_trail_is_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
