@@ -53,10 +53,13 @@ def backup(
                 await act.tell("backup", [""])
             with bars() as progress:
                 task = progress.add_task("Backing up", total=None)
-                return await save(
+                done = await save(
                     settings, office.database, office.seal, file, data_keys or file.with_name(DATA_KEYS),
                     told=lambda done, total: progress.update(task, completed=done, total=total),
                 )  # fmt: skip
+            async with office.act() as act:
+                await act.tell("backup.written", [""], customers=str(done.customers), rows=str(done.rows))
+            return done
 
     saved = asyncio.run(run())
     typer.echo(f"Wrote {saved.customers} customers and {saved.rows} rows of the audit trail into {file}")

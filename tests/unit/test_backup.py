@@ -33,7 +33,7 @@ from ivr.errors import InputError
 from ivr.secret import Personal, Secret
 from ivr.store.customers import Customers
 from ivr.vault import Vault
-from tests.unit.cli_kit import Ended, typed
+from tests.unit.cli_kit import Ended, trail, typed
 from tests.unit.conftest import Either
 from tests.unit.database_kit import asked, empty_database, on_postgresql, settings_in, tamper
 
@@ -295,7 +295,11 @@ async def test_no_file_but_that_of_data_keys_is_replaced(tmp_path: Path) -> None
         assert not new.exists()
     ended = await house.type("backup", str(tmp_path / "my-data-keys.age"))
     assert (ended.code, "only the data keys' file is called so" in ended.err) == (2, True)
+    before = len(trail(house.settings))
     await house.well("backup", str(new), "--data-keys", str(tmp_path / "other-data-keys.age"))
+    # of those that failed the trail says that they were begun, and no more
+    told = [action for _, action, _ in trail(house.settings) if action.startswith("backup")]
+    assert told.count("backup.written") == 2 < told.count("backup") and len(trail(house.settings)) == before + 2
 
 
 async def test_a_name_that_another_takes_meanwhile_is_left_to_it(tmp_path: Path) -> None:
