@@ -238,6 +238,26 @@ async def test_a_key_that_the_newest_back_up_needs_is_not_destroyed(house: House
         assert (await house.type("customer", "show", "10001", config=config)).code == 0
 
 
+async def test_a_back_up_that_was_killed_as_it_replaced_the_data_keys_keeps_what_they_need(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is the new one by then, and the database does not know it yet."""
+    await house.backup("one")
+    await house.well("keys", "rotate")
+    needed = (await house.well("keys", "list")).splitlines()[1].split()[0]
+    place = Writer.place
+
+    def killed(writer: Writer, *, replace: bool) -> None:
+        place(writer, replace=replace)
+        raise InputError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "place", killed)
+        assert (await house.type("backup", str(house.folder / "copies" / "two.age"))).err == "killed\n"
+    await house.well("keys", "rotate")
+    assert "the newest data-keys.age needs it" in (await house.type("keys", "retire", needed)).err
+
+
 async def test_back_ups_that_are_given_up_keep_no_key(house: House) -> None:
     """By an administrator who says so; and one of before it was noted what they need is taken for one that needs it."""
     await house.backup()
