@@ -146,6 +146,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 "worker": partial(_not_stopping, stop),
                 "redis": live.ping,
                 "database": customers.ping,
+                "audit": trail.ping,
                 "asterisk": partial(_connected, nodes),
             },
             seconds=max(settings.redis.request_seconds, settings.database.request_seconds),

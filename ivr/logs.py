@@ -7,6 +7,7 @@ import atexit
 import logging
 import sys
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from typing import Any, TextIO
 
@@ -48,11 +49,24 @@ def setup(settings: Log, heard: Processor | None = None) -> FilteringBoundLogger
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(levelname)s: %(message)s", force=True
-    )
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(_OfLibraries() if settings.format == "json" else logging.Formatter(_FORMAT))
+    logging.basicConfig(handlers=[libraries], level=logging.WARNING, force=True)
     log: FilteringBoundLogger = structlog.get_logger()
     return log
+
+
+_FORMAT = "%(name)s: %(levelname)s: %(message)s"
+
+
+class _OfLibraries(logging.Formatter):
+    """What a library says, and Python of a fault, as a line like all others: whoever reads the log reads JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        said = {"event": "library", "level": level, "at": at, "library": record.name, "text": super().format(record)}
+        return _line({**structlog.contextvars.get_contextvars(), **said})
 
 
 def _from(level: int) -> Processor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Self
 
 from sqlalchemy import Connection
@@ -29,6 +30,9 @@ _TRIES = 4
 
 # What writers that tell other heads wait for.
 _TELLING = "audit heads"
+
+# Whoever asks whether rows can be written has a head signed, but not where something was written so many seconds ago.
+_FRESH = 5.0
 
 
 class Trail:
@@ -58,6 +62,8 @@ class Trail:
         self._waiting: list[_Waiting] = []
         self._writer: asyncio.Task[None] | None = None
         self._signer: asyncio.Task[None] | None = None
+        self._asked: asyncio.Task[None] | None = None
+        self._wrote = float("-inf")
         self._closed = False
         self.left: datetime | None = None
         """When any chain was signed last before this one was entered."""
@@ -87,9 +93,25 @@ class Trail:
             self._writer = asyncio.create_task(self._write(), name=f"audit/{self._chain}")
         return await durable
 
+    async def ping(self) -> None:
+        """Returns when rows can be written. Raises `StoreError`."""
+        if self._closed:
+            raise StoreError("audit: the trail is closed")
+        if monotonic() - self._wrote < _FRESH:
+            return
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._sign_head(), name=f"audit/{self._chain}/ping")
+            # read in any case, for who asked may have gone by then
+            self._asked.add_done_callback(lambda asked: asked.cancelled() or asked.exception())
+        # who asks has a time limit, and a transaction that has begun is not cut short
+        await asyncio.wait([self._asked])
+        self._asked.result()
+
     async def close(self) -> None:
         """Write what waits, sign the end, and take nothing more."""
         self._closed = True
+        if self._asked is not None:
+            await asyncio.gather(self._asked, return_exceptions=True)
         if self._writer is not None:
             await self._writer
         if self._signer is not None:
@@ -116,6 +138,7 @@ class Trail:
         try:
             stands = await self._put_down(rows)
         except StoreError as error:
+            self._wrote = float("-inf")
             _fail(batch, str(error))
         else:
             for row, durable in batch:
@@ -152,6 +175,7 @@ class Trail:
         # a head's transaction may be told of behind one that came after it
         if self._end is None or end.seq >= self._end.seq:
             self._end = end
+        self._wrote = monotonic()
 
     async def _sign_head(self, *, first: bool = False) -> None:
         """In a transaction of its own, off the calls' way."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
@@ -27,6 +26,7 @@ from ivr.audit.signing import Seal, Verifier
 from ivr.audit.verify import Wanted, heads_in, recent, verify
 from ivr.call.ports import Entry
 from ivr.cli.moments import moment
+from ivr.cli.newfile import new_file
 from ivr.cli.office import CHAIN, opened, settings_of
 from ivr.cli.who import actor
 from ivr.config import Settings
@@ -169,7 +169,7 @@ def export(
             _with(settings, lambda database: run(database, sys.stdout.buffer))
             sys.stdout.buffer.flush()
         else:
-            with open(out, "xb", opener=_private) as stream:
+            with new_file(out) as stream:
                 _with(settings, lambda database: run(database, stream))
     except OSError as error:
         raise InputError(f"{out or 'standard output'}: cannot be written ({error.strerror})") from None
@@ -210,10 +210,6 @@ def _reference(settings: Settings, customer: str) -> str:
             return (await office.show(customer)).ref
 
     return asyncio.run(run()) if customer.isdecimal() else customer
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _of_file(file: Path, read: Callable[[IO[bytes]], T]) -> T:

@@ -18,6 +18,7 @@ from ivr.backup.sealed import new_identity
 from ivr.call.ports import Entry
 from ivr.cli.bars import bars
 from ivr.cli.initialise import refuse_to_make_for_root
+from ivr.cli.newfile import new_file
 from ivr.cli.office import CHAIN, opened, settings_of
 from ivr.cli.who import actor
 from ivr.config import Settings
@@ -52,10 +53,13 @@ def backup(
                 await act.tell("backup", [""])
             with bars() as progress:
                 task = progress.add_task("Backing up", total=None)
-                return await save(
+                done = await save(
                     settings, office.database, office.seal, file, data_keys or file.with_name(DATA_KEYS),
                     told=lambda done, total: progress.update(task, completed=done, total=total),
                 )  # fmt: skip
+            async with office.act() as act:
+                await act.tell("backup.written", [""], customers=str(done.customers), rows=str(done.rows))
+            return done
 
     saved = asyncio.run(run())
     typer.echo(f"Wrote {saved.customers} customers and {saved.rows} rows of the audit trail into {file}")
@@ -129,8 +133,8 @@ def new_key(
     del context
     identity, public = new_identity()
     try:
-        with open(file, "x", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as stream:
-            stream.write(f"# public key: {public}\n{identity.reveal()}\n")
+        with new_file(file) as stream:
+            stream.write(f"# public key: {public}\n{identity.reveal()}\n".encode())
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error.strerror})") from None
     typer.echo("Write into the settings, and take the file away from this machine:\n")

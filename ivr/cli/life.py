@@ -94,7 +94,10 @@ def lives(call: str, lines: Iterable[Line], rows: Sequence[Mapping[str, Any]]) -
     by_place: dict[str, list[Line]] = {}
     for line in lines:
         by_place.setdefault(str(line.get("place", "")), []).append(line)
+    # AGI, and a row that is written late, know of no node: such a line may be of either
+    unplaced = by_place.pop("", []) if len(by_place) > 1 else []
     for place, own in by_place.items():
+        own += unplaced
         # several workers may have had it, each with a log of its own
         own.sort(key=_when)
         nodes = len(by_place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,6 +14,7 @@ import typer
 from ivr.audit.chain import stamp, utc_now
 from ivr.audit.verify import Wanted, rows_of
 from ivr.cli.customer import Number
+from ivr.cli.newfile import new_file
 from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.personal import names
 from ivr.database import Left
@@ -62,8 +62,8 @@ def export(
         typer.echo(text)
         return
     try:
-        with open(out, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as stream:
-            stream.write(f"{text}\n")
+        with new_file(out) as stream:
+            stream.write(f"{text}\n".encode())
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror})") from None
 

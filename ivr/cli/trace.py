@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +46,13 @@ def trace(
         raise InputError(
             f"no line of the log is of call {call!a}. `audit show` names the calls; the log may have been rotated"
         )
-    for life in lives(call, found, _audited(context, call)):
+    told = list(lives(call, found, _audited(context, call)))
+    if len(told) > 1:
+        typer.echo(
+            f"Without the audit trail: {len(told)} nodes had a call of this name. See: ari_app.py audit show --call {call}",
+            err=True,
+        )
+    for life in told:
         if json:
             typer.echo(orjson.dumps(as_dict(life), default=str).decode())
         else:
@@ -53,10 +60,12 @@ def trace(
 
 
 def _opened(stack: ExitStack, source: str) -> Iterable[str]:
+    # a line that was cut in the middle of a letter is no reason to stop
     if source == "-":
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
         return sys.stdin
     try:
-        # a line that was cut in the middle of a letter is no reason to stop
         return stack.enter_context(Path(source).open(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from None

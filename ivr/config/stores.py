@@ -54,7 +54,7 @@ class Database(Section):
     """Customers and the audit trail."""
 
     url: str = Field(
-        "sqlite:///tillit.db", pattern=r"^(sqlite:///[^?\s]+|postgresql://[^@?\s]+)$",
+        "sqlite:///tillit.db", pattern=r"^(sqlite:///[^?\s]+|postgresql://[^@?#\s]+)$",
         description="sqlite:///FILE (beside the TOML file unless it begins with a slash) or postgresql://HOST/NAME",
     )  # fmt: skip
     username: str | None = Field(None, description="The user, for PostgreSQL")
@@ -63,6 +63,15 @@ class Database(Section):
     ca_file: CaFile = None
     plain_text: PlainText = False
     request_seconds: float = Field(5.0, gt=0, le=60, description="Seconds after which a request counts as failed")
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        # the driver reads addresses that this program cannot, and would go in clear to whoever is meant
+        if self.url.startswith("postgresql:") and parts_of(self.url) is None:
+            raise ValueError(
+                "url has no host that can be read. Write postgresql://HOST:PORT/NAME, [ ] around IPv6 alone"
+            )
+        return self
 
     @property
     def encrypted(self) -> bool:

@@ -1,4 +1,4 @@
-"""The warnings and errors that alerts look for: these are counted from 0, so that the first one can be seen.
+"""Every error, and the warnings that alerts look for: these are counted from 0, so that the first one can be seen.
 
 Prometheus sees no growth in a counter that begins with 1. Others are counted from their first time on.
 """
@@ -8,26 +8,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 TROUBLES: Mapping[str, str] = {
+    "agent.failed": "error",
+    "agent.not_tied": "error",
+    "agent.stuck": "error",
+    "agi.failed": "error",
+    "ami.refused": "error",
     "ari.disconnected": "warning",
     "ari.forgotten": "warning",
+    "ari.rubbish": "error",
     "audit.failed": "error",
+    "audit.left": "error",
+    "audit.owed": "error",
     "bridge.left": "error",
     "call.stuck": "error",
+    "call.unavailable": "error",
     "calls.shed": "warning",
     "channel.stuck": "error",
     "channel.unknown": "warning",
+    "conversation.left": "error",
     "gateway.failed": "error",
     "gateway.rests": "warning",
     "guessing.suspected": "warning",
     "leg.left": "error",
     "mark.not_dropped": "error",
+    "metrics.failed": "error",
     "metrics.refused": "warning",
+    "node.refused": "error",
+    "offer.failed": "error",
     "policy.unknown": "error",
     "prompt.failed": "error",
+    "reconcile.failed": "error",
+    "records.failed": "error",
+    "sweep.failed": "error",
     "task.failed": "error",
     "text.barred": "warning",
     "text.failed": "error",
     "texts.closed": "warning",
+    "texts.not_told": "error",
     "worker.relieved": "warning",
     "worker.replaced": "warning",
     "worker.took_over": "warning",

@@ -120,8 +120,9 @@ class RedisLive(unlocking.Unlocking):
         await self._link.close()
 
     async def ping(self) -> None:
-        """Returns when Redis answers. Raises `StoreError`."""
-        await self._link.ask("PING")
+        """Returns when Redis, and as many replicas as are needed, take what is written. Raises `StoreError`."""
+        # one that is full, or waits for a replica, answers a PING all the same
+        await self._link.run(_PROBE, [self._key("probe", "ready")])
 
     def lease(
         self, node: str, app: str, *, seconds: float, needed: bool = True, log: FilteringBoundLogger

@@ -443,6 +443,18 @@ def test_the_events_that_alerts_look_for_are_logged() -> None:
         assert level in known[event][0], event
 
 
+def test_every_error_raises_an_alert_at_its_first_time() -> None:
+    asked = " ".join(rule["expr"] for rule in rules() if rule["alert"] != "TillitError")
+    (rest,) = (rule["expr"] for rule in rules() if rule["alert"] == "TillitError")
+    left_out = set(re.findall(r"[a-z]+\.[a-z_]+", rest))
+    # these have numbers of their own
+    counted = {"call.unavailable", "gateway.failed"}
+    for event, (levels, _) in logged().items():
+        if "error" in levels:
+            assert TROUBLES[event] == "error", event
+            assert event not in left_out or event in counted or event in re.findall(r"[a-z]+\.[a-z_]+", asked), event
+
+
 def test_every_alert_has_its_section_and_no_other() -> None:
     text = page("monitoring")
     headings = re.findall(r"(?m)^### (\w+)$", text.partition("## The alerts\n")[2].partition("\n## ")[0])

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 
 import aiohttp
 import pytest
@@ -37,6 +39,7 @@ def stage(port: int) -> Iterator[Stage]:
         **CHEAP_PINS,
         "metrics": {"listen": f"{HOST}:{port}"},
         "redis": {"request_seconds": 1.0},
+        "database": {"request_seconds": 1.0},
         "log": {"level": "INFO", "format": "json"},
     }
     with Stage(settings=settings, name="metrics", brisk=True) as made:
@@ -160,7 +163,7 @@ async def test_three_calls_are_counted_for_what_they_were(scene: Scene, monitor:
 
 async def test_without_redis_it_is_not_ready_and_says_so(scene: Scene, monitor: Monitor) -> None:
     parts = await monitor.until_ready(True)
-    assert set(parts) == {"worker", "redis", "database", "asterisk"}
+    assert set(parts) == {"worker", "redis", "database", "audit", "asterisk"}
     scene.stage.redis.stop()
     try:
         parts = await monitor.until_ready(False)
@@ -175,6 +178,22 @@ async def test_without_redis_it_is_not_ready_and_says_so(scene: Scene, monitor: 
         await caller.hang_up()
     finally:
         scene.stage.redis.start()
+    await monitor.until_ready(True)
+
+
+async def test_parts_that_answer_and_take_nothing_are_not_ready(scene: Scene, monitor: Monitor) -> None:
+    """A Redis that is full, and a database that can be read alone: nobody is verified then."""
+    await monitor.until_ready(True)
+    scene.redis.config_set("maxmemory", "1")
+    try:
+        with closing(sqlite3.connect(scene.stage.database, isolation_level=None)) as other:
+            other.execute("begin exclusive")
+            async with asyncio.timeout(LIMIT):
+                failed: list[str] = []
+                while failed != ["redis", "audit"]:
+                    failed = [part for part, told in (await monitor.until_ready(False)).items() if not told["ready"]]
+    finally:
+        scene.redis.config_set("maxmemory", "0")
     await monitor.until_ready(True)
 
 

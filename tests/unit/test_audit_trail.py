@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 from sqlalchemy import Engine, event
 
+from ivr import audit
 from ivr.audit import Seal, append_within, verify
 from ivr.audit.chain import COLUMNS, START, lock_of
 from ivr.call.ports import Entry
@@ -156,6 +157,28 @@ async def test_a_failed_transaction_fails_each_waiter_and_the_chain_goes_on(
         assert len({id(error) for error in failed}) == 5
         await trail.append(replace(ENTRY, action="last"))
     assert await actions(database) == ["first", "last"]
+    assert (await verify(database, SEAL.verifier)).fault is None
+
+
+async def test_whether_rows_can_be_written_is_known_before_a_call_needs_it(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit.trail, "_FRESH", 0.0)
+    async with trail_of(database, "w") as trail:
+        await trail.ping()
+        async with held(settings):
+            with pytest.raises(StoreError, match="TimeoutError" if on_postgresql(settings) else "SQLITE_BUSY"):
+                await trail.ping()
+            asking = asyncio.create_task(trail.ping())
+            await settle()
+            asking.cancel()
+            await settle()
+            # whoever has a time limit is not held up by the transaction that goes on
+            assert asking.cancelled()
+        await trail.ping()
+    with pytest.raises(StoreError, match="closed"):
+        await trail.ping()
+    assert await actions(database) == []
     assert (await verify(database, SEAL.verifier)).fault is None
 
 

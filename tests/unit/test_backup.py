@@ -33,7 +33,7 @@ from ivr.errors import InputError
 from ivr.secret import Personal, Secret
 from ivr.store.customers import Customers
 from ivr.vault import Vault
-from tests.unit.cli_kit import Ended, typed
+from tests.unit.cli_kit import Ended, trail, typed
 from tests.unit.conftest import Either
 from tests.unit.database_kit import asked, empty_database, on_postgresql, settings_in, tamper
 
@@ -238,6 +238,26 @@ async def test_a_key_that_the_newest_back_up_needs_is_not_destroyed(house: House
         assert (await house.type("customer", "show", "10001", config=config)).code == 0
 
 
+async def test_a_back_up_that_was_killed_as_it_replaced_the_data_keys_keeps_what_they_need(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is the new one by then, and the database does not know it yet."""
+    await house.backup("one")
+    await house.well("keys", "rotate")
+    needed = (await house.well("keys", "list")).splitlines()[1].split()[0]
+    place = Writer.place
+
+    def killed(writer: Writer, *, replace: bool) -> None:
+        place(writer, replace=replace)
+        raise InputError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "place", killed)
+        assert (await house.type("backup", str(house.folder / "copies" / "two.age"))).err == "killed\n"
+    await house.well("keys", "rotate")
+    assert "the newest data-keys.age needs it" in (await house.type("keys", "retire", needed)).err
+
+
 async def test_back_ups_that_are_given_up_keep_no_key(house: House) -> None:
     """By an administrator who says so; and one of before it was noted what they need is taken for one that needs it."""
     await house.backup()
@@ -295,7 +315,11 @@ async def test_no_file_but_that_of_data_keys_is_replaced(tmp_path: Path) -> None
         assert not new.exists()
     ended = await house.type("backup", str(tmp_path / "my-data-keys.age"))
     assert (ended.code, "only the data keys' file is called so" in ended.err) == (2, True)
+    before = len(trail(house.settings))
     await house.well("backup", str(new), "--data-keys", str(tmp_path / "other-data-keys.age"))
+    # of those that failed the trail says that they were begun, and no more
+    told = [action for _, action, _ in trail(house.settings) if action.startswith("backup")]
+    assert told.count("backup.written") == 2 < told.count("backup") and len(trail(house.settings)) == before + 2
 
 
 async def test_a_name_that_another_takes_meanwhile_is_left_to_it(tmp_path: Path) -> None:

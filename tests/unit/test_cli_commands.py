@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
 import pytest
 
+from ivr.cli import newfile
 from ivr.config import Settings
 from tests.unit.cli_kit import Cli, trail
 from tests.unit.database_kit import settings_in
@@ -160,3 +162,24 @@ def test_a_test_text_by_a_gateway_that_is_not_set_up(cli: Cli, tmp_path: Path) -
     ended = cli("texts", "test", "0701234567")
     assert ended.code == 2
     assert "[texts.twilio] account_sid: is missing" in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("keys", "backup", "out"), ("audit", "export", "--out", "out"), ("customer", "export", "10001", "--out", "out")],
+)
+def test_what_could_not_be_finished_does_not_stay(
+    cli: Cli, made: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """A full disk: the same command does it when there is room."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(newfile.os, "fsync", full)
+        ended = cli(*words)
+    assert (ended.code, ended.err) == (2, "out: cannot be written (No space left on device)\n")
+    assert not (tmp_path / "out").exists()
+    assert cli(*words).code == 0
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600

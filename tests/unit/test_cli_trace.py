@@ -104,6 +104,16 @@ def test_two_nodes_that_had_calls_of_one_name_are_told_apart(system: Path) -> No
     ]
     heads = [row for row in typed("trace", CALL, stdin=as_json(lines)).out.splitlines() if row.startswith("Call ")]
     assert [head.partition(" at ")[2].partition(",")[0] for head in heads] == ["[asterisk]", "[nodes.south]"]
+    assert "audit show --call" in typed("trace", CALL, stdin=as_json(lines)).err
+
+
+def test_a_line_that_knows_of_no_node_is_of_the_one_that_had_the_call(system: Path) -> None:
+    lines = [line(0, "agi.handed_over", policy="main"), *({**one, "place": "[nodes.south]"} for one in LIFE)]
+    ended = typed("trace", CALL, stdin=as_json(lines))
+    assert [row for row in ended.out.splitlines() if row.startswith("Call ")] == [
+        f"Call {CALL} at [nodes.south], 2026-11-22 07:33:00 UTC: verified, 28.5 s"
+    ]
+    assert "agi.handed_over" in ended.out and ended.err == ""
 
 
 def test_a_log_without_its_audit_trail_is_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +135,13 @@ def test_a_call_that_is_not_there_is_named(system: Path, given: str) -> None:
 def test_a_file_that_is_not_there_is_named(system: Path) -> None:
     ended = typed("trace", CALL, "--log", "gone.log")
     assert (ended.code, ended.err.strip()) == (2, "gone.log: cannot be read (No such file or directory)")
+
+
+def test_bytes_that_are_no_text_are_passed_over(system: Path) -> None:
+    """A journal has lines of others, and cuts long ones anywhere."""
+    ended = typed("trace", CALL, stdin=b"\xff\xfe\n" + as_json(LIFE).encode() + b"cut off \xc3")
+    assert (ended.code, ended.err) == (0, "")
+    assert "VERIFIED" in ended.out
 
 
 def test_nothing_moves_the_cursor_and_nothing_is_markup(system: Path) -> None:

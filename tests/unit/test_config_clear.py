@@ -96,6 +96,14 @@ def test_postgresql_is_spoken_to_by_tls_on_other_machines(tmp_path: Path, text: 
 
 
 @pytest.mark.parametrize(
+    "host", ["[192.0.2.7]", "[192.0.2.7]:5432", "[db.example]", "[192.0.2.7", "db℀.example", "localhost#.example"]
+)
+def test_an_address_of_postgresql_that_the_driver_reads_in_another_way_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[database\]"):
+        read(tmp_path, f'[database]\nurl = "postgresql://{host}/tillit"')
+
+
+@pytest.mark.parametrize(
     ("content", "problem"), [(None, "cannot be read"), ("", "holds no certificate"), ("?", "holds no certificate")]
 )
 def test_a_ca_file_that_is_none(tmp_path: Path, content: str | None, problem: str) -> None:

@@ -54,3 +54,31 @@ def test_no_line_is_lost_when_the_loop_ends(way: str, events: list[str]) -> None
         [sys.executable, "-c", PROGRAM, way], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, timeout=60, check=False
     )
     assert [orjson.loads(line)["event"] for line in ended.stdout.splitlines()] == events
+
+
+LIBRARIES = """
+import asyncio, logging
+from structlog.contextvars import bind_contextvars
+from ivr.config import Log
+from ivr.logs import setup
+
+setup(Log(format="json"))
+
+async def call():
+    bind_contextvars(call="1795318424.31")
+    try:
+        raise ValueError("two\\nlines")
+    except ValueError:
+        logging.getLogger("asyncio").exception("of %s", "a library")
+
+asyncio.run(call())
+"""
+
+
+def test_what_a_library_says_is_a_line_of_json_too_and_names_the_call() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LIBRARIES], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, timeout=60, check=True
+    )
+    (line,) = map(orjson.loads, ended.stderr.splitlines())
+    assert (line["event"], line["level"], line["call"]) == ("library", "error", "1795318424.31")
+    assert line["library"] == "asyncio" and "ValueError: two\nlines" in line["text"] and line["at"].endswith("Z")

@@ -21,7 +21,8 @@ from ivr.database.url import url_of
 from ivr.errors import ConfigError, StoreError, Unreachable
 from ivr.store.tables import KEYS
 from ivr.store.tables import METADATA as STORE
-from tests.unit.database_kit import database_of, directly, rows, settings_in
+from tests.unit.conftest import Either
+from tests.unit.database_kit import asked, database_of, directly, rows, settings_in
 
 
 @pytest.fixture
@@ -307,3 +308,14 @@ async def test_a_disk_that_hangs_is_waited_for_no_longer_than_the_settings_say(s
             assert await database.look_up(lambda connection: connection.scalar(text("SELECT 2"))) == 2
     finally:
         disk.set()
+
+
+async def test_each_statement_of_a_snapshot_sees_the_state_of_the_first(either: Either) -> None:
+    """What a back-up reads is of one moment, whatever is written meanwhile."""
+    query = "SELECT count(*) FROM keys"
+    async with await database_of(either()) as database, database.snapshot() as snapshot:
+        before = (await snapshot.exec_driver_sql(query)).scalar_one()
+        async with database.write() as connection:
+            await connection.execute(insert(KEYS), {"kind": "x", "id": "y", "checks": "z"})
+        assert await asked(database, query) == [(before + 1,)]
+        assert (await snapshot.exec_driver_sql(query)).scalar_one() == before
