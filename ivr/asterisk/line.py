@@ -280,12 +280,20 @@ class AriLine:
             with self._there(404, 422):
                 await self._ari.request("POST", f"applications/{self._ari.app}/subscription", subscribe, quick=True)
         self._handed_back = True
-        gaps = self._gaps
+        gaps, unanswered = self._gaps, False
+        operation = f"{self._path}/continue"
         try:
-            await self._ari.request("POST", f"{self._path}/continue", quick=True, channel=channel)
+            try:
+                await self._ari.request("POST", operation, quick=True, channel=channel)
+            except AriError as error:
+                if error.status:
+                    raise
+                # It may be done, or will be: a mark that was dropped now would be told of in the dialplan all the same.
+                unanswered = True
+                await self._ari.request("POST", operation, channel=channel)
         except AriError as error:
-            if error.status == 409 and self._gaps != gaps:
-                return  # the websocket was lost, it was asked for again, and the first time had done it
+            if error.status == 409 and (unanswered or self._gaps != gaps):
+                return  # it was asked for again, and the first time had done it
             if error.status not in GONE:
                 raise
             raise HungUp(channel) from None
