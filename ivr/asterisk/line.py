@@ -14,6 +14,7 @@ from ivr.asterisk.ari import Ari
 from ivr.asterisk.inbox import Inbox, resolve
 from ivr.asterisk.leg import GONE, AriLeg, Legs, clean, finished
 from ivr.asterisk.playback import Names, Playback
+from ivr.asterisk.sweep import is_verified
 from ivr.asterisk.websocket import Json
 from ivr.call.ports import Badge, Caller, Key, Leg, Played
 from ivr.errors import AriError, HungUp, Interrupted, Unavailable
@@ -28,6 +29,8 @@ DISPLAY = "CALLERID(name)"
 
 # Seconds within which Asterisk tells of a channel that has ended.
 _TOLD = 1.0
+# A channel that has left is looked for so often, with such waits: one that hangs up is still there for a moment.
+_LOOKS, _LOOK_SECONDS = 5, 0.1
 
 
 class AriLine:
@@ -300,6 +303,24 @@ class AriLine:
 
     async def ended(self) -> None:
         await self._gone.wait()
+
+    async def went_on(self) -> bool:
+        try:
+            for _ in range(_LOOKS):
+                match await self._ari.request("GET", self._path, channel=self._caller.channel):
+                    case {"dialplan": {"exten": "h"}}:
+                        # what the dialplan does behind a hang-up
+                        return False
+                    case _ if self._gone.is_set():
+                        return False
+                    case _:
+                        pass
+                await asyncio.sleep(_LOOK_SECONDS)
+        except AriError as error:
+            if error.status != 404:
+                raise
+            return False
+        return not await is_verified(self._ari, self._caller.channel)
 
     async def hang_up(self) -> None:
         try:
