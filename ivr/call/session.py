@@ -308,12 +308,16 @@ class Session:
         if not self._course.outcomes:
             owed = replace(owed, steps=now.steps)
         self._held.now = owed
+        noted = True
         try:
-            await self._tried("note", self._house.live.note(owed))
+            await self._house.live.note(owed)
         except TakenUp:
             # the other worker tells of it
             return
-        kept = self._house.arrears.owe(self._rows(refused), owed)
+        except Unavailable as error:
+            self._log.error("call.unavailable", phase="note", error=str(error))
+            noted = False
+        kept = self._house.arrears.owe(self._rows(refused), owed, noted=noted)
         self._log.error("audit.owed", outcome=refused.status.value, kept=kept, error=fault)
 
     async def _record(self, verdict: Verdict) -> str:
