@@ -410,9 +410,10 @@ async def test_a_lease_that_another_worker_waits_for_is_ours_without_redis_until
 
 
 async def test_records_expire_and_leave_the_list(live: RedisLive, server: Server) -> None:
+    """Not before there was time for a worker to come: what it finds is told of in the trail."""
     await live.begin(round_of())
     for key in server.client.scan_iter():
-        assert 0 < server.client.ttl(key) <= 6 * 3600, key
+        assert 6.9 < server.client.ttl(key) / 86_400 <= 7, key
     server.client.delete("tillit:call:node:1712.5")
     assert await live.take_up("node", "tillit", "1712.5", gone=False) is None
     assert await live.recorded("node", "tillit") == frozenset()
