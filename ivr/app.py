@@ -62,7 +62,15 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         live = await RedisLive.open(settings, meters.timed("redis"), log)
         stack.push_async_callback(live.close)
         trail = await stack.enter_async_context(
-            Trail(database, settings.worker.name, seal, head_seconds=settings.audit.head_seconds, log=log)
+            Trail(
+                database,
+                settings.worker.name,
+                seal,
+                head_seconds=settings.audit.head_seconds,
+                # behind one that fails, and its own
+                seconds=2 * settings.database.request_seconds,
+                log=log,
+            )
         )
         await stack.enter_async_context(retaining(settings, database, trail, seal, log))
         nodes = await stack.enter_async_context(Nodes(settings, log, partial(meters.timed, "ari")))

@@ -233,9 +233,10 @@ class Nodes:
                 if not node.telephonies:
                     # the same of one that was not there
                     task.cancel()
-            await asyncio.gather(*(node.hand_over() for node in serving.values()))
+            hurry = hurry or asyncio.Event()
+            await _handed_over([*serving.values()], hurry)
             if not failed:
-                await self._ending([*serving.values()], hurry or asyncio.Event())
+                await self._ending([*serving.values()], hurry)
             for telephony in self._telephonies:
                 telephony.evict(Unavailable("the worker is stopping"))
         await asyncio.gather(*(node.drained() for node in self._nodes))
@@ -265,7 +266,7 @@ class Nodes:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_DRAIN_LOOK_SECONDS):
                             await hurry.wait()
-                    await asyncio.gather(*(node.hand_over() for node in serving))
+                    await _handed_over(serving, hurry)
         if self.verifying:
             self._log.warning("worker.evicting", calls=self.verifying)
 
@@ -296,6 +297,20 @@ class Nodes:
                     "Take one of the tables out; or, if these are two Asterisks, give one of them another entityid in asterisk.conf",
                 )
                 node.found = None
+
+
+async def _handed_over(serving: Sequence[Node], hurry: asyncio.Event) -> None:
+    """Where another worker stands by, wait until it has come; where `hurry` is set, no longer."""
+    handing = asyncio.gather(*(node.hand_over() for node in serving))
+    hurrying = asyncio.create_task(hurry.wait())
+    try:
+        await asyncio.wait((handing, hurrying), return_when=asyncio.FIRST_COMPLETED)
+        if handing.done():
+            handing.result()
+    finally:
+        for task in (handing, hurrying):
+            task.cancel()
+        await asyncio.gather(handing, hurrying, return_exceptions=True)
 
 
 def _none_answers(down: Sequence[ConfigError]) -> Unreachable:

@@ -14,6 +14,7 @@ from ivr.asterisk.ari import Ari
 from ivr.asterisk.inbox import Inbox, resolve
 from ivr.asterisk.leg import GONE, AriLeg, Legs, clean, finished
 from ivr.asterisk.playback import Names, Playback
+from ivr.asterisk.sweep import is_verified
 from ivr.asterisk.websocket import Json
 from ivr.call.ports import Badge, Caller, Key, Leg, Played
 from ivr.errors import AriError, HungUp, Interrupted, Unavailable
@@ -28,6 +29,8 @@ DISPLAY = "CALLERID(name)"
 
 # Seconds within which Asterisk tells of a channel that has ended.
 _TOLD = 1.0
+# A channel that has left is looked for so often, with such waits: one that hangs up is still there for a moment.
+_LOOKS, _LOOK_SECONDS = 5, 0.1
 
 
 class AriLine:
@@ -280,18 +283,44 @@ class AriLine:
             with self._there(404, 422):
                 await self._ari.request("POST", f"applications/{self._ari.app}/subscription", subscribe, quick=True)
         self._handed_back = True
-        gaps = self._gaps
+        gaps, unanswered = self._gaps, False
+        operation = f"{self._path}/continue"
         try:
-            await self._ari.request("POST", f"{self._path}/continue", quick=True, channel=channel)
+            try:
+                await self._ari.request("POST", operation, quick=True, channel=channel)
+            except AriError as error:
+                if error.status:
+                    raise
+                # It may be done, or will be: a mark that was dropped now would be told of in the dialplan all the same.
+                unanswered = True
+                await self._ari.request("POST", operation, channel=channel)
         except AriError as error:
-            if error.status == 409 and self._gaps != gaps:
-                return  # the websocket was lost, it was asked for again, and the first time had done it
+            if error.status == 409 and (unanswered or self._gaps != gaps):
+                return  # it was asked for again, and the first time had done it
             if error.status not in GONE:
                 raise
             raise HungUp(channel) from None
 
     async def ended(self) -> None:
         await self._gone.wait()
+
+    async def went_on(self) -> bool:
+        try:
+            for _ in range(_LOOKS):
+                match await self._ari.request("GET", self._path, channel=self._caller.channel):
+                    case {"dialplan": {"exten": "h"}}:
+                        # what the dialplan does behind a hang-up
+                        return False
+                    case _ if self._gone.is_set():
+                        return False
+                    case _:
+                        pass
+                await asyncio.sleep(_LOOK_SECONDS)
+        except AriError as error:
+            if error.status != 404:
+                raise
+            return False
+        return not await is_verified(self._ari, self._caller.channel)
 
     async def hang_up(self) -> None:
         try:

@@ -49,13 +49,16 @@ class Trail:
         seal: Seal,
         *,
         head_seconds: float = 30,
+        seconds: float = 10,
         log: FilteringBoundLogger | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`seconds`: how long a row is waited for; a disk may hang, and then nothing that asks it comes back."""
         self._database = database
         self._chain = chain
         self._seal = seal
         self._head_seconds = head_seconds
+        self._seconds = seconds
         self._log = log
         self._clock = clock
         self._end: End | None = None
@@ -83,15 +86,24 @@ class Trail:
     async def append(self, entry: Entry) -> str:
         """The outcome that stands, as soon as it is durable. Raises `StoreError`; then what it tells of must not happen.
 
-        Being cancelled takes nothing back: a row that may have been written is told as written.
+        Being cancelled takes nothing back: a row that may have been written is told as written. One that was not written
+        in time may be later: `once` holds for it too.
         """
         if self._closed:
             raise StoreError("audit: the trail is closed")
         durable: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append((written(entry, self._clock()), durable))
+        waiting = written(entry, self._clock()), durable
+        self._waiting.append(waiting)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name=f"audit/{self._chain}")
-        return await durable
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await durable
+        except TimeoutError:
+            if waiting in self._waiting:
+                # else it would be among many of its like when the database comes to
+                self._waiting.remove(waiting)
+        raise StoreError("audit: the database does not take the row in time")
 
     async def ping(self) -> None:
         """Returns when rows can be written. Raises `StoreError`."""

@@ -46,11 +46,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What is still to be told of a call, its record, and since when."""
+    """What is still to be told of a call, its record, since when, and whether all of it is `noted` in the record."""
 
     told: Told
     progress: Progress
     since: float
+    noted: bool
 
 
 class Arrears:
@@ -77,15 +78,18 @@ class Arrears:
         assert self._keeping is not None
         self._keeping.cancel()
         await asyncio.wait([self._keeping])
-        await self._settle()
+        await self._settle(last=True)
         if self._owed:
             self._log.error("audit.left", rows=len(self._owed))
 
-    def owe(self, told: Told, progress: Progress) -> bool:
-        """Write this as soon as that can be done, and then end the call's record; whether there is room for it."""
+    def owe(self, told: Told, progress: Progress, *, noted: bool) -> bool:
+        """Write this as soon as that can be done, and then end the call's record; whether there is room for it.
+
+        `noted`: the record says so. Else there may be none.
+        """
         if len(self._owed) >= self._most:
             return False
-        self._owed[progress.holder] = Owed(told, progress, self._clock())
+        self._owed[progress.holder] = Owed(told, progress, self._clock(), noted)
         self._some.set()
         return True
 
@@ -104,10 +108,10 @@ class Arrears:
             if not self._owed:
                 self._some.clear()
 
-    async def _settle(self) -> None:
-        """Some at once, until some cannot be written."""
+    async def _settle(self, *, last: bool = False) -> None:
+        """Some at once, until some cannot be written; the `last` time all that are only here."""
         while some := list(self._owed.items())[:_AT_ONCE]:
-            done = await asyncio.gather(*(self._pay(owed) for _, owed in some))
+            done = await asyncio.gather(*(self._pay(owed, last=last and not owed.noted) for _, owed in some))
             for (holder, owed), paid in zip(some, done, strict=True):
                 del self._owed[holder]
                 if not paid:
@@ -116,11 +120,11 @@ class Arrears:
             if not all(done):
                 return
 
-    async def _pay(self, owed: Owed) -> bool:
+    async def _pay(self, owed: Owed, *, last: bool) -> bool:
         progress = owed.progress
         try:
             # A worker that hung may find that another one goes on with the call, and tells of it.
-            if not await self._live.elsewhere(progress):
+            if not await self._elsewhere(progress, last=last):
                 stands = await owed.told.write(self._trail)
                 seconds = round(self._clock() - owed.since, 1)
                 self._log.warning("audit.late", call=progress.channel, outcome=stands, seconds=seconds)
@@ -130,3 +134,13 @@ class Arrears:
             # else the store ends it when it is back
             await self._live.end(progress)
         return True
+
+    async def _elsewhere(self, progress: Progress, *, last: bool) -> bool:
+        """Whether another session tells of this round. Raises `Unavailable` where the store does not say; the `last` time it is no then."""
+        try:
+            return await self._live.elsewhere(progress)
+        except Unavailable:
+            if not last:
+                raise
+            # Should another worker go on with the call all the same, it finds this row, and marks nobody.
+            return False

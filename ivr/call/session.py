@@ -224,9 +224,28 @@ class Session:
         # an append that was begun is not undone by a hang-up, and may fail later
         written = await self._over(refused)
         if isinstance(verdict, Verified):
-            await self._drop_mark(over=written)
-        elif written:
+            handed_over = self._course.phase == "dialplan"
+            await self._drop_mark(over=written and handed_over)
+            if handed_over:
+                return
+            written = written and await self._voided(verdict)
+        if written:
             await self._tried("end", self._house.live.end(self._held.now))
+
+    async def _voided(self, verdict: Verified) -> bool:
+        """Where Asterisk has taken the call back, the dialplan goes on without a mark: the trail is told so, for it says `verified`.
+
+        Whether all is told; else who finds the record looks again.
+        """
+        try:
+            if not await self._line.went_on():
+                return True
+        except Unavailable as error:
+            self._log.error("call.unavailable", phase="went_on", error=str(error))
+            return False
+        refused = Refused(verdict.policy, Status.UNAVAILABLE)
+        await self._tried("record", self._record(refused))
+        return await self._over(refused)
 
     def _leave(self) -> None:
         """Without a word to Asterisk: the caller is talking to another worker."""
@@ -289,12 +308,16 @@ class Session:
         if not self._course.outcomes:
             owed = replace(owed, steps=now.steps)
         self._held.now = owed
+        noted = True
         try:
-            await self._tried("note", self._house.live.note(owed))
+            await self._house.live.note(owed)
         except TakenUp:
             # the other worker tells of it
             return
-        kept = self._house.arrears.owe(self._rows(refused), owed)
+        except Unavailable as error:
+            self._log.error("call.unavailable", phase="note", error=str(error))
+            noted = False
+        kept = self._house.arrears.owe(self._rows(refused), owed, noted=noted)
         self._log.error("audit.owed", outcome=refused.status.value, kept=kept, error=fault)
 
     async def _record(self, verdict: Verdict) -> str:

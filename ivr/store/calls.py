@@ -21,6 +21,10 @@ DROP_MARK = Script("drop_mark")
 MARKED = Script("clock", "marked")
 SCRIPTS = (BEGIN, NOTE, END, RECORDED, TAKE_UP, DROP_MARK, MARKED)
 
+# How many ends are remembered while Redis is away. A record whose end is not is found as one that was left over, and
+# what is told of it then is in the trail already.
+_MOST_UNENDED = 10_000
+
 # In their order; the holder stands beside it in the record, and so does how often it was taken up.
 _FIELDS = tuple(field.name for field in fields(Progress) if field.name not in ("holder", "taken"))
 
@@ -47,7 +51,7 @@ class Calls:
 
     async def end(self, progress: Progress) -> None:
         """Remove the record; the mark stays. Where that fails, `settle` does it later."""
-        self._unended[progress.holder] = progress
+        self._remember(progress)
         await self._link.run(END, self._call_keys(progress)[2:], progress.channel, progress.holder)
         self._unended.pop(progress.holder, None)
 
@@ -109,7 +113,7 @@ class Calls:
         Where that fails, the mark is swept later, and `settle` removes the record.
         """
         if over:
-            self._unended[progress.holder] = progress
+            self._remember(progress)
         await self._dropped(self._call_keys(progress), progress.channel, progress.holder, over=over)
         self._unended.pop(progress.holder, None)
 
@@ -123,6 +127,11 @@ class Calls:
         return _channels(MARKED, await self._link.run(MARKED, [self._key("marks", node)]), b"marked")
 
     # ------------------------------------------------------------ inside
+
+    def _remember(self, ended: Progress) -> None:
+        self._unended[ended.holder] = ended
+        if len(self._unended) > _MOST_UNENDED:
+            del self._unended[next(iter(self._unended))]
 
     async def _dropped(self, keys: list[str], channel: str, holder: str, *, over: bool) -> bool:
         match await self._link.run(DROP_MARK, keys, channel, holder, int(over)):

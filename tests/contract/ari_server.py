@@ -51,8 +51,11 @@ class Text:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass
 class Never:
-    """Do nothing and say nothing."""
+    """Do nothing and say nothing; `done`: say nothing, having done it."""
+
+    done: bool = False
 
 
 @dataclass
@@ -279,7 +282,7 @@ class AriServer:
         self.asked.append(asked)
         self._news.set()
         match rule := self._rule(asked):
-            case Never():
+            case Never(done=False):
                 await self._never.wait()
                 return None
             case Late():
@@ -302,6 +305,8 @@ class AriServer:
             answer = await self.handle(asked)
         if isinstance(rule, Status | Drop):
             return self._end(rule)
+        if isinstance(rule, Never):
+            return None
         if asked.path.startswith("events/user/") and answer[0] < 300 and not self.deaf:
             await self._echo(asked)
         status, body = answer

@@ -16,7 +16,7 @@ from ivr.errors import HungUp, Interrupted, WorkerReplaced
 from ivr.secret import Personal
 from tests.contract.ari_log import wait_for
 from tests.contract.ari_pbx import FakeAgent
-from tests.contract.ari_server import Drop, Late, Status, Text
+from tests.contract.ari_server import Drop, Late, Never, Status, Text
 from tests.contract.ari_world import LONG, SHORT, Agent, Call, World
 
 AGENT = "PJSIP/agent1"
@@ -141,6 +141,22 @@ async def test_a_call_that_was_sent_on_twice_was_sent_on(stub: World) -> None:
     async with call.line.up():
         await call.line.hand_back(watch=True)
     assert len(server.requests("POST", "*/continue")) == 2
+    await stub.in_dialplan(call.channel)
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_call_that_was_sent_on_without_an_answer_is_sent_on_once_more(stub: World, done: bool) -> None:
+    """Everything else comes through. Whether it was done or not, it is then: what the dialplan was told stands."""
+    call = await stub.call()
+    stub.telephony._ari._seconds = 0.3
+    server = stub.model.server
+    server.rule("POST", "*/continue", Never(done=done), how="websocket")
+    async with call.line.up():
+        sending = asyncio.create_task(call.line.hand_back(watch=True))
+        await server.until_asked("POST", "*/continue")
+        await server.emit({"type": "ChannelUserevent", "eventname": "Alive", "application": "tillit", "timestamp": ""})
+        await sending
+    assert [asked.how for asked in server.requests("POST", "*/continue")] == ["websocket", "http"]
     await stub.in_dialplan(call.channel)
 
 

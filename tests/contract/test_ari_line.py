@@ -391,6 +391,37 @@ async def test_sent_on_it_is_heard_out(world: World) -> None:
     await world.empty()
 
 
+@pytest.mark.parametrize("how", ["taken", "taken_verified", "hung_up"])
+async def test_whether_a_caller_who_left_goes_on_in_the_dialplan(world: World, how: str) -> None:
+    """`taken`: by the watchdog, or somebody at the console."""
+    call = await world.call()
+    if how == "taken_verified":
+        await call.line.announce({STATUS: "verified"}, Personal(""))
+
+    async def run() -> None:
+        async with call.line.up():
+            if how == "hung_up":
+                await call.caller.hang_up()
+            else:
+                await world.rest("POST", f"channels/{call.channel}/continue")
+            await call.line.receive(None)
+
+    with pytest.raises(HungUp):
+        await run()
+    assert await call.line.went_on() is (how == "taken")
+
+
+async def test_whether_a_caller_went_on_is_not_known_where_asterisk_does_not_say(stub: World) -> None:
+    call = await stub.call()
+    stub.model.server.rule("GET", f"channels/{call.channel}", Refuse(500))
+    with pytest.raises(AriError):
+        await call.line.went_on()
+    stub.model.server.rule("GET", f"channels/{call.channel}", Text('{"dialplan": {"exten": "h"}}'))
+    assert not await call.line.went_on()
+    call.line.destroyed()
+    assert not await call.line.went_on()
+
+
 async def test_the_worker_hangs_up(world: World) -> None:
     call = await world.call()
     await call.line.hang_up()

@@ -491,6 +491,23 @@ async def test_a_worker_that_is_told_twice_waits_for_no_call(north: Pbx, log: Lo
     assert isinstance(serving.made[0].why, Unavailable)
 
 
+@pytest.mark.parametrize("draining", [False, True])
+async def test_a_worker_that_is_told_twice_does_not_wait_for_a_worker_that_does_not_come(
+    north: Pbx, log: Log, draining: bool
+) -> None:
+    """It stood by a moment ago, and hangs, or has died since."""
+    slow = settings(north, lease=10)
+    async with Draining(slow, log) if draining else Serving(slow, log, lease=FakeLease(waiting=True)) as serving:
+        await north.until_connected()
+        serving.lease.waiting = True
+        serving.stop.set()
+        await wait_for(lambda: serving.lease.keepers == 0, "the lease to be handed over")
+        assert not serving.task.done()
+        serving.hurry.set()
+        await asyncio.wait_for(serving.task, 5)
+    assert not log.of("worker.not_relieved") and serving.lease.given_back
+
+
 async def test_a_worker_that_comes_while_calls_come_to_their_end_goes_on_with_them(north: Pbx, log: Log) -> None:
     async with Draining(settings(north), log) as serving:
         serving.lease.waiting = True

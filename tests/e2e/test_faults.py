@@ -331,6 +331,24 @@ async def test_a_mark_whose_worker_died_goes_with_the_next_one(scene: Scene) -> 
     await caller.hang_up()
 
 
+async def test_a_verified_call_that_asterisk_takes_back_as_phones_ring_has_no_mark_and_the_trail_says_so(
+    scene: Scene,
+) -> None:
+    """The worker lives: the watchdog's time was over all the same, or somebody has sent the channel on."""
+    agent = await scene.phone("agent1")
+    caller = await scene.verified("200")
+    await agent.incoming()
+    channel = (await scene.logged("agent.ringing"))["call"]
+    watchdog = {"variable": "TIMEOUT(absolute)", "value": "1"}
+    await asyncio.to_thread(scene.stage.pbx.ari, "POST", f"channels/{channel}/variable", watchdog)
+    await scene.reached("unverified", Status="unavailable")
+    await scene.logged("call.ended", call=channel)
+    assert [row["outcome"] for row in scene.audit() if row["call"] == channel] == ["verified"]
+    assert [row["outcome"] for row in scene.audit("mark.void") if row["call"] == channel] == ["unavailable"]
+    assert scene.marks() == [] and scene.records() == []
+    await caller.hang_up()
+
+
 async def test_a_mark_that_could_not_be_dropped_goes_when_redis_is_back(scene: Scene) -> None:
     caller = await scene.verified("100")
     await scene.reached("verified")

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import Engine, event
@@ -317,3 +317,27 @@ async def test_of_what_is_told_once_the_first_row_stands_and_each_writer_hears_w
         assert await first.append(replace(done, once="b")) == "lost"
     told = await asked(database, "SELECT once, outcome FROM audit WHERE once IS NOT NULL ORDER BY at, seq")
     assert [tuple(row) for row in told] == [("a", "done"), ("b", "lost")]
+
+
+async def test_what_the_database_does_not_take_in_time_is_no_row_and_told_again_it_is_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk hangs: nobody waits for it for ever, and nothing gathers meanwhile."""
+    goes_on, put_down = asyncio.Event(), database.put_down
+
+    async def hangs(*given: Any, **named: Any) -> Any:
+        await goes_on.wait()
+        return await put_down(*given, **named)
+
+    monkeypatch.setattr(database, "put_down", hangs)
+    trail = trail_of(database, "w", seconds=0.05)
+    entries = [replace(ENTRY, call=call, once=call) for call in "12"]
+    for entry in entries * 2:
+        with pytest.raises(StoreError, match="in time"):
+            await trail.append(entry)
+    assert trail._waiting == []
+    goes_on.set()
+    trail._seconds = 10
+    assert [await trail.append(entry) for entry in entries] == ["verified"] * 2
+    await trail.close()
+    assert await asked(database, "SELECT call FROM audit ORDER BY seq") == [("1",), ("2",)]

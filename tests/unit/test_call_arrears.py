@@ -178,21 +178,25 @@ def test_what_there_is_no_room_for_stays_in_the_record() -> None:
     assert (record.status, record.steps) == ("refused", ("pin:wrong",)) and record.happened
 
 
+@pytest.mark.parametrize("noted", [True, False])
 @pytest.mark.parametrize("away", ["trail.append", "live.elsewhere"])
-def test_what_is_left_at_the_end_is_counted(away: str) -> None:
-    """Without Redis nobody knows whether another worker goes on with the call, and whose row it is."""
+def test_what_is_left_at_the_end_is_counted(away: str, noted: bool) -> None:
+    """Without Redis nobody knows whose row it is. One that is noted in the record is left to whoever finds that, and no other one."""
     world, line = refused()
 
     async def whole() -> None:
         world.plot.fail("trail.append", AWAY)
         async with world.arrears:
+            if not noted:
+                world.plot.fail("live.note", AWAY)
             await Session(world.house(), line, world.logger).run()
             world.plot.mend("trail.append")
             world.plot.fail(away, AWAY)
 
     world.play(whole)
-    assert world.outcomes == [] and world.live.records
-    assert [line["rows"] for line in world.logged("audit.left")] == [1]
+    written = away == "live.elsewhere" and not noted
+    assert world.outcomes == (["refused"] if written else []) and bool(world.live.records) is not written
+    assert [line["rows"] for line in world.logged("audit.left")] == ([] if written else [1])
 
 
 def test_many_are_written_some_at_once_and_one_that_cannot_be_keeps_nobody_waiting() -> None:
@@ -212,7 +216,8 @@ def test_many_are_written_some_at_once_and_one_that_cannot_be_keeps_nobody_waiti
         async with arrears:
             for call in ["bad", *map(str, range(500))]:
                 row = Entry("caller", "verify", "refused", call=call, once=call)
-                assert arrears.owe(Told(row), replace(blank, channel=call, holder=call, round=call))
+                progress = replace(blank, channel=call, holder=call, round=call)
+                assert arrears.owe(Told(row), progress, noted=True)
             await asyncio.sleep(5)
             assert arrears.channels("node", "tillit") == {"bad"} and not arrears.channels("node", "another")
 

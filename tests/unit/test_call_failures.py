@@ -372,6 +372,41 @@ def test_a_mark_that_cannot_be_announced_is_dropped(name: str) -> None:
     assert line.variables[STATUS] == "unavailable"
 
 
+@pytest.mark.parametrize("at", ["trail.append", "live.place_mark", "line.announce", "line.ring"])
+def test_a_verified_caller_whom_the_watchdog_takes_before_the_hand_over_is_told_of_in_a_row_of_its_own(at: str) -> None:
+    """The trail says `verified`, and the dialplan goes on without a mark; not so where the caller has hung up."""
+    for happens, told in (("take_back", ["unavailable"]), ("caller_hangs_up", [])):
+        world, line = in_turn()
+        world.plot.on(at, getattr(line, happens))
+        world.run(line)
+        rows = [(row.action, row.outcome) for row in world.trail.rows]
+        assert rows == [("verify", "verified"), *(("mark.void", outcome) for outcome in told)]
+        assert world.live.marks == {} and world.live.records == {}
+
+
+def test_where_asterisk_does_not_say_whether_it_took_a_call_back_the_record_stays_for_who_looks_again() -> None:
+    world, line = in_turn()
+    world.plot.on("trail.append", line.take_back)
+    world.plot.fail("line.went_on", AriError("GET /channels/channel-1", 0))
+    world.run(line)
+    assert world.outcomes == ["verified"] and world.live.records and world.live.marks == {}
+
+
+def test_that_a_mark_is_void_is_told_of_later_where_it_cannot_be_told_of_now() -> None:
+    world, line = in_turn()
+
+    async def whole() -> None:
+        world.plot.on("trail.append", line.take_back)
+        world.plot.fail("trail.append", StoreError("database: away"), nth=2)
+        async with world.arrears:
+            await Session(world.house(), line, world.logger).run()
+            assert world.live.records and world.logged("audit.owed")
+            await asyncio.sleep(3)
+
+    world.play(whole)
+    assert [row.action for row in world.trail.rows] == ["verify", "mark.void"] and world.live.records == {}
+
+
 def test_a_refusal_is_announced_and_said_although_the_audit_is_down() -> None:
     world, line = refused()
     world.plot.fail("trail.append", StoreError("audit: the database is away"))

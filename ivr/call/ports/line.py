@@ -121,6 +121,10 @@ class Line(Protocol):
         """Wait until the channel is gone, also after `hand_back` with `watch`."""
         ...
 
+    async def went_on(self) -> bool:
+        """Behind `HungUp`: whether it was no hang-up, and the caller is in the dialplan, as one who is not verified."""
+        ...
+
     async def hang_up(self) -> None: ...
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None:

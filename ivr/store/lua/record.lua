@@ -1,6 +1,7 @@
 -- A call's record is a hash: `holder` the session that runs the call, `taken` how often another has taken it up,
--- `said` how far it is. Longer than calls are being verified.
-local KEEP_RECORD = 6 * 60 * 60 * 1000
+-- `said` how far it is. What is left of a call whose worker has died, or could not tell of it, waits for the next worker:
+-- longer than a weekend, or a holiday, on which there is none.
+local KEEP_RECORD = 7 * 24 * 60 * 60 * 1000
 
 -- Whether the session of this nonce has lost the call to another one: what it still has under way must change nothing.
 -- Of a record that is gone nobody knows.

@@ -92,6 +92,9 @@ class _Channel:
 
     async def ended(self) -> None: ...
 
+    async def went_on(self) -> bool:
+        return False
+
     async def hang_up(self) -> None: ...
 
     async def event(self, name: str, fields: Mapping[str, str]) -> None: ...

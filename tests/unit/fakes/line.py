@@ -291,6 +291,10 @@ class FakeLine:
         assert self._watched, "nobody would tell"
         await self.gone.wait()
 
+    async def went_on(self) -> bool:
+        async with self._plot.operation("line.went_on"):
+            return self.taken_back and not self.gone.is_set()
+
     async def hang_up(self) -> None:
         async with self._plot.operation("line.hang_up"):
             # Asterisk's answer comes first, the channel's end a little later
@@ -323,9 +327,10 @@ class FakeLine:
     def _guard(self, seconds: int) -> None:
         if self._watchdog is not None:
             self._watchdog.cancel()
-        self._watchdog = asyncio.get_running_loop().call_later(seconds, self._take_back) if seconds else None
+        self._watchdog = asyncio.get_running_loop().call_later(seconds, self.take_back) if seconds else None
 
-    def _take_back(self) -> None:
+    def take_back(self) -> None:
+        """The watchdog's time is up."""
         if not self.gone.is_set() and not self.handed_back:
             self.taken_back = True
             self.evict(HungUp(self._caller.channel))
