@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from rig.process import Child
 from rig.state import CHECKOUT, VENV_PYTHON, RigError
 
 _READY_LIMIT = 20.0
+# What a worker says of its websockets.
+_LINK = re.compile(r"\bari\.(?:connected|disconnected)\b")
 
 
 class Worker:
@@ -43,6 +47,8 @@ class Worker:
         self._folder = folder
         self._env = dict(os.environ, PYTHONUNBUFFERED="1") | dict(env or {})
         self._child: Child | None = None
+        # Bytes of the log that are of workers before this one.
+        self._logged = 0
         # How much of the log was read, and its lines; both at once, for threads ask too.
         self._known: tuple[int, list[dict[str, Any]]] = (0, [])
 
@@ -73,6 +79,7 @@ class Worker:
 
     def launch(self) -> None:
         """Start without waiting, for a worker that is meant to stand by or to fail."""
+        self._logged = self.log_file.stat().st_size if self.log_file.exists() else 0
         python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
         command = [python, str(CHECKOUT / "ari_app.py"), "run", "--config", str(self.config)]
         self._child = Child(self._name, command, self.log_file, env=self._env, cwd=self._folder)
@@ -110,9 +117,18 @@ class Worker:
         self.stop()
 
     def _connected(self) -> bool:
-        # Asterisk remembers an application whose worker died while calls wait in it, so a socket of
-        # this very process must be open as well.
-        return self.app in self.pbx.applications() and _talks_to(self.child.pid, self.port)
+        # Asterisk remembers an application whose worker died while calls wait in it, so a socket of this very process must
+        # be open as well; and it is asked things before there is a websocket.
+        return self._says_connected() and self.app in self.pbx.applications() and _talks_to(self.child.pid, self.port)
+
+    def _says_connected(self) -> bool:
+        """By its log, in either format: more often connected than disconnected. One worker may have several connections."""
+        with self.log_file.open("rb") as opened:
+            opened.seek(self._logged)
+            lines = opened.read().decode(errors="replace").splitlines()
+        own = re.compile(rf"\bapp\W+{re.escape(self.app)}(?![\w-])")
+        told = Counter(name for line in lines for name in _LINK.findall(line) if own.search(line))
+        return told["ari.connected"] > told["ari.disconnected"]
 
 
 def _talks_to(pid: int, port: int) -> bool:
