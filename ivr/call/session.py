@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, datetime
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.call.arrears import Told
+from ivr.call.account import Account
 from ivr.call.handover import connect
 from ivr.call.mark import Mark, display, place_in_queue, unmarked
 from ivr.call.outcome import Locked, Refused, Status, Verdict, Verified
-from ivr.call.ports import Badge, Entry, Line
-from ivr.call.progress import Held, Progress, told
+from ivr.call.ports import Badge, Line
+from ivr.call.progress import Held, Progress
 from ivr.call.verification import Course, House, Verification, attempt_of, tell_of_lock
 from ivr.errors import HungUp, TakenUp, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt, wait
@@ -40,10 +38,9 @@ class Session:
         self._course = Course(self._held, taken=taken is not None)
         self._verification = Verification(house, line, self._course, log)
         self._keypad = self._verification.keypad
+        self._account = Account(house, caller, self._course, self._held, log)
         self._refused: Refused | None = None
         self._to_do: list[Callable[[Refused], Awaitable[None]]] = []
-        self._recording: asyncio.Task[str] | None = None
-        self._told: Verdict | None = None
         self._status = Status.ABANDONED
         self._began = house.tools.clock()
 
@@ -98,7 +95,7 @@ class Session:
     async def _mark(self, verified: Verified) -> Mark:
         """No audit row, no mark; no mark, no announcement."""
         self._course.phase = "mark"
-        if (stands := await self._record(verified)) != Status.VERIFIED.value:
+        if (stands := await self._account.record(verified)) != Status.VERIFIED.value:
             # another worker had the call meanwhile, and may have it: what it has told of holds
             await self._house.live.note(self._held.now)
             raise Unavailable(f"audit: the trail says {stands} of this call already")
@@ -163,7 +160,7 @@ class Session:
             # else it may be the store that is down, and the caller would wait for it once more
             await self._tried("note", self._house.live.note(self._held.now))
         # not among them: an append that was begun is not undone, and must not be done again
-        await self._tried("record", self._record(refused))
+        await self._tried("record", self._account.record(refused))
         await self._finish(refused)
 
     async def _finish(self, refused: Refused) -> None:
@@ -174,7 +171,7 @@ class Session:
             self._to_do.pop(0)
         await self._line.hand_back(watch=False)
         self._log.info("call.handed_back", status=refused.status.value)
-        if await self._over(refused):
+        if await self._account.written(refused):
             await self._tried("end", self._house.live.end(self._held.now))
 
     async def _tried(self, what: str, work: Awaitable[object]) -> None:
@@ -217,12 +214,12 @@ class Session:
             seconds=self._seconds(),
         )
         refused = self._held.now.verdict or Refused(self._line.caller.policy, Status.ABANDONED)
-        if self._recording is None:
+        if not self._account.begun:
             if self._held.now.subject and self._course.subject is None:
                 await self._tried("find", self._verification.known())
-            await self._tried("record", self._record(refused))
+            await self._tried("record", self._account.record(refused))
         # an append that was begun is not undone by a hang-up, and may fail later
-        written = await self._over(refused)
+        written = await self._account.written(refused)
         if isinstance(verdict, Verified):
             handed_over = self._course.phase == "dialplan"
             await self._drop_mark(over=written and handed_over)
@@ -244,8 +241,8 @@ class Session:
             self._log.error("call.unavailable", phase="went_on", error=str(error))
             return False
         refused = Refused(verdict.policy, Status.UNAVAILABLE)
-        await self._tried("record", self._record(refused))
-        return await self._over(refused)
+        await self._tried("record", self._account.record(refused))
+        return await self._account.written(refused)
 
     def _leave(self) -> None:
         """Without a word to Asterisk: the caller is talking to another worker."""
@@ -258,8 +255,8 @@ class Session:
             return
         try:
             if self._refused is not None:
-                if self._told is not self._refused:
-                    await self._tried("record", self._record(self._refused))
+                if not self._account.tells(self._refused):
+                    await self._tried("record", self._account.record(self._refused))
                 await self._finish(self._refused)
                 return
             if isinstance(verdict, Verified):
@@ -290,101 +287,3 @@ class Session:
             self._log.error("mark.not_dropped", error=str(error))
             return
         self._log.info("mark.dropped")
-
-    async def _over(self, refused: Refused) -> bool:
-        """Whether the row is written. Else that is done later, by this worker or by the next one, for which the record stays."""
-        assert self._recording is not None
-        try:
-            await asyncio.shield(self._recording)
-        except Unavailable as error:
-            await self._owe(refused, str(error))
-            return False
-        return True
-
-    async def _owe(self, refused: Refused, fault: str) -> None:
-        now = self._held.now
-        happened = now.happened or _text(self._house.wall())
-        owed = replace(now.refused(refused, self._course.outcomes), happened=happened)
-        if not self._course.outcomes:
-            owed = replace(owed, steps=now.steps)
-        self._held.now = owed
-        noted = True
-        try:
-            await self._house.live.note(owed)
-        except TakenUp:
-            # the other worker tells of it
-            return
-        except Unavailable as error:
-            self._log.error("call.unavailable", phase="note", error=str(error))
-            noted = False
-        kept = self._house.arrears.owe(self._rows(refused), owed, noted=noted)
-        self._log.error("audit.owed", outcome=refused.status.value, kept=kept, error=fault)
-
-    async def _record(self, verdict: Verdict) -> str:
-        """The audit row of how this round ended; the outcome that stands, for another worker may have told of the same round.
-
-        What was begun goes on where this is cut short.
-        """
-        self._told = verdict
-        self._recording = recording = asyncio.create_task(self._rows(verdict).write(self._house.trail))
-        recording.add_done_callback(_heard)
-        return await asyncio.shield(recording)
-
-    def _rows(self, verdict: Verdict) -> Told:
-        """What the trail is told of how this round ended."""
-        status = verdict.status if isinstance(verdict, Refused) else Status.VERIFIED
-        level = verdict.level if isinstance(verdict, Verified) else 0
-        caller = self._line.caller
-        subject = self._course.subject.ref if self._course.subject else ""
-        happened = self._held.now.happened
-        row = Entry(
-            actor="caller",
-            action="verify",
-            outcome=status.value,
-            call=caller.channel,
-            subject=subject,
-            detail={
-                "node": caller.node,
-                "policy": verdict.policy,
-                "level": str(level),
-                "number": caller.number.masked if caller.number else "",
-                "phase": self._course.phase,
-                "wrong": str(self._held.now.wrong),
-                "round": "mid_call" if caller.again else "first",
-                "lock": _lock(verdict.lock) if isinstance(verdict, Refused) else "",
-                "steps": ",".join(map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps),
-                **({"happened": happened} if happened else {}),
-            },
-            once=self._held.now.round,
-        )
-        # that the caller was lost is no news: the mark ends with the call
-        if isinstance(verdict, Verified) or status is Status.ABANDONED:
-            return Told(row)
-        void = Entry(
-            actor="worker",
-            action="mark.void",
-            outcome=status.value,
-            call=caller.channel,
-            subject=subject,
-            detail={"node": caller.node, "policy": verdict.policy, "lock": _lock(verdict.lock)},
-            once=f"{self._held.now.round}:void",
-        )
-        return Told(row, void)
-
-
-def _heard(recording: asyncio.Task[str]) -> None:
-    """Whoever waited may be gone, and asyncio would log what nobody has asked for."""
-    if not recording.cancelled():
-        recording.exception()
-
-
-def _lock(lock: Locked | None) -> str:
-    """What is locked, and for how many seconds where that ends by itself."""
-    if lock is None:
-        return ""
-    return lock.scope.value if lock.seconds is None else f"{lock.scope.value}:{lock.seconds}"
-
-
-def _text(at: float) -> str:
-    """As the audit trail has its times."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
