@@ -291,6 +291,8 @@ class AriLine:
             except AriError as error:
                 if error.status:
                     raise
+                if self._gone.is_set():
+                    return  # it was done: the channel has ended since, or has come again, and must not be sent on then
                 # It may be done, or will be: a mark that was dropped now would be told of in the dialplan all the same.
                 unanswered = True
                 await self._ari.request("POST", operation, channel=channel)

@@ -160,6 +160,19 @@ async def test_a_call_that_was_sent_on_without_an_answer_is_sent_on_once_more(st
     await stub.in_dialplan(call.channel)
 
 
+async def test_a_call_that_has_come_again_by_then_is_not_sent_on_once_more(stub: World) -> None:
+    call = await stub.call()
+    stub.telephony._ari._seconds = 0.3
+    server = stub.model.server
+    server.rule("POST", "*/continue", Never(done=True), how="websocket")
+    sending = asyncio.create_task(call.line.hand_back(watch=True))
+    await server.until_asked("POST", "*/continue")
+    stub.telephony.event(Started(call.channel, ("inbound", "main"), Personal(""), "en", None))
+    await server.emit({"type": "ChannelUserevent", "eventname": "Alive", "application": "tillit", "timestamp": ""})
+    await sending
+    assert len(server.requests("POST", "*/continue")) == 1
+
+
 async def test_two_drops_in_a_row_are_one_interruption(stub: World) -> None:
     """What the first comparison finds out too late counts no more."""
     call = await stub.call()
