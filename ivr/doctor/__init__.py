@@ -33,6 +33,7 @@ from ivr.doctor import (
     sharing,
     texts,
     users,
+    watchdog,
 )
 from ivr.doctor.console import ETC
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, well
@@ -40,7 +41,7 @@ from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
+    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
     *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
@@ -64,6 +65,7 @@ _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
     "modules": modules.check,
     "dialplan": dialplan.check,
     "sharing of calls": sharing.check,
+    "watchdog": watchdog.check,
     "logs": leaks.check,
     "users and ports": users.check,
     "endpoints": audio.check,

@@ -40,3 +40,12 @@ class Node:
 def rows(answer: object) -> list[dict[str, object]]:
     """What ARI gives as a list."""
     return [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else []
+
+
+async def global_variable(node: Node, name: str) -> str:
+    """A global variable of the dialplan; empty where it is not set."""
+    match await node.ari.request("GET", f"asterisk/variable?variable={name}"):
+        case {"value": str(value)}:
+            return value
+        case _:
+            return ""

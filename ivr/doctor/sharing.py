@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ivr.doctor.finding import Finding, Grade, Kind, ok
-from ivr.doctor.node import Node, rows
+from ivr.doctor.node import Node, global_variable, rows
 
 ALONE = Kind(
     "calls-not-offered", Grade.WARNING,
@@ -35,11 +35,7 @@ _SET = (
 async def check(node: Node) -> list[Finding]:
     """Nothing where one worker serves, and nothing else is said."""
     subject = node.about("sharing")
-    match await node.ari.request("GET", f"asterisk/variable?variable={_VARIABLE}"):
-        case {"value": str(value)}:
-            pass
-        case _:
-            value = ""
+    value = await global_variable(node, _VARIABLE)
     if not value:
         if node.settings.worker.at_once == 1:
             return []

@@ -308,6 +308,7 @@ FAULTS = (
     settings("calls-not-offered", worker={"at_once": 2}),
     command("offer-time", "dialplan set global TILLIT_BROADCAST 1s"),
     command("offer-module", "dialplan set global TILLIT_BROADCAST 1000", "module unload app_stasis_broadcast.so"),
+    command("watchdog-differs", "dialplan set global TILLIT_WATCHDOG 30.5"),
     added("recorders", "extensions.conf", "\n[recorded]\nexten => s,1,MixMonitor(a.wav)\n", "dialplan reload"),
     added("recorders", "extensions.conf", '\n[rooms]\nexten => s,1,ExecIf($["${A}" = "b"]?MixMonitor(a.wav))\n same => n,Read(PIN,beep,4)\n same => n,ConfBridge(7)\n', "dialplan reload", told="wrapped, and a room"),
     settings("ami-away", asterisk__ami={"port": 9}),
