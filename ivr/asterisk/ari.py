@@ -17,7 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.events import TYPES, Echo, Event, Replaced
 from ivr.asterisk.vigil import Vigil
-from ivr.asterisk.websocket import Json, Method, Websocket, answer
+from ivr.asterisk.websocket import HEARTBEAT, LONGEST, Json, Method, Websocket, answer
 from ivr.call.ports import Timed
 from ivr.config import Settings, secret_of, tls
 from ivr.errors import AriError, ConfigError, WorkerReplaced
@@ -82,7 +82,7 @@ class Ari:
         self._back = asyncio.Event()
         # when it last said anything, on the websockets before this one
         self._heard = 0.0
-        self._vigil = Vigil(app, lambda path: self.request("POST", path), seconds=seconds, log=log)
+        self._vigil = Vigil(self, seconds=seconds, log=log)
         self._dropping: asyncio.Future[None] | None = None
         self._http: aiohttp.ClientSession | None = None
 
@@ -149,6 +149,10 @@ class Ari:
         if self._socket is not None:
             self._back.clear()
             self._dropping = asyncio.ensure_future(self._socket.end())
+
+    def doubt(self) -> None:
+        """What should have been told was not: a websocket on which nothing is told any more is found out sooner, and dropped."""
+        self._vigil.doubt()
 
     async def listen(self, listener: Listener, ours: Callable[[], Awaitable[bool | None]] = always) -> None:
         """Tell the listener what happens, for ever; connects again with growing waits.
@@ -277,7 +281,9 @@ class Ari:
     async def _connect(self) -> None:
         assert self._http is not None
         async with asyncio.timeout(self._seconds):
-            self._socket = await Websocket.open(self._http, f"{self._url}/events?app={self.app}", self._log)
+            events = f"{self._url}/events?app={self.app}"
+            socket = await self._http.ws_connect(events, heartbeat=HEARTBEAT, max_msg_size=LONGEST, autoping=True)
+        self._socket = Websocket(socket, self._log)
         allowed = [{"type": name} for name in TYPES]
         try:
             await self.request("PUT", f"applications/{self.app}/eventFilter", {"allowed": allowed})

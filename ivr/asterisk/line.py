@@ -29,6 +29,8 @@ DISPLAY = "CALLERID(name)"
 
 # Seconds within which Asterisk tells of a channel that has ended.
 _TOLD = 1.0
+# Seconds within which it tells of a playback that it was told to stop; it does so within milliseconds.
+_AT_ONCE = 1.0
 # A channel that has left is looked for so often, with such waits: one that hangs up is still there for a moment.
 _LOOKS, _LOOK_SECONDS = 5, 0.1
 
@@ -39,7 +41,7 @@ class AriLine:
     def __init__(
         self, ari: Ari, caller: Caller, legs: Legs, *, seconds: float, taken: int = 0, log: FilteringBoundLogger
     ) -> None:
-        """`seconds`: how long the end of a playback that was stopped is waited for; `taken`: as in `Progress`."""
+        """`seconds`: how long any request may take; `taken`: as in `Progress`."""
         self._ari = ari
         self._caller = caller
         self._legs = legs
@@ -186,8 +188,7 @@ class AriLine:
         operation = "DELETE /playbacks"
         try:
             await self._ari.request("DELETE", f"playbacks/{playback.id}", quick=True, channel=self._caller.channel)
-            async with asyncio.timeout(self._seconds):
-                await asyncio.shield(playback.over)
+            await self._stopped(playback)
             if playback.twice:
                 # Asterisk plays it once more, under the same id
                 await self._ari.request("DELETE", f"playbacks/{playback.id}", channel=self._caller.channel)
@@ -341,6 +342,16 @@ class AriLine:
             await self._ari.request("POST", f"events/user/{name}", body, quick=True, channel=self._caller.channel)
 
     # ------------------------------------------------------------ inside
+
+    async def _stopped(self, playback: Playback) -> None:
+        """Wait until it is told that this is over. Raises `TimeoutError`."""
+        over = asyncio.shield(playback.over)
+        await asyncio.wait((over,), timeout=min(_AT_ONCE, self._seconds))
+        if not over.done():
+            # It may be that nothing is told any more: then there is a new websocket within this time, or never.
+            self._ari.doubt()
+            async with asyncio.timeout(2 * self._seconds):
+                await over
 
     @property
     def _silent(self) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import chain, repeat
+from typing import Literal, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -15,20 +17,29 @@ _CHECKS = (0.2, 1.0, 5.0)
 # What Asterisk is asked to tell; AMI is not told of it.
 _ALIVE = "TillitAlive"
 
-Request = Callable[[str], Awaitable[object]]
-"""A POST to this path. Raises `AriError`."""
+
+class Asked(Protocol):
+    """Who asks on behalf of the application."""
+
+    app: str
+
+    async def request(self, method: Literal["POST"], path: str) -> object: ...
 
 
 class Vigil:
     """`watch` while there is a connection, and hand `echo` what comes on it."""
 
-    def __init__(self, app: str, request: Request, *, seconds: float, log: FilteringBoundLogger) -> None:
+    def __init__(self, ari: Asked, *, seconds: float, log: FilteringBoundLogger) -> None:
         """`seconds`: how long what was asked for may take to come."""
-        self._app = app
-        self._request = request
+        self._ari = ari
         self._seconds = seconds
         self._log = log
         self._told = asyncio.Event()
+        self._doubted = asyncio.Event()
+
+    def doubt(self) -> None:
+        """What should have been told was not: look now."""
+        self._doubted.set()
 
     def echo(self, name: str) -> None:
         """A user event has come."""
@@ -44,9 +55,12 @@ class Vigil:
         """
         try:
             for seconds in chain(_CHECKS, repeat(_CHECKS[-1])):
-                await asyncio.sleep(seconds)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._doubted.wait()
+                self._doubted.clear()
                 if not await self._heeded():
-                    self._log.warning("ari.forgotten", app=self._app)
+                    self._log.warning("ari.forgotten", app=self._ari.app)
                     drop()
         except Exception as error:  # noqa: BLE001  # whatever it is: not unwatched
             # the text of an error that nobody expected may hold anything
@@ -57,7 +71,7 @@ class Vigil:
         """Whether what the application should be told of reaches it; yes where Asterisk says nothing at all."""
         self._told.clear()
         try:
-            await self._request(f"events/user/{_ALIVE}?application={self._app}")
+            await self._ari.request("POST", f"events/user/{_ALIVE}?application={self._ari.app}")
         except AriError as error:
             return error.status != 404
         try:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from itertools import count
 from time import monotonic
-from typing import Literal, Self
+from typing import Literal
 
 import aiohttp
 import orjson
@@ -18,16 +18,17 @@ from ivr.errors import AriError
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Json = Mapping[str, object]
 
-# A ping goes out after so many seconds of silence; half of that later the websocket counts as dead.
-_HEARTBEAT = 5.0
+HEARTBEAT = 5.0
+"""A ping goes out after so many seconds of silence; half of that later the websocket counts as dead."""
+LONGEST = 1 << 20
+"""Bytes of a frame; longer ones end the connection."""
+
 # How long a server may take to say goodbye.
 _GOODBYE = 1.0
-# Bytes of a frame; longer ones end the connection.
-_LONGEST = 1 << 20
 
 
 class Websocket:
-    """`open`, then `read` until it ends, then `end`."""
+    """`read` until it ends, then `end`."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, log: FilteringBoundLogger) -> None:
         self.heard = 0.0
@@ -36,11 +37,6 @@ class Websocket:
         self._log = log
         self._numbers = count(1)
         self._waiting: dict[str, asyncio.Future[Response]] = {}
-
-    @classmethod
-    async def open(cls, http: aiohttp.ClientSession, url: str, log: FilteringBoundLogger) -> Self:
-        """Raises what aiohttp raises."""
-        return cls(await http.ws_connect(url, heartbeat=_HEARTBEAT, max_msg_size=_LONGEST, autoping=True), log)
 
     @property
     def waiting(self) -> int:

@@ -260,7 +260,8 @@ class Model:
                 source = asked.fields.get("source")
                 if source is not None and source.removeprefix("channel:") not in self.channels:
                     return 422, {"message": "Event source was not found"}
-                self.user_events.append({"name": name, **asked.fields["variables"]})
+                if source is not None:
+                    self.user_events.append({"name": name, **asked.fields["variables"]})
                 return _DONE
             case method, ["channels", name, *what]:
                 channel = self.channels.get(name)

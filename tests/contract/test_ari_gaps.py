@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 
+import ivr.asterisk.line as line_module
 from ivr.asterisk.events import Started
 from ivr.asterisk.leg import AriLeg
 from ivr.call.mark import METHODS, STATUS, unmarked
@@ -105,6 +106,26 @@ async def test_a_prompt_that_ended_unheard_does_not_hold_the_entry_up(world: Wor
     await call.line.hush()
     await call.line.say(SHORT, language="en")
     assert await call.line.receive(monotonic() + 10) == Played()
+
+
+async def test_a_hush_whose_end_is_not_told_finds_out_that_nothing_is(
+    stub: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application counts as one that nobody is connected to, and its next look would have come too late."""
+    monkeypatch.setattr(line_module, "_AT_ONCE", 0.05)
+    monkeypatch.setattr(stub.ari._vigil, "_seconds", 0.1)
+    call = await stub.call()
+    server = stub.model.server
+    await server.until_asked("POST", "events/user/TillitAlive", 2)
+    await call.line.say(LONG, language="en")
+    server.rule("DELETE", "playbacks/*", Status(204))
+    server.deaf = True
+    hushing = asyncio.create_task(call.line.hush())
+    await server.until_connected(server.connections + 1)
+    server.deaf = False
+    await hushing
+    assert stub.log.of("ari.forgotten")
+    await interrupted(call)
 
 
 async def test_a_hush_whose_end_was_lost_ends_with_the_gap(stub: World) -> None:

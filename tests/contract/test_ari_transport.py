@@ -453,7 +453,7 @@ async def test_whatever_ends_a_websocket_it_is_opened_again(
 async def test_a_server_that_answers_no_ping_is_left(
     ari: Ari, server: AriServer, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket_module, "_HEARTBEAT", 0.05)
+    monkeypatch.setattr(ari_module, "HEARTBEAT", 0.05)
     listening = asyncio.create_task(ari.listen(listener))
     (await server.until_connected()).pongs = False
     await server.until_connected(2)
@@ -465,7 +465,7 @@ async def test_a_server_that_answers_no_ping_is_left(
 async def test_what_is_asked_of_a_dead_websocket_is_asked_by_http_when_it_is_found(
     ari: Ari, server: AriServer, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket_module, "_HEARTBEAT", 0.05)
+    monkeypatch.setattr(ari_module, "HEARTBEAT", 0.05)
     listening = asyncio.create_task(ari.listen(listener))
     (await server.until_connected()).pongs = False
     server.rule("POST", "channels/1.1/play/a", Never(), how="websocket")

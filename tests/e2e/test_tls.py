@@ -132,8 +132,14 @@ async def test_an_ami_of_another_ca_is_not_logged_in_to(scene: Scene, places: Pl
     stage = places.stage
     stage.write_config({"asterisk.ami": {"ca_file": str(places.other.file)}})
     try:
-        with stage.worker("another-ca", port=places.ari) as worker:
+        worker = stage.worker("another-ca", port=places.ari)
+        worker.launch()
+        try:
             line = await scene.logged("ami.unreachable", of=worker)
+            # the scene's own worker serves
+            await scene.logged("worker.stands_by", of=worker)
+        finally:
+            worker.stop()
     finally:
         stage.write_config()
     assert "its certificate is not trusted" in line["error"]
