@@ -12,6 +12,8 @@ from rig.state import RigError
 HOST = "127.0.0.1"
 _BLOCK = 50
 _LOWEST = 10_000
+# Blocks of one instance with few calls.
+_SMALL = 20
 
 
 class Ports:
@@ -24,9 +26,7 @@ class Ports:
 
     def __init__(self, size: int = _BLOCK) -> None:
         count = -(-size // _BLOCK)
-        starts = list(range(_LOWEST, _ephemeral_start() - count * _BLOCK, _BLOCK))
-        random.shuffle(starts)
-        for start in starts:
+        for start in _starts(count, _ephemeral_start()):
             locks = _lock(start, count)
             if locks:
                 self._locks = locks
@@ -53,6 +53,22 @@ class Ports:
         for lock in self._locks:
             lock.close()
         self._locks = []
+
+
+def _starts(count: int, end: int) -> list[int]:
+    """Where so many blocks may begin, in the order of trying.
+
+    The upper third is for large ones, from the top down: small ones in the middle of it would leave no room. Anywhere else
+    by chance, so that what is late for an instance that has ended seldom reaches another one.
+    """
+    starts = list(range(_LOWEST, end - count * _BLOCK, _BLOCK))
+    if count > _SMALL:
+        return starts[::-1]
+    lower = [start for start in starts if start < _LOWEST + (end - _LOWEST) * 2 // 3]
+    upper = starts[len(lower) :]
+    random.shuffle(lower)
+    random.shuffle(upper)
+    return lower + upper
 
 
 def _lock(start: int, count: int) -> list[socket.socket]:
