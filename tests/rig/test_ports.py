@@ -11,7 +11,7 @@ END = 32_768
 def test_two_hundred_small_blocks_leave_room_for_a_large_one() -> None:
     """They lay anywhere, and between them there was no room for a stage with many calls."""
     large = 4000 // _BLOCK
-    taken = {start for start in _starts(1, END)[:200]}
+    taken = set(_starts(1, END)[:200])
     first = _starts(large, END)[0]
     assert taken.isdisjoint(range(first, first + large * _BLOCK, _BLOCK))
     assert first + large * _BLOCK <= END
