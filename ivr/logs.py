@@ -65,7 +65,9 @@ class _OfLibraries(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = "error" if record.levelno >= logging.ERROR else "warning"
         at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        said = {"event": "library", "level": level, "at": at, "library": record.name, "text": super().format(record)}
+        # some carry bytes that are no text as what JSON cannot have
+        text = super().format(record).encode(errors="backslashreplace").decode()
+        said = {"event": "library", "level": level, "at": at, "library": record.name, "text": text}
         return _line({**structlog.contextvars.get_contextvars(), **said})
 
 

@@ -298,8 +298,9 @@ class AriLine:
                 unanswered = True
                 await self._ari.request("POST", operation, channel=channel)
         except AriError as error:
-            if error.status == 409 and (unanswered or self._gaps != gaps):
-                return  # it was asked for again, and the first time had done it
+            twice = unanswered or self._gaps != gaps
+            if error.status == 409 and twice and (not watch or await is_verified(self._ari, channel)):
+                return  # the first time had done it; else Asterisk has taken the call back meanwhile
             if error.status not in GONE:
                 raise
             raise HungUp(channel) from None

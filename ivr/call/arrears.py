@@ -109,7 +109,9 @@ class Arrears:
                 self._some.clear()
 
     async def _settle(self, *, last: bool = False) -> None:
-        """Some at once, until some cannot be written; the `last` time all that are only here."""
+        """Some at once, until some cannot be written; the `last` time, until none can, those first that are only here."""
+        if last:
+            self._owed = dict(sorted(self._owed.items(), key=lambda item: item[1].noted))
         while some := list(self._owed.items())[:_AT_ONCE]:
             done = await asyncio.gather(*(self._pay(owed, last=last and not owed.noted) for _, owed in some))
             for (holder, owed), paid in zip(some, done, strict=True):
@@ -117,7 +119,7 @@ class Arrears:
                 if not paid:
                     # behind the others: one that can never be written keeps nobody waiting
                     self._owed[holder] = owed
-            if not all(done):
+            if not (any(done) if last else all(done)):
                 return
 
     async def _pay(self, owed: Owed, *, last: bool) -> bool:

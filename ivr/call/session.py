@@ -218,31 +218,32 @@ class Session:
             if self._held.now.subject and self._course.subject is None:
                 await self._tried("find", self._verification.known())
             await self._tried("record", self._account.record(refused))
+        handed_over = self._course.phase == "dialplan"
+        went_on: bool | None = False
+        if isinstance(verdict, Verified) and not handed_over:
+            await self._drop_mark(over=False)
+            went_on = await self._went_on()
+            if went_on is not False:
+                # the dialplan goes on without a mark: the trail is told so where it says `verified`, or comes to say it
+                refused = self._held.now.verdict or Refused(verdict.policy, Status.UNAVAILABLE)
         # an append that was begun is not undone by a hang-up, and may fail later
         written = await self._account.written(refused)
-        if isinstance(verdict, Verified):
-            handed_over = self._course.phase == "dialplan"
-            await self._drop_mark(over=written and handed_over)
-            if handed_over:
-                return
-            written = written and await self._voided(verdict)
-        if written:
+        if handed_over:
+            await self._drop_mark(over=written)
+            return
+        if written and went_on:
+            await self._tried("record", self._account.record(refused))
+            written = await self._account.written(refused)
+        if written and went_on is not None:
             await self._tried("end", self._house.live.end(self._held.now))
 
-    async def _voided(self, verdict: Verified) -> bool:
-        """Where Asterisk has taken the call back, the dialplan goes on without a mark: the trail is told so, for it says `verified`.
-
-        Whether all is told; else who finds the record looks again.
-        """
+    async def _went_on(self) -> bool | None:
+        """Whether Asterisk has taken the call back; None where it does not say: then who finds the record looks again."""
         try:
-            if not await self._line.went_on():
-                return True
+            return await self._line.went_on()
         except Unavailable as error:
             self._log.error("call.unavailable", phase="went_on", error=str(error))
-            return False
-        refused = Refused(verdict.policy, Status.UNAVAILABLE)
-        await self._tried("record", self._account.record(refused))
-        return await self._account.written(refused)
+            return None
 
     def _leave(self) -> None:
         """Without a word to Asterisk: the caller is talking to another worker."""

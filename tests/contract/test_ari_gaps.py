@@ -157,6 +157,7 @@ async def test_a_prompt_that_was_asked_for_twice_is_stopped_twice(stub: World) -
 
 async def test_a_call_that_was_sent_on_twice_was_sent_on(stub: World) -> None:
     call = await stub.call()
+    await call.line.announce({STATUS: "verified"}, Personal(""))
     server = stub.model.server
     server.rule("POST", "*/continue", Drop(done=True), how="websocket")
     async with call.line.up():
@@ -169,6 +170,7 @@ async def test_a_call_that_was_sent_on_twice_was_sent_on(stub: World) -> None:
 async def test_a_call_that_was_sent_on_without_an_answer_is_sent_on_once_more(stub: World, done: bool) -> None:
     """Everything else comes through. Whether it was done or not, it is then: what the dialplan was told stands."""
     call = await stub.call()
+    await call.line.announce({STATUS: "verified"}, Personal(""))
     stub.telephony._ari._seconds = 0.3
     server = stub.model.server
     server.rule("POST", "*/continue", Never(done=done), how="websocket")
@@ -179,6 +181,24 @@ async def test_a_call_that_was_sent_on_without_an_answer_is_sent_on_once_more(st
         await sending
     assert [asked.how for asked in server.requests("POST", "*/continue")] == ["websocket", "http"]
     await stub.in_dialplan(call.channel)
+
+
+async def test_a_verified_call_that_asterisk_takes_back_meanwhile_was_not_sent_on(stub: World) -> None:
+    """It is not in the application either, and in the dialplan as one that is not verified: its mark must not stand."""
+    call = await stub.call()
+    await call.line.announce({STATUS: "verified"}, Personal(""))
+    stub.telephony._ari._seconds = 0.3
+    server = stub.model.server
+    server.rule("POST", "*/continue", Never(done=False), how="websocket")
+    async with call.line.up():
+        sending = asyncio.create_task(call.line.hand_back(watch=True))
+        await server.until_asked("POST", "*/continue")
+        await stub.rest("POST", f"channels/{call.channel}/variable", {"variable": STATUS, "value": "unavailable"})
+        await stub.rest("POST", f"channels/{call.channel}/continue")
+        await server.emit({"type": "ChannelUserevent", "eventname": "Alive", "application": "tillit", "timestamp": ""})
+        with pytest.raises(HungUp):
+            await sending
+    assert await call.line.went_on()
 
 
 async def test_a_call_that_has_come_again_by_then_is_not_sent_on_once_more(stub: World) -> None:

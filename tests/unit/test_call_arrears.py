@@ -225,6 +225,26 @@ def test_many_are_written_some_at_once_and_one_that_cannot_be_keeps_nobody_waiti
     assert len(world.trail.rows) == 500
 
 
+def test_at_the_end_what_is_only_in_memory_comes_before_what_the_records_have() -> None:
+    """Redis is away by then: what is noted in a record cannot be written. Nor can one of the others at first: it keeps none of them."""
+    world = World()
+    blank = Progress.begin(app="tillit", node="node", channel="", policy="pin", again=False)
+
+    async def whole() -> None:
+        world.plot.fail("live.elsewhere", AWAY)
+        world.plot.fail("trail.append", AWAY, nth=1)
+        async with world.arrears:
+            for number in range(550):
+                call = str(number)
+                row = Entry("caller", "verify", "refused", call=call, once=call)
+                progress = replace(blank, channel=call, holder=call, round=call)
+                assert world.arrears.owe(Told(row), progress, noted=number < 300)
+
+    world.play(whole)
+    assert {row.call for row in world.trail.rows} == {str(number) for number in range(300, 550)}
+    assert [line["rows"] for line in world.logged("audit.left")] == [300]
+
+
 def test_a_worker_that_is_stopped_as_it_notes_a_refusal_writes_the_row() -> None:
     world, line = refused()
     world.plot.on("live.note", lambda: line.evict(Unavailable("the worker is stopping")))

@@ -12,6 +12,7 @@ from functools import partial
 import pytest
 
 from ivr.call.mark import STATUS
+from ivr.call.ports import Entry
 from ivr.call.session import Session
 from ivr.errors import AriError, HungUp, StoreError, Unavailable, WorkerReplaced
 from ivr.prompts import Prompt
@@ -390,6 +391,29 @@ def test_where_asterisk_does_not_say_whether_it_took_a_call_back_the_record_stay
     world.plot.fail("line.went_on", AriError("GET /channels/channel-1", 0))
     world.run(line)
     assert world.outcomes == ["verified"] and world.live.records and world.live.marks == {}
+
+
+@pytest.mark.parametrize("happens", ["take_back", "caller_hangs_up"])
+def test_a_row_verified_that_comes_late_is_void_where_the_watchdog_took_the_call_meanwhile(happens: str) -> None:
+    """The disk hung: the trail said that it does not take the row, and took it in the end."""
+    world, line = in_turn()
+
+    def written() -> None:
+        once = world.live.records[line.caller.node, line.caller.channel].round
+        world.trail.rows.append(Entry("caller", "verify", "verified", call=line.caller.channel, once=once))
+        getattr(line, happens)()
+
+    async def whole() -> None:
+        world.plot.on("trail.append", written)
+        world.plot.fail("trail.append", StoreError("audit: the database does not take the row in time"), nth=1)
+        async with world.arrears:
+            await Session(world.house(), line, world.logger).run()
+            await asyncio.sleep(3)
+
+    world.play(whole)
+    void = ["mark.void"] if happens == "take_back" else []
+    assert [row.action for row in world.trail.rows] == ["verify", *void]
+    assert world.live.records == {} and world.live.marks == {}
 
 
 def test_that_a_mark_is_void_is_told_of_later_where_it_cannot_be_told_of_now() -> None:

@@ -70,6 +70,7 @@ async def call():
         raise ValueError("two\\nlines")
     except ValueError:
         logging.getLogger("asyncio").exception("of %s", "a library")
+    logging.getLogger("aiohttp.server").warning("a header that is no text: %s", b"\\xff".decode(errors="surrogateescape"))
 
 asyncio.run(call())
 """
@@ -79,6 +80,7 @@ def test_what_a_library_says_is_a_line_of_json_too_and_names_the_call() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", LIBRARIES], cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, timeout=60, check=True
     )
-    (line,) = map(orjson.loads, ended.stderr.splitlines())
+    line, odd = map(orjson.loads, ended.stderr.splitlines())
     assert (line["event"], line["level"], line["call"]) == ("library", "error", "1795318424.31")
     assert line["library"] == "asyncio" and "ValueError: two\nlines" in line["text"] and line["at"].endswith("Z")
+    assert odd["text"] == "a header that is no text: \\udcff"
