@@ -482,6 +482,9 @@ async def test_whom_a_caller_transfers_the_agent_to_sees_no_mark(scene: Scene) -
     caller = await scene.verified("700")
     assert (await agent.incoming()).header("X-Caller-Auth")
     await agent.answer()
+    # not sooner: who is not bridged yet cannot be transferred
+    await agent.play_tone(700)
+    await caller.hears(700)
     await caller.transfer("800")
     invite = await other.incoming()
     assert invite.header("X-Caller-Auth") is None

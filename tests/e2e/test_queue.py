@@ -202,6 +202,9 @@ async def test_a_member_sends_the_caller_on_to_a_colleague(scene: Scene) -> None
     await two.incoming()
     await one.answer()
     await two.until("disconnected")
+    # not sooner: who is not bridged yet cannot be transferred
+    await one.play_tone(700)
+    await caller.hears(700)
     await one.transfer("701")
     assert marked(await colleague.incoming())
     await colleague.answer()
