@@ -25,6 +25,7 @@ from ivr.call.ports.live import (
     TooSoon,
     Wrong,
 )
+from ivr.call.ports.talks import Party, Talk, Talks
 from ivr.call.ports.texts import Texts
 from ivr.call.ports.trail import Entry, Trail
 
@@ -51,11 +52,14 @@ __all__ = [
     "Line",
     "Live",
     "Opened",
+    "Party",
     "Pins",
     "Played",
     "Right",
     "Spent",
     "Subject",
+    "Talk",
+    "Talks",
     "Texts",
     "Timed",
     "TooMany",

@@ -1,0 +1,85 @@
+"""Those who sign in: their roles, and what each may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Role(StrEnum):
+    """What somebody is there for. None of them reads a customer's data without the mark of a call of theirs."""
+
+    AGENT = "agent"
+    SUPERVISOR = "supervisor"
+    ADMINISTRATOR = "administrator"
+    AUDITOR = "auditor"
+    DATA_OWNER = "data_owner"
+
+
+class Permission(StrEnum):
+    """What can be granted; each route of the desk needs one of them."""
+
+    CALL = "call"
+    """See the own call, and read and change what its mark covers."""
+    VERIFY = "verify"
+    """Have the caller of the own call verified, and take the mark away."""
+    WATCH = "watch"
+    """See all calls of the team, without customers' names, and how many are verified."""
+    APPROVE = "approve"
+    """Be the second person: of a lock that is lifted, of a record that is opened without a call."""
+    STAFF = "staff"
+    """Add, change and disable those who sign in."""
+    TRAIL = "trail"
+    """Read the audit trail."""
+    READS = "reads"
+    """See who read which customer's record."""
+
+
+GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(
+    {
+        Role.AGENT: frozenset({Permission.CALL, Permission.VERIFY}),
+        Role.SUPERVISOR: frozenset({Permission.CALL, Permission.VERIFY, Permission.WATCH, Permission.APPROVE}),
+        Role.ADMINISTRATOR: frozenset({Permission.STAFF}),
+        Role.AUDITOR: frozenset({Permission.TRAIL, Permission.READS}),
+        Role.DATA_OWNER: frozenset({Permission.READS, Permission.APPROVE}),
+    }
+)
+"""By role. What a single person has more or less stands with that person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who signs in. `id` is opaque and never given again; `endpoints` are those of this person's phones.
+
+    `granted` and `denied` change what the role has; what is denied is denied.
+    """
+
+    id: str
+    tenant: str
+    login: str
+    name: str
+    role: Role
+    team: str = ""
+    endpoints: frozenset[str] = frozenset()
+    granted: frozenset[Permission] = frozenset()
+    denied: frozenset[Permission] = frozenset()
+    language: str | None = None
+    disabled: bool = False
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What this person may do."""
+        if self.disabled:
+            return frozenset()
+        return (GRANTED[self.role] | self.granted) - self.denied
+
+    def may(self, permission: Permission) -> bool:
+        """Whether this is among it."""
+        return permission in self.permissions
+
+    @property
+    def actor(self) -> str:
+        """As the audit trail has it."""
+        return f"desk:{self.login}"
