@@ -41,6 +41,7 @@ class Session:
         self._account = Account(house, caller, self._course, self._held, log)
         self._refused: Refused | None = None
         self._to_do: list[Callable[[Refused], Awaitable[None]]] = []
+        self._ending: asyncio.Task[None] | None = None
         self._status = Status.ABANDONED
         self._began = house.tools.clock()
 
@@ -137,7 +138,9 @@ class Session:
         await self._line.hand_back(watch=True)
         self._log.info("call.handed_back", status=Status.VERIFIED.value)
         self._course.phase = "dialplan"
-        await self._tried("end", self._house.live.end(self._held.now))
+        # not cut short by a caller who hangs up at once: the connection that waits for the answer would be thrown away
+        self._ending = asyncio.create_task(self._tried("end", self._house.live.end(self._held.now)))
+        await asyncio.shield(self._ending)
         # the mark is this channel's: it goes when the channel goes, wherever the dialplan has taken it
         await self._line.ended()
         await self._drop_mark(over=True)

@@ -164,6 +164,17 @@ def test_a_hang_up_while_the_audit_is_down_leaves_no_row_no_mark_and_no_phone(ma
         assert "live.place_mark" not in world.plot.names
 
 
+def test_what_redis_is_asked_when_a_call_is_handed_back_is_not_cut_short_by_a_hang_up() -> None:
+    """Else each caller whom the dialplan hangs up on at once would cost a connection."""
+    world, line = verified()
+    answered: list[bool] = []
+    world.plot.on("live.end", line.caller_hangs_up)
+    world.plot.on("live.end", lambda: answered.append(True), behind=True)
+    world.run(line)
+    assert answered
+    assert_nobody_is_left(world, line, "at live.end")
+
+
 def test_a_hang_up_before_the_session_began_is_one_row() -> None:
     world = World()
     line = world.line()
