@@ -126,7 +126,8 @@ class Worker:
         with self.log_file.open("rb") as opened:
             opened.seek(self._logged)
             lines = opened.read().decode(errors="replace").splitlines()
-        own = re.compile(rf"\bapp\W+{re.escape(self.app)}(?![\w-])")
+        # where workers share the calls, it may be another one of the pool
+        own = re.compile(rf"\bapp\W+{re.escape(self.app)}(?:-\d+)?(?![\w-])")
         told = Counter(name for line in lines for name in _LINK.findall(line) if own.search(line))
         return told["ari.connected"] > told["ari.disconnected"]
 
