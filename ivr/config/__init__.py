@@ -4,6 +4,7 @@ from ivr.config.agi import Agi
 from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.clear import loopback
 from ivr.config.file import load, secret_of
+from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
 from ivr.config.stores import Database, Redis
@@ -22,6 +23,7 @@ __all__ = [
     "Keypad",
     "Keys",
     "Limits",
+    "Lock",
     "Log",
     "Metrics",
     "Pin",
