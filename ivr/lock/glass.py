@@ -89,7 +89,9 @@ class Glass:
             await self._rows.tell(by, _APPROVE, "approved", wish.ref, detail=detail)
             if not await self._wishes.approve(wish, opened):
                 lapsed = Denied(Reason.NOT_OPEN)
-                return await self._rows.refuse(by, _APPROVE, lapsed, wish.ref, outcome="lapsed", detail={"wish": _short(wish)})
+                return await self._rows.refuse(
+                    by, _APPROVE, lapsed, wish.ref, outcome="lapsed", detail={"wish": _short(wish)}
+                )
         except Unavailable as error:
             return await self._rows.refuse(by, _APPROVE, self._rows.failed(by, _APPROVE, error))
         self._log.warning("glass.opened", person=wish.by, by=by.id, subject=wish.ref, wish=_short(wish))
@@ -102,7 +104,9 @@ class Glass:
             wish = None if by.disabled else await self._wishes.of(by.tenant, id)
             if wish is None or not (by.may(Permission.APPROVE) or wish.by == by.id):
                 return await self._rows.refuse(by, _DECLINE, Denied(Reason.NOT_OPEN))
-            await self._rows.tell(by, _DECLINE, "declined", wish.ref, detail={"asked_by": wish.by, "wish": _short(wish)})
+            await self._rows.tell(
+                by, _DECLINE, "declined", wish.ref, detail={"asked_by": wish.by, "wish": _short(wish)}
+            )
             return await self._wishes.drop(wish)
         except Unavailable as error:
             return await self._rows.refuse(by, _DECLINE, self._rows.failed(by, _DECLINE, error))
@@ -120,7 +124,9 @@ class Glass:
             held = await self._records.read(wish.ref)
             if held is None or await self._open(person, id) is None:
                 denied = Denied(Reason.NOT_OPEN)
-                return await self._rows.refuse(person, _READ, denied, wish.ref, outcome="withheld", detail={"wish": _short(wish)})
+                return await self._rows.refuse(
+                    person, _READ, denied, wish.ref, outcome="withheld", detail={"wish": _short(wish)}
+                )
         except Unavailable as error:
             return await self._rows.refuse(person, _READ, self._rows.failed(person, _READ, error))
         self._log.warning("glass.read", person=person.id, subject=wish.ref, wish=_short(wish))

@@ -140,7 +140,11 @@ class Lock:
             return denied
         try:
             await self._rows.tell(
-                person, what, "granted", ref, granted.call,
+                person,
+                what,
+                "granted",
+                ref,
+                granted.call,
                 detail={**detail, "level": str(granted.level), "needs": str(level)},
             )
         except Unavailable as error:
@@ -148,7 +152,9 @@ class Lock:
         self._log.info("lock.granted", action=what, person=person.id, subject=ref)
         return granted
 
-    async def _counted(self, person: Person, ref: str, what: str, call: Channel, detail: Mapping[str, str] = NOTHING) -> Denied | None:
+    async def _counted(
+        self, person: Person, ref: str, what: str, call: Channel, detail: Mapping[str, str] = NOTHING
+    ) -> Denied | None:
         try:
             denied = await self._reads.count(person, ref)
         except Unavailable as error:

@@ -38,7 +38,9 @@ class Reads:
             case Stopped(first, hour, day):
                 if first:
                     self._log.error("reads.stopped", person=person.id, hour=hour, day=day)
-                    await self._rows.tell(person, "reads.stopped", "stopped", detail={"hour": str(hour), "day": str(day)})
+                    await self._rows.tell(
+                        person, "reads.stopped", "stopped", detail={"hour": str(hour), "day": str(day)}
+                    )
                 return Denied(Reason.TOO_MANY_READS)
             case Counted(hour, day):
                 if hour > limits.warn_hour or day > limits.warn_day:

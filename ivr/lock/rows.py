@@ -38,7 +38,9 @@ class Rows:
         self._log.info("lock.refused", action=action, person=person.id, reason=denied.reason.value)
         needs = {} if denied.needs is None else {"needs": str(denied.needs)}
         try:
-            await self.tell(person, action, outcome, ref, call, detail={**detail, "reason": denied.reason.value, **needs})
+            await self.tell(
+                person, action, outcome, ref, call, detail={**detail, "reason": denied.reason.value, **needs}
+            )
         except Unavailable as error:
             self._log.error("lock.untold", action=action, person=person.id, error=str(error))
         return denied
