@@ -1,0 +1,361 @@
+"""Who may see a customer's data now: each way round it, and any case against the rule told once more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ivr.call.mark import Mark
+from ivr.call.ports import Party, Talk
+from ivr.lock.decision import Ground, judge
+from ivr.lock.words import Channel, Denied, Granted, Reason
+from ivr.staff import Permission, Person, Role
+
+NOW = 1_800_000_000.0
+NODE, OTHER_NODE = "node-a", "node-b"
+X, Y = "xxxxxxxxxxxx", "yyyyyyyyyyyy"
+
+ANNA = Person("p1", "acme", "anna", "Anna", Role.AGENT, "blue", frozenset({"PJSIP/anna", "PJSIP/anna-soft"}))
+BO = Person("p2", "acme", "bo", "Bo", Role.AGENT, "blue", frozenset({"PJSIP/bo"}))
+FOREIGN = Person("p3", "other", "cleo", "Cleo", Role.AGENT, "blue", frozenset({"PJSIP/cleo"}))
+GONE = Person("p4", "acme", "dan", "Dan", Role.AGENT, "blue", frozenset({"PJSIP/dan"}), disabled=True)
+OWNERS = {endpoint: person for person in (ANNA, BO, FOREIGN, GONE) for endpoint in person.endpoints}
+
+
+def party(channel: str, endpoint: str = "PJSIP/trunk", *, held: bool = False) -> Party:
+    return Party(channel, endpoint, None, held, NOW - 60)
+
+
+def talk(*others: Party, own: str = "PJSIP/anna", channel: str = "own.1", held: bool = False, node: str = NODE) -> Talk:
+    return Talk(node, party(channel, own, held=held), others)
+
+
+def mark(
+    channel: str = "c.1", subject: str = X, *, level: int = 2, node: str = NODE, expires: int = int(NOW) + 60
+) -> dict[Channel, Mark]:
+    return {Channel(node, channel): Mark(node, channel, subject, level, ("pin",), "usual", expires, "nonce")}
+
+
+def verdict(
+    *talks: Talk, marks: Mapping[Channel, Mark] | None = None, person: Person = ANNA,
+    owners: Mapping[str, Person] = OWNERS, ref: str = X, level: int = 2,
+) -> Granted | Denied:  # fmt: skip
+    return judge(Ground(person, talks, owners, mark() if marks is None else marks, NOW), ref, level)
+
+
+def refused(reason: Reason, needs: int | None = None) -> Denied:
+    return Denied(reason, needs)
+
+
+CALLER = party("c.1")
+STRANGER = party("c.9", "PJSIP/trunk2")
+GRANTED = Granted(Channel(NODE, "c.1"), 2, int(NOW) + 60)
+
+
+# ---------------------------------------------------------------- the right agent
+
+
+def test_the_agent_of_the_call_reads() -> None:
+    assert verdict(talk(CALLER)) == GRANTED
+
+
+def test_with_a_colleague_in_the_talk_both_read() -> None:
+    assert verdict(talk(CALLER, party("bo.1", "PJSIP/bo"))) == GRANTED
+    assert verdict(talk(CALLER, party("own.1", "PJSIP/anna"), own="PJSIP/bo", channel="bo.1"), person=BO) == GRANTED
+
+
+def test_by_the_own_second_phone() -> None:
+    assert verdict(talk(CALLER, own="PJSIP/anna-soft")) == GRANTED
+
+
+def test_both_own_phones_in_one_conference() -> None:
+    one = talk(CALLER, party("own.2", "PJSIP/anna-soft"))
+    two = talk(CALLER, party("own.1", "PJSIP/anna"), own="PJSIP/anna-soft", channel="own.2")
+    assert verdict(one, two) == GRANTED
+
+
+@pytest.mark.parametrize("held", [CALLER, replace(CALLER, held=True)], ids=["by the agent", "by the caller as well"])
+def test_on_hold_alone(held: Party) -> None:
+    assert verdict(talk(held, held=True)) == GRANTED
+
+
+def test_on_hold_while_a_colleague_is_asked() -> None:
+    asked = talk(party("bo.1", "PJSIP/bo"), channel="own.2")
+    assert verdict(talk(CALLER, held=True), asked) == GRANTED
+    # who is asked has no caller
+    assert verdict(talk(party("own.2", "PJSIP/anna"), own="PJSIP/bo", channel="bo.1"), person=BO) == refused(Reason.NO_CALL)
+
+
+def test_a_caller_who_is_on_hold_is_out_of_the_other_call() -> None:
+    other = talk(STRANGER, channel="own.2", held=True)
+    assert verdict(talk(CALLER), other) == GRANTED
+
+
+@pytest.mark.parametrize("permission", [Permission.VERIFY, Permission.WATCH])
+def test_what_else_is_denied_to_the_person_does_not_matter(permission: Permission) -> None:
+    assert verdict(talk(CALLER), person=replace(ANNA, denied=frozenset({permission}))) == GRANTED
+
+
+# ---------------------------------------------------------------- nobody else
+
+
+def test_without_a_call() -> None:
+    assert verdict() == refused(Reason.NO_CALL)
+    assert verdict(talk(party("bo.1", "PJSIP/bo"))) == refused(Reason.NO_CALL)
+
+
+def test_a_second_call_while_the_customer_is_on_hold() -> None:
+    """Whoever is spoken with is the one who counts."""
+    held, second = talk(CALLER, held=True), talk(STRANGER, channel="own.2")
+    assert verdict(held, second) == refused(Reason.NOT_VERIFIED)
+    marks = mark() | mark("c.9", Y)
+    assert verdict(held, second, marks=marks) == refused(Reason.OTHER_CUSTOMER)
+    assert verdict(held, second, marks=marks, ref=Y) == Granted(Channel(NODE, "c.9"), 2, int(NOW) + 60)
+
+
+def test_two_on_hold() -> None:
+    both = talk(CALLER, held=True), talk(STRANGER, channel="own.2", held=True)
+    assert verdict(*both) == verdict(*both, marks=mark() | mark("c.9", Y)) == refused(Reason.THIRD_PARTY)
+
+
+def test_two_calls_at_once_that_a_phone_may_mix() -> None:
+    assert verdict(talk(CALLER), talk(STRANGER, channel="own.2")) == refused(Reason.THIRD_PARTY)
+    by_two_phones = talk(STRANGER, own="PJSIP/anna-soft", channel="own.2")
+    assert verdict(talk(CALLER), by_two_phones) == refused(Reason.THIRD_PARTY)
+
+
+def test_a_stranger_in_the_conference() -> None:
+    assert verdict(talk(CALLER, STRANGER)) == refused(Reason.THIRD_PARTY)
+    assert verdict(talk(CALLER, replace(STRANGER, held=True))) == refused(Reason.THIRD_PARTY)
+    assert verdict(talk(CALLER, replace(STRANGER, endpoint=""))) == refused(Reason.THIRD_PARTY)
+
+
+@pytest.mark.parametrize("subject", [Y, X], ids=["two customers", "one customer twice"])
+def test_two_marked_callers_in_one_talk(subject: str) -> None:
+    for ref in (X, Y):
+        marks = mark() | mark("c.9", subject)
+        assert verdict(talk(CALLER, STRANGER), marks=marks, ref=ref) == refused(Reason.THIRD_PARTY)
+
+
+def test_a_colleague_who_is_a_marked_caller_too() -> None:
+    bo = party("bo.1", "PJSIP/bo")
+    for marks in (mark("bo.1"), mark("bo.1", Y), mark("bo.1", expires=int(NOW) - 1)):
+        assert verdict(talk(bo), marks=marks) == refused(Reason.THIRD_PARTY)
+        assert verdict(talk(CALLER, bo), marks=mark() | marks) == refused(Reason.THIRD_PARTY)
+
+
+def test_who_was_verified_by_an_own_phone() -> None:
+    """An agent who knows the customer's PIN, and calls from one own phone to the other."""
+    second = party("own.2", "PJSIP/anna-soft")
+    assert verdict(talk(second), marks=mark("own.2")) == refused(Reason.THIRD_PARTY)
+    assert verdict(talk(CALLER), marks=mark("own.1")) == refused(Reason.THIRD_PARTY)
+    assert verdict(talk(CALLER), marks=mark() | mark("own.1")) == refused(Reason.THIRD_PARTY)
+    assert verdict(talk(second), marks={}) == refused(Reason.NO_CALL)
+
+
+def test_a_phone_that_two_people_have_is_its_owners_alone() -> None:
+    shared = replace(BO, endpoints=frozenset({"PJSIP/bo", "PJSIP/anna"}))
+    assert verdict(talk(CALLER), person=shared) == refused(Reason.NO_CALL)
+    assert verdict(talk(CALLER)) == GRANTED
+    # nor is it anybody's who is not known as its owner
+    nobodys = {endpoint: owner for endpoint, owner in OWNERS.items() if endpoint != "PJSIP/anna"}
+    assert verdict(talk(CALLER), owners=nobodys) == refused(Reason.NO_CALL)
+
+
+def test_a_phone_that_was_taken_away() -> None:
+    """Whoever owns it: what the person's own record says counts as well."""
+    assert verdict(talk(CALLER), person=replace(ANNA, endpoints=frozenset())) == refused(Reason.NO_CALL)
+
+
+@pytest.mark.parametrize("who", [FOREIGN, GONE], ids=["of another tenant", "disabled"])
+def test_staff_who_are_no_colleagues_are_third_parties(who: Person) -> None:
+    (endpoint,) = who.endpoints
+    other = party("o.1", endpoint)
+    assert verdict(talk(CALLER, other)) == refused(Reason.THIRD_PARTY)
+    assert verdict(talk(other), marks=mark("o.1")) == refused(Reason.THIRD_PARTY)
+    assert verdict(talk(other)) == refused(Reason.THIRD_PARTY)
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        replace(ANNA, disabled=True),
+        replace(ANNA, denied=frozenset({Permission.CALL})),
+        replace(ANNA, role=Role.AUDITOR),
+        replace(ANNA, role=Role.ADMINISTRATOR),
+        replace(ANNA, role=Role.DATA_OWNER),
+        replace(ANNA, granted=frozenset({Permission.CALL}), denied=frozenset({Permission.CALL})),
+    ],
+)
+def test_who_may_not(person: Person) -> None:
+    assert verdict(talk(CALLER), person=person) == refused(Reason.NOT_PERMITTED)
+
+
+# ---------------------------------------------------------------- the mark
+
+
+@pytest.mark.parametrize(
+    ("expires", "expected"),
+    [(int(NOW) - 1, Reason.EXPIRED), (int(NOW), Reason.EXPIRED), (int(NOW) + 1, None)],
+    ids=["a second ago", "this second", "next second"],
+)
+def test_the_end_of_a_mark(expires: int, expected: Reason | None) -> None:
+    found = verdict(talk(CALLER), marks=mark(expires=expires))
+    assert found == (Granted(Channel(NODE, "c.1"), 2, expires) if expected is None else refused(expected))
+
+
+def test_a_mark_of_another_nodes_channel_of_that_name() -> None:
+    assert verdict(talk(CALLER), marks=mark(node=OTHER_NODE)) == refused(Reason.NOT_VERIFIED)
+    # whatever gave it out under this one's name
+    (forged,) = mark(node=OTHER_NODE).values()
+    assert verdict(talk(CALLER), marks={Channel(NODE, "c.1"): forged}) == refused(Reason.NOT_VERIFIED)
+    # nor are the two one caller
+    both = talk(CALLER), talk(CALLER, node=OTHER_NODE)
+    assert verdict(*both, marks=mark() | mark(node=OTHER_NODE)) == refused(Reason.THIRD_PARTY)
+
+
+def test_a_mark_of_another_channel() -> None:
+    assert verdict(talk(CALLER), marks=mark("c.2")) == refused(Reason.NOT_VERIFIED)
+    (other,) = mark("c.2").values()
+    assert verdict(talk(CALLER), marks={Channel(NODE, "c.1"): other}) == refused(Reason.NOT_VERIFIED)
+
+
+@pytest.mark.parametrize(("has", "needs"), [(1, 2), (2, 3), (0, 1), (0, 0), (-1, -1)])
+def test_a_level_that_is_too_low(has: int, needs: int) -> None:
+    assert verdict(talk(CALLER), marks=mark(level=has), level=needs) == refused(Reason.LEVEL, needs)
+
+
+@pytest.mark.parametrize(("ref", "subject"), [(Y, X), ("", X), ("", ""), (X, ""), (X.upper(), X), (f"{X} ", X)])
+def test_another_customer(ref: str, subject: str) -> None:
+    assert verdict(talk(CALLER), marks=mark(subject=subject), ref=ref) == refused(Reason.OTHER_CUSTOMER)
+
+
+# ---------------------------------------------------------------- any case
+
+
+@dataclass(frozen=True)
+class Case:
+    ground: Ground
+    ref: str
+    level: int
+
+
+def oracle(case: Case) -> bool:
+    """The rule, told once more and slowly: everybody whom this person could hear or be heard by, one after another."""
+    ground, person = case.ground, case.ground.person
+    if person.disabled or "call" not in {permission.value for permission in person.permissions}:
+        return False
+    spoken: list[tuple[str, str, str]] = []
+    waiting: list[tuple[str, str, str]] = []
+    for one in ground.talks:
+        at_hand = one.own.endpoint
+        if at_hand not in person.endpoints or at_hand not in ground.owners or ground.owners[at_hand].id != person.id:
+            continue
+        for each in [one.own, *one.others]:
+            who = ground.owners[each.endpoint] if each.endpoint in ground.owners else None
+            works_here = who is not None and who.tenant == person.tenant and who.disabled is False
+            bears_a_mark = any((node, channel) == (one.node, each.channel) for node, channel in ground.marks)
+            if works_here and not bears_a_mark:
+                continue
+            place = waiting if one.own.held else spoken
+            if (one.node, each.channel, each.endpoint) not in place:
+                place.append((one.node, each.channel, each.endpoint))
+    ear = spoken if spoken else waiting
+    if len(ear) == 0:
+        return False
+    for other in ear[1:]:
+        if other[:2] != ear[0][:2]:
+            return False
+    node, channel, endpoint = ear[0]
+    if endpoint in ground.owners:
+        return False
+    for key, borne in ground.marks.items():
+        if key != (node, channel):
+            continue
+        good = borne.node == node and borne.channel == channel and borne.expires > ground.now
+        return good and borne.subject == case.ref != "" and borne.level >= 1 and borne.level >= case.level
+    return False
+
+
+ENDPOINTS = ("PJSIP/anna", "PJSIP/anna-soft", "PJSIP/bo", "PJSIP/cleo", "PJSIP/dan", "PJSIP/trunk", "PJSIP/trunk2")
+CHANNELS = ("c.1", "c.2", "c.3")
+mostly = st.integers(0, 9).map(bool)
+nodes = st.integers(0, 5).map(lambda n: OTHER_NODE if n == 0 else NODE)
+# One channel is one phone's: what two channels of one name are in two nodes is tried by the nodes.
+own_channels = {"PJSIP/anna": "own.1", "PJSIP/anna-soft": "own.2", "PJSIP/bo": "bo.1", "PJSIP/cleo": "o.1", "PJSIP/dan": "o.2"}
+parties = st.one_of(
+    st.builds(party, st.sampled_from(CHANNELS), st.just("PJSIP/trunk"), held=st.booleans()),
+    st.sampled_from(sorted(own_channels)).map(lambda endpoint: party(own_channels[endpoint], endpoint)),
+)
+talks = st.builds(
+    lambda others, own, held, node: talk(*others, own=own, channel=own_channels[own], held=held, node=node),
+    st.lists(parties, max_size=3), st.sampled_from(["PJSIP/anna", "PJSIP/anna", "PJSIP/anna-soft", "PJSIP/bo"]),
+    st.booleans(), nodes,
+)  # fmt: skip
+keys = st.builds(Channel, nodes, st.sampled_from([*CHANNELS, *CHANNELS, *own_channels.values()]))
+marks = st.dictionaries(
+    keys,
+    st.builds(
+        lambda subject, level, off: (subject, level, int(NOW) + off),
+        st.sampled_from([X, X, X, Y, ""]), st.integers(0, 3), st.sampled_from([-1, 0, 1, 60, 60]),
+    ),
+    max_size=3,
+).flatmap(
+    lambda found: mostly.map(
+        lambda bound: {
+            key: Mark(key.node if bound else "node-c", key.id, subject, level, (), "usual", expires, "n")
+            for key, (subject, level, expires) in found.items()
+        }
+    )
+)  # fmt: skip
+persons = st.builds(
+    lambda endpoints, may, there: replace(
+        ANNA, endpoints=frozenset(endpoints), denied=frozenset() if may else frozenset({Permission.CALL}), disabled=not there
+    ),
+    st.sets(st.sampled_from(ENDPOINTS[:3]), min_size=1), mostly, mostly,
+)  # fmt: skip
+owners = st.sets(st.sampled_from(sorted(OWNERS)), max_size=1).map(
+    lambda missing: {endpoint: owner for endpoint, owner in OWNERS.items() if endpoint not in missing}
+)
+cases = st.builds(
+    Case,
+    st.builds(Ground, persons, st.lists(talks, min_size=1, max_size=3).map(tuple), owners, marks, st.just(NOW)),
+    st.sampled_from([X, X, X, Y, ""]), st.integers(0, 3),
+)  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None)
+@given(cases)
+@example(Case(Ground(ANNA, (talk(CALLER),), OWNERS, mark(), NOW), X, 2))
+def test_any_case(case: Case) -> None:
+    found = judge(case.ground, case.ref, case.level)
+    assert isinstance(found, Granted) is oracle(case)
+    if isinstance(found, Granted):
+        borne = case.ground.marks[found.call]
+        assert (borne.level, borne.expires) == (found.level, found.until)
+
+
+@settings(max_examples=500, deadline=None)
+@given(cases, nodes)
+def test_whoever_comes_to_a_talk_opens_nothing(case: Case, node: str) -> None:
+    """Somebody without a mark who joins one of the talks, or a further talk with such a one, never opens what was shut."""
+    if isinstance(judge(case.ground, case.ref, case.level), Granted):
+        return
+    joined = tuple(replace(one, others=(*one.others, STRANGER)) for one in case.ground.talks)
+    for later in (joined, (*case.ground.talks, talk(STRANGER, channel="own.9", node=node))):
+        assert isinstance(judge(replace(case.ground, talks=later), case.ref, case.level), Denied)
+
+
+@settings(max_examples=500, deadline=None)
+@given(cases)
+def test_nothing_is_open_to_two_customers_or_after_the_end(case: Case) -> None:
+    if isinstance(found := judge(case.ground, case.ref, case.level), Granted):
+        for other in {X, Y, ""} - {case.ref}:
+            assert judge(case.ground, other, case.level) == Denied(Reason.OTHER_CUSTOMER)
+        assert judge(replace(case.ground, now=float(found.until)), case.ref, case.level) == Denied(Reason.EXPIRED)
+        assert judge(case.ground, case.ref, found.level + 1) == Denied(Reason.LEVEL, found.level + 1)
+        assert judge(replace(case.ground, marks={}), case.ref, case.level) == Denied(Reason.NOT_VERIFIED)
