@@ -1,0 +1,194 @@
+"""The pages' handlers: signing in and out, the one-time link, the desk. None of them needs a script."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import segno
+from aiohttp import web
+from markupsafe import Markup
+
+from ivr.errors import Unavailable
+from ivr.secret import Secret
+from ivr.staff import Denied, Permission, Person
+from ivr.web import guard, render
+from ivr.web.api import ended, signed_in
+from ivr.web.ports import Taken, Welcome
+from ivr.web.problems import STATUSES, Problem
+from ivr.web.view import UNKNOWN, Shown, View, view
+from ivr.web.visit import House, Visit
+
+_BLANK: Shown = {
+    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "name": "", "ref": "", "held": False,
+    "since": 0.0, "until": None,
+}  # fmt: skip
+
+
+async def desk(visit: Visit) -> web.StreamResponse:
+    """The own calls; who is not signed in is asked to."""
+    if visit.person is None:
+        raise web.HTTPSeeOther("/sign-in")
+    person, session = visit.person, visit.session
+    assert session is not None
+    shown = person.may(Permission.CALL)
+    last = None if session.last is None else _when(session.last.at, session.last.place)
+    return _page(
+        visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
+        blank=_BLANK, now=visit.house.wall(), last=last,
+    )  # fmt: skip
+
+
+async def seen(house: House, visit: Visit, person: Person) -> View:
+    """What the page of this person shows now."""
+    try:
+        return view(await house.currents.of(person), visit.words)
+    except Unavailable:
+        return UNKNOWN
+
+
+async def live(visit: Visit) -> web.StreamResponse:
+    """The websocket of an open page."""
+    if visit.request.headers.get("Upgrade", "").lower() != "websocket":
+        raise Problem("bad_request")
+    token, session, house = visit.token, visit.session, visit.house
+    assert token is not None and session is not None
+
+    async def look() -> Person | None:
+        standing = await house.sessions.of(token, used=False)
+        return None if standing is None else await house.people.by_id(standing.tenant, standing.person)
+
+    async def shown(person: Person) -> View:
+        return view(await house.currents.of(person), visit.words)
+
+    return await house.hub.serve(visit.request, session.id, visit.who, look, shown)
+
+
+# ---------------------------------------------------------------- signing in and out
+
+
+async def ask_sign_in(visit: Visit) -> web.StreamResponse:
+    """The form."""
+    if visit.person is not None:
+        raise web.HTTPSeeOther("/")
+    query = visit.request.query
+    told = next((visit.words(f"sign_in.{name}") for name in ("ended", "signed_out", "welcome_done") if name in query), "")
+    return _sign_in_form(visit, told=told)
+
+
+async def sign_in(visit: Visit) -> web.StreamResponse:
+    """The same words, whatever was wrong."""
+    form = await visit.form()
+    login = form.get("login", "").strip()[:64]
+    found = await signed_in(
+        visit, visit.house.tenant, login, await visit.secret("password"), _code(await visit.secret("code"))
+    )
+    if isinstance(found, Denied):
+        if found.seconds is None:
+            return _sign_in_form(visit, visit.words("sign_in.refused"), login=login, status=401)
+        fault = visit.words("sign_in.wait", seconds=found.seconds)
+        return _sign_in_form(visit, fault, login=login, status=429, wait=found.seconds)
+    _, token, _ = found
+    answer = web.Response(status=303, headers={"Location": "/"})
+    guard.sign_in(answer, token)
+    return answer
+
+
+async def sign_out(visit: Visit) -> web.StreamResponse:
+    """The session is over in every window."""
+    await ended(visit)
+    answer = web.Response(status=303, headers={"Location": "/sign-in?signed_out"})
+    guard.sign_out(answer)
+    return answer
+
+
+# ---------------------------------------------------------------- the one-time link
+
+
+async def ask_welcome(visit: Visit) -> web.StreamResponse:
+    """The form. It changes nothing: whoever looks at links before their owners do spends none."""
+    return _welcome_form(visit, await _welcome(visit))
+
+
+async def welcome(visit: Visit) -> web.StreamResponse:
+    """Set password and second factor."""
+    found = await _welcome(visit)
+    password, again = await visit.secret("password"), await visit.secret("again")
+    if password != again:
+        return _welcome_form(visit, found, "differ")
+    taken = await visit.house.links.take(_link(visit), password, _code(await visit.secret("code")))
+    match taken:
+        case Taken.DONE:
+            raise web.HTTPSeeOther("/sign-in?welcome_done")
+        case Taken.GONE:
+            raise Problem("link_gone")
+        case _:
+            return _welcome_form(visit, found, taken.value)
+
+
+async def _welcome(visit: Visit) -> Welcome:
+    found = await visit.house.links.look(_link(visit))
+    if found is None:
+        raise Problem("link_gone")
+    if found.language is not None and visit.person is None:
+        visit.speak(found.language)
+    return found
+
+
+def _link(visit: Visit) -> Secret:
+    return Secret(visit.request.match_info["token"])
+
+
+def _welcome_form(visit: Visit, found: Welcome, fault: str = "") -> web.StreamResponse:
+    token = guard.form_token(visit.request)
+    picture = segno.make(found.uri.reveal(), micro=False).svg_inline(border=4, omitsize=True)
+    answer = _page(
+        visit, "welcome.html", status=422 if fault else 200, welcome=found, csrf=_shown(token),
+        fault=visit.words(f"welcome.{fault}") if fault else "",
+        # of our own making: modules of a QR code, as a path
+        picture=Markup(picture), key=_shown(found.key),  # noqa: S704
+        person=None,
+    )  # fmt: skip
+    guard.keep_form(answer, token)
+    return answer
+
+
+async def problems(visit: Visit) -> web.StreamResponse:
+    """What the API refuses, and why."""
+    return _page(visit, "problems.html", statuses=STATUSES)
+
+
+# ---------------------------------------------------------------- what they share
+
+
+def _page(visit: Visit, template: str, *, status: int = 200, **fields: object) -> web.Response:
+    return render.page(
+        visit.request, template, visit.words, company=visit.house.settings.company.name, session=visit.session,
+        status=status, **{"person": visit.person, **fields},
+    )  # fmt: skip
+
+
+def _sign_in_form(
+    visit: Visit, fault: str = "", *, told: str = "", login: str = "", status: int = 200, wait: int | None = None
+) -> web.StreamResponse:
+    token = guard.form_token(visit.request)
+    answer = _page(
+        visit, "sign_in.html", status=status, fault=fault, told=told, login=login, csrf=_shown(token), person=None
+    )
+    guard.keep_form(answer, token)
+    if wait is not None:
+        answer.headers["Retry-After"] = str(wait)
+    return answer
+
+
+def _code(typed: Secret) -> Secret:
+    """As apps show it, in two groups: without the gap."""
+    return Secret.join(Secret(part) for part in typed.reveal().split())
+
+
+def _shown(secret: Secret) -> str:
+    return str.strip(secret.reveal())
+
+
+def _when(at: str, place: str) -> str:
+    moment = datetime.fromisoformat(at)
+    return f"{moment:%Y-%m-%d %H:%M} UTC, {place}"

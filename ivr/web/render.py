@@ -1,0 +1,99 @@
+"""Pages of templates. All that is filled in is escaped; what is not filled in is an error."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from importlib import resources
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+
+from ivr.secret import Secret
+from ivr.web.ports import Session
+from ivr.web.problems import Problem
+from ivr.web.words import Words
+
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+# by its content: another one has another address
+_KEPT = "public, max-age=31536000, immutable"
+
+
+def install(app: web.Application) -> None:
+    """Let pages be made for this application."""
+    aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.PackageLoader("ivr.web", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        default_helpers=False,
+    )
+
+
+def page(
+    request: web.Request,
+    template: str,
+    words: Words,
+    *,
+    company: str,
+    session: Session | None = None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **fields: object,
+) -> web.Response:
+    """The page, in this language; with a session, as that person's."""
+    csrf = {} if session is None else {"csrf": _text(session.csrf)}
+    context = {"words": words, "company": company, "static": static_path(), "person": None, **csrf, **fields}
+    answer = aiohttp_jinja2.render_template(template, request, context, status=status)
+    answer.headers["Content-Language"] = words.language
+    answer.headers["Vary"] = "Accept-Language, Cookie"
+    answer.headers.update(headers or {})
+    return answer
+
+
+def problem(request: web.Request, error: Problem, words: Words, company: str) -> web.Response:
+    """What went wrong, for people."""
+    title, detail = HTTPStatus(error.status).phrase, words(f"reason.{error.name}")
+    return page(
+        request, "problem.html", words, company=company, status=error.status, headers=error.headers, title=title, detail=detail
+    )  # fmt: skip
+
+
+def _text(secret: Secret) -> str:
+    return str.strip(secret.reveal())
+
+
+# ---------------------------------------------------------------- what is the same for all
+
+
+@cache
+def _files() -> Mapping[str, tuple[str, bytes]]:
+    """By name, with the kind of each."""
+    folder = resources.files(__package__).joinpath("static")
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return {
+        file.name: (kind, file.read_bytes())
+        for file in files
+        if (kind := _KINDS.get(file.name[file.name.rfind(".") :])) is not None
+    }
+
+
+@cache
+def static_path() -> str:
+    """The folder in which the files stand, as pages name it."""
+    summed = hashlib.sha256(b"".join(content for _, content in _files().values())).hexdigest()
+    return f"/static/{summed[:16]}"
+
+
+def static(name: str) -> web.Response:
+    """Raises `Problem` for a file that is none."""
+    if name not in _files():
+        raise Problem("not_found")
+    kind, content = _files()[name]
+    headers = {"Content-Type": f"{kind}; charset=utf-8", "Cache-Control": _KEPT}
+    return web.Response(body=content, headers=headers)
