@@ -3,6 +3,7 @@
 from ivr.config.agi import Agi
 from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.clear import loopback
+from ivr.config.desk import Desk, Password, SignIn
 from ivr.config.file import load, secret_of
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
@@ -17,6 +18,7 @@ __all__ = [
     "Company",
     "CustomerNumber",
     "Database",
+    "Desk",
     "Elks",
     "Http",
     "Keypad",
@@ -24,10 +26,12 @@ __all__ = [
     "Limits",
     "Log",
     "Metrics",
+    "Password",
     "Pin",
     "Policy",
     "Redis",
     "Settings",
+    "SignIn",
     "SmsCode",
     "Steps",
     "Texts",
