@@ -9,6 +9,7 @@ from pydantic import Field, IPvAnyAddress, model_validator
 
 from ivr.config.clear import PlainText, loopback, parts_of, refuse_clear
 from ivr.config.listening import Listened, split
+from ivr.config.requests import Requests
 from ivr.config.section import Minutes, Seconds, Section
 
 _BY_TLS = "Name tls_certificate_file and tls_key_file, or listen on 127.0.0.1 behind a proxy that speaks TLS"
@@ -85,6 +86,7 @@ class Desk(Listened):
     )
     password: Password = Field(default_factory=Password, description="Passwords")
     sign_in: SignIn = Field(default_factory=SignIn, description="Guessing")
+    requests: Requests = Field(default_factory=Requests, description="How much one may ask")
 
     @model_validator(mode="after")
     def _reached_safely(self) -> Self:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import orjson
-from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
 import ivr
@@ -32,16 +29,6 @@ _PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "ref": {"description": "The customer, as the call's mark names it", "schema": {"type": "string", "pattern": "^[a-z0-9]{12}$"}},
     "action": {"description": "What is to be done", "schema": {"type": "string", "enum": list(ACTIONS)}},
 }  # fmt: skip
-
-
-def answer(routes: tuple[Route, ...]) -> web.Response:
-    """As it is served."""
-    return web.Response(body=_written(routes), headers={"Content-Type": "application/json"})
-
-
-@cache
-def _written(routes: tuple[Route, ...]) -> bytes:
-    return orjson.dumps(document(routes))
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:

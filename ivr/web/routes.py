@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
+import orjson
 from aiohttp import web
 
 from ivr.lock import FIELDS
@@ -45,7 +47,12 @@ async def _static(visit: Visit) -> web.StreamResponse:
 
 
 async def _openapi(_: Visit) -> web.StreamResponse:
-    return openapi.answer(ROUTES)
+    return web.Response(body=_description(), headers={"Content-Type": "application/json"})
+
+
+@cache
+def _description() -> bytes:
+    return orjson.dumps(openapi.document(ROUTES))
 
 
 _LOCKED = (

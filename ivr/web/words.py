@@ -22,12 +22,10 @@ class Words:
     language: str
     texts: Mapping[str, str]
 
-    def __call__(self, name: str, **fields: object) -> str:
-        """Raises `KeyError` for a sentence that is none."""
-        words = self.texts[name]
-        for field, value in fields.items():
-            words = words.replace("{" + field + "}", str(value))
-        return words
+    def __call__(self, name: str, /, **fields: object) -> str:
+        """Raises `KeyError` for a sentence that is none, and for a field that is not given."""
+        # in one go: what is filled in may itself look like a field
+        return re.sub(r"{(\w+)}", lambda found: str(fields[found[1]]), self.texts[name])
 
 
 @cache
