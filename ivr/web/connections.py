@@ -91,9 +91,7 @@ class _Connection(RequestHandler):
         self._taken()
         super().resume_writing()
 
-    def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
+    def handle_error(self, request: web.BaseRequest, *_: Any, **__: Any) -> web.StreamResponse:
         """What is no HTTP is answered like all else, and its words are not repeated."""
         answer = self._refused(request)
         answer.force_close()
@@ -119,7 +117,9 @@ class _Server(web.Server):
 class Runner(web.AppRunner):
     """Runs the application on such connections."""
 
-    def __init__(self, app: web.Application, room: Room, refused: Refused, *, ending_seconds: float, logger: Logger) -> None:
+    def __init__(
+        self, app: web.Application, room: Room, refused: Refused, *, ending_seconds: float, logger: Logger
+    ) -> None:
         super().__init__(app, handle_signals=False, access_log=None, shutdown_timeout=ending_seconds)
         self._options: dict[str, Any] = {
             "room": room, "refused": refused, "access_log": None, "logger": logger, "keepalive_timeout": IDLE_SECONDS,

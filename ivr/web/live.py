@@ -78,7 +78,9 @@ class Hub:
             page.going = True
             page.stir.set()
 
-    async def serve(self, request: web.Request, session: str, person: Person, look: Look, shown: Shown) -> web.WebSocketResponse:
+    async def serve(
+        self, request: web.Request, session: str, person: Person, look: Look, shown: Shown
+    ) -> web.WebSocketResponse:
         """Until the page is closed, the session ends, or the desk stops."""
         socket = web.WebSocketResponse(
             heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=_TAKING_SECONDS, autoping=True

@@ -16,7 +16,9 @@ def _secret(least: int, most: int) -> Any:
     return GetPydanticSchema(lambda _source, _handler: core_schema.no_info_after_validator_function(Secret, text))
 
 
-Password = Annotated[Secret, _secret(1, 256), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256, "format": "password"})]
+Password = Annotated[
+    Secret, _secret(1, 256), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256, "format": "password"})
+]
 Code = Annotated[Secret, _secret(6, 10), WithJsonSchema({"type": "string", "minLength": 6, "maxLength": 10})]
 Argument = Annotated[Secret, _secret(0, 100), WithJsonSchema({"type": "string", "maxLength": 100})]
 Login = Annotated[str, Field(min_length=1, max_length=64, strict=True)]

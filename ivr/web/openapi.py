@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 import ivr
@@ -34,8 +35,10 @@ _PARAMETERS: Mapping[str, Mapping[str, object]] = {
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """All that is described of these routes."""
     told = [(route, route.described) for route in routes if route.described is not None]
-    used = {model for _, described in told for model in (described.takes, described.gives) if model is not None}
-    models = [(model, "validation") for model in sorted({*used, ProblemDetails}, key=lambda model: model.__name__)]
+    used: set[type[BaseModel]] = {ProblemDetails}
+    for _, described in told:
+        used |= {model for model in (described.takes, described.gives) if model is not None}
+    models = [(model, "validation") for model in sorted(used, key=lambda model: model.__name__)]
     _, schemas = models_json_schema(models, ref_template=_REFERENCES)  # type: ignore[arg-type]  # a list of pairs
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for route, _ in told:
@@ -88,7 +91,7 @@ def _operation(route: Route) -> dict[str, Any]:
     return made
 
 
-def _given(model: type | None) -> dict[str, Any]:
+def _given(model: type[BaseModel] | None) -> dict[str, Any]:
     if model is None:
         return {"description": "Done"}
     return {"description": (model.__doc__ or "").strip(), "content": {"application/json": {"schema": _of(model)}}}
@@ -109,5 +112,5 @@ def _refused(problems: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-def _of(model: type) -> dict[str, str]:
+def _of(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": _REFERENCES.format(model=model.__name__)}

@@ -71,7 +71,9 @@ async def ask_sign_in(visit: Visit) -> web.StreamResponse:
     if visit.person is not None:
         raise web.HTTPSeeOther("/")
     query = visit.request.query
-    told = next((visit.words(f"sign_in.{name}") for name in ("ended", "signed_out", "welcome_done") if name in query), "")
+    told = next(
+        (visit.words(f"sign_in.{name}") for name in ("ended", "signed_out", "welcome_done") if name in query), ""
+    )
     return _sign_in_form(visit, told=told)
 
 
@@ -161,10 +163,11 @@ async def problems(visit: Visit) -> web.StreamResponse:
 
 
 def _page(visit: Visit, template: str, *, status: int = 200, **fields: object) -> web.Response:
+    fields.setdefault("person", visit.person)
+    company = visit.house.settings.company.name
     return render.page(
-        visit.request, template, visit.words, company=visit.house.settings.company.name, session=visit.session,
-        status=status, **{"person": visit.person, **fields},
-    )  # fmt: skip
+        visit.request, template, visit.words, fields, company=company, session=visit.session, status=status
+    )
 
 
 def _sign_in_form(

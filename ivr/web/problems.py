@@ -44,7 +44,7 @@ STATUSES: Mapping[str, int] = {
 }
 
 
-class Problem(Exception):  # noqa: N818 (the word of the standard)
+class Problem(Exception):
     """Raised anywhere in a request; answered as problem details, or as a page for people."""
 
     def __init__(

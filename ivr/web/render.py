@@ -39,12 +39,12 @@ def page(
     request: web.Request,
     template: str,
     words: Words,
+    fields: Mapping[str, object],
     *,
     company: str,
     session: Session | None = None,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
-    **fields: object,
 ) -> web.Response:
     """The page, in this language; with a session, as that person's."""
     csrf = {} if session is None else {"csrf": _text(session.csrf)}
@@ -60,7 +60,8 @@ def problem(request: web.Request, error: Problem, words: Words, company: str) ->
     """What went wrong, for people."""
     title, detail = HTTPStatus(error.status).phrase, words(f"reason.{error.name}")
     return page(
-        request, "problem.html", words, company=company, status=error.status, headers=error.headers, title=title, detail=detail
+        request, "problem.html", words, {"title": title, "detail": detail}, company=company, status=error.status,
+        headers=error.headers,
     )  # fmt: skip
 
 

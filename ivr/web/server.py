@@ -108,8 +108,10 @@ class DeskServer:
         except Unavailable as error:
             self._house.log.error("web.unavailable", route=_route(request), error=str(error))
             answer = self._problem(request, Problem("unavailable"))
-        except Exception as error:
-            self._house.log.error("web.failed", error=type(error).__name__, code=_route(request), cure="please report this line")
+        except Exception as error:  # noqa: BLE001 (a fault of ours: answered, and written down)
+            self._house.log.error(
+                "web.failed", error=type(error).__name__, code=_route(request), cure="please report this line"
+            )
             answer = self._problem(request, Problem("internal"))
         self._tell(request, answer, monotonic() - begun)
         return answer
@@ -185,10 +187,14 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
         context.load_cert_chain(certificate, key, password=lambda: b"")
     except ssl.SSLError:
         raise ConfigError(
-            place, "they are no certificate and its key", "Name files in PEM that belong together, the key without a password"
+            place,
+            "they are no certificate and its key",
+            "Name files in PEM that belong together, the key without a password",
         ) from None
     except OSError as error:
-        raise ConfigError(place, f"one cannot be read ({error.strerror})", "Let the user who runs this own both") from None
+        raise ConfigError(
+            place, f"one cannot be read ({error.strerror})", "Let the user who runs this own both"
+        ) from None
     return context
 
 

@@ -40,20 +40,20 @@ def view(currents: Sequence[Current], words: Words) -> View:
 
 
 def _shown(current: Current, words: Words) -> Shown:
-    sign, title, help = current.state.value, words(f"desk.{current.state.value}", level=current.level), ""
+    sign, title = current.state.value, words(f"desk.{current.state.value}", level=current.level)
     if current.state is State.VERIFIED:
-        help = words("desk.verified_by", methods=_methods(current.methods, words))
+        told = words("desk.verified_by", methods=_methods(current.methods, words))
         if current.shut is not None:
-            sign, help = "shut", words(f"reason.{current.shut.value}")
+            sign, told = "shut", words(f"reason.{current.shut.value}")
     else:
-        help = words(f"desk.{current.state.value}_help")
+        told = words(f"desk.{current.state.value}_help")
         if current.shut is not None and current.state is State.NOT_VERIFIED:
-            help = f"{words(f'reason.{current.shut.value}')} {help}"
+            told = f"{words(f'reason.{current.shut.value}')} {told}"
     return {
         "id": f"{current.call.node}/{current.call.id}",
         "sign": sign,
         "title": title,
-        "help": help,
+        "help": told,
         "number": current.number or words("desk.withheld"),
         "name": "" if current.name is None else str.strip(current.name.reveal()),
         "ref": current.ref or "",

@@ -56,7 +56,9 @@ def _wanted(accepted: str) -> list[str]:
     """Of an Accept-Language (RFC 9110, 12.5.4) the languages, the most wanted first."""
     weighed = []
     for part in accepted.split(",")[:_MOST]:
-        found = re.fullmatch(r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?\s*", part)
+        found = re.fullmatch(
+            r"\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)\s*(?:;\s*q=(0(?:\.\d{0,3})?|1(?:\.0{0,3})?))?\s*", part
+        )
         if found is not None and (weight := float(found[2] or 1)) > 0:
             weighed.append((weight, found[1]))
     return [language for _, language in sorted(weighed, key=lambda pair: -pair[0])]

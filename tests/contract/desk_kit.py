@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
-import structlog
 
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
-from ivr.lock import FIELDS, Channel, Current, Denied as Shut, Done, Reason, Record, State
+from ivr.lock import FIELDS, Channel, Current, Done, Reason, Record, State
+from ivr.lock import Denied as Shut
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
-from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
+from ivr.staff import Denial, Denied, LastSignIn, Person, Role, SignedIn
 from ivr.store.link import Link
 from ivr.store.pace import RedisPace
 from ivr.store.sessions import Session, Sessions
@@ -76,7 +76,9 @@ class World:
         if token != Secret(LINK) or self.taken:
             return None
         key = "JBSWY3DPEHPK3PXP"
-        return Welcome("ny", self.welcome_name, None, Secret(key), Secret(f"otpauth://totp/Acme:ny?secret={key}&issuer=Acme"))
+        return Welcome(
+            "ny", self.welcome_name, None, Secret(key), Secret(f"otpauth://totp/Acme:ny?secret={key}&issuer=Acme")
+        )
 
     async def take(self, token: Secret, password: Secret, code: Secret) -> Taken | Weakness:
         if self.weakness is not None:

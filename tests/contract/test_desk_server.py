@@ -49,7 +49,9 @@ async def test_every_operation_of_the_description_is_a_route_with_its_permission
     answer = await open_desk.get("/api/v1/openapi.json")
     document = await answer.json()
     described = {
-        (method.upper(), path): operation for path, methods in document["paths"].items() for method, operation in methods.items()
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
     }
     api = {(route.method, route.path): route for route in ROUTES if route.path.startswith("/api/")}
     assert set(described) == {key for key in api if not key[1].endswith("openapi.json")}
@@ -124,7 +126,9 @@ async def test_signing_in_by_the_page(open_desk: Desk) -> None:
     assert (await open_desk.get("/")).headers["Location"] == "/sign-in"
 
 
-@pytest.mark.parametrize("wrong", [{"login": "bo"}, {"password": "x"}, {"code": "111111"}, {"code": ""}, {"login": "ännä\x00"}])
+@pytest.mark.parametrize(
+    "wrong", [{"login": "bo"}, {"password": "x"}, {"code": "111111"}, {"code": ""}, {"login": "ännä\x00"}]
+)
 async def test_every_refusal_is_in_the_same_words(wrong: dict[str, str], open_desk: Desk) -> None:
     csrf = await form(open_desk, "/sign-in")
     given = {"csrf": csrf, "login": "anna", "password": PASSWORD, "code": CODE, **wrong}
@@ -177,7 +181,11 @@ async def test_who_is_disabled_is_out_at_once(open_desk: Desk) -> None:
 async def test_another_site_changes_nothing(headers: dict[str, str], open_desk: Desk) -> None:
     csrf = await open_desk.sign_in()
     sent = {name: value.replace("OWN", open_desk.origin) for name, value in headers.items()}
-    for method, path in (("DELETE", "/api/v1/session"), ("POST", f"/api/v1/customers/{REF}/actions/lock"), ("POST", "/sign-out")):
+    for method, path in (
+        ("DELETE", "/api/v1/session"),
+        ("POST", f"/api/v1/customers/{REF}/actions/lock"),
+        ("POST", "/sign-out"),
+    ):
         answer = await open_desk.send(method, path, origin=None, headers={**sent, "CSRF-Token": csrf})
         assert answer.status == 403
         assert "another site" in await answer.text()
@@ -222,9 +230,15 @@ async def test_another_name_that_leads_here_is_not_answered(server: Server) -> N
 async def test_the_own_calls_and_a_record_that_is_open(open_desk: Desk) -> None:
     await open_desk.sign_in()
     open_desk.world.calls = (VERIFIED,)
-    open_desk.world.record_of = {"name": Personal("Anna Andersson"), "phones": (Personal("+46701740601"),), "has_pin": True}
+    open_desk.world.record_of = {
+        "name": Personal("Anna Andersson"),
+        "phones": (Personal("+46701740601"),),
+        "has_pin": True,
+    }
     calls = await (await open_desk.get("/api/v1/calls/current")).json()
-    assert calls["calls"][0] | {"state": "verified", "level": 2, "name": "Anna Andersson", "ref": REF} == calls["calls"][0]
+    assert (
+        calls["calls"][0] | {"state": "verified", "level": 2, "name": "Anna Andersson", "ref": REF} == calls["calls"][0]
+    )
     record = await (await open_desk.get(f"/api/v1/customers/{REF}/record")).json()
     assert record["fields"] == {"name": "Anna Andersson", "phones": ["+46701740601"], "has_pin": True}
     some = await (await open_desk.get(f"/api/v1/customers/{REF}/record?fields=name,has_pin")).json()
@@ -271,7 +285,9 @@ async def test_a_role_without_calls_gets_none(open_desk: Desk) -> None:
         ({"data": b"x" * 20_000, "headers": {"Content-Type": "application/json"}}, 413, "too_large"),
     ],
 )
-async def test_what_cannot_be_taken_is_said_without_repeating_it(sent: dict, status: int, reason: str, open_desk: Desk) -> None:
+async def test_what_cannot_be_taken_is_said_without_repeating_it(
+    sent: dict, status: int, reason: str, open_desk: Desk
+) -> None:
     answer = await open_desk.send("POST", "/api/v1/session", **sent)
     text = await answer.text()
     assert (answer.status, (await answer.json(content_type=None))["reason"]) == (status, reason), text
@@ -333,11 +349,16 @@ async def test_what_is_typed_is_never_markup(open_desk: Desk) -> None:
 
 
 async def test_no_page_has_a_script_or_a_style_within(open_desk: Desk) -> None:
-    pages = [await (await open_desk.get(path)).text() for path in ("/sign-in", f"/welcome/{LINK}", "/problems", "/nothing")]
+    pages = [
+        await (await open_desk.get(path)).text() for path in ("/sign-in", f"/welcome/{LINK}", "/problems", "/nothing")
+    ]
     await open_desk.sign_in()
     pages.append(await (await open_desk.get("/")).text())
     for page in pages:
-        assert not re.search(r"\son\w+=|\sstyle=|<style|<script(?! type=\"module\" src=\"/static/)|javascript:|https?://(?!www\.w3\.org/2000/svg)", page)
+        assert not re.search(
+            r"\son\w+=|\sstyle=|<style|<script(?! type=\"module\" src=\"/static/)|javascript:|https?://(?!www\.w3\.org/2000/svg)",
+            page,
+        )
 
 
 # ---------------------------------------------------------------- the one-time link
