@@ -51,7 +51,7 @@ def caller(ground: Ground) -> Caller | Denied:
         return Denied(Reason.NOT_PERMITTED)
     own = [talk for talk in ground.talks if _is_own(ground, talk.own.endpoint)]
     spoken_with = [one for talk in own if not talk.own.held for one in outsiders(ground, talk)]
-    heard = spoken_with or [one for talk in own if talk.own.held for one in outsiders(ground, talk)]
+    heard = spoken_with or [one for talk in own for one in outsiders(ground, talk)]
     if not heard:
         return Denied(Reason.NO_CALL)
     first = heard[0]
