@@ -145,7 +145,9 @@ class Desk:
 
     async def rows(self) -> list[tuple[str, str, str]]:
         """Actor, action and outcome of each row of the trail."""
-        return [tuple(row) for row in await asked(self.database, "SELECT actor, action, outcome FROM audit ORDER BY seq")]
+        return [
+            tuple(row) for row in await asked(self.database, "SELECT actor, action, outcome FROM audit ORDER BY seq")
+        ]
 
     async def last(self) -> tuple[str, str, str, str, str, dict[str, str]]:
         """Actor, action, outcome, call, subject and detail of the latest row."""

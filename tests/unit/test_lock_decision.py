@@ -64,6 +64,10 @@ def test_the_agent_of_the_call_reads() -> None:
     assert verdict(talk(CALLER)) == GRANTED
 
 
+def test_what_is_granted_is_what_the_mark_has() -> None:
+    assert verdict(talk(CALLER), level=1) == GRANTED
+
+
 def test_with_a_colleague_in_the_talk_both_read() -> None:
     assert verdict(talk(CALLER, party("bo.1", "PJSIP/bo"))) == GRANTED
     assert verdict(talk(CALLER, party("own.1", "PJSIP/anna"), own="PJSIP/bo", channel="bo.1"), person=BO) == GRANTED
@@ -88,7 +92,9 @@ def test_on_hold_while_a_colleague_is_asked() -> None:
     asked = talk(party("bo.1", "PJSIP/bo"), channel="own.2")
     assert verdict(talk(CALLER, held=True), asked) == GRANTED
     # who is asked has no caller
-    assert verdict(talk(party("own.2", "PJSIP/anna"), own="PJSIP/bo", channel="bo.1"), person=BO) == refused(Reason.NO_CALL)
+    assert verdict(talk(party("own.2", "PJSIP/anna"), own="PJSIP/bo", channel="bo.1"), person=BO) == refused(
+        Reason.NO_CALL
+    )
 
 
 def test_a_caller_who_is_on_hold_is_out_of_the_other_call() -> None:
@@ -270,7 +276,7 @@ def oracle(case: Case) -> bool:
             place = waiting if one.own.held else spoken
             if (one.node, each.channel, each.endpoint) not in place:
                 place.append((one.node, each.channel, each.endpoint))
-    ear = spoken if spoken else waiting
+    ear = spoken or waiting
     if len(ear) == 0:
         return False
     for other in ear[1:]:
@@ -290,7 +296,13 @@ def oracle(case: Case) -> bool:
 # One that is as it should be, with up to four things changed in it.
 Changed = Callable[[Case], Case]
 START = Case(Ground(ANNA, (talk(CALLER),), OWNERS, mark(), NOW), X, 2)
-OWN_CHANNELS = {"PJSIP/anna": "own.1", "PJSIP/anna-soft": "own.2", "PJSIP/bo": "bo.1", "PJSIP/cleo": "o.1", "PJSIP/dan": "o.2"}
+OWN_CHANNELS = {
+    "PJSIP/anna": "own.1",
+    "PJSIP/anna-soft": "own.2",
+    "PJSIP/bo": "bo.1",
+    "PJSIP/cleo": "o.1",
+    "PJSIP/dan": "o.2",
+}
 
 seldom = st.integers(0, 9).map(lambda n: n == 0)
 nodes = st.sampled_from([NODE, NODE, OTHER_NODE])
