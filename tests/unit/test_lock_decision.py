@@ -268,7 +268,7 @@ def oracle(case: Case) -> bool:
         if at_hand not in person.endpoints or at_hand not in ground.owners or ground.owners[at_hand].id != person.id:
             continue
         for each in [one.own, *one.others]:
-            who = ground.owners[each.endpoint] if each.endpoint in ground.owners else None
+            who = ground.owners.get(each.endpoint)
             works_here = who is not None and who.tenant == person.tenant and who.disabled is False
             bears_a_mark = any((node, channel) == (one.node, each.channel) for node, channel in ground.marks)
             if works_here and not bears_a_mark:
