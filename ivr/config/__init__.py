@@ -3,6 +3,7 @@
 from ivr.config.agi import Agi
 from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.clear import loopback
+from ivr.config.desk import Desk, Password, SignIn
 from ivr.config.file import load, secret_of
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
@@ -18,6 +19,7 @@ __all__ = [
     "Company",
     "CustomerNumber",
     "Database",
+    "Desk",
     "Elks",
     "Http",
     "Keypad",
@@ -26,10 +28,12 @@ __all__ = [
     "Lock",
     "Log",
     "Metrics",
+    "Password",
     "Pin",
     "Policy",
     "Redis",
     "Settings",
+    "SignIn",
     "SmsCode",
     "Steps",
     "Texts",

@@ -26,3 +26,18 @@ def new_ref() -> str:
 def is_ref(text: str) -> bool:
     """Whether it has the form of a customer's reference: else it may be anything that somebody has typed."""
     return _REF.fullmatch(text) is not None
+
+
+def person(id: str) -> str:
+    """Whose envelope that of somebody who signs in is: never that of a customer."""
+    return f"person/{id}"
+
+
+def credential(method: str) -> str:
+    """The name of the field of a way of signing in."""
+    return f"credential.{method}"
+
+
+def endpoint_key(endpoint: str) -> str:
+    """What an endpoint is found by: two that differ in upper and lower case alone belong to one person."""
+    return endpoint.casefold()

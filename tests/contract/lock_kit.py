@@ -67,8 +67,9 @@ class FakeStaff:
     def __init__(self, *persons: Person) -> None:
         self.persons = {person.id: person for person in persons}
 
-    async def by_id(self, id: str) -> Person | None:
-        return self.persons.get(id)
+    async def by_id(self, tenant: str, id: str) -> Person | None:
+        found = self.persons.get(id)
+        return found if found is not None and found.tenant == tenant else None
 
     async def colleagues(self, tenant: str) -> list[Person]:
         return [person for person in self.persons.values() if person.tenant == tenant]

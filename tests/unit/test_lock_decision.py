@@ -77,6 +77,11 @@ def test_by_the_own_second_phone() -> None:
     assert verdict(talk(CALLER, own="PJSIP/anna-soft")) == GRANTED
 
 
+def test_a_phone_in_other_letters_than_it_was_written_down_in() -> None:
+    shouted = {endpoint.upper(): owner for endpoint, owner in OWNERS.items()}
+    assert verdict(talk(CALLER, own="PJSIP/ANNA"), owners=shouted) == GRANTED
+
+
 def test_both_own_phones_in_one_conference() -> None:
     one = talk(CALLER, party("own.2", "PJSIP/anna-soft"))
     two = talk(CALLER, party("own.1", "PJSIP/anna"), own="PJSIP/anna-soft", channel="own.2")
