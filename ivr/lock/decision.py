@@ -9,6 +9,7 @@ from ivr.call.mark import Mark
 from ivr.call.ports import Party, Talk
 from ivr.lock.words import Channel, Denied, Granted, Reason
 from ivr.staff import Permission, Person
+from ivr.store.sealing import endpoint_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def caller(ground: Ground) -> Caller | Denied:
         return Denied(Reason.NOT_PERMITTED)
     own = [talk for talk in ground.talks if _is_own(ground, talk.own.endpoint)]
     spoken_with = [one for talk in own if not talk.own.held for one in outsiders(ground, talk)]
-    heard = spoken_with or [one for talk in own if talk.own.held for one in outsiders(ground, talk)]
+    heard = spoken_with or [one for talk in own for one in outsiders(ground, talk)]
     if not heard:
         return Denied(Reason.NO_CALL)
     first = heard[0]
@@ -93,8 +94,10 @@ def _covers(ground: Ground, call: Channel, mark: Mark, ref: str, level: int) -> 
 
 
 def _is_own(ground: Ground, endpoint: str) -> bool:
+    """Whether it is the person's by both: by the phone's owner, and by what the person has."""
     owner = ground.owners.get(endpoint)
-    return owner is not None and owner.id == ground.person.id and endpoint in ground.person.endpoints
+    theirs = {endpoint_key(one) for one in ground.person.endpoints}
+    return owner is not None and owner.id == ground.person.id and endpoint_key(endpoint) in theirs
 
 
 def _is_colleague(ground: Ground, endpoint: str) -> bool:

@@ -82,7 +82,7 @@ class Glass:
             wish = await self._wishes.of(by.tenant, id) if by.may(Permission.APPROVE) else None
             if not by.may(Permission.APPROVE) or (wish is not None and wish.by == by.id):
                 return await self._rows.refuse(by, _APPROVE, Denied(Reason.NOT_PERMITTED), wish.ref if wish else "")
-            if wish is None or wish.approved or not await self._may(wish.by, wish.tenant, Permission.CALL):
+            if wish is None or wish.approved or not await self._may(wish.tenant, wish.by, Permission.CALL):
                 return await self._rows.refuse(by, _APPROVE, Denied(Reason.NOT_OPEN), wish.ref if wish else "")
             opened = replace(wish, approved_by=by.id, until=int(self._wall()) + self._rules.open_minutes * 60)
             detail = {"asked_by": wish.by, "fields": ",".join(wish.fields), "reason": wish.reason, "wish": _short(wish)}
@@ -138,11 +138,11 @@ class Glass:
         wish = await self._wishes.of(person.tenant, id) if person.may(Permission.CALL) else None
         if wish is None or not wish.approved or wish.by != person.id or wish.until <= self._wall():
             return None
-        return wish if await self._may(wish.approved_by, wish.tenant, Permission.APPROVE) else None
+        return wish if await self._may(wish.tenant, wish.approved_by, Permission.APPROVE) else None
 
-    async def _may(self, id: str, tenant: str, permission: Permission) -> bool:
-        found = await self._judge.by_id(id)
-        return found is not None and found.tenant == tenant and found.may(permission)
+    async def _may(self, tenant: str, id: str, permission: Permission) -> bool:
+        found = await self._judge.by_id(tenant, id)
+        return found is not None and found.may(permission)
 
 
 def _short(wish: Opening) -> str:

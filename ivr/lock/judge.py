@@ -42,16 +42,14 @@ class Judge:
         self._log = log
         self._wall = wall
 
-    async def by_id(self, id: str) -> Person | None:
+    async def by_id(self, tenant: str, id: str) -> Person | None:
         """Somebody as of now. Raises `Unavailable`."""
-        return await self._staff.by_id(id)
+        found = await self._staff.by_id(tenant, id)
+        return found if found is not None and (found.tenant, found.id) == (tenant, id) else None
 
     async def anew(self, person: Person) -> Person:
         """The same person as of now; may do nothing who is not there any more. Raises `Unavailable`."""
-        found = await self._staff.by_id(person.id)
-        if found is None or found.tenant != person.tenant:
-            return replace(person, disabled=True)
-        return found
+        return await self.by_id(person.tenant, person.id) or replace(person, disabled=True)
 
     async def judge(self, person: Person, ref: str, level: int) -> Judged:
         """Whether this customer is the caller of this person now, at this level, and in force. Raises nothing."""

@@ -21,7 +21,7 @@ from ivr.store.register import Customer
 class Staff(Protocol):
     """Those who sign in, as they stand at this moment: what a session remembers of them may be old."""
 
-    async def by_id(self, id: str) -> Person | None: ...
+    async def by_id(self, tenant: str, id: str) -> Person | None: ...
 
     async def colleagues(self, tenant: str) -> Sequence[Person]:
         """All of a tenant."""

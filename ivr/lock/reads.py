@@ -53,10 +53,9 @@ class Reads:
         what = "reads.lifted"
         try:
             by = await self._judge.anew(by)
-            whose = await self._judge.by_id(whom)
-            allowed = by.may(Permission.APPROVE) and whose is not None
-            # nobody's own, and nobody's of another tenant: whether there is such a one is not told
-            if not allowed or whose is None or whose.tenant != by.tenant or whose.id == by.id:
+            whose = await self._judge.by_id(by.tenant, whom) if by.may(Permission.APPROVE) else None
+            # whether there is such a one in another tenant is not told
+            if whose is None or whose.id == by.id:
                 return await self._rows.refuse(by, what, Denied(Reason.NOT_PERMITTED))
             ((*_, stopped),) = await self._counts.of([_key(whose)])
             if not stopped:

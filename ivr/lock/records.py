@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,6 +26,8 @@ class StoredRecords:
         self._customers = customers
         self._seal = seal
         self._chain = chain
+        # each needs a second connection while it has one: many at once would wait for each other's
+        self._acting = asyncio.Lock()
 
     async def in_force(self, ref: str) -> bool:
         """Whether the customer is there and not locked. Raises `StoreError`."""
@@ -38,7 +41,7 @@ class StoredRecords:
     async def act(self, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]) -> bool:
         """One transaction; what is asked in it is asked of Redis and of readers, who wait for no writer."""
         try:
-            async with self._database.write(lock=lock_of(self._chain)) as connection:
+            async with self._acting, self._database.write(lock=lock_of(self._chain)) as connection:
                 customer = await self._register.by_ref(connection, ref, change=True)
                 if customer is None or customer.locked or not await go_on():
                     return False

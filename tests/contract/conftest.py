@@ -13,6 +13,8 @@ from tests.contract import ari_world
 from tests.contract.ari_world import DIALPLAN, World, prompts, scripted
 from tests.contract.live_server import Server
 from tests.unit.cli_kit import typed
+from tests.unit.conftest import either as either
+from tests.unit.conftest import postgresql as postgresql
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ MAY_REVEAL = {
     "ivr/cli/person.py",
     "ivr/cli/personal.py",
     "ivr/database/url.py",
+    "ivr/lock/actions.py",
     "ivr/numbers.py",
     "ivr/secret.py",
     "ivr/sms/client.py",
