@@ -77,6 +77,15 @@ def run(context: typer.Context) -> None:
     serve(settings)
 
 
+@app.command()
+def desk(context: typer.Context) -> None:
+    """Serve the agents' pages and the API until stopped with SIGTERM or Ctrl-C."""
+    settings = settings_of(context)
+    from ivr.desk import run as serve
+
+    serve(settings)
+
+
 def main() -> None:
     """Run the command that was typed.
 

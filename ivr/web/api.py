@@ -76,7 +76,7 @@ async def ended(visit: Visit) -> None:
 
 async def current(visit: Visit) -> web.Response:
     """The own calls."""
-    calls = await visit.house.currents.of(visit.who)
+    calls = await visit.house.lock.current(visit.who)
     return said(models.Calls(calls=tuple(models.call(one) for one in calls)))
 
 

@@ -41,7 +41,7 @@ async def desk(visit: Visit) -> web.StreamResponse:
 async def seen(house: House, visit: Visit, person: Person) -> View:
     """What the page of this person shows now."""
     try:
-        return view(await house.currents.of(person), visit.words)
+        return view(await house.lock.current(person), visit.words)
     except Unavailable:
         return UNKNOWN
 
@@ -58,7 +58,7 @@ async def live(visit: Visit) -> web.StreamResponse:
         return None if standing is None else await house.people.by_id(standing.tenant, standing.person)
 
     async def shown(person: Person) -> View:
-        return view(await house.currents.of(person), visit.words)
+        return view(await house.lock.current(person), visit.words)
 
     return await house.hub.serve(visit.request, session.id, visit.who, look, shown)
 

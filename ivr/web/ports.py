@@ -94,15 +94,13 @@ class Links(Protocol):
 
 
 class Lock(Protocol):
-    """`ivr.lock.Lock`: a part that is down refuses."""
+    """`ivr.lock.Lock`: a part that is down refuses; only `current` raises `Unavailable`."""
+
+    async def current(self, person: Person) -> tuple[Current, ...]: ...
 
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 
     async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut: ...
-
-
-class Currents(Protocol):
-    async def of(self, person: Person) -> tuple[Current, ...]: ...
 
 
 class Changes(Protocol):

@@ -88,7 +88,7 @@ class World:
         self.taken += 1
         return Taken.DONE if self.taken == 1 else Taken.GONE
 
-    async def of(self, person: Person) -> tuple[Current, ...]:
+    async def current(self, person: Person) -> tuple[Current, ...]:
         self._up()
         return self.calls if person.id == ANNA.id else ()
 
@@ -180,7 +180,7 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     world, log = World(sessions), Log()
     hub = Hub(log)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
-    house = House(settings, world, world, sessions, world, world, world, pace, hub, log)  # type: ignore[arg-type]
+    house = House(settings, world, world, sessions, world, world, pace, hub, log)  # type: ignore[arg-type]
 
     async def alive() -> None:
         await link.ask("PING")
