@@ -40,9 +40,12 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
         person = visit.who
         if isinstance(needs, Permission) and not person.may(needs):
             raise Problem("not_permitted")
-    if unsafe and visit.session is not None:
+    if not unsafe or (needs is Open.ANYONE and is_api(visit.request)):
+        # no other site can make a browser send JSON here
+        return
+    if visit.session is not None:
         await _csrf(visit, visit.session.csrf)
-    elif unsafe and not is_api(visit.request):
+    else:
         # who signs in has no session yet; no other site can set this cookie, nor read it
         await _csrf(visit, Secret(visit.request.cookies.get(FORM, "")))
 
