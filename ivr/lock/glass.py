@@ -70,7 +70,7 @@ class Glass:
         try:
             by = await self._judge.anew(by)
             if not by.may(Permission.APPROVE):
-                return Denied(Reason.NOT_PERMITTED)
+                return await self._rows.refuse(by, "glass.waiting", Denied(Reason.NOT_PERMITTED))
             return tuple(wish for wish in await self._wishes.waiting(by.tenant) if wish.by != by.id)
         except Unavailable as error:
             return self._rows.failed(by, _APPROVE, error)

@@ -40,12 +40,12 @@ class Lock:
         self._reads = reads
         self._rows = rows
         self._country = country
-        self._currents = Currents(judge, marks, records, rows, self._levels["name"])
+        self.currents = Currents(judge, marks, records, rows, self._levels["name"])
         self._log = log
 
     async def current(self, person: Person) -> tuple[Current, ...]:
         """This person's callers. Raises `Unavailable` where it is not known whom the person talks with, or who is marked."""
-        return await self._currents.of(person)
+        return await self.currents.of(person)
 
     async def demand(self, person: Person, ref: str, level: int, what: str) -> Granted | Denied:
         """Whether this may be given out, for whoever has the data elsewhere. The read is counted, and the trail told of it.

@@ -43,7 +43,7 @@ class StoredRecords:
         try:
             async with self._acting, self._database.write(lock=lock_of(self._chain)) as connection:
                 customer = await self._register.by_ref(connection, ref, change=True)
-                if customer is None or customer.locked or not await go_on():
+                if customer is None or not await go_on():
                     return False
                 await append_within(connection, self._chain, entry, seal=self._seal)
                 await self._do(connection, customer, change)

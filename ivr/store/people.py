@@ -92,7 +92,8 @@ def _beside(connection: Connection, ids: Sequence[str], query: Any) -> dict[str,
     """By person what the query finds, whose first column is the person."""
     found: dict[str, list[tuple[Any, ...]]] = {}
     person = query.selected_columns[0]
-    for at in range(0, len(ids), _AT_ONCE):
+    # asked too where there is nobody: it is not to be told by the time
+    for at in range(0, len(ids) or 1, _AT_ONCE):
         for of, *rest in connection.execute(query.where(person.in_(ids[at : at + _AT_ONCE]))):
             found.setdefault(of, []).append(tuple(rest))
     return found

@@ -24,8 +24,6 @@ _OF = Script("clock", "session_of")
 _END = Script("session_end")
 _END_ALL = Script("clock", "session_end_all")
 
-SCRIPTS = (_BEGIN, _OF, _END, _END_ALL)
-
 # The tenant, so that it stands in every key; and 256 random bits.
 _TOKEN = re.compile(r"(?P<tenant>[A-Za-z0-9_-]{1,40})\.[0-9a-f]{64}")
 

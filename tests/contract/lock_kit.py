@@ -17,15 +17,13 @@ from ivr.config import Lock as Rules
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.lock import Denied, Glass, Judge, Lock, Reads, Reason, Record, Rows, StoredRecords
+from ivr.lock import Denied, Glass, Lock, Locks, Reads, Reason, Record
 from ivr.secret import Personal, Secret
 from ivr.staff import Person, Role
 from ivr.store.customers import Customers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
-from ivr.store.openings import RedisOpenings
-from ivr.store.reads import RedisReads
-from ivr.store.register import NewCustomer, Register
+from ivr.store.register import Customer, NewCustomer, Register
 from ivr.vault import Vault
 from tests.contract.live_server import Server, placed
 from tests.unit.database_kit import RECORD, SEAL, asked, database_of, keys_of, trail_of
@@ -66,8 +64,14 @@ class FakeStaff:
 
     def __init__(self, *persons: Person) -> None:
         self.persons = {person.id: person for person in persons}
+        self.meanwhile: Callable[[int], None] | None = None
+        """Told how often somebody was looked up, before the answer."""
+        self.asked = 0
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
+        self.asked += 1
+        if self.meanwhile is not None:
+            self.meanwhile(self.asked)
         found = self.persons.get(id)
         return found if found is not None and found.tenant == tenant else None
 
@@ -78,7 +82,8 @@ class FakeStaff:
         return {one: person for person in self.persons.values() for one in person.endpoints if one in endpoints}
 
     def change(self, person: Person, **changes: Any) -> Person:
-        self.persons[person.id] = changed = replace(person, **changes)
+        changed = replace(person, **changes)
+        self.persons[changed.id] = changed
         return changed
 
 
@@ -106,13 +111,17 @@ class Desk:
     talks: FakeTalks
     staff: FakeStaff
     register: Register
-    records: StoredRecords
-    rules: Rules
     link: Link
+    vault: Vault
     lock: Lock
     reads: Reads
     glass: Glass
     log: Lines
+
+    async def read(self, ref: str) -> Customer | None:
+        """The record, past the lock."""
+        async with self.database.read() as connection:
+            return await self.register.by_ref(connection, ref)
 
     async def customer(self, number: str = "10001", name: str = "Xenia Ask", *phones: str) -> str:
         """A new one's reference."""
@@ -160,7 +169,6 @@ class Desk:
 @asynccontextmanager
 async def desk_of(settings: Settings, server: Server, rules: Mapping[str, Any] | None = None) -> AsyncIterator[Desk]:
     """On this database and this Redis; `rules` are what `[lock]` has."""
-    chosen = Rules.model_validate(rules or {})
     vault = Vault(keys_of(settings), settings)
     live = await RedisLive.open(server.settings())
     link = Link.of(server.settings())
@@ -168,15 +176,13 @@ async def desk_of(settings: Settings, server: Server, rules: Mapping[str, Any] |
     talks, staff = FakeTalks(), FakeStaff(ANNA, BO, SVEN, RITA, ELSE)
     try:
         async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=1.0) as trail:
-            register = Register(vault)
-            records = StoredRecords(database, register, await Customers.open(database, vault), SEAL, "desk")
-            rows = Rows(trail, log)
-            judge = Judge(talks, staff, live, records, log)
-            reads = Reads(chosen.reads, RedisReads(link, "tillit"), staff, judge, rows, log)
-            lock = Lock(chosen, judge, live, records, reads, rows, "SE", log)
-            glass = Glass(chosen.glass, RedisOpenings(link, "tillit"), judge, records, reads, rows, log)
+            locks = Locks.of(
+                settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
+                talks=talks, staff=staff, marks=live, link=link, database=database, vault=vault,
+                customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
+            )  # fmt: skip
             yield Desk(
-                settings, database, live, trail, talks, staff, register, records, chosen, link, lock, reads, glass, log
+                settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.reads, locks.glass, log
             )  # fmt: skip
     finally:
         await link.close()

@@ -16,10 +16,13 @@ from ivr.call.outcome import Refused, Status
 from ivr.call.ports import Party, Talk
 from ivr.config import Lock as Rules
 from ivr.errors import InputError, Unavailable
-from ivr.lock import Channel, Denied, Done, Granted, Reason, Record, State
+from ivr.lock import Channel, Denied, Done, Granted, Reason, Record, State, StoredRecords
+from ivr.lock.actions import checked
 from ivr.lock.lock import FIELDS
+from ivr.lock.rows import entry
 from ivr.secret import Personal, Secret
 from ivr.staff import Permission
+from ivr.store.customers import Customers
 from tests.contract.live_server import Server, round_of
 from tests.contract.lock_kit import ANNA, BO, ELSE, NODE, PHONE, SVEN, Desk, denied, desk_of, given
 from tests.unit.conftest import Either
@@ -259,6 +262,15 @@ async def test_redis_is_away(desk: Desk, server: Server) -> None:
         await desk.lock.current(ANNA)
 
 
+async def test_where_the_counts_are_rubbish_nothing_is_given(desk: Desk, server: Server) -> None:
+    ref = await desk.call()
+    server.client.set("tillit:reads:of:acme:p-anna", "rubbish", ex=60)
+    assert await desk.lock.record(ANNA, ref, ["name"]) == denied(Reason.UNAVAILABLE)
+    assert await desk.lock.demand(ANNA, ref, 1, "crm.read") == denied(Reason.UNAVAILABLE)
+    assert await desk.lock.act(ANNA, ref, "lock", {}) == denied(Reason.UNAVAILABLE)
+    assert [row[2] for row in await desk.rows()] == ["refused"] * 3
+
+
 async def test_where_the_row_cannot_be_written_nothing_is_given(desk: Desk) -> None:
     ref = await desk.call()
     # somebody else writes to this chain, and does not come to an end
@@ -336,7 +348,7 @@ async def test_each_action_does_what_it_says(desk: Desk) -> None:
     ):
         done = await desk.lock.act(ANNA, ref, action, {name: Secret(text) for name, text in arguments.items()})
         assert done == Done(CALL, action)
-        found = await desk.records.read(ref)
+        found = await desk.read(ref)
         assert found is not None
         seen.append((found.language, [phone.reveal() for phone in found.phones], found.has_pin, found.locked))
         actor, what, outcome, call, subject, detail = await desk.last()
@@ -364,10 +376,10 @@ async def test_an_action_at_too_low_a_level_does_nothing(
     desk: Desk, action: str, arguments: dict[str, str], level: int
 ) -> None:
     ref = await desk.call(level=level)
-    before = await desk.records.read(ref)
+    before = await desk.read(ref)
     found = await desk.lock.act(ANNA, ref, action, {name: Secret(text) for name, text in arguments.items()})
     assert found == denied(Reason.LEVEL, level + 1)
-    assert await desk.records.read(ref) == before
+    assert await desk.read(ref) == before
     assert (await desk.last())[1:3] == (f"customer.{action}", "refused")
 
 
@@ -400,7 +412,7 @@ async def test_what_does_not_fit_the_record_is_told_to_who_may_read_it_alone(
     with pytest.raises(InputError, match="Nothing was done"):
         await desk.lock.act(ANNA, ref, action, given_)
     assert (await desk.last())[5]["reason"] == "no_such_value"
-    found = await desk.records.read(ref)
+    found = await desk.read(ref)
     assert found is not None and found.phones == (Personal(PHONE),)
     # who may not, learns nothing by trying
     assert await desk.lock.act(BO, ref, action, given_) == denied(Reason.NO_CALL)
@@ -416,7 +428,7 @@ async def test_ten_numbers_are_enough(desk: Desk) -> None:
 
 async def test_who_hangs_up_before_the_change_is_made_is_not_changed(desk: Desk) -> None:
     ref = await desk.call(level=3)
-    before = await desk.records.read(ref)
+    before = await desk.read(ref)
 
     async def hang_up(asked: int) -> None:
         if asked == 3:
@@ -424,7 +436,7 @@ async def test_who_hangs_up_before_the_change_is_made_is_not_changed(desk: Desk)
 
     desk.talks.meanwhile = hang_up
     assert await desk.lock.act(ANNA, ref, "lock", {}) == denied(Reason.NO_CALL)
-    assert await desk.records.read(ref) == before
+    assert await desk.read(ref) == before
     assert [row[1:] for row in await desk.rows()] == [("customer.lock", "refused")]
 
 
@@ -433,7 +445,7 @@ async def test_changes_at_the_same_time_are_one_after_another(desk: Desk) -> Non
     phones = [f"+4670123457{n}" for n in range(9)]
     done = await asyncio.gather(*(desk.lock.act(ANNA, ref, "add_phone", {"phone": Secret(one)}) for one in phones))
     assert {type(one) for one in done} == {Done}
-    found = await desk.records.read(ref)
+    found = await desk.read(ref)
     assert found is not None and {phone.reveal() for phone in found.phones} == {PHONE, *phones}
 
 
@@ -442,6 +454,26 @@ async def test_more_changes_at_once_than_there_are_connections(desk: Desk) -> No
     ref = await desk.call(level=3)
     done = await asyncio.gather(*(desk.lock.act(ANNA, ref, "clear_pin", {}) for _ in range(25)))
     assert {type(one) for one in done} == {Done}
+
+
+async def test_two_processes_change_one_record_one_after_another(desk: Desk) -> None:
+    ref = await desk.call(level=3)
+    customers = await Customers.open(desk.database, desk.vault)
+    both = [StoredRecords(desk.database, desk.register, customers, SEAL, f"desk-{n}") for n in range(2)]
+    phones = [f"+4670123457{n}" for n in range(8)]
+
+    async def yes() -> bool:
+        return True
+
+    done = await asyncio.gather(
+        *(
+            both[n % 2].act(ref, checked("add_phone", {"phone": Secret(one)}, "SE"), entry(ANNA, "customer.add_phone", "done"), yes)
+            for n, one in enumerate(phones)
+        )
+    )  # fmt: skip
+    assert done == [True] * 8
+    found = await desk.read(ref)
+    assert found is not None and {phone.reveal() for phone in found.phones} == {PHONE, *phones}
 
 
 async def test_the_trail_is_whole_behind_changes_and_reads(desk: Desk) -> None:
@@ -457,12 +489,12 @@ async def test_the_trail_is_whole_behind_changes_and_reads(desk: Desk) -> None:
 
 async def test_behind_a_trail_that_was_changed_nothing_is_done(desk: Desk) -> None:
     ref = await desk.call(level=3)
-    before = await desk.records.read(ref)
+    before = await desk.read(ref)
     assert isinstance(await desk.lock.record(ANNA, ref, ["name"]), Record)
     await tamper(desk.database, "UPDATE audit SET hash = 'x'")
     assert await desk.lock.act(ANNA, ref, "lock", {}) == denied(Reason.UNAVAILABLE)
     assert await desk.lock.record(ANNA, ref, ["name"]) == denied(Reason.UNAVAILABLE)
-    assert await desk.records.read(ref) == before
+    assert await desk.read(ref) == before
 
 
 # ---------------------------------------------------------------- who is on the line
@@ -534,6 +566,33 @@ async def test_the_name_is_not_shown_where_it_needs_more_than_the_mark_has(eithe
         await desk.call(level=1)
         (one,) = await desk.lock.current(ANNA)
         assert (one.state, one.level, one.shut, one.name) == (State.VERIFIED, 1, None, None)
+        assert await desk.rows() == []
+
+
+async def test_who_hangs_up_while_the_name_is_read_has_none(desk: Desk) -> None:
+    await desk.call()
+
+    async def hang_up(asked: int) -> None:
+        if asked == 3:
+            desk.joined(ANNA)
+
+    desk.talks.meanwhile = hang_up
+    (one,) = await desk.lock.current(ANNA)
+    assert one.name is None
+
+
+async def test_one_customer_on_two_channels_is_shown_on_the_one_that_is_spoken_with(desk: Desk) -> None:
+    ref = await desk.call()
+    await desk.marked(ref, "c.2")
+    desk.joined(ANNA, "c.1", held=True)
+    (first,) = desk.talks.talks["PJSIP/anna"]
+    second = Talk(
+        NODE, Party("own-2", "PJSIP/anna", None, False, 2.0), (Party("c.2", "PJSIP/trunk", None, False, 2.0),)
+    )
+    desk.talks.talks["PJSIP/anna"] = (first, second)
+    one, two = await desk.lock.current(ANNA)
+    assert (one.shut, one.name) == (Reason.THIRD_PARTY, None)
+    assert (two.shut, two.name) == (None, Personal("Xenia Ask"))
 
 
 async def test_of_a_locked_customer_there_is_no_name(desk: Desk) -> None:

@@ -181,6 +181,20 @@ async def test_whoever_asks_or_agrees_and_is_disabled_shuts_it(desk: Desk) -> No
     assert isinstance(await desk.glass.record(ANNA, wish.id), Record)
 
 
+async def test_who_is_disabled_while_it_is_read_reads_nothing(desk: Desk) -> None:
+    """Both are looked up before it is read, and again before it is given."""
+    wish = await opened(desk, await desk.customer())
+    first = desk.staff.asked
+
+    def disable(asked: int) -> None:
+        if asked == first + 3:
+            desk.staff.change(ANNA, disabled=True)
+
+    desk.staff.meanwhile = disable
+    assert await desk.glass.record(ANNA, wish.id) == denied(Reason.NOT_OPEN)
+    assert (await desk.last())[2] == "withheld"
+
+
 async def test_asking_tells_nothing_of_a_customer(desk: Desk) -> None:
     """Whether there is one, and whether a reason names the one: both are as for any other."""
     ref = await desk.customer("10001", "Xenia Ask")

@@ -178,6 +178,18 @@ def test_any_order_of_reads_and_pauses(server: Server, steps: list[str | int]) -
     asyncio.run(run())
 
 
+async def test_slowly_over_a_day(desk: Desk, server: Server) -> None:
+    """As many in each hour as nobody notices: the day has an end as well."""
+    found = []
+    for number in range(36):
+        found.append(await desk.reads.count(ANNA, f"ref-{number}"))
+        if number % 4 == 3:
+            server.pass_time(HOUR + 1)
+    assert found == [None] * 30 + [denied(Reason.TOO_MANY_READS)] * 6
+    first = desk.log.of("reads.unusual")[0]
+    assert (first["hour"], first["day"]) == (1, 21)
+
+
 # ---------------------------------------------------------------- against the peers
 
 

@@ -16,9 +16,11 @@ MAY_REVEAL = {
     "ivr/asterisk/line.py",
     "ivr/asterisk/reconcile.py",
     "ivr/backup/sealed.py",
+    "ivr/cli/agent.py",
     "ivr/cli/backup.py",
     "ivr/cli/customer.py",
     "ivr/cli/fields.py",
+    "ivr/cli/initialise.py",
     "ivr/cli/person.py",
     "ivr/cli/personal.py",
     "ivr/database/url.py",
@@ -29,11 +31,15 @@ MAY_REVEAL = {
     "ivr/sms/http.py",
     "ivr/sms/outbox.py",
     "ivr/store/pool.py",
+    "ivr/store/roster.py",
+    "ivr/store/sessions.py",
     "ivr/vault/codes.py",
     "ivr/vault/envelope.py",
     "ivr/vault/index.py",
     "ivr/vault/keys.py",
+    "ivr/vault/password.py",
     "ivr/vault/pin.py",
+    "ivr/vault/totp.py",
 }
 
 SECRET = "ivr/secret.py"
