@@ -19,17 +19,16 @@ from ivr.audit.trail import Trail
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import ConfigError, Unavailable
-from ivr.lock import Judge, Lock, Reads, Rows, StoredRecords
+from ivr.lock import Locks
 from ivr.metrics import Readiness
+from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.pace import RedisPace
 from ivr.store.people import People
-from ivr.store.reads import RedisReads
-from ivr.store.register import Register
-from ivr.store.sessions import Sessions
+from ivr.store.welcome import Welcome
 from ivr.vault import Vault
 from ivr.web.live import Hub
 from ivr.web.server import DeskServer, listening, tls_of
@@ -72,23 +71,23 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         talks = await _talks(settings, stack, log)
 
         people = People(database, vault)
-        sessions = Sessions(link, settings.redis.prefix, settings.desk)
-        records = StoredRecords(database, Register(vault), customers, seal, name)
-        rows = Rows(trail, log)
-        judge = Judge(talks, people, live, records, log)
-        reads = Reads(settings.lock.reads, RedisReads(link, settings.redis.prefix), people, judge, rows, log)
-        lock = Lock(settings.lock, judge, live, records, reads, rows, settings.company.country, log)
-        door = Door()
+        sessions = live.sessions(settings.desk)
+        credentials = Credentials(database, vault)
+        throttle = live.throttle(settings.desk, vault.index)
+        locks = Locks.of(
+            settings, talks=talks, staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
+            trail=trail, seal=seal, chain=name, log=log,
+        )  # fmt: skip
         hub = Hub(log)
         talks.on_change(hub.changed)
 
         house = House(
             settings=settings,
             people=people,
-            door=door,
+            door=Door(credentials, throttle, sessions, vault, trail),
             sessions=sessions,
-            links=door,
-            lock=lock,
+            links=Welcome(credentials, vault, trail, settings),
+            lock=locks.lock,
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,

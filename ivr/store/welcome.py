@@ -64,15 +64,21 @@ class Welcome:
         self._settings = settings
         self._clock = clock
 
-    async def offer(self, token: Secret) -> Offer | None:
-        """For this link; None where it is none, or no longer. Changes nothing."""
+    async def offer(self, token: Secret, sealed: str = "") -> Offer | None:
+        """For this link; None where it is none, or no longer. Changes nothing.
+
+        With the key that was offered before (`sealed`), where it was: an app has read it, and need not read another one.
+        """
         link = hashed(token)
         person = await self._credentials.invited(link, self._clock())
         if person is None:
             return None
-        key = totp.new()
-        sealed = await self._credentials.offer(person, link, key)
-        return Offer(person, key, totp.uri(key, person.login, self._settings.company.name), _text(sealed))
+        try:
+            key: Secret = await self._credentials.offered(person, link, _bytes(sealed)) if sealed else totp.new()
+        except VaultError:
+            key = totp.new()
+        kept = await self._credentials.offer(person, link, key)
+        return Offer(person, key, totp.uri(key, person.login, self._settings.company.name), _text(kept))
 
     async def accept(
         self, token: Secret, password: Secret, code: Secret, sealed: str, address: str

@@ -69,7 +69,7 @@ async def sign_out(visit: Visit) -> web.Response:
 async def ended(visit: Visit) -> None:
     """The session is over at once, its open pages too."""
     if visit.token is not None and visit.session is not None:
-        await visit.house.door.sign_out(visit.token, visit.session)
+        await visit.house.door.sign_out(visit.token, visit.session, visit.who.actor)
         visit.house.hub.end(visit.session.id)
         visit.house.log.info("web.signed_out", person=visit.session.person)
 

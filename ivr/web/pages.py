@@ -11,9 +11,9 @@ from markupsafe import Markup
 from ivr.errors import Unavailable
 from ivr.secret import Secret
 from ivr.staff import Denied, Permission, Person
+from ivr.store.welcome import Offer, Unfit
 from ivr.web import guard, render
 from ivr.web.api import ended, signed_in
-from ivr.web.ports import Taken, Welcome
 from ivr.web.problems import STATUSES, Problem
 from ivr.web.view import UNKNOWN, Shown, View, view
 from ivr.web.visit import House, Visit
@@ -82,7 +82,7 @@ async def sign_in(visit: Visit) -> web.StreamResponse:
     form = await visit.form()
     login = form.get("login", "").strip()[:64]
     found = await signed_in(
-        visit, visit.house.tenant, login, await visit.secret("password"), _code(await visit.secret("code"))
+        visit, visit.house.tenant, login, await visit.secret("password"), await visit.secret("code")
     )
     if isinstance(found, Denied):
         if found.seconds is None:
@@ -108,31 +108,34 @@ async def sign_out(visit: Visit) -> web.StreamResponse:
 
 async def ask_welcome(visit: Visit) -> web.StreamResponse:
     """The form. It changes nothing: whoever looks at links before their owners do spends none."""
-    return _welcome_form(visit, await _welcome(visit))
+    return _welcome_form(visit, await _offer(visit))
 
 
 async def welcome(visit: Visit) -> web.StreamResponse:
     """Set password and second factor."""
-    found = await _welcome(visit)
+    sealed = (await visit.form()).get("sealed", "")
+    # what an app has read once it need not read again
+    offer = await _offer(visit, sealed)
     password, again = await visit.secret("password"), await visit.secret("again")
     if password != again:
-        return _welcome_form(visit, found, "differ")
-    taken = await visit.house.links.take(_link(visit), password, _code(await visit.secret("code")))
+        return _welcome_form(visit, offer, "differ")
+    taken = await visit.house.links.accept(_link(visit), password, await visit.secret("code"), sealed, visit.address)
     match taken:
-        case Taken.DONE:
+        case Person():
+            visit.house.log.info("web.enrolled", person=taken.id)
             raise web.HTTPSeeOther("/sign-in?welcome_done")
-        case Taken.GONE:
+        case Unfit.LINK:
             raise Problem("link_gone")
         case _:
-            return _welcome_form(visit, found, taken.value)
+            return _welcome_form(visit, offer, taken.value)
 
 
-async def _welcome(visit: Visit) -> Welcome:
-    found = await visit.house.links.look(_link(visit))
+async def _offer(visit: Visit, sealed: str = "") -> Offer:
+    found = await visit.house.links.offer(_link(visit), sealed)
     if found is None:
         raise Problem("link_gone")
-    if found.language is not None and visit.person is None:
-        visit.speak(found.language)
+    if found.person.language is not None:
+        visit.speak(found.person.language)
     return found
 
 
@@ -140,14 +143,15 @@ def _link(visit: Visit) -> Secret:
     return Secret(visit.request.match_info["token"])
 
 
-def _welcome_form(visit: Visit, found: Welcome, fault: str = "") -> web.StreamResponse:
+def _welcome_form(visit: Visit, offer: Offer, fault: str = "") -> web.StreamResponse:
     token = guard.form_token(visit.request)
-    picture = segno.make(found.uri.reveal(), micro=False).svg_inline(border=4, omitsize=True)
+    picture = segno.make(offer.uri.reveal(), micro=False).svg_inline(border=4, omitsize=True)
     answer = _page(
-        visit, "welcome.html", status=422 if fault else 200, welcome=found, csrf=_shown(token),
-        fault=visit.words(f"welcome.{fault}") if fault else "",
+        visit, "welcome.html", status=422 if fault else 200, welcome=offer.person, sealed=offer.sealed, csrf=_shown(token),
+        fault=visit.words(f"fault.{fault}", least=visit.house.settings.desk.password.least) if fault else "",
+        least=visit.house.settings.desk.password.least,
         # of our own making: modules of a QR code, as a path
-        picture=Markup(picture), key=_shown(found.key),  # noqa: S704
+        picture=Markup(picture), key=_shown(offer.key),  # noqa: S704
         person=None,
     )  # fmt: skip
     guard.keep_form(answer, token)
@@ -181,11 +185,6 @@ def _sign_in_form(
     if wait is not None:
         answer.headers["Retry-After"] = str(wait)
     return answer
-
-
-def _code(typed: Secret) -> Secret:
-    """As apps show it, in two groups: without the gap."""
-    return Secret.join(Secret(part) for part in typed.reveal().split())
 
 
 def _shown(secret: Secret) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from ivr.lock import Current, Done, Record
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Person, SignedIn
+from ivr.store.welcome import Offer, Unfit
+from ivr.vault.password import Weak
 
 
 class Session(Protocol):
@@ -49,47 +49,20 @@ class Door(Protocol):
         """Counted before it is compared; the same, and as long, for logins that nobody has."""
         ...
 
-    async def sign_out(self, token: Secret, session: Any) -> None: ...
-
-
-class Weakness(StrEnum):
-    """What is wrong with a new password."""
-
-    SHORT = "short"
-    LONG = "long"
-    COMMON = "common"
-    GUESSABLE = "guessable"
-    OWN_NAME = "own_name"
-
-
-@dataclass(frozen=True, slots=True)
-class Welcome:
-    """Whom a one-time link is for, and what the authenticator app is given: `uri` (otpauth:) holds the `key`."""
-
-    login: str
-    name: str
-    language: str | None
-    key: Secret
-    uri: Secret
-
-
-class Taken(StrEnum):
-    """How it ended."""
-
-    DONE = "done"
-    WRONG_CODE = "wrong_code"
-    GONE = "gone"
+    async def sign_out(self, token: Secret, session: Any, actor: str) -> None: ...
 
 
 class Links(Protocol):
-    """One-time links, with which a person sets a password and a second factor."""
+    """One-time links, with which a person sets a password and an authenticator app (`ivr.store.welcome`)."""
 
-    async def look(self, token: Secret) -> Welcome | None:
-        """Whom this one is for; None where it is none, or no longer. Changes nothing."""
+    async def offer(self, token: Secret, sealed: str = "") -> Offer | None:
+        """Whom this one is for, with the key that is `sealed` or a new one; None where it is none, or no longer. Changes nothing."""
         ...
 
-    async def take(self, token: Secret, password: Secret, code: Secret) -> Taken | Weakness:
-        """Set password and second factor, and consume the link; all of it, or nothing."""
+    async def accept(
+        self, token: Secret, password: Secret, code: Secret, sealed: str, address: str
+    ) -> Person | Unfit | Weak:
+        """Set password and second factor, and use the link up; all of it, or nothing."""
         ...
 
 
@@ -101,12 +74,6 @@ class Lock(Protocol):
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 
     async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut: ...
-
-
-class Changes(Protocol):
-    """Whose talks are others than before (`ivr.call.ports.Talks`)."""
-
-    def on_change(self, told: Callable[[frozenset[str]], None]) -> None: ...
 
 
 class Pace(Protocol):

@@ -20,8 +20,9 @@ from ivr.staff import Denial, Denied, LastSignIn, Person, Role, SignedIn
 from ivr.store.link import Link
 from ivr.store.pace import RedisPace
 from ivr.store.sessions import Session, Sessions
+from ivr.store.welcome import Offer, Unfit
+from ivr.vault.password import Weak
 from ivr.web.live import Hub
-from ivr.web.ports import Taken, Weakness, Welcome
 from ivr.web.server import DeskServer, tls_of
 from ivr.web.visit import SESSION, House
 from tests.contract.live_server import Server
@@ -50,7 +51,7 @@ class World:
     broken: bool = False
     waits: int | None = None
     record_of: Mapping[str, Any] | None = None
-    weakness: Weakness | None = None
+    weakness: Weak | None = None
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
     welcome_name: str = "Ny Person"
@@ -64,29 +65,36 @@ class World:
         if self.waits is not None:
             return Denied(Denial.WAIT, self.waits)
         found = next((one for one in self.people.values() if one.login == login and one.tenant == tenant), None)
-        if found is None or password != Secret(PASSWORD) or code != Secret(CODE):
+        if (
+            found is None
+            or password != Secret(PASSWORD)
+            or Secret.join([code]) not in (Secret(CODE), Secret("246 810"))
+        ):
             return Denied(Denial.WRONG)
         return SignedIn(found, LastSignIn("2026-11-20T08:15:00+00:00", "10.0.…", 1), 0)
 
-    async def sign_out(self, token: Secret, session: Session) -> None:
+    async def sign_out(self, token: Secret, session: Session, actor: str) -> None:
         await self.sessions.end(token)
 
-    async def look(self, token: Secret) -> Welcome | None:
+    async def offer(self, token: Secret, sealed: str = "") -> Offer | None:
         self._up()
         if token != Secret(LINK) or self.taken:
             return None
         key = "JBSWY3DPEHPK3PXP"
-        return Welcome(
-            "ny", self.welcome_name, None, Secret(key), Secret(f"otpauth://totp/Acme:ny?secret={key}&issuer=Acme")
+        person = Person("p-ny", "main", "ny", self.welcome_name, Role.AGENT)
+        return Offer(
+            person, Secret(key), Secret(f"otpauth://totp/Acme:ny?secret={key}&issuer=Acme"), sealed or "sealed"
         )
 
-    async def take(self, token: Secret, password: Secret, code: Secret) -> Taken | Weakness:
+    async def accept(
+        self, token: Secret, password: Secret, code: Secret, sealed: str, address: str
+    ) -> Person | Unfit | Weak:
         if self.weakness is not None:
             return self.weakness
         if code != Secret(CODE):
-            return Taken.WRONG_CODE
+            return Unfit.CODE
         self.taken += 1
-        return Taken.DONE if self.taken == 1 else Taken.GONE
+        return ANNA if self.taken == 1 else Unfit.LINK
 
     async def current(self, person: Person) -> tuple[Current, ...]:
         self._up()

@@ -223,7 +223,9 @@ async def test_who_does_not_finish_a_head_is_let_go(begins: bytes, server: Serve
 async def test_who_does_not_finish_a_body_is_answered_and_let_go(server: Server, brisk: None) -> None:
     async with desk(server) as made:
         reader, writer = await asyncio.open_connection("127.0.0.1", made.server.port)
-        head = "POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        head = (
+            "POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
         writer.write(head.encode())
         answer = await ends(reader, 5)
         assert answer.startswith(b"HTTP/1.1 408") and b"request_timeout" in answer
@@ -232,7 +234,7 @@ async def test_who_does_not_finish_a_body_is_answered_and_let_go(server: Server,
 
 async def test_who_takes_no_answers_is_let_go(server: Server, brisk: None) -> None:
     async with desk(server) as made:
-        reader, writer = await asyncio.open_connection("127.0.0.1", made.server.port, limit=1024)
+        _, writer = await asyncio.open_connection("127.0.0.1", made.server.port, limit=1024)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         asked = b"GET /problems HTTP/1.1\r\nHost: x\r\n\r\n"
 
