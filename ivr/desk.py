@@ -116,15 +116,15 @@ async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundL
     """Of all nodes. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
     nodes: dict[str, Ami] = {}
     for place, asterisk in settings.asterisks.items():
-        if asterisk.ami is None:
+        if asterisk.desk is None:
             raise ConfigError(
-                f"{settings.file}: {place[:-1]}.ami]", "is left out, and the desk knows by it who talks with whom",
-                "Write the table, and the user in manager.conf",
+                f"{settings.file}: {place[:-1]}.desk]", "is left out, and the desk knows by it who talks with whom",
+                "Write the table, and the user tillit-desk in manager.conf",
             )  # fmt: skip
         ari = Ari.of(settings, place, log=log)
         await ari.open()
         try:
-            nodes[await node_of(ari, settings, place, log)] = Ami.of(settings, place, log=log)
+            nodes[await node_of(ari, settings, place, log)] = Ami.of(settings, place, name="desk", log=log)
         finally:
             await ari.close()
     talks = Talks(nodes, log)
