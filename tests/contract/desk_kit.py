@@ -1,204 +1,136 @@
-"""A desk on a port of its own, with a real Redis; who signs in, and who is on the line, says the test."""
+"""Those who sign in, on real parts: a database, a Redis, and a clock that tests move."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+import secrets
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
-import aiohttp
+import pyotp
 
-from ivr.config import Settings
-from ivr.errors import InputError, Unavailable
-from ivr.lock import FIELDS, Channel, Current, Done, Reason, Record, State
-from ivr.lock import Denied as Shut
-from ivr.metrics import Readiness
+from ivr.audit import Trail
+from ivr.config import Settings, load
+from ivr.database import Database
 from ivr.secret import Personal, Secret
-from ivr.staff import Denial, Denied, LastSignIn, Person, Role, SignedIn
-from ivr.store.link import Link
-from ivr.store.pace import RedisPace
-from ivr.store.sessions import Session, Sessions
-from ivr.store.welcome import Offer, Unfit
-from ivr.vault.password import Weak
-from ivr.web.live import Hub
-from ivr.web.server import DeskServer, tls_of
-from ivr.web.visit import SESSION, House
+from ivr.staff import TENANT, Denied, Person, Role, SignedIn
+from ivr.store.credentials import Credentials
+from ivr.store.door import Door
+from ivr.store.live import RedisLive
+from ivr.store.people import People
+from ivr.store.roster import NewPerson, Roster
+from ivr.store.sessions import Sessions
+from ivr.store.throttle import Throttle
+from ivr.store.welcome import Welcome
+from ivr.vault import Vault
 from tests.contract.live_server import Server
+from tests.unit.database_kit import asked, database_of, keys_of, trail_of
 
-PASSWORD = "korrekt häst batteri klammer"
-CODE = "246810"
-ANNA = Person("p-anna", "main", "anna", "Anna Ek", Role.AGENT, endpoints=frozenset({"PJSIP/anna"}))
-AUDITOR = Person("p-rut", "main", "rut", "Rut Revisor", Role.AUDITOR)
-LINK = "a" * 43
-REF = "perukcnyu6jt"
-CALL = Current(Channel("node", "17.1"), "+46…01", False, 1_700_000_000.0, State.NOT_VERIFIED, Reason.NOT_VERIFIED)
-VERIFIED = replace(
-    CALL, state=State.VERIFIED, shut=None, level=2, methods=("pin", "sms_code"), until=1_900_000_000, ref=REF,
-    name=Personal("Anna Andersson"),
-)  # fmt: skip
+DESK = """
+[desk]
+url = "https://desk.example.com"
+[desk.password]
+scrypt_p = 1
+"""
+PASSWORD = "correct-Horse 9 battery staple"
+HERE = "203.0.113.7"
 
 
 @dataclass
-class World:
-    """Stands in for what is behind the pages: people, and the lock's word."""
+class House:
+    """A desk without its pages."""
 
-    sessions: Sessions
-    people: dict[str, Person] = field(default_factory=lambda: {person.id: person for person in (ANNA, AUDITOR)})
-    calls: tuple[Current, ...] = ()
-    down: bool = False
-    broken: bool = False
-    waits: int | None = None
-    record_of: Mapping[str, Any] | None = None
-    weakness: Weak | None = None
-    taken: int = 0
-    told: Callable[[frozenset[str]], None] | None = None
-    welcome_name: str = "Ny Person"
-
-    async def by_id(self, tenant: str, id: str) -> Person | None:
-        self._up()
-        return self.people.get(id)
-
-    async def sign_in(self, tenant: str, login: str, password: Secret, code: Secret, address: str) -> SignedIn | Denied:
-        self._up()
-        if self.waits is not None:
-            return Denied(Denial.WAIT, self.waits)
-        found = next((one for one in self.people.values() if one.login == login and one.tenant == tenant), None)
-        if (
-            found is None
-            or password != Secret(PASSWORD)
-            or Secret.join([code]) not in (Secret(CODE), Secret("246 810"))
-        ):
-            return Denied(Denial.WRONG)
-        return SignedIn(found, LastSignIn("2026-11-20T08:15:00+00:00", "10.0.…", 1), 0)
-
-    async def sign_out(self, token: Secret, session: Session, actor: str) -> None:
-        await self.sessions.end(token)
-
-    async def offer(self, token: Secret, sealed: str = "") -> Offer | None:
-        self._up()
-        if token != Secret(LINK) or self.taken:
-            return None
-        key = "JBSWY3DPEHPK3PXP"
-        person = Person("p-ny", "main", "ny", self.welcome_name, Role.AGENT)
-        return Offer(
-            person, Secret(key), Secret(f"otpauth://totp/Acme:ny?secret={key}&issuer=Acme"), sealed or "sealed"
-        )
-
-    async def accept(
-        self, token: Secret, password: Secret, code: Secret, sealed: str, address: str
-    ) -> Person | Unfit | Weak:
-        if self.weakness is not None:
-            return self.weakness
-        if code != Secret(CODE):
-            return Unfit.CODE
-        self.taken += 1
-        return ANNA if self.taken == 1 else Unfit.LINK
-
-    async def current(self, person: Person) -> tuple[Current, ...]:
-        self._up()
-        return self.calls if person.id == ANNA.id else ()
-
-    async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut:
-        if self.broken:
-            raise RuntimeError("hidden")
-        if fields is not None and (set(fields) - set(FIELDS) or not fields):
-            raise InputError(f"fields: 1 of them are none. Here belong: {', '.join(FIELDS)}")
-        if self.record_of is None or ref != REF:
-            return Shut(Reason.LEVEL, 3) if ref == REF and self.calls else Shut(Reason.NO_CALL)
-        given = {name: value for name, value in self.record_of.items() if fields is None or name in fields}
-        return Record(ref, Channel("node", "17.1"), 2, 1_900_000_000, given)
-
-    async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut:
-        if action != "lock":
-            raise InputError("action: there is no such one. Here belong: lock")
-        return Shut(Reason.NO_CALL) if self.record_of is None else Done(Channel("node", "17.1"), action)
-
-    def _up(self) -> None:
-        if self.down:
-            raise Unavailable("Redis did not answer in time")
-
-
-class Log:
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, Any]] = []
-
-    def bind(self, **_: Any) -> Log:
-        return self
-
-    def _say(self, level: str) -> Callable[..., None]:
-        return lambda event, **fields: self.lines.append({"event": event, "level": level, **fields})
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return self._say(name)
-
-
-@dataclass
-class Desk:
-    """A running desk, and a browser."""
-
-    world: World
-    server: DeskServer
-    hub: Hub
-    log: Log
     settings: Settings
-    origin: str
-    browser: aiohttp.ClientSession
+    database: Database
+    vault: Vault
+    live: RedisLive
+    trail: Trail
+    people: People
+    roster: Roster
+    credentials: Credentials
+    throttle: Throttle
+    sessions: Sessions
+    # behind the codes with which people are enrolled, by the clock on the wall
+    now: float = field(default_factory=lambda: time.time() + 3600)
+    keys: dict[str, Secret] = field(default_factory=dict)
 
-    def url(self, path: str) -> str:
-        return self.origin + path
+    def __post_init__(self) -> None:
+        self.door = Door(self.credentials, self.throttle, self.sessions, self.vault, self.trail, clock=lambda: self.now)
+        self.welcome = Welcome(self.credentials, self.vault, self.trail, self.settings)
 
-    async def get(self, path: str, **options: Any) -> aiohttp.ClientResponse:
-        return await self.browser.get(self.url(path), allow_redirects=False, **options)
+    async def add(self, login: str, *endpoints: str, tenant: str = TENANT, role: Role = Role.AGENT) -> Person:
+        """Somebody who has no way of signing in yet."""
+        async with self.database.write() as connection:
+            return await self.roster.add(
+                connection, NewPerson(tenant, login, Personal(f"Name of {login}"), role, "support", endpoints)
+            )
 
-    async def send(self, method: str, path: str, *, origin: str | None = "", **options: Any) -> aiohttp.ClientResponse:
-        """As a page of the desk itself does it."""
-        headers = dict(options.pop("headers", {}))
-        if origin is not None:
-            headers.setdefault("Origin", origin or self.origin)
-        return await self.browser.request(method, self.url(path), allow_redirects=False, headers=headers, **options)
+    async def invite(self, person: Person, hours: int = 1) -> Secret:
+        async with self.database.write() as connection:
+            return await self.roster.invite(connection, person, hours)
 
-    async def sign_in(self, login: str = "anna") -> str:
-        """By the API; the CSRF token."""
-        given = {"login": login, "password": PASSWORD, "code": CODE}
-        answer = await self.send("POST", "/api/v1/session", json=given)
-        assert answer.status == 201, await answer.text()
-        return str((await answer.json())["csrf"])
+    async def enrolled(self, login: str, *endpoints: str, tenant: str = TENANT, password: str = PASSWORD) -> Person:
+        """Somebody who signs in with this password and the code of `code`."""
+        person = await self.add(login, *endpoints, tenant=tenant)
+        token = await self.invite(person)
+        offer = await self.welcome.offer(token)
+        assert offer is not None
+        self.keys[login] = offer.key
+        code = Secret(pyotp.TOTP(offer.key.reveal()).now())
+        done = await self.welcome.accept(token, Secret(password), code, offer.sealed, HERE)
+        assert isinstance(done, Person), done
+        return done
 
-    def cookie(self) -> str:
-        return next(cookie.value for cookie in self.browser.cookie_jar if cookie.key == SESSION)
+    def code(self, login: str, steps: int = 0) -> Secret:
+        """What the app shows now, or so many half minutes later."""
+        return Secret(pyotp.TOTP(self.keys[login].reveal()).at(int(self.now) + 30 * steps))
+
+    async def sign_in(
+        self,
+        login: str,
+        *,
+        tenant: str = TENANT,
+        password: str = PASSWORD,
+        code: Secret | None = None,
+        address: str = HERE,
+    ) -> SignedIn | Denied:
+        """With the right code of a time that was not yet, unless another is given."""
+        if code is None:
+            self.now += 30
+            known = login.strip().lower()
+            code = self.code(known) if known in self.keys else Secret("000000")
+        return await self.door.sign_in(tenant, login, Secret(password), code, address)
+
+    async def rows(self, *, last: int = 10**6) -> list[tuple[str, str, str]]:
+        """Actor, action and outcome of the trail."""
+        found = await asked(self.database, "SELECT actor, action, outcome FROM audit ORDER BY seq")
+        return found[-last:]
 
 
-class Jar(aiohttp.CookieJar):
-    """Sends cookies that are `Secure` to this machine by HTTP too, as browsers do."""
-
-    def filter_cookies(self, request_url: Any) -> Any:
-        return super().filter_cookies(request_url.with_scheme("https"))
+def settings_of(base: Settings, server: Server, more: str = DESK) -> Settings:
+    """Those settings, with this Redis and a desk. The prefix is this test's own."""
+    file = base.file
+    prefix = f"t{secrets.token_hex(4)}"
+    file.write_text(
+        f'{file.read_text()}\n[redis]\nurl = "unix://{server.socket}"\nprefix = "{prefix}"\nrequest_seconds = 5.0\n{more}'
+    )
+    return load(file)
 
 
 @asynccontextmanager
-async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Desk]:
-    """On this Redis, with these lines of settings."""
-    settings = redis.settings(text)
-    link = Link.of(settings)
-    sessions = Sessions(link, settings.redis.prefix, settings.desk)
-    world, log = World(sessions), Log()
-    hub = Hub(log)  # type: ignore[arg-type]
-    pace = RedisPace(link, settings.redis.prefix)
-    house = House(settings, world, world, sessions, world, world, pace, hub, log)  # type: ignore[arg-type]
-
-    async def alive() -> None:
-        await link.ask("PING")
-        world._up()
-
-    server = DeskServer(house, Readiness({"redis": alive}, seconds=2, log=log, lasts=0))  # type: ignore[arg-type]
-    await server.open("127.0.0.1", 0, tls_of(settings))
-    scheme = "http" if settings.desk.tls_key_file is None else "https"
-    options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
-    async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
-        yield Desk(world, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
-    await server.close()
-    await link.close()
+async def house_in(settings: Settings) -> AsyncIterator[House]:
+    keys_of(settings)
+    vault = Vault.open(settings)
+    try:
+        async with await database_of(settings, vault) as database, trail_of(database, "desk") as trail:
+            live = await RedisLive.open(settings)
+            try:
+                yield House(
+                    settings, database, vault, live, trail, People(database, vault), Roster(vault),
+                    Credentials(database, vault), live.throttle(settings.desk, vault.index), live.sessions(settings.desk),
+                )  # fmt: skip
+            finally:
+                await live.close()
+    finally:
+        vault.close()

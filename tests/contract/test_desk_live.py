@@ -16,7 +16,7 @@ from ivr.errors import ConfigError
 from ivr.web import connections
 from ivr.web.live import FULL, OVER
 from ivr.web.server import tls_of
-from tests.contract.desk_kit import ANNA, CALL, PASSWORD, VERIFIED, Desk, desk
+from tests.contract.web_kit import ANNA, CALL, PASSWORD, VERIFIED, Desk, desk
 from tests.contract.live_server import Server
 
 pytestmark = pytest.mark.servers

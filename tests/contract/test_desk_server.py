@@ -15,7 +15,7 @@ from ivr.staff import Permission
 from ivr.web.guard import Open
 from ivr.web.headers import HEADERS
 from ivr.web.routes import ROUTES
-from tests.contract.desk_kit import ANNA, CALL, CODE, LINK, PASSWORD, REF, VERIFIED, Desk, desk
+from tests.contract.web_kit import ANNA, CALL, CODE, LINK, PASSWORD, REF, VERIFIED, Desk, desk
 from tests.contract.live_server import Server
 
 pytestmark = pytest.mark.servers

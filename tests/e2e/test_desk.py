@@ -16,7 +16,7 @@ import pytest
 from rig.desk import Desk
 from rig.stage import ANNA, Stage
 
-from tests.contract.desk_kit import Jar
+from tests.contract.web_kit import Jar
 from tests.e2e.scene import LIMIT, Scene
 
 STAGE = {
