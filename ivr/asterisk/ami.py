@@ -39,6 +39,13 @@ _CLASSES = {
     "QueueMemberStatus": "agent",
     "DeviceStateChange": "call",
     "ExtensionStatus": "call",
+    "BridgeDestroy": "call",
+    "BridgeEnter": "call",
+    "BridgeLeave": "call",
+    "Hangup": "call",
+    "Hold": "call",
+    "Rename": "call",
+    "Unhold": "call",
 }
 
 Told = Callable[[Message], None]
