@@ -84,10 +84,11 @@ def checked(action: str, arguments: Mapping[str, Secret], country: str) -> Chang
 
 
 def _language(text: Secret) -> str:
-    for known in languages():
-        if Secret(known) == text:
-            return known
-    raise InputError(f"language: there are no prompts in it. Write one of: {', '.join(languages())}")
+    known = list(languages())
+    try:
+        return known[known.index(text.reveal())]
+    except ValueError:
+        raise InputError(f"language: there are no prompts in it. Write one of: {', '.join(known)}") from None
 
 
 def _number(text: Secret, country: str, name: str) -> Personal:

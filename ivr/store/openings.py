@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -13,6 +14,9 @@ from ivr.store.link import Link, Script
 _KEEP = Script("clock", "opening", "keep_opening")
 _APPROVE = Script("clock", "opening", "approve_opening")
 _DROP = Script("clock", "opening", "drop_opening")
+
+# What somebody has typed may be anything, and not even text that can be sent.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,9 @@ class RedisOpenings:
 
     async def of(self, tenant: str, id: str) -> Opening | None:
         """The one with this identifier; None where there is none, or no longer, or it is another tenant's."""
+        if _ID.fullmatch(id) is None:
+            return None
         found = _read(await self._link.ask("GET", self._key(tenant, id)))
-        # either name may hold a colon
         return found if found is not None and (found.tenant, found.id) == (tenant, id) else None
 
     async def waiting(self, tenant: str) -> Sequence[Opening]:

@@ -23,6 +23,7 @@ from ivr.staff import Person, Role
 from ivr.store.customers import Customers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
+from ivr.store.people import People
 from ivr.store.register import Customer, NewCustomer, Register
 from ivr.vault import Vault
 from tests.contract.live_server import Server, placed
@@ -167,8 +168,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk_of(settings: Settings, server: Server, rules: Mapping[str, Any] | None = None) -> AsyncIterator[Desk]:
-    """On this database and this Redis; `rules` are what `[lock]` has."""
+async def desk_of(
+    settings: Settings, server: Server, rules: Mapping[str, Any] | None = None, *, people: bool = False
+) -> AsyncIterator[Desk]:
+    """On this database and this Redis; `rules` are what `[lock]` has. `people`: who works there stands in the database."""
     vault = Vault(keys_of(settings), settings)
     live = await RedisLive.open(server.settings())
     link = Link.of(server.settings())
@@ -178,7 +181,7 @@ async def desk_of(settings: Settings, server: Server, rules: Mapping[str, Any] |
         async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=1.0) as trail:
             locks = Locks.of(
                 settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
-                talks=talks, staff=staff, marks=live, link=link, database=database, vault=vault,
+                talks=talks, staff=People(database, vault) if people else staff, marks=live, link=link, database=database, vault=vault,
                 customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
             )  # fmt: skip
             yield Desk(

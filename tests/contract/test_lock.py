@@ -21,8 +21,9 @@ from ivr.lock.actions import checked
 from ivr.lock.lock import FIELDS
 from ivr.lock.rows import entry
 from ivr.secret import Personal, Secret
-from ivr.staff import Permission
+from ivr.staff import Permission, Person, Role
 from ivr.store.customers import Customers
+from ivr.store.roster import NewPerson, Roster
 from tests.contract.live_server import Server, round_of
 from tests.contract.lock_kit import ANNA, BO, ELSE, NODE, PHONE, SVEN, Desk, denied, desk_of, given
 from tests.unit.conftest import Either
@@ -127,7 +128,7 @@ async def test_a_reference_that_nobody_has_is_as_one_that_somebody_has(desk: Des
     await desk.call()
     await desk.customer("10002", "Ylva")
     other = await desk.customer("10003", "Zoe")
-    for ref in (other, "aaaaaaaaaaaa", "10001", "", "x' OR 1=1 --", "\0", PHONE):
+    for ref in (other, "aaaaaaaaaaaa", "10001", "", "x' OR 1=1 --", "\0", "\ud800", "x" * 100_000, PHONE):
         assert await desk.lock.record(ANNA, ref) == denied(Reason.OTHER_CUSTOMER)
         # what is no reference may be a number that somebody has typed
         assert (await desk.last())[4] == (ref if ref in (other, "aaaaaaaaaaaa") else "")
@@ -606,6 +607,49 @@ async def test_who_may_not_see_calls_sees_none(desk: Desk) -> None:
     await desk.call()
     desk.staff.change(ANNA, denied=frozenset({Permission.CALL}))
     assert await desk.lock.current(ANNA) == ()
+
+
+# ---------------------------------------------------------------- those who sign in, as they stand in the database
+
+
+async def test_who_works_there_is_asked_of_the_database_each_time(either: Either, server: Server) -> None:
+    async with desk_of(either(), server, people=True) as desk:
+        roster = Roster(desk.vault)
+
+        async def added(login: str, tenant: str = "acme") -> Person:
+            new = NewPerson(tenant, login, Personal(login), Role.AGENT, "blue", (f"PJSIP/{login}",))
+            async with desk.database.write() as connection:
+                return await roster.add(connection, new)
+
+        anna, bo, cleo = await added("anna"), await added("bo"), await added("cleo", "other")
+        ref = await desk.call(anna)
+
+        async def read(person: Person = anna) -> Record | Denied:
+            return await desk.lock.record(person, ref, ["name"])
+
+        assert given(await read()) == {"name": "Xenia Ask"}
+        assert await read(bo) == await read(cleo) == denied(Reason.NO_CALL)
+        (talk,) = desk.talks.talks["PJSIP/anna"]
+        for endpoint, expected in (
+            ("PJSIP/BO", None),
+            ("PJSIP/cleo", Reason.THIRD_PARTY),
+            ("PJSIP/dan", Reason.THIRD_PARTY),
+        ):
+            other = Party("o.1", endpoint, None, False, 1.0)
+            desk.talks.talks["PJSIP/anna"] = (replace(talk, others=(*talk.others, other)),)
+            found = await read()
+            assert isinstance(found, Record) if expected is None else found == denied(expected)
+        desk.talks.talks["PJSIP/anna"] = (talk,)
+        async with desk.database.write() as connection:
+            await roster.take(connection, anna, ["PJSIP/anna"])
+        assert await read() == denied(Reason.NO_CALL)
+        async with desk.database.write() as connection:
+            await roster.give(connection, bo, ["PJSIP/anna"])
+        assert await read() == denied(Reason.NO_CALL)
+        assert isinstance(await read(bo), Record)
+        async with desk.database.write() as connection:
+            await roster.disable(connection, bo)
+        assert await read(bo) == denied(Reason.NOT_PERMITTED)
 
 
 # ---------------------------------------------------------------- settings

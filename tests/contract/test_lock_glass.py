@@ -82,8 +82,9 @@ async def test_it_is_nobody_elses(desk: Desk) -> None:
     wish = await opened(desk, await desk.customer())
     for other in (BO, SVEN, RITA, ELSE, replace(ANNA, id="p-other"), replace(ANNA, tenant="other")):
         assert await desk.glass.record(other, wish.id) == denied(Reason.NOT_OPEN)
-    assert await desk.glass.record(ANNA, wish.id[:-1]) == denied(Reason.NOT_OPEN)
-    assert await desk.glass.record(ANNA, "") == denied(Reason.NOT_OPEN)
+    for other_id in (wish.id[:-1], "", "\ud800", "\0", "x" * 100_000, f"{wish.id} ", f"../{wish.id}", "*"):
+        assert await desk.glass.record(ANNA, other_id) == denied(Reason.NOT_OPEN)
+        assert await desk.glass.approve(SVEN, other_id) == denied(Reason.NOT_OPEN)
 
 
 async def test_it_opens_nothing_by_the_other_way(desk: Desk) -> None:
