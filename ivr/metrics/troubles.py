@@ -53,6 +53,8 @@ TROUBLES: Mapping[str, str] = {
     "text.failed": "error",
     "texts.closed": "warning",
     "texts.not_told": "error",
+    "web.failed": "error",
+    "web.unavailable": "error",
     "worker.relieved": "warning",
     "worker.replaced": "warning",
     "worker.took_over": "warning",

@@ -93,8 +93,7 @@ async def record(visit: Visit) -> web.Response:
         raise Problem("invalid", errors=(_fault(error),)) from None
     if isinstance(found, Shut):
         raise shut(found)
-    given = {name: models.opened(value) for name, value in found.fields.items()}
-    return said(models.Record(ref=found.ref, level=found.level, until=found.until, fields=given))
+    return said(models.record(found))
 
 
 async def act(visit: Visit) -> web.Response:
@@ -166,5 +165,5 @@ def _me(person: Person, session: Session) -> models.Me:
     told = None if last is None else models.Last(at=last.at, place=last.place, failures=last.failures)
     return models.Me(
         login=person.login, name=person.name, role=person.role.value,
-        permissions=tuple(sorted(person.permissions)), csrf=str.strip(session.csrf.reveal()), last=told,
+        permissions=tuple(sorted(person.permissions)), csrf=session.csrf.reveal(), last=told,
     )  # fmt: skip

@@ -107,7 +107,9 @@ async def _paced(visit: Visit, needs: Needs, *, unsafe: bool) -> None:
     else:
         wait = None
     if wait is not None:
-        visit.house.log.warning("web.paced", person=visit.person.id if visit.person else None, seconds=round(wait, 1))
+        person = None if visit.person is None else visit.person.id
+        if visit.house.sparing.may("paced"):
+            visit.house.log.warning("web.paced", person=person, peer=visit.address, seconds=round(wait, 1))
         raise Problem("too_many_requests", wait=wait)
 
 

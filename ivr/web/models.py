@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
-from ivr.lock import Current, Reason, State, Value
+from ivr.lock import Current, Reason, State
+from ivr.lock import Record as Opened
 from ivr.secret import Personal, Secret
 
 
@@ -128,16 +129,20 @@ def call(current: Current) -> Call:
     return Call(
         node=current.call.node, channel=current.call.id, number=current.number, held=current.held, since=current.since,
         state=current.state, shut=current.shut, level=current.level, methods=current.methods, until=current.until,
-        ref=current.ref, name=None if current.name is None else str.strip(current.name.reveal()),
+        ref=current.ref, name=None if current.name is None else current.name.reveal(),
     )  # fmt: skip
 
 
-def opened(value: Value) -> str | tuple[str, ...] | bool | None:
-    """A field of a record that may be read."""
-    match value:
-        case Personal():
-            return str.strip(value.reveal())
-        case tuple():
-            return tuple(str.strip(one.reveal()) for one in value)
-        case _:
-            return value
+def record(found: Opened) -> Record:
+    """As it is given out: fields that the lock has opened."""
+    return Record(
+        ref=found.ref, level=found.level, until=found.until,
+        fields={
+            name: value.reveal()
+            if isinstance(value, Personal)
+            else tuple(one.reveal() for one in value)
+            if isinstance(value, tuple)
+            else value
+            for name, value in found.fields.items()
+        },
+    )  # fmt: skip

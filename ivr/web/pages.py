@@ -6,7 +6,7 @@ from datetime import datetime
 
 import segno
 from aiohttp import web
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ivr.errors import Unavailable
 from ivr.secret import Secret
@@ -31,10 +31,12 @@ async def desk(visit: Visit) -> web.StreamResponse:
     person, session = visit.person, visit.session
     assert session is not None
     shown = person.may(Permission.CALL)
-    last = None if session.last is None else _when(session.last.at, session.last.place)
+    before = session.last
+    last = None if before is None else _when(before.at, before.place)
     return _page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
         blank=_BLANK, now=visit.house.wall(), last=last,
+        failures=0 if before is None else before.failures,
     )  # fmt: skip
 
 
@@ -147,11 +149,11 @@ def _welcome_form(visit: Visit, offer: Offer, fault: str = "") -> web.StreamResp
     token = guard.form_token(visit.request)
     picture = segno.make(offer.uri.reveal(), micro=False).svg_inline(border=4, omitsize=True)
     answer = _page(
-        visit, "welcome.html", status=422 if fault else 200, welcome=offer.person, sealed=offer.sealed, csrf=_shown(token),
+        visit, "welcome.html", status=422 if fault else 200, welcome=offer.person, sealed=offer.sealed, csrf=escape(token.reveal()),
         fault=visit.words(f"fault.{fault}", least=visit.house.settings.desk.password.least) if fault else "",
         least=visit.house.settings.desk.password.least,
         # of our own making: modules of a QR code, as a path
-        picture=Markup(picture), key=_shown(offer.key),  # noqa: S704
+        picture=Markup(picture), key=escape(offer.key.reveal()),  # noqa: S704
         person=None,
     )  # fmt: skip
     guard.keep_form(answer, token)
@@ -179,16 +181,19 @@ def _sign_in_form(
 ) -> web.StreamResponse:
     token = guard.form_token(visit.request)
     answer = _page(
-        visit, "sign_in.html", status=status, fault=fault, told=told, login=login, csrf=_shown(token), person=None
+        visit,
+        "sign_in.html",
+        status=status,
+        fault=fault,
+        told=told,
+        login=login,
+        csrf=escape(token.reveal()),
+        person=None,
     )
     guard.keep_form(answer, token)
     if wait is not None:
         answer.headers["Retry-After"] = str(wait)
     return answer
-
-
-def _shown(secret: Secret) -> str:
-    return str.strip(secret.reveal())
 
 
 def _when(at: str, place: str) -> str:

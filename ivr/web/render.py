@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cache
-from http import HTTPStatus
 from importlib import resources
 
 import aiohttp_jinja2
 import jinja2
 from aiohttp import web
+from markupsafe import escape
 
-from ivr.secret import Secret
 from ivr.web.ports import Session
 from ivr.web.problems import Problem
 from ivr.web.words import Words
@@ -47,7 +46,7 @@ def page(
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """The page, in this language; with a session, as that person's."""
-    csrf = {} if session is None else {"csrf": _text(session.csrf)}
+    csrf = {} if session is None else {"csrf": escape(session.csrf.reveal())}
     context = {"words": words, "company": company, "static": static_path(), "person": None, **csrf, **fields}
     answer = aiohttp_jinja2.render_template(template, request, context, status=status)
     answer.headers["Content-Language"] = words.language
@@ -58,15 +57,12 @@ def page(
 
 def problem(request: web.Request, error: Problem, words: Words, company: str) -> web.Response:
     """What went wrong, for people."""
-    title, detail = HTTPStatus(error.status).phrase, words(f"reason.{error.name}")
+    # the phrase that goes with it is English
+    title, detail = str(error.status), words(f"reason.{error.name}")
     return page(
         request, "problem.html", words, {"title": title, "detail": detail}, company=company, status=error.status,
         headers=error.headers,
     )  # fmt: skip
-
-
-def _text(secret: Secret) -> str:
-    return str.strip(secret.reveal())
 
 
 # ---------------------------------------------------------------- what is the same for all

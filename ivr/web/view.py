@@ -49,18 +49,18 @@ def _shown(current: Current, words: Words) -> Shown:
         told = words(f"desk.{current.state.value}_help")
         if current.shut is not None and current.state is State.NOT_VERIFIED:
             told = f"{words(f'reason.{current.shut.value}')} {told}"
-    return {
-        "id": f"{current.call.node}/{current.call.id}",
-        "sign": sign,
-        "title": title,
-        "help": told,
-        "number": current.number or words("desk.withheld"),
-        "name": "" if current.name is None else str.strip(current.name.reveal()),
-        "ref": current.ref or "",
-        "held": current.held,
-        "since": current.since,
-        "until": current.until,
-    }
+    return Shown(
+        id=f"{current.call.node}/{current.call.id}",
+        sign=sign,
+        title=title,
+        help=told,
+        number=current.number or words("desk.withheld"),
+        name="" if current.name is None else current.name.reveal(),
+        ref=current.ref or "",
+        held=current.held,
+        since=current.since,
+        until=current.until,
+    )
 
 
 def _methods(methods: Sequence[str], words: Words) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from time import time
+from time import monotonic, time
 
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
@@ -30,6 +30,23 @@ CSRF = "CSRF-Token"
 MOST = 16 * 1024
 
 
+class Sparing:
+    """A line in so many seconds: a flood must not fill the disk."""
+
+    SECONDS = 10.0
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def may(self, what: str) -> bool:
+        """Whether it may be said again."""
+        now = monotonic()
+        if now - self._said.get(what, float("-inf")) < self.SECONDS:
+            return False
+        self._said[what] = now
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """What every request is answered with."""
@@ -44,6 +61,7 @@ class House:
     hub: Hub
     log: FilteringBoundLogger
     wall: Callable[[], float] = time
+    sparing: Sparing = field(default_factory=Sparing)
     tenant: str = TENANT
     """Whose people sign in on the page; programs name theirs."""
 

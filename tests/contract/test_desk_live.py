@@ -16,8 +16,8 @@ from ivr.errors import ConfigError
 from ivr.web import connections
 from ivr.web.live import FULL, OVER
 from ivr.web.server import tls_of
-from tests.contract.web_kit import ANNA, CALL, PASSWORD, VERIFIED, Desk, desk
 from tests.contract.live_server import Server
+from tests.contract.web_kit import ANNA, CALL, PASSWORD, VERIFIED, Desk, desk
 
 pytestmark = pytest.mark.servers
 

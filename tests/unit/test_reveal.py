@@ -40,6 +40,12 @@ MAY_REVEAL = {
     "ivr/vault/password.py",
     "ivr/vault/pin.py",
     "ivr/vault/totp.py",
+    "ivr/web/api.py",
+    "ivr/web/guard.py",
+    "ivr/web/models.py",
+    "ivr/web/pages.py",
+    "ivr/web/render.py",
+    "ivr/web/view.py",
 }
 
 SECRET = "ivr/secret.py"
