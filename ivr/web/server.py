@@ -178,7 +178,7 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
     if own.tls_certificate_file is None or own.tls_key_file is None:
         return None
     certificate, key = settings.path(own.tls_certificate_file), settings.path(own.tls_key_file)
-    place = f"{settings.file}: [desk] tls_certificate_file, tls_key_file"
+    place = f"{settings.file}: [desk] tls_key_file"
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

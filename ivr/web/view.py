@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from ivr.lock import Current, State
+from ivr.lock import Current, Reason, State
 from ivr.web.words import Words
 
 
@@ -44,11 +44,11 @@ def _shown(current: Current, words: Words) -> Shown:
     if current.state is State.VERIFIED:
         told = words("desk.verified_by", methods=_methods(current.methods, words))
         if current.shut is not None:
-            sign, told = "shut", words(f"reason.{current.shut.value}")
+            sign, told = "shut", f"{words('desk.shut')} {words(f'reason.{current.shut.value}')}"
     else:
         told = words(f"desk.{current.state.value}_help")
-        if current.shut is not None and current.state is State.NOT_VERIFIED:
-            told = f"{words(f'reason.{current.shut.value}')} {told}"
+        if current.state is State.NOT_VERIFIED and current.shut not in (None, Reason.NOT_VERIFIED):
+            told = f"{words(f'reason.{current.shut}')} {told}"
     return Shown(
         id=f"{current.call.node}/{current.call.id}",
         sign=sign,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     negative_data_rejection,
-    not_a_server_error,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -75,6 +75,9 @@ async def test_the_desk_answers_as_its_description_says(open_call: bool, open_de
     document = await (await open_desk.get("/api/v1/openapi.json")).json()
     # the session would be over
     del document["paths"]["/api/v1/session"]["delete"]
+    # who is not signed in: tests/contract/test_desk_server.py
+    for operation in (one for methods in document["paths"].values() for one in methods.values()):
+        operation["security"] = []
     headers = {"Cookie": f"__Host-desk={open_desk.cookie()}", "CSRF-Token": csrf}
     done = await asyncio.to_thread(asked, document, open_desk.origin, headers)
     assert len(done) == 5
