@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -44,7 +46,9 @@ def asked(document: dict[str, Any], origin: str, headers: dict[str, str]) -> lis
     for found in schemathesis.openapi.from_dict(document).get_all_operations():
         operation = found.ok()
         for mode in schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE:
-            _ask_each(operation.as_strategy(generation_mode=mode), origin, headers)
+            # an operation that takes nothing can be asked nothing wrong
+            with suppress(Unsatisfiable):
+                _ask_each(operation.as_strategy(generation_mode=mode), origin, headers)
         done.append(operation.label)
     return done
 
