@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pyotp
 
-from ivr.audit import Trail
+from ivr.audit import Seal, Trail
 from ivr.config import Settings, load
 from ivr.database import Database
 from ivr.secret import Personal, Secret
@@ -25,7 +25,7 @@ from ivr.store.throttle import Throttle
 from ivr.store.welcome import Welcome
 from ivr.vault import Vault
 from tests.contract.live_server import Server
-from tests.unit.database_kit import asked, database_of, keys_of, trail_of
+from tests.unit.database_kit import asked, database_of, keys_of
 
 DESK = """
 [desk]
@@ -72,8 +72,10 @@ class House:
 
     async def enrolled(self, login: str, *endpoints: str, tenant: str = TENANT, password: str = PASSWORD) -> Person:
         """Somebody who signs in with this password and the code of `code`."""
-        person = await self.add(login, *endpoints, tenant=tenant)
-        token = await self.invite(person)
+        return await self.enrol(await self.add(login, *endpoints, tenant=tenant), password)
+
+    async def enrol(self, person: Person, password: str = PASSWORD) -> Person:
+        token, login = await self.invite(person), person.login
         offer = await self.welcome.offer(token)
         assert offer is not None
         self.keys[login] = offer.key
@@ -120,17 +122,35 @@ def settings_of(base: Settings, server: Server, more: str = DESK) -> Settings:
 
 @asynccontextmanager
 async def house_in(settings: Settings) -> AsyncIterator[House]:
+    """With a database that is made for it."""
     keys_of(settings)
     vault = Vault.open(settings)
     try:
-        async with await database_of(settings, vault) as database, trail_of(database, "desk") as trail:
-            live = await RedisLive.open(settings)
-            try:
-                yield House(
-                    settings, database, vault, live, trail, People(database, vault), Roster(vault),
-                    Credentials(database, vault), live.throttle(settings.desk, vault.index), live.sessions(settings.desk),
-                )  # fmt: skip
-            finally:
-                await live.close()
+        async with await database_of(settings, vault) as database, _house(settings, vault, database) as house:
+            yield house
     finally:
         vault.close()
+
+
+@asynccontextmanager
+async def house_of(settings: Settings) -> AsyncIterator[House]:
+    """With the database that is there."""
+    vault = Vault.open(settings)
+    try:
+        async with await Database.open(settings) as database, _house(settings, vault, database) as house:
+            yield house
+    finally:
+        vault.close()
+
+
+@asynccontextmanager
+async def _house(settings: Settings, vault: Vault, database: Database) -> AsyncIterator[House]:
+    async with Trail(database, "desk", Seal.open(settings)) as trail:
+        live = await RedisLive.open(settings)
+        try:
+            yield House(
+                settings, database, vault, live, trail, People(database, vault), Roster(vault),
+                Credentials(database, vault), live.throttle(settings.desk, vault.index), live.sessions(settings.desk),
+            )  # fmt: skip
+        finally:
+            await live.close()
