@@ -32,13 +32,17 @@ from tests.e2e.scene import LIMIT, Scene
 
 SECRET = secrets.token_urlsafe(16)
 SETTINGS = {
-    "policies.bridge": {"steps": ["pin"], "level": 2, "agents": ["PJSIP/agent1"]},
+    "policies.main": {"steps": ["pin"], "level": 1},
+    "policies.bridge": {"steps": ["pin"], "level": 1, "agents": ["PJSIP/agent1"]},
     # each look is a read, and a test looks often; but of one customer
     "lock.reads": {"warn_hour": 1, "stop_hour": 2},
 }
 STAGE = {
     "dialplan": """
 [callers]
+exten => 100,1,Gosub(tillit-verify,s,1(main))
+ same => n,Dial(PJSIP/agent1,30,b(tillit-badge^s^1))
+ same => n,Hangup()
 exten => 200,1,Gosub(tillit-verify,s,1(bridge))
  same => n,Hangup()
 exten => 500,1,Dial(PJSIP/agent1,30)
@@ -125,10 +129,10 @@ async def desk(scene: Scene) -> AsyncIterator[Desk]:
         yield Desk(locks, tuple(persons), anna.ref)
 
 
-async def talking(scene: Scene, desk: Desk) -> tuple[Phone, Phone]:
+async def talking(scene: Scene, desk: Desk, extension: str = "100") -> tuple[Phone, Phone]:
     """Anna is verified and talks with agent 1."""
     agent = await scene.phone("agent1")
-    caller = await scene.caller("200")
+    caller = await scene.caller(extension)
     await scene.asked("pin")
     assert await desk.look() == set()
     await scene.key_pin(caller)
@@ -146,8 +150,9 @@ async def over(desk: Desk, caller: Phone, *ever: str) -> None:
     assert desk.ever == set(ever)
 
 
-async def test_the_agent_of_the_call_reads_it_until_its_end(scene: Scene, desk: Desk) -> None:
-    caller, _ = await talking(scene, desk)
+@pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+async def test_the_agent_of_the_call_reads_it_until_its_end(scene: Scene, desk: Desk, extension: str) -> None:
+    caller, _ = await talking(scene, desk, extension)
     await over(desk, caller, "agent1")
 
 
@@ -174,8 +179,9 @@ async def test_while_a_second_call_is_taken_it_is_nobodys(scene: Scene, desk: De
     await over(desk, caller, "agent1")
 
 
-async def test_a_blind_transfer(scene: Scene, desk: Desk) -> None:
-    caller, agent = await talking(scene, desk)
+@pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+async def test_a_blind_transfer(scene: Scene, desk: Desk, extension: str) -> None:
+    caller, agent = await talking(scene, desk, extension)
     colleague = await scene.phone("agent2")
     await agent.transfer("202")
     await colleague.incoming()
@@ -185,8 +191,9 @@ async def test_a_blind_transfer(scene: Scene, desk: Desk) -> None:
     await over(desk, caller, "agent1", "agent2")
 
 
-async def test_an_attended_transfer(scene: Scene, desk: Desk) -> None:
-    caller, agent = await talking(scene, desk)
+@pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+async def test_an_attended_transfer(scene: Scene, desk: Desk, extension: str) -> None:
+    caller, agent = await talking(scene, desk, extension)
     colleague = await scene.phone("agent2")
     first = agent.current
     second = await agent.call("202")
