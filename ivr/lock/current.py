@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ivr.errors import Unavailable
-from ivr.lock.decision import Caller, Ground, caller, judge, outsiders
+from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talks
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Marks, Records
 from ivr.lock.rows import Rows
@@ -36,7 +36,7 @@ class Currents:
             return ()
         one = caller(ground)
         shown: dict[Channel, Current] = {}
-        for talk in ground.talks:
+        for talk in own_talks(ground):
             for found in outsiders(ground, talk):
                 # a colleague who is a marked caller as well is no caller of this person's
                 if found.call not in shown and found.party.endpoint not in ground.owners:

@@ -50,7 +50,7 @@ def caller(ground: Ground) -> Caller | Denied:
     """
     if not ground.person.may(Permission.CALL):
         return Denied(Reason.NOT_PERMITTED)
-    own = [talk for talk in ground.talks if _is_own(ground, talk.own.endpoint)]
+    own = own_talks(ground)
     spoken_with = [one for talk in own if not talk.own.held for one in outsiders(ground, talk)]
     heard = spoken_with or [one for talk in own for one in outsiders(ground, talk)]
     if not heard:
@@ -60,6 +60,11 @@ def caller(ground: Ground) -> Caller | Denied:
     if len({one.call for one in heard}) > 1 or first.party.endpoint in ground.owners:
         return Denied(Reason.THIRD_PARTY)
     return first
+
+
+def own_talks(ground: Ground) -> list[Talk]:
+    """Those of phones that are this person's, and nobody else's."""
+    return [talk for talk in ground.talks if _is_own(ground, talk.own.endpoint)]
 
 
 def outsiders(ground: Ground, talk: Talk) -> Iterator[Caller]:

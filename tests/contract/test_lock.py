@@ -505,6 +505,15 @@ async def test_nobody_is_on_the_line(desk: Desk) -> None:
     assert await desk.lock.current(ANNA) == ()
 
 
+async def test_the_callers_of_a_phone_that_is_another_persons_by_now_are_not_shown(desk: Desk) -> None:
+    await desk.call(BO)
+    desk.staff.change(ANNA, endpoints=frozenset({"PJSIP/bo"}))
+    desk.staff.persons[BO.id] = desk.staff.persons.pop(BO.id)
+    assert await desk.staff.owners_of(["PJSIP/bo"]) == {"PJSIP/bo": BO}
+    assert await desk.lock.current(ANNA) == ()
+    assert len(await desk.lock.current(BO)) == 1
+
+
 async def test_a_caller_who_is_not_verified(desk: Desk) -> None:
     desk.joined(ANNA, "c.1")
     (one,) = await desk.lock.current(ANNA)
