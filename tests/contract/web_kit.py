@@ -113,7 +113,7 @@ class World:
     async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut:
         if action != "lock":
             raise InputError("action: there is no such one. Here belong: lock")
-        return Shut(Reason.NO_CALL) if self.record_of is None else Done(Channel("node", "17.1"), action)
+        return Shut(Reason.NO_CALL) if self.record_of is None or ref != REF else Done(Channel("node", "17.1"), action)
 
     def _up(self) -> None:
         if self.down:
