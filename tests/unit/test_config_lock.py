@@ -20,7 +20,12 @@ def test_every_field_and_action_has_its_level_and_nothing_else_has(tmp_path: Pat
 
 def test_what_is_named_is_changed_and_nothing_else(tmp_path: Path) -> None:
     rules = settings_in(tmp_path, "[lock.fields]\nphones = 3\n[lock.actions]\nadd_phone = 2\n").lock
-    assert (rules.fields.phones, rules.fields.number, rules.actions.add_phone, rules.actions.change_phone) == (3, 2, 2, 3)
+    assert (rules.fields.phones, rules.fields.number, rules.actions.add_phone, rules.actions.change_phone) == (
+        3,
+        2,
+        2,
+        3,
+    )
 
 
 @pytest.mark.parametrize(
