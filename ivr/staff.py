@@ -99,7 +99,7 @@ class LastSignIn:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Who has shown who they are. `since`: when that began, in milliseconds of Redis's clock; a session takes it (`Sessions.begin`)."""
+    """Who has shown who they are. `since`: when that began, in microseconds of Redis's clock; a session takes it (`Sessions.begin`)."""
 
     person: Person
     last: LastSignIn | None

@@ -128,12 +128,12 @@ async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, A
 
 async def _person(connection: AsyncConnection, row: RowMapping) -> dict[str, Any]:
     """As stored, but without data key; and without a link, which may have been used since."""
-    plain = {name: value for name, value in row.items() if name not in ("key_id", "wrapped", "name")}
+    plain = {str(name): value for name, value in row.items() if name not in ("key_id", "wrapped", "name")}
     beside: dict[str, list[dict[str, Any]]] = {}
     for table in (ENDPOINTS, PERMISSIONS, CREDENTIALS):
         found = await connection.execute(select(table).where(table.c.person == row["id"]))
-        beside[table.name] = [
-            {name: _text(value) if isinstance(value, bytes) else value for name, value in one.items()}
+        beside[str(table.name)] = [
+            {str(name): _text(value) if isinstance(value, bytes) else value for name, value in one.items()}
             for one in found.mappings().all()
         ]
     return {**plain, "name": _text(row["name"]), **beside}

@@ -58,7 +58,7 @@ class SignIn(Section):
 
 
 class Desk(Listened):
-    """The agents' desk, a process of its own: `ari_app.py desk`. Whoever uses it signs in with a password and a code."""
+    """The agents' desk, a process of its own. Whoever uses it signs in with a password and a code."""
 
     listen: str | None = Field(
         None, description='Address and port, such as "127.0.0.1:8443"; left out, there is no desk'

@@ -147,7 +147,7 @@ class _Decoy:
         self._vault = vault
         envelope = vault.envelopes.new(sealing.person("decoy"))
         self._stored = envelope.key_id, envelope.wrapped
-        self._name = envelope.seal(sealing.NAME, Secret("Anna Andersson"))
+        self._name = envelope.seal(sealing.NAME, Secret("Andersson"))
         self._sealed = {
             PASSWORD: envelope.seal_bytes(
                 sealing.credential(PASSWORD), PinRecord(bytes(16), bytes(32), 14, 8, 5).to_bytes()

@@ -66,7 +66,7 @@ class Door:
         if not await self._credentials.consume(person, step):
             await self._wrong(person, tenant, address)
             return Denied(Denial.WRONG)
-        detail = {"tenant": tenant, "from": masked(address), "methods": "password totp"}
+        detail = {"tenant": tenant, "from": masked(address), "methods": "password,totp"}
         await self._trail.append(Entry(person.actor, "desk.sign_in", "done", subject=person.id, detail=detail))
         await self._throttle.right(one)
         last = await self._credentials.note(person, masked(address), counted.failures)

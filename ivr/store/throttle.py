@@ -38,7 +38,7 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class May:
-    """The try was counted and may be evaluated. `failures` in a row before it; `since`: now, in milliseconds of Redis's clock."""
+    """The try was counted and may be evaluated. `failures` in a row before it; `since`: now, in microseconds of Redis's clock."""
 
     failures: int
     since: int

@@ -101,7 +101,7 @@ class Welcome:
         await self._trail.append(
             Entry(
                 person.actor, "agent.enrol", "done", subject=person.id, once=f"link:{link}",
-                detail={"tenant": person.tenant, "from": masked(address), "methods": "password totp"},
+                detail={"tenant": person.tenant, "from": masked(address), "methods": "password,totp"},
             )
         )  # fmt: skip
         now = self._clock()

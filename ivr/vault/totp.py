@@ -30,7 +30,7 @@ def step_of(key: Secret, code: Secret, at: float) -> int | None:
     Takes the same time wherever it is, and is not.
     """
     now, found = int(at) // SECONDS, None
-    for step in range(now - _DRIFT, now + _DRIFT + 1):
+    for step in range(max(0, now - _DRIFT), now + _DRIFT + 1):
         if hmac.compare_digest(_digits(code), pyotp.TOTP(key.reveal(), interval=SECONDS).generate_otp(step).encode()):
             found = step
     return found

@@ -215,8 +215,6 @@ async def test_parked_and_taken_up(scene: Scene, desk: Desk) -> None:
     await colleague.call("701")
     await desk.until("agent2")
     await over(desk, caller, "agent1", "agent2")
-    # else the place itself stays, once somebody was parked there
-    scene.stage.pbx.cli("module unload res_parking.so")
 
 
 async def test_a_conference_is_open_to_colleagues_and_shut_by_a_stranger(scene: Scene, desk: Desk) -> None:

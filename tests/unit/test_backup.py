@@ -131,7 +131,7 @@ async def test_what_comes_back_is_what_there_was(house: House) -> None:
     config = house.another()
     ended = await house.restore(file, config)
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("Restored 2 customers and ")
+    assert ended.out.startswith("Restored 2 customers, 0 people who sign in and ")
     assert (await house.type("audit", "verify", config=config)).code == 0
     other = load(config)
     vault = Vault.open(other)

@@ -1,5 +1,5 @@
 -- KEYS 1 session, 2 the person's sessions (a sorted set of the tokens' hashes, by their end), 3 when all were ended last
--- ARGV 1 identifier, 2 person, 3 hash of the token, 4 idle time, 5 longest time, both in milliseconds; 6 when the sign-in began;
+-- ARGV 1 identifier, 2 person, 3 hash of the token, 4 idle time, 5 longest time, both in milliseconds; 6 when the sign-in began, in microseconds;
 -- 7 the sign-in before
 local SESSION, SESSIONS = KEYS[1], KEYS[2]
 local idle, most = tonumber(ARGV[4]), tonumber(ARGV[5])

@@ -5,5 +5,5 @@ for _, hash in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
 end
 redis.call('DEL', KEYS[1])
 -- A sign-in that began before this is no longer good; none is under way for longer than a session lasts.
-redis.call('SET', KEYS[2], string.format('%.0f', now), 'PX', ARGV[2])
+redis.call('SET', KEYS[2], string.format('%.0f', instant), 'PX', ARGV[2])
 return {'ended', count}

@@ -5,4 +5,4 @@ end
 -- Counted before it is compared: where Redis has no memory left to count in, nothing is evaluated.
 local failures = stored(LOGIN, 'n')
 count()
-return {'granted', failures, now}
+return {'granted', failures, instant}
