@@ -108,11 +108,9 @@ class Exchange:
         if not bridges:
             await self._alive()
         looks = await asyncio.gather(*map(self._look, bridges))
-        for half in open_:
-            await self._followed(half)
+        closed = all([await self._leads_nowhere(half) for half in open_])
         self._demand_known()
-        now = [circle for _, circle in self._board.circles(endpoint)]
-        if now != circles:
+        if not closed or circles != [circle for _, circle in self._board.circles(endpoint)]:
             return False
         wrong = [
             bridge
@@ -130,8 +128,11 @@ class Exchange:
 
     async def _alive(self) -> None:
         """Know that Asterisk answers, by an answer that is young enough; those who ask at once share it."""
-        if monotonic() - self._alive_at > _FRESH:
+        limit = _FRESH
+        while monotonic() - self._alive_at > limit:
             await self._shared("", self._ping)
+            # an answer that was under way for long is of that long ago
+            limit = _PATIENCE
 
     async def _ping(self) -> None:
         asked = monotonic()
@@ -141,9 +142,11 @@ class Exchange:
     async def _look(self, bridge: str) -> _Look:
         """What the bridge is now, by a look that is young enough; those who ask at once share it."""
         look = self._looks.get(bridge)
-        if look is not None and monotonic() - look.at <= _FRESH:
-            return look
-        return await self._shared(bridge, lambda: self._look_at(bridge))
+        limit = _FRESH
+        while look is None or monotonic() - look.at > limit:
+            look = await self._shared(bridge, lambda: self._look_at(bridge))
+            limit = _PATIENCE
+        return look
 
     async def _look_at(self, bridge: str) -> _Look:
         asked = monotonic()
@@ -161,19 +164,19 @@ class Exchange:
         self._looks[bridge] = look
         return look
 
-    async def _followed(self, half: str) -> None:
-        """Where a half of a Local channel leads to a bridge that no event has told of, look at that one."""
+    async def _leads_nowhere(self, half: str) -> bool:
+        """Whether this half of a Local channel, of whose bridge no event has told, is in none that joins anybody."""
         try:
             answer = await self._ami.action("Status", Channel=half)
         except AmiError as error:
             if not error.refused or error.status == "Permission denied":
                 raise
-            return
-        for message in answer:
-            if (bridge := message.get("BridgeID")) and bridge != self._board.bridge_of_name(half):
-                look = await self._look(bridge)
-                if look.seats:
-                    self._doubt(bridge)
+            return True
+        bridge = next((found for message in answer if (found := message.get("BridgeID"))), None)
+        if bridge is None or not (await self._look(bridge)).seats:
+            return True
+        self._doubt(bridge)
+        return False
 
     async def _shared(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
         asking = self._asked.get(key)
@@ -205,8 +208,7 @@ class Exchange:
             look = await self._look(bridge)
         except AmiError:
             return  # as long as nobody answers nobody is told anything
-        if self.known and look.members != self._board.members(bridge):
-            changed = self._board.correct(bridge, look.seats)
+        if self.known and (changed := self._board.correct(bridge, look.seats)):
             self._log.info("talks.corrected", channels=len(look.seats))
             self._tell(changed)
 

@@ -222,6 +222,30 @@ async def test_a_link_that_is_half_open(server: AmiServer, talks: Talks, endpoin
         await talks.of(endpoint)
 
 
+async def test_an_answer_that_was_under_way_for_long_is_no_proof(
+    server: AmiServer, pbx: Pbx, talks: Talks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks while it is under way gets none that is older than the question."""
+    monkeypatch.setattr(exchange_module, "_PATIENCE", 0.4)
+    late: list[bytes] = []
+
+    def rule(asked: Fields) -> bytes | None:
+        answer = pbx._bridge(asked)
+        if late:
+            return answer
+        late.append(answer)
+        return None
+
+    server.rules["BridgeInfo"] = rule
+    with pytest.raises(Unavailable):
+        await talks.of("PJSIP/anna")
+    pbx.put(caller="")
+    asking = asyncio.create_task(with_whom(talks))
+    await asyncio.sleep(0)
+    server.send(late[0])
+    assert await asking == []
+
+
 async def test_a_look_that_is_denied(server: AmiServer, talks: Talks) -> None:
     def denied(asked: Fields) -> bytes:
         return message(Response="Error", ActionID=asked["ActionID"], Message="Permission denied")

@@ -76,9 +76,12 @@ class Floor:
         await self.until({})
 
     async def talk(self, endpoint: str) -> Talk:
-        """The endpoint's one talk."""
-        (found,) = await self.talks.of(f"PJSIP/{endpoint}")
-        return found
+        """The endpoint's one talk; waited for, since Asterisk parts two for a moment as it takes a Local channel out."""
+        async with asyncio.timeout(LIMIT):
+            while not (found := await self.talks.of(f"PJSIP/{endpoint}")):
+                await asyncio.sleep(0.005)
+        (talk,) = found
+        return talk
 
     def had(self, whom: str) -> set[str]:
         """All endpoints that ever talked with this one, if only for a moment."""

@@ -330,6 +330,71 @@ async def test_who_waits_in_the_same_place_does_not_talk(room: Room) -> None:
     assert not room.floor.history
 
 
+THREE = {
+    "agent1": [("agent2", "caller")], "agent2": [("agent1", "caller")], "caller": [("agent1", "agent2")],
+}  # fmt: skip
+
+
+async def three(room: Room) -> tuple[Phone, Phone, Phone]:
+    """Caller, agent 1 and agent 2 in one bridge: by the code that makes three of an enquiry."""
+    caller, agent = await room.talking()
+    colleague = await room.phone("agent2")
+    await agent.send_digits("*2")
+    await agent.hears()
+    await agent.send_digits("202")
+    await colleague.incoming()
+    await colleague.answer()
+    await room.floor.two("agent1", "agent2")
+    await agent.send_digits("*3")
+    await room.floor.until(THREE)
+    return caller, agent, colleague
+
+
+async def test_of_an_enquiry_three_are_made(room: Room) -> None:
+    caller, agent, _ = await three(room)
+    await agent.hang_up()
+    await room.floor.two("agent2", "caller")
+    await caller.hang_up()
+    await room.floor.nobody()
+
+
+async def test_an_agent_swaps_between_the_two(room: Room) -> None:
+    caller, agent = await room.talking()
+    colleague = await room.phone("agent2")
+    await agent.send_digits("*2")
+    await agent.hears()
+    await agent.send_digits("202")
+    await colleague.incoming()
+    await colleague.answer()
+    await room.floor.two("agent1", "agent2")
+    await agent.send_digits("*4")
+    await room.floor.two("agent1", "caller")
+    await agent.send_digits("*4")
+    await room.floor.two("agent1", "agent2")
+    await caller.hang_up()
+    await room.floor.two("agent1", "agent2")
+    await agent.hang_up()
+    await room.floor.nobody()
+    assert room.floor.had("caller") == {"agent1"}
+
+
+async def test_two_are_transferred_into_a_conference(room: Room) -> None:
+    """A half of a Local channel takes the place of the agent's second channel, and no event says so."""
+    guest = await room.phone("agent3")
+    await guest.call("600")
+    caller, agent, _ = await three(room)
+    first = agent.current
+    second = await agent.call("600")
+    await room.floor.until(THREE | {"agent1": [("agent2", "caller"), ("agent3",)], "agent3": [("agent1",)]})
+    await agent.transfer(to_call=second, call=first)
+    await room.floor.until({
+        "agent2": [("agent3", "caller")], "agent3": [("agent2", "caller")], "caller": [("agent2", "agent3")]
+    })  # fmt: skip
+    await caller.hang_up()
+    await guest.hang_up()
+    await room.floor.nobody()
+
+
 # ---------------------------------------------------------------- somebody else in the caller's place
 
 
@@ -352,6 +417,20 @@ async def test_another_phone_takes_the_callers_place(room: Room, extension: str)
     await stranger.call("601", headers=replaces(room.pbx, "caller"))
     await room.floor.two("agent1", "agent3")
     assert (await room.floor.talk("agent1")).others[0].channel != before
+    await stranger.hang_up()
+    await room.floor.nobody()
+    assert room.floor.had("caller") == {"agent1"}
+
+
+async def test_another_phone_takes_the_callers_place_in_a_conference(room: Room) -> None:
+    agent = await room.phone("agent1")
+    caller = await room.calling("600")
+    await agent.call("600")
+    await room.floor.two("agent1", "caller")
+    stranger = await room.phone("agent3")
+    await stranger.call("601", headers=replaces(room.pbx, "caller"))
+    await caller.until("disconnected")
+    await room.floor.two("agent1", "agent3")
     await stranger.hang_up()
     await room.floor.nobody()
     assert room.floor.had("caller") == {"agent1"}

@@ -31,6 +31,7 @@ UNPRINTED = {
     "ivr/store/customers.py": "a made-up customer, to measure against",
 }
 UNPRINTED_TEXTS = (
+    r"signs in by",  # a label
     r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*|VACUUM .*|SELECT relname.*|(RE)?SET lock_timeout.*|REPEATABLE READ",  # SQL
     r"verified; level=.*",  # the header
     r"database: SQLITE_CONSTRAINT_TRIGGER",  # what is tried again
