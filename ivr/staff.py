@@ -1,4 +1,4 @@
-"""Those who sign in: their roles, and what each may do."""
+"""Those who sign in: their roles, what each may do, and what comes of signing in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+
+TENANT = "main"
+"""Where nobody names another one: most installations have but this."""
 
 
 class Role(StrEnum):
@@ -83,3 +86,42 @@ class Person:
     def actor(self) -> str:
         """As the audit trail has it."""
         return f"desk:{self.login}"
+
+
+@dataclass(frozen=True, slots=True)
+class LastSignIn:
+    """The one before this. `at`: ISO 8601, UTC; `place`: the address, masked; `failures`: tries that failed since then."""
+
+    at: str
+    place: str
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who has shown who they are. `since`: when that began, in microseconds of Redis's clock; a session takes it (`Sessions.begin`)."""
+
+    person: Person
+    last: LastSignIn | None
+    since: int
+
+
+class Denial(StrEnum):
+    """Why nobody was signed in. None of them tells whether there is such a login."""
+
+    WRONG = "wrong"
+    """Login, password or code; not which of them."""
+    WAIT = "wait"
+    """Too many failures: not before `Denied.seconds` have passed."""
+    RESET = "reset"
+    """So many failures that only an administrator helps."""
+    ENDED = "ended"
+    """All sessions of this person were ended while this sign-in was under way: to be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Nobody was signed in; `seconds` until another try is evaluated, of `WAIT`."""
+
+    why: Denial
+    seconds: int | None = None

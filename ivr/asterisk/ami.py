@@ -9,7 +9,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Self
+from typing import Literal, Self
 
 from panoramisk.actions import Action  # type: ignore[import-untyped]  # the library has no types
 from structlog.typing import FilteringBoundLogger
@@ -39,6 +39,13 @@ _CLASSES = {
     "QueueMemberStatus": "agent",
     "DeviceStateChange": "call",
     "ExtensionStatus": "call",
+    "BridgeDestroy": "call",
+    "BridgeEnter": "call",
+    "BridgeLeave": "call",
+    "Hangup": "call",
+    "Hold": "call",
+    "Rename": "call",
+    "Unhold": "call",
 }
 
 Told = Callable[[Message], None]
@@ -73,9 +80,12 @@ class Ami:
         self._trouble: str | None = None
 
     @classmethod
-    def of(cls, settings: Settings, place: str, *, log: FilteringBoundLogger) -> Self:
-        """That of the settings' table, such as `[asterisk]`, which has one. Raises `ConfigError` where password or CA are not there."""
-        own, table = settings.asterisks[place].ami, f"{place[:-1]}.ami]"
+    def of(
+        cls, settings: Settings, place: str, *, name: Literal["ami", "desk"] = "ami", log: FilteringBoundLogger
+    ) -> Self:
+        """That of the settings' table, such as `[asterisk]`, which has one of this name. Raises `ConfigError` where password or CA are not there."""
+        asterisk, table = settings.asterisks[place], f"{place[:-1]}.{name}]"
+        own = asterisk.ami if name == "ami" else asterisk.desk
         assert own is not None
         password = secret_of(settings, f"{table} password", own.password_file, own.password_env)
         if password is None:

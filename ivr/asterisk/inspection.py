@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -32,11 +33,22 @@ async def inspect(ari: Ari, settings: Settings, table: str, log: FilteringBoundL
 
     Raises `Unreachable` where nothing answers, or not yet; `ConfigError` where what answers will not do.
     """
+    with _explained(settings, table):
+        node, default = _known(await ari.request("GET", "asterisk/info"), settings, table, log)
+        return Found(node, await _languages(ari, settings, table, default, log))
+
+
+async def node_of(ari: Ari, settings: Settings, table: str, log: FilteringBoundLogger) -> str:
+    """Its name for itself alone, for whoever plays no prompts there. Raises the same."""
+    with _explained(settings, table):
+        return _known(await ari.request("GET", "asterisk/info"), settings, table, log)[0]
+
+
+@contextmanager
+def _explained(settings: Settings, table: str) -> Iterator[None]:
     place = f"{settings.file}: {table}"
     try:
-        info = await ari.request("GET", "asterisk/info")
-        node, default = _known(info, settings, table, log)
-        return Found(node, await _languages(ari, settings, table, default, log))
+        yield
     except AriError as error:
         if error.status in (401, 403):
             raise ConfigError(

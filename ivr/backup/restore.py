@@ -21,7 +21,7 @@ from ivr.database import migrate
 from ivr.errors import InputError, VaultError
 from ivr.secret import Secret
 from ivr.store import datakeys, keycheck, sealing
-from ivr.store.tables import CUSTOMERS, KEYS, PHONES
+from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES
 from ivr.vault import Vault
 
 _AT_ONCE = 500
@@ -34,6 +34,7 @@ class Restored:
     at: str
     customers: int = 0
     rows: int = 0
+    people: int = 0
     forgotten: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     faults: tuple[Fault, ...] = ()
@@ -73,7 +74,7 @@ async def restore(
     `told` hears how many lines were read. Raises `InputError` where the file or the database is not fit for it, `ConfigError`
     where the keys are not those that it was made with.
     """
-    for table in (CUSTOMERS, AUDIT):
+    for table in (CUSTOMERS, AUDIT, PEOPLE):
         if (await connection.execute(select(table).limit(1))).first() is not None:
             raise InputError("the database holds customers, or an audit trail. Name an empty one in [database] url")
     with reading(file, identity, "data", seal.verifier) as reader:
@@ -118,7 +119,9 @@ class _Work:
         self._check = check
         self._keys = data_keys.keys
         self._done = done
-        self._waiting: dict[Table, list[dict[str, Any]]] = {AUDIT: [], CUSTOMERS: [], PHONES: []}
+        self._waiting: dict[Table, list[dict[str, Any]]] = {
+            table: [] for table in (AUDIT, CUSTOMERS, PHONES, PEOPLE, ENDPOINTS, PERMISSIONS, CREDENTIALS)
+        }
 
     async def run(self, reader: Reader, told: Callable[[int], object]) -> Restored:
         for count, line in enumerate(reader):
@@ -129,6 +132,8 @@ class _Work:
                     self._waiting[AUDIT].append(row)
                 case {"customer": dict(customer)}:
                     self._customer(customer)
+                case {"person": dict(person)}:
+                    self._person(person)
                 case {"anchors": list(anchors), "heads": list(heads)}:
                     self._check.anchors(map(Anchor.read, anchors))
                     self._check.heads(map(Head.read, heads))
@@ -172,6 +177,27 @@ class _Work:
         )
         self._waiting[PHONES] += indexed
         self._done.customers += 1
+
+    def _person(self, stored: dict[str, Any]) -> None:
+        """Somebody who signs in, with what stands beside in other tables."""
+        owner = sealing.person(stored["id"])
+        name = b64decode(stored["name"])
+        beside = {table: stored.pop(table.name) for table in (ENDPOINTS, PERMISSIONS, CREDENTIALS)}
+        if owner not in self._keys:
+            self._done.forgotten.append(owner)
+            return
+        key_id, wrapped = self._keys[owner]
+        try:
+            self._vault.envelopes.open(owner, key_id, wrapped).open(sealing.NAME, name)
+        except VaultError:
+            self._done.unreadable.append(owner)
+            return
+        self._waiting[PEOPLE].append({**stored, "name": name, "key_id": key_id, "wrapped": wrapped})
+        for row in beside[CREDENTIALS]:
+            row["sealed"] = b64decode(row["sealed"])
+        for table, rows in beside.items():
+            self._waiting[table] += rows
+        self._done.people += 1
 
     async def _write(self) -> None:
         for table, values in self._waiting.items():

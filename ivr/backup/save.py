@@ -20,9 +20,9 @@ from ivr.backup.sealed import writing
 from ivr.config import Settings
 from ivr.database import Database, migrate
 from ivr.errors import InputError
-from ivr.store import datakeys
+from ivr.store import datakeys, sealing
 from ivr.store.rewrap import used
-from ivr.store.tables import CUSTOMERS, KEYS, PHONES
+from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES
 
 DATA_KEYS = "data-keys.age"
 """How the file of data keys is called, beside the back-ups; another must end with it, and no other file may."""
@@ -34,10 +34,11 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """How many customers, and rows of the audit trail."""
+    """How many customers, rows of the audit trail, and people who sign in."""
 
     customers: int
     rows: int
+    people: int
 
 
 async def save(
@@ -66,6 +67,7 @@ async def save(
         schema = await connection.run_sync(migrate.version) or ""
         count = await _count(connection, select(func.count()).select_from(CUSTOMERS))
         rows = await _count(connection, select(func.count()).select_from(AUDIT))
+        people = await _count(connection, select(func.count()).select_from(PEOPLE))
         done = 0
         # First the data keys: they may be newer than a back-up, never older.
         with writing(data_keys, recipients, "keys", at=at, schema=schema, seal=seal) as keys:
@@ -73,6 +75,8 @@ async def save(
             keys.put({"needed": [list(row) for row in (await connection.execute(checks)).all()]})
             async for row in _rows(connection, select(CUSTOMERS.c.ref, CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped)):
                 keys.put({"key": [row["ref"], row["key_id"], _text(row["wrapped"])]})
+            async for row in _rows(connection, select(PEOPLE.c.id, PEOPLE.c.key_id, PEOPLE.c.wrapped)):
+                keys.put({"key": [sealing.person(row["id"]), row["key_id"], _text(row["wrapped"])]})
             keys.finish()
             async with database.write(lock=datakeys.LOCK) as noting:
                 await datakeys.note(noting, needed)
@@ -91,9 +95,11 @@ async def save(
                 data.put({"customer": await _customer(connection, row)})
                 done += 1
                 told(done, rows + count)
+            async for row in _rows(connection, select(PEOPLE).order_by(PEOPLE.c.id)):
+                data.put({"person": await _person(connection, row)})
             data.finish()
             data.place(replace=False)
-    return Saved(count, rows)
+    return Saved(count, rows, people)
 
 
 def _look_at(data_keys: Path) -> None:
@@ -118,6 +124,19 @@ async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, A
     )
     plain = {field: row[field] for field in ("ref", "language", "policy", "locked")}
     return {**plain, **sealed, "phones": [[phone.position, _text(phone.phone)] for phone in phones.all()]}
+
+
+async def _person(connection: AsyncConnection, row: RowMapping) -> dict[str, Any]:
+    """As stored, but without data key; and without a link, which may have been used since."""
+    plain = {str(name): value for name, value in row.items() if name not in ("key_id", "wrapped", "name")}
+    beside: dict[str, list[dict[str, Any]]] = {}
+    for table in (ENDPOINTS, PERMISSIONS, CREDENTIALS):
+        found = await connection.execute(select(table).where(table.c.person == row["id"]))
+        beside[str(table.name)] = [
+            {str(name): _text(value) if isinstance(value, bytes) else value for name, value in one.items()}
+            for one in found.mappings().all()
+        ]
+    return {**plain, "name": _text(row["name"]), **beside}
 
 
 async def _rows(connection: AsyncConnection, query: Select[Any]) -> AsyncIterator[RowMapping]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import ivr
-from ivr.cli import audit, backup, customer, initialise, keys, person, texts
+from ivr.cli import agent, audit, backup, customer, initialise, keys, person, texts
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
@@ -36,6 +36,7 @@ customer.app.command()(person.export)
 customer.app.command()(person.erase)
 customer.app.command()(person.scrub)
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
+app.add_typer(agent.app, name="agent", help="Agents and others who sign in at the desk.")
 app.add_typer(texts.app, name="texts", help="Text messages: whether they go out.")
 app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")
 app.add_typer(keys.app, name="keys", help="Keys: which there are, and new ones for old.")
@@ -73,6 +74,15 @@ def run(context: typer.Context) -> None:
     settings = settings_of(context)
     # Imported here: the other commands need nothing of Asterisk, and answer sooner without it; so are settings refused.
     from ivr.cli.run import run as serve
+
+    serve(settings)
+
+
+@app.command()
+def desk(context: typer.Context) -> None:
+    """Serve the agents' pages and the API until stopped with SIGTERM or Ctrl-C."""
+    settings = settings_of(context)
+    from ivr.desk import run as serve
 
     serve(settings)
 

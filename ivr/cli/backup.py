@@ -62,7 +62,9 @@ def backup(
             return done
 
     saved = asyncio.run(run())
-    typer.echo(f"Wrote {saved.customers} customers and {saved.rows} rows of the audit trail into {file}")
+    typer.echo(
+        f"Wrote {saved.customers} customers, {saved.people} people who sign in and {saved.rows} rows of the audit trail into {file}"
+    )
     typer.echo(f"Replaced {data_keys or file.with_name(DATA_KEYS)}: keep no older copy of it")
 
 
@@ -76,7 +78,9 @@ def restore(
     settings = settings_of(context)
     refuse_to_make_for_root(settings)
     done = asyncio.run(_restore(settings, file, data_keys or file.with_name(DATA_KEYS), _identity(identity)))
-    typer.echo(f"Restored {done.customers} customers and {done.rows} rows of the audit trail, as of {done.at}")
+    typer.echo(
+        f"Restored {done.customers} customers, {done.people} people who sign in and {done.rows} rows of the audit trail, as of {done.at}"
+    )
     if done.forgotten:
         typer.echo(
             f"{len(done.forgotten)} customers were removed or erased since: they cannot be read, and are left out"
@@ -110,7 +114,13 @@ async def _restore(settings: Settings, file: Path, data_keys: Path, identity: Se
                 )  # fmt: skip
             detail = {"of": done.at, "customers": str(done.customers)}
             forgotten = [
-                Entry(actor(), "customer.erase", "done", subject=ref, detail={"by": "restore"})
+                Entry(
+                    actor(),
+                    "agent.erase" if "/" in ref else "customer.erase",
+                    "done",
+                    subject=ref,
+                    detail={"by": "restore"},
+                )
                 for ref in done.forgotten
             ]
             await append_within(

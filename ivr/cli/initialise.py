@@ -6,6 +6,7 @@ import asyncio
 import os
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.audit.accept import sign_all
 from ivr.audit.chain import append_within, lock_of
@@ -13,14 +14,21 @@ from ivr.audit.signing import Seal, Verifier
 from ivr.audit.verify import heads_in
 from ivr.call.policy import policies
 from ivr.call.ports import Entry
+from ivr.cli import staff
 from ivr.cli.office import CHAIN, settings_of
 from ivr.cli.who import actor
 from ivr.config import Settings
 from ivr.database import Database, migrate
 from ivr.database.url import sqlite_file
 from ivr.errors import ConfigError
+from ivr.secret import Personal, Secret
+from ivr.staff import TENANT, Role
 from ivr.store import keycheck
-from ivr.vault import keyfile, keys
+from ivr.store.roster import NewPerson, Roster
+from ivr.vault import Vault, keyfile, keys
+
+ADMINISTRATOR = "admin"
+"""The login of whoever is there first."""
 
 UNSIGNED = "0001"
 """The version of a database whose audit trail is not signed."""
@@ -57,11 +65,34 @@ async def _initialise(settings: Settings) -> list[str]:
                 detail=detail | {"audit_key": seal.id, "keys_made": ",".join(file.name for file in made)},
             )
             await append_within(connection, CHAIN, entry, seal=seal)
+        first = await _first(settings, connection, both, seal)
     if file is not None:
         done.append(f"Made the database {file}")
     elif before != after:
         done.append(f"Brought the database from version {before or 'none'} to {after}")
+    if first is not None:
+        done.append(f"Nobody signs in at the desk yet: added {ADMINISTRATOR} of {TENANT} as {Role.ADMINISTRATOR}")
+        done.append(f"The link is good once, for {settings.desk.link_hours} hours. Give it to this person alone:")
+        done.append("".join(first.reveal()))
     return done or ["Nothing to do: the keys and the database are there."]
+
+
+async def _first(settings: Settings, connection: AsyncConnection, both: keys.Keys, seal: Seal) -> Secret | None:
+    """The link of a first administrator, where there is a desk and nobody to sign in."""
+    vault = Vault(both, settings)
+    try:
+        roster = Roster(vault)
+        if settings.desk.url is None or await roster.anybody(connection):
+            return None
+        person = await roster.add(
+            connection, NewPerson(TENANT, ADMINISTRATOR, Personal("Administrator"), Role.ADMINISTRATOR)
+        )
+        detail = {"login": person.login, "tenant": person.tenant, "role": person.role.value}
+        entry = Entry(actor(), "agent.add", "done", subject=person.id, detail=detail)
+        await append_within(connection, CHAIN, entry, seal=seal)
+        return staff.link(settings, await roster.invite(connection, person, settings.desk.link_hours))
+    finally:
+        vault.close()
 
 
 def refuse_to_make_for_root(settings: Settings) -> None:
@@ -84,7 +115,7 @@ async def _refuse_new_keys_for_old_data(settings: Settings) -> None:
     async with await Database.open_any(settings) as database:
         async with database.read() as connection:
             version = await connection.run_sync(migrate.version)
-            used = version is not None and await keycheck.has_customers(connection)
+            used = version is not None and await keycheck.has_data(connection)
         heads = [] if version in (None, UNSIGNED) else await heads_in(database)
     place = keys.place_of(keys.Kind.AUDIT, settings)
     if place.file in missing:

@@ -79,7 +79,7 @@ def add(context: typer.Context) -> None:
 
 @app.command()
 def rotate(context: typer.Context) -> None:
-    """Wrap every customer's data key with the newest master key; makes a new one where all are wrapped with it already.
+    """Wrap every data key, of customers and of those who sign in, with the newest master key; makes a new one where all are wrapped with it already.
 
     Workers go on meanwhile. Where it was stopped in the middle, the same command goes on.
     """
@@ -97,7 +97,7 @@ def rotate(context: typer.Context) -> None:
             vault.close()
         if not done.unreadable:
             async with office.act() as act:
-                await act.tell("keys.rotated", [""], key=key.id, customers=str(done.count))
+                await act.tell("keys.rotated", [""], key=key.id, data_keys=str(done.count))
         return key, done
 
     key, done = _with(context, run)
@@ -105,7 +105,7 @@ def rotate(context: typer.Context) -> None:
     if done.unreadable:
         named = ", ".join(done.unreadable[:_TOLD])
         raise TillitError(
-            f"keys: the data keys of {len(done.unreadable)} customers cannot be read, and stay as they are: {named}"
+            f"keys: the data keys of {len(done.unreadable)} customers or people cannot be read, and stay as they are: {named}"
         )
     typer.echo("Keep a copy of its file. Which keys nobody needs any more is shown by: ari_app.py keys list")
 
@@ -162,9 +162,7 @@ async def _forget(office: Office, act: Act, key_id: str, *, lose_backups: bool) 
     await keycheck.forget_master(act.connection, key_id)
     count = (await used(act.connection)).get(key_id, 0)
     if count:
-        raise InputError(
-            f"{key_id}: {count} customers' data keys are wrapped with it. Type first: ari_app.py keys rotate"
-        )
+        raise InputError(f"{key_id}: {count} data keys are wrapped with it. Type first: ari_app.py keys rotate")
     saved = await _saved(act.connection)
     if not lose_backups and (saved is None or key_id in saved):
         raise InputError(
@@ -186,9 +184,9 @@ async def _saved(connection: AsyncConnection) -> frozenset[str] | None:
 
 def _use(count: int, *, newest: bool, saved: bool) -> str:
     if newest:
-        return f"the newest, wraps; {count} customers"
+        return f"the newest, wraps; {count} data keys"
     if count:
-        return f"{count} customers: keys rotate"
+        return f"{count} data keys: keys rotate"
     return "the newest back-up: backup" if saved else "nobody needs it: keys retire"
 
 

@@ -20,6 +20,7 @@ from ivr.errors import ConfigError, InputError
 from ivr.secret import Secret
 from ivr.store import keycheck
 from ivr.store.register import Customer, Register
+from ivr.store.roster import Roster
 from ivr.vault import Vault
 
 CHAIN = "cli"
@@ -50,6 +51,7 @@ class Office:
     database: Database
     vault: Vault
     register: Register
+    roster: Roster
     seal: Seal
 
     @asynccontextmanager
@@ -129,6 +131,6 @@ async def opened(settings: Settings) -> AsyncIterator[Office]:
         async with await Database.open(settings) as database:
             async with database.read() as connection:
                 await keycheck.check(connection, vault.keys)
-            yield Office(settings, database, vault, Register(vault), seal)
+            yield Office(settings, database, vault, Register(vault), Roster(vault), seal)
     finally:
         vault.close()

@@ -3,7 +3,9 @@
 from ivr.config.agi import Agi
 from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.clear import loopback
+from ivr.config.desk import Desk, Password, SignIn
 from ivr.config.file import load, secret_of
+from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
 from ivr.config.stores import Database, Redis
@@ -17,17 +19,21 @@ __all__ = [
     "Company",
     "CustomerNumber",
     "Database",
+    "Desk",
     "Elks",
     "Http",
     "Keypad",
     "Keys",
     "Limits",
+    "Lock",
     "Log",
     "Metrics",
+    "Password",
     "Pin",
     "Policy",
     "Redis",
     "Settings",
+    "SignIn",
     "SmsCode",
     "Steps",
     "Texts",

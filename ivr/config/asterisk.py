@@ -38,6 +38,12 @@ class AmiSettings(Section):
         return self
 
 
+class DeskAmi(AmiSettings):
+    """The node's manager interface, as the desk reaches it (`ari_app.py desk`): who talks with whom. A user of its own."""
+
+    username: Name = Field("tillit-desk", description="The user in manager.conf")
+
+
 class Asterisk(Section):
     """The node's REST interface (ARI)."""
 
@@ -56,6 +62,7 @@ class Asterisk(Section):
         None, description='An exact version, such as "20.19.0", that you accept although it is too old or unsafe'
     )
     ami: AmiSettings | None = None
+    desk: DeskAmi | None = None
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:

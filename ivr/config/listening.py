@@ -1,4 +1,4 @@
-"""Ports that are listened on without a password: this machine is served, and the addresses that the settings name."""
+"""Ports that are listened on. Of those without a password this machine is served, and the addresses that the settings name."""
 
 from __future__ import annotations
 
@@ -42,13 +42,10 @@ def is_served(host: str, allow: Collection[IPv4Address | IPv6Address]) -> bool:
     return address.is_loopback or address in allow
 
 
-class Listening(Section):
-    """A table with an address to listen on, and who may come from other machines."""
-
-    peers: ClassVar[str] = "peers"
+class Listened(Section):
+    """A table with an address to listen on."""
 
     listen: str | None = Field(None, description="Address and port; left out, nothing is listened on")
-    allow: tuple[IPvAnyAddress, ...] = Field((), description="Addresses of peers on other machines")
 
     @field_validator("listen")
     @classmethod
@@ -56,15 +53,6 @@ class Listening(Section):
         if listen is not None:
             split(listen)
         return listen
-
-    @model_validator(mode="after")
-    def _who_may_come(self) -> Self:
-        if self.listen is not None and not loopback(split(self.listen)[0]) and not self.allow:
-            raise ValueError(
-                "listen is not a loopback address, and there is no password."
-                f" List the addresses of your {self.peers} in allow, or listen on 127.0.0.1"
-            )
-        return self
 
     @contextmanager
     def bound(self, file: Path, table: str) -> Iterator[None]:
@@ -76,3 +64,20 @@ class Listening(Section):
                 f"{file}: {table} listen", f"{self.listen} cannot be listened on ({error.strerror})",
                 "Another program, or another worker, has that port; or the address is not this machine's",
             ) from None  # fmt: skip
+
+
+class Listening(Listened):
+    """One without a password: who may come from other machines."""
+
+    peers: ClassVar[str] = "peers"
+
+    allow: tuple[IPvAnyAddress, ...] = Field((), description="Addresses of peers on other machines")
+
+    @model_validator(mode="after")
+    def _who_may_come(self) -> Self:
+        if self.listen is not None and not loopback(split(self.listen)[0]) and not self.allow:
+            raise ValueError(
+                "listen is not a loopback address, and there is no password."
+                f" List the addresses of your {self.peers} in allow, or listen on 127.0.0.1"
+            )
+        return self

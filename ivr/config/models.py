@@ -11,6 +11,8 @@ from pydantic import Field, field_validator, model_validator
 from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
 from ivr.config.backup import Backup
+from ivr.config.desk import Desk
+from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.retention import Retention
 from ivr.config.section import Name, Seconds, Section
@@ -141,6 +143,8 @@ class Settings(Section):
     steps: Steps = Field(default_factory=Steps)
     limits: Limits = Field(default_factory=Limits)
     texts: Texts = Field(default_factory=Texts)
+    desk: Desk = Field(default_factory=Desk)
+    lock: Lock = Field(default_factory=Lock)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
     policies: dict[Name, Policy] = Field(min_length=1, description="At least one [policies.NAME]")

@@ -71,6 +71,15 @@ class Calls:
                 # there is none any more
                 return False
 
+    async def progress(self, node: str, channel: str) -> Progress | None:
+        """How far the call of this channel is; None where it is not in the application, and owes nothing."""
+        match await self._link.ask("HMGET", self._key("call", f"{node}:{channel}"), "holder", "said"):
+            case [bytes(holder), bytes(text)]:
+                found = _understood(text, holder.decode(), 0)
+                return found if (found.node, found.channel) == (node, channel) else None
+            case _:
+                return None
+
     async def recorded(self, node: str, app: str) -> frozenset[str]:
         """The channels with a record, of this application of this node."""
         return _channels(RECORDED, await self._link.run(RECORDED, [self._calls_key(node, app)]), b"recorded")

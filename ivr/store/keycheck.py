@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, inspect, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.errors import ConfigError
-from ivr.store.tables import CUSTOMERS, KEYS
+from ivr.store.tables import CUSTOMERS, KEYS, PEOPLE
 from ivr.vault import Key, Keys
 
 _CURE = "Bring back the key files that were made with it, from your back-up"
@@ -33,14 +33,14 @@ async def check(connection: AsyncConnection, keys: Keys) -> None:
 
 
 async def record(connection: AsyncConnection, keys: Keys) -> bool:
-    """Note the keys in a database without customers, and say whether others, or none, were noted before.
+    """Note the keys in a database without customers and people, and say whether others, or none, were noted before.
 
-    With customers raises as `check` does.
+    With either raises as `check` does.
     """
     try:
         await check(connection, keys)
     except ConfigError:
-        if await has_customers(connection):
+        if await has_data(connection):
             raise
     else:
         return False
@@ -83,9 +83,13 @@ async def need(connection: AsyncConnection, key_ids: Iterable[str]) -> None:
         )
 
 
-async def has_customers(connection: AsyncConnection) -> bool:
-    """Whether anything is encrypted in it."""
-    return (await connection.execute(select(CUSTOMERS.c.ref).limit(1))).first() is not None
+async def has_data(connection: AsyncConnection) -> bool:
+    """Whether anything is encrypted in it, of customers or of those who sign in; in one of an older version too."""
+    if (await connection.execute(select(CUSTOMERS.c.ref).limit(1))).first() is not None:
+        return True
+    if not await connection.run_sync(lambda connection: inspect(connection).has_table(PEOPLE.name)):
+        return False
+    return (await connection.execute(select(PEOPLE.c.id).limit(1))).first() is not None
 
 
 def _values(kind: str, key: Key) -> dict[str, str]:

@@ -35,7 +35,7 @@ from ivr.call.ports import (
     Wrong,
 )
 from ivr.call.progress import Progress
-from ivr.config import Limits, Settings, tls
+from ivr.config import Desk, Limits, Settings, tls
 from ivr.config.clear import ACCEPTED
 from ivr.config.stores import BY_TLS
 from ivr.errors import ConfigError, StoreError, TakenUp, Unreachable
@@ -43,6 +43,9 @@ from ivr.numbers import Range
 from ivr.store import calls, lease, unlocking
 from ivr.store.link import Link, Script, reason, root
 from ivr.store.pool import InClear
+from ivr.store.sessions import Sessions
+from ivr.store.throttle import Throttle
+from ivr.vault import Index
 
 _STANDING = Script("clock", "record", "scopes", "standing")
 _ATTEMPT = Script("clock", "record", "scopes", "attempt")
@@ -129,6 +132,14 @@ class RedisLive(unlocking.Unlocking):
     ) -> lease.Lease:
         """The lease of an application of this Asterisk, not taken yet; `needed` as there."""
         return lease.Lease(self._link, self._prefix, node=node, app=app, seconds=seconds, needed=needed, log=log)
+
+    def sessions(self, desk: Desk) -> Sessions:
+        """Who is signed in at the desk."""
+        return Sessions(self._link, self._prefix, desk)
+
+    def throttle(self, desk: Desk, index: Index) -> Throttle:
+        """How often one may try to sign in there."""
+        return Throttle(self._link, self._prefix, desk.sign_in, index)
 
     @property
     def round_trips(self) -> int:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.secret import Personal, Secret
 from ivr.store import keycheck, sealing
 from ivr.store.tables import CUSTOMERS, PHONES
-from ivr.vault import PinRecord, Vault
+from ivr.vault import Envelope, PinRecord, Vault
 
 T = TypeVar("T")
 
@@ -85,16 +85,7 @@ class Register:
             "policy": new.policy,
             "locked": False,
         }
-        phones = [
-            {
-                "customer": ref,
-                "position": position,
-                "phone_index": self._vault.index.phone(phone),
-                "phone": envelope.seal(sealing.phone(position), phone),
-            }
-            for position, phone in enumerate(new.phones)
-        ]
-        return Sealed(ref, customer, phones)
+        return Sealed(ref, customer, self._phones(envelope, new.phones))
 
     async def taken(self, connection: AsyncConnection, indexes: Sequence[str]) -> frozenset[str]:
         """Those of these indexes of customer numbers (`vault.Index`) that customers have."""
@@ -121,8 +112,17 @@ class Register:
 
     async def find(self, connection: AsyncConnection, number: Secret) -> Customer | None:
         """The customer with this number, decrypted."""
-        key = self._vault.index.customer_number(number)
-        row = (await connection.execute(select(CUSTOMERS).where(CUSTOMERS.c.number_index == key))).one_or_none()
+        return await self._found(connection, CUSTOMERS.c.number_index == self._vault.index.customer_number(number))
+
+    async def by_ref(self, connection: AsyncConnection, ref: str, *, change: bool = False) -> Customer | None:
+        """The customer with this reference, decrypted. To `change` it: whoever else means to waits for this transaction's end."""
+        return await self._found(connection, CUSTOMERS.c.ref == ref, change=change)
+
+    async def _found(
+        self, connection: AsyncConnection, where: ColumnElement[bool], *, change: bool = False
+    ) -> Customer | None:
+        query = select(CUSTOMERS).where(where)
+        row = (await connection.execute(query.with_for_update() if change else query)).one_or_none()
         if row is None:
             return None
         phones = await connection.execute(
@@ -131,7 +131,7 @@ class Register:
         envelope = self._vault.envelopes.open(row.ref, row.key_id, row.wrapped)
         return Customer(
             ref=row.ref,
-            key=key,
+            key=row.number_index,
             number=envelope.open(sealing.NUMBER, row.number),
             name=envelope.open(sealing.NAME, row.name),
             phones=tuple(envelope.open(sealing.phone(phone.position), phone.phone) for phone in phones.all()),
@@ -143,11 +143,25 @@ class Register:
 
     async def set_pin(self, connection: AsyncConnection, customer: Customer, pin: PinRecord) -> None:
         """Store a new PIN in place of the old one."""
-        where = CUSTOMERS.c.ref == customer.ref
-        row = (await connection.execute(select(CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped).where(where))).one()
-        envelope = self._vault.envelopes.open(customer.ref, row.key_id, row.wrapped)
+        envelope = await self._envelope(connection, customer)
         sealed = envelope.seal_bytes(sealing.PIN, pin.to_bytes())
-        await connection.execute(update(CUSTOMERS).where(where).values(pin=sealed))
+        await connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.ref == customer.ref).values(pin=sealed))
+
+    async def clear_pin(self, connection: AsyncConnection, customer: Customer) -> None:
+        """Take the PIN away: every PIN is wrong then."""
+        await connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.ref == customer.ref).values(pin=None))
+
+    async def set_language(self, connection: AsyncConnection, customer: Customer, language: str) -> None:
+        """What the customer hears and reads."""
+        await connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.ref == customer.ref).values(language=language))
+
+    async def set_phones(self, connection: AsyncConnection, customer: Customer, phones: Sequence[Personal]) -> None:
+        """Put these telephone numbers (E.164) in the place of all there were; texts go to the first."""
+        envelope = await self._envelope(connection, customer)
+        rows = self._phones(envelope, phones)
+        await connection.execute(delete(PHONES).where(PHONES.c.customer == customer.ref))
+        if rows:
+            await connection.execute(insert(PHONES), rows)
 
     async def set_locked(self, connection: AsyncConnection, customer: Customer, *, locked: bool) -> None:
         """Lock or unlock; a locked customer is never verified."""
@@ -156,6 +170,22 @@ class Register:
     async def remove(self, connection: AsyncConnection, customer: Customer) -> None:
         """Delete the customer, the telephone numbers, and with the data key whatever was encrypted with it."""
         await connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.ref == customer.ref))
+
+    async def _envelope(self, connection: AsyncConnection, customer: Customer) -> Envelope:
+        query = select(CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped).where(CUSTOMERS.c.ref == customer.ref)
+        row = (await connection.execute(query)).one()
+        return self._vault.envelopes.open(customer.ref, row.key_id, row.wrapped)
+
+    def _phones(self, envelope: Envelope, phones: Sequence[Personal]) -> list[dict[str, Any]]:
+        return [
+            {
+                "customer": envelope.customer,
+                "position": position,
+                "phone_index": self._vault.index.phone(phone),
+                "phone": envelope.seal(sealing.phone(position), phone),
+            }
+            for position, phone in enumerate(phones)
+        ]
 
 
 def _chunks(items: Sequence[T]) -> Iterable[list[T]]:

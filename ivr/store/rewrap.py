@@ -1,4 +1,4 @@
-"""Wrapping customers' data keys anew with the newest master key, while workers run.
+"""Wrapping data keys anew with the newest master key, while workers run: those of customers, and of those who sign in.
 
 A data key stays what it is, so nothing else of a customer changes, and whoever reads meanwhile reads the old wrapping or the
 new one. What was done stands in the rows themselves: who is killed in the middle goes on from there.
@@ -6,42 +6,51 @@ new one. What was done stands in the rows themselves: who is killed in the middl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Column, Table, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.database import Database
 from ivr.errors import VaultError
-from ivr.store import keycheck
-from ivr.store.tables import CUSTOMERS
+from ivr.store import keycheck, sealing
+from ivr.store.tables import CUSTOMERS, PEOPLE
 from ivr.vault import Envelopes
 
 # Some milliseconds of the one writer that SQLite has: calls that wait to write their audit rows do not notice.
 _AT_ONCE = 200
 
-_UPDATE = (
-    update(CUSTOMERS)
-    .where(CUSTOMERS.c.ref == bindparam("of"), CUSTOMERS.c.wrapped == bindparam("before"))
-    .values(key_id=bindparam("by"), wrapped=bindparam("after"))
-)
+
+@dataclass(frozen=True, slots=True)
+class _Wrapped:
+    """A table whose rows have a data key each, and whose it is by the row's name."""
+
+    table: Table
+    name: Column[str]
+    owner: Callable[[str], str]
+
+
+_ALL = (_Wrapped(CUSTOMERS, CUSTOMERS.c.ref, str), _Wrapped(PEOPLE, PEOPLE.c.id, sealing.person))
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrapped:
-    """How many were wrapped anew, and the references of those whose data key cannot be read."""
+    """How many were wrapped anew, and whose data key cannot be read: references of customers, `person/ID` of others."""
 
     count: int
     unreadable: tuple[str, ...]
 
 
 async def used(connection: AsyncConnection) -> dict[str, int]:
-    """How many customers' data keys each master key has wrapped, by its identifier."""
-    rows = await connection.execute(
-        select(CUSTOMERS.c.key_id, func.count().label("customers")).group_by(CUSTOMERS.c.key_id)
-    )
-    return {row.key_id: row.customers for row in rows.all()}
+    """How many data keys each master key has wrapped, by its identifier."""
+    counts = Counter[str]()
+    for one in _ALL:
+        key_id = one.table.c.key_id
+        for row in (await connection.execute(select(key_id, func.count().label("rows")).group_by(key_id))).all():
+            counts[row.key_id] += row.rows
+    return dict(counts)
 
 
 async def rewrap(database: Database, envelopes: Envelopes, told: Callable[[int], object]) -> Rewrapped:
@@ -54,37 +63,46 @@ async def rewrap(database: Database, envelopes: Envelopes, told: Callable[[int],
     count = 0
     bad: dict[str, None] = {}
     while True:
-        done, unread = await _once(database, envelopes, told)
+        done = 0
+        for one in _ALL:
+            wrapped, unread = await _once(database, envelopes, one, told)
+            done += wrapped
+            bad |= dict.fromkeys(unread)
         count += done
-        bad |= dict.fromkeys(unread)
-        # customers who were added meanwhile, by a command that knew only the former key, come with the next round
+        # who was added meanwhile, by a command that knew only the former key, come with the next round
         if not done:
             return Rewrapped(count, tuple(bad))
 
 
-async def _once(database: Database, envelopes: Envelopes, told: Callable[[int], object]) -> tuple[int, list[str]]:
-    """From the first customer to the last."""
-    columns = CUSTOMERS.c
-    left = select(columns.ref, columns.key_id, columns.wrapped).where(columns.key_id != envelopes.key_id)
+async def _once(
+    database: Database, envelopes: Envelopes, of: _Wrapped, told: Callable[[int], object]
+) -> tuple[int, list[str]]:
+    """From the first row to the last."""
+    columns = of.table.c
+    left = select(of.name, columns.key_id, columns.wrapped).where(columns.key_id != envelopes.key_id)
+    renew = (
+        update(of.table)
+        .where(of.name == bindparam("of"), columns.wrapped == bindparam("before"))
+        .values(key_id=bindparam("by"), wrapped=bindparam("after"))
+    )
     count, behind, bad = 0, "", list[str]()
     while True:
         async with database.read() as connection:
-            query = left.where(columns.ref > behind).order_by(columns.ref).limit(_AT_ONCE)
+            query = left.where(of.name > behind).order_by(of.name).limit(_AT_ONCE)
             rows = (await connection.execute(query)).all()
         if not rows:
             return count, bad
         values = []
-        for row in rows:
-            behind = row.ref
+        for behind, key_id, wrapped in rows:
             try:
-                after = envelopes.rewrapped(row.ref, row.key_id, row.wrapped)
+                after = envelopes.rewrapped(of.owner(behind), key_id, wrapped)
             except VaultError:
-                bad.append(row.ref)
+                bad.append(of.owner(behind))
                 continue
-            values.append({"of": row.ref, "before": row.wrapped, "by": envelopes.key_id, "after": after})
+            values.append({"of": behind, "before": wrapped, "by": envelopes.key_id, "after": after})
         if values:
             async with database.write() as connection:
                 await keycheck.need(connection, (envelopes.key_id,))
-                await connection.execute(_UPDATE, values)
+                await connection.execute(renew, values)
             count += len(values)
             told(len(values))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from base64 import b32encode
 
 NUMBER = "number"
 NAME = "name"
 PIN = "pin"
+
+_REF = re.compile(r"[a-z2-7]{12}")
 
 
 def phone(position: int) -> str:
@@ -18,3 +21,23 @@ def phone(position: int) -> str:
 def new_ref() -> str:
     """A customer's reference, which agents and the dialplan see: 12 letters and digits, random, telling nothing."""
     return b32encode(secrets.token_bytes(8)).decode().lower()[:12]
+
+
+def is_ref(text: str) -> bool:
+    """Whether it has the form of a customer's reference: else it may be anything that somebody has typed."""
+    return _REF.fullmatch(text) is not None
+
+
+def person(id: str) -> str:
+    """Whose envelope that of somebody who signs in is: never that of a customer."""
+    return f"person/{id}"
+
+
+def credential(method: str) -> str:
+    """The name of the field of a way of signing in."""
+    return f"credential.{method}"
+
+
+def endpoint_key(endpoint: str) -> str:
+    """What an endpoint is found by: two that differ in upper and lower case alone belong to one person."""
+    return endpoint.casefold()

@@ -1,8 +1,21 @@
-"""The tables of customers. What a person could be recognised by is encrypted, or a blind index."""
+"""The tables of customers, and of those who sign in. What a customer could be recognised by is encrypted, or a blind index."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 METADATA = MetaData()
 
@@ -42,3 +55,73 @@ PHONES = Table(
     Column("phone", LargeBinary, nullable=False),
 )
 """Position 0 is the one that texts go to. Two customers may share a number."""
+
+PEOPLE = Table(
+    "people",
+    METADATA,
+    Column("tenant", String(40), primary_key=True),
+    Column("id", String(16), primary_key=True),
+    Column("login", String(64), nullable=False),
+    Column("team", String(40), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("key_id", String(8), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("name", LargeBinary, nullable=False),
+    Column("language", String(2)),
+    Column("disabled", Boolean, nullable=False),
+    Column("signed_in_at", String(27)),
+    Column("signed_in_from", String(60)),
+    UniqueConstraint("id", name="people_by_id"),
+    UniqueConstraint("tenant", "login", name="people_by_login"),
+    Index("people_by_team", "tenant", "team"),
+)
+"""Those who sign in. `key_id` and `wrapped` are the envelope; `name` is sealed in it."""
+
+ENDPOINTS = Table(
+    "people_endpoints",
+    METADATA,
+    Column("key", String(80), primary_key=True),
+    Column("endpoint", String(80), nullable=False),
+    Column("tenant", String(40), nullable=False),
+    Column("person", String(16), nullable=False),
+    ForeignKeyConstraint(["tenant", "person"], ["people.tenant", "people.id"], ondelete="CASCADE"),
+    Index("people_endpoints_by_person", "tenant", "person"),
+)
+"""Whose phones they are: each is one person's, of whatever tenant, for all of them are on the same Asterisks."""
+
+PERMISSIONS = Table(
+    "people_permissions",
+    METADATA,
+    Column("tenant", String(40), primary_key=True),
+    Column("person", String(16), primary_key=True),
+    Column("permission", String(20), primary_key=True),
+    Column("granted", Boolean, nullable=False),
+    ForeignKeyConstraint(["tenant", "person"], ["people.tenant", "people.id"], ondelete="CASCADE"),
+)
+"""What a person has more than the role (`granted`), or less."""
+
+CREDENTIALS = Table(
+    "credentials",
+    METADATA,
+    Column("tenant", String(40), primary_key=True),
+    Column("person", String(16), primary_key=True),
+    Column("method", String(20), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("since", String(27), nullable=False),
+    ForeignKeyConstraint(["tenant", "person"], ["people.tenant", "people.id"], ondelete="CASCADE"),
+)
+"""Ways of signing in, sealed in the person's envelope. `id` tells several of one method apart; `counter` only grows: of `totp`
+the last time step that was accepted."""
+
+LINKS = Table(
+    "links",
+    METADATA,
+    Column("tenant", String(40), primary_key=True),
+    Column("person", String(16), primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("until", BigInteger, nullable=False),
+    ForeignKeyConstraint(["tenant", "person"], ["people.tenant", "people.id"], ondelete="CASCADE"),
+)
+"""One-time links with which a person sets a password: the token's SHA-256, and until when it is good (seconds since the epoch)."""

@@ -11,6 +11,7 @@ from ivr.vault.codes import CodeMacs
 from ivr.vault.envelope import Envelope, Envelopes, Masters
 from ivr.vault.index import Index
 from ivr.vault.keys import Key, Keys
+from ivr.vault.password import PasswordHasher
 from ivr.vault.pin import PinHasher, PinRecord
 
 
@@ -27,6 +28,7 @@ class Vault:
         self.index = Index(both.hash)
         self.codes = CodeMacs(both.hash)
         self.pins = PinHasher(both.hash, settings.steps.pin)
+        self.passwords = PasswordHasher(both.hash, settings.desk.password)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -34,8 +36,20 @@ class Vault:
         return cls(keys.load(settings), settings, again=partial(keys.load_masters, settings))
 
     def close(self) -> None:
-        """Let the threads go that hash PINs."""
+        """Let the threads go that hash PINs and passwords."""
         self.pins.close()
+        self.passwords.close()
 
 
-__all__ = ["CodeMacs", "Envelope", "Envelopes", "Index", "Key", "Keys", "PinHasher", "PinRecord", "Vault"]
+__all__ = [
+    "CodeMacs",
+    "Envelope",
+    "Envelopes",
+    "Index",
+    "Key",
+    "Keys",
+    "PasswordHasher",
+    "PinHasher",
+    "PinRecord",
+    "Vault",
+]

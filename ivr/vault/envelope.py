@@ -1,4 +1,4 @@
-"""Envelopes: a customer's data, encrypted with a key of that customer's own, which the master key encrypts.
+"""Envelopes: the data of a customer, or of somebody who signs in, encrypted with a key of their own, which the master key encrypts.
 
 AES-256-GCM throughout, with a new random nonce of 96 bits each time (NIST SP 800-38D, 8.2.2). What is encrypted is bound
 to the customer and to the field, so that nothing can be moved to another customer, or from one field to another.
@@ -69,7 +69,7 @@ class Envelope:
         try:
             return _open(self.__key, self._bound_to(field), sealed)
         except ValueError:
-            raise VaultError(f"customer {self.customer}: the encrypted {field} was changed") from None
+            raise VaultError(f"{_called(self.customer)}: the encrypted {field} was changed") from None
 
     def _bound_to(self, field: str) -> bytes:
         return joined("field", self.customer, field)
@@ -106,11 +106,11 @@ class Envelopes:
     def _data_key(self, customer: str, key_id: str, wrapped: bytes) -> bytes:
         master = self.__wrapping.get(key_id) or self._looked_for(key_id)
         if master is None:
-            raise VaultError(f"customer {customer}: encrypted with another master key than {self.key_id}")
+            raise VaultError(f"{_called(customer)}: encrypted with another master key than {self.key_id}")
         try:
             return _open(master, joined("wrap", key_id, customer), wrapped)
         except ValueError:
-            raise VaultError(f"customer {customer}: the encrypted data key was changed") from None
+            raise VaultError(f"{_called(customer)}: the encrypted data key was changed") from None
 
     def _looked_for(self, key_id: str) -> bytes | None:
         """What this key wraps with, where it was added since the keys were read."""
@@ -122,6 +122,11 @@ class Envelopes:
         except ConfigError:
             return None
         return self.__wrapping.get(key_id)
+
+
+def _called(owner: str) -> str:
+    """No customer's reference has a stroke in it."""
+    return owner if "/" in owner else f"customer {owner}"
 
 
 def _seal(key: bytes, bound_to: bytes, data: bytes) -> bytes:

@@ -11,15 +11,17 @@ import hashlib
 import hmac
 
 from ivr.secret import Personal, Secret
+from ivr.vault.encoding import joined
 from ivr.vault.keys import Key
 
 
 class Index:
-    """Indexes of customer numbers and of telephone numbers: 64 hexadecimal digits."""
+    """Indexes of customer numbers, of telephone numbers, and of whoever signs in: 64 hexadecimal digits."""
 
     def __init__(self, hash_key: Key) -> None:
         self.__customer_number = hash_key.derive("index/customer-number")
         self.__phone = hash_key.derive("index/phone")
+        self.__sign_in = hash_key.derive("index/sign-in")
 
     def customer_number(self, number: Secret) -> str:
         """The index of a customer number, as it was keyed."""
@@ -28,3 +30,8 @@ class Index:
     def phone(self, number: Personal) -> str:
         """The index of a telephone number in E.164."""
         return hmac.new(self.__phone, number.reveal().encode(), hashlib.sha256).hexdigest()
+
+    def sign_in(self, kind: str, *parts: str) -> str:
+        """The index of what tries to sign in are counted by: a login, which may be a password in the wrong field, or an address."""
+        text = joined(kind, *(part.encode(errors="replace").decode() for part in parts))
+        return hmac.new(self.__sign_in, text, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""PINs: hashed slowly, keyed, salted, and compared off the event loop."""
+"""PINs, and whatever else is hashed slowly: keyed, salted, and compared off the event loop."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import ClassVar, Protocol
 
 from Crypto.Protocol.KDF import scrypt
 from Crypto.Random import get_random_bytes
 
-from ivr.config import Pin
 from ivr.errors import VaultError
 from ivr.secret import Secret
 from ivr.vault.keys import Key
@@ -53,16 +53,28 @@ class PinRecord:
         return cls(salt, digest, log2_n, r, p)
 
 
+class Cost(Protocol):
+    """What scrypt takes, by the settings."""
+
+    @property
+    def scrypt_log2_n(self) -> int: ...
+    @property
+    def scrypt_p(self) -> int: ...
+
+
 class PinHasher:
     """Makes PIN records and compares with them; implements `call.ports.Pins`.
 
     scrypt releases the interpreter's lock while it works: its threads use every processor, and the event loop goes on.
     """
 
-    def __init__(self, hash_key: Key, rules: Pin) -> None:
+    use: ClassVar[str] = "pin"
+    """What the key is derived for: one use tells nothing of another."""
+
+    def __init__(self, hash_key: Key, rules: Cost) -> None:
         self._rules = rules
-        self.__pepper = hash_key.derive("pin")
-        self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="pin")
+        self.__pepper = hash_key.derive(self.use)
+        self._threads = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix=self.use)
         self._decoy = PinRecord(
             get_random_bytes(_SALT), get_random_bytes(_HASH), rules.scrypt_log2_n, _R, rules.scrypt_p
         )

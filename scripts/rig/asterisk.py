@@ -151,8 +151,8 @@ class Pbx(Service):
         return int(found[1])
 
     def bridges(self) -> int:
-        """How many bridges exist."""
-        return len(self.ari("GET", "bridges"))
+        """How many bridges exist, but for an empty parking lot: it stays, once somebody was parked there."""
+        return sum(one["bridge_class"] != "parking" or bool(one["channels"]) for one in self.ari("GET", "bridges"))
 
     def applications(self) -> list[str]:
         """Names of the ARI applications that Asterisk knows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import secrets
 import subprocess
 import sys
 import wave
@@ -15,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 
 from rig.asterisk import Pbx
+from rig.desk import Desk, manager_user
+from rig.ports import HOST, Ports
 from rig.redis_server import Redis
 from rig.state import CHECKOUT, STATE, VENV_PYTHON, RigError, wait_until
 from rig.worker import Worker
@@ -97,6 +100,7 @@ class Stage:
         ports: int = 400,
         nodes: Sequence[str] = (),
         redis: Redis | None = None,
+        desk: bool = False,
     ) -> None:
         """`sounds`: where `scripts/prompts` made the prompts of these languages.
 
@@ -104,11 +108,19 @@ class Stage:
 
         `redis`: one of another kind than the usual one, not started yet.
 
+        `desk`: whether the settings have one, and Asterisk its user.
+
         `brisk`: of each prompt its beginning alone, for tests that need not hear what is said.
         """
         self._stack = ExitStack()
         self._settings = settings or {}
         self._customers = customers
+        self._desk_ports = Ports() if desk else None
+        self._desk_port = 0 if self._desk_ports is None else self._desk_ports.take()
+        self._desk_secret = secrets.token_urlsafe(16)
+        if desk:
+            own = overrides or {}
+            overrides = {**own, "manager.conf": own.get("manager.conf", "") + manager_user(self._desk_secret)}
         prompts = {language: sounds / language / "tillit" for language in languages}
 
         def pbx(name: str) -> Pbx:
@@ -145,6 +157,8 @@ class Stage:
         self.write_config()
         passwords = {f"{name}.password": pbx.ari_password for name, pbx in self.nodes.items()}
         passwords |= self.passwords
+        if self._desk_ports is not None:
+            passwords["desk.password"] = self._desk_secret
         passwords |= {"ari.password": self.pbx.ari_password, "redis.password": self.redis.password}
         for file, password in passwords.items():
             (self.folder / file).touch(0o600)
@@ -155,6 +169,8 @@ class Stage:
     def close(self) -> None:
         """End everything."""
         self._stack.close()
+        if self._desk_ports is not None:
+            self._desk_ports.close()
 
     def write_config(self, settings: Tables | None = None) -> None:
         """Write tillit.toml anew, with these tables laid over the others."""
@@ -175,6 +191,10 @@ class Stage:
         }
         for name, pbx in self.nodes.items():
             tables[f"nodes.{name}"] = {"url": pbx.ari_url, "password_file": f"{name}.password"}
+        if self._desk_ports is not None:
+            address = f"{HOST}:{self._desk_port}"
+            tables["desk"] = {"listen": address, "url": f"http://{address}"}
+            tables["asterisk.desk"] = {"port": self.pbx.ami_port, "password_file": "desk.password"}
         for overlay in (self._settings, settings or {}):
             for table, values in overlay.items():
                 tables[table] = {**tables.get(table, {}), **values}
@@ -228,6 +248,10 @@ class Stage:
     def worker(self, name: str = "worker", *, port: int | None = None) -> Worker:
         """A worker on this stage, not started; `port` is where it reaches ARI, if not at the PBX itself."""
         return Worker(self.pbx, self.config, name=name, port=port)
+
+    def desk(self, name: str = "desk") -> Desk:
+        """The desk of this stage, not started."""
+        return Desk(self.config, self.pbx.folder / "log", self._desk_port, name=name)
 
     def texts(self, to: str) -> list[str]:
         """The text messages that went to this number, in their order."""

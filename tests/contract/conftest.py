@@ -11,8 +11,12 @@ from ivr.config import Settings
 from ivr.store.live import RedisLive
 from tests.contract import ari_world
 from tests.contract.ari_world import DIALPLAN, World, prompts, scripted
+from tests.contract.desk_kit import House, house_in, settings_of
 from tests.contract.live_server import Server
 from tests.unit.cli_kit import typed
+from tests.unit.conftest import Either, either, postgresql
+
+__all__ = ["either", "postgresql"]
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +68,10 @@ def installed(server: Server, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.delenv("TILLIT_CONFIG", raising=False)
     assert typed("init").code == 0
     return settings
+
+
+@pytest.fixture
+async def house(either: Either, server: Server) -> AsyncIterator[House]:
+    """A desk without its pages, on either database."""
+    async with house_in(settings_of(either(), server)) as made:
+        yield made

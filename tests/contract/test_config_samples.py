@@ -17,7 +17,9 @@ from rig.stage import PROMPTS
 from rig.state import CHECKOUT, RigError, wait_until
 
 from ivr.asterisk.ami import Ami as Manager
+from ivr.asterisk.exchange import EVENTS
 from ivr.asterisk.presence import Presence, State
+from ivr.asterisk.talks import Talks
 from ivr.config import AmiSettings
 from ivr.errors import AmiError
 from ivr.secret import Secret
@@ -36,7 +38,7 @@ secret = @
 read = all
 write = reporting
 """
-AMI_USERS = ("tillit-events", "tillit")
+AMI_USERS = ("tillit-events", "tillit", "tillit-desk")
 QUEUES = "\n[front-desk]\nmember => PJSIP/agent3\n"
 
 
@@ -65,7 +67,7 @@ def fill_in(pbx: Pbx) -> None:
     etc = pbx.folder / "etc"
     replace(etc / "tillit-ari.conf", "\n;password =", f"\npassword = {pbx.ari_password}")
     manager = etc / "manager.conf"
-    assert manager.read_text().count("\n;secret =") == 2
+    assert manager.read_text().count("\n;secret =") == len(AMI_USERS)
     manager.write_text(manager.read_text().replace("\n;secret =", f"\nsecret = {pbx.ami_password}"))
 
 
@@ -281,6 +283,51 @@ async def test_the_worker_follows_the_queue_and_is_told_nothing_else(pbx: Pbx) -
     assert b"Digit" not in told
     # of three lists none was refused
     assert not log.of("presence.denied")
+
+
+async def test_the_desk_follows_a_call_and_is_told_nothing_else(pbx: Pbx) -> None:
+    """And its filters are for just those events that the program listens to."""
+    sample = (CONFIG / "asterisk" / "manager.conf").read_text()
+    desk = re.search(r"(?ms)^\[tillit-desk\]\n(.*?)^; For every", sample)
+    assert desk is not None
+    assert set(re.findall(r"(?m)^eventfilter\(action\(include\),name\((\w+)\)\) =$", desk[1])) == set(EVENTS)
+    assert desk[1].count("eventfilter") == len(EVENTS)
+
+    log = Log()
+    ami = Manager(AmiSettings(port=pbx.ami_port, username="tillit-desk"), Secret(pbx.ami_password), log=log.logger)
+    talks = Talks({"node": ami}, log.logger)
+    # with the option t keys go through Asterisk's hands, and not from phone to phone
+    pbx.cli('dialplan add extension talk,1,Dial,"PJSIP/agent3,30,t" into from-trunk')
+    async with (
+        Ami(pbx) as everything, Listener(pbx, "tillit-desk") as listener, Phone(pbx.line("agent3")) as agent,
+        Phone(pbx.line("caller")) as caller,
+    ):  # fmt: skip
+        await ami.open()
+        await talks.until_known()
+        await caller.call("talk")
+        await agent.incoming()
+        await agent.answer()
+        await caller.until("confirmed")
+        async with asyncio.timeout(10):
+            while not (found := await talks.of("PJSIP/agent3")):
+                await asyncio.sleep(0.02)
+        assert [other.endpoint for other in found[0].others] == ["PJSIP/caller"]
+        await caller.send_digits("8392#")
+        await everything.until("Event", "DTMFEnd", Digit="#")
+        for action in ("Originate", "Redirect", "Command", "Setvar", "UserEvent", "GetConfig", "Hangup", "Filter"):
+            with pytest.raises(AmiError, match="Permission denied"):
+                await ami.action(action)
+        await caller.hang_up()
+        told = await listener.until(b"Event: Hangup")
+        async with asyncio.timeout(10):
+            while await talks.of("PJSIP/agent3"):
+                await asyncio.sleep(0.02)
+        await ami.close()
+        await talks.close()
+    assert set(re.findall(rb"(?m)^Event: (\w+)", told)) - {b"FullyBooted"} <= {event.encode() for event in EVENTS}
+    assert b"Digit" not in told
+    assert b"8392" not in told
+    assert not log.of("talks.denied")
 
 
 class Listener:

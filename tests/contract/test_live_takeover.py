@@ -463,6 +463,24 @@ async def test_what_is_no_record_is_an_error_without_its_text(live: RedisLive, s
     assert caught.value.__cause__ is None
 
 
+async def test_how_far_a_call_is_can_be_looked_at_without_taking_it_up(live: RedisLive, server: Server) -> None:
+    assert await live.progress("node", "1712.5") is None
+    begun = round_of()
+    await live.begin(begun)
+    assert await live.progress("node", "1712.5") == begun
+    assert await live.progress("node", "1712.6") is None
+    await live.note(begun.trying())
+    assert await live.progress("node", "1712.5") == begun.trying()
+    await live.end(begun)
+    assert await live.progress("node", "1712.5") is None
+    # a node's name may hold a colon
+    await live.begin(round_of("a:b", "c"))
+    assert await live.progress("a", "b:c") is None
+    server.client.hset("tillit:call:a:b:c", "said", "rubbish")
+    with pytest.raises(StoreError, match="is none"):
+        await live.progress("a:b", "c")
+
+
 async def test_a_colon_in_a_nodes_name_gives_nobody_a_call_of_another(live: RedisLive) -> None:
     await live.begin(round_of("02:42:ac", "11:1712.5"))
     assert await live.take_up("02:42:ac:11", "tillit", "1712.5", gone=False) is None

@@ -131,7 +131,7 @@ async def test_what_comes_back_is_what_there_was(house: House) -> None:
     config = house.another()
     ended = await house.restore(file, config)
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("Restored 2 customers and ")
+    assert ended.out.startswith("Restored 2 customers, 0 people who sign in and ")
     assert (await house.type("audit", "verify", config=config)).code == 0
     other = load(config)
     vault = Vault.open(other)
@@ -223,7 +223,7 @@ async def test_a_key_that_the_newest_back_up_needs_is_not_destroyed(house: House
     config = house.another("early")
     assert (await house.restore(file, config)).code == 0
     # what is restored needs it as well, until it was rotated and backed up
-    assert "customers' data keys are wrapped" in (await house.type("keys", "retire", old, config=config)).err
+    assert "data keys are wrapped" in (await house.type("keys", "retire", old, config=config)).err
     add = ("customer", "add", "10003", "--name", "Carl Ceder", "--no-pin")
     assert (await house.type(*add, config=config)).code == 0
     assert (await house.type("keys", "rotate", config=config)).code == 0
@@ -440,7 +440,7 @@ async def test_a_file_that_was_changed_brings_nothing_back(
     assert not config.with_name("tillit.db").exists()
 
 
-HEAD = {"format": "tillit-backup-1", "at": "2026-01-01T00:00:00.000000Z", "schema": "0004"}
+HEAD = {"format": "tillit-backup-1", "at": "2026-01-01T00:00:00.000000Z", "schema": "0005"}
 
 
 CRAFTED: tuple[bytes | list[dict[str, Any]], ...] = (

@@ -79,7 +79,7 @@ def test_the_page_is_typed(tmp_path: Path) -> None:
     old.settings.write_text(old.settings.read_text() + told.partition(":\n\n")[2])
     old.type(away)
     (daily,) = section("Each day")
-    assert "Wrote 1 customers and 3 rows of the audit trail" in old.type(daily)
+    assert "Wrote 1 customers, 0 people who sign in and 3 rows of the audit trail" in old.type(daily)
     # the machine itself has nothing to read it with
     assert not (old.root / "var/backups/tillit-data/identity").exists()
 
@@ -89,7 +89,7 @@ def test_the_page_is_typed(tmp_path: Path) -> None:
     bring, restore = section("Restoring to a new machine")
     new.type(bring)
     shown = new.type(restore)
-    assert "Restored 1 customers and 3 rows of the audit trail" in shown
+    assert "Restored 1 customers, 0 people who sign in and 3 rows of the audit trail" in shown
     assert "The trail is as it was written." in shown
     assert shown.rstrip().endswith("Nothing to do: the keys and the database are there.")
     assert "Anna Åkesson" in new.type(command.format("customer show 10001 --reveal"))

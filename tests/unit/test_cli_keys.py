@@ -97,7 +97,7 @@ async def test_a_new_key_wraps_all_and_the_old_one_can_go(house: House) -> None:
     assert await house.used() == {new: 3}
     listed = (await house.type("keys", "list")).out.splitlines()
     assert [line.split()[:2] for line in listed[:2]] == [[old, "master"], [new, "master"]]
-    assert "nobody needs it: keys retire" in listed[0] and "the newest, wraps; 3 customers" in listed[1]
+    assert "nobody needs it: keys retire" in listed[0] and "the newest, wraps; 3 data keys" in listed[1]
     assert [line.split()[1] for line in listed[2:4]] == ["hash", "audit"]
     ended = await house.type("keys", "retire", old)
     assert (ended.code, ended.err) == (0, "")
@@ -119,7 +119,7 @@ async def test_a_key_that_is_needed_is_not_destroyed(house: House) -> None:
     added = house.masters[1]
     await house.add(1, first=20001)  # with the newest
     for key_id, said in (
-        (old, f"{old}: 2 customers' data keys are wrapped with it. Type first: ari_app.py keys rotate\n"),
+        (old, f"{old}: 2 data keys are wrapped with it. Type first: ari_app.py keys rotate\n"),
         (added, f"{added}: is the newest master key. Type first: ari_app.py keys rotate\n"),
         ("ffffffff", "ffffffff: is no master key here. Type: ari_app.py keys list\n"),
     ):
@@ -221,7 +221,7 @@ async def test_a_key_that_somebody_is_about_to_use_is_not_destroyed(house: House
             if await asked(house.database, waiting) != [(0,)]:
                 break
         await connection.exec_driver_sql(f"UPDATE customers SET key_id = '{key}'")
-    assert (await retiring).err.startswith(f"{key}: 1 customers' data keys are wrapped with it")
+    assert (await retiring).err.startswith(f"{key}: 1 data keys are wrapped with it")
     assert key in house.masters
     assert await house.used() == {key: 1}
 
@@ -356,7 +356,7 @@ async def test_a_data_key_that_was_changed_is_named_and_the_others_are_wrapped(h
     ((ref,),) = await asked(house.database, "SELECT min(ref) FROM customers")
     ended = await house.type("keys", "rotate")
     assert ended.code == 1
-    assert ended.err == f"keys: the data keys of 1 customers cannot be read, and stay as they are: {ref}\n"
+    assert ended.err == f"keys: the data keys of 1 customers or people cannot be read, and stay as they are: {ref}\n"
     old, new = house.masters
     assert await house.used() == {old: 1, new: 2}
     assert (await house.type("keys", "retire", old)).code == 2

@@ -38,7 +38,7 @@ def test_what_is_not_understood_keeps_nothing_out(line: str) -> None:
 
 def test_the_users_of_the_sample_are_told_of_no_keys() -> None:
     sample = (CHECKOUT / "config" / "asterisk" / "manager.conf").read_text()
-    for user in ("tillit", "tillit-events"):
+    for user in ("tillit", "tillit-desk", "tillit-events"):
         lines = of_user([sample], user)
         assert lines and keeps_keys_out(lines)
 

@@ -10,6 +10,7 @@ import pytest
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.secret import Personal, Secret
+from ivr.store import sealing
 from ivr.store.customers import Customers
 from ivr.store.register import Customer, NewCustomer, Register
 from ivr.vault import Vault
@@ -101,6 +102,52 @@ async def test_lock_and_unlock_change_this_customer_only(house: House) -> None:
         assert (anna.locked, bo.locked) == (locked, False)
 
 
+async def test_by_the_reference_it_is_the_same_customer(house: House) -> None:
+    await house.add(ANNA, BO)
+    anna = await house.find("10001")
+    assert anna is not None
+    async with house.database.read() as connection:
+        assert await house.register.by_ref(connection, anna.ref) == anna
+        for none in ("10001", anna.ref.upper(), "", "aaaaaaaaaaaa"):
+            assert await house.register.by_ref(connection, none) is None
+
+
+async def test_other_telephones_take_the_place_of_all_there_were(house: House) -> None:
+    await house.add(ANNA, BO)
+    customers = Customers(house.database, house.vault)
+    for phones in (["+46700000001", "+46701234567"], [], ["+46700000002"]):
+        async with house.database.write() as connection:
+            customer = await house.register.find(connection, Secret("10001"))
+            assert customer is not None
+            await house.register.set_phones(connection, customer, [Personal(phone) for phone in phones])
+        found = await house.find("10001")
+        assert found is not None
+        assert [phone.reveal() for phone in found.phones] == phones
+        # texts go to the first, and it is found by each
+        subject = await customers.by_number(Secret("10001"))
+        assert subject.mobile == (Personal(phones[0]) if phones else None)
+        for phone in phones:
+            hint = await customers.by_phone(Personal(phone))
+            assert hint is not None and hint.ref == found.ref
+    assert await customers.by_phone(Personal("+46701234567")) is None
+    # nobody else's
+    bo = await house.find("10002")
+    assert bo is not None and [phone.reveal() for phone in bo.phones] == ["+46812345678"]
+
+
+async def test_without_a_pin_and_in_another_language(house: House) -> None:
+    await house.add(ANNA, replace(BO, pin=RECORD))
+    async with house.database.write() as connection:
+        customer = await house.register.find(connection, Secret("10001"))
+        assert customer is not None
+        await house.register.clear_pin(connection, customer)
+        await house.register.set_language(connection, customer, "de")
+    anna, bo = await house.find("10001"), await house.find("10002")
+    assert anna is not None and bo is not None
+    assert (anna.has_pin, anna.language) == (False, "de")
+    assert (bo.has_pin, bo.language) == (True, None)
+
+
 async def test_removing_takes_the_telephones_along(house: House) -> None:
     await house.add(ANNA, BO)
     async with house.database.write() as connection:
@@ -116,3 +163,16 @@ async def test_references_tell_nothing(house: House) -> None:
     refs = {house.register.seal(ANNA).ref for _ in range(200)}
     assert len(refs) == 200
     assert all(len(ref) == 12 and set(ref) <= set("abcdefghijklmnopqrstuvwxyz234567") for ref in refs)
+    assert all(sealing.is_ref(ref) for ref in refs)
+    for none in (
+        "",
+        "10001",
+        "a" * 11,
+        "a" * 13,
+        "A" * 12,
+        "a" * 11 + "1",
+        "a" * 12 + "\n",
+        "å" * 12,
+        "a" * 11 + "\u0662",
+    ):
+        assert not sealing.is_ref(none)

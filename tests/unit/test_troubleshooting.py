@@ -20,11 +20,18 @@ UNPRINTED = {
     "ivr/database/migrations": "SQL",
     "ivr/cli/told.py": "what the lines of the log say in a timeline",
     "ivr/cli/life.py": "the timeline",
+    "ivr/web/api.py": "what a client is told of its own request",
+    "ivr/web/headers.py": "headers",
+    "ivr/web/openapi.py": "the OpenAPI file",
+    "ivr/web/problems.py": "a header",
+    "ivr/web/render.py": "headers",
+    "ivr/web/routes.py": "the OpenAPI file",
     "ivr/sample.py": "the settings file and its page",
     "ivr/logs.py": "a format",
     "ivr/store/customers.py": "a made-up customer, to measure against",
 }
 UNPRINTED_TEXTS = (
+    r"signs in by",  # a label
     r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*|VACUUM .*|SELECT relname.*|(RE)?SET lock_timeout.*|REPEATABLE READ",  # SQL
     r"verified; level=.*",  # the header
     r"database: SQLITE_CONSTRAINT_TRIGGER",  # what is tried again

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.presence import Presence
+from ivr.asterisk.talks import Talks
 from ivr.asterisk.wire import Message, Wire
 from ivr.config import AmiSettings
 from ivr.errors import AmiError, ConfigError
@@ -17,13 +18,14 @@ from rig.fuzz.source import Source
 _PASSWORD = "canary-7c1f52d0"
 _NAMES = (
     "Response", "Event", "ActionID", "Message", "EventList", "Queue", "Interface", "Location", "Status", "Paused", "Device",
-    "State", "Exten", "Context", "Challenge", "Result", "Output", "content", "SubEvent", "ListItems", "",
+    "State", "Exten", "Context", "Challenge", "Result", "Output", "content", "SubEvent", "ListItems", "", "Channel", "Uniqueid", "BridgeUniqueid", "BridgeTechnology", "Newname",
 )  # fmt: skip
 _VALUES = (
     "Success", "Error", "Follows", "Goodbye", "Fail", "start", "Complete", "End", "Exec", "Permission denied", "Shutdown", "1", "0", "-1",
     "PJSIP/anna", "support", "NOT_INUSE", "QueueMemberStatus", "DeviceStateChange", "ExtensionStatus", "QueueMember",
     "QueueStatusComplete", "DeviceStateListComplete", "UserEvent", "QueueMemberRemoved", "1%0d%0aEvent: x", "will follow", "added x to queue",
-    "",
+    "", "BridgeEnter", "BridgeLeave", "BridgeDestroy", "Hangup", "Rename", "Hold", "PJSIP/anna-00000001", "Local/x@y-00000001;1",
+    "Local/x@y-00000001;2", "holding_bridge", "PJSIP/anna<ZOMBIE>",
 )  # fmt: skip
 _ENDS = (b"\r\n\r\n", b"\r\n", b"\n", b"\r", b"\r\n\r\n\r\n", b"")
 
@@ -74,6 +76,10 @@ class Manager:
     async def _case(self, source: Source) -> None:
         ami = Ami(self._settings, Secret(_PASSWORD), log=self._log)
         presence = Presence(ami, self._log)
+        talks = Talks({"node": ami}, self._log)
+        # as if the lists had been told: else events wait for them
+        exchange = talks._exchanges["node"]
+        exchange._known.set()
         wire = Wire(ami._tell)
         far = _Far(wire)
         wire.connection_made(far)
@@ -99,6 +105,7 @@ class Manager:
             raise Finding("given up, and left open")
         await wire.end()
         await presence.close()
+        await talks.close()
 
     async def _ask(self, ami: Ami, wire: Wire, what: int) -> None:
         if what == 0:

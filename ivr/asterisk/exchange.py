@@ -1,0 +1,277 @@
+"""What one Asterisk tells of its bridges by the manager interface (AMI), and whether it still says the same when asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import Any, TypeVar
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.asterisk.ami import Ami
+from ivr.asterisk.switchboard import Seat, Switchboard, holds, seat_of
+from ivr.asterisk.wire import Message
+from ivr.call.ports import Talk
+from ivr.errors import AmiError, Unavailable
+
+EVENTS = ("BridgeEnter", "BridgeLeave", "BridgeDestroy", "Hangup", "Hold", "Rename", "Unhold")
+"""Those that are listened for; manager.conf's filter lets these through and no others."""
+
+# So old a proof may be, in seconds, and so long may be waited for one.
+_FRESH = 1.0
+_PATIENCE = 1.0
+# So long events have to catch up with what was looked at, in seconds, before it is believed instead of them.
+_CATCH_UP = 0.15
+_LOOK_AGAIN = 0.03
+# Waits before asking anew where asking for all failed, in seconds; the last one is repeated.
+_WAITS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What Asterisk says of a bridge itself, asked for `at` (monotonic seconds)."""
+
+    at: float
+    seats: tuple[Seat, ...]
+
+    @property
+    def members(self) -> frozenset[str]:
+        return frozenset(seat.channel for seat in self.seats)
+
+
+class Exchange:
+    """One Asterisk. `Ami.open` begins it, `close` ends it.
+
+    Events tell of changes at once, and may lag: behind an Asterisk under load, and behind the lists of the beginning. Nor are
+    all changes told. An answer to Ping tells that somebody is there, and overtakes them. So whoever asks gets what
+    events have told only where the bridges themselves, looked at less than a second ago, say the same.
+    """
+
+    def __init__(self, node: str, ami: Ami, log: FilteringBoundLogger, told: Callable[[frozenset[str]], None]) -> None:
+        """`node`: as marks name it. `told` hears the endpoints whose talks have changed, and must not wait."""
+        self._node = node
+        self._ami = ami
+        self._log = log
+        self._told = told
+        self._board = Switchboard()
+        self._known = asyncio.Event()
+        # what was told while the lists were asked for
+        self._meanwhile: list[Message] | None = None
+        self._looks: dict[str, _Look] = {}
+        self._asked: dict[str, asyncio.Task[Any]] = {}
+        self._alive_at = float("-inf")
+        self._beginning: asyncio.Task[None] | None = None
+        self._doubted: dict[str, asyncio.Task[None]] = {}
+        for event in EVENTS:
+            ami.on(event, self._heard)
+        ami.on_link(came=self._come, went=self._forget)
+
+    @property
+    def known(self) -> bool:
+        """Whether all bridges are known, as far as events tell."""
+        return self._known.is_set()
+
+    async def until_known(self) -> None:
+        """Wait for that."""
+        await self._known.wait()
+
+    async def close(self) -> None:
+        """Ask for nothing more."""
+        left = [*self._doubted.values(), *self._asked.values()]
+        left += [] if self._beginning is None else [self._beginning]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def of(self, endpoint: str) -> tuple[Talk, ...]:
+        """The endpoint's talks. Raises `Unavailable` where they are not known."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not await self._agreed(endpoint):
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except TimeoutError:
+            raise Unavailable("Asterisk's events and its bridges do not agree, or it does not answer") from None
+        return tuple(self._board.talks(self._node, endpoint))
+
+    # ------------------------------------------------------------ proof
+
+    async def _agreed(self, endpoint: str) -> bool:
+        """Whether what is known of the endpoint is what Asterisk says now; nothing is awaited behind the last comparison."""
+        self._demand_known()
+        circles = [circle for _, circle in self._board.circles(endpoint)]
+        bridges = frozenset[str]().union(*(circle.bridges for circle in circles))
+        open_ = frozenset[str]().union(*(circle.open for circle in circles))
+        if not bridges:
+            await self._alive()
+        looks = await asyncio.gather(*map(self._look, bridges))
+        closed = all([await self._leads_nowhere(half) for half in open_])
+        self._demand_known()
+        if not closed or circles != [circle for _, circle in self._board.circles(endpoint)]:
+            return False
+        wrong = [
+            bridge
+            for bridge, look in zip(bridges, looks, strict=True)
+            if look.members != self._board.members(bridge)
+        ]  # fmt: skip
+        for bridge in wrong:
+            self._looks.pop(bridge, None)
+            self._doubt(bridge)
+        return not wrong
+
+    def _demand_known(self) -> None:
+        if not self.known:
+            raise Unavailable("what goes on in Asterisk is not known: its manager interface (AMI) does not answer")
+
+    async def _alive(self) -> None:
+        """Know that Asterisk answers, by an answer that is young enough; those who ask at once share it."""
+        limit = _FRESH
+        while monotonic() - self._alive_at > limit:
+            await self._shared("", self._ping)
+            # an answer that was under way for long is of that long ago
+            limit = _PATIENCE
+
+    async def _ping(self) -> None:
+        asked = monotonic()
+        await self._ami.action("Ping")
+        self._alive_at = asked
+
+    async def _look(self, bridge: str) -> _Look:
+        """What the bridge is now, by a look that is young enough; those who ask at once share it."""
+        look = self._looks.get(bridge)
+        limit = _FRESH
+        while look is None or monotonic() - look.at > limit:
+            look = await self._shared(bridge, lambda: self._look_at(bridge))
+            limit = _PATIENCE
+        return look
+
+    async def _look_at(self, bridge: str) -> _Look:
+        asked = monotonic()
+        try:
+            answer = await self._ami.action("BridgeInfo", BridgeUniqueid=bridge)
+        except AmiError as error:
+            if not error.refused or error.status == "Permission denied":
+                raise
+            answer = []
+        seats = [seat_of(message, bridge, time()) for message in answer]
+        held = any(holds(message) for message in answer)
+        look = _Look(asked, () if held else tuple(seat for seat in seats if seat is not None))
+        if len(self._looks) > len(self._board) + 1000:
+            self._looks.clear()
+        self._looks[bridge] = look
+        return look
+
+    async def _leads_nowhere(self, half: str) -> bool:
+        """Whether this half of a Local channel, of whose bridge no event has told, is in none that joins anybody."""
+        try:
+            answer = await self._ami.action("Status", Channel=half)
+        except AmiError as error:
+            if not error.refused or error.status == "Permission denied":
+                raise
+            return True
+        bridge = next((found for message in answer if (found := message.get("BridgeID"))), None)
+        if bridge is None or not (await self._look(bridge)).seats:
+            return True
+        self._doubt(bridge)
+        return False
+
+    async def _shared(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
+        asking = self._asked.get(key)
+        if asking is None:
+            asking = self._asked[key] = asyncio.ensure_future(ask())
+            asking.add_done_callback(lambda done: self._answered(key, done))
+        # of one key all ask the same, and one who goes does not take it from the others
+        answer: T = await asyncio.shield(asking)
+        return answer
+
+    def _answered(self, key: str, done: asyncio.Task[Any]) -> None:
+        self._asked.pop(key, None)
+        if not done.cancelled():
+            # whoever asked may have gone
+            done.exception()
+
+    # ------------------------------------------------------------ correction
+
+    def _doubt(self, bridge: str) -> None:
+        """Have what is known of it corrected, unless events do that."""
+        if bridge not in self._doubted:
+            task = self._doubted[bridge] = asyncio.create_task(self._correct(bridge))
+            task.add_done_callback(lambda _: self._doubted.pop(bridge, None))
+
+    async def _correct(self, bridge: str) -> None:
+        await asyncio.sleep(_CATCH_UP)
+        self._looks.pop(bridge, None)
+        try:
+            look = await self._look(bridge)
+        except AmiError:
+            return  # as long as nobody answers nobody is told anything
+        if self.known and (changed := self._board.correct(bridge, look.seats)):
+            self._log.info("talks.corrected", channels=len(look.seats))
+            self._tell(changed)
+
+    # ------------------------------------------------------------ the lists, and events
+
+    def _come(self) -> None:
+        self._meanwhile = []
+        self._beginning = asyncio.create_task(self._begin())
+
+    def _forget(self) -> None:
+        """What happens while nobody listens is not known."""
+        was = self._board.talking()
+        self._known.clear()
+        self._meanwhile = None
+        self._alive_at = float("-inf")
+        self._looks.clear()
+        self._board.begin(())
+        for task in (self._beginning, *self._doubted.values()):
+            if task is not None:
+                task.cancel()
+        self._tell(was)
+
+    async def _begin(self) -> None:
+        """Ask for all, and then let what was told meanwhile happen in its order: the last that is told of a channel is true."""
+        failures = 0
+        while (lists := await self._lists(first=not failures)) is None:
+            await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
+            failures += 1
+        channels, bridges = lists
+        joining = {message.get("BridgeUniqueid") for message in bridges if not holds(message)}
+        now = time()
+        seats = [seat_of(message, message.get("BridgeId", ""), now) for message in channels]
+        self._board.begin(seat for seat in seats if seat is not None and seat.bridge in joining)
+        meanwhile, self._meanwhile = self._meanwhile or [], None
+        for event in meanwhile:
+            self._board.feed(event, now)
+        self._known.set()
+        self._tell(self._board.talking())
+
+    async def _lists(self, *, first: bool) -> tuple[list[Message], list[Message]] | None:
+        """Channels, and then bridges: one that is not there any more, nobody is in. None where Asterisk tells neither."""
+        self._meanwhile = []
+        try:
+            return await self._ami.action("CoreShowChannels"), await self._ami.action("BridgeList")
+        except AmiError as error:
+            self._meanwhile = None
+            if error.status == "Permission denied" and first:
+                self._log.warning("talks.denied", action=error.action, cure="see config/asterisk/manager.conf")
+            return None
+
+    def _heard(self, event: Message) -> None:
+        if self._meanwhile is not None:
+            self._meanwhile.append(event)
+            return
+        if not self.known:
+            return
+        if bridge := event.get("BridgeUniqueid"):
+            self._looks.pop(bridge, None)
+        changed, doubtful = self._board.feed(event, time())
+        for bridge in doubtful:
+            self._doubt(bridge)
+        self._tell(changed)
+
+    def _tell(self, endpoints: frozenset[str]) -> None:
+        if endpoints:
+            self._told(endpoints)

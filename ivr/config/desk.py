@@ -1,0 +1,108 @@
+"""The settings of the agents' desk: where it is, how one signs in there, and for how long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, IPvAnyAddress, model_validator
+
+from ivr.config.clear import PlainText, loopback, parts_of, refuse_clear
+from ivr.config.listening import Listened, split
+from ivr.config.requests import Requests
+from ivr.config.section import Minutes, Seconds, Section
+
+_BY_TLS = "Name tls_certificate_file and tls_key_file, or listen on 127.0.0.1 behind a proxy that speaks TLS"
+
+
+class Password(Section):
+    """Passwords of those who sign in at the desk."""
+
+    # NIST SP 800-63B-4 3.1.1.2: at least 8 where there is a second factor, and there is always one
+    least: int = Field(12, ge=8, le=64, description="The fewest characters of a password")
+    # zxcvbn: 3 withstands 10^8 guesses, 4 withstands 10^10
+    score: int = Field(
+        3, ge=2, le=4, description="The least strength, as zxcvbn estimates it: 2 fair, 3 good, 4 very good"
+    )
+    # OWASP's password storage cheat sheet names N=2^14, r=8, p=5 (16 MiB) among its equal choices.
+    scrypt_log2_n: int = Field(14, ge=14, le=20, description="Cost of scrypt: N is 2 to this power")
+    scrypt_p: int = Field(5, ge=1, le=16, description="Cost of scrypt: rounds one after another")
+
+
+class SignIn(Section):
+    """Against guessing at the desk. After a wait one more try is granted, and the next wait is twice as long."""
+
+    login_in_a_row: int = Field(5, ge=3, le=100, description="Failures in a row for one login, then a wait")
+    login_wait_seconds: Seconds = Field(30, description="Seconds of the first wait of a login")
+    # NIST SP 800-63B-4 3.2.2
+    login_most: int = Field(100, ge=10, le=100, description="Failures in a row after which only `agent reset` helps")
+    address_in_a_row: int = Field(
+        20,
+        ge=3,
+        le=1000,
+        description="Failures in a row from one address, then a wait; an IPv6 address counts by its /64",
+    )
+    address_wait_seconds: Seconds = Field(60, description="Seconds of the first wait of an address")
+    wait_most_minutes: Minutes = Field(60, description="Minutes that no wait is longer than")
+    all: int = Field(
+        500,
+        ge=10,
+        description="Failures over all logins in the window, then nobody signs in until it ends; who has signed in goes on",
+    )
+    all_window_minutes: Minutes = Field(10, description="Minutes of that window")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.login_in_a_row > self.login_most:
+            raise ValueError("login_in_a_row is more than login_most. Lower the one, or raise the other")
+        return self
+
+
+class Desk(Listened):
+    """The agents' desk, a process of its own. Whoever uses it signs in with a password and a code."""
+
+    listen: str | None = Field(
+        None, description='Address and port, such as "127.0.0.1:8443"; left out, there is no desk'
+    )
+    url: str | None = Field(
+        None, pattern=r"^https?://[^/?#@\s]+$",
+        description='What browsers call it, such as "https://desk.example.com", with nothing behind; '
+        "http:// on this machine alone, unless plain_text",
+    )  # fmt: skip
+    tls_certificate_file: Path | None = Field(
+        None,
+        description="The file of its certificate and of those up to the CA (PEM), where no proxy before it speaks TLS",
+    )
+    tls_key_file: Path | None = Field(None, description="The file of that certificate's key (PEM): mode 0600")
+    plain_text: PlainText = False
+    allow_proxies: tuple[IPvAnyAddress, ...] = Field(
+        (), description='Addresses of proxies before it, such as ["127.0.0.1"]: from them alone X-Forwarded-For counts'
+    )
+    idle_minutes: int = Field(15, ge=1, le=480, description="Minutes without a request after which a session ends")
+    # NIST SP 800-63B-4 2.2.3: at most 24 hours with two factors
+    session_hours: int = Field(10, ge=1, le=24, description="Hours after which a session ends, whatever is done in it")
+    link_hours: int = Field(
+        24, ge=1, le=168, description="Hours that a link of `agent add` and `agent reset` is good for, once"
+    )
+    password: Password = Field(default_factory=Password, description="Passwords")
+    sign_in: SignIn = Field(default_factory=SignIn, description="Guessing")
+    requests: Requests = Field(default_factory=Requests, description="How much one may ask")
+
+    @model_validator(mode="after")
+    def _reached_safely(self) -> Self:
+        if (self.tls_certificate_file is None) is not (self.tls_key_file is None):
+            raise ValueError("one of tls_certificate_file and tls_key_file is left out. Name both, or neither")
+        url = parts_of(self.url) if self.url else None
+        if self.url and (url is None or not url.hostname):
+            raise ValueError("url has no host that can be read. Write https://HOST or https://HOST:PORT")
+        if url is not None and url.scheme == "http":
+            if self.tls_key_file is not None:
+                raise ValueError("url begins with http://, but there is a certificate. Write https://")
+            refuse_clear(url.hostname, accepted=self.plain_text, cure="Write https:// in url")
+        if self.listen is None:
+            return self
+        if self.url is None:
+            raise ValueError("listen is there, and url is not. Write what browsers call it, https://HOST")
+        if self.tls_key_file is None and not self.plain_text and not loopback(split(self.listen)[0]):
+            raise ValueError(f"listen is not a loopback address, and would be spoken to in clear. {_BY_TLS}")
+        return self

@@ -1,0 +1,88 @@
+"""Whom a person has on the line, as far as it may be shown."""
+
+from __future__ import annotations
+
+from ivr.errors import Unavailable
+from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talks
+from ivr.lock.judge import Judge
+from ivr.lock.ports import Marks, Records
+from ivr.lock.rows import Rows
+from ivr.lock.words import Channel, Current, Denied, Granted, Reason, State
+from ivr.secret import Personal
+from ivr.staff import Permission, Person
+
+# A page asks at every change; of one mark the trail is told once.
+_TOLD = 10_000
+
+_SHOWN = "record.name"
+
+
+class Currents:
+    """The callers of a person's talks. A name is shown as a field of the record is read: not without its row."""
+
+    def __init__(self, judge: Judge, marks: Marks, records: Records, rows: Rows, name_level: int) -> None:
+        """`name_level`: at which a name may be read."""
+        self._judge = judge
+        self._marks = marks
+        self._records = records
+        self._rows = rows
+        self._name_level = name_level
+        self._told: dict[str, None] = {}
+
+    async def of(self, person: Person) -> tuple[Current, ...]:
+        """Raises `Unavailable` where it is not known whom this person talks with, or who is marked."""
+        ground = await self._judge.ground(person)
+        if not ground.person.may(Permission.CALL):
+            return ()
+        one = caller(ground)
+        shown: dict[Channel, Current] = {}
+        for talk in own_talks(ground):
+            for found in outsiders(ground, talk):
+                # a colleague who is a marked caller as well is no caller of this person's
+                if found.call not in shown and found.party.endpoint not in ground.owners:
+                    shown[found.call] = await self._seen(ground, found, one)
+        return tuple(shown.values())
+
+    async def _seen(self, ground: Ground, found: Caller, one: Caller | Denied) -> Current:
+        mark = found.mark
+        number = None if found.party.number is None else found.party.number.masked
+        if mark is None or mark.expires <= ground.now:
+            shut = one.reason if isinstance(one, Denied) else Reason.NOT_VERIFIED if mark is None else Reason.EXPIRED
+            state = await self._unverified(found)
+            return Current(found.call, number, found.talk.own.held, found.party.since, state, shut)
+        verdict: Granted | Denied = judge(ground, mark.subject, 1)
+        name = None
+        if isinstance(verdict, Granted) and verdict.call != found.call:
+            verdict = Denied(Reason.THIRD_PARTY)
+        if isinstance(verdict, Granted) and not await self._records.in_force(mark.subject):
+            verdict = Denied(Reason.NOT_IN_FORCE)
+        if isinstance(verdict, Granted) and verdict.level >= self._name_level:
+            name = await self._name(ground.person, mark.subject, mark.nonce, verdict)
+        return Current(
+            found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
+            verdict.reason if isinstance(verdict, Denied) else None,
+            mark.level, mark.methods, mark.expires, mark.subject, name,
+        )  # fmt: skip
+
+    async def _unverified(self, found: Caller) -> State:
+        progress = await self._marks.progress(*found.call)
+        if progress is None:
+            return State.NOT_VERIFIED
+        return State.REFUSED if progress.status else State.VERIFYING
+
+    async def _name(self, person: Person, ref: str, nonce: str, granted: Granted) -> Personal | None:
+        """The row, the name, and whether all is as it was; None where one of them fails."""
+        once = f"{_SHOWN}:{nonce}:{person.id}"
+        try:
+            if once not in self._told:
+                detail = {"level": str(granted.level)}
+                await self._rows.tell(person, _SHOWN, "granted", ref, granted.call, once=once, detail=detail)
+                self._told[once] = None
+                if len(self._told) > _TOLD:
+                    del self._told[next(iter(self._told))]
+            held = await self._records.read(ref)
+        except Unavailable as error:
+            self._rows.failed(person, _SHOWN, error)
+            return None
+        again = await self._judge.again(person, ref, self._name_level, granted.call)
+        return held.name if held is not None and isinstance(again.verdict, Granted) else None

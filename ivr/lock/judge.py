@@ -1,0 +1,101 @@
+"""Asks those who know, and has it decided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import time
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.call.ports import Talk, Talks
+from ivr.errors import Unavailable
+from ivr.lock.decision import Caller, Ground, caller, judge
+from ivr.lock.ports import Marks, Records, Staff
+from ivr.lock.words import Channel, Denied, Granted, Reason
+from ivr.staff import Permission, Person
+
+# Somebody may be transferred while it is asked who has a mark: then it is asked again.
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict; `call` is the caller whom it is about, as far as there is one."""
+
+    verdict: Granted | Denied
+    call: Channel | None = None
+
+
+class Judge:
+    """Nothing is remembered from one judgement to the next."""
+
+    def __init__(
+        self, talks: Talks, staff: Staff, marks: Marks, records: Records, log: FilteringBoundLogger,
+        wall: Callable[[], float] = time,
+    ) -> None:  # fmt: skip
+        self._talks = talks
+        self._staff = staff
+        self._marks = marks
+        self._records = records
+        self._log = log
+        self._wall = wall
+
+    async def by_id(self, tenant: str, id: str) -> Person | None:
+        """Somebody as of now. Raises `Unavailable`."""
+        found = await self._staff.by_id(tenant, id)
+        return found if found is not None and (found.tenant, found.id) == (tenant, id) else None
+
+    async def anew(self, person: Person) -> Person:
+        """The same person as of now; may do nothing who is not there any more. Raises `Unavailable`."""
+        return await self.by_id(person.tenant, person.id) or replace(person, disabled=True)
+
+    async def judge(self, person: Person, ref: str, level: int) -> Judged:
+        """Whether this customer is the caller of this person now, at this level, and in force. Raises nothing."""
+        try:
+            ground = await self.ground(person)
+            verdict = judge(ground, ref, level)
+            if isinstance(verdict, Granted) and not await self._records.in_force(ref):
+                verdict = Denied(Reason.NOT_IN_FORCE)
+        except _Unknown as error:
+            self._log.warning("lock.unknown", person=person.id, error=str(error))
+            return Judged(Denied(Reason.UNKNOWN_BRIDGES))
+        except Unavailable as error:
+            self._log.error("lock.failed", action="judge", person=person.id, error=str(error))
+            return Judged(Denied(Reason.UNAVAILABLE))
+        found = caller(ground)
+        return Judged(verdict, found.call if isinstance(found, Caller) else None)
+
+    async def again(self, person: Person, ref: str, level: int, call: Channel) -> Judged:
+        """The same, where it was granted for this call before: another call of the same customer is another matter."""
+        judged = await self.judge(person, ref, level)
+        if isinstance(judged.verdict, Granted) and judged.verdict.call != call:
+            return Judged(Denied(Reason.NO_CALL), judged.call)
+        return judged
+
+    async def ground(self, person: Person) -> Ground:
+        """What is known now. Raises `Unavailable`."""
+        fresh = await self.anew(person)
+        if not fresh.may(Permission.CALL):
+            return Ground(fresh, (), {}, {}, self._wall())
+        for _ in range(_TRIES):
+            talks = await self._talks_of(fresh)
+            parties = [(talk.node, party) for talk in talks for party in (talk.own, *talk.others)]
+            owners = await self._staff.owners_of({party.endpoint for _, party in parties})
+            channels = list({Channel(node, party.channel) for node, party in parties})
+            found = await asyncio.gather(*(self._marks.mark(*channel) for channel in channels))
+            marks = {channel: mark for channel, mark in zip(channels, found, strict=True) if mark is not None}
+            if await self._talks_of(fresh) == talks:
+                return Ground(fresh, talks, owners, marks, self._wall())
+        raise _Unknown("who talks with whom changes all the time")
+
+    async def _talks_of(self, person: Person) -> list[Talk]:
+        try:
+            return [talk for endpoint in sorted(person.endpoints) for talk in await self._talks.of(endpoint)]
+        except Unavailable as error:
+            raise _Unknown(str(error)) from None
+
+
+class _Unknown(Unavailable):
+    """It is not known who talks with whom."""

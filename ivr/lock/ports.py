@@ -1,0 +1,104 @@
+"""What the lock asks of the outside. `Talks` and `Trail` are those of `ivr.call.ports`.
+
+Any of these methods may raise `Unavailable`; then nothing is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from ivr.call.mark import Mark
+from ivr.call.ports import Entry
+from ivr.call.progress import Progress
+from ivr.lock.actions import Change
+from ivr.staff import Person
+from ivr.store.openings import Opening
+from ivr.store.reads import Counted, Stopped
+from ivr.store.register import Customer
+
+
+class Staff(Protocol):
+    """Those who sign in, as they stand at this moment: what a session remembers of them may be old."""
+
+    async def by_id(self, tenant: str, id: str) -> Person | None: ...
+
+    async def colleagues(self, tenant: str) -> Sequence[Person]:
+        """All of a tenant."""
+        ...
+
+    async def owners_of(self, endpoints: Collection[str]) -> Mapping[str, Person]:
+        """Whose phones these are, whatever the tenant, the disabled among them; an endpoint that is nobody's is missing."""
+        ...
+
+
+class Marks(Protocol):
+    async def mark(self, node: str, channel: str) -> Mark | None:
+        """The mark of this channel; None where there is none, or no longer."""
+        ...
+
+    async def progress(self, node: str, channel: str) -> Progress | None:
+        """How far the verification of this channel's caller is; None where there is none under way."""
+        ...
+
+
+class Records(Protocol):
+    """Customers, by their references."""
+
+    async def in_force(self, ref: str) -> bool:
+        """Whether the customer is there and not locked."""
+        ...
+
+    async def read(self, ref: str) -> Customer | None:
+        """Decrypted; None where there is no such customer any more."""
+        ...
+
+    async def act(self, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]) -> bool:
+        """Make the change and write its audit row, both or neither, if `go_on` says so in the midst of it.
+
+        False where nothing was done: it said no, or there is no such customer any more. Raises `InputError` where the
+        record is not one on which it can be done.
+        """
+        ...
+
+
+class Counts(Protocol):
+    """Reads, counted by person. Each method is atomic and one round trip."""
+
+    async def count(self, person: str, ref: str, *, hour: int, day: int) -> Counted | Stopped:
+        """Count one read, unless it would be more customers in an hour, or a day, than these."""
+        ...
+
+    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool]]:
+        """Of each: how many in an hour, how many in a day, whether stopped."""
+        ...
+
+    async def first_warning(self, person: str) -> bool:
+        """Whether nobody was warned of this person within the hour; from now on somebody is."""
+        ...
+
+    async def lift(self, person: str) -> None:
+        """Begin the counts anew."""
+        ...
+
+
+class Openings(Protocol):
+    """Wishes to open a record without a call. They end by themselves."""
+
+    async def keep(self, wish: Opening, *, most: int) -> bool:
+        """False, and it is not kept, where this person has so many."""
+        ...
+
+    async def of(self, tenant: str, id: str) -> Opening | None: ...
+
+    async def waiting(self, tenant: str) -> Sequence[Opening]:
+        """Those that nobody has granted or declined yet."""
+        ...
+
+    async def approve(self, wish: Opening, opened: Opening) -> bool:
+        """Put the one in the other's place, in one step; False where it is not as it was any more."""
+        ...
+
+    async def drop(self, wish: Opening) -> bool:
+        """Whether it was there."""
+        ...

@@ -1,0 +1,116 @@
+"""Whose records one person reads, counted: against that person's peers, and against a number that is too many for anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import median
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.config.lock import Reads as Limits
+from ivr.errors import InputError, Unavailable
+from ivr.lock.judge import Judge
+from ivr.lock.ports import Counts, Staff
+from ivr.lock.reasons import reason_of
+from ivr.lock.rows import Rows
+from ivr.lock.words import Denied, Lifted, Reason, Standing
+from ivr.staff import Permission, Person
+from ivr.store.reads import Counted, Stopped
+
+
+class Reads:
+    """Counts different customers, in a sliding hour and a sliding day; the same one again is none more."""
+
+    def __init__(
+        self, limits: Limits, counts: Counts, staff: Staff, judge: Judge, rows: Rows, log: FilteringBoundLogger
+    ) -> None:
+        self._limits = limits
+        self._counts = counts
+        self._staff = staff
+        self._judge = judge
+        self._rows = rows
+        self._log = log
+
+    async def count(self, person: Person, ref: str) -> Denied | None:
+        """Count one, before it is read; None where it may be. Raises `Unavailable`; then it may not."""
+        limits = self._limits
+        match await self._counts.count(_key(person), ref, hour=limits.stop_hour, day=limits.stop_day):
+            case Stopped(first, hour, day):
+                if first:
+                    self._log.error("reads.stopped", person=person.id, hour=hour, day=day)
+                    await self._rows.tell(
+                        person, "reads.stopped", "stopped", detail={"hour": str(hour), "day": str(day)}
+                    )
+                return Denied(Reason.TOO_MANY_READS)
+            case Counted(hour, day):
+                if hour > limits.warn_hour or day > limits.warn_day:
+                    await self._compare(person, hour, day)
+                return None
+
+    async def lift(self, by: Person, whom: str, reason: str) -> Lifted | Denied:
+        """Let somebody read again who was stopped (`Person.id`). Raises `InputError` for a reason that is none."""
+        said = reason_of(reason)
+        what = "reads.lifted"
+        try:
+            by = await self._judge.anew(by)
+            whose = await self._judge.by_id(by.tenant, whom) if by.may(Permission.APPROVE) else None
+            # whether there is such a one in another tenant is not told
+            if whose is None or whose.id == by.id:
+                return await self._rows.refuse(by, what, Denied(Reason.NOT_PERMITTED))
+            ((*_, stopped),) = await self._counts.of([_key(whose)])
+            if not stopped:
+                raise InputError("reads: this person is not stopped. Nothing was done")
+            await self._rows.tell(by, what, "done", detail={"whom": whose.id, "reason": said})
+            await self._counts.lift(_key(whose))
+        except Unavailable as error:
+            return await self._rows.refuse(by, what, self._rows.failed(by, what, error))
+        self._log.warning("reads.lifted", person=whose.id, by=by.id)
+        return Lifted(whose.id)
+
+    async def standing(self, by: Person) -> tuple[Standing, ...] | Denied:
+        """How many each of the tenant has read, for whoever watches that; the team's alone for whoever watches one."""
+        try:
+            by = await self._judge.anew(by)
+            if not (by.may(Permission.READS) or by.may(Permission.WATCH)):
+                return await self._rows.refuse(by, "reads.standing", Denied(Reason.NOT_PERMITTED))
+            persons = [
+                one
+                for one in await self._staff.colleagues(by.tenant)
+                if by.may(Permission.READS) or one.team == by.team
+            ]
+            found = await self._counts.of([_key(one) for one in persons])
+        except Unavailable as error:
+            return self._rows.failed(by, "reads.standing", error)
+        return tuple(
+            Standing(one.id, hour, day, stopped) for one, (hour, day, stopped) in zip(persons, found, strict=True)
+        )
+
+    async def _compare(self, person: Person, hour: int, day: int) -> None:
+        """Warn, once in an hour, where it is far more than what others of the team read."""
+        peers = [
+            one
+            for one in await self._staff.colleagues(person.tenant)
+            if one.team == person.team and one.id != person.id
+        ]
+        found = await self._counts.of([_key(one) for one in peers])
+        usual_hour, usual_day = _usual(hour for hour, _, _ in found), _usual(day for _, day, _ in found)
+        much = hour > self._limits.warn_hour and hour > usual_hour * self._limits.warn_factor
+        much_today = day > self._limits.warn_day and day > usual_day * self._limits.warn_factor
+        if not (much or much_today) or not await self._counts.first_warning(_key(person)):
+            return
+        self._log.warning(
+            "reads.unusual", person=person.id, hour=hour, day=day, usual_hour=usual_hour, usual_day=usual_day
+        )
+        detail = {"hour": hour, "day": day, "usual_hour": usual_hour, "usual_day": usual_day}
+        await self._rows.tell(person, "reads.unusual", "warned", detail={name: f"{n:g}" for name, n in detail.items()})
+
+
+def _usual(counts: Iterable[int]) -> float:
+    """The median of those who have read anything: whoever is not at work would make any number unusual."""
+    some = [count for count in counts if count]
+    return median(some) if some else 0.0
+
+
+def _key(person: Person) -> str:
+    """What is counted by: the tenant stands in every key."""
+    return f"{person.tenant}:{person.id}"

@@ -1,0 +1,66 @@
+"""Customers' records: read, and changed together with the audit row of the change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ivr.audit.chain import append_within, lock_of
+from ivr.audit.signing import Seal
+from ivr.call.ports import Entry, Subject
+from ivr.database import Database
+from ivr.errors import ConfigError, StoreError
+from ivr.lock.actions import Change
+from ivr.store.customers import Customers
+from ivr.store.register import Customer, Register
+
+
+class StoredRecords:
+    """Implements `lock.ports.Records`. `chain` is that of this process in the audit trail."""
+
+    def __init__(self, database: Database, register: Register, customers: Customers, seal: Seal, chain: str) -> None:
+        self._database = database
+        self._register = register
+        self._customers = customers
+        self._seal = seal
+        self._chain = chain
+        # each needs a second connection while it has one: many at once would wait for each other's
+        self._acting = asyncio.Lock()
+
+    async def in_force(self, ref: str) -> bool:
+        """Whether the customer is there and not locked. Raises `StoreError`."""
+        return await self._customers.in_force(Subject(key="", known=True, ref=ref))
+
+    async def read(self, ref: str) -> Customer | None:
+        """Raises `StoreError`, or `VaultError` where what is stored was changed."""
+        async with self._database.read() as connection:
+            return await self._register.by_ref(connection, ref)
+
+    async def act(self, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]) -> bool:
+        """One transaction; what is asked in it is asked of Redis and of readers, who wait for no writer."""
+        try:
+            async with self._acting, self._database.write(lock=lock_of(self._chain)) as connection:
+                customer = await self._register.by_ref(connection, ref, change=True)
+                if customer is None or not await go_on():
+                    return False
+                await append_within(connection, self._chain, entry, seal=self._seal)
+                await self._do(connection, customer, change)
+        except ConfigError as error:
+            # the chain does not end as it was left: for an administrator, and no business of an agent's
+            raise StoreError(f"audit: {error.problem}") from None
+        return True
+
+    async def _do(self, connection: AsyncConnection, customer: Customer, change: Change) -> None:
+        match change:
+            case Change(action="lock"):
+                await self._register.set_locked(connection, customer, locked=True)
+            case Change(action="set_language", language=str(language)):
+                await self._register.set_language(connection, customer, language)
+            case Change(action="clear_pin"):
+                await self._register.clear_pin(connection, customer)
+            case Change(action="add_phone" | "change_phone" | "remove_phone"):
+                await self._register.set_phones(connection, customer, change.phones(customer))
+            case _:
+                raise RuntimeError("an action that nobody does")

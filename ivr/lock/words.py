@@ -1,0 +1,136 @@
+"""What the lock says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from ivr.secret import Personal
+
+
+class Channel(NamedTuple):
+    """A channel of a node: two Asterisks may have channels of one name."""
+
+    node: str
+    id: str
+
+
+class Reason(StrEnum):
+    """Why something is refused. None of them tells anything of a customer who is not verified on the call."""
+
+    NO_CALL = "no_call"
+    """No phone of this person's is joined with a caller."""
+    THIRD_PARTY = "third_party"
+    """Somebody is in the talk, or in another talk at the same time, who is not the one caller."""
+    NOT_VERIFIED = "not_verified"
+    EXPIRED = "expired"
+    """The caller was verified; the mark has ended."""
+    OTHER_CUSTOMER = "other_customer"
+    """The caller is verified as another customer than the one who is asked for, or nobody has that reference."""
+    LEVEL = "level"
+    """The caller is verified, but not at the level that this needs."""
+    NOT_IN_FORCE = "not_in_force"
+    """The customer was locked or erased meanwhile."""
+    NO_SUCH_VALUE = "no_such_value"
+    """The record is not one on which this can be done. For the trail alone."""
+    TOO_MANY_READS = "too_many_reads"
+    """This person has read so many customers' records that another person must look at it first."""
+    TOO_MANY_WISHES = "too_many_wishes"
+    """This person has as many wishes to open a record without a call as may stand at once."""
+    NOT_PERMITTED = "not_permitted"
+    UNKNOWN_BRIDGES = "unknown_bridges"
+    """It is not known who talks with whom."""
+    UNAVAILABLE = "unavailable"
+    """A part that is needed is down: the marks, the customers, the counts, or the audit trail."""
+    NOT_OPEN = "not_open"
+    """There is no such wish to open a record without a call, it is over, or it is not this person's to use or to grant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The caller of `call` is this customer at `level`; the mark ends at `until` (seconds since the epoch)."""
+
+    call: Channel
+    level: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """It stays shut. `needs`: the level that it takes, where that is why."""
+
+    reason: Reason
+    needs: int | None = None
+
+
+Value = Personal | tuple[Personal, ...] | str | bool | None
+"""What a field of a record holds; None: there is nothing in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was asked for of one customer. `call` is None where it was opened without one (`glass`)."""
+
+    ref: str
+    call: Channel | None
+    level: int
+    until: int
+    fields: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The customer is changed, and the audit trail tells of it."""
+
+    call: Channel
+    action: str
+
+
+class State(StrEnum):
+    """How far the caller of a talk is."""
+
+    NOT_VERIFIED = "not_verified"
+    VERIFYING = "verifying"
+    VERIFIED = "verified"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A caller with whom a phone of this person's is joined now.
+
+    `number` is masked. `held`: this person has put the caller on hold. `since` and `until` are seconds since the epoch.
+    `level`, `methods`, `until` and `ref` stand where `state` is verified; `name` where the record is open to this
+    person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
+    """
+
+    call: Channel
+    number: str | None
+    held: bool
+    since: float
+    state: State
+    shut: Reason | None
+    level: int = 0
+    methods: tuple[str, ...] = ()
+    until: int | None = None
+    ref: str | None = None
+    name: Personal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many different customers' records somebody has read in the last hour and day. `stopped`: until it is lifted."""
+
+    person: str
+    hour: int
+    day: int
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """Whoever was stopped may read again; the counts begin anew."""
+
+    person: str

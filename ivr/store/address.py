@@ -1,0 +1,38 @@
+"""The address that a browser comes from: what it is counted by, and how much of it is shown."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+# What a connection gets whole: who has one address of it has all (RFC 6177).
+_NETWORK = 64
+
+
+def network(address: str) -> str:
+    """What tries are counted by: an IPv4 address, an IPv6 network; one text for whatever is no address."""
+    match _read(address):
+        case IPv4Address() as four:
+            return str(four)
+        case IPv6Address() as six:
+            return f"{IPv6Address(int(six) >> (128 - _NETWORK) << (128 - _NETWORK))}/{_NETWORK}"
+        case None:
+            return ""
+
+
+def masked(address: str) -> str:
+    """Enough for somebody to see that it was not them: `203.0.113.…`, `2001:db8:7:…`."""
+    match _read(address):
+        case IPv4Address() as four:
+            return f"{str(four).rpartition('.')[0]}.…"
+        case IPv6Address() as six:
+            return ":".join(f"{int(group, 16):x}" for group in six.exploded.split(":")[:3]) + ":…"
+        case None:
+            return "?"
+
+
+def _read(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        read = ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    return read.ipv4_mapped or read if isinstance(read, IPv6Address) else read

@@ -1,0 +1,2 @@
+forgive()
+return {'forgiven'}

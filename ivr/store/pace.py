@@ -1,0 +1,29 @@
+"""How many requests somebody may make: counted in Redis, for all desks together."""
+
+from __future__ import annotations
+
+from ivr.errors import StoreError
+from ivr.store.link import Link, Script
+
+_PACE = Script("pace")
+
+_MINUTE = 60_000_000
+
+
+class RedisPace:
+    """Requests that come evenly, with a few at once now and then. One round trip each; raises `StoreError`."""
+
+    def __init__(self, link: Link, prefix: str) -> None:
+        self._link = link
+        self._prefix = prefix
+
+    async def take(self, kind: str, whom: str, *, per_minute: int) -> float | None:
+        """Count one; the seconds to wait where it is one too many, and is not counted. A tenth of a minute's may come at once."""
+        key = f"{self._prefix}:pace:{kind}:{whom}"
+        match await self._link.run(_PACE, [key], _MINUTE // per_minute, max(per_minute // 10, 5)):
+            case [b"go"]:
+                return None
+            case [b"wait", bytes(microseconds)]:
+                return int(microseconds) / 1_000_000
+            case _:
+                raise StoreError(f"Redis gave an unknown answer to {_PACE.name}")

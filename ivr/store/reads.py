@@ -1,0 +1,80 @@
+"""How many different customers' records each person has read, in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ivr.errors import StoreError
+from ivr.store.link import Link, Script
+
+_READ = Script("clock", "read")
+_READS_OF = Script("clock", "reads_of")
+
+_HOUR = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Different customers in the last hour and day, the one that is about to be read among them."""
+
+    hour: int
+    day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """No more is read until it is lifted; `first`: nobody was told of it yet."""
+
+    first: bool
+    hour: int
+    day: int
+
+
+class RedisReads:
+    """Implements `lock.ports.Counts`. Persons are named by tenant and id. Any method raises `StoreError`.
+
+    A stop outlives what it was counted from; it is forgotten after 90 days in which nothing was tried.
+    """
+
+    def __init__(self, link: Link, prefix: str) -> None:
+        self._link = link
+        self._prefix = prefix
+
+    async def count(self, person: str, ref: str, *, hour: int, day: int) -> Counted | Stopped:
+        """Count one read, unless it would be more customers in an hour, or a day, than these: then the person is stopped."""
+        match await self._link.run(_READ, self._keys(person), ref, hour, day):
+            case [b"counted", int(in_hour), int(in_day)]:
+                return Counted(in_hour, in_day)
+            case [b"stopped", int(first), int(in_hour), int(in_day)]:
+                return Stopped(first == 1, in_hour, in_day)
+            case _:
+                raise _strange(_READ)
+
+    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool]]:
+        """Of each: how many in an hour, how many in a day, whether stopped."""
+        keys = [key for person in persons for key in self._keys(person)]
+        answer = await self._link.run(_READS_OF, keys) if keys else [b"read"]
+        numbers = [number for number in answer[1:] if isinstance(number, int)]
+        if len(numbers) != 3 * len(persons):
+            raise _strange(_READS_OF)
+        hours, days, stops = numbers[0::3], numbers[1::3], numbers[2::3]
+        return [(hour, day, stop == 1) for hour, day, stop in zip(hours, days, stops, strict=True)]
+
+    async def first_warning(self, person: str) -> bool:
+        """Whether nobody was warned of this person within the hour; from now on somebody is."""
+        return await self._link.ask("SET", self._warned(person), 1, "NX", "PX", _HOUR) is not None
+
+    async def lift(self, person: str) -> None:
+        """Begin the counts anew."""
+        await self._link.ask("DEL", *self._keys(person), self._warned(person))
+
+    def _keys(self, person: str) -> list[str]:
+        return [f"{self._prefix}:reads:of:{person}", f"{self._prefix}:reads:stop:{person}"]
+
+    def _warned(self, person: str) -> str:
+        return f"{self._prefix}:reads:warned:{person}"
+
+
+def _strange(script: Script) -> StoreError:
+    return StoreError(f"Redis gave an unknown answer to {script.name}")

@@ -1,0 +1,105 @@
+"""How often one may try to sign in: by login, by address, and over all, in Redis, with growing waits."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ivr.config import SignIn
+from ivr.errors import StoreError
+from ivr.store.address import network
+from ivr.store.link import Link, Script
+from ivr.vault import Index
+
+_TRY = Script("clock", "tries", "try_sign_in")
+_RIGHT = Script("clock", "tries", "sign_in_right")
+
+_SECOND, _MINUTE = 1_000, 60_000
+
+
+class Counted(StrEnum):
+    """What too many failures were counted by."""
+
+    LOGIN = "login"
+    ADDRESS = "address"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A try to sign in, as it is counted; login and address as blind indexes, the login as it is in its tenant."""
+
+    name: str
+    tenant: str
+    login: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class May:
+    """The try was counted and may be evaluated. `failures` in a row before it; `since`: now, in microseconds of Redis's clock."""
+
+    failures: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class MayNot:
+    """Nothing was counted and nothing may be evaluated; for so many seconds, or until a reset. `news`: the first to be told so."""
+
+    by: Counted
+    seconds: int | None
+    failures: int
+    news: bool
+
+
+class Throttle:
+    """On the same Redis as `RedisLive`. Every method is one script, which Redis runs alone, and raises `StoreError`."""
+
+    def __init__(self, link: Link, prefix: str, rules: SignIn, index: Index) -> None:
+        self._link = link
+        self._prefix = prefix
+        self._index = index
+        # As tries.lua reads them: counts, and milliseconds.
+        self._limits = (
+            rules.login_in_a_row, rules.login_wait_seconds * _SECOND, rules.login_most,
+            rules.address_in_a_row, rules.address_wait_seconds * _SECOND, rules.wait_most_minutes * _MINUTE,
+            rules.all, rules.all_window_minutes * _MINUTE,
+        )  # fmt: skip
+
+    def of(self, tenant: str, login: str, address: str) -> Try:
+        """A new try; nothing is counted yet."""
+        return Try(
+            secrets.token_hex(8), tenant,
+            self._index.sign_in("login", tenant, login), self._index.sign_in("address", network(address)),
+        )  # fmt: skip
+
+    async def count(self, one: Try) -> May | MayNot:
+        """Count it, unless it must wait: before it is evaluated."""
+        match await self._run(_TRY, one):
+            case [b"granted", int(failures), int(since)]:
+                return May(failures, since)
+            case [b"refused", bytes(by), int(seconds), int(failures), int(news)]:
+                return MayNot(Counted(by.decode()), seconds if seconds >= 0 else None, failures, news == 1)
+            case _:
+                raise StoreError(f"Redis gave an unknown answer to {_TRY.name}")
+
+    async def right(self, one: Try) -> None:
+        """The counted try was right: it was no failure, and those of this login before it are forgotten."""
+        await self._run(_RIGHT, one)
+
+    async def forget(self, tenant: str, login: str) -> bool:
+        """Forget the failures of this login; whether there were any."""
+        return await self._link.ask("DEL", self._key("login", tenant, self._index.sign_in("login", tenant, login))) == 1
+
+    async def _run(self, script: Script, one: Try) -> list[object]:
+        keys = [
+            f"{self._prefix}:tries:all",
+            self._key("login", one.tenant, one.login),
+            f"{self._prefix}:tries:address:{one.address}",
+        ]
+        return await self._link.run(script, keys, *self._limits, one.name, one.login)
+
+    def _key(self, kind: str, tenant: str, name: str) -> str:
+        return f"{self._prefix}:tries:{kind}:{tenant}:{name}"

@@ -1,0 +1,131 @@
+"""Who may hold a connection, and for how long: a client that is slow on purpose must not keep others out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from logging import Logger
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+# Seconds for the whole head of a request, and for the next one on the same connection.
+IDLE_SECONDS = 15.0
+# Seconds for a whole request: its body, and what is done for it.
+REQUEST_SECONDS = 15.0
+# Seconds in which a client must begin to take what it has asked for.
+_TAKING_SECONDS = 10.0
+# Seconds in which what is left of a refused body may come.
+_LINGER_SECONDS = 1.0
+# Bytes of a request's first line, of one header, and how many headers.
+_LONGEST_LINE = 4096
+_MOST_HEADERS = 64
+
+Refused = Callable[[web.BaseRequest], web.StreamResponse]
+"""The answer to what is no HTTP."""
+
+
+@dataclass(slots=True)
+class Room:
+    """How many connections there may be: `most` in all, `each` from one address unless it is one of `free`."""
+
+    most: int
+    each: int
+    free: Collection[str] = ()
+    held: Counter[str] = field(default_factory=Counter)
+
+    def enter(self, address: str) -> bool:
+        """Whether there is room; then it is taken."""
+        if self.held.total() >= self.most or (address not in self.free and self.held[address] >= self.each):
+            return False
+        self.held[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Give it back."""
+        self.held[address] -= 1
+        if not self.held[address]:
+            del self.held[address]
+
+
+class _Connection(RequestHandler):
+    """aiohttp ends one whose head does not come in `keepalive_timeout`; this ends those that do not take their answer."""
+
+    def __init__(self, *arguments: Any, room: Room, refused: Refused, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._room = room
+        self._refused = refused
+        self._address: str | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Unless there are too many."""
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        super().connection_made(transport)
+        if self._room.enter(address):
+            self._address = address
+        else:
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Its place is free."""
+        if self._address is not None:
+            self._room.leave(self._address)
+            self._address = None
+        self._taken()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client takes nothing: for a while."""
+        super().pause_writing()
+        transport = self.transport
+        if transport is not None:
+            self._stuck = asyncio.get_running_loop().call_later(_TAKING_SECONDS, transport.abort)
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._taken()
+        super().resume_writing()
+
+    def handle_error(self, request: web.BaseRequest, *_: Any, **__: Any) -> web.StreamResponse:
+        """What is no HTTP is answered like all else, and its words are not repeated."""
+        answer = self._refused(request)
+        answer.force_close()
+        return answer
+
+    def _taken(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+
+class _Server(web.Server):
+    """Makes such connections."""
+
+    def __init__(self, made: web.Server, options: dict[str, Any]) -> None:
+        super().__init__(made.request_handler, request_factory=made.request_factory)
+        self._options = options
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=asyncio.get_running_loop(), **self._options)
+
+
+class Runner(web.AppRunner):
+    """Runs the application on such connections."""
+
+    def __init__(
+        self, app: web.Application, room: Room, refused: Refused, *, ending_seconds: float, logger: Logger
+    ) -> None:
+        super().__init__(app, handle_signals=False, access_log=None, shutdown_timeout=ending_seconds)
+        self._options: dict[str, Any] = {
+            "room": room, "refused": refused, "access_log": None, "logger": logger, "keepalive_timeout": IDLE_SECONDS,
+            "lingering_time": _LINGER_SECONDS, "max_line_size": _LONGEST_LINE, "max_field_size": _LONGEST_LINE,
+            "max_headers": _MOST_HEADERS,
+        }  # fmt: skip
+
+    async def _make_server(self) -> web.Server:
+        return _Server(await super()._make_server(), self._options)

@@ -1,0 +1,150 @@
+"""The open pages: each is told of its person's own calls as they change, and ends with its session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import orjson
+from aiohttp import WSCloseCode, WSMsgType, web
+from structlog.typing import FilteringBoundLogger
+
+from ivr.errors import Unavailable
+from ivr.staff import Permission, Person
+from ivr.web.view import UNKNOWN, View
+
+# Seconds between looks at what no event tells of: how far a caller is, a mark's end, a session's; and where there is no call.
+_LOOK_SECONDS = 1.0
+_IDLE_LOOK_SECONDS = 5.0
+# Seconds in which a page must take what it is told, and answer a ping.
+_TAKING_SECONDS = 5.0
+_PING_SECONDS = 20.0
+# Bytes: a page says nothing.
+_MOST = 64
+# Pages of one session.
+_WINDOWS = 10
+
+OVER = 4401
+"""The websocket's closing code where the session has ended."""
+FULL = 4429
+"""The same where there are too many pages."""
+
+
+@dataclass(slots=True, eq=False)
+class Page:
+    """One websocket."""
+
+    session: str
+    endpoints: frozenset[str]
+    stir: asyncio.Event = field(default_factory=asyncio.Event)
+    over: bool = False
+    going: bool = False
+
+
+Shown = Callable[[Person], Awaitable[View]]
+"""What a page of this person shows now. Raises `Unavailable`."""
+Look = Callable[[], Awaitable[Person | None]]
+"""Whose the session is; None where it is over. It does not go on by being looked at. Raises `Unavailable`."""
+
+
+class Hub:
+    """All open pages of this process."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+        self._pages: set[Page] = set()
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def changed(self, endpoints: frozenset[str]) -> None:
+        """These phones' talks are others than before."""
+        for page in self._pages:
+            if page.endpoints & endpoints:
+                page.stir.set()
+
+    def end(self, session: str) -> None:
+        """Close the pages of this session."""
+        for page in self._pages:
+            if page.session == session:
+                page.over = True
+                page.stir.set()
+
+    def go(self) -> None:
+        """Close all of them: the desk stops, and they may come back to another one."""
+        for page in self._pages:
+            page.going = True
+            page.stir.set()
+
+    async def serve(
+        self, request: web.Request, session: str, person: Person, look: Look, shown: Shown
+    ) -> web.WebSocketResponse:
+        """Until the page is closed, the session ends, or the desk stops."""
+        socket = web.WebSocketResponse(
+            heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=_TAKING_SECONDS, autoping=True
+        )
+        await socket.prepare(request)
+        if sum(page.session == session for page in self._pages) >= _WINDOWS:
+            await socket.close(code=FULL)
+            return socket
+        with self._open(session, person) as page:
+            telling = asyncio.create_task(self._tell(socket, page, look, shown))
+            try:
+                async for message in socket:
+                    # it has nothing to say; a ping is answered by the library
+                    if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                        await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
+        return socket
+
+    @contextmanager
+    def _open(self, session: str, person: Person) -> Iterator[Page]:
+        page = Page(session, person.endpoints)
+        self._pages.add(page)
+        try:
+            yield page
+        finally:
+            self._pages.discard(page)
+
+    async def _tell(self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown) -> None:
+        try:
+            await self._follow(socket, page, look, shown)
+        except (TimeoutError, ConnectionError):
+            # it takes nothing any more
+            pass
+        except Exception as error:
+            self._log.error("web.failed", error=type(error).__name__, code="live", cure="please report this line")
+            raise
+        finally:
+            await socket.close()
+
+    async def _follow(self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown) -> None:
+        told = b""
+        while True:
+            page.stir.clear()
+            if page.going:
+                await socket.close(code=WSCloseCode.GOING_AWAY)
+                return
+            try:
+                person = None if page.over else await look()
+                if person is None or not person.may(Permission.CALL):
+                    await socket.close(code=OVER)
+                    return
+                page.endpoints = person.endpoints
+                view = await shown(person)
+            except Unavailable:
+                view = UNKNOWN
+            said = orjson.dumps(view)
+            if said != told:
+                async with asyncio.timeout(_TAKING_SECONDS):
+                    await socket.send_str(said.decode())
+                told = said
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS if view["calls"] else _IDLE_LOOK_SECONDS):
+                    await page.stir.wait()
+            except TimeoutError:
+                pass

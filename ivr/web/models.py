@@ -1,0 +1,148 @@
+"""What the API takes and gives: handlers and the OpenAPI file use the same."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
+from pydantic_core import core_schema
+
+from ivr.lock import Current, Reason, State
+from ivr.lock import Record as Opened
+from ivr.secret import Personal, Secret
+
+
+def _secret(least: int, most: int) -> Any:
+    text = core_schema.str_schema(min_length=least, max_length=most, strict=True)
+    return GetPydanticSchema(lambda _source, _handler: core_schema.no_info_after_validator_function(Secret, text))
+
+
+Password = Annotated[
+    Secret, _secret(1, 256), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 256, "format": "password"})
+]
+Code = Annotated[Secret, _secret(6, 10), WithJsonSchema({"type": "string", "minLength": 6, "maxLength": 10})]
+Argument = Annotated[Secret, _secret(0, 100), WithJsonSchema({"type": "string", "maxLength": 100})]
+Login = Annotated[str, Field(min_length=1, max_length=64, strict=True)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$", strict=True)]
+
+
+class Model(BaseModel):
+    """Nothing else than what is named is taken, or given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class SignIn(Model):
+    """What somebody shows who they are by."""
+
+    login: Login
+    password: Password
+    code: Code = Field(description="Of the authenticator app; each works once")
+    tenant: Name = "main"
+
+
+class Arguments(Model):
+    """What an action is given, such as `{"language": "sv"}`; most need nothing."""
+
+    arguments: dict[Name, Argument] = Field({}, max_length=5)
+
+
+class Last(Model):
+    """The sign-in before this one."""
+
+    at: str = Field(description="ISO 8601, UTC")
+    place: str = Field(description="The address, masked")
+    failures: int = Field(description="Tries that failed since then")
+
+
+class Me(Model):
+    """The session, and whose it is."""
+
+    login: str
+    name: str
+    role: str
+    permissions: tuple[str, ...]
+    csrf: str = Field(description="To be sent as the header CSRF-Token with every request that changes something")
+    last: Last | None = Field(None, description="Null for the first time")
+
+
+class Call(Model):
+    """A caller with whom a phone of this person's is joined now."""
+
+    node: str
+    channel: str = Field(description="Its unique id on that Asterisk")
+    number: str | None = Field(description="Masked; null where it is withheld")
+    held: bool
+    since: float = Field(description="Seconds since the epoch")
+    state: State
+    shut: Reason | None = Field(description="Why the customer's record is not open; null where it is")
+    level: int
+    methods: tuple[str, ...]
+    until: int | None = Field(description="When the mark ends, in seconds since the epoch")
+    ref: str | None = Field(description="The customer, where verified")
+    name: str | None = Field(description="The customer's name, where it may be seen")
+
+
+class Calls(Model):
+    """All of them; mostly one."""
+
+    calls: tuple[Call, ...]
+
+
+class Record(Model):
+    """Fields of the customer's record: those that were asked for, else all that the mark covers."""
+
+    ref: str
+    level: int = Field(description="At which the caller is verified")
+    until: int = Field(description="When that ends, in seconds since the epoch")
+    fields: dict[str, str | tuple[str, ...] | bool | None]
+
+
+class Done(Model):
+    """It is done, and stands in the audit trail."""
+
+    action: str
+    ref: str
+
+
+class FieldFault(Model):
+    """Which field, and what is wrong with it."""
+
+    field: str
+    fault: str
+
+
+class ProblemDetails(Model):
+    """RFC 9457. Compare `reason`; `detail` is for people, in their language."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    reason: str
+    needs: int | None = Field(None, description="The level that it takes, where the reason is `level`")
+    errors: tuple[FieldFault, ...] = ()
+
+
+def call(current: Current) -> Call:
+    """As it is given out: the lock has decided what of it may be seen."""
+    return Call(
+        node=current.call.node, channel=current.call.id, number=current.number, held=current.held, since=current.since,
+        state=current.state, shut=current.shut, level=current.level, methods=current.methods, until=current.until,
+        ref=current.ref, name=None if current.name is None else current.name.reveal(),
+    )  # fmt: skip
+
+
+def record(found: Opened) -> Record:
+    """As it is given out: fields that the lock has opened."""
+    return Record(
+        ref=found.ref, level=found.level, until=found.until,
+        fields={
+            name: value.reveal()
+            if isinstance(value, Personal)
+            else tuple(one.reveal() for one in value)
+            if isinstance(value, tuple)
+            else value
+            for name, value in found.fields.items()
+        },
+    )  # fmt: skip

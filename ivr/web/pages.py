@@ -1,0 +1,201 @@
+"""The pages' handlers: signing in and out, the one-time link, the desk. None of them needs a script."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import segno
+from aiohttp import web
+from markupsafe import Markup, escape
+
+from ivr.errors import Unavailable
+from ivr.secret import Secret
+from ivr.staff import Denied, Permission, Person
+from ivr.store.welcome import Offer, Unfit
+from ivr.web import guard, render
+from ivr.web.api import ended, signed_in
+from ivr.web.problems import STATUSES, Problem
+from ivr.web.view import UNKNOWN, Shown, View, view
+from ivr.web.visit import House, Visit
+
+_BLANK: Shown = {
+    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "name": "", "ref": "", "held": False,
+    "since": 0.0, "until": None,
+}  # fmt: skip
+
+
+async def desk(visit: Visit) -> web.StreamResponse:
+    """The own calls; who is not signed in is asked to."""
+    if visit.person is None:
+        raise web.HTTPSeeOther("/sign-in")
+    person, session = visit.person, visit.session
+    assert session is not None
+    shown = person.may(Permission.CALL)
+    before = session.last
+    last = None if before is None else _when(before.at, before.place)
+    return _page(
+        visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
+        blank=_BLANK, now=visit.house.wall(), last=last,
+        failures=0 if before is None else before.failures,
+    )  # fmt: skip
+
+
+async def seen(house: House, visit: Visit, person: Person) -> View:
+    """What the page of this person shows now."""
+    try:
+        return view(await house.lock.current(person), visit.words)
+    except Unavailable:
+        return UNKNOWN
+
+
+async def live(visit: Visit) -> web.StreamResponse:
+    """The websocket of an open page."""
+    if visit.request.headers.get("Upgrade", "").lower() != "websocket":
+        raise Problem("bad_request")
+    token, session, house = visit.token, visit.session, visit.house
+    assert token is not None and session is not None
+
+    async def look() -> Person | None:
+        standing = await house.sessions.of(token, used=False)
+        return None if standing is None else await house.people.by_id(standing.tenant, standing.person)
+
+    async def shown(person: Person) -> View:
+        return view(await house.lock.current(person), visit.words)
+
+    return await house.hub.serve(visit.request, session.id, visit.who, look, shown)
+
+
+# ---------------------------------------------------------------- signing in and out
+
+
+async def ask_sign_in(visit: Visit) -> web.StreamResponse:
+    """The form."""
+    if visit.person is not None:
+        raise web.HTTPSeeOther("/")
+    query = visit.request.query
+    told = next(
+        (visit.words(f"sign_in.{name}") for name in ("ended", "signed_out", "welcome_done") if name in query), ""
+    )
+    return _sign_in_form(visit, told=told)
+
+
+async def sign_in(visit: Visit) -> web.StreamResponse:
+    """The same words, whatever was wrong."""
+    form = await visit.form()
+    login = form.get("login", "").strip()[:64]
+    found = await signed_in(
+        visit, visit.house.tenant, login, await visit.secret("password"), await visit.secret("code")
+    )
+    if isinstance(found, Denied):
+        if found.seconds is None:
+            return _sign_in_form(visit, visit.words("sign_in.refused"), login=login, status=401)
+        fault = visit.words("sign_in.wait", seconds=found.seconds)
+        return _sign_in_form(visit, fault, login=login, status=429, wait=found.seconds)
+    _, token, _ = found
+    answer = web.Response(status=303, headers={"Location": "/"})
+    guard.sign_in(answer, token)
+    return answer
+
+
+async def sign_out(visit: Visit) -> web.StreamResponse:
+    """The session is over in every window."""
+    await ended(visit)
+    answer = web.Response(status=303, headers={"Location": "/sign-in?signed_out"})
+    guard.sign_out(answer)
+    return answer
+
+
+# ---------------------------------------------------------------- the one-time link
+
+
+async def ask_welcome(visit: Visit) -> web.StreamResponse:
+    """The form. It changes nothing: whoever looks at links before their owners do spends none."""
+    return _welcome_form(visit, await _offer(visit))
+
+
+async def welcome(visit: Visit) -> web.StreamResponse:
+    """Set password and second factor."""
+    sealed = (await visit.form()).get("sealed", "")
+    # what an app has read once it need not read again
+    offer = await _offer(visit, sealed)
+    password, again = await visit.secret("password"), await visit.secret("again")
+    if password != again:
+        return _welcome_form(visit, offer, "differ")
+    taken = await visit.house.links.accept(_link(visit), password, await visit.secret("code"), sealed, visit.address)
+    match taken:
+        case Person():
+            visit.house.log.info("web.enrolled", person=taken.id)
+            raise web.HTTPSeeOther("/sign-in?welcome_done")
+        case Unfit.LINK:
+            raise Problem("link_gone")
+        case _:
+            return _welcome_form(visit, offer, taken.value)
+
+
+async def _offer(visit: Visit, sealed: str = "") -> Offer:
+    found = await visit.house.links.offer(_link(visit), sealed)
+    if found is None:
+        raise Problem("link_gone")
+    if found.person.language is not None:
+        visit.speak(found.person.language)
+    return found
+
+
+def _link(visit: Visit) -> Secret:
+    return Secret(visit.request.match_info["token"])
+
+
+def _welcome_form(visit: Visit, offer: Offer, fault: str = "") -> web.StreamResponse:
+    token = guard.form_token(visit.request)
+    picture = segno.make(offer.uri.reveal(), micro=False).svg_inline(border=4, omitsize=True)
+    answer = _page(
+        visit, "welcome.html", status=422 if fault else 200, welcome=offer.person, sealed=offer.sealed, csrf=escape(token.reveal()),
+        fault=visit.words(f"fault.{fault}", least=visit.house.settings.desk.password.least) if fault else "",
+        least=visit.house.settings.desk.password.least,
+        # of our own making: modules of a QR code, as a path
+        picture=Markup(picture), key=escape(offer.key.reveal()),  # noqa: S704
+        person=None,
+    )  # fmt: skip
+    guard.keep_form(answer, token)
+    return answer
+
+
+async def problems(visit: Visit) -> web.StreamResponse:
+    """What the API refuses, and why."""
+    return _page(visit, "problems.html", statuses=STATUSES)
+
+
+# ---------------------------------------------------------------- what they share
+
+
+def _page(visit: Visit, template: str, *, status: int = 200, **fields: object) -> web.Response:
+    fields.setdefault("person", visit.person)
+    company = visit.house.settings.company.name
+    return render.page(
+        visit.request, template, visit.words, fields, company=company, session=visit.session, status=status
+    )
+
+
+def _sign_in_form(
+    visit: Visit, fault: str = "", *, told: str = "", login: str = "", status: int = 200, wait: int | None = None
+) -> web.StreamResponse:
+    token = guard.form_token(visit.request)
+    answer = _page(
+        visit,
+        "sign_in.html",
+        status=status,
+        fault=fault,
+        told=told,
+        login=login,
+        csrf=escape(token.reveal()),
+        person=None,
+    )
+    guard.keep_form(answer, token)
+    if wait is not None:
+        answer.headers["Retry-After"] = str(wait)
+    return answer
+
+
+def _when(at: str, place: str) -> str:
+    moment = datetime.fromisoformat(at)
+    return f"{moment:%Y-%m-%d %H:%M} UTC, {place}"

@@ -1,0 +1,82 @@
+"""What the pages and the API ask of the inside. Any of these methods may raise `Unavailable`: then nobody is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+from ivr.lock import Current, Done, Record
+from ivr.lock import Denied as Shut
+from ivr.secret import Secret
+from ivr.staff import Denied, LastSignIn, Person, SignedIn
+from ivr.store.welcome import Offer, Unfit
+from ivr.vault.password import Weak
+
+
+class Session(Protocol):
+    """Somebody who has signed in. `csrf` stands in that person's own pages, and in no other site's; `id` is not the token."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def person(self) -> str: ...
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def csrf(self) -> Secret: ...
+    @property
+    def last(self) -> LastSignIn | None: ...
+
+
+class Sessions(Protocol):
+    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Any] | Denied:
+        """The token, which belongs into the cookie alone; denied where all of this person's sessions were ended meanwhile."""
+        ...
+
+    async def of(self, token: Secret, *, used: bool = True) -> Any | None:
+        """The session with this token; it goes on from now where it is `used`: an open page is not a person at work."""
+        ...
+
+
+class People(Protocol):
+    async def by_id(self, tenant: str, id: str) -> Person | None:
+        """As the person stands at this moment."""
+        ...
+
+
+class Door(Protocol):
+    async def sign_in(self, tenant: str, login: str, password: Secret, code: Secret, address: str) -> SignedIn | Denied:
+        """Counted before it is compared; the same, and as long, for logins that nobody has."""
+        ...
+
+    async def sign_out(self, token: Secret, session: Any, actor: str) -> None: ...
+
+
+class Links(Protocol):
+    """One-time links, with which a person sets a password and an authenticator app (`ivr.store.welcome`)."""
+
+    async def offer(self, token: Secret, sealed: str = "") -> Offer | None:
+        """Whom this one is for, with the key that is `sealed` or a new one; None where it is none, or no longer. Changes nothing."""
+        ...
+
+    async def accept(
+        self, token: Secret, password: Secret, code: Secret, sealed: str, address: str
+    ) -> Person | Unfit | Weak:
+        """Set password and second factor, and use the link up; all of it, or nothing."""
+        ...
+
+
+class Lock(Protocol):
+    """`ivr.lock.Lock`: a part that is down refuses; only `current` raises `Unavailable`."""
+
+    async def current(self, person: Person) -> tuple[Current, ...]: ...
+
+    async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
+
+    async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut: ...
+
+
+class Pace(Protocol):
+    async def take(self, kind: str, whom: str, *, per_minute: int) -> float | None:
+        """Count one request; the seconds to wait where it is one too many, and is not counted."""
+        ...

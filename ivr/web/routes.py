@@ -1,0 +1,110 @@
+"""Every route, and what it needs. There is no other place from which one is added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import orjson
+from aiohttp import web
+
+from ivr.lock import FIELDS
+from ivr.staff import Permission
+from ivr.web import api, models, openapi, pages, render
+from ivr.web.guard import Needs, Open
+from ivr.web.visit import Handler, Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the OpenAPI file says of an operation; `takes` and `gives` are the handler's own models."""
+
+    id: str
+    summary: str
+    gives: type[models.Model] | None
+    status: int = 200
+    takes: type[models.Model] | None = None
+    problems: tuple[str, ...] = ()
+    query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`static`: the same for everybody, so nobody is asked who it is; `lasts`: longer than a request."""
+
+    method: str
+    path: str
+    handler: Handler
+    needs: Needs
+    described: Described | None = None
+    static: bool = False
+    lasts: bool = False
+
+
+async def _static(visit: Visit) -> web.StreamResponse:
+    return render.static(visit.request.match_info["name"])
+
+
+async def _openapi(_: Visit) -> web.StreamResponse:
+    return web.Response(body=_description(), headers={"Content-Type": "application/json"})
+
+
+@cache
+def _description() -> bytes:
+    return orjson.dumps(openapi.document(ROUTES))
+
+
+_LOCKED = (
+    "no_call", "third_party", "not_verified", "expired", "other_customer", "level", "not_in_force", "too_many_reads",
+    "not_permitted", "unknown_bridges", "unavailable", "invalid",
+)  # fmt: skip
+
+_REF = "/api/v1/customers/{ref}"
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/", pages.desk, Open.ANYONE),
+    Route("GET", "/live", pages.live, Permission.CALL, lasts=True),
+    Route("GET", "/sign-in", pages.ask_sign_in, Open.ANYONE),
+    Route("POST", "/sign-in", pages.sign_in, Open.ANYONE),
+    Route("POST", "/sign-out", pages.sign_out, Open.ANYONE),
+    Route("GET", "/welcome/{token}", pages.ask_welcome, Open.ANYONE),
+    Route("POST", "/welcome/{token}", pages.welcome, Open.ANYONE),
+    Route("GET", "/problems", pages.problems, Open.ANYONE),
+    Route("GET", "/static/{sum}/{name}", _static, Open.ANYONE, static=True),
+    Route("GET", "/api/v1/openapi.json", _openapi, Open.ANYONE, static=True),
+    Route(
+        "POST", "/api/v1/session", api.sign_in, Open.ANYONE,
+        Described("signIn", "Sign in. The session's token comes as a cookie, and belongs there alone.", models.Me, 201,
+            models.SignIn, ("sign_in_refused", "cross_site", "invalid", "unavailable")),
+    ),
+    Route(
+        "GET", "/api/v1/session", api.me, Open.SIGNED_IN,
+        Described("getSession", "The own session, and whose it is.", models.Me),
+    ),
+    Route(
+        "DELETE", "/api/v1/session", api.sign_out, Open.SIGNED_IN,
+        Described("signOut", "Sign out. All of this session's pages are closed.", None, 204, None, ("csrf", "cross_site")),
+    ),
+    Route(
+        "GET", "/api/v1/calls/current", api.current, Permission.CALL,
+        Described("getCurrentCalls", "The own calls, and how far each caller is verified.", models.Calls,
+            problems=("not_permitted", "unavailable")),
+    ),
+    Route(
+        "GET", f"{_REF}/record", api.record, Permission.CALL,
+        Described("getRecord", "The customer's record, while that customer is on the line with you, verified.", models.Record,
+            problems=_LOCKED,
+            query={"fields": {
+                "description": "Which fields; else all that the mark covers. All that are named are given, or none",
+                "schema": {"type": "array", "items": {"type": "string", "enum": list(FIELDS)}, "minItems": 1},
+                "style": "form", "explode": False,
+            }}),
+    ),
+    Route(
+        "POST", f"{_REF}/actions/{{action}}", api.act, Permission.CALL,
+        Described("act", "Change the customer's record, under the same rule.", models.Done, takes=models.Arguments,
+            problems=(*_LOCKED, "csrf", "cross_site", "not_found")),
+    ),
+)  # fmt: skip
+"""The table. `/healthz` and `/readyz` stand beside it: they are for monitoring, and say nothing of anybody."""

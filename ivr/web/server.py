@@ -1,0 +1,208 @@
+"""The HTTP server of the desk: TLS, what each request goes through, and how it stops."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+import orjson
+from aiohttp import web
+
+from ivr.config import Settings
+from ivr.config.listening import split
+from ivr.errors import ConfigError, Unavailable
+from ivr.metrics import Readiness
+from ivr.web import guard, headers, problems, render
+from ivr.web.connections import REQUEST_SECONDS, Room, Runner
+from ivr.web.problems import Problem
+from ivr.web.routes import ROUTES, Route
+from ivr.web.visit import MOST, House, Visit, address_of, in_time, language_of
+
+# aiohttp would write down what a peer sends that is no HTTP; faults of ours are logged by us.
+_SILENT = logging.getLogger("ivr.web.silent")
+_SILENT.setLevel(logging.CRITICAL)
+_BACKLOG = 512
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class DeskServer:
+    """`open`, then it serves until `close`."""
+
+    def __init__(self, house: House, readiness: Readiness) -> None:
+        settings = house.settings
+        self._house = house
+        self._readiness = readiness
+        own = settings.desk
+        self._secure = own.tls_key_file is not None or (own.url or "").startswith("https:")
+        app = web.Application(middlewares=[self._answered], client_max_size=MOST)
+        for route in ROUTES:
+            app.router.add_route(route.method, route.path, self._handler(route))
+            if route.method == "GET" and not route.lasts:
+                app.router.add_route("HEAD", route.path, self._handler(route))
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.on_response_prepare.append(self._put)
+        render.install(app)
+        rules = settings.desk.requests
+        free = {str(proxy) for proxy in settings.desk.allow_proxies}
+        room = Room(rules.connections, rules.connections_of_one, free)
+        self._runner = Runner(app, room, self._no_http, ending_seconds=rules.shutdown_seconds, logger=_SILENT)
+        self.app = app
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._runner.addresses[0][1])
+
+    async def open(self, host: str, port: int, trusted: ssl.SSLContext | None) -> None:
+        """Begin to listen; raises `OSError` where that cannot be."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=trusted, backlog=_BACKLOG).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+
+    async def close(self) -> None:
+        """Listen no longer; requests come to their end, open pages are told to come back."""
+        for site in tuple(self._runner.sites):
+            await site.stop()
+        self._house.hub.go()
+        await self._runner.cleanup()
+
+    # ------------------------------------------------------------ inside
+
+    def _handler(self, route: Route) -> Next:
+        house = self._house
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            address = address_of(house.settings, request)
+            visit = Visit(house, request, address, language_of(house.settings, request, None))
+            request[_VISIT] = visit
+
+            async def whole() -> web.StreamResponse:
+                await guard.admit(visit, route.needs, static=route.static)
+                return await route.handler(visit)
+
+            if route.lasts:
+                return await whole()
+            return await in_time(REQUEST_SECONDS, whole())
+
+        return handle
+
+    @web.middleware
+    async def _answered(self, request: web.Request, handler: Next) -> web.StreamResponse:
+        begun = monotonic()
+        try:
+            answer = await handler(request)
+        except Problem as problem:
+            answer = self._problem(request, problem)
+        except web.HTTPException as error:
+            if error.status < 400:
+                answer = web.Response(status=error.status, headers={"Location": error.headers["Location"]})
+            else:
+                answer = self._problem(request, problems.of_http(error))
+        except Unavailable as error:
+            self._house.log.error("web.unavailable", route=_route(request), error=str(error))
+            answer = self._problem(request, Problem("unavailable"))
+        except Exception as error:  # noqa: BLE001 (a fault of ours: answered, and written down)
+            self._house.log.error(
+                "web.failed", error=type(error).__name__, code=_route(request), cure="please report this line"
+            )
+            answer = self._problem(request, Problem("internal"))
+        self._tell(request, answer, monotonic() - begun)
+        return answer
+
+    def _problem(self, request: web.Request, problem: Problem) -> web.StreamResponse:
+        visit: Visit | None = request.get(_VISIT)
+        words = language_of(self._house.settings, request, None) if visit is None else visit.words
+        if problem.status == 401 and not guard.is_api(request) and request.method == "GET" and request.path != "/live":
+            return web.Response(status=303, headers={"Location": "/sign-in"})
+        if guard.is_api(request) or request.path == "/live":
+            answer = problems.answer(problem, words(f"reason.{problem.name}"))
+        else:
+            answer = render.problem(request, problem, words, self._house.settings.company.name)
+        if problem.status in (408, 413, 415):
+            # what is left of the body is not waited for
+            answer.force_close()
+        return answer
+
+    def _no_http(self, request: web.BaseRequest) -> web.Response:
+        words = language_of(self._house.settings, request, None)
+        answer = problems.answer(Problem("bad_request"), words("reason.bad_request"))
+        headers.put(answer.headers, secure=self._secure)
+        return answer
+
+    async def _put(self, _: web.Request, answer: web.StreamResponse) -> None:
+        headers.put(answer.headers, secure=self._secure)
+
+    def _tell(self, request: web.Request, answer: web.StreamResponse, seconds: float) -> None:
+        """The route, not the path: a path may hold a token, a query anything."""
+        visit: Visit | None = request.get(_VISIT)
+        person = None if visit is None or visit.person is None else visit.person.id
+        self._house.log.info(
+            "web.request", method=request.method if request.method in _METHODS else "other", route=_route(request),
+            status=answer.status, person=person, peer=None if visit is None else visit.address, seconds=round(seconds, 4),
+        )  # fmt: skip
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _json({"alive": True}, 200)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        faults = await self._readiness.look()
+        ready = not any(faults.values())
+        # what is wrong stands in the log: here anybody may ask
+        parts = {part: fault is None for part, fault in faults.items()}
+        return _json({"ready": ready, "parts": parts}, 200 if ready else 503)
+
+
+_VISIT = web.RequestKey("visit", Visit)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
+
+
+def _json(body: dict[str, object], status: int) -> web.Response:
+    return web.Response(body=orjson.dumps(body) + b"\n", status=status, headers={"Content-Type": "application/json"})
+
+
+def tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """TLS 1.2 or newer with the certificate of the settings; None where there is none. Raises `ConfigError`."""
+    own = settings.desk
+    if own.tls_certificate_file is None or own.tls_key_file is None:
+        return None
+    certificate, key = settings.path(own.tls_certificate_file), settings.path(own.tls_key_file)
+    place = f"{settings.file}: [desk] tls_key_file"
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        if key.stat().st_mode & 0o077:
+            raise ConfigError(place, f"{key} can be read by others", f"Type: chmod 600 {key}")
+        context.load_cert_chain(certificate, key, password=lambda: b"")
+    except ssl.SSLError:
+        raise ConfigError(
+            place,
+            "they are no certificate and its key",
+            "Name files in PEM that belong together, the key without a password",
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            place, f"one cannot be read ({error.strerror})", "Let the user who runs this own both"
+        ) from None
+    return context
+
+
+def listening(settings: Settings) -> tuple[str, int]:
+    """Where; raises `ConfigError` where the settings do not say."""
+    if settings.desk.listen is None:
+        raise ConfigError(
+            f"{settings.file}: [desk] listen", "is left out, and there is no desk without it",
+            'Write listen = "127.0.0.1:8443" and url, which is what browsers call it',
+        )  # fmt: skip
+    return split(settings.desk.listen)

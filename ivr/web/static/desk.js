@@ -1,0 +1,97 @@
+// The open page follows the own calls. It is told what to show, in words; it counts the seconds, and decides nothing.
+
+const OVER = 4401;
+const desk = document.getElementById("desk");
+const list = document.getElementById("calls");
+const blank = document.getElementById("call");
+const said = document.getElementById("said");
+// this browser's clock may be wrong: all times are the server's
+const ahead = Date.now() / 1000 - Number(desk.dataset.now);
+const now = () => Date.now() / 1000 - ahead;
+
+let calls = [];
+let wait = 250;
+
+function part(card, name, text) {
+  const place = card.querySelector(`[data-part="${name}"]`);
+  if (place.textContent !== text) place.textContent = text;
+}
+
+function show(id, shown) {
+  document.getElementById(id).hidden = !shown;
+}
+
+function lasted(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (number) => String(number).padStart(2, "0");
+  const hours = Math.floor(whole / 3600);
+  return `${hours ? `${hours}:` : ""}${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
+}
+
+function left(until) {
+  if (until === null) return "";
+  const minutes = Math.floor((until - now()) / 60);
+  return minutes < 1 ? desk.dataset.leftOne : desk.dataset.left.replace("{minutes}", String(minutes));
+}
+
+function tick() {
+  for (const call of calls) {
+    const card = cardOf(call.id);
+    part(card, "since", lasted(now() - call.since));
+    part(card, "left", left(call.until));
+  }
+}
+
+function cardOf(id) {
+  return [...list.children].find((card) => card.dataset.id === id);
+}
+
+function draw(view) {
+  const before = calls;
+  calls = view.calls;
+  show("none", view.known && calls.length === 0);
+  show("unknown", !view.known);
+  for (const card of [...list.children]) {
+    if (!calls.some((call) => call.id === card.dataset.id)) card.remove();
+  }
+  for (const call of calls) {
+    let card = cardOf(call.id);
+    if (card === undefined) {
+      card = blank.content.firstElementChild.cloneNode(true);
+      card.dataset.id = call.id;
+      list.append(card);
+    }
+    card.dataset.sign = call.sign;
+    for (const name of ["title", "help", "number", "name", "ref"]) part(card, name, call[name]);
+    for (const name of ["name", "ref", "held"]) card.querySelector(`[data-row="${name}"]`).hidden = !call[name];
+    const old = before.find((one) => one.id === call.id);
+    if (old === undefined || old.title !== call.title || old.help !== call.help) {
+      said.textContent = `${call.title}. ${call.help}`;
+    }
+  }
+  tick();
+}
+
+function connect() {
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
+  socket.addEventListener("message", (event) => {
+    wait = 250;
+    show("lost", false);
+    draw(JSON.parse(event.data));
+  });
+  socket.addEventListener("close", (event) => {
+    if (event.code === OVER) {
+      location.assign("/sign-in?ended");
+      return;
+    }
+    // who is on the line now is not known: nobody's name stands there
+    draw({ known: false, calls: [] });
+    show("lost", true);
+    setTimeout(connect, wait);
+    wait = Math.min(wait * 2, 10000);
+  });
+}
+
+for (const card of list.children) card.remove();
+connect();
+setInterval(tick, 1000);

@@ -1,0 +1,132 @@
+"""One request: who makes it, from where, in which language."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic, time
+
+from aiohttp import web
+from structlog.typing import FilteringBoundLogger
+
+from ivr.config import Settings
+from ivr.secret import Secret
+from ivr.staff import TENANT, Person
+from ivr.web.live import Hub
+from ivr.web.ports import Door, Links, Lock, Pace, People, Session, Sessions
+from ivr.web.problems import Problem
+from ivr.web.words import Words, chosen
+
+SESSION = "__Host-desk"
+"""The cookie with the session's token."""
+FORM = "__Host-form"
+"""The cookie that says the same as a hidden field, where nobody is signed in yet."""
+
+CSRF = "CSRF-Token"
+"""The header with `Session.csrf`, on every request of a signed-in client that changes something."""
+
+# Bytes of a body: the longest form is a password's.
+MOST = 16 * 1024
+
+
+class Sparing:
+    """A line in so many seconds: a flood must not fill the disk."""
+
+    SECONDS = 10.0
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def may(self, what: str) -> bool:
+        """Whether it may be said again."""
+        now = monotonic()
+        if now - self._said.get(what, float("-inf")) < self.SECONDS:
+            return False
+        self._said[what] = now
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every request is answered with."""
+
+    settings: Settings
+    people: People
+    door: Door
+    sessions: Sessions
+    links: Links
+    lock: Lock
+    pace: Pace
+    hub: Hub
+    log: FilteringBoundLogger
+    wall: Callable[[], float] = time
+    sparing: Sparing = field(default_factory=Sparing)
+    tenant: str = TENANT
+    """Whose people sign in on the page; programs name theirs."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """What a handler is given. `person` and `session` are there where the route's table asks for somebody."""
+
+    house: House
+    request: web.Request
+    address: str
+    words: Words
+    token: Secret | None = None
+    session: Session | None = None
+    person: Person | None = None
+    _form: Mapping[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def who(self) -> Person:
+        """The person, where there must be one. Raises `Problem`."""
+        if self.person is None:
+            raise Problem("not_signed_in")
+        return self.person
+
+    def speak(self, own: str | None) -> None:
+        """From now on in this language, where somebody is known who has one."""
+        self.words = language_of(self.house.settings, self.request, own)
+
+    async def form(self) -> Mapping[str, str]:
+        """The fields of a form; of files, none. Raises `Problem`."""
+        if self._form is None:
+            if self.request.content_type != "application/x-www-form-urlencoded":
+                raise Problem("unsupported_media_type")
+            sent = await self.request.post()
+            self._form = {name: value for name, value in sent.items() if isinstance(value, str)}
+        return self._form
+
+    async def secret(self, name: str) -> Secret:
+        """A field that nobody may see."""
+        return Secret((await self.form()).get(name, ""))
+
+
+Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
+
+
+def language_of(settings: Settings, request: web.BaseRequest, own: str | None) -> Words:
+    """The person's own, the browser's, the company's."""
+    accepted = request.headers.get("Accept-Language", "")
+    return chosen(own, accepted, settings.company.language)
+
+
+def address_of(settings: Settings, request: web.BaseRequest) -> str:
+    """Where it comes from: what a proxy of ours says, from the nearest on, as far as these are ours."""
+    trusted = {str(proxy) for proxy in settings.desk.allow_proxies}
+    told = [part.strip() for part in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")]
+    address = request.remote or ""
+    while address in trusted and told:
+        address = told.pop() or address
+    return address[:45]
+
+
+async def in_time(seconds: float, work: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+    """Raises `Problem` where it does not come to its end."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise Problem("request_timeout") from None

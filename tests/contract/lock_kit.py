@@ -1,0 +1,209 @@
+"""A lock on a real Redis and a real database; who talks with whom, and who works there, is what a test says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from ivr.audit import Trail
+from ivr.call.mark import Mark
+from ivr.call.ports import Party, Talk
+from ivr.config import Lock as Rules
+from ivr.config import Settings
+from ivr.database import Database
+from ivr.errors import Unavailable
+from ivr.lock import Denied, Glass, Lock, Locks, Reads, Reason, Record
+from ivr.secret import Personal, Secret
+from ivr.staff import Person, Role
+from ivr.store.customers import Customers
+from ivr.store.link import Link
+from ivr.store.live import RedisLive
+from ivr.store.people import People
+from ivr.store.register import Customer, NewCustomer, Register
+from ivr.vault import Vault
+from tests.contract.live_server import Server, placed
+from tests.unit.database_kit import RECORD, SEAL, asked, database_of, keys_of, trail_of
+
+NODE = "node-a"
+ANNA = Person("p-anna", "acme", "anna", "Anna", Role.AGENT, "blue", frozenset({"PJSIP/anna"}))
+BO = Person("p-bo", "acme", "bo", "Bo", Role.AGENT, "blue", frozenset({"PJSIP/bo"}))
+SVEN = Person("p-sven", "acme", "sven", "Sven", Role.SUPERVISOR, "blue", frozenset({"PJSIP/sven"}))
+RITA = Person("p-rita", "acme", "rita", "Rita", Role.AUDITOR)
+ELSE = Person("p-else", "other", "sven", "Else", Role.SUPERVISOR, "blue")
+PHONE = "+46701234567"
+
+
+class FakeTalks:
+    """`Talks`, as the test says."""
+
+    def __init__(self) -> None:
+        self.talks: dict[str, tuple[Talk, ...]] = {}
+        self.down = False
+        self.meanwhile: Callable[[int], Awaitable[None]] | None = None
+        """Told how often it was asked, before it answers."""
+        self.asked = 0
+
+    async def of(self, endpoint: str) -> tuple[Talk, ...]:
+        self.asked += 1
+        if self.meanwhile is not None:
+            await self.meanwhile(self.asked)
+        if self.down:
+            raise Unavailable("no manager interface")
+        return self.talks.get(endpoint, ())
+
+    def on_change(self, told: Callable[[frozenset[str]], None]) -> None:
+        raise NotImplementedError
+
+
+class FakeStaff:
+    """`lock.ports.Staff`, as the test says."""
+
+    def __init__(self, *persons: Person) -> None:
+        self.persons = {person.id: person for person in persons}
+        self.meanwhile: Callable[[int], None] | None = None
+        """Told how often somebody was looked up, before the answer."""
+        self.asked = 0
+
+    async def by_id(self, tenant: str, id: str) -> Person | None:
+        self.asked += 1
+        if self.meanwhile is not None:
+            self.meanwhile(self.asked)
+        found = self.persons.get(id)
+        return found if found is not None and found.tenant == tenant else None
+
+    async def colleagues(self, tenant: str) -> list[Person]:
+        return [person for person in self.persons.values() if person.tenant == tenant]
+
+    async def owners_of(self, endpoints: Collection[str]) -> Mapping[str, Person]:
+        return {one: person for person in self.persons.values() for one in person.endpoints if one in endpoints}
+
+    def change(self, person: Person, **changes: Any) -> Person:
+        changed = replace(person, **changes)
+        self.persons[changed.id] = changed
+        return changed
+
+
+@dataclass
+class Lines:
+    """A log whose lines are kept."""
+
+    lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    def __getattr__(self, level: str) -> Callable[..., None]:
+        return lambda event, **fields: self.lines.append((level, event, fields))
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [fields for _, name, fields in self.lines if name == event]
+
+
+@dataclass
+class Desk:
+    """What the agents of a test work with."""
+
+    settings: Settings
+    database: Database
+    live: RedisLive
+    trail: Trail
+    talks: FakeTalks
+    staff: FakeStaff
+    register: Register
+    link: Link
+    vault: Vault
+    lock: Lock
+    reads: Reads
+    glass: Glass
+    log: Lines
+
+    async def read(self, ref: str) -> Customer | None:
+        """The record, past the lock."""
+        async with self.database.read() as connection:
+            return await self.register.by_ref(connection, ref)
+
+    async def customer(self, number: str = "10001", name: str = "Xenia Ask", *phones: str) -> str:
+        """A new one's reference."""
+        new = NewCustomer(
+            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv"
+        )  # fmt: skip
+        sealed = self.register.seal(new)
+        async with self.database.write() as connection:
+            assert await self.register.add(connection, [sealed])
+        return sealed.ref
+
+    async def marked(self, ref: str, channel: str = "c.1", *, level: int = 2, seconds: int = 600) -> Mark:
+        """The caller of this channel is verified."""
+        mark = Mark(NODE, channel, ref, level, ("pin", "sms_code"), "usual", int(time.time()) + seconds, f"n-{channel}")
+        await placed(self.live, mark)
+        return mark
+
+    def joined(self, person: Person, *channels: str, held: bool = False) -> None:
+        """This person's first phone is joined with callers by a trunk; with none: with nobody."""
+        (endpoint, *_) = sorted(person.endpoints)
+        others = tuple(Party(one, "PJSIP/trunk", Personal("+46701112233"), False, 1.0) for one in channels)
+        own = Party(f"own-{person.id}", endpoint, None, held, 1.0)
+        self.talks.talks[endpoint] = (Talk(NODE, own, others),) if others else ()
+
+    async def call(self, person: Person = ANNA, *, level: int = 2, channel: str = "c.1", number: str = "10001") -> str:
+        """A verified customer talks with this person; the reference."""
+        ref = await self.customer(number)
+        await self.marked(ref, channel, level=level)
+        self.joined(person, channel)
+        return ref
+
+    async def rows(self) -> list[tuple[str, str, str]]:
+        """Actor, action and outcome of each row of the trail."""
+        return [
+            tuple(row) for row in await asked(self.database, "SELECT actor, action, outcome FROM audit ORDER BY seq")
+        ]
+
+    async def last(self) -> tuple[str, str, str, str, str, dict[str, str]]:
+        """Actor, action, outcome, call, subject and detail of the latest row."""
+        query = "SELECT actor, action, outcome, call, subject, detail FROM audit ORDER BY seq DESC LIMIT 1"
+        (row,) = await asked(self.database, query)
+        return (*row[:5], orjson.loads(row[5]))
+
+
+@asynccontextmanager
+async def desk_of(
+    settings: Settings, server: Server, rules: Mapping[str, Any] | None = None, *, people: bool = False
+) -> AsyncIterator[Desk]:
+    """On this database and this Redis; `rules` are what `[lock]` has. `people`: who works there stands in the database."""
+    vault = Vault(keys_of(settings), settings)
+    live = await RedisLive.open(server.settings())
+    link = Link.of(server.settings())
+    log: Any = Lines()
+    talks, staff = FakeTalks(), FakeStaff(ANNA, BO, SVEN, RITA, ELSE)
+    try:
+        async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=1.0) as trail:
+            locks = Locks.of(
+                settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
+                talks=talks, staff=People(database, vault) if people else staff, marks=live, link=link, database=database, vault=vault,
+                customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
+            )  # fmt: skip
+            yield Desk(
+                settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.reads, locks.glass, log
+            )  # fmt: skip
+    finally:
+        await link.close()
+        await live.close()
+        vault.close()
+
+
+def given(record: Record | Denied) -> dict[str, Any]:
+    """What a record shows, in clear."""
+    assert isinstance(record, Record), record
+
+    def clear(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [one.reveal() for one in value]
+        return value.reveal() if isinstance(value, Personal) else value
+
+    return {name: clear(value) for name, value in record.fields.items()}
+
+
+def denied(reason: Reason, needs: int | None = None) -> Denied:
+    return Denied(reason, needs)

@@ -1,0 +1,338 @@
+"""Talks from a server that speaks AMI: lists, events that come before, within and behind them, lag, refusals, silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+import ivr.asterisk.exchange as exchange_module
+from ivr.asterisk.ami import Ami
+from ivr.asterisk.talks import Talks
+from ivr.config import AmiSettings
+from ivr.errors import Unavailable
+from ivr.secret import Secret
+from tests.contract.ami_server import PASSWORD, AmiServer, Fields, Rule, message
+from tests.contract.ari_log import Log, wait_for
+
+NODE = "02:00:00:00:00:01"
+ANNA, CALLER, BO = "PJSIP/anna-00000001", "PJSIP/trunk-00000002", "PJSIP/bo-00000003"
+
+
+class Pbx:
+    """What is true in an Asterisk, and told when asked; events are what a test sends."""
+
+    def __init__(self, server: AmiServer) -> None:
+        self.server = server
+        self.seats: dict[str, str] = {}
+        self.holding: set[str] = set()
+        server.rules |= {
+            "CoreShowChannels": self._channels, "BridgeList": self._bridges, "BridgeInfo": self._bridge, "Status": self._status
+        }  # fmt: skip
+
+    def put(self, **seats: str) -> None:
+        """These channels are in these bridges now, by the first letter of their name: `anna`, `caller`, `bo`."""
+        for who, bridge in seats.items():
+            self.seats[who] = bridge
+
+    def enter(self, who: str, bridge: str) -> bytes:
+        return message(Event="BridgeEnter", BridgeUniqueid=bridge, BridgeTechnology="simple_bridge", **_channel(who))
+
+    def leave(self, who: str, bridge: str) -> bytes:
+        return message(Event="BridgeLeave", BridgeUniqueid=bridge, BridgeTechnology="simple_bridge", **_channel(who))
+
+    def _channels(self, asked: Fields) -> bytes:
+        told = [dict(Event="CoreShowChannel", BridgeId=self.seats[who], **_channel(who)) for who in self.seats]
+        return listed(asked, "CoreShowChannelsComplete", *told)
+
+    def _bridges(self, asked: Fields) -> bytes:
+        bridges = sorted({bridge for bridge in self.seats.values() if bridge})
+        told = [
+            {"Event": "BridgeListItem", "BridgeUniqueid": one, "BridgeTechnology": self._kind(one)} for one in bridges
+        ]
+        return listed(asked, "BridgeListComplete", *told)
+
+    def _bridge(self, asked: Fields) -> bytes:
+        bridge = asked["BridgeUniqueid"]
+        told = [dict(Event="BridgeInfoChannel", **_channel(who)) for who in self.seats if self.seats[who] == bridge]
+        if not told:
+            return message(Response="Error", ActionID=asked["ActionID"], Message="Specified BridgeUniqueid not found")
+        return listed(asked, "BridgeInfoComplete", *told, BridgeUniqueid=bridge, BridgeTechnology=self._kind(bridge))
+
+    def _status(self, asked: Fields) -> bytes:
+        who = next((who for who in self.seats if _channel(who)["Channel"] == asked["Channel"]), None)
+        if who is None:
+            return message(Response="Error", ActionID=asked["ActionID"], Message="No such channel")
+        return listed(asked, "StatusComplete", dict(Event="Status", BridgeID=self.seats[who], **_channel(who)))
+
+    def _kind(self, bridge: str) -> str:
+        return "holding_bridge" if bridge in self.holding else "simple_bridge"
+
+
+def _channel(who: str) -> dict[str, str]:
+    name = {"anna": ANNA, "caller": CALLER, "bo": BO}.get(who, who)
+    return {"Channel": name, "Uniqueid": f"id-{who}", "CallerIDNum": "+46701740601" if who == "caller" else "<unknown>"}
+
+
+def listed(asked: Fields, complete: str, *told: dict[str, str], **more: str) -> bytes:
+    own = {"ActionID": asked["ActionID"]}
+    start = message(Response="Success", **own, EventList="start", Message="will follow")
+    return start + b"".join(message(**one, **own) for one in told) + message(Event=complete, **own, **more)
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[AmiServer]:
+    async with AmiServer() as running:
+        yield running
+
+
+@pytest.fixture
+def pbx(server: AmiServer) -> Pbx:
+    return Pbx(server)
+
+
+@pytest.fixture
+async def talks(server: AmiServer, pbx: Pbx, log: Log) -> AsyncIterator[Talks]:
+    """Where Anna and the caller talk."""
+    pbx.put(anna="x", caller="x")
+    ami = Ami(AmiSettings(port=server.port, seconds=1.0), Secret(PASSWORD), log=log.logger)
+    made = Talks({NODE: ami}, log.logger)
+    await ami.open()
+    await made.until_known()
+    yield made
+    await ami.close()
+    await made.close()
+
+
+async def with_whom(talks: Talks, endpoint: str = "PJSIP/anna") -> list[list[str]]:
+    return [[other.channel for other in talk.others] for talk in await talks.of(endpoint)]
+
+
+async def until(talks: Talks, wanted: list[list[str]], endpoint: str = "PJSIP/anna") -> None:
+    async with asyncio.timeout(5):
+        while await with_whom(talks, endpoint) != wanted:
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_there_at_the_beginning(server: AmiServer, talks: Talks) -> None:
+    assert server.of("Login")[0]["Events"] == "call"
+    (talk,) = await talks.of("PJSIP/anna")
+    assert (talk.node, talk.own.channel, talk.others[0].channel) == (NODE, "id-anna", "id-caller")
+    assert talk.others[0].number is not None
+    assert "46701740601" not in repr(talk)
+    assert await with_whom(talks, "PJSIP/trunk") == [["id-anna"]]
+    assert await with_whom(talks, "PJSIP/bo") == []
+    assert await with_whom(talks, "PJSIP/anna-00000001") == []
+
+
+async def test_a_change_is_told(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    told: list[frozenset[str]] = []
+    talks.on_change(told.append)
+    pbx.put(caller="")
+    server.send(pbx.leave("caller", "x"))
+    await wait_for(lambda: told, "it to be told")
+    assert told == [{"PJSIP/anna", "PJSIP/trunk"}]
+    assert await with_whom(talks) == []
+
+
+async def test_a_list_whose_bridges_are_holding_ones(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    pbx.holding.add("x")
+    server.drop()
+    await wait_for(lambda: not talks.known, "it to be noticed")
+    await talks.until_known()
+    assert await with_whom(talks) == []
+
+
+@pytest.mark.parametrize("place", ["before", "within", "behind"])
+async def test_an_event_beside_the_list_counts(server: AmiServer, pbx: Pbx, talks: Talks, place: str) -> None:
+    """The caller leaves, and comes to Bo, while the lists are made that still have her at Anna's."""
+    old = pbx._channels
+
+    def rule(asked: Fields) -> bytes:
+        whole = old(asked)
+        news = pbx.leave("caller", "x") + pbx.enter("bo", "y") + pbx.enter("caller", "y")
+        pbx.put(caller="y", bo="y")
+        middle = {"before": 0, "within": whole.index(b"Event: CoreShowChannelsComplete"), "behind": len(whole)}[place]
+        return whole[:middle] + news + whole[middle:]
+
+    server.rules["CoreShowChannels"] = rule
+    server.drop()
+    await wait_for(lambda: not talks.known, "it to be noticed")
+    await talks.until_known()
+    assert await with_whom(talks) == []
+    assert await with_whom(talks, "PJSIP/bo") == [["id-caller"]]
+
+
+async def test_events_that_are_older_than_the_list(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    """They lag: of whom they tell in the meantime nobody is told, for the bridge says something else."""
+    pbx.put(bo="y")
+    server.drop()
+    await wait_for(lambda: not talks.known, "it to be noticed")
+    await talks.until_known()
+    # Bo was with Anna before: what tells of it comes late
+    server.send(pbx.enter("bo", "x"))
+    await wait_for(lambda: len(talks._exchanges[NODE]._board.members("x")) == 3, "the event")
+    asking = asyncio.create_task(with_whom(talks))
+    server.send(pbx.leave("bo", "x") + pbx.enter("bo", "y"))
+    assert await asking == [["id-caller"]]
+
+
+async def test_events_that_do_not_come(server: AmiServer, pbx: Pbx, talks: Talks, log: Log) -> None:
+    """The caller has gone, and an Asterisk under load has not told it yet: nobody is told that she is there."""
+    await with_whom(talks)
+    pbx.put(caller="")
+    server.send(message(Event="Unhold", Uniqueid="id-anna"))
+    talks._exchanges[NODE]._looks.clear()
+    assert await with_whom(talks) == []
+    assert len(log.of("talks.corrected")) == 1
+
+
+async def test_a_proof_is_good_for_a_second(
+    server: AmiServer, pbx: Pbx, talks: Talks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        assert await with_whom(talks) == [["id-caller"]]
+    assert len(server.of("BridgeInfo")) == 1
+    monkeypatch.setattr(exchange_module, "_FRESH", 0.0)
+    assert await with_whom(talks) == [["id-caller"]]
+    assert len(server.of("BridgeInfo")) == 2
+    assert await with_whom(talks, "PJSIP/bo") == []
+    assert len(server.of("Ping")) == 1
+
+
+async def test_any_event_of_a_bridge_ends_the_proof(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    await with_whom(talks)
+    pbx.put(bo="x")
+    server.send(pbx.enter("bo", "x"))
+    await until(talks, [["id-bo", "id-caller"]])
+    assert len(server.of("BridgeInfo")) == 2
+
+
+@pytest.mark.parametrize("endpoint", ["PJSIP/anna", "PJSIP/bo"])
+async def test_a_link_that_is_half_open(server: AmiServer, talks: Talks, endpoint: str) -> None:
+    for action in ("BridgeInfo", "Ping"):
+        server.rule(action, lambda asked: None)
+    with pytest.raises(Unavailable):
+        await talks.of(endpoint)
+
+
+async def test_an_answer_that_was_under_way_for_long_is_no_proof(
+    server: AmiServer, pbx: Pbx, talks: Talks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks while it is under way gets none that is older than the question."""
+    monkeypatch.setattr(exchange_module, "_PATIENCE", 0.4)
+    late: list[bytes] = []
+
+    def rule(asked: Fields) -> bytes | None:
+        answer = pbx._bridge(asked)
+        if late:
+            return answer
+        late.append(answer)
+        return None
+
+    server.rules["BridgeInfo"] = rule
+    with pytest.raises(Unavailable):
+        await talks.of("PJSIP/anna")
+    pbx.put(caller="")
+    asking = asyncio.create_task(with_whom(talks))
+    await asyncio.sleep(0)
+    server.send(late[0])
+    assert await asking == []
+
+
+async def test_a_look_that_is_denied(server: AmiServer, talks: Talks) -> None:
+    def denied(asked: Fields) -> bytes:
+        return message(Response="Error", ActionID=asked["ActionID"], Message="Permission denied")
+
+    server.rule("BridgeInfo", denied)
+    with pytest.raises(Unavailable):
+        await talks.of("PJSIP/anna")
+
+
+async def test_where_events_and_bridges_never_agree_nothing_is_known(
+    server: AmiServer, pbx: Pbx, talks: Talks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_module, "_CATCH_UP", 3600.0)
+    pbx.put(bo="x")
+    with pytest.raises(Unavailable, match="do not agree"):
+        await talks.of("PJSIP/anna")
+
+
+async def test_a_half_that_leads_where_no_event_has_told_of(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    """As when it takes the place of a channel in a conference."""
+    one, two = "Local/far@desk-00000000;1", "Local/far@desk-00000000;2"
+    pbx.put(**{one: "x", two: "y", "bo": "y"})
+    server.send(pbx.enter(one, "x") + pbx.enter("bo", "y"))
+    await until(talks, [["id-bo", "id-caller"]])
+    assert len(await with_whom(talks, "PJSIP/bo")) == 1
+
+
+async def test_a_channel_that_ends_and_never_left(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    """Another has its place: what is known of the bridge is asked for."""
+    del pbx.seats["caller"]
+    pbx.put(bo="x")
+    server.send(message(Event="Hangup", **_channel("caller")))
+    await until(talks, [["id-bo"]])
+
+
+async def test_without_a_connection_nothing_is_known(server: AmiServer, talks: Talks) -> None:
+    told: list[frozenset[str]] = []
+    talks.on_change(told.append)
+    await server.stop()
+    await wait_for(lambda: told, "it to be told")
+    assert told == [{"PJSIP/anna", "PJSIP/trunk"}]
+    for endpoint in ("PJSIP/anna", "PJSIP/bo"):
+        with pytest.raises(Unavailable):
+            await talks.of(endpoint)
+    await server.start()
+    await talks.until_known()
+    assert await with_whom(talks) == [["id-caller"]]
+    assert told[1:] == [{"PJSIP/anna", "PJSIP/trunk"}]
+
+
+async def test_what_may_not_be_asked_is_said_once(
+    server: AmiServer, pbx: Pbx, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_module, "_WAITS", (0.01,))
+    rule: Rule = lambda asked: message(Response="Error", ActionID=asked["ActionID"], Message="Permission denied")  # noqa: E731
+    server.rule("CoreShowChannels", rule)
+    ami = Ami(AmiSettings(port=server.port), Secret(PASSWORD), log=log.logger)
+    talks = Talks({NODE: ami}, log.logger)
+    await ami.open()
+    await wait_for(lambda: len(server.of("CoreShowChannels")) > 3, "it to be asked again")
+    with pytest.raises(Unavailable):
+        await talks.of("PJSIP/anna")
+    assert [line["action"] for line in log.of("talks.denied")] == ["CoreShowChannels"]
+    server.rules["CoreShowChannels"] = pbx._channels
+    await talks.until_known()
+    await ami.close()
+    await talks.close()
+
+
+async def test_several_nodes_and_one_of_them_is_away(server: AmiServer, pbx: Pbx, log: Log) -> None:
+    pbx.put(anna="x", caller="x")
+    async with AmiServer() as second:
+        other = Pbx(second)
+        other.put(anna="x", bo="x")
+        amis = {
+            str(one.port): Ami(AmiSettings(port=one.port), Secret(PASSWORD), log=log.logger) for one in (server, second)
+        }
+        talks = Talks(amis, log.logger)
+        for ami in amis.values():
+            await ami.open()
+        await talks.until_known()
+        found = {(talk.node, talk.others[0].channel) for talk in await talks.of("PJSIP/anna")}
+        assert found == {(str(server.port), "id-caller"), (str(second.port), "id-bo")}
+        await second.stop()
+        await wait_for(lambda: not talks.known, "it to be noticed")
+        with pytest.raises(Unavailable):
+            await talks.of("PJSIP/anna")
+        for ami in amis.values():
+            await ami.close()
+        await talks.close()

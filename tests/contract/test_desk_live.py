@@ -1,0 +1,327 @@
+"""The desk's websocket, and clients that are slow on purpose, on a real port and a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+
+from ivr.errors import ConfigError
+from ivr.web import connections
+from ivr.web.live import FULL, OVER
+from ivr.web.server import tls_of
+from tests.contract.live_server import Server
+from tests.contract.web_kit import ANNA, CALL, PASSWORD, VERIFIED, Desk, desk
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+async def open_desk(server: Server) -> AsyncIterator[Desk]:
+    async with desk(server) as made:
+        yield made
+
+
+async def page(made: Desk, **headers: str) -> aiohttp.ClientWebSocketResponse:
+    return await made.browser.ws_connect(made.url("/live"), headers={"Origin": made.origin, **headers})
+
+
+# ---------------------------------------------------------------- the open page
+
+
+async def test_a_page_is_told_of_its_own_calls_as_they_change(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    async with await page(open_desk, **{"Accept-Language": "sv"}) as socket:
+        assert await socket.receive_json() == {"known": True, "calls": []}
+        open_desk.world.calls = (CALL,)
+        open_desk.hub.changed(frozenset({"PJSIP/anna"}))
+        (call,) = (await socket.receive_json())["calls"]
+        assert (call["sign"], call["title"], call["name"]) == ("not_verified", "Inte bekräftad", "")
+        open_desk.world.calls = (VERIFIED,)
+        # nobody tells of a mark: it is looked for while there is a call
+        (call,) = (await socket.receive_json())["calls"]
+        assert (call["sign"], call["title"], call["name"]) == ("verified", "Bekräftad på nivå 2", "Anna Andersson")
+        assert call["help"] == "med pinkod och sms"
+
+
+async def test_other_phones_stir_nothing(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    async with await page(open_desk) as socket:
+        await socket.receive_json()
+        open_desk.world.calls = (CALL,)
+        open_desk.hub.changed(frozenset({"PJSIP/bo"}))
+        with pytest.raises(TimeoutError):
+            await socket.receive(timeout=0.3)
+
+
+async def test_where_it_is_not_known_whom_one_talks_with_no_name_stays(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    open_desk.world.calls = (VERIFIED,)
+    async with await page(open_desk) as socket:
+        assert (await socket.receive_json())["calls"][0]["name"] == "Anna Andersson"
+        open_desk.world.down = True
+        assert await socket.receive_json() == {"known": False, "calls": []}
+        open_desk.world.down = False
+        assert (await socket.receive_json(timeout=10))["known"]
+
+
+async def test_it_ends_with_its_session_at_once(open_desk: Desk) -> None:
+    csrf = await open_desk.sign_in()
+    async with await page(open_desk) as socket:
+        await socket.receive_json()
+        await open_desk.send("DELETE", "/api/v1/session", headers={"CSRF-Token": csrf})
+        ended = await socket.receive(timeout=1)
+        assert (ended.type, ended.data) == (aiohttp.WSMsgType.CLOSE, OVER)
+
+
+async def test_it_ends_where_another_process_has_ended_the_session(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    open_desk.world.calls = (CALL,)
+    async with await page(open_desk) as socket:
+        await socket.receive_json()
+        await open_desk.world.sessions.end_all("main", ANNA.id)
+        ended = await socket.receive(timeout=5)
+        assert (ended.type, ended.data) == (aiohttp.WSMsgType.CLOSE, OVER)
+
+
+async def test_it_ends_with_the_permission(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    open_desk.world.calls = (CALL,)
+    async with await page(open_desk) as socket:
+        await socket.receive_json()
+        open_desk.world.people[ANNA.id] = replace(ANNA, disabled=True)
+        assert (await socket.receive(timeout=5)).data == OVER
+
+
+async def test_an_open_page_keeps_no_session_alive(open_desk: Desk, server: Server) -> None:
+    await open_desk.sign_in()
+    open_desk.world.calls = (CALL,)
+    async with await page(open_desk) as socket:
+        await socket.receive_json()
+        (key,) = server.client.keys("*:session:*")
+        seen = server.client.hget(key, "seen")
+        open_desk.world.calls = (VERIFIED,)
+        await socket.receive_json()
+        assert server.client.hget(key, "seen") == seen
+
+
+async def test_nobody_but_one_who_is_signed_in_opens_one(open_desk: Desk) -> None:
+    for login in (None, "rut"):
+        if login is not None:
+            await open_desk.sign_in(login)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await page(open_desk)
+        assert refused.value.status == (401 if login is None else 403)
+    await open_desk.sign_in()
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await open_desk.browser.ws_connect(open_desk.url("/live"))
+    assert refused.value.status == 403
+    assert (await open_desk.get("/live")).status == 400
+
+
+async def test_a_page_has_nothing_to_say(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    for said in ("hello", "x" * 1000):
+        async with await page(open_desk) as socket:
+            await socket.receive_json()
+            await socket.send_str(said)
+            closed = await socket.receive(timeout=5)
+            assert closed.type is aiohttp.WSMsgType.CLOSE
+            assert closed.data in (aiohttp.WSCloseCode.POLICY_VIOLATION, aiohttp.WSCloseCode.MESSAGE_TOO_BIG)
+    async with asyncio.timeout(5):
+        while len(open_desk.hub):
+            await asyncio.sleep(0.01)
+
+
+async def test_one_session_has_so_many_pages_at_once(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    pages = [await page(open_desk) for _ in range(11)]
+    assert (await pages[10].receive(timeout=5)).data == FULL
+    for opened in pages:
+        await opened.close()
+
+
+async def test_a_desk_that_stops_tells_its_pages_and_ends_soon(server: Server) -> None:
+    async with desk(server) as made:
+        await made.sign_in()
+        async with await page(made) as socket:
+            await socket.receive_json()
+            closing = asyncio.create_task(made.server.close())
+            ended = await socket.receive(timeout=5)
+            assert (ended.type, ended.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
+        async with asyncio.timeout(5):
+            await closing
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await made.get("/healthz")
+
+
+async def test_a_request_that_runs_comes_to_its_end_when_the_desk_stops(server: Server) -> None:
+    async with desk(server) as made:
+        await made.sign_in()
+        entered, go_on = asyncio.Event(), asyncio.Event()
+
+        async def current(_: object) -> tuple[()]:
+            entered.set()
+            await go_on.wait()
+            return ()
+
+        made.world.current = current  # type: ignore[method-assign, assignment]
+        asking = asyncio.create_task(made.get("/api/v1/calls/current"))
+        await entered.wait()
+        closing = asyncio.create_task(made.server.close())
+        await asyncio.sleep(0)
+        go_on.set()
+        assert (await asking).status == 200
+        await closing
+
+
+# ---------------------------------------------------------------- slow clients
+
+
+async def ends(reader: asyncio.StreamReader, limit: float) -> bytes:
+    async with asyncio.timeout(limit):
+        return await reader.read()
+
+
+@pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same limits, in less time."""
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "_TAKING_SECONDS", 0.5)
+    monkeypatch.setattr("ivr.web.server.REQUEST_SECONDS", 0.5)
+
+
+@pytest.mark.parametrize("begins", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_who_does_not_finish_a_head_is_let_go(begins: bytes, server: Server, brisk: None) -> None:
+    async with desk(server) as made:
+        reader, writer = await asyncio.open_connection("127.0.0.1", made.server.port)
+        writer.write(begins)
+        await writer.drain()
+
+        async def drip() -> None:
+            while True:
+                await asyncio.sleep(0.1)
+                writer.write(b"X-A: b\r\n")
+
+        dripping = asyncio.create_task(drip()) if begins and b"\r\n\r\n" not in begins else None
+        try:
+            await ends(reader, 5)
+        except ConnectionResetError:
+            pass
+        finally:
+            if dripping is not None:
+                dripping.cancel()
+            writer.close()
+
+
+async def test_who_does_not_finish_a_body_is_answered_and_let_go(server: Server, brisk: None) -> None:
+    async with desk(server) as made:
+        reader, writer = await asyncio.open_connection("127.0.0.1", made.server.port)
+        head = (
+            "POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+        writer.write(head.encode())
+        answer = await ends(reader, 5)
+        assert answer.startswith(b"HTTP/1.1 408") and b"request_timeout" in answer
+        writer.close()
+
+
+async def test_who_takes_no_answers_is_let_go(server: Server, brisk: None) -> None:
+    async with desk(server) as made:
+        _, writer = await asyncio.open_connection("127.0.0.1", made.server.port, limit=1024)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        asked = b"GET /problems HTTP/1.1\r\nHost: x\r\n\r\n"
+
+        async def ask() -> None:
+            while True:
+                writer.write(asked * 50)
+                await writer.drain()
+                await asyncio.sleep(0)
+
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            async with asyncio.timeout(20):
+                await ask()
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"a" * 10_000 + b"\r\n\r\n",
+     b"GET / HTTP/1.1\r\n" + b"".join(b"A%d: b\r\n" % n for n in range(200)) + b"\r\n"],
+)  # fmt: skip
+async def test_a_head_that_is_too_long_is_refused(head: bytes, open_desk: Desk) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", open_desk.server.port)
+    writer.write(head)
+    assert b" 400 " in (await ends(reader, 5)).partition(b"\r\n")[0]
+    writer.close()
+
+
+async def test_one_address_has_so_many_connections_and_others_come_in(server: Server) -> None:
+    async with desk(server, "[desk.requests]\nconnections = 10\nconnections_of_one = 3\n") as made:
+        port = made.server.port
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        over, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await ends(over, 5) == b""
+        writer.close()
+        other, speaks = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        speaks.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"200 OK" in await ends(other, 5)
+        for _, opened in (*held, (other, speaks)):
+            opened.close()
+
+
+# ---------------------------------------------------------------- TLS
+
+
+def certificates(folder: Path) -> ssl.SSLContext:
+    """Those of a desk at this machine, and who trusts them."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    (folder / "desk.pem").write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+    (folder / "desk.key").touch(0o600)
+    (folder / "desk.key").write_bytes(issued.private_key_pem.bytes())
+    trusted = ssl.create_default_context()
+    authority.configure_trust(trusted)
+    return trusted
+
+
+_TLS = '[desk]\ntls_certificate_file = "desk.pem"\ntls_key_file = "desk.key"\n'
+
+
+async def test_by_tls(server: Server) -> None:
+    trusted = certificates(server.folder)
+    async with desk(server, _TLS, tls=trusted) as made:
+        await made.sign_in()
+        answer = await made.get("/api/v1/session")
+        assert answer.status == 200
+        assert "max-age" in answer.headers["Strict-Transport-Security"]
+        async with await page(made) as socket:
+            assert (await socket.receive_json())["known"]
+        context = tls_of(made.settings)
+        assert context is not None and context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [("chmod", "can be read by others"), ("rubbish", "no certificate and its key"), ("missing", "cannot be read"), ("other", "no certificate and its key")],
+)  # fmt: skip
+def test_certificates_that_will_not_do(spoil: str, told: str, server: Server) -> None:
+    certificates(server.folder)
+    key = server.folder / "desk.key"
+    match spoil:
+        case "chmod":
+            key.chmod(0o644)
+        case "rubbish":
+            key.write_text(PASSWORD)
+        case "missing":
+            (server.folder / "desk.pem").unlink()
+        case _:
+            key.write_bytes(trustme.CA().issue_cert("127.0.0.1").private_key_pem.bytes())
+    with pytest.raises(ConfigError, match=told):
+        tls_of(server.settings(_TLS))

@@ -1,0 +1,204 @@
+"""A desk on a port of its own, with a real Redis; who signs in, and who is on the line, says the test."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+
+from ivr.config import Settings
+from ivr.errors import InputError, Unavailable
+from ivr.lock import FIELDS, Channel, Current, Done, Reason, Record, State
+from ivr.lock import Denied as Shut
+from ivr.metrics import Readiness
+from ivr.secret import Personal, Secret
+from ivr.staff import Denial, Denied, LastSignIn, Person, Role, SignedIn
+from ivr.store.link import Link
+from ivr.store.pace import RedisPace
+from ivr.store.sessions import Session, Sessions
+from ivr.store.welcome import Offer, Unfit
+from ivr.vault.password import Weak
+from ivr.web.live import Hub
+from ivr.web.server import DeskServer, tls_of
+from ivr.web.visit import SESSION, House
+from tests.contract.live_server import Server
+
+PASSWORD = "korrekt häst batteri klammer"
+CODE = "246810"
+ANNA = Person("p-anna", "main", "anna", "Anna Ek", Role.AGENT, endpoints=frozenset({"PJSIP/anna"}))
+AUDITOR = Person("p-rut", "main", "rut", "Rut Revisor", Role.AUDITOR)
+LINK = "a" * 43
+REF = "perukcnyu6jt"
+CALL = Current(Channel("node", "17.1"), "+46…01", False, 1_700_000_000.0, State.NOT_VERIFIED, Reason.NOT_VERIFIED)
+VERIFIED = replace(
+    CALL, state=State.VERIFIED, shut=None, level=2, methods=("pin", "sms_code"), until=1_900_000_000, ref=REF,
+    name=Personal("Anna Andersson"),
+)  # fmt: skip
+
+
+@dataclass
+class World:
+    """Stands in for what is behind the pages: people, and the lock's word."""
+
+    sessions: Sessions
+    people: dict[str, Person] = field(default_factory=lambda: {person.id: person for person in (ANNA, AUDITOR)})
+    calls: tuple[Current, ...] = ()
+    down: bool = False
+    broken: bool = False
+    waits: int | None = None
+    record_of: Mapping[str, Any] | None = None
+    weakness: Weak | None = None
+    taken: int = 0
+    told: Callable[[frozenset[str]], None] | None = None
+    welcome_name: str = "Ny Person"
+
+    async def by_id(self, tenant: str, id: str) -> Person | None:
+        self._up()
+        return self.people.get(id)
+
+    async def sign_in(self, tenant: str, login: str, password: Secret, code: Secret, address: str) -> SignedIn | Denied:
+        self._up()
+        if self.waits is not None:
+            return Denied(Denial.WAIT, self.waits)
+        found = next((one for one in self.people.values() if one.login == login and one.tenant == tenant), None)
+        if (
+            found is None
+            or password != Secret(PASSWORD)
+            or Secret.join([code]) not in (Secret(CODE), Secret("246 810"))
+        ):
+            return Denied(Denial.WRONG)
+        return SignedIn(found, LastSignIn("2026-11-20T08:15:00+00:00", "10.0.…", 1), 0)
+
+    async def sign_out(self, token: Secret, session: Session, actor: str) -> None:
+        await self.sessions.end(token)
+
+    async def offer(self, token: Secret, sealed: str = "") -> Offer | None:
+        self._up()
+        if token != Secret(LINK) or self.taken:
+            return None
+        key = "JBSWY3DPEHPK3PXP"
+        person = Person("p-ny", "main", "ny", self.welcome_name, Role.AGENT)
+        return Offer(
+            person, Secret(key), Secret(f"otpauth://totp/Acme:ny?secret={key}&issuer=Acme"), sealed or "sealed"
+        )
+
+    async def accept(
+        self, token: Secret, password: Secret, code: Secret, sealed: str, address: str
+    ) -> Person | Unfit | Weak:
+        if self.weakness is not None:
+            return self.weakness
+        if code != Secret(CODE):
+            return Unfit.CODE
+        self.taken += 1
+        return ANNA if self.taken == 1 else Unfit.LINK
+
+    async def current(self, person: Person) -> tuple[Current, ...]:
+        self._up()
+        return self.calls if person.id == ANNA.id else ()
+
+    async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut:
+        if self.broken:
+            raise RuntimeError("hidden")
+        if fields is not None and (set(fields) - set(FIELDS) or not fields):
+            raise InputError(f"fields: 1 of them are none. Here belong: {', '.join(FIELDS)}")
+        if self.record_of is None or ref != REF:
+            return Shut(Reason.LEVEL, 3) if ref == REF and self.calls else Shut(Reason.NO_CALL)
+        given = {name: value for name, value in self.record_of.items() if fields is None or name in fields}
+        return Record(ref, Channel("node", "17.1"), 2, 1_900_000_000, given)
+
+    async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut:
+        if action != "lock":
+            raise InputError("action: there is no such one. Here belong: lock")
+        return Shut(Reason.NO_CALL) if self.record_of is None or ref != REF else Done(Channel("node", "17.1"), action)
+
+    def _up(self) -> None:
+        if self.down:
+            raise Unavailable("Redis did not answer in time")
+
+
+class Log:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def bind(self, **_: Any) -> Log:
+        return self
+
+    def _say(self, level: str) -> Callable[..., None]:
+        return lambda event, **fields: self.lines.append({"event": event, "level": level, **fields})
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return self._say(name)
+
+
+@dataclass
+class Desk:
+    """A running desk, and a browser."""
+
+    world: World
+    server: DeskServer
+    hub: Hub
+    log: Log
+    settings: Settings
+    origin: str
+    browser: aiohttp.ClientSession
+
+    def url(self, path: str) -> str:
+        return self.origin + path
+
+    async def get(self, path: str, **options: Any) -> aiohttp.ClientResponse:
+        return await self.browser.get(self.url(path), allow_redirects=False, **options)
+
+    async def send(self, method: str, path: str, *, origin: str | None = "", **options: Any) -> aiohttp.ClientResponse:
+        """As a page of the desk itself does it."""
+        headers = dict(options.pop("headers", {}))
+        if origin is not None:
+            headers.setdefault("Origin", origin or self.origin)
+        return await self.browser.request(method, self.url(path), allow_redirects=False, headers=headers, **options)
+
+    async def sign_in(self, login: str = "anna") -> str:
+        """By the API; the CSRF token."""
+        given = {"login": login, "password": PASSWORD, "code": CODE}
+        answer = await self.send("POST", "/api/v1/session", json=given)
+        assert answer.status == 201, await answer.text()
+        return str((await answer.json())["csrf"])
+
+    def cookie(self) -> str:
+        return next(cookie.value for cookie in self.browser.cookie_jar if cookie.key == SESSION)
+
+
+class Jar(aiohttp.CookieJar):
+    """Sends cookies that are `Secure` to this machine by HTTP too, as browsers do."""
+
+    def filter_cookies(self, request_url: Any) -> Any:
+        return super().filter_cookies(request_url.with_scheme("https"))
+
+
+@asynccontextmanager
+async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Desk]:
+    """On this Redis, with these lines of settings."""
+    settings = redis.settings(text)
+    link = Link.of(settings)
+    sessions = Sessions(link, settings.redis.prefix, settings.desk)
+    world, log = World(sessions), Log()
+    hub = Hub(log)  # type: ignore[arg-type]
+    pace = RedisPace(link, settings.redis.prefix)
+    house = House(settings, world, world, sessions, world, world, pace, hub, log)  # type: ignore[arg-type]
+
+    async def alive() -> None:
+        await link.ask("PING")
+        world._up()
+
+    server = DeskServer(house, Readiness({"redis": alive}, seconds=2, log=log, lasts=0))  # type: ignore[arg-type]
+    await server.open("127.0.0.1", 0, tls_of(settings))
+    scheme = "http" if settings.desk.tls_key_file is None else "https"
+    options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
+    async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
+        yield Desk(world, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
+    await server.close()
+    await link.close()

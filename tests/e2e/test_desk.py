@@ -1,0 +1,226 @@
+"""The desk with a real call behind it: who may read a customer's record, and when. Signed in by password and code, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pyotp
+import pytest
+from rig.desk import Desk
+from rig.stage import ANNA, Stage
+
+from tests.contract.web_kit import Jar
+from tests.e2e.scene import LIMIT, Scene
+
+STAGE = {
+    "dialplan": """
+[callers]
+exten => 100,1,Gosub(tillit-verify,s,1(main))
+ same => n,Queue(support,b(tillit-badge^s^1))
+; to the same queue, without being verified
+exten => 300,1,Answer()
+ same => n,Queue(support)
+[agents]
+exten => 999,1,Answer()
+ same => n,Echo()
+""",
+    "customers": (ANNA,),
+    "desk": True,
+}
+
+PASSWORD = secrets.token_urlsafe(18)
+
+
+class Agent:
+    """Somebody at a browser, signed in."""
+
+    def __init__(self, desk: Desk, login: str, link: str) -> None:
+        self.desk = desk
+        self.login = login
+        self._link = link
+        self._key = ""
+        self._used = -1
+        self.csrf = ""
+        self.browser = aiohttp.ClientSession(cookie_jar=Jar(unsafe=True))
+
+    async def code(self) -> str:
+        """The next code that was not used: an app shows a new one every half minute, and a code a step ahead counts too."""
+        now = int(time.time()) // 30
+        step = max(now - 1, self._used + 1)
+        assert step <= now + 1, "no code is left: the test has used three in half a minute"
+        self._used = step
+        return pyotp.TOTP(self._key).generate_otp(step)
+
+    async def enrol(self) -> None:
+        """Use the one-time link, as its page asks for."""
+        page = await self._page(self._link)
+        self._key = _found(r'<code class="key">([A-Z2-7]+)</code>', page)
+        given = {
+            "csrf": _field("csrf", page),
+            "sealed": _field("sealed", page),
+            "password": PASSWORD,
+            "again": PASSWORD,
+        }
+        answer = await self._post(self._link, {**given, "code": await self.code()})
+        assert answer.headers["Location"] == "/sign-in?welcome_done", await answer.text()
+
+    async def sign_in(self) -> None:
+        """By the page."""
+        page = await self._page(f"{self.desk.url}/sign-in")
+        given = {"csrf": _field("csrf", page), "login": self.login, "password": PASSWORD, "code": await self.code()}
+        answer = await self._post(f"{self.desk.url}/sign-in", given)
+        assert answer.headers.get("Location") == "/", await answer.text()
+        self.csrf = (await self.get("/api/v1/session"))[1]["csrf"]
+
+    async def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        async with self.browser.get(f"{self.desk.url}{path}") as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def record(self, ref: str) -> tuple[int, str]:
+        """The status, and the reason or the customer's name."""
+        status, told = await self.get(f"/api/v1/customers/{ref}/record")
+        return status, str(told.get("reason") or told["fields"]["name"])
+
+    async def calls(self) -> list[dict[str, Any]]:
+        status, told = await self.get("/api/v1/calls/current")
+        assert status == 200
+        return list(told["calls"])
+
+    async def until(self, condition: Callable[[list[dict[str, Any]]], bool], what: str) -> list[dict[str, Any]]:
+        """Wait until the own calls are so."""
+        calls: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(LIMIT):
+                while not condition(calls := await self.calls()):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise TimeoutError(f"waited {LIMIT:g} s in vain for {what}: {calls}") from None
+        return calls
+
+    async def _page(self, url: str) -> str:
+        async with self.browser.get(url) as answer:
+            assert answer.status == 200
+            return await answer.text()
+
+    async def _post(self, url: str, given: dict[str, str]) -> aiohttp.ClientResponse:
+        return await self.browser.post(url, data=given, headers={"Origin": self.desk.url}, allow_redirects=False)
+
+
+def _found(pattern: str, page: str) -> str:
+    found = re.search(pattern, page)
+    assert found is not None, page
+    return found[1]
+
+
+def _field(name: str, page: str) -> str:
+    return _found(rf'name="{name}" value="([^"]+)"', page)
+
+
+@pytest.fixture
+async def desk(stage: Stage, scene: Scene) -> AsyncIterator[Desk]:
+    with stage.desk() as running:
+        yield running
+
+
+@asynccontextmanager
+async def at_work(desk: Desk, stage: Stage, login: str, phone: str) -> AsyncIterator[Agent]:
+    words = ("agent", "add", login, "--name", f"Agent {login}", "--endpoint", f"PJSIP/{phone}")
+    told = await asyncio.to_thread(stage.command, *words)
+    agent = Agent(desk, login, told.splitlines()[-1])
+    async with agent.browser:
+        await agent.enrol()
+        await agent.sign_in()
+        yield agent
+    # a phone is one person's
+    await asyncio.to_thread(stage.command, "agent", "endpoints", login, "--remove", f"PJSIP/{phone}")
+
+
+async def test_the_record_is_open_while_its_customer_is_on_the_line_verified(scene: Scene, desk: Desk) -> None:
+    stage = scene.stage
+    async with at_work(desk, stage, "agda", "agent1") as agda, at_work(desk, stage, "bror", "agent2") as bror:
+        phone, other = await scene.phone("agent1"), await scene.phone("agent2")
+        # the other agent is at work too, in a call of his own
+        await other.call("999")
+        await other.until("confirmed")
+        assert await agda.record("aaaaaaaaaaaa") == (403, "no_call")
+
+        # a caller who was not verified
+        stranger = await scene.caller("300", who=None)
+        await phone.incoming()
+        await phone.answer()
+        (call,) = await agda.until(lambda calls: len(calls) == 1, "the caller")
+        assert (call["state"], call["shut"], call["name"], call["ref"]) == ("not_verified", "not_verified", None, None)
+        assert await agda.record("aaaaaaaaaaaa") == (403, "not_verified")
+        await stranger.hang_up()
+        await agda.until(lambda calls: calls == [], "the caller to be gone")
+
+        # the page is told of the next one, by itself
+        async with agda.browser.ws_connect(f"{desk.url}/live", headers={"Origin": desk.url}) as live:
+            assert await live.receive_json(timeout=LIMIT) == {"known": True, "calls": []}
+            caller = await scene.verified("100")
+            invite = await phone.incoming()
+            ref = _found(r"ref=([a-z0-9]{12})", str(invite.header("X-Caller-Auth")))
+            assert await agda.record(ref) == (403, "no_call"), "ringing is not talking"
+            await phone.answer()
+            (shown,) = (await live.receive_json(timeout=LIMIT))["calls"]
+            assert (shown["sign"], shown["title"], shown["name"]) == (
+                "verified",
+                "Verified at level 2",
+                "Anna Andersson",
+            )
+
+            assert await agda.record(ref) == (200, "Anna Andersson")
+            assert await agda.record("aaaaaaaaaaaa") == (403, "other_customer")
+            status, told = await agda.get(f"/api/v1/customers/{ref}/record?fields=phones")
+            assert (status, told["fields"]) == (200, {"phones": ["+46701740601"]})
+            # nobody else, whatever he knows
+            assert (await bror.record(ref))[0] == 403
+            assert await bror.calls() == [] or "Anna" not in str(await bror.calls())
+
+            await caller.hang_up()
+            assert (await live.receive_json(timeout=LIMIT))["calls"] == []
+        assert await agda.record(ref) == (403, "no_call")
+        await other.hang_up()
+
+    rows = [(row["actor"], row["outcome"]) for row in scene.audit("record.read")]
+    assert ("desk:agda", "granted") in rows
+    assert {outcome for actor, outcome in rows if actor == "desk:bror"} == {"refused"}
+
+
+async def test_an_action_needs_the_same_and_the_desk_ends_in_order(scene: Scene, desk: Desk) -> None:
+    async with at_work(desk, scene.stage, "cilla", "agent1") as cilla:
+        other, phone = await scene.phone("agent2"), await scene.phone("agent1")
+        await other.call("999")
+        await other.until("confirmed")
+        caller = await scene.verified("100")
+        invite = await phone.incoming()
+        ref = _found(r"ref=([a-z0-9]{12})", str(invite.header("X-Caller-Auth")))
+        await phone.answer()
+        await cilla.until(lambda calls: bool(calls) and calls[0]["state"] == "verified", "the verified caller")
+
+        async def act(action: str, **arguments: str) -> tuple[int, dict[str, Any]]:
+            url = f"{desk.url}/api/v1/customers/{ref}/actions/{action}"
+            headers = {"CSRF-Token": cilla.csrf, "Origin": desk.url}
+            async with cilla.browser.post(url, json={"arguments": arguments}, headers=headers) as answer:
+                return answer.status, await answer.json(content_type=None)
+
+        assert await act("set_language", language="sv") == (200, {"action": "set_language", "ref": ref})
+        status, told = await act("add_phone", phone="+46701740655")
+        assert (status, told["reason"], told["needs"]) == (403, "level", 3)
+        assert (await act("nothing"))[0] == 422
+        await caller.hang_up()
+        await cilla.until(lambda calls: calls == [], "the caller to be gone")
+        assert (await act("set_language", language="de"))[1]["reason"] == "no_call"
+        await other.hang_up()
+        said = desk.log_file.read_text()
+        for hidden in (PASSWORD, cilla.csrf, "Andersson", "+46701740601"):
+            assert hidden not in said
+        assert desk.stop() == 0
+        assert [line["event"] for line in desk.log()][-1] == "desk.stopped"

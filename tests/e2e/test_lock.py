@@ -1,0 +1,234 @@
+"""Who can read the customer's record while a call takes one shape after another, on a real Asterisk behind a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+from rig.phone import Phone
+from rig.stage import ANNA
+
+from ivr.asterisk.ami import Ami
+from ivr.asterisk.talks import Talks
+from ivr.audit import Seal, Trail
+from ivr.config import AmiSettings, load
+from ivr.database import Database
+from ivr.lock import Locks, Record
+from ivr.secret import Personal, Secret
+from ivr.staff import Person, Role
+from ivr.store.customers import Customers
+from ivr.store.link import Link
+from ivr.store.live import RedisLive
+from ivr.store.people import People
+from ivr.store.register import Register
+from ivr.store.roster import NewPerson, Roster
+from ivr.vault import Vault
+from tests.contract.ari_log import Log
+from tests.e2e.floor import USER, user
+from tests.e2e.scene import LIMIT, Scene
+
+SECRET = secrets.token_urlsafe(16)
+SETTINGS = {
+    "policies.main": {"steps": ["pin"], "level": 1},
+    "policies.bridge": {"steps": ["pin"], "level": 1, "agents": ["PJSIP/agent1"]},
+    # each look is a read, and a test looks often; but of one customer
+    "lock.reads": {"warn_hour": 1, "stop_hour": 2},
+}
+STAGE = {
+    "dialplan": """
+[callers]
+exten => 100,1,Gosub(tillit-verify,s,1(main))
+ same => n,Dial(PJSIP/agent1,30,b(tillit-badge^s^1))
+ same => n,Hangup()
+exten => 200,1,Gosub(tillit-verify,s,1(bridge))
+ same => n,Hangup()
+exten => 500,1,Dial(PJSIP/agent1,30)
+exten => 600,1,ConfBridge(room)
+[agents]
+exten => 202,1,Dial(PJSIP/agent2,30)
+exten => 600,1,ConfBridge(room)
+exten => 700,1,Park()
+exten => 701,1,ParkedCall(default,701)
+""",
+    "overrides": {
+        "manager.conf": user(SECRET),
+        "res_parking.conf": "\n[general]\n[default]\nparkext => 700\nparkpos => 701-720\ncontext => parked\n",
+        "confbridge.conf": "\n[general]\n[default_bridge]\ntype = bridge\n[default_user]\ntype = user\nannounce_only_user = no\n",
+    },
+    "customers": (ANNA,),
+}
+AGENTS = ("agent1", "agent2", "agent3")
+
+
+class Desk:
+    """Three agents who all want Anna's record, all the time."""
+
+    def __init__(self, locks: Locks, persons: tuple[Person, ...], ref: str) -> None:
+        self._locks = locks
+        self._persons = persons
+        self._ref = ref
+        self.ever: set[str] = set()
+        """Whoever could read it, if only once."""
+
+    async def look(self) -> set[str]:
+        """Who can read it now."""
+        found = await asyncio.gather(*(self._locks.lock.record(one, self._ref, ["name"]) for one in self._persons))
+        now = {one.login for one, record in zip(self._persons, found, strict=True) if isinstance(record, Record)}
+        self.ever |= now
+        return now
+
+    async def until(self, *logins: str) -> None:
+        """Wait until these can, and no others."""
+        seen: set[str] = set()
+        try:
+            async with asyncio.timeout(LIMIT):
+                while (seen := await self.look()) != set(logins):
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise TimeoutError(f"waited in vain for {logins}; it is {seen}") from None
+
+
+@pytest.fixture
+async def desk(scene: Scene) -> AsyncIterator[Desk]:
+    settings, pbx, log = load(scene.stage.config), scene.stage.pbx, Log()
+    node = pbx.ari("GET", "asterisk/info")["system"]["entity_id"]
+    for module in ("res_parking.so", "app_confbridge.so"):
+        pbx.cli(f"module load {module}")
+    async with AsyncExitStack() as stack:
+        vault = Vault.open(settings)
+        stack.callback(vault.close)
+        seal = Seal.open(settings)
+        database = await stack.enter_async_context(await Database.open(settings))
+        trail = await stack.enter_async_context(Trail(database, "desk", seal))
+        live = await RedisLive.open(settings)
+        stack.push_async_callback(live.close)
+        link = Link.of(settings)
+        stack.push_async_callback(link.close)
+        ami = Ami(AmiSettings(port=pbx.ami_port, username=USER), Secret(SECRET), log=log.logger)
+        talks = Talks({node: ami}, log.logger)
+        await ami.open()
+        stack.push_async_callback(talks.close)
+        stack.push_async_callback(ami.close)
+        await talks.until_known()
+        roster, persons = Roster(vault), []
+        async with database.write() as connection:
+            for login in AGENTS:
+                new = NewPerson("acme", login, Personal(login), Role.AGENT, "blue", (f"PJSIP/{login}",))
+                found = await roster.find(connection, "acme", login)
+                persons.append(found or await roster.add(connection, new))
+        async with database.read() as connection:
+            anna = await Register(vault).find(connection, Secret(ANNA.number))
+        assert anna is not None
+        locks = Locks.of(
+            settings, talks=talks, staff=People(database, vault), marks=live, link=link, database=database,
+            customers=await Customers.open(database, vault), vault=vault, trail=trail, seal=seal, chain="desk", log=log.logger,
+        )  # fmt: skip
+        yield Desk(locks, tuple(persons), anna.ref)
+
+
+async def talking(scene: Scene, desk: Desk, extension: str = "100") -> tuple[Phone, Phone]:
+    """Anna is verified and talks with agent 1."""
+    agent = await scene.phone("agent1")
+    caller = await scene.caller(extension)
+    await scene.asked("pin")
+    assert await desk.look() == set()
+    await scene.key_pin(caller)
+    await agent.incoming()
+    assert await desk.look() == set()
+    await agent.answer()
+    await desk.until("agent1")
+    return caller, agent
+
+
+async def over(desk: Desk, caller: Phone, *ever: str) -> None:
+    """Anna hangs up, and nobody but these has ever been able to read the record."""
+    await caller.hang_up()
+    await desk.until()
+    assert desk.ever == set(ever)
+
+
+@pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+async def test_the_agent_of_the_call_reads_it_until_its_end(scene: Scene, desk: Desk, extension: str) -> None:
+    caller, _ = await talking(scene, desk, extension)
+    await over(desk, caller, "agent1")
+
+
+async def test_on_hold_it_is_the_same_agents(scene: Scene, desk: Desk) -> None:
+    caller, agent = await talking(scene, desk)
+    await agent.hold()
+    await desk.until("agent1")
+    await agent.resume()
+    await desk.until("agent1")
+    await over(desk, caller, "agent1")
+
+
+async def test_while_a_second_call_is_taken_it_is_nobodys(scene: Scene, desk: Desk) -> None:
+    caller, agent = await talking(scene, desk)
+    await agent.hold()
+    second = await scene.phone("caller-info")
+    await second.call("500")
+    await agent.incoming()
+    await desk.until("agent1")
+    await agent.answer()
+    await desk.until()
+    await second.hang_up()
+    await desk.until("agent1")
+    await over(desk, caller, "agent1")
+
+
+@pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+async def test_a_blind_transfer(scene: Scene, desk: Desk, extension: str) -> None:
+    caller, agent = await talking(scene, desk, extension)
+    colleague = await scene.phone("agent2")
+    await agent.transfer("202")
+    await colleague.incoming()
+    await desk.until()
+    await colleague.answer()
+    await desk.until("agent2")
+    await over(desk, caller, "agent1", "agent2")
+
+
+@pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+async def test_an_attended_transfer(scene: Scene, desk: Desk, extension: str) -> None:
+    caller, agent = await talking(scene, desk, extension)
+    colleague = await scene.phone("agent2")
+    first = agent.current
+    second = await agent.call("202")
+    await colleague.incoming()
+    await colleague.answer()
+    await agent.until("confirmed", call=second)
+    # the colleague has nobody but the agent
+    await desk.until("agent1")
+    await agent.transfer(to_call=second, call=first)
+    await desk.until("agent2")
+    await over(desk, caller, "agent1", "agent2")
+
+
+async def test_parked_and_taken_up(scene: Scene, desk: Desk) -> None:
+    caller, agent = await talking(scene, desk)
+    colleague = await scene.phone("agent2")
+    await agent.transfer("700")
+    await desk.until()
+    await colleague.call("701")
+    await desk.until("agent2")
+    await over(desk, caller, "agent1", "agent2")
+
+
+async def test_a_conference_is_open_to_colleagues_and_shut_by_a_stranger(scene: Scene, desk: Desk) -> None:
+    caller, agent = await talking(scene, desk)
+    await agent.transfer("600")
+    await desk.until()
+    await agent.call("600")
+    await desk.until("agent1")
+    colleague = await scene.phone("agent2")
+    await colleague.call("600")
+    await desk.until("agent1", "agent2")
+    stranger = await scene.phone("caller-info")
+    await stranger.call("600")
+    await desk.until()
+    await stranger.hang_up()
+    await desk.until("agent1", "agent2")
+    await over(desk, caller, "agent1", "agent2")

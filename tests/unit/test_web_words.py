@@ -1,0 +1,71 @@
+"""What the desk's pages say, in each language: nothing is missing, nothing is left over, and it is the language that was asked for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ivr import web
+from ivr.lock import Reason, State
+from ivr.prompts import languages as spoken
+from ivr.store.welcome import Unfit
+from ivr.vault.password import Weak
+from ivr.web.problems import STATUSES
+from ivr.web.words import chosen, languages, words
+
+HERE = Path(web.__file__).parent
+
+
+def test_the_languages_are_those_of_the_callers() -> None:
+    assert languages() == spoken() == ("de", "en", "pl", "sv")
+
+
+@pytest.mark.parametrize("language", ["de", "pl", "sv"])
+def test_a_language_says_all_that_english_says(language: str) -> None:
+    english, other = words("en").texts, words(language).texts
+    assert set(other) == set(english)
+    for name, text in other.items():
+        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", english[name])), name
+        assert text.strip() == text and text, name
+
+
+def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
+    code = "".join(file.read_text() for file in (*HERE.glob("*.py"), *HERE.glob("templates/*.html")))
+    used = set(re.findall(r"words\(\s*['\"]([a-z_]+\.[a-z_]+)['\"]", code))
+    used |= {f"reason.{name}" for name in STATUSES} | {f"method.{name}" for name in ("pin", "sms_code", "and")}
+    used |= {f"desk.{state}" for state in State} | {
+        f"desk.{state}_help" for state in State if state is not State.VERIFIED
+    }
+    used |= {f"fault.{name}" for name in ("differ", Unfit.CODE, *Weak)}
+    used |= {f"sign_in.{name}" for name in ("ended", "signed_out", "welcome_done")}
+    assert set(words("en").texts) == used
+
+
+def test_every_reason_of_the_lock_has_a_status() -> None:
+    of_another = {Reason.NO_SUCH_VALUE, Reason.TOO_MANY_WISHES, Reason.NOT_OPEN}
+    assert {reason.value for reason in Reason if reason not in of_another} <= set(STATUSES)
+
+
+@pytest.mark.parametrize(
+    ("own", "accepted", "company", "language"),
+    [
+        ("pl", "sv", "de", "pl"),
+        (None, "sv-SE,sv;q=0.9,en;q=0.8", None, "sv"),
+        (None, "fr, de;q=0.5, pl;q=0.7", None, "pl"),
+        (None, "en;q=0, de-AT;q=0.1", None, "de"),
+        (None, "fr", "de", "de"),
+        (None, "", "sv", "sv"),
+        (None, "*", None, "en"),
+        ("xx", "yy", "zz", "en"),
+        (None, ";;;q=,sv;q=2," + "a" * 10_000, None, "en"),
+        (None, ",".join(["fr"] * 30) + ",sv", None, "en"),
+    ],
+)
+def test_whose_language_it_is(own: str | None, accepted: str, company: str | None, language: str) -> None:
+    assert chosen(own, accepted, company).language == language
+
+
+def test_what_is_filled_in_is_not_filled_in_again() -> None:
+    assert words("en")("page.signed_in_as", name="{name} {login}") == "Signed in as {name} {login}"
