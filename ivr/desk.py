@@ -88,6 +88,8 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             sessions=sessions,
             links=Welcome(credentials, vault, trail, settings),
             lock=locks.lock,
+            reads=locks.reads,
+            glass=locks.glass,
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
-from ivr.lock import Current, Reason, State
+from ivr.lock import FIELDS, Current, Reason, Standing, State
 from ivr.lock import Record as Opened
 from ivr.secret import Personal, Secret
+from ivr.store.openings import Opening as Wished
 
 
 def _secret(least: int, most: int) -> Any:
@@ -24,6 +25,7 @@ Code = Annotated[Secret, _secret(6, 10), WithJsonSchema({"type": "string", "minL
 Argument = Annotated[Secret, _secret(0, 100), WithJsonSchema({"type": "string", "maxLength": 100})]
 Login = Annotated[str, Field(min_length=1, max_length=64, strict=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$", strict=True)]
+FieldName = Annotated[str, Field(pattern=f"^({'|'.join(FIELDS)})$", strict=True)]
 
 
 class Model(BaseModel):
@@ -105,6 +107,58 @@ class Done(Model):
     ref: str
 
 
+class Why(Model):
+    """Why, in words; it stays in the audit trail. Neither a name nor a number."""
+
+    reason: str = Field(min_length=5, max_length=200, strict=True)
+
+
+class Reading(Model):
+    """How many different customers' records somebody has read."""
+
+    person: str
+    hour: int = Field(description="In the last hour")
+    day: int = Field(description="In the last day")
+    stopped: bool = Field(description="Reads none until another person lifts it")
+
+
+class Readings(Model):
+    """Of those of the own team, or of all."""
+
+    persons: tuple[Reading, ...]
+
+
+class Lifted(Model):
+    """Reads again; the counts begin anew."""
+
+    person: str
+
+
+class Wish(Why):
+    """To open these fields of one record without a call."""
+
+    ref: str = Field(pattern=r"^[a-z0-9]{12}$", strict=True)
+    fields: tuple[FieldName, ...] = Field(min_length=1, max_length=len(FIELDS))
+
+
+class Opening(Model):
+    """A wish to open one record without a call, or what came of it."""
+
+    id: str
+    login: str = Field(description="Who wishes for it")
+    ref: str
+    fields: tuple[str, ...]
+    reason: str
+    until: int = Field(description="When it lapses, or when the record shuts again, in seconds since the epoch")
+    open: bool = Field(description="Whether another person has agreed")
+
+
+class Openings(Model):
+    """Those that wait for a second person."""
+
+    openings: tuple[Opening, ...]
+
+
 class FieldFault(Model):
     """Which field, and what is wrong with it."""
 
@@ -145,4 +199,17 @@ def record(found: Opened) -> Record:
             else value
             for name, value in found.fields.items()
         },
+    )  # fmt: skip
+
+
+def reading(standing: Standing) -> Reading:
+    """As it is given out."""
+    return Reading(person=standing.person, hour=standing.hour, day=standing.day, stopped=standing.stopped)
+
+
+def opening(wish: Wished) -> Opening:
+    """As it is given out: the tenant is the asking person's own."""
+    return Opening(
+        id=wish.id, login=wish.login, ref=wish.ref, fields=wish.fields, reason=wish.reason, until=wish.until,
+        open=wish.approved,
     )  # fmt: skip

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
-from ivr.lock import Current, Done, Record
+from ivr.lock import Current, Done, Lifted, Record, Standing
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Person, SignedIn
+from ivr.store.openings import Opening
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
 
@@ -74,6 +75,28 @@ class Lock(Protocol):
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 
     async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut: ...
+
+
+class Reads(Protocol):
+    """`ivr.lock.Reads`: a part that is down refuses."""
+
+    async def standing(self, by: Person) -> tuple[Standing, ...] | Shut: ...
+
+    async def lift(self, by: Person, whom: str, reason: str) -> Lifted | Shut: ...
+
+
+class Glass(Protocol):
+    """`ivr.lock.Glass`: a part that is down refuses."""
+
+    async def ask(self, person: Person, ref: str, reason: str, fields: Collection[str]) -> Opening | Shut: ...
+
+    async def waiting(self, by: Person) -> tuple[Opening, ...] | Shut: ...
+
+    async def approve(self, by: Person, id: str) -> Opening | Shut: ...
+
+    async def decline(self, by: Person, id: str) -> bool | Shut: ...
+
+    async def record(self, person: Person, id: str) -> Record | Shut: ...
 
 
 class Pace(Protocol):

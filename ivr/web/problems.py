@@ -27,6 +27,8 @@ STATUSES: Mapping[str, int] = {
     "other_customer": 403,
     "level": 403,
     "not_in_force": 403,
+    "not_open": 403,
+    "too_many_wishes": 403,
     "too_many_reads": 403,
     "not_permitted": 403,
     "unknown_bridges": 403,

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, models, openapi, pages, render
+from ivr.web import api, models, openapi, pages, render, second
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -61,6 +61,7 @@ _LOCKED = (
 )  # fmt: skip
 
 _REF = "/api/v1/customers/{ref}"
+_OPENING = "/api/v1/openings/{opening}"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", pages.desk, Open.ANYONE),
@@ -105,6 +106,42 @@ ROUTES: tuple[Route, ...] = (
         "POST", f"{_REF}/actions/{{action}}", api.act, Permission.CALL,
         Described("act", "Change the customer's record, under the same rule.", models.Done, takes=models.Arguments,
             problems=(*_LOCKED, "csrf", "cross_site", "not_found")),
+    ),
+    Route(
+        # whoever sees reads, or watches a team: the lock looks which
+        "GET", "/api/v1/reads", second.standing, Open.SIGNED_IN,
+        Described("getReads", "How many customers' records each has read: of the team, or of all.", models.Readings,
+            problems=("not_permitted",)),
+    ),
+    Route(
+        "POST", "/api/v1/people/{person}/reads/lift", second.lift, Permission.APPROVE,
+        Described("liftReads", "Let somebody read again who has read too much.", models.Lifted, takes=models.Why,
+            problems=("not_permitted", "csrf", "cross_site")),
+    ),
+    Route(
+        "POST", "/api/v1/openings", second.ask, Permission.CALL,
+        Described("askForOpening", "Wish to open one record without a call; another person has to agree.", models.Opening, 201,
+            models.Wish, ("not_permitted", "too_many_wishes", "csrf", "cross_site")),
+    ),
+    Route(
+        "GET", "/api/v1/openings", second.waiting, Permission.APPROVE,
+        Described("getOpenings", "The wishes of others that wait for somebody who agrees.", models.Openings,
+            problems=("not_permitted",)),
+    ),
+    Route(
+        "POST", f"{_OPENING}/approval", second.approve, Permission.APPROVE,
+        Described("approveOpening", "Agree: the record is open to the person who wishes, for a short time.", models.Opening,
+            problems=("not_permitted", "not_open", "csrf", "cross_site")),
+    ),
+    Route(
+        "DELETE", _OPENING, second.decline, Open.SIGNED_IN,
+        Described("declineOpening", "Say no to a wish, or take back one's own, an open one too.", None, 204,
+            problems=("not_open", "csrf", "cross_site")),
+    ),
+    Route(
+        "GET", f"{_OPENING}/record", second.record, Permission.CALL,
+        Described("getOpenedRecord", "What was wished for and agreed to, as long as it is open.", models.Record,
+            problems=("not_permitted", "not_open", "too_many_reads")),
     ),
 )  # fmt: skip
 """The table. `/healthz` and `/readyz` stand beside it: they are for monitoring, and say nothing of anybody."""

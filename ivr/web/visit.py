@@ -14,7 +14,7 @@ from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
 from ivr.web.live import Hub
-from ivr.web.ports import Door, Links, Lock, Pace, People, Session, Sessions
+from ivr.web.ports import Door, Glass, Links, Lock, Pace, People, Reads, Session, Sessions
 from ivr.web.problems import Problem
 from ivr.web.words import Words, chosen
 
@@ -57,6 +57,8 @@ class House:
     sessions: Sessions
     links: Links
     lock: Lock
+    reads: Reads
+    glass: Glass
     pace: Pace
     hub: Hub
     log: FilteringBoundLogger

@@ -16,7 +16,7 @@ from ivr.web.guard import Open
 from ivr.web.headers import HEADERS
 from ivr.web.routes import ROUTES
 from tests.contract.live_server import Server
-from tests.contract.web_kit import ANNA, CALL, CODE, LINK, PASSWORD, REF, VERIFIED, Desk, desk
+from tests.contract.web_kit import ANNA, CALL, CODE, LINK, PASSWORD, REF, VERIFIED, WHOM, Desk, desk
 
 pytestmark = pytest.mark.servers
 
@@ -271,6 +271,37 @@ async def test_a_role_without_calls_gets_none(open_desk: Desk) -> None:
         answer = await open_desk.send(method, path, headers={"CSRF-Token": csrf}, json={} if method == "POST" else None)
         assert (answer.status, (await answer.json())["reason"]) == (403, "not_permitted")
     assert "Your role has other tasks" in await (await open_desk.get("/")).text()
+
+
+async def test_two_persons_open_a_record_and_one_lets_another_read_again(open_desk: Desk) -> None:
+    csrf = await open_desk.sign_in()
+    wish = {"ref": REF, "reason": "must be called back at once", "fields": ["name"]}
+    asked = await open_desk.send("POST", "/api/v1/openings", json=wish, headers={"CSRF-Token": csrf})
+    opening = await asked.json()
+    assert (asked.status, opening["open"], opening["login"]) == (201, False, "anna")
+    place = f"/api/v1/openings/{opening['id']}"
+    shut = await open_desk.get(f"{place}/record")
+    assert (shut.status, (await shut.json())["reason"]) == (403, "not_open")
+    for method, path in (("GET", "/api/v1/openings"), ("POST", f"{place}/approval"), ("GET", "/api/v1/reads")):
+        refused = await open_desk.send(method, path, headers={"CSRF-Token": csrf})
+        assert (refused.status, (await refused.json())["reason"]) == (403, "not_permitted")
+
+    csrf = await open_desk.sign_in("siv")
+    assert (await (await open_desk.get("/api/v1/openings")).json())["openings"] == [opening]
+    agreed = await open_desk.send("POST", f"{place}/approval", headers={"CSRF-Token": csrf})
+    assert (agreed.status, (await agreed.json())["open"]) == (200, True)
+    assert (await (await open_desk.get("/api/v1/reads")).json())["persons"][0]["stopped"] is True
+    lift, why = f"/api/v1/people/{WHOM}/reads/lift", {"reason": "a day with many callers"}
+    lifted = await open_desk.send("POST", lift, json=why, headers={"CSRF-Token": csrf})
+    assert (lifted.status, await lifted.json()) == (200, {"person": WHOM})
+    again = await open_desk.send("POST", lift, json=why, headers={"CSRF-Token": csrf})
+    assert (again.status, (await again.json())["errors"][0]["field"]) == (422, "reads")
+
+    csrf = await open_desk.sign_in()
+    assert (await (await open_desk.get(f"{place}/record")).json())["fields"] == {"name": "Anna Andersson"}
+    assert (await open_desk.send("DELETE", place, headers={"CSRF-Token": csrf})).status == 204
+    gone = await open_desk.send("DELETE", place, headers={"CSRF-Token": csrf})
+    assert (gone.status, (await gone.json())["reason"]) == (403, "not_open")
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import aiohttp
 
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
-from ivr.lock import FIELDS, Channel, Current, Done, Reason, Record, State
+from ivr.lock import FIELDS, Channel, Current, Done, Lifted, Reason, Record, Standing, State
 from ivr.lock import Denied as Shut
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
-from ivr.staff import Denial, Denied, LastSignIn, Person, Role, SignedIn
+from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
 from ivr.store.link import Link
+from ivr.store.openings import Opening
 from ivr.store.pace import RedisPace
 from ivr.store.sessions import Session, Sessions
 from ivr.store.welcome import Offer, Unfit
@@ -31,6 +32,8 @@ PASSWORD = "korrekt häst batteri klammer"
 CODE = "246810"
 ANNA = Person("p-anna", "main", "anna", "Anna Ek", Role.AGENT, endpoints=frozenset({"PJSIP/anna"}))
 AUDITOR = Person("p-rut", "main", "rut", "Rut Revisor", Role.AUDITOR)
+SUPERVISOR = Person("p-siv", "main", "siv", "Siv Chef", Role.SUPERVISOR)
+WHOM = "abcdefghijkl"
 LINK = "a" * 43
 REF = "perukcnyu6jt"
 CALL = Current(Channel("node", "17.1"), "+46…01", False, 1_700_000_000.0, State.NOT_VERIFIED, Reason.NOT_VERIFIED)
@@ -45,7 +48,9 @@ class World:
     """Stands in for what is behind the pages: people, and the lock's word."""
 
     sessions: Sessions
-    people: dict[str, Person] = field(default_factory=lambda: {person.id: person for person in (ANNA, AUDITOR)})
+    people: dict[str, Person] = field(
+        default_factory=lambda: {person.id: person for person in (ANNA, AUDITOR, SUPERVISOR)}
+    )
     calls: tuple[Current, ...] = ()
     down: bool = False
     broken: bool = False
@@ -120,6 +125,51 @@ class World:
             raise Unavailable("Redis did not answer in time")
 
 
+@dataclass
+class Second:
+    """What two persons do, without a trail or a second look: who may is the guard's word here, and the lock's elsewhere."""
+
+    world: World
+    wishes: dict[str, Opening] = field(default_factory=dict)
+    stopped: bool = True
+
+    async def standing(self, by: Person) -> tuple[Standing, ...] | Shut:
+        allowed = by.may(Permission.READS) or by.may(Permission.WATCH)
+        return (Standing(WHOM, 41, 60, self.stopped),) if allowed else Shut(Reason.NOT_PERMITTED)
+
+    async def lift(self, by: Person, whom: str, reason: str) -> Lifted | Shut:
+        if whom != WHOM:
+            return Shut(Reason.NOT_PERMITTED)
+        if not self.stopped:
+            raise InputError("reads: this person is not stopped. Nothing was done")
+        self.stopped = False
+        return Lifted(whom)
+
+    async def ask(self, person: Person, ref: str, reason: str, fields: Collection[str]) -> Opening | Shut:
+        wish = Opening("w" * 22, person.tenant, person.id, person.login, ref, tuple(fields), reason, 1_900_000_000)
+        self.wishes[wish.id] = wish
+        return wish
+
+    async def waiting(self, by: Person) -> tuple[Opening, ...] | Shut:
+        return tuple(wish for wish in self.wishes.values() if wish.by != by.id and not wish.approved)
+
+    async def approve(self, by: Person, id: str) -> Opening | Shut:
+        wish = self.wishes.get(id)
+        if wish is None or wish.by == by.id:
+            return Shut(Reason.NOT_OPEN)
+        self.wishes[id] = replace(wish, approved_by=by.id)
+        return self.wishes[id]
+
+    async def decline(self, by: Person, id: str) -> bool | Shut:
+        return self.wishes.pop(id, None) is not None
+
+    async def record(self, person: Person, id: str) -> Record | Shut:
+        wish = self.wishes.get(id)
+        if wish is None or not wish.approved or wish.by != person.id:
+            return Shut(Reason.NOT_OPEN)
+        return Record(wish.ref, None, 0, wish.until, {"name": Personal("Anna Andersson")})
+
+
 class Log:
     """Keeps what is said."""
 
@@ -188,7 +238,8 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     world, log = World(sessions), Log()
     hub = Hub(log)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
-    house = House(settings, world, world, sessions, world, world, pace, hub, log)  # type: ignore[arg-type]
+    second = Second(world)
+    house = House(settings, world, world, sessions, world, world, second, second, pace, hub, log)  # type: ignore[arg-type]
 
     async def alive() -> None:
         await link.ask("PING")
