@@ -83,6 +83,11 @@ class Agent:
         async with self.browser.get(f"{self.desk.url}{path}") as answer:
             return answer.status, await answer.json(content_type=None)
 
+    async def send(self, method: str, path: str, given: Any = None) -> tuple[int, dict[str, Any]]:
+        headers = {"CSRF-Token": self.csrf, "Origin": self.desk.url}
+        async with self.browser.request(method, f"{self.desk.url}{path}", json=given, headers=headers) as answer:
+            return answer.status, {} if answer.status == 204 else await answer.json(content_type=None)
+
     async def record(self, ref: str) -> tuple[int, str]:
         """The status, and the reason or the customer's name."""
         status, told = await self.get(f"/api/v1/customers/{ref}/record")
@@ -130,8 +135,8 @@ async def desk(stage: Stage, scene: Scene) -> AsyncIterator[Desk]:
 
 
 @asynccontextmanager
-async def at_work(desk: Desk, stage: Stage, login: str, phone: str) -> AsyncIterator[Agent]:
-    words = ("agent", "add", login, "--name", f"Agent {login}", "--endpoint", f"PJSIP/{phone}")
+async def at_work(desk: Desk, stage: Stage, login: str, phone: str, role: str = "agent") -> AsyncIterator[Agent]:
+    words = ("agent", "add", login, "--name", f"Agent {login}", "--role", role, "--endpoint", f"PJSIP/{phone}")
     told = await asyncio.to_thread(stage.command, *words)
     agent = Agent(desk, login, told.splitlines()[-1])
     async with agent.browser:
@@ -192,6 +197,39 @@ async def test_the_record_is_open_while_its_customer_is_on_the_line_verified(sce
     rows = [(row["actor"], row["outcome"]) for row in scene.audit("record.read")]
     assert ("desk:agda", "granted") in rows
     assert {outcome for actor, outcome in rows if actor == "desk:bror"} == {"refused"}
+
+
+async def test_two_persons_open_one_record_without_a_call(scene: Scene, desk: Desk) -> None:
+    stage = scene.stage
+    async with (
+        at_work(desk, stage, "doris", "agent1") as doris,
+        at_work(desk, stage, "siv", "agent2", "supervisor") as siv,
+    ):
+        caller = await scene.verified("100")
+        phone = await scene.phone("agent1")
+        ref = _found(r"ref=([a-z0-9]{12})", str((await phone.incoming()).header("X-Caller-Auth")))
+        await caller.hang_up()
+        assert await doris.record(ref) == (403, "no_call")
+
+        wish = {"ref": ref, "reason": "must be called back at once", "fields": ["name"]}
+        status, opening = await doris.send("POST", "/api/v1/openings", wish)
+        assert (status, opening["open"]) == (201, False)
+        place = f"/api/v1/openings/{opening['id']}"
+        assert (await doris.get(f"{place}/record"))[1]["reason"] == "not_open"
+        assert (await doris.send("POST", f"{place}/approval"))[1]["reason"] == "not_permitted"
+        assert [one["id"] for one in (await siv.get("/api/v1/openings"))[1]["openings"]] == [opening["id"]]
+        assert (await siv.send("POST", f"{place}/approval"))[1]["open"] is True
+        assert (await doris.get(f"{place}/record"))[1]["fields"] == {"name": "Anna Andersson"}
+        assert (await siv.get(f"{place}/record"))[1]["reason"] == "not_open", "it is open to the one who has asked"
+        assert (await doris.send("DELETE", place))[0] == 204
+        assert (await doris.get(f"{place}/record"))[1]["reason"] == "not_open"
+    told = [
+        (row["actor"], row["action"], row["outcome"])
+        for what in ("ask", "approve", "read")
+        for row in scene.audit(f"glass.{what}")
+    ]
+    for row in (("doris", "ask", "asked"), ("siv", "approve", "approved"), ("doris", "read", "granted")):
+        assert (f"desk:{row[0]}", f"glass.{row[1]}", row[2]) in told
 
 
 async def test_an_action_needs_the_same_and_the_desk_ends_in_order(scene: Scene, desk: Desk) -> None:
