@@ -84,5 +84,5 @@ async def test_the_desk_answers_as_its_description_says(open_call: bool, open_de
         operation["security"] = []
     headers = {"Cookie": f"__Host-desk={open_desk.cookie()}", "CSRF-Token": csrf}
     done = await asyncio.to_thread(asked, document, open_desk.origin, headers)
-    assert len(done) == 5
+    assert len(done) == sum(len(methods) for methods in document["paths"].values()) > 10
     assert not [line for line in open_desk.log.lines if line["event"] == "web.failed"]
