@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from rig import warm
 from rig.asterisk import Pbx
 from rig.desk import Desk, manager_user
 from rig.ports import HOST, Ports
@@ -223,10 +224,14 @@ class Stage:
         """The same, for a command that may fail; `by`: who types it, with a login of their own."""
         python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
         program = [str(CHECKOUT / "ari_app.py")] if by is None else ["-c", _BY_ANOTHER]
+        command = [python, *program, *words]
+        env = dict(os.environ, TILLIT_CONFIG=str(self.config), **({"RIG_PERSON": by} if by else {}))
+        if warm.fits(command, env):
+            return warm.run(command, env=env, given=given, cwd=None, limit=60)
         return subprocess.run(
-            [python, *program, *words],
+            command,
             cwd=CHECKOUT if by else None,
-            env=dict(os.environ, TILLIT_CONFIG=str(self.config), **({"RIG_PERSON": by} if by else {})),
+            env=env,
             input=given,
             capture_output=True,
             text=True,
