@@ -134,6 +134,10 @@ class Switchboard:
         """The channels in it."""
         return frozenset(self._bridges.get(bridge, ()))
 
+    def named(self, bridge: str) -> frozenset[tuple[str, str]]:
+        """The same, with their names: it is by these that one is somebody's phone."""
+        return frozenset((channel, self._seats[channel].name) for channel in self._bridges.get(bridge, ()))
+
     def bridge_of_name(self, name: str) -> str | None:
         """Where this half of a Local channel is."""
         channel = self._halves.get(name)
