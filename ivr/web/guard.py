@@ -10,6 +10,7 @@ from aiohttp import web
 
 from ivr.secret import Secret
 from ivr.staff import Permission
+from ivr.store.address import network
 from ivr.web.problems import Problem
 from ivr.web.visit import CSRF, FORM, SESSION, House, Visit
 
@@ -90,7 +91,7 @@ async def _recognise(visit: Visit) -> None:
     token = Secret(text)
     house = visit.house
     # what stays open tells itself that it is there; a person who looks at it does not
-    session = await house.sessions.of(token)
+    session = await house.sessions.of(token, used=not visit.request.headers.get("Upgrade"))
     person = None if session is None else await house.people.by_id(session.tenant, session.person)
     if session is None or person is None or person.disabled:
         return
@@ -103,7 +104,7 @@ async def _paced(visit: Visit, needs: Needs, *, unsafe: bool) -> None:
     if visit.person is not None:
         wait = await pace.take("person", visit.person.id, per_minute=rules.per_minute)
     elif unsafe or needs is not Open.ANYONE or visit.request.match_info:
-        wait = await pace.take("address", visit.address, per_minute=rules.strangers_per_minute)
+        wait = await pace.take("address", network(visit.address), per_minute=rules.strangers_per_minute)
     else:
         wait = None
     if wait is not None:

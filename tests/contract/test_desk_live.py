@@ -111,6 +111,19 @@ async def test_an_open_page_keeps_no_session_alive(open_desk: Desk, server: Serv
         assert server.client.hget(key, "seen") == seen
 
 
+async def test_a_page_that_opens_itself_again_keeps_no_session_alive_either(open_desk: Desk, server: Server) -> None:
+    await open_desk.sign_in()
+    (key,) = server.client.keys("*:session:*")
+    server.client.hincrby(key, "seen", -5000)
+    seen = server.client.hget(key, "seen")
+    for _ in range(3):
+        async with await page(open_desk) as socket:
+            await socket.receive_json()
+    assert server.client.hget(key, "seen") == seen
+    await open_desk.get("/")
+    assert server.client.hget(key, "seen") != seen
+
+
 async def test_nobody_but_one_who_is_signed_in_opens_one(open_desk: Desk) -> None:
     for login in (None, "rut"):
         if login is not None:
@@ -274,6 +287,15 @@ async def test_one_address_has_so_many_connections_and_others_come_in(server: Se
         assert b"200 OK" in await ends(other, 5)
         for _, opened in (*held, (other, speaks)):
             opened.close()
+
+
+def test_who_has_a_network_has_one_address() -> None:
+    room = connections.Room(most=100, each=2, free=("2001:db8:7::1",))
+    assert [room.enter(f"2001:db8:5::{host}") for host in range(1, 4)] == [True, True, False]
+    assert room.enter("2001:db8:6::1")
+    assert all(room.enter("2001:db8:7::1") for _ in range(5))
+    room.leave("2001:db8:5::1")
+    assert room.enter("2001:db8:5::9")
 
 
 # ---------------------------------------------------------------- TLS
