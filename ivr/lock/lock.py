@@ -40,7 +40,7 @@ class Lock:
         self._reads = reads
         self._rows = rows
         self._country = country
-        self.currents = Currents(judge, marks, records, rows, self._levels["name"])
+        self.currents = Currents(judge, marks, records, reads, rows, self._levels["name"])
         self._log = log
 
     async def current(self, person: Person) -> tuple[Current, ...]:
