@@ -132,8 +132,9 @@ async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundL
             await ari.close()
         if node in nodes:
             # the one's talks would stand in the other's place, and be nobody's
+            both = ", ".join(f"{one} url" for one in (places[node], place))
             raise ConfigError(
-                f"{settings.file}: {places[node]} url, {place} url", f"both lead to an Asterisk whose entity_id is {node}",
+                f"{settings.file}: {both}", f"both lead to an Asterisk whose entity_id is {node}",
                 "Take one of the tables out; or, if these are two Asterisks, give one of them another entityid in asterisk.conf",
             )  # fmt: skip
         nodes[node], places[node] = Ami.of(settings, place, name="desk", log=log), place
