@@ -40,6 +40,7 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
     if needs is not Open.ANYONE:
         person = visit.who
         if isinstance(needs, Permission) and not person.may(needs):
+            await visit.house.lock.not_permitted(person, needs, route_of(visit.request))
             raise Problem("not_permitted")
     if not unsafe or (needs is Open.ANYONE and is_api(visit.request)):
         # no other site can make a browser send JSON here
@@ -54,6 +55,12 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
 def is_api(request: web.BaseRequest) -> bool:
     """Whether programs ask here, and not people."""
     return request.path.startswith("/api/")
+
+
+def route_of(request: web.Request) -> str:
+    """The route, not the path: a path may hold a token, a query anything."""
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
 
 
 def own_origin(house: House, request: web.BaseRequest) -> str:

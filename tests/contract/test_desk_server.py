@@ -270,6 +270,11 @@ async def test_a_role_without_calls_gets_none(open_desk: Desk) -> None:
     ):  # fmt: skip
         answer = await open_desk.send(method, path, headers={"CSRF-Token": csrf}, json={} if method == "POST" else None)
         assert (answer.status, (await answer.json())["reason"]) == (403, "not_permitted")
+    # the trail is told of each: by the route, for a path may hold what somebody has typed
+    assert open_desk.world.refused == [
+        ("p-rut", "call", f"/api/v1/{route}")
+        for route in ("calls/current", "customers/{ref}/record", "customers/{ref}/actions/{action}")
+    ]
     assert "Your role has other tasks" in await (await open_desk.get("/")).text()
 
 
