@@ -50,6 +50,15 @@ async def test_a_page_is_told_of_its_own_calls_as_they_change(open_desk: Desk) -
         assert call["help"] == "med pinkod och sms"
 
 
+async def test_a_phone_is_the_same_in_upper_and_lower_case(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    async with await page(open_desk) as socket:
+        await socket.receive_json()
+        open_desk.world.calls = (CALL,)
+        open_desk.hub.changed(frozenset({"PJSIP/Anna"}))
+        assert (await socket.receive_json(timeout=1))["calls"]
+
+
 async def test_other_phones_stir_nothing(open_desk: Desk) -> None:
     await open_desk.sign_in()
     async with await page(open_desk) as socket:
