@@ -117,6 +117,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
 async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
     """Of all nodes. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
     nodes: dict[str, Ami] = {}
+    places: dict[str, str] = {}
     for place, asterisk in settings.asterisks.items():
         if asterisk.desk is None:
             raise ConfigError(
@@ -126,9 +127,17 @@ async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundL
         ari = Ari.of(settings, place, log=log)
         await ari.open()
         try:
-            nodes[await node_of(ari, settings, place, log)] = Ami.of(settings, place, name="desk", log=log)
+            node = await node_of(ari, settings, place, log)
         finally:
             await ari.close()
+        if node in nodes:
+            # the one's talks would stand in the other's place, and be nobody's
+            both = ", ".join(f"{one} url" for one in (places[node], place))
+            raise ConfigError(
+                f"{settings.file}: {both}", f"both lead to an Asterisk whose entity_id is {node}",
+                "Take one of the tables out; or, if these are two Asterisks, give one of them another entityid in asterisk.conf",
+            )  # fmt: skip
+        nodes[node], places[node] = Ami.of(settings, place, name="desk", log=log), place
     talks = Talks(nodes, log)
     stack.push_async_callback(talks.close)
     for ami in nodes.values():

@@ -16,13 +16,13 @@ from ivr.lock.reads import Reads
 from ivr.lock.rows import NOTHING, Rows, entry
 from ivr.lock.words import Channel, Current, Denied, Done, Granted, Reason, Record, Value
 from ivr.secret import Secret
-from ivr.staff import Person
+from ivr.staff import Permission, Person
 from ivr.store.register import Customer
 
 FIELDS = ("number", "name", "phones", "language", "policy", "has_pin", "locked")
 """Those of a record, in the order in which a page shows them."""
 
-_READ = "record.read"
+_READ, _ASKED = "record.read", "desk.request"
 
 
 class Lock:
@@ -40,12 +40,17 @@ class Lock:
         self._reads = reads
         self._rows = rows
         self._country = country
-        self.currents = Currents(judge, marks, records, rows, self._levels["name"])
+        self.currents = Currents(judge, marks, records, reads, rows, self._levels["name"])
         self._log = log
 
     async def current(self, person: Person) -> tuple[Current, ...]:
         """This person's callers. Raises `Unavailable` where it is not known whom the person talks with, or who is marked."""
         return await self.currents.of(person)
+
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        """Tell the trail of a refusal before anything was looked at: this person's role has not what the route needs."""
+        detail = {"permission": permission.value, "route": route}
+        await self._rows.refuse(person, _ASKED, Denied(Reason.NOT_PERMITTED), detail=detail)
 
     async def demand(self, person: Person, ref: str, level: int, what: str) -> Granted | Denied:
         """Whether this may be given out, for whoever has the data elsewhere. The read is counted, and the trail told of it.

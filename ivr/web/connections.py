@@ -12,6 +12,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from ivr.store.address import network
+
 # Seconds for the whole head of a request, and for the next one on the same connection.
 IDLE_SECONDS = 15.0
 # Seconds for a whole request: its body, and what is done for it.
@@ -30,7 +32,7 @@ Refused = Callable[[web.BaseRequest], web.StreamResponse]
 
 @dataclass(slots=True)
 class Room:
-    """How many connections there may be: `most` in all, `each` from one address unless it is one of `free`."""
+    """How many connections there may be: `most` in all, `each` from one address (IPv6: from its /64) unless it is one of `free`."""
 
     most: int
     each: int
@@ -39,16 +41,21 @@ class Room:
 
     def enter(self, address: str) -> bool:
         """Whether there is room; then it is taken."""
-        if self.held.total() >= self.most or (address not in self.free and self.held[address] >= self.each):
+        place = self._place(address)
+        if self.held.total() >= self.most or (address not in self.free and self.held[place] >= self.each):
             return False
-        self.held[address] += 1
+        self.held[place] += 1
         return True
 
     def leave(self, address: str) -> None:
         """Give it back."""
-        self.held[address] -= 1
-        if not self.held[address]:
-            del self.held[address]
+        place = self._place(address)
+        self.held[place] -= 1
+        if not self.held[place]:
+            del self.held[place]
+
+    def _place(self, address: str) -> str:
+        return address if address in self.free else network(address)
 
 
 class _Connection(RequestHandler):

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from ivr.secret import Secret
 from ivr.staff import Permission
+from ivr.store.address import network
 from ivr.web.problems import Problem
 from ivr.web.visit import CSRF, FORM, SESSION, House, Visit
 
@@ -39,6 +40,7 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
     if needs is not Open.ANYONE:
         person = visit.who
         if isinstance(needs, Permission) and not person.may(needs):
+            await visit.house.lock.not_permitted(person, needs, route_of(visit.request))
             raise Problem("not_permitted")
     if not unsafe or (needs is Open.ANYONE and is_api(visit.request)):
         # no other site can make a browser send JSON here
@@ -53,6 +55,12 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
 def is_api(request: web.BaseRequest) -> bool:
     """Whether programs ask here, and not people."""
     return request.path.startswith("/api/")
+
+
+def route_of(request: web.Request) -> str:
+    """The route, not the path: a path may hold a token, a query anything."""
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
 
 
 def own_origin(house: House, request: web.BaseRequest) -> str:
@@ -90,7 +98,7 @@ async def _recognise(visit: Visit) -> None:
     token = Secret(text)
     house = visit.house
     # what stays open tells itself that it is there; a person who looks at it does not
-    session = await house.sessions.of(token)
+    session = await house.sessions.of(token, used=not visit.request.headers.get("Upgrade"))
     person = None if session is None else await house.people.by_id(session.tenant, session.person)
     if session is None or person is None or person.disabled:
         return
@@ -103,7 +111,7 @@ async def _paced(visit: Visit, needs: Needs, *, unsafe: bool) -> None:
     if visit.person is not None:
         wait = await pace.take("person", visit.person.id, per_minute=rules.per_minute)
     elif unsafe or needs is not Open.ANYONE or visit.request.match_info:
-        wait = await pace.take("address", visit.address, per_minute=rules.strangers_per_minute)
+        wait = await pace.take("address", network(visit.address), per_minute=rules.strangers_per_minute)
     else:
         wait = None
     if wait is not None:

@@ -61,8 +61,9 @@ class Hub:
 
     def changed(self, endpoints: frozenset[str]) -> None:
         """These phones' talks are others than before."""
+        theirs = _folded(endpoints)
         for page in self._pages:
-            if page.endpoints & endpoints:
+            if page.endpoints & theirs:
                 page.stir.set()
 
     def end(self, session: str) -> None:
@@ -103,7 +104,7 @@ class Hub:
 
     @contextmanager
     def _open(self, session: str, person: Person) -> Iterator[Page]:
-        page = Page(session, person.endpoints)
+        page = Page(session, _folded(person.endpoints))
         self._pages.add(page)
         try:
             yield page
@@ -134,7 +135,7 @@ class Hub:
                 if person is None or not person.may(Permission.CALL):
                     await socket.close(code=OVER)
                     return
-                page.endpoints = person.endpoints
+                page.endpoints = _folded(person.endpoints)
                 view = await shown(person)
             except Unavailable:
                 view = UNKNOWN
@@ -148,3 +149,8 @@ class Hub:
                     await page.stir.wait()
             except TimeoutError:
                 pass
+
+
+def _folded(endpoints: frozenset[str]) -> frozenset[str]:
+    """Upper and lower case are the same phone."""
+    return frozenset(endpoint.casefold() for endpoint in endpoints)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ivr.lock import Current, Done, Lifted, Record, Standing
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
-from ivr.staff import Denied, LastSignIn, Person, SignedIn
+from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
 from ivr.store.openings import Opening
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
@@ -71,6 +71,10 @@ class Lock(Protocol):
     """`ivr.lock.Lock`: a part that is down refuses; only `current` raises `Unavailable`."""
 
     async def current(self, person: Person) -> tuple[Current, ...]: ...
+
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        """Tell the trail that this person's role has not what this route needs."""
+        ...
 
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 

@@ -106,11 +106,11 @@ class DeskServer:
             else:
                 answer = self._problem(request, problems.of_http(error))
         except Unavailable as error:
-            self._house.log.error("web.unavailable", route=_route(request), error=str(error))
+            self._house.log.error("web.unavailable", route=guard.route_of(request), error=str(error))
             answer = self._problem(request, Problem("unavailable"))
         except Exception as error:  # noqa: BLE001 (a fault of ours: answered, and written down)
             self._house.log.error(
-                "web.failed", error=type(error).__name__, code=_route(request), cure="please report this line"
+                "web.failed", error=type(error).__name__, code=guard.route_of(request), cure="please report this line"
             )
             answer = self._problem(request, Problem("internal"))
         self._tell(request, answer, monotonic() - begun)
@@ -140,11 +140,11 @@ class DeskServer:
         headers.put(answer.headers, secure=self._secure)
 
     def _tell(self, request: web.Request, answer: web.StreamResponse, seconds: float) -> None:
-        """The route, not the path: a path may hold a token, a query anything."""
+        """Who asked for which route, and what came of it."""
         visit: Visit | None = request.get(_VISIT)
         person = None if visit is None or visit.person is None else visit.person.id
         self._house.log.info(
-            "web.request", method=request.method if request.method in _METHODS else "other", route=_route(request),
+            "web.request", method=request.method if request.method in _METHODS else "other", route=guard.route_of(request),
             status=answer.status, person=person, peer=None if visit is None else visit.address, seconds=round(seconds, 4),
         )  # fmt: skip
 
@@ -161,11 +161,6 @@ class DeskServer:
 
 _VISIT = web.RequestKey("visit", Visit)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return "none" if resource is None else resource.canonical
 
 
 def _json(body: dict[str, object], status: int) -> web.Response:

@@ -97,6 +97,13 @@ class Visit:
         if self._form is None:
             if self.request.content_type != "application/x-www-form-urlencoded":
                 raise Problem("unsupported_media_type")
+            # pages are UTF-8, and so is what comes of them: of other codings some are none, or make what is no text
+            if (self.request.charset or "utf-8").lower() != "utf-8":
+                raise Problem("unsupported_media_type")
+            try:
+                (await self.request.read()).decode()
+            except UnicodeDecodeError:
+                raise Problem("bad_request") from None
             sent = await self.request.post()
             self._form = {name: value for name, value in sent.items() if isinstance(value, str)}
         return self._form

@@ -60,6 +60,7 @@ class World:
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
     welcome_name: str = "Ny Person"
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
@@ -104,6 +105,9 @@ class World:
     async def current(self, person: Person) -> tuple[Current, ...]:
         self._up()
         return self.calls if person.id == ANNA.id else ()
+
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        self.refused.append((person.id, permission.value, route))
 
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut:
         if self.broken:

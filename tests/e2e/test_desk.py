@@ -262,3 +262,16 @@ async def test_an_action_needs_the_same_and_the_desk_ends_in_order(scene: Scene,
             assert hidden not in said
         assert desk.stop() == 0
         assert [line["event"] for line in desk.log()][-1] == "desk.stopped"
+
+
+def test_two_tables_that_lead_to_one_asterisk(stage: Stage) -> None:
+    """Of two that have one name the desk would know one: with whom somebody talks at the other it would not see."""
+    ami = {"port": stage.pbx.ami_port, "password_file": "desk.password"}
+    south = {"url": f"http://localhost:{stage.pbx.http_port}/ari", "password_file": "ari.password"}
+    stage.write_config({"nodes.south": south, "nodes.south.desk": ami})
+    try:
+        done = stage.attempt("desk")
+    finally:
+        stage.write_config()
+    assert done.returncode == 2
+    assert "[asterisk] url, [nodes.south] url: both lead to an Asterisk whose entity_id is" in done.stderr
