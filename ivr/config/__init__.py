@@ -10,6 +10,7 @@ from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
+from ivr.config.tokens import Tokens
 from ivr.config.verifying import CustomerNumber, Keypad, Limits, Pin, Policy, SmsCode, Steps
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "SmsCode",
     "Steps",
     "Texts",
+    "Tokens",
     "Twilio",
     "Worker",
     "load",
