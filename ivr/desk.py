@@ -31,6 +31,7 @@ from ivr.store.people import People
 from ivr.store.welcome import Welcome
 from ivr.vault import Vault
 from ivr.web.live import Hub
+from ivr.web.programs import Programs
 from ivr.web.server import DeskServer, listening, tls_of
 from ivr.web.visit import House
 
@@ -46,6 +47,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
     # a chain of its own in the audit trail: a worker of the same name goes on with another one
     name = f"{settings.worker.name}-desk"
     place, trusted = listening(settings), tls_of(settings)
+    programs = Programs.of(settings)
     async with AsyncExitStack() as stack:
         vault = Vault.open(settings)
         stack.callback(vault.close)
@@ -78,6 +80,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             settings, talks=talks, staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
             trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
+        await stack.enter_async_context(locks.signer)
         hub = Hub(log)
         talks.on_change(hub.changed)
 
@@ -93,6 +96,9 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,
+            programs=programs,
+            keys=locks.signer,
+            tokens=locks.tokens,
         )
         readiness = Readiness(
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},

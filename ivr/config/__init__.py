@@ -3,8 +3,9 @@
 from ivr.config.agi import Agi
 from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.clear import loopback
+from ivr.config.clients import Client
 from ivr.config.desk import Desk, Password, SignIn
-from ivr.config.file import load, secret_of
+from ivr.config.file import load, secret_of, secrets_of
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
@@ -17,6 +18,7 @@ __all__ = [
     "Agi",
     "AmiSettings",
     "Asterisk",
+    "Client",
     "Company",
     "CustomerNumber",
     "Database",
@@ -44,4 +46,5 @@ __all__ = [
     "load",
     "loopback",
     "secret_of",
+    "secrets_of",
 ]

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
 from ivr.config.backup import Backup
+from ivr.config.clients import Client
 from ivr.config.desk import Desk
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
@@ -147,6 +148,7 @@ class Settings(Section):
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
     tokens: Tokens = Field(default_factory=Tokens)
+    clients: dict[Name, Client] = Field({}, description="Programs that speak to the desk, each a [clients.NAME]")
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
     policies: dict[Name, Policy] = Field(min_length=1, description="At least one [policies.NAME]")
@@ -159,6 +161,15 @@ class Settings(Section):
         for place, asterisk in self.asterisks.items():
             if (other := seen.setdefault(asterisk.address, place)) != place:
                 raise ValueError(f"{other} url and {place} url are the same. Each node is an Asterisk of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _for_known_audiences(self) -> Self:
+        for name, client in self.clients.items():
+            if set(client.audiences) - set(self.tokens.audiences):
+                raise ValueError(
+                    f"[clients.{name}] audiences names one that [tokens] audiences does not. Write it there too"
+                )
         return self
 
     def read_from(self, file: Path) -> Self:

@@ -4,6 +4,7 @@ from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import FIELDS, Lock
+from ivr.lock.marktokens import Issued, MarkTokens
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
@@ -20,10 +21,12 @@ __all__ = [
     "Done",
     "Glass",
     "Granted",
+    "Issued",
     "Judge",
     "Lifted",
     "Lock",
     "Locks",
+    "MarkTokens",
     "Reads",
     "Reason",
     "Record",

@@ -47,6 +47,11 @@ class Reads:
                     await self._compare(person, hour, day)
                 return None
 
+    async def stopped(self, person: Person) -> bool:
+        """Whether this person reads none at present. Raises `Unavailable`."""
+        ((*_, stopped),) = await self._counts.of([_key(person)])
+        return stopped
+
     async def lift(self, by: Person, whom: str, reason: str) -> Lifted | Denied:
         """Let somebody read again who was stopped (`Person.id`). Raises `InputError` for a reason that is none."""
         said = reason_of(reason)

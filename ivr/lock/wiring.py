@@ -14,10 +14,12 @@ from ivr.database import Database
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import Lock
+from ivr.lock.marktokens import MarkTokens
 from ivr.lock.ports import Marks, Staff
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
+from ivr.lock.signer import Signer
 from ivr.store.customers import Customers
 from ivr.store.link import Link
 from ivr.store.openings import RedisOpenings
@@ -28,11 +30,16 @@ from ivr.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What an agent asks, what a supervisor lifts, and what two persons open."""
+    """What an agent asks, what a supervisor lifts, what two persons open, and what is signed of it.
+
+    `signer` is to be entered (`async with`) before anything is signed.
+    """
 
     lock: Lock
     reads: Reads
     glass: Glass
+    signer: Signer
+    tokens: MarkTokens
 
     @classmethod
     def of(
@@ -45,8 +52,11 @@ class Locks:
         rows = Rows(trail, log)
         judge = Judge(talks, staff, marks, records, log)
         reads = Reads(rules.reads, RedisReads(link, prefix), staff, judge, rows, log)
+        signer = Signer(settings, database, vault, trail, log)
         return cls(
             Lock(rules, judge, marks, records, reads, rows, settings.company.country, log),
             reads,
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
+            signer,
+            MarkTokens(settings.tokens, signer, judge, reads, rows, log),
         )

@@ -72,6 +72,7 @@ class Call(Model):
     """A caller with whom a phone of this person's is joined now."""
 
     node: str
+    call: str = Field(description="How the API names it")
     channel: str = Field(description="Its unique id on that Asterisk")
     number: str | None = Field(description="Masked; null where it is withheld")
     held: bool
@@ -159,6 +160,65 @@ class Openings(Model):
     openings: tuple[Opening, ...]
 
 
+class Audience(Model):
+    """For whom a token is."""
+
+    audience: str = Field(min_length=1, max_length=200, strict=True, description="One of [tokens] audiences")
+
+
+class MarkToken(Model):
+    """The mark of a call, signed: a JWT."""
+
+    token: str
+    expires_in: int = Field(description="Seconds")
+
+
+class Introspection(Model):
+    """What a program asks (RFC 7662)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    token: str = Field(min_length=1)
+    token_type_hint: str | None = Field(None, description="Makes no difference")
+
+
+class Introspected(Model):
+    """Whether it still holds; of one that does, what it says (RFC 7662)."""
+
+    active: bool
+    iss: str | None = None
+    aud: str | None = None
+    sub: str | None = Field(None, description="The customer's reference")
+    exp: int | None = None
+    iat: int | None = None
+    jti: str | None = None
+    call: str | None = Field(None, description="The call, as the API names it")
+    node: str | None = None
+    channel: str | None = Field(None, description="Its unique id on that Asterisk")
+    agent: str | None = Field(None, description="The agent's id: compare it with whoever shows you the token")
+    login: str | None = Field(None, description="The agent's login, of that tenant")
+    tenant: str | None = None
+    level: int | None = None
+    methods: tuple[str, ...] | None = None
+
+
+class PublicKey(Model):
+    """A key with which tokens are checked (RFC 7517, RFC 8037)."""
+
+    kid: str
+    kty: str
+    crv: str
+    x: str
+    alg: str
+    use: str
+
+
+class PublicKeys(Model):
+    """Those that sign, have signed, and will sign."""
+
+    keys: tuple[PublicKey, ...]
+
+
 class FieldFault(Model):
     """Which field, and what is wrong with it."""
 
@@ -181,7 +241,7 @@ class ProblemDetails(Model):
 def call(current: Current) -> Call:
     """As it is given out: the lock has decided what of it may be seen."""
     return Call(
-        node=current.call.node, channel=current.call.id, number=current.number, held=current.held, since=current.since,
+        node=current.call.node, call=current.call.name, channel=current.call.id, number=current.number, held=current.held, since=current.since,
         state=current.state, shut=current.shut, level=current.level, methods=current.methods, until=current.until,
         ref=current.ref, name=None if current.name is None else current.name.reveal(),
     )  # fmt: skip

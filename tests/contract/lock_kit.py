@@ -17,7 +17,7 @@ from ivr.config import Lock as Rules
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.lock import Denied, Glass, Lock, Locks, Reads, Reason, Record
+from ivr.lock import Denied, Glass, Lock, Locks, MarkTokens, Reads, Reason, Record, Signer
 from ivr.secret import Personal, Secret
 from ivr.staff import Person, Role
 from ivr.store.customers import Customers
@@ -117,6 +117,8 @@ class Desk:
     lock: Lock
     reads: Reads
     glass: Glass
+    tokens: MarkTokens
+    signer: Signer
     log: Lines
 
     async def read(self, ref: str) -> Customer | None:
@@ -185,7 +187,8 @@ async def desk_of(
                 customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
             )  # fmt: skip
             yield Desk(
-                settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.reads, locks.glass, log
+                settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.reads, locks.glass,
+                locks.tokens, locks.signer, log,
             )  # fmt: skip
     finally:
         await link.close()
