@@ -19,6 +19,10 @@ from ivr.audit.trail import Trail
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import ConfigError, Unavailable
+from ivr.hooks import Post, secrets_of_hook
+from ivr.hooks.outbox import Outbox
+from ivr.hooks.post import TURN_SECONDS
+from ivr.hooks.receiver import Receiver
 from ivr.lock import Locks
 from ivr.metrics import Readiness
 from ivr.store.credentials import Credentials
@@ -28,6 +32,7 @@ from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.pace import RedisPace
 from ivr.store.people import People
+from ivr.store.turn import Turn
 from ivr.store.welcome import Welcome
 from ivr.vault import Vault
 from ivr.web.live import Hub
@@ -111,6 +116,9 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         with settings.desk.bound(settings.file, "[desk]"):
             await server.open(*place, trusted)
+        if settings.webhooks:
+            post = _post(settings, database, live, link, log)
+            stack.push_async_callback(_ended, asyncio.create_task(post.run(), name="webhooks"))
         log.info("desk.started", address=settings.desk.listen, version=__version__)
         try:
             await stop.wait()
@@ -118,6 +126,21 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             log.info("desk.stopping", pages=len(hub))
             await server.close()
             log.info("desk.stopped")
+
+
+def _post(settings: Settings, database: Database, live: RedisLive, link: Link, log: FilteringBoundLogger) -> Post:
+    """Raises `ConfigError` where a secret is missing, or none."""
+    receivers = {
+        name: Receiver.of(settings, name, hook, secrets_of_hook(settings, name, hook))
+        for name, hook in settings.webhooks.items()
+    }
+    outbox = Outbox(database, {name: hook.events for name, hook in settings.webhooks.items()})
+    return Post(receivers, outbox, live, Turn(link, settings.redis.prefix, "webhooks", seconds=TURN_SECONDS), log)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:

@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ivr.config import Client, Policy, Settings
+from ivr.config import Client, Policy, Settings, Webhook
 from ivr.config.section import table_of
 
 _WIDTH = 110
@@ -55,6 +55,17 @@ _CLIENTS = """\
 As many as there are, each in a table of its own, such as `[clients.crm]`. [The API](api.md#programs) says what they may do.
 """
 
+_WEBHOOKS = """\
+As many as there are, each in a table of its own, such as `[webhooks.crm]`. [Webhooks](webhooks.md) says what they are told.
+"""
+
+_WEBHOOK = """
+# Programs that are told of calls, each in a table of its own, such as
+#[webhooks.crm]
+#url = "https://crm.example.com/hooks/calls"
+#secret_file = "crm.webhook"
+"""
+
 _CLIENT = """
 # Programs that speak to the desk by themselves, each in a table of its own, such as
 #[clients.crm]
@@ -69,7 +80,7 @@ As many as you like. The dialplan names one: `Gosub(tillit-verify,s,1(main))`. [
 """
 
 # Tables of tables whose names an administrator chooses.
-_NAMED = ("policies", "nodes", "clients")
+_NAMED = ("policies", "nodes", "clients", "webhooks")
 
 # What an administrator must write, with values that show how it looks.
 _WRITTEN: dict[str, dict[str, object]] = {
@@ -81,7 +92,7 @@ _WRITTEN: dict[str, dict[str, object]] = {
 
 def sample() -> str:
     """The whole file, as TOML."""
-    return _HEAD + "".join(f"\n{table}" for table in _tables("", Settings)) + _NODE + _CLIENT + _policy()
+    return _HEAD + "".join(f"\n{table}" for table in _tables("", Settings)) + _NODE + _CLIENT + _WEBHOOK + _policy()
 
 
 def page() -> str:
@@ -89,7 +100,8 @@ def page() -> str:
     sections = [_section(path, model) for path, model in (*_models("", Settings), _ANY_POLICY)]
     nodes = f"## `[nodes.NAME]`\n\n{_NODES}"
     clients = _section("clients.NAME", Client).replace("| Setting", f"{_CLIENTS}\n| Setting", 1)
-    return _PAGE_HEAD + "".join(f"\n{section}" for section in (*sections[:-1], nodes, clients, sections[-1]))
+    hooks = _section("webhooks.NAME", Webhook).replace("| Setting", f"{_WEBHOOKS}\n| Setting", 1)
+    return _PAGE_HEAD + "".join(f"\n{section}" for section in (*sections[:-1], nodes, clients, hooks, sections[-1]))
 
 
 def _tables(prefix: str, model: type[BaseModel]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
 from ivr.config.tokens import Tokens
 from ivr.config.verifying import CustomerNumber, Keypad, Limits, Pin, Policy, SmsCode, Steps
+from ivr.config.webhooks import Webhook
 
 __all__ = [
     "Agi",
@@ -42,6 +43,7 @@ __all__ = [
     "Texts",
     "Tokens",
     "Twilio",
+    "Webhook",
     "Worker",
     "load",
     "loopback",

@@ -16,6 +16,7 @@ from ivr.config.clients import Client
 from ivr.config.models import Settings
 from ivr.config.section import table_of
 from ivr.config.verifying import Policy
+from ivr.config.webhooks import Webhook
 from ivr.errors import ConfigError
 from ivr.secret import Secret
 
@@ -118,7 +119,7 @@ class _Named(BaseModel):
     """Stands for a table of tables whose names an administrator chooses."""
 
 
-_NAMED: dict[str, type[BaseModel]] = {"policies": Policy, "nodes": Asterisk, "clients": Client}
+_NAMED: dict[str, type[BaseModel]] = {"policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook}
 
 
 def secret_of(settings: Settings, place: str, file: Path | None, variable: str | None) -> Secret | None:

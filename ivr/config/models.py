@@ -21,6 +21,7 @@ from ivr.config.stores import Database, Redis
 from ivr.config.texts import Texts
 from ivr.config.tokens import Tokens
 from ivr.config.verifying import CustomerNumber, Keypad, Limits, Policy, Steps
+from ivr.config.webhooks import Webhook
 
 
 class Worker(Section):
@@ -148,6 +149,7 @@ class Settings(Section):
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
     tokens: Tokens = Field(default_factory=Tokens)
+    webhooks: dict[Name, Webhook] = Field({}, description="Programs that are told of calls, each a [webhooks.NAME]")
     clients: dict[Name, Client] = Field({}, description="Programs that speak to the desk, each a [clients.NAME]")
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
@@ -139,3 +140,43 @@ TOKEN_KEYS = Table(
 )
 """Keys that sign tokens. `key_id` and `wrapped` are the envelope, in which `private` is sealed; `public` is a JWK. Times are
 seconds since the epoch."""
+
+CURSORS = Table(
+    "webhook_cursors",
+    METADATA,
+    Column("chain", String(40), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+"""Up to which row each chain of the audit trail was read, for others to be told of it."""
+
+WATCHED = Table(
+    "webhook_marks",
+    METADATA,
+    Column("node", String(80), primary_key=True),
+    Column("channel", String(150), primary_key=True),
+    Column("event", String(40), nullable=False),
+    Column("subject", String(16), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("reason", String(20), nullable=False),
+)
+"""Marks whose end is to be told. `event` is the message of the verification; `until` is 0 as long as the mark was not seen.
+Times are seconds since the epoch."""
+
+MESSAGES = Table(
+    "webhook_messages",
+    METADATA,
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("receiver", String(40), nullable=False),
+    Column("id", String(40), nullable=False),
+    Column("call", String(240), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("dead", Boolean, nullable=False),
+    UniqueConstraint("receiver", "id", name="webhook_messages_by_id"),
+    Index("webhook_messages_by_call", "receiver", "call", "place"),
+)
+"""What is still to be told, in the order of `place`, and what was given up (`dead`). `due`: when it is tried, in milliseconds
+since the epoch; `since`: when it happened, in seconds."""
