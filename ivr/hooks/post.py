@@ -141,10 +141,13 @@ class Post:
     async def _serve(self, name: str) -> None:
         receiver, news = self._receivers[name], self._news[name]
         under_way: dict[int, asyncio.Task[None]] = {}
+        # whose end what was found does not know yet
+        ended = set[int]()
         try:
             while True:
                 await self._mine.wait()
                 news.clear()
+                ended.clear()
                 try:
                     found = await self._outbox.due(name, self._wall(), 2 * _AT_ONCE)
                 except StoreError:
@@ -153,10 +156,10 @@ class Post:
                     # whoever hung may have lost its turn meanwhile
                     if monotonic() > self._until:
                         break
-                    if len(under_way) < _AT_ONCE and message.place not in under_way:
+                    if len(under_way) < _AT_ONCE and message.place not in under_way and message.place not in ended:
                         task = asyncio.create_task(self._tell(name, receiver, message))
                         under_way[message.place] = task
-                        task.add_done_callback(partial(_over, under_way, message.place, news))
+                        task.add_done_callback(partial(_over, under_way, ended, message.place, news))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK_SECONDS):
                         await news.wait()
@@ -202,6 +205,9 @@ class Post:
         )  # fmt: skip
 
 
-def _over(under_way: dict[int, asyncio.Task[None]], place: int, news: asyncio.Event, _: asyncio.Task[None]) -> None:
+def _over(
+    under_way: dict[int, asyncio.Task[None]], ended: set[int], place: int, news: asyncio.Event, _: asyncio.Task[None]
+) -> None:
     del under_way[place]
+    ended.add(place)
     news.set()
