@@ -4,25 +4,48 @@ from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import FIELDS, Lock
+from ivr.lock.midcall import Midcall
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
 from ivr.lock.wiring import Locks
-from ivr.lock.words import Channel, Current, Denied, Done, Granted, Lifted, Reason, Record, Standing, State, Value
+from ivr.lock.words import (
+    Begun,
+    Channel,
+    Current,
+    Denied,
+    Done,
+    Dropped,
+    Granted,
+    Keying,
+    Lifted,
+    Offered,
+    Reason,
+    Record,
+    Standing,
+    State,
+    Value,
+    Why,
+)
 
 __all__ = [
     "FIELDS",
+    "Begun",
     "Channel",
     "Current",
     "Currents",
     "Denied",
     "Done",
+    "Dropped",
     "Glass",
     "Granted",
     "Judge",
+    "Keying",
     "Lifted",
     "Lock",
     "Locks",
+    "Midcall",
+    "Offered",
     "Reads",
     "Reason",
     "Record",
@@ -31,4 +54,5 @@ __all__ = [
     "State",
     "StoredRecords",
     "Value",
+    "Why",
 ]
