@@ -13,6 +13,7 @@ from ivr import __version__, logs
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.inspection import node_of
+from ivr.asterisk.switch import Switch
 from ivr.asterisk.talks import Talks
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
@@ -30,6 +31,7 @@ from ivr.store.customers import Customers
 from ivr.store.door import Door
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
+from ivr.store.news import Heard, News
 from ivr.store.pace import RedisPace
 from ivr.store.people import People
 from ivr.store.turn import Turn
@@ -75,19 +77,25 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             )
         )
         customers = await Customers.open(database, vault)
-        talks = await _talks(settings, stack, log)
+        nodes = await _nodes(settings, log)
+        talks = await _talks(nodes, stack, log)
 
         people = People(database, vault)
         sessions = live.sessions(settings.desk)
         credentials = Credentials(database, vault)
         throttle = live.throttle(settings.desk, vault.index)
         locks = Locks.of(
-            settings, talks=talks, staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
+            settings, talks=talks, switch=Switch(nodes, log), staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
             trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
         await stack.enter_async_context(locks.signer)
         hub = Hub(log)
         talks.on_change(hub.changed)
+
+        def heard(news: Heard) -> None:
+            hub.changed(frozenset({news.endpoint}) if news.endpoint else talks.around(news.node, news.channel))
+
+        await stack.enter_async_context(News(settings, told=heard, came=hub.stir, log=log))
 
         house = House(
             settings=settings,
@@ -96,6 +104,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             sessions=sessions,
             links=Welcome(credentials, vault, trail, settings),
             lock=locks.lock,
+            midcall=locks.midcall,
             reads=locks.reads,
             glass=locks.glass,
             pace=RedisPace(link, settings.redis.prefix),
@@ -143,8 +152,8 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
-    """Of all nodes. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
+async def _nodes(settings: Settings, log: FilteringBoundLogger) -> dict[str, Ami]:
+    """The logins of all nodes, not opened yet. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
     nodes: dict[str, Ami] = {}
     for place, asterisk in settings.asterisks.items():
         if asterisk.desk is None:
@@ -158,6 +167,11 @@ async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundL
             nodes[await node_of(ari, settings, place, log)] = Ami.of(settings, place, name="desk", log=log)
         finally:
             await ari.close()
+    return nodes
+
+
+async def _talks(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
+    """Who talks with whom on them."""
     talks = Talks(nodes, log)
     stack.push_async_callback(talks.close)
     for ami in nodes.values():

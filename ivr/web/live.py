@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import time
 
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -64,6 +65,11 @@ class Hub:
         for page in self._pages:
             if page.endpoints & endpoints:
                 page.stir.set()
+
+    def stir(self) -> None:
+        """Any of them may be others."""
+        for page in self._pages:
+            page.stir.set()
 
     def end(self, session: str) -> None:
         """Close the pages of this session."""
@@ -144,7 +150,15 @@ class Hub:
                     await socket.send_str(said.decode())
                 told = said
             try:
-                async with asyncio.timeout(_LOOK_SECONDS if view["calls"] else _IDLE_LOOK_SECONDS):
+                async with asyncio.timeout(_until(view)):
                     await page.stir.wait()
             except TimeoutError:
                 pass
+
+
+def _until(view: View) -> float:
+    """Seconds after which to look again: also when a mark ends."""
+    if not view["calls"]:
+        return _IDLE_LOOK_SECONDS
+    ends = [until - time() for call in view["calls"] if (until := call["until"]) is not None]
+    return min([_LOOK_SECONDS, *(left for left in ends if left > 0)])

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from ivr.config import Client
-from ivr.lock import Current, Done, Issued, Lifted, Record, Standing
+from ivr.lock import Begun, Current, Done, Dropped, Issued, Lifted, Offered, Record, Standing, Why
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Person, SignedIn
@@ -78,6 +78,17 @@ class Lock(Protocol):
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 
     async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut: ...
+
+
+class Midcall(Protocol):
+    """`ivr.lock.Midcall`: a part that is down refuses. `call` is `Channel.name`."""
+
+    @property
+    def offered(self) -> tuple[Offered, ...]: ...
+
+    async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut: ...
+
+    async def drop(self, person: Person, call: str, why: Why) -> Dropped | Shut: ...
 
 
 class Reads(Protocol):

@@ -20,6 +20,7 @@ from ivr.web.ports import (
     Links,
     Lock,
     MarkTokens,
+    Midcall,
     Pace,
     People,
     Program,
@@ -71,6 +72,7 @@ class House:
     sessions: Sessions
     links: Links
     lock: Lock
+    midcall: Midcall
     reads: Reads
     glass: Glass
     pace: Pace

@@ -70,7 +70,7 @@ async def test_an_agent_gets_a_token_of_the_own_call(open_desk: Desk) -> None:
     assert (no_call.status, (await no_call.json())["reason"]) == (403, "no_call")
     open_desk.world.calls = (VERIFIED,)
     listed = await (await open_desk.get("/api/v1/calls/current")).json()
-    assert listed["calls"][0]["call"] == VERIFIED.call.name
+    assert listed["calls"][0]["id"] == VERIFIED.call.name
     given = await open_desk.send("POST", place, json={"audience": AUDIENCE}, headers=csrf)
     assert given.status == 201
     told = await given.json()

@@ -14,7 +14,22 @@ import pytest
 
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
-from ivr.lock import FIELDS, Channel, Current, Done, Issued, Lifted, Reason, Record, Standing, State
+from ivr.lock import (
+    FIELDS,
+    Begun,
+    Channel,
+    Current,
+    Done,
+    Dropped,
+    Issued,
+    Lifted,
+    Offered,
+    Reason,
+    Record,
+    Standing,
+    State,
+    Why,
+)
 from ivr.lock import Denied as Shut
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
@@ -67,6 +82,8 @@ class World:
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
     welcome_name: str = "Ny Person"
+    pressed: list[tuple[str, str]] = field(default_factory=list)
+    offered = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
@@ -141,6 +158,21 @@ class World:
     async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None:
         self._up()
         return {"sub": REF, "level": 2} if self.calls and audiences == (AUDIENCE,) else None
+
+    async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut:
+        if policy not in {one.name for one in self.offered}:
+            raise InputError("policy: may not be chosen here. Here belong: main, quick")
+        if call not in {one.call.name for one in self.calls}:
+            return Shut(Reason.NO_CALL)
+        self.pressed.append((call, policy))
+        return Begun(self.calls[0].call, policy)
+
+    async def drop(self, person: Person, call: str, why: Why) -> Dropped | Shut:
+        found = next((one for one in self.calls if one.call.name == call), None)
+        if found is None or found.ref is None:
+            return Shut(Reason.NO_CALL if found is None else Reason.NOT_VERIFIED)
+        self.pressed.append((call, why.value))
+        return Dropped(found.call, why)
 
     def _up(self) -> None:
         if self.down:
@@ -281,7 +313,7 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     pace = RedisPace(link, settings.redis.prefix)
     second = Second(world)
     house = House(
-        settings, world, world, sessions, world, world, second, second, pace, hub, log,  # type: ignore[arg-type]
+        settings, world, world, sessions, world, world, world, second, second, pace, hub, log,  # type: ignore[arg-type]
         Programs.of(settings), world, world,
     )  # fmt: skip
 
