@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ivr.config import Policy, Settings
+from ivr.config import Client, Policy, Settings, Webhook
 from ivr.config.section import table_of
 
 _WIDTH = 110
@@ -51,13 +51,36 @@ _NODE = """
 #password_file = "south.password"
 """
 
+_CLIENTS = """\
+As many as there are, each in a table of its own, such as `[clients.crm]`. [The API](api.md#programs) says what they may do.
+"""
+
+_WEBHOOKS = """\
+As many as there are, each in a table of its own, such as `[webhooks.crm]`. [Webhooks](webhooks.md) says what they are told.
+"""
+
+_WEBHOOK = """
+# Programs that are told of calls, each in a table of its own, such as
+#[webhooks.crm]
+#url = "https://crm.example.com/hooks/calls"
+#secret_file = "crm.webhook"
+"""
+
+_CLIENT = """
+# Programs that speak to the desk by themselves, each in a table of its own, such as
+#[clients.crm]
+#secret_file = "crm.secret"
+#audiences = ["https://crm.example.com"]
+#origins = ["https://crm.example.com"]
+"""
+
 _POLICIES = """\
 As many as you like. The dialplan names one: `Gosub(tillit-verify,s,1(main))`. [Policies](policies.md) says what they do.
 
 """
 
 # Tables of tables whose names an administrator chooses.
-_NAMED = ("policies", "nodes")
+_NAMED = ("policies", "nodes", "clients", "webhooks")
 
 # What an administrator must write, with values that show how it looks.
 _WRITTEN: dict[str, dict[str, object]] = {
@@ -69,14 +92,16 @@ _WRITTEN: dict[str, dict[str, object]] = {
 
 def sample() -> str:
     """The whole file, as TOML."""
-    return _HEAD + "".join(f"\n{table}" for table in _tables("", Settings)) + _NODE + _policy()
+    return _HEAD + "".join(f"\n{table}" for table in _tables("", Settings)) + _NODE + _CLIENT + _WEBHOOK + _policy()
 
 
 def page() -> str:
     """The page docs/configuration.md, as Markdown."""
     sections = [_section(path, model) for path, model in (*_models("", Settings), _ANY_POLICY)]
     nodes = f"## `[nodes.NAME]`\n\n{_NODES}"
-    return _PAGE_HEAD + "".join(f"\n{section}" for section in (*sections[:-1], nodes, sections[-1]))
+    clients = _section("clients.NAME", Client).replace("| Setting", f"{_CLIENTS}\n| Setting", 1)
+    hooks = _section("webhooks.NAME", Webhook).replace("| Setting", f"{_WEBHOOKS}\n| Setting", 1)
+    return _PAGE_HEAD + "".join(f"\n{section}" for section in (*sections[:-1], nodes, clients, hooks, sections[-1]))
 
 
 def _tables(prefix: str, model: type[BaseModel]) -> Iterator[str]:

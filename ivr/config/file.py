@@ -12,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ivr.config.asterisk import Asterisk
+from ivr.config.clients import Client
 from ivr.config.models import Settings
 from ivr.config.section import table_of
 from ivr.config.verifying import Policy
+from ivr.config.webhooks import Webhook
 from ivr.errors import ConfigError
 from ivr.secret import Secret
 
@@ -117,7 +119,7 @@ class _Named(BaseModel):
     """Stands for a table of tables whose names an administrator chooses."""
 
 
-_NAMED: dict[str, type[BaseModel]] = {"policies": Policy, "nodes": Asterisk}
+_NAMED: dict[str, type[BaseModel]] = {"policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook}
 
 
 def secret_of(settings: Settings, place: str, file: Path | None, variable: str | None) -> Secret | None:
@@ -153,3 +155,25 @@ def secret_of(settings: Settings, place: str, file: Path | None, variable: str |
     if not text:
         raise ConfigError(place, f"{path} is empty", "Write the password into it")
     return Secret(text)
+
+
+def secrets_of(
+    settings: Settings, place: str, file: Path | None, variable: str | None, *, least: int
+) -> tuple[Secret, ...]:
+    """One secret or two, a line for each: two are good at once, while one takes the other's place. Of `least` characters.
+
+    Raises `ConfigError` as `secret_of` does, and where none is named.
+    """
+    found = secret_of(settings, place, file, variable)
+    if found is None:
+        raise ConfigError(
+            f"{settings.file}: {place}_file", "names no file, and no environment variable is named",
+            "Name a file of mode 0600 with a secret in it, such as: openssl rand -base64 32",
+        )  # fmt: skip
+    lines = found.lines()
+    if len(lines) > 2 or any(len(line) < least for line in lines):
+        raise ConfigError(
+            f"{settings.file}: {place}", f"is not one secret or two, a line for each, of {least} characters at least",
+            "Make one with: openssl rand -base64 32",
+        )  # fmt: skip
+    return lines

@@ -4,31 +4,61 @@ from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import FIELDS, Lock
+from ivr.lock.marktokens import Issued, MarkTokens
+from ivr.lock.midcall import Midcall
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
+from ivr.lock.signer import Signer, Signs
 from ivr.lock.wiring import Locks
-from ivr.lock.words import Channel, Current, Denied, Done, Granted, Lifted, Reason, Record, Standing, State, Value
+from ivr.lock.words import (
+    Begun,
+    Channel,
+    Current,
+    Denied,
+    Done,
+    Dropped,
+    Granted,
+    Keying,
+    Lifted,
+    Offered,
+    Reason,
+    Record,
+    Standing,
+    State,
+    Value,
+    Why,
+)
 
 __all__ = [
     "FIELDS",
+    "Begun",
     "Channel",
     "Current",
     "Currents",
     "Denied",
     "Done",
+    "Dropped",
     "Glass",
     "Granted",
+    "Issued",
     "Judge",
+    "Keying",
     "Lifted",
     "Lock",
     "Locks",
+    "MarkTokens",
+    "Midcall",
+    "Offered",
     "Reads",
     "Reason",
     "Record",
     "Rows",
+    "Signer",
+    "Signs",
     "Standing",
     "State",
     "StoredRecords",
     "Value",
+    "Why",
 ]

@@ -11,6 +11,7 @@ from ivr.call.mark import Mark
 from ivr.call.progress import Progress
 from ivr.errors import StoreError, TakenUp
 from ivr.store.link import Link, Script
+from ivr.store.news import news_of_call, topic
 
 BEGIN = Script("clock", "record", "begin")
 NOTE = Script("record", "note")
@@ -19,7 +20,8 @@ RECORDED = Script("clock", "record", "recorded")
 TAKE_UP = Script("take_up")
 DROP_MARK = Script("drop_mark")
 MARKED = Script("clock", "marked")
-SCRIPTS = (BEGIN, NOTE, END, RECORDED, TAKE_UP, DROP_MARK, MARKED)
+TAKE_AWAY = Script("take_away")
+SCRIPTS = (BEGIN, NOTE, END, RECORDED, TAKE_UP, DROP_MARK, MARKED, TAKE_AWAY)
 
 # How many ends are remembered while Redis is away. A record whose end is not is found as one that was left over, and
 # what is told of it then is in the trail already.
@@ -125,6 +127,14 @@ class Calls:
             self._remember(progress)
         await self._dropped(self._call_keys(progress), progress.channel, progress.holder, over=over)
         self._unended.pop(progress.holder, None)
+
+    async def take_away(self, mark: Mark) -> bool:
+        """Remove this very mark, whoever runs the call; False where another one, or none, is there."""
+        answer = await self._link.run(
+            TAKE_AWAY, self._mark_keys(mark.node, mark.channel), mark.nonce, mark.channel,
+            topic(self._prefix), news_of_call(mark.node, mark.channel),
+        )  # fmt: skip
+        return answer == [b"taken"]
 
     async def disown(self, node: str, channel: str) -> bool:
         """Remove the mark, whoever runs the call; whether there was one."""

@@ -11,6 +11,7 @@ from aiohttp import web
 from ivr.secret import Secret
 from ivr.staff import Permission
 from ivr.store.address import network
+from ivr.web import programs
 from ivr.web.problems import Problem
 from ivr.web.visit import CSRF, FORM, SESSION, House, Visit
 
@@ -22,6 +23,8 @@ class Open(StrEnum):
 
     ANYONE = "anyone"
     SIGNED_IN = "signed_in"
+    PROGRAM = "program"
+    """A program of the settings, by its own secret."""
 
 
 Needs = Permission | Open
@@ -33,6 +36,9 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
     if static:
         return
     unsafe = visit.request.method not in SAFE
+    if needs is Open.PROGRAM:
+        await _program(visit)
+        return
     if unsafe or visit.request.headers.get("Upgrade"):
         check_origin(visit.house, visit.request)
     await _recognise(visit)
@@ -54,7 +60,7 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
 
 def is_api(request: web.BaseRequest) -> bool:
     """Whether programs ask here, and not people."""
-    return request.path.startswith("/api/")
+    return request.path.startswith(("/api/", "/.well-known/"))
 
 
 def route_of(request: web.Request) -> str:
@@ -104,6 +110,18 @@ async def _recognise(visit: Visit) -> None:
         return
     visit.token, visit.session, visit.person = token, session, person
     visit.speak(person.language)
+
+
+async def _program(visit: Visit) -> None:
+    try:
+        visit.program = programs.admitted(visit)
+    except Problem:
+        await _paced(visit, Open.PROGRAM, unsafe=True)
+        raise
+    rules = visit.program.rules
+    wait = await visit.house.pace.take("program", visit.program.name, per_minute=rules.per_minute)
+    if wait is not None:
+        raise Problem("too_many_requests", wait=wait)
 
 
 async def _paced(visit: Visit, needs: Needs, *, unsafe: bool) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import time
 
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -65,6 +66,11 @@ class Hub:
         for page in self._pages:
             if page.endpoints & theirs:
                 page.stir.set()
+
+    def stir(self) -> None:
+        """Any of them may be others."""
+        for page in self._pages:
+            page.stir.set()
 
     def end(self, session: str) -> None:
         """Close the pages of this session."""
@@ -145,7 +151,7 @@ class Hub:
                     await socket.send_str(said.decode())
                 told = said
             try:
-                async with asyncio.timeout(_LOOK_SECONDS if view["calls"] else _IDLE_LOOK_SECONDS):
+                async with asyncio.timeout(_until(view)):
                     await page.stir.wait()
             except TimeoutError:
                 pass
@@ -154,3 +160,11 @@ class Hub:
 def _folded(endpoints: frozenset[str]) -> frozenset[str]:
     """Upper and lower case are the same phone."""
     return frozenset(endpoint.casefold() for endpoint in endpoints)
+
+
+def _until(view: View) -> float:
+    """Seconds after which to look again: also when a mark ends."""
+    if not view["calls"]:
+        return _IDLE_LOOK_SECONDS
+    ends = [until - time() for call in view["calls"] if (until := call["until"]) is not None]
+    return min([_LOOK_SECONDS, *(left for left in ends if left > 0)])

@@ -15,12 +15,12 @@ from ivr.store.welcome import Offer, Unfit
 from ivr.web import guard, render
 from ivr.web.api import ended, signed_in
 from ivr.web.problems import STATUSES, Problem
-from ivr.web.view import UNKNOWN, Shown, View, view
+from ivr.web.view import UNKNOWN, Shown, View, choices, view
 from ivr.web.visit import House, Visit
 
 _BLANK: Shown = {
     "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "name": "", "ref": "", "held": False,
-    "since": 0.0, "until": None,
+    "since": 0.0, "until": None, "keyed": "", "dots": (0, 0), "verifiable": False, "droppable": False,
 }  # fmt: skip
 
 
@@ -35,7 +35,7 @@ async def desk(visit: Visit) -> web.StreamResponse:
     last = None if before is None else _when(before.at, before.place)
     return _page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
-        blank=_BLANK, now=visit.house.wall(), last=last,
+        blank=_BLANK, now=visit.house.wall(), last=last, offered=choices(visit.house.midcall.offered, visit.words),
         failures=0 if before is None else before.failures,
     )  # fmt: skip
 

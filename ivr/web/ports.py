@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from ivr.lock import Current, Done, Lifted, Record, Standing
+from aiohttp import web
+
+from ivr.config import Client
+from ivr.lock import Begun, Current, Done, Dropped, Issued, Lifted, Offered, Record, Standing, Why
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
@@ -81,6 +84,17 @@ class Lock(Protocol):
     async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut: ...
 
 
+class Midcall(Protocol):
+    """`ivr.lock.Midcall`: a part that is down refuses. `call` is `Channel.name`."""
+
+    @property
+    def offered(self) -> tuple[Offered, ...]: ...
+
+    async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut: ...
+
+    async def drop(self, person: Person, call: str, why: Why) -> Dropped | Shut: ...
+
+
 class Reads(Protocol):
     """`ivr.lock.Reads`: a part that is down refuses."""
 
@@ -107,3 +121,40 @@ class Pace(Protocol):
     async def take(self, kind: str, whom: str, *, per_minute: int) -> float | None:
         """Count one request; the seconds to wait where it is one too many, and is not counted."""
         ...
+
+
+class Program(Protocol):
+    """One of `[clients.NAME]`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rules(self) -> Client: ...
+
+
+class Programs(Protocol):
+    """`ivr.web.programs.Programs`; asks nobody."""
+
+    def of_request(self, request: web.BaseRequest) -> Any | None:
+        """The program that sends it; None where it does not say who it is, or not rightly."""
+        ...
+
+    def embeds(self, origin: str) -> bool:
+        """Whether pages of this origin may hold the element of any of them."""
+        ...
+
+
+class Published(Protocol):
+    """`ivr.lock.Signer`."""
+
+    def published(self) -> Sequence[Mapping[str, str]]:
+        """Every key that whoever checks tokens may need."""
+        ...
+
+
+class MarkTokens(Protocol):
+    """`ivr.lock.MarkTokens`: a part that is down refuses; only `holds` raises `Unavailable`."""
+
+    async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut: ...
+
+    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None: ...

@@ -18,6 +18,7 @@ STATUSES: Mapping[str, int] = {
     "bad_request": 400,
     "not_signed_in": 401,
     "sign_in_refused": 401,
+    "program_refused": 401,
     "cross_site": 403,
     "csrf": 403,
     "no_call": 403,
@@ -32,6 +33,7 @@ STATUSES: Mapping[str, int] = {
     "too_many_reads": 403,
     "not_permitted": 403,
     "unknown_bridges": 403,
+    "under_way": 403,
     "not_found": 404,
     "link_gone": 404,
     "method_not_allowed": 405,
@@ -70,7 +72,7 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(max(1, math.ceil(wait)))
         if self.status == HTTPStatus.UNAUTHORIZED:
             # HTTP wants a scheme here, and has none for cookies
-            self.headers["WWW-Authenticate"] = 'Cookie realm="desk"'
+            self.headers.setdefault("WWW-Authenticate", 'Cookie realm="desk"')
 
 
 # Of aiohttp's own answers, and those that only it gives.

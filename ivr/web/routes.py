@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, models, openapi, pages, render, second
+from ivr.web import api, midcall, models, openapi, pages, render, second, tokens
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -27,6 +27,8 @@ class Described:
     takes: type[models.Model] | None = None
     problems: tuple[str, ...] = ()
     query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    form: bool = False
+    """Whether what it takes comes as a form, and not as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ _LOCKED = (
 )  # fmt: skip
 
 _REF = "/api/v1/customers/{ref}"
+_CALL = "/api/v1/calls/{call}"
 _OPENING = "/api/v1/openings/{opening}"
 
 ROUTES: tuple[Route, ...] = (
@@ -91,6 +94,23 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/api/v1/calls/current", api.current, Permission.CALL,
         Described("getCurrentCalls", "The own calls, and how far each caller is verified.", models.Calls,
             problems=("not_permitted", "unavailable")),
+    ),
+    Route(
+        "GET", "/api/v1/policies", midcall.policies, Permission.VERIFY,
+        Described("getPolicies", "What a caller can be verified by in mid-call.", models.Policies,
+            problems=("not_permitted",)),
+    ),
+    Route(
+        "POST", f"{_CALL}/verification", midcall.verify, Permission.VERIFY,
+        Described("verifyCaller",
+            "Have the own caller verified: the caller leaves for the keypad part, your phone plays music, and both come back "
+            "together whatever comes of it.", models.Begun, 202, models.Verify,
+            ("no_call", "third_party", "under_way", "not_permitted", "unknown_bridges", "csrf", "cross_site")),
+    ),
+    Route(
+        "DELETE", f"{_CALL}/mark", midcall.drop, Permission.VERIFY,
+        Described("dropMark", "Take the own caller's mark away.", None, 204, models.Drop,
+            ("no_call", "not_verified", "not_permitted", "unknown_bridges", "csrf", "cross_site")),
     ),
     Route(
         "GET", f"{_REF}/record", api.record, Permission.CALL,
@@ -142,6 +162,22 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{_OPENING}/record", second.record, Permission.CALL,
         Described("getOpenedRecord", "What was wished for and agreed to, as long as it is open.", models.Record,
             problems=("not_permitted", "not_open", "too_many_reads")),
+    ),
+    # ------------------------------------------------------------ tokens
+    Route(
+        "GET", "/.well-known/jwks.json", tokens.keys, Open.ANYONE,
+        Described("getKeys", "The keys with which tokens are checked.", models.PublicKeys, problems=("unavailable",)),
+        static=True,
+    ),
+    Route(
+        "POST", f"{_CALL}/token", tokens.issue, Permission.CALL,
+        Described("issueToken", "The mark of this call, signed, for a program that checks by itself.", models.MarkToken, 201,
+            models.Audience, (*_LOCKED, "csrf", "cross_site")),
+    ),
+    Route(
+        "POST", "/api/v1/tokens/introspect", tokens.introspect, Open.PROGRAM,
+        Described("introspectToken", "Whether a token still holds (RFC 7662).", models.Introspected,
+            takes=models.Introspection, form=True, problems=("program_refused", "cross_site", "unavailable")),
     ),
 )  # fmt: skip
 """The table. `/healthz` and `/readyz` stand beside it: they are for monitoring, and say nothing of anybody."""

@@ -14,7 +14,22 @@ from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
 from ivr.web.live import Hub
-from ivr.web.ports import Door, Glass, Links, Lock, Pace, People, Reads, Session, Sessions
+from ivr.web.ports import (
+    Door,
+    Glass,
+    Links,
+    Lock,
+    MarkTokens,
+    Midcall,
+    Pace,
+    People,
+    Program,
+    Programs,
+    Published,
+    Reads,
+    Session,
+    Sessions,
+)
 from ivr.web.problems import Problem
 from ivr.web.words import Words, chosen
 
@@ -57,11 +72,15 @@ class House:
     sessions: Sessions
     links: Links
     lock: Lock
+    midcall: Midcall
     reads: Reads
     glass: Glass
     pace: Pace
     hub: Hub
     log: FilteringBoundLogger
+    programs: Programs
+    keys: Published
+    tokens: MarkTokens
     wall: Callable[[], float] = time
     sparing: Sparing = field(default_factory=Sparing)
     tenant: str = TENANT
@@ -79,6 +98,7 @@ class Visit:
     token: Secret | None = None
     session: Session | None = None
     person: Person | None = None
+    program: Program | None = None
     _form: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property
@@ -87,6 +107,13 @@ class Visit:
         if self.person is None:
             raise Problem("not_signed_in")
         return self.person
+
+    @property
+    def asking(self) -> Program:
+        """The program, where there must be one. Raises `Problem`."""
+        if self.program is None:
+            raise Problem("program_refused")
+        return self.program
 
     def speak(self, own: str | None) -> None:
         """From now on in this language, where somebody is known who has one."""
