@@ -24,6 +24,7 @@ from ivr.metrics import Readiness
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
+from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.pace import RedisPace
@@ -93,6 +94,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,
+            handovers=Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None,
         )
         readiness = Readiness(
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},

@@ -8,6 +8,8 @@ from ivr.config.file import load, secret_of
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
+from ivr.config.patterns import Pattern
+from ivr.config.proxy import Proxy
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
 from ivr.config.verifying import CustomerNumber, Keypad, Limits, Pin, Policy, SmsCode, Steps
@@ -29,8 +31,10 @@ __all__ = [
     "Log",
     "Metrics",
     "Password",
+    "Pattern",
     "Pin",
     "Policy",
+    "Proxy",
     "Redis",
     "Settings",
     "SignIn",

@@ -13,6 +13,8 @@ from pydantic.fields import FieldInfo
 
 from ivr.config.asterisk import Asterisk
 from ivr.config.models import Settings
+from ivr.config.patterns import Pattern
+from ivr.config.proxy import Proxy
 from ivr.config.section import table_of
 from ivr.config.verifying import Policy
 from ivr.errors import ConfigError
@@ -89,8 +91,8 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str, list[str]]:
     for part in location:
         if not isinstance(part, str) or model is None:
             break
-        if model is Settings and part in _NAMED:
-            belongs = Settings.model_fields[part].description or belongs
+        if (model is Settings or model is Proxy) and part in _NAMED:
+            belongs = model.model_fields[part].description or belongs
             tables.append(part)
             model = _Named
             continue
@@ -117,7 +119,7 @@ class _Named(BaseModel):
     """Stands for a table of tables whose names an administrator chooses."""
 
 
-_NAMED: dict[str, type[BaseModel]] = {"policies": Policy, "nodes": Asterisk}
+_NAMED: dict[str, type[BaseModel]] = {"policies": Policy, "nodes": Asterisk, "patterns": Pattern}
 
 
 def secret_of(settings: Settings, place: str, file: Path | None, variable: str | None) -> Secret | None:

@@ -14,6 +14,7 @@ from ivr.config.backup import Backup
 from ivr.config.desk import Desk
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
+from ivr.config.proxy import Proxy
 from ivr.config.retention import Retention
 from ivr.config.section import Name, Seconds, Section
 from ivr.config.stores import Database, Redis
@@ -145,6 +146,7 @@ class Settings(Section):
     texts: Texts = Field(default_factory=Texts)
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
+    proxy: Proxy = Field(default_factory=Proxy)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
     policies: dict[Name, Policy] = Field(min_length=1, description="At least one [policies.NAME]")

@@ -74,6 +74,11 @@ class Judge:
             return Judged(Denied(Reason.NO_CALL), judged.call)
         return judged
 
+    async def whom(self, person: Person) -> str | None:
+        """The customer as whom the person's one caller is marked, whatever the level; None where there is none. Raises `Unavailable`."""
+        found = caller(await self.ground(person))
+        return found.mark.subject if isinstance(found, Caller) and found.mark is not None else None
+
     async def ground(self, person: Person) -> Ground:
         """What is known now. Raises `Unavailable`."""
         fresh = await self.anew(person)

@@ -54,6 +54,27 @@ class Lock:
         """
         return await self._opened(person, ref, level, what, {})
 
+    # `demand` in two, for whoever fetches while it is written down: `weigh`, then `note` beside the fetching, then `still`
+
+    async def whom(self, person: Person) -> str | None:
+        """The reference of the customer as whom this person's one caller is marked now. Raises `Unavailable`."""
+        return await self._judge.whom(person)
+
+    async def weigh(
+        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str] = NOTHING
+    ) -> Granted | Denied:
+        """Whether this may be given out, as far as that is known now. Nothing may be, before `note` has granted it too."""
+        judged = await self._judge.judge(person, ref, level)
+        if isinstance(judged.verdict, Denied):
+            return await self._rows.refuse(person, what, judged.verdict, ref, judged.call, detail=detail)
+        return judged.verdict
+
+    async def note(
+        self, person: Person, ref: str, level: int, what: str, granted: Granted, detail: Mapping[str, str] = NOTHING
+    ) -> Granted | Denied:
+        """Count it, and tell the trail of what `weigh` granted."""
+        return await self._opened(person, ref, level, what, detail, Judged(granted, granted.call))
+
     async def still(self, person: Person, ref: str, level: int, what: str, granted: Granted) -> Granted | Denied:
         """Whether what was granted is so yet: the caller may have hung up while the data was fetched."""
         judged = await self._judge.again(person, ref, level, granted.call)

@@ -103,3 +103,11 @@ class Pace(Protocol):
     async def take(self, kind: str, whom: str, *, per_minute: int) -> float | None:
         """Count one request; the seconds to wait where it is one too many, and is not counted."""
         ...
+
+
+class Handovers(Protocol):
+    """`ivr.store.handovers.Handovers`, as the desk uses it."""
+
+    async def keep(self, session: Secret, host: str, begun: str) -> Secret | None:
+        """A code for this host, good once, and for the browser alone that has begun there."""
+        ...

@@ -14,7 +14,7 @@ from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
 from ivr.web.live import Hub
-from ivr.web.ports import Door, Glass, Links, Lock, Pace, People, Reads, Session, Sessions
+from ivr.web.ports import Door, Glass, Handovers, Links, Lock, Pace, People, Reads, Session, Sessions
 from ivr.web.problems import Problem
 from ivr.web.words import Words, chosen
 
@@ -66,6 +66,8 @@ class House:
     sparing: Sparing = field(default_factory=Sparing)
     tenant: str = TENANT
     """Whose people sign in on the page; programs name theirs."""
+    handovers: Handovers | None = None
+    """To the proxy; None where there is none."""
 
 
 @dataclass(slots=True)
