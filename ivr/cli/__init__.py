@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import ivr
-from ivr.cli import agent, audit, backup, customer, initialise, keys, person, texts
+from ivr.cli import agent, audit, backup, customer, initialise, keys, person, texts, tokens
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
@@ -32,6 +32,7 @@ app.command(name="trace")(trace)
 app.command(name="backup")(backup.backup)
 app.command(name="restore")(backup.restore)
 keys.app.command("backup")(backup.new_key)
+keys.app.add_typer(tokens.app, name="tokens", help="Keys that sign tokens.")
 customer.app.command()(person.export)
 customer.app.command()(person.erase)
 customer.app.command()(person.scrub)

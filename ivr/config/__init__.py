@@ -12,6 +12,7 @@ from ivr.config.patterns import Pattern
 from ivr.config.proxy import Proxy
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
+from ivr.config.tokens import Tokens
 from ivr.config.verifying import CustomerNumber, Keypad, Limits, Pin, Policy, SmsCode, Steps
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "SmsCode",
     "Steps",
     "Texts",
+    "Tokens",
     "Twilio",
     "Worker",
     "load",

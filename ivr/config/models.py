@@ -19,6 +19,7 @@ from ivr.config.retention import Retention
 from ivr.config.section import Name, Seconds, Section
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Texts
+from ivr.config.tokens import Tokens
 from ivr.config.verifying import CustomerNumber, Keypad, Limits, Policy, Steps
 
 
@@ -147,6 +148,7 @@ class Settings(Section):
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
     proxy: Proxy = Field(default_factory=Proxy)
+    tokens: Tokens = Field(default_factory=Tokens)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
     policies: dict[Name, Policy] = Field(min_length=1, description="At least one [policies.NAME]")

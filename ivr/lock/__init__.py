@@ -7,6 +7,7 @@ from ivr.lock.lock import FIELDS, Lock
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
+from ivr.lock.signer import Signer, Signs
 from ivr.lock.wiring import Locks
 from ivr.lock.words import Channel, Current, Denied, Done, Granted, Lifted, Reason, Record, Standing, State, Value
 
@@ -27,6 +28,8 @@ __all__ = [
     "Reason",
     "Record",
     "Rows",
+    "Signer",
+    "Signs",
     "Standing",
     "State",
     "StoredRecords",

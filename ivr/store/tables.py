@@ -125,3 +125,17 @@ LINKS = Table(
     ForeignKeyConstraint(["tenant", "person"], ["people.tenant", "people.id"], ondelete="CASCADE"),
 )
 """One-time links with which a person sets a password: the token's SHA-256, and until when it is good (seconds since the epoch)."""
+
+TOKEN_KEYS = Table(
+    "token_keys",
+    METADATA,
+    Column("id", String(43), primary_key=True),
+    Column("key_id", String(8), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("private", LargeBinary, nullable=False),
+    Column("public", String(400), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("signs_from", BigInteger, nullable=False),
+)
+"""Keys that sign tokens. `key_id` and `wrapped` are the envelope, in which `private` is sealed; `public` is a JWK. Times are
+seconds since the epoch."""
