@@ -10,15 +10,13 @@ import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
-from ivr.asterisk.ami import Ami
-from ivr.asterisk.ari import Ari
-from ivr.asterisk.inspection import node_of
 from ivr.asterisk.talks import Talks
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.config import Settings
 from ivr.database import Database
-from ivr.errors import ConfigError, Unavailable
+from ivr.errors import Unavailable
+from ivr.floor import nodes_of, talks_of
 from ivr.lock import Locks
 from ivr.metrics import Readiness
 from ivr.store.credentials import Credentials
@@ -69,7 +67,8 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             )
         )
         customers = await Customers.open(database, vault)
-        talks = await _talks(settings, stack, log)
+        nodes = await nodes_of(settings, log)
+        talks = await talks_of(nodes, stack, log)
 
         people = People(database, vault)
         sessions = live.sessions(settings.desk)
@@ -114,29 +113,6 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             log.info("desk.stopping", pages=len(hub))
             await server.close()
             log.info("desk.stopped")
-
-
-async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
-    """Of all nodes. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
-    nodes: dict[str, Ami] = {}
-    for place, asterisk in settings.asterisks.items():
-        if asterisk.desk is None:
-            raise ConfigError(
-                f"{settings.file}: {place[:-1]}.desk]", "is left out, and the desk knows by it who talks with whom",
-                "Write the table, and the user tillit-desk in manager.conf",
-            )  # fmt: skip
-        ari = Ari.of(settings, place, log=log)
-        await ari.open()
-        try:
-            nodes[await node_of(ari, settings, place, log)] = Ami.of(settings, place, name="desk", log=log)
-        finally:
-            await ari.close()
-    talks = Talks(nodes, log)
-    stack.push_async_callback(talks.close)
-    for ami in nodes.values():
-        stack.push_async_callback(ami.close)
-        await ami.open(patient=True)
-    return talks
 
 
 async def _known(talks: Talks) -> None:

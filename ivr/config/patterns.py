@@ -37,14 +37,16 @@ class Pattern(Section):
     )
     query: tuple[str, ...] = Field((), description="Names of query parameters in which the customer's number stands")
     parameters: tuple[str, ...] = Field(
-        (), description='Names of other query parameters that may come, or ["*"]; with any that is not named it is refused'
+        (),
+        description='Names of other query parameters that may come, or ["*"]; with any that is not named it is refused',
     )
     body: tuple[str, ...] = Field(
         (), description='Where in the request\'s JSON the customer\'s number stands: pointers (RFC 6901), such as "/customer/id"; '
         "* is any member or item"
     )  # fmt: skip
     forms: bool = Field(
-        False, description="Whether bodies may be HTML forms, which are not looked into; where the number is in the path alone"
+        False,
+        description="Whether bodies may be HTML forms, which are not looked into; where the number is in the path alone",
     )
     answer: tuple[str, ...] = Field(
         (), description='Where in the answer\'s JSON customers\' numbers stand, such as "/items/*/customer": all of them must be the '
@@ -93,13 +95,17 @@ def check_path(path: str, *, number: bool) -> None:
     *first, last = segments(path) or ("x",)
     well = path.startswith("/") and all(map(_SEGMENT.fullmatch, first)) and (last == "**" or _SEGMENT.fullmatch(last))
     if not well or (not number and NUMBER in path):
-        raise ValueError("a path has something in it that servers may read in two ways. Write plain segments, * and, at the end, **")
+        raise ValueError(
+            "a path has something in it that servers may read in two ways. Write plain segments, * and, at the end, **"
+        )
 
 
 def _check_pointers(name: str, pointers: Iterable[str]) -> None:
     for pointer in pointers:
         if _POINTER.fullmatch(pointer) is None or "-" in pointer.split("/"):
-            raise ValueError(f"{name} has something that is no pointer of RFC 6901 to something that is there. Write /a/b, or /a/*/b")
+            raise ValueError(
+                f"{name} has something that is no pointer of RFC 6901 to something that is there. Write /a/b, or /a/*/b"
+            )
 
 
 Free = Annotated[str, Field(pattern=r"^(?:(?:GET|POST|PUT|PATCH|DELETE) )?/\S*$")]

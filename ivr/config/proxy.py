@@ -52,7 +52,9 @@ class Proxy(Served):
     connections_of_one: int = Field(
         500, ge=1, le=50_000, description="Of those, from one address that is not one of allow_proxies"
     )
-    upstream_connections: int = Field(100, ge=1, le=10_000, description="Connections to the CRM at once; who finds none waits")
+    upstream_connections: int = Field(
+        100, ge=1, le=10_000, description="Connections to the CRM at once; who finds none waits"
+    )
     shutdown_seconds: int = Field(
         5, ge=1, le=60, description="Seconds in which requests may come to their end when the proxy is stopped"
     )

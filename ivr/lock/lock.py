@@ -75,6 +75,12 @@ class Lock:
         """Count it, and tell the trail of what `weigh` granted."""
         return await self._opened(person, ref, level, what, detail, Judged(granted, granted.call))
 
+    async def withhold(
+        self, person: Person, ref: str, what: str, denied: Denied, call: Channel, detail: Mapping[str, str] = NOTHING
+    ) -> Denied:
+        """What was fetched is not what was granted: it is not given out, and the trail is told why."""
+        return await self._rows.refuse(person, what, denied, ref, call, outcome="withheld", detail=detail)
+
     async def still(self, person: Person, ref: str, level: int, what: str, granted: Granted) -> Granted | Denied:
         """Whether what was granted is so yet: the caller may have hung up while the data was fetched."""
         judged = await self._judge.again(person, ref, level, granted.call)

@@ -8,11 +8,14 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from ivr.web.visit import FORM, SESSION
+
 MARK = "X-Tillit-Mark"
 """The header that tells the CRM for whom it answers: a JWS."""
 COOKIE = "__Host-proxy"
 BEGIN = "__Host-proxy-begin"
-_OURS = frozenset({COOKIE.lower(), BEGIN.lower()})
+# The desk's too: no CRM is to see them, whatever brought them here.
+_OURS = frozenset({COOKIE.lower(), BEGIN.lower(), SESSION.lower(), FORM.lower()})
 
 # A name with anything else in it is another name to servers that make variables of names: X_Tillit_Mark.
 _NAME = re.compile(r"[a-z0-9-]+")
@@ -57,9 +60,7 @@ def to_upstream(given: Headers, *, protected: bool, whole: bool) -> CIMultiDict[
     return sent
 
 
-def to_client(
-    given: Headers, *, upstream: str, public: str, protected: bool, changed: bool
-) -> CIMultiDict[str]:
+def to_client(given: Headers, *, upstream: str, public: str, protected: bool, changed: bool) -> CIMultiDict[str]:
     """Those of an answer that go back. `upstream`, `public`: what the CRM and the proxy are called; `changed`: by us."""
     named = _named_hops(given)
     sent: CIMultiDict[str] = CIMultiDict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ivr.config import Pattern, Proxy
 from ivr.config.patterns import NUMBER, segments
@@ -17,8 +17,16 @@ from ivr.web.problems import Problem
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 READING = frozenset({"GET", "HEAD"})
 _REFERENCE = re.compile(r"[a-z0-9]{12}")
-NOBODYS = "?"
-"""Stands for what is no number: of no customer."""
+
+
+class Named(NamedTuple):
+    """What a request or an answer names a customer by: a customer number, or a reference. `NOBODY`: what is neither."""
+
+    holds: str
+    text: str
+
+
+NOBODY = Named("", "")
 
 
 class Shape:
@@ -73,30 +81,33 @@ class Rule:
 
     def allows(self, method: str) -> bool:
         """Whether this method is one of its own."""
+        if method == "HEAD" and self.pattern.answer:
+            # there is nothing to compare, and how long it would be tells of others
+            return False
         return ("GET" if method == "HEAD" else method) in self.pattern.methods
 
-    def named(self, target: Target) -> list[str]:
+    def named(self, target: Target) -> list[Named]:
         """The customers whom the address names. Raises `Ambiguous`, and `Problem` where a number is missing."""
         given = pairs.check(target.query, self.pattern.query, self.pattern.parameters)
         if len(given) < len(self.pattern.query):
             raise Problem("no_number")
         return [self._known(one) for one in (*self.shape.numbers(target), *given)]
 
-    def in_body(self, document: Any) -> list[str]:
+    def in_body(self, document: Any) -> list[Named]:
         """Those whom the request's JSON names. Raises `Problem` where there is none."""
         found = [[self._known(value) for value in pointers.found(document, path)] for path in self._body]
         if not all(found):
             raise Problem("no_number")
         return [one for some in found for one in some]
 
-    def in_answer(self, document: Any) -> list[str]:
+    def in_answer(self, document: Any) -> list[Named]:
         """Those whom the answer's JSON names."""
         return [self._known(value) for path in self._answer for value in pointers.found(document, path)]
 
-    def _known(self, value: Any) -> str:
-        """As it is written; `NOBODYS` for what is no number, or could be written in another way."""
+    def _known(self, value: Any) -> Named:
+        """`NOBODY` for what is no number, or could be written in another way."""
         text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-        return text if self._form.fullmatch(text) else NOBODYS
+        return Named(self.pattern.holds, text) if self._form.fullmatch(text) else NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +132,11 @@ class Protected:
         return any(rule.pattern.reads_answer for rule in self.rules)
 
     @property
+    def compares(self) -> bool:
+        """Whether the answer has numbers that must be the caller's."""
+        return any(rule.pattern.answer for rule in self.rules)
+
+    @property
     def reads_body(self) -> bool:
         """Whether the request's JSON has a number."""
         return any(rule.pattern.body for rule in self.rules)
@@ -129,11 +145,6 @@ class Protected:
     def takes_forms(self) -> bool:
         """Whether all of them let forms come."""
         return all(rule.pattern.forms for rule in self.rules)
-
-    @property
-    def holds(self) -> str:
-        """What names the customer."""
-        return self.rules[0].pattern.holds
 
     def covered(self, document: Any, level: int) -> Any:
         """What is left of an answer for a mark of this level."""
