@@ -4,6 +4,7 @@ from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import FIELDS, Lock
+from ivr.lock.matter import Matter
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
@@ -24,6 +25,7 @@ __all__ = [
     "Lifted",
     "Lock",
     "Locks",
+    "Matter",
     "Reads",
     "Reason",
     "Record",

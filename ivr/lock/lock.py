@@ -11,6 +11,7 @@ from ivr.errors import InputError, Unavailable
 from ivr.lock.actions import ACTIONS, checked
 from ivr.lock.current import Currents
 from ivr.lock.judge import Judge, Judged
+from ivr.lock.matter import Matter
 from ivr.lock.ports import Marks, Records
 from ivr.lock.reads import Reads
 from ivr.lock.rows import NOTHING, Rows, entry
@@ -54,32 +55,9 @@ class Lock:
         """
         return await self._opened(person, ref, level, what, {})
 
-    # `demand` in two, for whoever fetches while it is written down: `weigh`, then `note` beside the fetching, then `still`
-
-    async def whom(self, person: Person) -> str | None:
-        """The reference of the customer as whom this person's one caller is marked now. Raises `Unavailable`."""
-        return await self._judge.whom(person)
-
-    async def weigh(
-        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str] = NOTHING
-    ) -> Granted | Denied:
-        """Whether this may be given out, as far as that is known now. Nothing may be, before `note` has granted it too."""
-        judged = await self._judge.judge(person, ref, level)
-        if isinstance(judged.verdict, Denied):
-            return await self._rows.refuse(person, what, judged.verdict, ref, judged.call, detail=detail)
-        return judged.verdict
-
-    async def note(
-        self, person: Person, ref: str, level: int, what: str, granted: Granted, detail: Mapping[str, str] = NOTHING
-    ) -> Granted | Denied:
-        """Count it, and tell the trail of what `weigh` granted."""
-        return await self._opened(person, ref, level, what, detail, Judged(granted, granted.call))
-
-    async def withhold(
-        self, person: Person, ref: str, what: str, denied: Denied, call: Channel, detail: Mapping[str, str] = NOTHING
-    ) -> Denied:
-        """What was fetched is not what was granted: it is not given out, and the trail is told why."""
-        return await self._rows.refuse(person, what, denied, ref, call, outcome="withheld", detail=detail)
+    def matter(self, person: Person, what: str, detail: Mapping[str, str] = NOTHING) -> Matter:
+        """`demand` and `still` in parts, for whoever fetches while it is written down. `person` was read a moment ago."""
+        return Matter(person, what, detail, self._judge.of_one_request(person), self._opened, self._rows)
 
     async def still(self, person: Person, ref: str, level: int, what: str, granted: Granted) -> Granted | Denied:
         """Whether what was granted is so yet: the caller may have hung up while the data was fetched."""

@@ -12,6 +12,8 @@ from ivr.web.visit import FORM, SESSION
 
 MARK = "X-Tillit-Mark"
 """The header that tells the CRM for whom it answers: a JWS."""
+KIND = "tillit-proxy+jwt"
+"""Its `typ`: no other token of ours is taken for it."""
 COOKIE = "__Host-proxy"
 BEGIN = "__Host-proxy-begin"
 # The desk's too: no CRM is to see them, whatever brought them here.

@@ -14,7 +14,7 @@ from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import Unavailable
-from ivr.lock import Denied, Granted, Reason, Signs
+from ivr.lock import Denied, Granted, Matter, Reason, Signs
 from ivr.proxy import bodies, fields, pointers
 from ivr.proxy.pointers import Unreadable
 from ivr.proxy.ports import Customers, Lock
@@ -67,45 +67,40 @@ class Passage:
 
     async def free(self, asked: Asked) -> web.StreamResponse:
         """What needs no customer."""
-        return await self._given(asked, await self._ask(asked, {}))
+        return await self._given(asked, await self._ask(asked))
 
     async def protected(self, asked: Asked, protected: Protected) -> web.StreamResponse:
         """What is about one. A change is written down before it is made; what is read is, before it is given out."""
         reading = asked.request.method in READING
-        ref = await self._ref(asked)
-        told = _Told(
-            self._lock, asked.person, ref, protected.level, "proxy.read" if reading else "proxy.change",
-            {"pattern": protected.name[:100], "method": asked.request.method},
-        )  # fmt: skip
-        granted = await told.weigh()
-        if reading:
-            # nothing is given out before both have come to their end
-            noting = asyncio.create_task(told.note(granted))
-            try:
-                answer = await self._ask(asked, _mark(ref, granted))
-            except BaseException:
-                await asyncio.wait([noting])
-                noting.exception()
-                raise
-            try:
-                await noting
-            except BaseException:
-                answer.close()
-                raise
-        else:
-            await told.note(granted)
-            granted = await told.still(granted)
-            answer = await self._ask(asked, _mark(ref, granted))
-        return await self._given(asked, answer, told, granted)
+        detail = {"pattern": protected.name[:100], "method": asked.request.method}
+        matter = self._lock.matter(asked.person, "proxy.read" if reading else "proxy.change", detail)
+        granted = _granted(await matter.weigh(await self._ref(asked, matter), protected.level))
+        if not reading:
+            _granted(await matter.note())
+            granted = _granted(await matter.still())
+            return await self._given(asked, await self._ask(asked, granted, matter.ref), matter)
+        # nothing is given out before both have come to their end
+        noting = asyncio.create_task(matter.note())
+        try:
+            answer = await self._ask(asked, granted, matter.ref)
+        except BaseException:
+            await asyncio.wait([noting])
+            raise
+        try:
+            _granted(await noting)
+        except BaseException:
+            answer.close()
+            raise
+        return await self._given(asked, answer, matter)
 
     # ------------------------------------------------------------ the customer
 
-    async def _ref(self, asked: Asked) -> str:
+    async def _ref(self, asked: Asked, matter: Matter) -> str:
         """The customer whom the request names; where none is named, the caller: the answer must be about nobody else."""
         if asked.named:
             return await self._same(asked.named)
         try:
-            return await self._lock.whom(asked.person) or _NOBODYS
+            return await matter.whom() or _NOBODYS
         except Unavailable:
             # the lock says why
             return _NOBODYS
@@ -122,14 +117,16 @@ class Passage:
 
     # ------------------------------------------------------------ the CRM
 
-    async def _ask(self, asked: Asked, mark: dict[str, object]) -> aiohttp.ClientResponse:
+    async def _ask(self, asked: Asked, granted: Granted | None = None, ref: str = "") -> aiohttp.ClientResponse:
         request, protected = asked.request, asked.protected
         headers = fields.to_upstream(
             request.headers, protected=protected is not None, whole=protected is not None and protected.reads_answer
         )
         person = asked.person
-        claims = {"agent": person.id, "login": person.login, "tenant": person.tenant, **mark}
-        headers[fields.MARK] = self._signs.sign(claims, self._upstream.origin, _MARK_SECONDS, kind="tillit-proxy+jwt")
+        claims: dict[str, object] = {"agent": person.id, "login": person.login, "tenant": person.tenant}
+        if granted is not None:
+            claims |= {"sub": ref, "level": granted.level, "node": granted.call.node, "call": granted.call.id}
+        headers[fields.MARK] = self._signs.sign(claims, self._upstream.origin, _MARK_SECONDS, kind=fields.KIND)
         headers["X-Forwarded-For"] = asked.address
         headers["X-Forwarded-Proto"], _, headers["X-Forwarded-Host"] = self._public.partition("://")
         if request.content_length is not None and asked.body is not None:
@@ -139,23 +136,23 @@ class Passage:
     # ------------------------------------------------------------ what is given out
 
     async def _given(
-        self, asked: Asked, answer: aiohttp.ClientResponse, told: _Told | None = None, granted: Granted | None = None
+        self, asked: Asked, answer: aiohttp.ClientResponse, matter: Matter | None = None
     ) -> web.StreamResponse:
         protected = asked.protected
         try:
-            if told is None or granted is None or protected is None:
+            if matter is None or protected is None:
                 return await self._streamed(asked, answer)
             if answer.status == 206 or "Content-Range" in answer.headers:
                 raise Problem("upstream_unreadable")
             if asked.request.method != "HEAD" and protected.reads_answer:
-                return await self._looked_through(asked, protected, answer, told, granted)
-            await told.still(granted)
-            return await self._streamed(asked, answer, told, granted)
+                return await self._looked_through(asked, protected, answer, matter)
+            _granted(await matter.still())
+            return await self._streamed(asked, answer, matter)
         finally:
             answer.release()
 
     async def _looked_through(
-        self, asked: Asked, protected: Protected, answer: aiohttp.ClientResponse, told: _Told, granted: Granted
+        self, asked: Asked, protected: Protected, answer: aiohttp.ClientResponse, matter: Matter
     ) -> web.StreamResponse:
         """Read whole, compared, and without what the mark does not cover."""
         body = await self._upstream.read(answer, self._most)
@@ -165,8 +162,8 @@ class Passage:
             self._log.warning("proxy.unreadable", pattern=protected.name, status=answer.status)
             raise Problem("upstream_unreadable")
         if protected.compares:
-            await self._compare(asked, protected, document, told, granted)
-        level = min((await told.still(granted)).level, granted.level)
+            await self._compare(asked, protected, document, matter)
+        level = _granted(await matter.still()).level
         headers = self._headers(asked, answer, changed=True)
         if document is None:
             # what went wrong there is told, and not its words: they may be of a customer
@@ -186,19 +183,17 @@ class Passage:
         except Unreadable:
             return None
 
-    async def _compare(
-        self, asked: Asked, protected: Protected, document: tuple[Any] | None, told: _Told, granted: Granted
-    ) -> None:
+    async def _compare(self, asked: Asked, protected: Protected, document: tuple[Any] | None, matter: Matter) -> None:
         """All whom the answer names are the caller. Where the request has named nobody, the answer must: who searches
         would learn from an empty one whom there is not."""
         found = [] if document is None else [one for rule in protected.rules for one in rule.in_answer(document[0])]
         if not found and asked.named:
             return
-        if NOBODY in found or await self._same(found) != told.ref:
-            await told.withhold(Denied(Reason.OTHER_CUSTOMER), granted)
+        if NOBODY in found or await self._same(found) != matter.ref:
+            raise shut(await matter.withhold(Denied(Reason.OTHER_CUSTOMER)))
 
     async def _streamed(
-        self, asked: Asked, answer: aiohttp.ClientResponse, told: _Told | None = None, granted: Granted | None = None
+        self, asked: Asked, answer: aiohttp.ClientResponse, matter: Matter | None = None
     ) -> web.StreamResponse:
         """As it comes, for as long as it may."""
         request = asked.request
@@ -215,8 +210,8 @@ class Passage:
             return given
         looked = monotonic()
         async for part in self._upstream.parts(answer):
-            if told is not None and granted is not None and monotonic() - looked >= _AGAIN_SECONDS:
-                await told.still(granted)
+            if matter is not None and monotonic() - looked >= _AGAIN_SECONDS:
+                _granted(await matter.still())
                 looked = monotonic()
             await given.write(part)
         await given.write_eof()
@@ -229,38 +224,7 @@ class Passage:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What the lock is asked about, the same each time. Raises `Problem` where it says no."""
-
-    lock: Lock
-    person: Person
-    ref: str
-    level: int
-    what: str
-    detail: dict[str, str]
-
-    async def weigh(self) -> Granted:
-        return _granted(await self.lock.weigh(self.person, self.ref, self.level, self.what, self.detail))
-
-    async def note(self, granted: Granted) -> Granted:
-        return _granted(await self.lock.note(self.person, self.ref, self.level, self.what, granted, self.detail))
-
-    async def still(self, granted: Granted) -> Granted:
-        return _granted(await self.lock.still(self.person, self.ref, self.level, self.what, granted))
-
-    async def withhold(self, denied: Denied, granted: Granted) -> None:
-        _granted(await self.lock.withhold(self.person, self.ref, self.what, denied, granted.call, self.detail))
-
-
 def _granted(verdict: Granted | Denied) -> Granted:
     if isinstance(verdict, Denied):
         raise shut(verdict)
     return verdict
-
-
-def _mark(ref: str, granted: Granted) -> dict[str, object]:
-    """What the header says of the call. The words are those of the mark's own token."""
-    return {
-        "sub": ref, "level": granted.level, "node": granted.call.node, "call": granted.call.id, "until": granted.until,
-    }  # fmt: skip

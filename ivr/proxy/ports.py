@@ -5,30 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from ivr.lock import Channel, Denied, Granted
+from ivr.lock import Matter
 from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.store.handovers import Guest
 
 
 class Lock(Protocol):
-    """`ivr.lock.Lock`: but for `whom`, a part that is down refuses."""
+    """`ivr.lock.Lock`."""
 
-    async def whom(self, person: Person) -> str | None: ...
-
-    async def weigh(
-        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str] = ...
-    ) -> Granted | Denied: ...
-
-    async def note(
-        self, person: Person, ref: str, level: int, what: str, granted: Granted, detail: Mapping[str, str] = ...
-    ) -> Granted | Denied: ...
-
-    async def withhold(
-        self, person: Person, ref: str, what: str, denied: Denied, call: Channel, detail: Mapping[str, str] = ...
-    ) -> Denied: ...
-
-    async def still(self, person: Person, ref: str, level: int, what: str, granted: Granted) -> Granted | Denied: ...
+    def matter(self, person: Person, what: str, detail: Mapping[str, str] = ...) -> Matter: ...
 
 
 class Customers(Protocol):

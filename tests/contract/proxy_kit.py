@@ -66,7 +66,7 @@ class Crm:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.asked.append(request)
-        self.bodies.append(await request.read())
+        self.bodies.append(await request.content.read())
         if self.meanwhile is not None:
             await self.meanwhile()
         handler = self.answers.get(request.raw_path.partition("?")[0])
@@ -120,6 +120,11 @@ class Door:
         return session
 
     async def ask(self, path: str, method: str = "GET", **options: Any) -> Answer:
+        async with self.opened(path, method, **options) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    @asynccontextmanager
+    async def opened(self, path: str, method: str = "GET", **options: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = dict(options.pop("headers", {}))
         if self.cookie:
             headers.setdefault("Cookie", f"{fields.COOKIE}={self.cookie}")
@@ -127,10 +132,8 @@ class Door:
             headers.setdefault("Origin", PUBLIC)
         headers.setdefault("Host", NAME)
         url = URL(f"http://{HOST}:{self.server.port}{path}", encoded=True)
-        async with self.browser.request(
-            method, url, headers=headers, allow_redirects=False, **options
-        ) as answer:
-            return Answer(answer.status, answer.headers, await answer.read())
+        async with self.browser.request(method, url, headers=headers, allow_redirects=False, **options) as answer:
+            yield answer
 
     async def raw(self, sent: bytes) -> bytes:
         """What is answered to these bytes, until the proxy closes or the answer is whole."""
@@ -139,7 +142,9 @@ class Door:
         try:
             async with asyncio.timeout(10):
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+                length = next(
+                    (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+                )
                 return head + await reader.readexactly(length)
         except asyncio.IncompleteReadError as error:
             return error.partial
@@ -164,9 +169,7 @@ class Answer:
 
 
 @asynccontextmanager
-async def proxied(
-    settings: Settings, server: Server, *, rules: Any = None, **changes: Any
-) -> AsyncIterator[Door]:
+async def proxied(settings: Settings, server: Server, *, rules: Any = None, **changes: Any) -> AsyncIterator[Door]:
     """`changes` are of `[proxy]`, `rules` of `[lock]`."""
     crm = Crm()
     runner = web.ServerRunner(web.Server(crm.handle))
