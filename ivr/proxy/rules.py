@@ -49,8 +49,10 @@ class Shape:
         return self._as_long(target) and _match(self._segments, self._segments, target.segments)
 
     def is_above(self, target: Target) -> bool:
-        """Whether it is the beginning of a longer one."""
-        return 0 < len(self._segments) < len(target.keys) and _match(self._segments, self._keys, target.keys)
+        """Whether it is the beginning of a longer one, or of one with a verb or a stream behind a colon."""
+        if not 0 < len(self._segments) <= len(target.keys):
+            return False
+        return _match(self._segments, self._keys, [key.partition(":")[0] for key in target.keys])
 
     def numbers(self, target: Target) -> list[str]:
         """What stands where the customer's number does."""
