@@ -10,16 +10,14 @@ import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
-from ivr.asterisk.ami import Ami
-from ivr.asterisk.ari import Ari
-from ivr.asterisk.inspection import node_of
 from ivr.asterisk.switch import Switch
 from ivr.asterisk.talks import Talks
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.config import Settings
 from ivr.database import Database
-from ivr.errors import ConfigError, Unavailable
+from ivr.errors import Unavailable
+from ivr.floor import nodes_of, talks_of
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
 from ivr.hooks.post import TURN_SECONDS
@@ -29,6 +27,7 @@ from ivr.metrics import Readiness
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
+from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.news import Heard, News
@@ -77,8 +76,8 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             )
         )
         customers = await Customers.open(database, vault)
-        nodes = await _nodes(settings, log)
-        talks = await _talks(nodes, stack, log)
+        nodes = await nodes_of(settings, log)
+        talks = await talks_of(nodes, stack, log)
 
         people = People(database, vault)
         sessions = live.sessions(settings.desk)
@@ -113,6 +112,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             programs=programs,
             keys=locks.signer,
             tokens=locks.tokens,
+            handovers=Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None,
         )
         readiness = Readiness(
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},
@@ -150,43 +150,6 @@ def _post(settings: Settings, database: Database, live: RedisLive, link: Link, l
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _nodes(settings: Settings, log: FilteringBoundLogger) -> dict[str, Ami]:
-    """The logins of all nodes, not opened yet. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
-    nodes: dict[str, Ami] = {}
-    places: dict[str, str] = {}
-    for place, asterisk in settings.asterisks.items():
-        if asterisk.desk is None:
-            raise ConfigError(
-                f"{settings.file}: {place[:-1]}.desk]", "is left out, and the desk knows by it who talks with whom",
-                "Write the table, and the user tillit-desk in manager.conf",
-            )  # fmt: skip
-        ari = Ari.of(settings, place, log=log)
-        await ari.open()
-        try:
-            node = await node_of(ari, settings, place, log)
-        finally:
-            await ari.close()
-        if node in nodes:
-            # the one's talks would stand in the other's place, and be nobody's
-            both = ", ".join(f"{one} url" for one in (places[node], place))
-            raise ConfigError(
-                f"{settings.file}: {both}", f"both lead to an Asterisk whose entity_id is {node}",
-                "Take one of the tables out; or, if these are two Asterisks, give one of them another entityid in asterisk.conf",
-            )  # fmt: skip
-        nodes[node], places[node] = Ami.of(settings, place, name="desk", log=log), place
-    return nodes
-
-
-async def _talks(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
-    """Who talks with whom on them."""
-    talks = Talks(nodes, log)
-    stack.push_async_callback(talks.close)
-    for ami in nodes.values():
-        stack.push_async_callback(ami.close)
-        await ami.open(patient=True)
-    return talks
 
 
 async def _known(talks: Talks) -> None:

@@ -88,6 +88,15 @@ def desk(context: typer.Context) -> None:
     serve(settings)
 
 
+@app.command()
+def proxy(context: typer.Context) -> None:
+    """Stand before a CRM, and pass on what the lock allows, until stopped with SIGTERM or Ctrl-C."""
+    settings = settings_of(context)
+    from ivr.proxy.run import run as serve
+
+    serve(settings)
+
+
 def main() -> None:
     """Run the command that was typed.
 

@@ -5,6 +5,7 @@ from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import FIELDS, Lock
 from ivr.lock.marktokens import Issued, MarkTokens
+from ivr.lock.matter import Matter
 from ivr.lock.midcall import Midcall
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
@@ -48,6 +49,7 @@ __all__ = [
     "Lock",
     "Locks",
     "MarkTokens",
+    "Matter",
     "Midcall",
     "Offered",
     "Reads",

@@ -11,6 +11,7 @@ from ivr.errors import InputError, Unavailable
 from ivr.lock.actions import ACTIONS, checked
 from ivr.lock.current import Currents
 from ivr.lock.judge import Judge, Judged
+from ivr.lock.matter import Matter
 from ivr.lock.ports import Records
 from ivr.lock.reads import Reads
 from ivr.lock.rows import NOTHING, Rows, entry
@@ -58,6 +59,10 @@ class Lock:
         `what` is a word or two for the trail: no value. Ask `still` when the data is there, before it is given.
         """
         return await self._opened(person, ref, level, what, {})
+
+    def matter(self, person: Person, what: str, detail: Mapping[str, str] = NOTHING) -> Matter:
+        """`demand` and `still` in parts, for whoever fetches while it is written down. `person` was read a moment ago."""
+        return Matter(person, what, detail, self._judge.of_one_request(person), self._opened, self._rows)
 
     async def still(self, person: Person, ref: str, level: int, what: str, granted: Granted) -> Granted | Denied:
         """Whether what was granted is so yet: the caller may have hung up while the data was fetched."""

@@ -158,3 +158,11 @@ class MarkTokens(Protocol):
     async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut: ...
 
     async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None: ...
+
+
+class Handovers(Protocol):
+    """`ivr.store.handovers.Handovers`, as the desk uses it."""
+
+    async def keep(self, session: Secret, host: str, begun: str) -> Secret | None:
+        """A code for this host, good once, and for the browser alone that has begun there."""
+        ...

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, midcall, models, openapi, pages, render, second, tokens
+from ivr.web import api, crossing, midcall, models, openapi, pages, render, second, tokens
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -75,6 +75,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/welcome/{token}", pages.ask_welcome, Open.ANYONE),
     Route("POST", "/welcome/{token}", pages.welcome, Open.ANYONE),
     Route("GET", "/problems", pages.problems, Open.ANYONE),
+    Route("GET", "/crossing", crossing.cross, Permission.CALL),
     Route("GET", "/static/{sum}/{name}", _static, Open.ANYONE, static=True),
     Route("GET", "/api/v1/openapi.json", _openapi, Open.ANYONE, static=True),
     Route(

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from ivr.config import Settings
 from ivr.config.listening import split
+from ivr.config.served import Served
 from ivr.errors import ConfigError, Unavailable
 from ivr.metrics import Readiness
 from ivr.web import guard, headers, problems, render
@@ -149,31 +150,38 @@ class DeskServer:
         )  # fmt: skip
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return _json({"alive": True}, 200)
+        return await tells(None)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        faults = await self._readiness.look()
-        ready = not any(faults.values())
-        # what is wrong stands in the log: here anybody may ask
-        parts = {part: fault is None for part, fault in faults.items()}
-        return _json({"ready": ready, "parts": parts}, 200 if ready else 503)
+        return await tells(self._readiness)
 
 
 _VISIT = web.RequestKey("visit", Visit)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+async def tells(readiness: Readiness | None) -> web.Response:
+    """What monitoring is told: whether it lives, or whether all parts that it needs do."""
+    if readiness is None:
+        return _json({"alive": True}, 200)
+    faults = await readiness.look()
+    ready = not any(faults.values())
+    # what is wrong stands in the log: here anybody may ask
+    parts = {part: fault is None for part, fault in faults.items()}
+    return _json({"ready": ready, "parts": parts}, 200 if ready else 503)
+
+
 def _json(body: dict[str, object], status: int) -> web.Response:
     return web.Response(body=orjson.dumps(body) + b"\n", status=status, headers={"Content-Type": "application/json"})
 
 
-def tls_of(settings: Settings) -> ssl.SSLContext | None:
-    """TLS 1.2 or newer with the certificate of the settings; None where there is none. Raises `ConfigError`."""
-    own = settings.desk
+def tls_of(settings: Settings, table: str = "desk") -> ssl.SSLContext | None:
+    """TLS 1.2 or newer with the certificate of the table; None where there is none. Raises `ConfigError`."""
+    own: Served = getattr(settings, table)
     if own.tls_certificate_file is None or own.tls_key_file is None:
         return None
     certificate, key = settings.path(own.tls_certificate_file), settings.path(own.tls_key_file)
-    place = f"{settings.file}: [desk] tls_key_file"
+    place = f"{settings.file}: [{table}] tls_key_file"
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

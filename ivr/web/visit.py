@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, time
 
@@ -17,6 +17,7 @@ from ivr.web.live import Hub
 from ivr.web.ports import (
     Door,
     Glass,
+    Handovers,
     Links,
     Lock,
     MarkTokens,
@@ -85,6 +86,8 @@ class House:
     sparing: Sparing = field(default_factory=Sparing)
     tenant: str = TENANT
     """Whose people sign in on the page; programs name theirs."""
+    handovers: Handovers | None = None
+    """To the proxy; None where there is none."""
 
 
 @dataclass(slots=True)
@@ -151,7 +154,12 @@ def language_of(settings: Settings, request: web.BaseRequest, own: str | None) -
 
 def address_of(settings: Settings, request: web.BaseRequest) -> str:
     """Where it comes from: what a proxy of ours says, from the nearest on, as far as these are ours."""
-    trusted = {str(proxy) for proxy in settings.desk.allow_proxies}
+    return told_address(request, settings.desk.allow_proxies)
+
+
+def told_address(request: web.BaseRequest, proxies: Iterable[object]) -> str:
+    """The same, with other proxies."""
+    trusted = {str(proxy) for proxy in proxies}
     told = [part.strip() for part in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")]
     address = request.remote or ""
     while address in trusted and told:

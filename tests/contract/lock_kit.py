@@ -114,6 +114,9 @@ class FakeStaff:
     async def owners_of(self, endpoints: Collection[str]) -> Mapping[str, Person]:
         return {one: person for person in self.persons.values() for one in person.endpoints if one in endpoints}
 
+    async def owner_ids_of(self, endpoints: Collection[str]) -> Mapping[str, tuple[str, str]]:
+        return {one: (person.tenant, person.id) for one, person in (await self.owners_of(endpoints)).items()}
+
     def change(self, person: Person, **changes: Any) -> Person:
         changed = replace(person, **changes)
         self.persons[changed.id] = changed

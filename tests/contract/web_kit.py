@@ -34,6 +34,7 @@ from ivr.lock import Denied as Shut
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
 from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
+from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.openings import Opening
 from ivr.store.pace import RedisPace
@@ -316,9 +317,10 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     hub = Hub(log)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second = Second(world)
+    handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
         settings, world, world, sessions, world, world, world, second, second, pace, hub, log,  # type: ignore[arg-type]
-        Programs.of(settings), world, world,
+        Programs.of(settings), world, world, handovers=handovers,
     )  # fmt: skip
 
     async def alive() -> None:
