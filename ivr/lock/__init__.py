@@ -8,7 +8,20 @@ from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
 from ivr.lock.wiring import Locks
-from ivr.lock.words import Channel, Current, Denied, Done, Granted, Lifted, Reason, Record, Standing, State, Value
+from ivr.lock.words import (
+    Channel,
+    Current,
+    Denied,
+    Direction,
+    Done,
+    Granted,
+    Lifted,
+    Reason,
+    Record,
+    Standing,
+    State,
+    Value,
+)
 
 __all__ = [
     "FIELDS",
@@ -16,6 +29,7 @@ __all__ = [
     "Current",
     "Currents",
     "Denied",
+    "Direction",
     "Done",
     "Glass",
     "Granted",

@@ -7,7 +7,7 @@ from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talk
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Marks, Records
 from ivr.lock.rows import Rows
-from ivr.lock.words import Channel, Current, Denied, Granted, Reason, State
+from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Reason, State
 from ivr.secret import Personal
 from ivr.staff import Permission, Person
 
@@ -49,7 +49,9 @@ class Currents:
         if mark is None or mark.expires <= ground.now:
             shut = one.reason if isinstance(one, Denied) else Reason.NOT_VERIFIED if mark is None else Reason.EXPIRED
             state = await self._unverified(found)
-            return Current(found.call, number, found.talk.own.held, found.party.since, state, shut)
+            return Current(
+                found.call, number, found.talk.own.held, found.party.since, state, shut, direction=direction(found)
+            )  # fmt: skip
         verdict: Granted | Denied = judge(ground, mark.subject, 1)
         name = None
         if isinstance(verdict, Granted) and verdict.call != found.call:
@@ -61,7 +63,7 @@ class Currents:
         return Current(
             found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
             verdict.reason if isinstance(verdict, Denied) else None,
-            mark.level, mark.methods, mark.expires, mark.subject, name,
+            mark.level, mark.methods, mark.expires, mark.subject, name, direction(found),
         )  # fmt: skip
 
     async def _unverified(self, found: Caller) -> State:
@@ -86,3 +88,9 @@ class Currents:
             return None
         again = await self._judge.again(person, ref, self._name_level, granted.call)
         return held.name if held is not None and isinstance(again.verdict, Granted) else None
+
+
+def direction(found: Caller) -> Direction:
+    """Who has called whom: whoever is called has a channel that was made for another one's."""
+    outbound = found.talk.own.first and not found.party.first
+    return Direction.OUTBOUND if outbound else Direction.INBOUND

@@ -97,6 +97,13 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
+class Direction(StrEnum):
+    """Who has called whom."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
 @dataclass(frozen=True, slots=True)
 class Current:
     """A caller with whom a phone of this person's is joined now.
@@ -117,6 +124,7 @@ class Current:
     until: int | None = None
     ref: str | None = None
     name: Personal | None = None
+    direction: Direction = Direction.INBOUND
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
-from ivr.lock import FIELDS, Current, Reason, Standing, State
+from ivr.lock import FIELDS, Current, Direction, Reason, Standing, State
 from ivr.lock import Record as Opened
 from ivr.secret import Personal, Secret
 from ivr.store.openings import Opening as Wished
@@ -74,6 +74,7 @@ class Call(Model):
     node: str
     channel: str = Field(description="Its unique id on that Asterisk")
     number: str | None = Field(description="Masked; null where it is withheld")
+    direction: Direction
     held: bool
     since: float = Field(description="Seconds since the epoch")
     state: State
@@ -181,7 +182,7 @@ class ProblemDetails(Model):
 def call(current: Current) -> Call:
     """As it is given out: the lock has decided what of it may be seen."""
     return Call(
-        node=current.call.node, channel=current.call.id, number=current.number, held=current.held, since=current.since,
+        node=current.call.node, channel=current.call.id, number=current.number, direction=current.direction, held=current.held, since=current.since,
         state=current.state, shut=current.shut, level=current.level, methods=current.methods, until=current.until,
         ref=current.ref, name=None if current.name is None else current.name.reveal(),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from aiohttp import web
 from markupsafe import Markup, escape
 
 from ivr.errors import Unavailable
+from ivr.lock import FIELDS
 from ivr.secret import Secret
 from ivr.staff import Denied, Permission, Person
 from ivr.store.welcome import Offer, Unfit
@@ -19,7 +20,7 @@ from ivr.web.view import UNKNOWN, Shown, View, view
 from ivr.web.visit import House, Visit
 
 _BLANK: Shown = {
-    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "name": "", "ref": "", "held": False,
+    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "held": False,
     "since": 0.0, "until": None,
 }  # fmt: skip
 
@@ -35,7 +36,7 @@ async def desk(visit: Visit) -> web.StreamResponse:
     last = None if before is None else _when(before.at, before.place)
     return _page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
-        blank=_BLANK, now=visit.house.wall(), last=last,
+        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), last=last,
         failures=0 if before is None else before.failures,
     )  # fmt: skip
 

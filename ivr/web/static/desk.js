@@ -62,7 +62,7 @@ function draw(view) {
       list.append(card);
     }
     card.dataset.sign = call.sign;
-    for (const name of ["title", "help", "number", "name", "ref"]) part(card, name, call[name]);
+    for (const name of ["title", "help", "number", "direction", "name", "ref"]) part(card, name, call[name]);
     for (const name of ["name", "ref", "held"]) card.querySelector(`[data-row="${name}"]`).hidden = !call[name];
     const old = before.find((one) => one.id === call.id);
     if (old === undefined || old.title !== call.title || old.help !== call.help) {
@@ -70,6 +70,7 @@ function draw(view) {
     }
   }
   tick();
+  document.dispatchEvent(new Event("drawn"));
 }
 
 function connect() {
