@@ -75,7 +75,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         credentials = Credentials(database, vault)
         throttle = live.throttle(settings.desk, vault.index)
         locks = Locks.of(
-            settings, talks=talks, staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
+            settings, talks=talks, floor=talks, glances=live, staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
             trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
         hub = Hub(log)
@@ -90,6 +90,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             lock=locks.lock,
             reads=locks.reads,
             glass=locks.glass,
+            watch=locks.watch,
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,

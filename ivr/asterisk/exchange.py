@@ -97,6 +97,11 @@ class Exchange:
             raise Unavailable("Asterisk's events and its bridges do not agree, or it does not answer") from None
         return tuple(self._board.talks(self._node, endpoint))
 
+    def told(self, endpoint: str) -> tuple[Talk, ...]:
+        """The same as far as events tell, without proof. Raises `Unavailable` where they tell nothing."""
+        self._demand_known()
+        return tuple(self._board.talks(self._node, endpoint))
+
     # ------------------------------------------------------------ proof
 
     async def _agreed(self, endpoint: str) -> bool:

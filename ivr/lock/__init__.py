@@ -7,32 +7,41 @@ from ivr.lock.lock import FIELDS, Lock
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
+from ivr.lock.watch import Watch
 from ivr.lock.wiring import Locks
 from ivr.lock.words import (
+    Barred,
     Channel,
     Current,
     Denied,
     Direction,
     Done,
+    Ended,
     Granted,
+    Held,
     Lifted,
     Reason,
     Record,
     Standing,
     State,
+    Statistics,
     Value,
+    Watched,
 )
 
 __all__ = [
     "FIELDS",
+    "Barred",
     "Channel",
     "Current",
     "Currents",
     "Denied",
     "Direction",
     "Done",
+    "Ended",
     "Glass",
     "Granted",
+    "Held",
     "Judge",
     "Lifted",
     "Lock",
@@ -43,6 +52,9 @@ __all__ = [
     "Rows",
     "Standing",
     "State",
+    "Statistics",
     "StoredRecords",
     "Value",
+    "Watch",
+    "Watched",
 ]

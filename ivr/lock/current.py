@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ivr.call.progress import Progress
 from ivr.errors import Unavailable
 from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talks
 from ivr.lock.judge import Judge
@@ -67,10 +68,7 @@ class Currents:
         )  # fmt: skip
 
     async def _unverified(self, found: Caller) -> State:
-        progress = await self._marks.progress(*found.call)
-        if progress is None:
-            return State.NOT_VERIFIED
-        return State.REFUSED if progress.status else State.VERIFYING
+        return state_of(await self._marks.progress(*found.call))
 
     async def _name(self, person: Person, ref: str, nonce: str, granted: Granted) -> Personal | None:
         """The row, the name, and whether all is as it was; None where one of them fails."""
@@ -88,6 +86,13 @@ class Currents:
             return None
         again = await self._judge.again(person, ref, self._name_level, granted.call)
         return held.name if held is not None and isinstance(again.verdict, Granted) else None
+
+
+def state_of(progress: Progress | None) -> State:
+    """How far a caller without a mark is."""
+    if progress is None:
+        return State.NOT_VERIFIED
+    return State.REFUSED if progress.status else State.VERIFYING
 
 
 def direction(found: Caller) -> Direction:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import time
 from typing import Self
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.audit.rates import Rounds
 from ivr.audit.signing import Seal
 from ivr.call.ports import Talks, Trail
 from ivr.config import Settings
@@ -14,11 +16,13 @@ from ivr.database import Database
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import Lock
-from ivr.lock.ports import Marks, Staff
+from ivr.lock.ports import Floor, Glances, Marks, Staff
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
+from ivr.lock.watch import Watch
 from ivr.store.customers import Customers
+from ivr.store.holds import StoredHolds
 from ivr.store.link import Link
 from ivr.store.openings import RedisOpenings
 from ivr.store.reads import RedisReads
@@ -28,16 +32,17 @@ from ivr.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What an agent asks, what a supervisor lifts, and what two persons open."""
+    """What an agent asks, what a supervisor lifts and sees, and what two persons open."""
 
     lock: Lock
     reads: Reads
     glass: Glass
+    watch: Watch
 
     @classmethod
     def of(
-        cls, settings: Settings, *, talks: Talks, staff: Staff, marks: Marks, link: Link, database: Database,
-        customers: Customers, vault: Vault, trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger,
+        cls, settings: Settings, *, talks: Talks, floor: Floor, glances: Glances, staff: Staff, marks: Marks, link: Link,
+        database: Database, customers: Customers, vault: Vault, trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger,
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks."""
         rules, prefix = settings.lock, settings.redis.prefix
@@ -45,8 +50,10 @@ class Locks:
         rows = Rows(trail, log)
         judge = Judge(talks, staff, marks, records, log)
         reads = Reads(rules.reads, RedisReads(link, prefix), staff, judge, rows, log)
+        holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         return cls(
             Lock(rules, judge, marks, records, reads, rows, settings.company.country, log),
             reads,
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
+            Watch(judge, floor, staff, glances, holds, Rounds(database), rows, time),
         )

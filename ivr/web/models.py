@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
-from ivr.lock import FIELDS, Current, Direction, Reason, Standing, State
+from ivr.lock import FIELDS, Barred, Current, Direction, Ended, Held, Reason, Standing, State, Watched
 from ivr.lock import Record as Opened
 from ivr.secret import Personal, Secret
 from ivr.store.openings import Opening as Wished
@@ -90,6 +90,63 @@ class Calls(Model):
     """All of them; mostly one."""
 
     calls: tuple[Call, ...]
+
+
+class TeamCall(Model):
+    """A call of somebody's of the team. Nothing of it says who the customer is."""
+
+    person: str
+    agent: str = Field(description="The agent's name")
+    node: str
+    channel: str = Field(description="The caller's: its unique id on that Asterisk")
+    number: str | None = Field(description="Masked; null where it is withheld")
+    direction: Direction
+    held: bool
+    since: float = Field(description="Seconds since the epoch")
+    state: State
+    level: int
+    until: int | None = Field(description="When the mark ends, in seconds since the epoch")
+
+
+class TeamCalls(Model):
+    """Those of the team, in the order of the agents' names."""
+
+    calls: tuple[TeamCall, ...]
+    next: str | None = Field(description="The `cursor` with which the next ones come; null behind the last")
+
+
+class PolicyRate(Model):
+    """How many verifications of a policy ended how."""
+
+    policy: str
+    verified: int
+    refused: int = Field(description="Not verified: wrong, too late, or locked")
+    abandoned: int = Field(description="The caller hung up")
+    failed: int = Field(description="A part was down")
+
+
+class VerificationRates(Model):
+    """By policy, from the audit trail."""
+
+    hour: tuple[PolicyRate, ...] = Field(description="Of the last hour")
+    day: tuple[PolicyRate, ...] = Field(description="Of the last day")
+
+
+class LockInForce(Model):
+    """What is locked now."""
+
+    kind: Held
+    what: str | None = Field(
+        description="A customer's reference, or a number that is masked; null where it is not known"
+    )
+    until: int | None = Field(description="Seconds since the epoch; null where somebody has to unlock it")
+
+
+class LocksInForce(Model):
+    """The one that ends first comes first."""
+
+    locks: tuple[LockInForce, ...]
+    next: str | None = Field(description="The `cursor` with which the next ones come; null behind the last")
 
 
 class Record(Model):
@@ -214,3 +271,23 @@ def opening(wish: Wished) -> Opening:
         id=wish.id, login=wish.login, ref=wish.ref, fields=wish.fields, reason=wish.reason, until=wish.until,
         open=wish.approved,
     )  # fmt: skip
+
+
+def team_call(one: Watched) -> TeamCall:
+    """As it is given out."""
+    return TeamCall(
+        person=one.person, agent=one.agent, node=one.call.node, channel=one.call.id, number=one.number, direction=one.direction,
+        held=one.held, since=one.since, state=one.state, level=one.level, until=one.until,
+    )  # fmt: skip
+
+
+def rate(ended: Ended) -> PolicyRate:
+    """As it is given out."""
+    return PolicyRate(
+        policy=ended.policy, verified=ended.verified, refused=ended.refused, abandoned=ended.abandoned, failed=ended.failed
+    )  # fmt: skip
+
+
+def in_force(barred: Barred) -> LockInForce:
+    """As it is given out."""
+    return LockInForce(kind=barred.kind, what=barred.what or None, until=barred.until)

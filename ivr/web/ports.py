@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
-from ivr.lock import Current, Done, Lifted, Record, Standing
+from ivr.lock import Barred, Current, Done, Lifted, Record, Standing, Statistics, Watched
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Person, SignedIn
@@ -97,6 +97,16 @@ class Glass(Protocol):
     async def decline(self, by: Person, id: str) -> bool | Shut: ...
 
     async def record(self, person: Person, id: str) -> Record | Shut: ...
+
+
+class Watch(Protocol):
+    """`ivr.lock.Watch`: each of them may raise `Unavailable`."""
+
+    async def calls(self, by: Person) -> tuple[Watched, ...] | Shut: ...
+
+    async def statistics(self, by: Person) -> Statistics | Shut: ...
+
+    async def barred(self, by: Person) -> tuple[Barred, ...] | Shut: ...
 
 
 class Pace(Protocol):

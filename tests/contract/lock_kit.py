@@ -17,7 +17,7 @@ from ivr.config import Lock as Rules
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.lock import Denied, Glass, Lock, Locks, Reads, Reason, Record
+from ivr.lock import Denied, Glass, Lock, Locks, Reads, Reason, Record, Watch
 from ivr.secret import Personal, Secret
 from ivr.staff import Person, Role
 from ivr.store.customers import Customers
@@ -52,6 +52,11 @@ class FakeTalks:
         self.asked += 1
         if self.meanwhile is not None:
             await self.meanwhile(self.asked)
+        if self.down:
+            raise Unavailable("no manager interface")
+        return self.talks.get(endpoint, ())
+
+    def told(self, endpoint: str) -> tuple[Talk, ...]:
         if self.down:
             raise Unavailable("no manager interface")
         return self.talks.get(endpoint, ())
@@ -117,6 +122,7 @@ class Desk:
     lock: Lock
     reads: Reads
     glass: Glass
+    watch: Watch
     log: Lines
 
     async def read(self, ref: str) -> Customer | None:
@@ -181,11 +187,11 @@ async def desk_of(
         async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=1.0) as trail:
             locks = Locks.of(
                 settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
-                talks=talks, staff=People(database, vault) if people else staff, marks=live, link=link, database=database, vault=vault,
+                talks=talks, floor=talks, glances=live, staff=People(database, vault) if people else staff, marks=live, link=link, database=database, vault=vault,
                 customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
             )  # fmt: skip
             yield Desk(
-                settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.reads, locks.glass, log
+                settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.reads, locks.glass, locks.watch, log
             )  # fmt: skip
     finally:
         await link.close()

@@ -25,7 +25,7 @@ STATES = (
 )
 
 
-async def _sign_in(seen: Window, opened: Desk, login: str = "anna") -> None:
+async def sign_in(seen: Window, opened: Desk, login: str = "anna") -> None:
     page = seen.page
     await page.goto(opened.url("/sign-in"))
     await page.fill("#login", login)
@@ -45,7 +45,7 @@ async def test_everybody_can_use_every_page(server: Server, browser: Browser, la
             await seen.page.goto(opened.url(place))
             assert await seen.seen_by_all() == [], place
             assert not await seen.cramped(), place
-        await _sign_in(seen, opened)
+        await sign_in(seen, opened)
         await expect(seen.page.locator("#none")).to_be_visible()
         for call in STATES:
             opened.world.calls = (call,)
