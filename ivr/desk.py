@@ -13,6 +13,7 @@ from ivr import __version__, logs
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.inspection import node_of
+from ivr.asterisk.switch import Switch
 from ivr.asterisk.talks import Talks
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
@@ -68,14 +69,16 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             )
         )
         customers = await Customers.open(database, vault)
-        talks = await _talks(settings, stack, log)
+        nodes = await _nodes(settings, log)
+        talks = await _talks(nodes, stack, log)
 
         people = People(database, vault)
         sessions = live.sessions(settings.desk)
         credentials = Credentials(database, vault)
         throttle = live.throttle(settings.desk, vault.index)
         locks = Locks.of(
-            settings, talks=talks, floor=talks, glances=live, staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
+            settings, talks=talks, floor=talks, switch=Switch(nodes, log), glances=live, staff=people, marks=live, link=link,
+            database=database, customers=customers, vault=vault,
             trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
         hub = Hub(log)
@@ -88,6 +91,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             sessions=sessions,
             links=Welcome(credentials, vault, trail, settings),
             lock=locks.lock,
+            midcall=locks.midcall,
             reads=locks.reads,
             glass=locks.glass,
             watch=locks.watch,
@@ -115,8 +119,8 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             log.info("desk.stopped")
 
 
-async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
-    """Of all nodes. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
+async def _nodes(settings: Settings, log: FilteringBoundLogger) -> dict[str, Ami]:
+    """The logins of all nodes, not opened yet. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
     nodes: dict[str, Ami] = {}
     for place, asterisk in settings.asterisks.items():
         if asterisk.desk is None:
@@ -130,6 +134,11 @@ async def _talks(settings: Settings, stack: AsyncExitStack, log: FilteringBoundL
             nodes[await node_of(ari, settings, place, log)] = Ami.of(settings, place, name="desk", log=log)
         finally:
             await ari.close()
+    return nodes
+
+
+async def _talks(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
+    """Who talks with whom on them."""
     talks = Talks(nodes, log)
     stack.push_async_callback(talks.close)
     for ami in nodes.values():

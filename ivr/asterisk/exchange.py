@@ -102,6 +102,10 @@ class Exchange:
         self._demand_known()
         return tuple(self._board.talks(self._node, endpoint))
 
+    def around(self, channel: str) -> frozenset[str]:
+        """The endpoints that are joined with this channel, as far as events have told."""
+        return self._board.around(channel)
+
     # ------------------------------------------------------------ proof
 
     async def _agreed(self, endpoint: str) -> bool:

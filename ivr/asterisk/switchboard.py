@@ -153,6 +153,11 @@ class Switchboard:
             if others:
                 yield Talk(node, _party(own, min(other.since for other in others)), others)
 
+    def around(self, channel: str) -> frozenset[str]:
+        """The endpoints that are joined with this channel, its own among them."""
+        seat = self._seats.get(channel)
+        return frozenset() if seat is None else frozenset(one.endpoint for one in self._circle(seat.bridge).ends)
+
     def talking(self) -> frozenset[str]:
         """The endpoints that have a talk."""
         return frozenset(

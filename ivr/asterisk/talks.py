@@ -46,6 +46,11 @@ class Talks:
         """Call this with the endpoints whose talks are others than before, or are not known any more; it must not wait."""
         self._listeners.append(told)
 
+    def around(self, node: str, channel: str) -> frozenset[str]:
+        """The endpoints that are joined with this channel now, as far as events have told."""
+        exchange = self._exchanges.get(node)
+        return frozenset() if exchange is None else exchange.around(channel)
+
     async def close(self) -> None:
         """Ask for nothing more."""
         await asyncio.gather(*(exchange.close() for exchange in self._exchanges.values()))

@@ -10,7 +10,7 @@ from pydantic import Field, IPvAnyAddress, model_validator
 from ivr.config.clear import PlainText, loopback, parts_of, refuse_clear
 from ivr.config.listening import Listened, split
 from ivr.config.requests import Requests
-from ivr.config.section import Minutes, Seconds, Section
+from ivr.config.section import Minutes, Name, Seconds, Section
 
 _BY_TLS = "Name tls_certificate_file and tls_key_file, or listen on 127.0.0.1 behind a proxy that speaks TLS"
 
@@ -83,6 +83,9 @@ class Desk(Listened):
     session_hours: int = Field(10, ge=1, le=24, description="Hours after which a session ends, whatever is done in it")
     link_hours: int = Field(
         24, ge=1, le=168, description="Hours that a link of `agent add` and `agent reset` is good for, once"
+    )
+    policies: tuple[Name, ...] = Field(
+        (), description="Those that may be chosen for verifying in mid-call; left out, all of [policies]"
     )
     password: Password = Field(default_factory=Password, description="Passwords")
     sign_in: SignIn = Field(default_factory=SignIn, description="Guessing")

@@ -157,6 +157,10 @@ class Settings(Section):
         for place, asterisk in self.asterisks.items():
             if (other := seen.setdefault(asterisk.address, place)) != place:
                 raise ValueError(f"{other} url and {place} url are the same. Each node is an Asterisk of its own")
+        if unknown := [name for name in self.desk.policies if name not in self.policies]:
+            raise ValueError(
+                f"[desk] policies has {unknown[0]!r}, which is none. Name those of [policies], or leave it out"
+            )
         return self
 
     def read_from(self, file: Path) -> Self:

@@ -4,6 +4,7 @@ from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import FIELDS, Lock
+from ivr.lock.midcall import Midcall
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
@@ -11,15 +12,19 @@ from ivr.lock.watch import Watch
 from ivr.lock.wiring import Locks
 from ivr.lock.words import (
     Barred,
+    Begun,
     Channel,
     Current,
     Denied,
     Direction,
     Done,
+    Dropped,
     Ended,
     Granted,
     Held,
+    Keying,
     Lifted,
+    Offered,
     Reason,
     Record,
     Standing,
@@ -27,25 +32,31 @@ from ivr.lock.words import (
     Statistics,
     Value,
     Watched,
+    Why,
 )
 
 __all__ = [
     "FIELDS",
     "Barred",
+    "Begun",
     "Channel",
     "Current",
     "Currents",
     "Denied",
     "Direction",
     "Done",
+    "Dropped",
     "Ended",
     "Glass",
     "Granted",
     "Held",
     "Judge",
+    "Keying",
     "Lifted",
     "Lock",
     "Locks",
+    "Midcall",
+    "Offered",
     "Reads",
     "Reason",
     "Record",
@@ -57,4 +68,5 @@ __all__ = [
     "Value",
     "Watch",
     "Watched",
+    "Why",
 ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ivr.call.outcome import Status
+from ivr.call.ports import Waiting
 from ivr.call.progress import Progress
 from ivr.errors import Unavailable
 from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talks
 from ivr.lock.judge import Judge
-from ivr.lock.ports import Marks, Records
+from ivr.lock.ports import Marks, Records, Switch, Waits
 from ivr.lock.rows import Rows
-from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Reason, State
+from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Keying, Reason, State
 from ivr.secret import Personal
 from ivr.staff import Permission, Person
 
@@ -21,12 +25,16 @@ _SHOWN = "record.name"
 class Currents:
     """The callers of a person's talks. A name is shown as a field of the record is read: not without its row."""
 
-    def __init__(self, judge: Judge, marks: Marks, records: Records, rows: Rows, name_level: int) -> None:
+    def __init__(
+        self, judge: Judge, marks: Marks, records: Records, rows: Rows, waits: Waits, switch: Switch, name_level: int
+    ) -> None:
         """`name_level`: at which a name may be read."""
         self._judge = judge
         self._marks = marks
         self._records = records
         self._rows = rows
+        self._waits = waits
+        self._switch = switch
         self._name_level = name_level
         self._told: dict[str, None] = {}
 
@@ -41,17 +49,41 @@ class Currents:
             for found in outsiders(ground, talk):
                 # a colleague who is a marked caller as well is no caller of this person's
                 if found.call not in shown and found.party.endpoint not in ground.owners:
-                    shown[found.call] = await self._seen(ground, found, one)
+                    seen = await self._seen(ground, found, one)
+                    shown[found.call] = self._with_buttons(ground, found, one, seen)
+        for waited in await self._waited_for(ground.person):
+            shown.setdefault(waited.call, waited)
         return tuple(shown.values())
+
+    def _with_buttons(self, ground: Ground, found: Caller, one: Caller | Denied, seen: Current) -> Current:
+        """With what this person may do: each press is judged anew."""
+        may = ground.person.may(Permission.VERIFY)
+        sole = isinstance(one, Caller) and one.call == found.call and len(found.talk.others) == 1
+        return replace(
+            seen,
+            verifiable=may and sole and seen.state is not State.VERIFYING,
+            droppable=may and found.mark is not None,
+        )
+
+    async def _waited_for(self, person: Person) -> list[Current]:
+        """Those who are in no talk, for they are keying."""
+        shown = []
+        for endpoint in sorted(person.endpoints):
+            waits, gone = await self._waits.of(endpoint)
+            # a worker that has died tells of no end: it is asked who waits
+            shown += [_waited(one) for one in waits if await self._switch.waits(one.node, one.agent)]
+            if gone is not None:
+                shown.append(replace(_waited(gone), state=State.GONE, keying=None))
+        return shown
 
     async def _seen(self, ground: Ground, found: Caller, one: Caller | Denied) -> Current:
         mark = found.mark
         number = None if found.party.number is None else found.party.number.masked
         if mark is None or mark.expires <= ground.now:
             shut = one.reason if isinstance(one, Denied) else Reason.NOT_VERIFIED if mark is None else Reason.EXPIRED
-            state = await self._unverified(found)
+            state, ended = await self._unverified(found)
             return Current(
-                found.call, number, found.talk.own.held, found.party.since, state, shut, direction=direction(found)
+                found.call, number, found.talk.own.held, found.party.since, state, shut, direction=direction(found), ended=ended,
             )  # fmt: skip
         verdict: Granted | Denied = judge(ground, mark.subject, 1)
         name = None
@@ -67,8 +99,12 @@ class Currents:
             mark.level, mark.methods, mark.expires, mark.subject, name, direction(found),
         )  # fmt: skip
 
-    async def _unverified(self, found: Caller) -> State:
-        return state_of(await self._marks.progress(*found.call))
+    async def _unverified(self, found: Caller) -> tuple[State, Status | None]:
+        progress = await self._marks.progress(*found.call)
+        if progress is not None:
+            return (State.REFUSED, Status(progress.status)) if progress.status else (State.VERIFYING, None)
+        ended = await self._waits.ended(*found.call)
+        return (State.NOT_VERIFIED, None) if ended in (None, Status.VERIFIED) else (State.REFUSED, ended)
 
     async def _name(self, person: Person, ref: str, nonce: str, granted: Granted) -> Personal | None:
         """The row, the name, and whether all is as it was; None where one of them fails."""
@@ -99,3 +135,12 @@ def direction(found: Caller) -> Direction:
     """Who has called whom: whoever is called has a channel that was made for another one's."""
     outbound = found.talk.own.first and not found.party.first
     return Direction.OUTBOUND if outbound else Direction.INBOUND
+
+
+def _waited(waiting: Waiting) -> Current:
+    """As it is shown: nothing is open, for nobody is on the line."""
+    keying = Keying(waiting.step, waiting.keyed, waiting.least, waiting.most)
+    return Current(
+        Channel(waiting.node, waiting.channel), waiting.number or None, False, waiting.since, State.VERIFYING,
+        Reason.NO_CALL, keying=keying, ended=Status(waiting.status) if waiting.status else None,
+    )  # fmt: skip

@@ -58,7 +58,7 @@ class Judge:
             verdict = judge(ground, ref, level)
             if isinstance(verdict, Granted) and not await self._records.in_force(ref):
                 verdict = Denied(Reason.NOT_IN_FORCE)
-        except _Unknown as error:
+        except Unknown as error:
             self._log.warning("lock.unknown", person=person.id, error=str(error))
             return Judged(Denied(Reason.UNKNOWN_BRIDGES))
         except Unavailable as error:
@@ -88,14 +88,14 @@ class Judge:
             marks = {channel: mark for channel, mark in zip(channels, found, strict=True) if mark is not None}
             if await self._talks_of(fresh) == talks:
                 return Ground(fresh, talks, owners, marks, self._wall())
-        raise _Unknown("who talks with whom changes all the time")
+        raise Unknown("who talks with whom changes all the time")
 
     async def _talks_of(self, person: Person) -> list[Talk]:
         try:
             return [talk for endpoint in sorted(person.endpoints) for talk in await self._talks.of(endpoint)]
         except Unavailable as error:
-            raise _Unknown(str(error)) from None
+            raise Unknown(str(error)) from None
 
 
-class _Unknown(Unavailable):
+class Unknown(Unavailable):
     """It is not known who talks with whom."""

@@ -11,7 +11,7 @@ from ivr.errors import InputError, Unavailable
 from ivr.lock.actions import ACTIONS, checked
 from ivr.lock.current import Currents
 from ivr.lock.judge import Judge, Judged
-from ivr.lock.ports import Marks, Records
+from ivr.lock.ports import Records
 from ivr.lock.reads import Reads
 from ivr.lock.rows import NOTHING, Rows, entry
 from ivr.lock.words import Channel, Current, Denied, Done, Granted, Reason, Record, Value
@@ -29,7 +29,7 @@ class Lock:
     """Each method asks anew who talks with whom. But for `current` none raises `Unavailable`: a part that is down refuses."""
 
     def __init__(
-        self, rules: Rules, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, country: str,
+        self, rules: Rules, judge: Judge, records: Records, reads: Reads, rows: Rows, currents: Currents, country: str,
         log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         """`country` (ISO 3166) is how numbers without + are read."""
@@ -40,7 +40,7 @@ class Lock:
         self._reads = reads
         self._rows = rows
         self._country = country
-        self.currents = Currents(judge, marks, records, rows, self._levels["name"])
+        self.currents = currents
         self._log = log
 
     async def current(self, person: Person) -> tuple[Current, ...]:

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from ivr.audit.rates import Rates, Round
 from ivr.call.mark import Mark
-from ivr.call.ports import Entry, Talk
+from ivr.call.outcome import Status
+from ivr.call.ports import Entry, Talk, Waiting
 from ivr.call.progress import Progress
 from ivr.lock.actions import Change
 from ivr.staff import Person
@@ -41,6 +42,56 @@ class Marks(Protocol):
 
     async def progress(self, node: str, channel: str) -> Progress | None:
         """How far the verification of this channel's caller is; None where there is none under way."""
+        ...
+
+    async def take_away(self, mark: Mark) -> bool:
+        """Remove this very mark; False where it is not there any more, whatever stands in its place."""
+        ...
+
+
+class Waits(Protocol):
+    """Who waits for a caller, as the workers tell it, and how that ended."""
+
+    async def of(self, endpoint: str) -> tuple[Sequence[Waiting], Waiting | None]:
+        """Those whom the phones of this endpoint wait for; and a caller who has hung up meanwhile, as long as that is news.
+
+        That nobody has told of an end does not mean that there was none.
+        """
+        ...
+
+    async def ended(self, node: str, channel: str) -> Status | None:
+        """How the last verification of this call ended, where that was in mid-call."""
+        ...
+
+    async def claim(self, node: str, channel: str) -> bool:
+        """Whether nobody else is about to part this call; nobody is for a few seconds, then."""
+        ...
+
+    async def release(self, node: str, channel: str) -> None:
+        """Give that back."""
+        ...
+
+
+class Switch(Protocol):
+    """What is done to channels of a node."""
+
+    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
+        """Send the caller to be verified, and the agent to wait; False where one of them is not there any more.
+
+        Both by their unique ids; both go, or none.
+        """
+        ...
+
+    async def waits(self, node: str, agent: str) -> bool:
+        """Whether this channel, by its name, waits for a caller now."""
+        ...
+
+    async def unmark(self, node: str, caller: str, agent: str) -> None:
+        """Take back what announces a mark: the caller's variables and name, and that name on the agent's display."""
+        ...
+
+    async def event(self, node: str, name: str, fields: Mapping[str, str]) -> None:
+        """Tell the PBX's administrators."""
         ...
 
 

@@ -21,7 +21,8 @@ TAKE_UP = Script("take_up")
 DROP_MARK = Script("drop_mark")
 MARKED = Script("clock", "marked")
 GLANCE = Script("glance")
-SCRIPTS = (BEGIN, NOTE, END, RECORDED, TAKE_UP, DROP_MARK, MARKED, GLANCE)
+TAKE_AWAY = Script("take_away")
+SCRIPTS = (BEGIN, NOTE, END, RECORDED, TAKE_UP, DROP_MARK, MARKED, TAKE_AWAY, GLANCE)
 
 # Channels in one round trip.
 _AT_ONCE = 200
@@ -136,6 +137,11 @@ class Calls:
             self._remember(progress)
         await self._dropped(self._call_keys(progress), progress.channel, progress.holder, over=over)
         self._unended.pop(progress.holder, None)
+
+    async def take_away(self, mark: Mark) -> bool:
+        """Remove this very mark, whoever runs the call; False where another one, or none, is there."""
+        answer = await self._link.run(TAKE_AWAY, self._mark_keys(mark.node, mark.channel), mark.nonce, mark.channel)
+        return answer == [b"taken"]
 
     async def disown(self, node: str, channel: str) -> bool:
         """Remove the mark, whoever runs the call; whether there was one."""

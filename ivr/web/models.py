@@ -7,8 +7,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
-from ivr.lock import FIELDS, Barred, Current, Direction, Ended, Held, Reason, Standing, State, Watched
+from ivr.call.outcome import Status
+from ivr.lock import FIELDS, Barred, Current, Direction, Ended, Held, Offered, Reason, Standing, State, Watched
+from ivr.lock import Keying as Keyed
 from ivr.lock import Record as Opened
+from ivr.lock import Why as WhyDropped
 from ivr.secret import Personal, Secret
 from ivr.store.openings import Opening as Wished
 
@@ -68,9 +71,52 @@ class Me(Model):
     last: Last | None = Field(None, description="Null for the first time")
 
 
-class Call(Model):
-    """A caller with whom a phone of this person's is joined now."""
+class Policy(Model):
+    """A policy that may be chosen in mid-call."""
 
+    name: str
+    level: int
+    steps: tuple[str, ...]
+
+
+class Policies(Model):
+    """All of them, in the order of the settings."""
+
+    policies: tuple[Policy, ...]
+
+
+class Verify(Model):
+    """By what the caller is to be verified. A customer whose own policy is stronger goes by that one."""
+
+    policy: Name
+
+
+class Begun(Model):
+    """The caller is on the way to the keypad part. `GET /api/v1/calls/current` tells how far it is."""
+
+    call: str
+    policy: str
+
+
+class Drop(Model):
+    """Why the mark goes: `wrong_person` is told to the supervisors."""
+
+    why: WhyDropped
+
+
+class Keying(Model):
+    """How far a caller is, for whom this person's phone waits: how many keys, never which."""
+
+    step: str = Field(description="Empty between two steps")
+    keyed: int
+    least: int = Field(description="The fewest digits; 0 where none are asked for now")
+    most: int = Field(description="The most")
+
+
+class Call(Model):
+    """A caller with whom a phone of this person's is joined now, or for whom it waits."""
+
+    id: str = Field(description="What this call is called in paths")
     node: str
     channel: str = Field(description="Its unique id on that Asterisk")
     number: str | None = Field(description="Masked; null where it is withheld")
@@ -84,6 +130,10 @@ class Call(Model):
     until: int | None = Field(description="When the mark ends, in seconds since the epoch")
     ref: str | None = Field(description="The customer, where verified")
     name: str | None = Field(description="The customer's name, where it may be seen")
+    keying: Keying | None = Field(description="Of a caller who is being verified in mid-call")
+    ended: Status | None = Field(description="How verifying in mid-call ended last, where it did not verify")
+    verifiable: bool = Field(description="Whether the caller can be verified now")
+    droppable: bool = Field(description="Whether there is a mark that can be taken away")
 
 
 class Calls(Model):
@@ -239,10 +289,23 @@ class ProblemDetails(Model):
 def call(current: Current) -> Call:
     """As it is given out: the lock has decided what of it may be seen."""
     return Call(
-        node=current.call.node, channel=current.call.id, number=current.number, direction=current.direction, held=current.held, since=current.since,
+        id=current.call.name, node=current.call.node, channel=current.call.id, number=current.number,
+        direction=current.direction, held=current.held, since=current.since,
         state=current.state, shut=current.shut, level=current.level, methods=current.methods, until=current.until,
         ref=current.ref, name=None if current.name is None else current.name.reveal(),
+        keying=None if current.keying is None else keying(current.keying), ended=current.ended,
+        verifiable=current.verifiable, droppable=current.droppable,
     )  # fmt: skip
+
+
+def keying(keyed: Keyed) -> Keying:
+    """As it is given out."""
+    return Keying(step=keyed.step, keyed=keyed.keyed, least=keyed.least, most=keyed.most)
+
+
+def policy(offered: Offered) -> Policy:
+    """As it is given out."""
+    return Policy(name=offered.name, level=offered.level, steps=offered.steps)
 
 
 def record(found: Opened) -> Record:

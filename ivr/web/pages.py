@@ -18,13 +18,13 @@ from ivr.web import guard, render
 from ivr.web.api import ended, signed_in
 from ivr.web.live import OWN, Kind, Shown
 from ivr.web.problems import STATUSES, Problem
-from ivr.web.view import UNKNOWN, View, view
+from ivr.web.view import UNKNOWN, View, choices, view
 from ivr.web.view import Shown as ShownCall
 from ivr.web.visit import House, Visit
 
 _BLANK: ShownCall = {
     "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "held": False,
-    "since": 0.0, "until": None,
+    "since": 0.0, "until": None, "keyed": "", "dots": (0, 0), "verifiable": False, "droppable": False,
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ async def desk(visit: Visit) -> web.StreamResponse:
     last = None if before is None else _when(before.at, before.place)
     return page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
-        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), last=last,
+        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), last=last, offered=choices(visit.house.midcall.offered, visit.words),
         failures=0 if before is None else before.failures,
     )  # fmt: skip
 

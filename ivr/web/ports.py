@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
-from ivr.lock import Barred, Current, Done, Lifted, Record, Standing, Statistics, Watched
+from ivr.lock import Barred, Begun, Current, Done, Dropped, Lifted, Offered, Record, Standing, Statistics, Watched, Why
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Person, SignedIn
@@ -75,6 +75,17 @@ class Lock(Protocol):
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 
     async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut: ...
+
+
+class Midcall(Protocol):
+    """`ivr.lock.Midcall`: a part that is down refuses. `call` is `Channel.name`."""
+
+    @property
+    def offered(self) -> tuple[Offered, ...]: ...
+
+    async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut: ...
+
+    async def drop(self, person: Person, call: str, why: Why) -> Dropped | Shut: ...
 
 
 class Reads(Protocol):

@@ -32,6 +32,7 @@ STATUSES: Mapping[str, int] = {
     "too_many_reads": 403,
     "not_permitted": 403,
     "unknown_bridges": 403,
+    "under_way": 403,
     "not_found": 404,
     "link_gone": 404,
     "method_not_allowed": 405,

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, models, openapi, pages, paging, render, second, team
+from ivr.web import api, midcall, models, openapi, pages, paging, render, second, team
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -60,6 +60,7 @@ _LOCKED = (
     "not_permitted", "unknown_bridges", "unavailable", "invalid",
 )  # fmt: skip
 
+_CALL = "/api/v1/calls/{call}"
 _REF = "/api/v1/customers/{ref}"
 _OPENING = "/api/v1/openings/{opening}"
 
@@ -108,6 +109,23 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/api/v1/locks", team.locks, Permission.WATCH,
         Described("getLocks", "Which customers and calling numbers are locked now.", models.LocksInForce,
             problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
+    ),
+    Route(
+        "GET", "/api/v1/policies", midcall.policies, Permission.VERIFY,
+        Described("getPolicies", "What a caller can be verified by in mid-call.", models.Policies,
+            problems=("not_permitted",)),
+    ),
+    Route(
+        "POST", f"{_CALL}/verification", midcall.verify, Permission.VERIFY,
+        Described("verifyCaller",
+            "Have the own caller verified: the caller leaves for the keypad part, your phone plays music, and both come back "
+            "together whatever comes of it.", models.Begun, 202, models.Verify,
+            ("no_call", "third_party", "under_way", "not_permitted", "unknown_bridges", "csrf", "cross_site")),
+    ),
+    Route(
+        "DELETE", f"{_CALL}/mark", midcall.drop, Permission.VERIFY,
+        Described("dropMark", "Take the own caller's mark away.", None, 204, models.Drop,
+            ("no_call", "not_verified", "not_permitted", "unknown_bridges", "csrf", "cross_site")),
     ),
     Route(
         "GET", f"{_REF}/record", api.record, Permission.CALL,

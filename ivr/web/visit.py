@@ -14,7 +14,7 @@ from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
 from ivr.web.live import Hub
-from ivr.web.ports import Door, Glass, Links, Lock, Pace, People, Reads, Session, Sessions, Watch
+from ivr.web.ports import Door, Glass, Links, Lock, Midcall, Pace, People, Reads, Session, Sessions, Watch
 from ivr.web.problems import Problem
 from ivr.web.words import Words, chosen
 
@@ -57,6 +57,7 @@ class House:
     sessions: Sessions
     links: Links
     lock: Lock
+    midcall: Midcall
     reads: Reads
     glass: Glass
     watch: Watch

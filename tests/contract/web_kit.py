@@ -13,7 +13,23 @@ import aiohttp
 from ivr import lock
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
-from ivr.lock import FIELDS, Barred, Channel, Current, Done, Lifted, Reason, Record, Standing, State, Statistics
+from ivr.lock import (
+    FIELDS,
+    Barred,
+    Begun,
+    Channel,
+    Current,
+    Done,
+    Dropped,
+    Lifted,
+    Offered,
+    Reason,
+    Record,
+    Standing,
+    State,
+    Statistics,
+    Why,
+)
 from ivr.lock import Denied as Shut
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
@@ -61,6 +77,8 @@ class World:
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
     welcome_name: str = "Ny Person"
+    pressed: list[tuple[str, str]] = field(default_factory=list)
+    offered = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
@@ -120,6 +138,21 @@ class World:
         if action != "lock":
             raise InputError("action: there is no such one. Here belong: lock")
         return Shut(Reason.NO_CALL) if self.record_of is None or ref != REF else Done(Channel("node", "17.1"), action)
+
+    async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut:
+        if policy not in {one.name for one in self.offered}:
+            raise InputError("policy: may not be chosen here. Here belong: main, quick")
+        if call not in {one.call.name for one in self.calls}:
+            return Shut(Reason.NO_CALL)
+        self.pressed.append((call, policy))
+        return Begun(self.calls[0].call, policy)
+
+    async def drop(self, person: Person, call: str, why: Why) -> Dropped | Shut:
+        found = next((one for one in self.calls if one.call.name == call), None)
+        if found is None or found.ref is None:
+            return Shut(Reason.NO_CALL if found is None else Reason.NOT_VERIFIED)
+        self.pressed.append((call, why.value))
+        return Dropped(found.call, why)
 
     def _up(self) -> None:
         if self.down:
@@ -268,7 +301,7 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     hub = Hub(log)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched = Second(world), Watched(world)
-    house = House(settings, world, world, sessions, world, world, second, second, watched, pace, hub, log)  # type: ignore[arg-type]
+    house = House(settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log)  # type: ignore[arg-type]
 
     async def alive() -> None:
         await link.ask("PING")

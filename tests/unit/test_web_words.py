@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ivr import web
+from ivr.call.outcome import Status
 from ivr.lock import FIELDS, Direction, Held, Reason, State
 from ivr.prompts import languages as spoken
 from ivr.store.welcome import Unfit
@@ -38,6 +39,7 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used |= {f"desk.{state}" for state in State} | {
         f"desk.{state}_help" for state in State if state is not State.VERIFIED
     }
+    used |= {f"desk.ended_{status}" for status in Status if status is not Status.VERIFIED}
     used |= {f"fault.{name}" for name in ("differ", Unfit.CODE, *Weak)}
     used |= {f"sign_in.{name}" for name in ("ended", "signed_out", "welcome_done")}
     used |= {f"desk.{direction}" for direction in Direction} | {f"field.{name}" for name in FIELDS}
