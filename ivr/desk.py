@@ -27,6 +27,7 @@ from ivr.store.customers import Customers
 from ivr.store.door import Door
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
+from ivr.store.news import Heard, News
 from ivr.store.pace import RedisPace
 from ivr.store.people import People
 from ivr.store.welcome import Welcome
@@ -83,6 +84,11 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         )  # fmt: skip
         hub = Hub(log)
         talks.on_change(hub.changed)
+
+        def heard(news: Heard) -> None:
+            hub.changed(frozenset({news.endpoint}) if news.endpoint else talks.around(news.node, news.channel))
+
+        await stack.enter_async_context(News(settings, told=heard, came=hub.stir, log=log))
 
         house = House(
             settings=settings,

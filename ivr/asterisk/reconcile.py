@@ -285,4 +285,5 @@ class Reconciliation:
             policy=arguments[1] if len(arguments) > 1 else "",
             again=list(arguments[2:3]) == ["again"],
             app=self._ari.app,
+            agent="".join(arguments[3:4]),
         )

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ami import Ami
+from ivr.asterisk.parted import AGAIN, WAIT
 from ivr.call.mark import unmarked
 from ivr.call.outcome import Status
 from ivr.errors import AmiError, Unavailable
-
-AGAIN, WAIT = "tillit-again", "tillit-wait"
-"""The contexts of tillit.conf where a caller goes who is verified in mid-call, and an agent who waits."""
 
 ASKED = "TILLIT_ASKED"
 """The variable that tells [tillit-again] the policy, once."""
@@ -56,9 +54,10 @@ class Switch:
     async def waits(self, node: str, agent: str) -> bool:
         """Whether the channel of this name waits for a caller. Raises `Unavailable`."""
         try:
-            return await self._get(self._ami(node), agent, "CONTEXT") == WAIT
+            answer = await self._ami(node).action("Status", Channel=agent)
         except AmiError as error:
             return self._gone(error)
+        return any(message.get("Context") == WAIT and not message.get("BridgeID") for message in answer)
 
     async def unmark(self, node: str, caller: str, agent: str) -> None:
         """The variables as of a caller who is not verified, and no name on the agent's display. Raises `Unavailable`."""

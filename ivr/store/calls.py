@@ -12,6 +12,7 @@ from ivr.call.mark import Mark
 from ivr.call.progress import Progress
 from ivr.errors import StoreError, TakenUp
 from ivr.store.link import Link, Script
+from ivr.store.news import news_of_call, topic
 
 BEGIN = Script("clock", "record", "begin")
 NOTE = Script("record", "note")
@@ -140,7 +141,10 @@ class Calls:
 
     async def take_away(self, mark: Mark) -> bool:
         """Remove this very mark, whoever runs the call; False where another one, or none, is there."""
-        answer = await self._link.run(TAKE_AWAY, self._mark_keys(mark.node, mark.channel), mark.nonce, mark.channel)
+        answer = await self._link.run(
+            TAKE_AWAY, self._mark_keys(mark.node, mark.channel), mark.nonce, mark.channel,
+            topic(self._prefix), news_of_call(mark.node, mark.channel),
+        )  # fmt: skip
         return answer == [b"taken"]
 
     async def disown(self, node: str, channel: str) -> bool:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import time
+from typing import Any
 
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -63,7 +65,7 @@ class Page:
     going: bool = False
 
 
-Shown = Callable[[Person], Awaitable[Mapping[str, object]]]
+Shown = Callable[[Person], Awaitable[Mapping[str, Any]]]
 """What a page of this person shows now. Raises `Unavailable`."""
 Look = Callable[[], Awaitable[Person | None]]
 """Whose the session is; None where it is over. It does not go on by being looked at. Raises `Unavailable`."""
@@ -85,6 +87,11 @@ class Hub:
             if page.kind.all or page.endpoints & endpoints:
                 page.stir.set()
 
+    def stir(self) -> None:
+        """Any of them may be others."""
+        for page in self._pages:
+            page.stir.set()
+
     def end(self, session: str) -> None:
         """Close the pages of this session."""
         for page in self._pages:
@@ -100,7 +107,7 @@ class Hub:
 
     async def serve(
         self, request: web.Request, session: str, person: Person, look: Look, shown: Shown,
-        kind: Kind = OWN, unknown: Mapping[str, object] = UNKNOWN,
+        kind: Kind = OWN, unknown: Mapping[str, Any] = UNKNOWN,
     ) -> web.WebSocketResponse:  # fmt: skip
         """Until the page is closed, the session ends, or the desk stops. `unknown` is shown where nothing is known."""
         socket = web.WebSocketResponse(
@@ -132,7 +139,7 @@ class Hub:
             self._pages.discard(page)
 
     async def _tell(
-        self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown, unknown: Mapping[str, object]
+        self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown, unknown: Mapping[str, Any]
     ) -> None:
         try:
             await self._follow(socket, page, look, shown, unknown)
@@ -146,7 +153,7 @@ class Hub:
             await socket.close()
 
     async def _follow(
-        self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown, unknown: Mapping[str, object]
+        self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown, unknown: Mapping[str, Any]
     ) -> None:
         told = b""
         while True:
@@ -171,7 +178,15 @@ class Hub:
             try:
                 if page.kind.pause and not page.over and not page.going:
                     await asyncio.sleep(page.kind.pause)
-                async with asyncio.timeout(page.kind.busy if view["calls"] else page.kind.idle):
+                async with asyncio.timeout(_until(page.kind, view)):
                     await page.stir.wait()
             except TimeoutError:
                 pass
+
+
+def _until(kind: Kind, view: Mapping[str, Any]) -> float:
+    """Seconds after which to look again: also when a mark ends."""
+    if not view["calls"]:
+        return kind.idle
+    ends = [float(until) - time() for call in view["calls"] if (until := call["until"]) is not None]
+    return min([kind.busy, *(left for left in ends if left > 0)])

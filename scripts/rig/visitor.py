@@ -11,12 +11,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from http.cookies import BaseCookie, Morsel
+from http.cookies import Morsel
 
 import aiohttp
 import pyotp
 from aiohttp import web
-from yarl import URL
 
 from rig.ports import HOST
 from rig.state import RigError
@@ -37,18 +36,18 @@ class Visitor:
     async def enrol(self, link: str) -> None:
         """Use the one-time link of `agent add`, as its page asks for."""
         async with _browser() as browser:
-            page = await _page(browser, link)
+            page, cookies = await _page(browser, link)
             self.key = _found(r'<code class="key">([A-Z2-7]+)</code>', page)
             given = {name: _field(name, page) for name in ("csrf", "sealed")}
             given |= {"password": self.password, "again": self.password, "code": self.code()}
-            await self._post(browser, link, given, "/sign-in?welcome_done")
+            await self._post(browser, link, given, cookies, "/sign-in?welcome_done")
 
     async def sign_in(self) -> str:
         """By the page; the cookie that belongs into a browser, as a Set-Cookie header."""
         async with _browser() as browser:
-            page = await _page(browser, f"{self.url}/sign-in")
+            page, cookies = await _page(browser, f"{self.url}/sign-in")
             given = {"csrf": _field("csrf", page), "login": self.login, "password": self.password, "code": self.code()}
-            cookie = await self._post(browser, f"{self.url}/sign-in", given, "/")
+            cookie = await self._post(browser, f"{self.url}/sign-in", given, cookies, "/")
             if cookie is None:
                 raise RigError(f"{self.login} was signed in without a cookie")
             return cookie.OutputString()
@@ -63,9 +62,10 @@ class Visitor:
         return pyotp.TOTP(self.key).generate_otp(step)
 
     async def _post(
-        self, browser: aiohttp.ClientSession, url: str, given: dict[str, str], led_to: str
+        self, browser: aiohttp.ClientSession, url: str, given: dict[str, str], cookies: str, led_to: str
     ) -> Morsel[str] | None:
-        async with browser.post(url, data=given, headers={"Origin": self.url}, allow_redirects=False) as answer:
+        headers = {"Origin": self.url, "Cookie": cookies}
+        async with browser.post(url, data=given, headers=headers, allow_redirects=False) as answer:
             if answer.headers.get("Location") != led_to:
                 raise RigError(f"{self.login} was not let in at {url.partition('/welcome')[0]}: status {answer.status}")
             return next((one for one in answer.cookies.values() if one.key.endswith("desk")), None)
@@ -110,20 +110,15 @@ async def handing(port: int) -> AsyncIterator[Handing]:
         await runner.cleanup()
 
 
-class _Jar(aiohttp.CookieJar):
-    """Sends `Secure` cookies to this machine by HTTP too, as browsers do."""
-
-    def filter_cookies(self, request_url: URL) -> BaseCookie[str]:
-        return super().filter_cookies(request_url.with_scheme("https"))
-
-
 def _browser() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(cookie_jar=_Jar(unsafe=True))  # type: ignore[arg-type]
+    # cookies that are `Secure` go to this machine by HTTP too, as browsers do it, and aiohttp's own jar does not
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
 
-async def _page(browser: aiohttp.ClientSession, url: str) -> str:
+async def _page(browser: aiohttp.ClientSession, url: str) -> tuple[str, str]:
+    """A page, and the cookies that it has set."""
     async with browser.get(url) as answer:
-        return await answer.text()
+        return await answer.text(), "; ".join(f"{one.key}={one.value}" for one in answer.cookies.values())
 
 
 def _field(name: str, page: str) -> str:
