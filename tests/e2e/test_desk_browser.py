@@ -17,7 +17,9 @@ import pyotp
 import pytest
 from playwright.async_api import Browser, expect
 from rig.desk import Desk
+from rig.ports import Ports
 from rig.stage import ANNA, Stage
+from rig.visitor import Visitor, handing
 
 from tests.browser_kit import Window, browser, window
 from tests.e2e.scene import Scene
@@ -27,20 +29,16 @@ __all__ = ["browser"]
 STAGE = {
     "dialplan": """
 [callers]
-exten => 100,1,Gosub(tillit-verify,s,1(main))
- same => n,Queue(support,b(tillit-badge^s^1))
-; to the same queue, without being verified
+; to the queue, without being verified
 exten => 300,1,Answer()
  same => n,Queue(support)
 [agents]
-exten => 999,1,Answer()
- same => n,Echo()
+; a customer's telephone
+exten => caller3,1,Dial(PJSIP/agent3,20)
 """,
     "customers": (ANNA,),
     "desk": True,
-    "settings_of_company": "Example Telecom",
 }
-del STAGE["settings_of_company"]
 PASSWORD = secrets.token_urlsafe(18)
 PICTURES = Path(os.environ["TILLIT_PICTURES"]) if "TILLIT_PICTURES" in os.environ else None
 
@@ -138,11 +136,23 @@ async def test_an_agent_has_a_caller_verified_and_opens_the_record(scene: Scene,
         assert await agda.record(ref) == (403, "no_call")
         await agda.picture("no-call")
 
-        caller = await scene.caller("100")
-        await scene.key_pin(caller)
-        await scene.key_code(caller)
+        caller = await scene.caller("300")
         await phone.incoming()
         await phone.answer()
+        await agda.shows("Not verified")
+        assert await agda.record(ref) == (403, "not_verified")
+        await expect(agda.page.get_by_role("button", name="Open the record")).to_be_hidden()
+        await agda.picture("not-verified")
+
+        await agda.page.get_by_role("button", name="Verify now").click()
+        await agda.shows("Verifying")
+        await scene.asked("pin")
+        await caller.send_digits(ANNA.pin[:2])
+        await expect(agda.page.locator('[data-part="keyed"]')).to_contain_text("2")
+        await agda.picture("verifying")
+        assert (await agda.record(ref))[0] == 403
+        await caller.send_digits(f"{ANNA.pin[2:]}#")
+        await scene.key_code(caller)
         await agda.shows("Verified at level 2")
         await agda.picture("verified")
 
@@ -156,3 +166,42 @@ async def test_an_agent_has_a_caller_verified_and_opens_the_record(scene: Scene,
         await expect(agda.page.locator("#none")).to_be_visible()
         assert "Andersson" not in await agda.page.content()
         assert await agda.record(ref) == (403, "no_call")
+
+
+async def test_a_supervisor_sees_the_team_and_the_demo_its_link(scene: Scene, desk: Desk, browser: Browser) -> None:
+    """Signed in as `scripts/demo --keep` hands a browser over: by a link that is good once."""
+    stage = scene.stage
+    link_of(stage, "berit", "--name", "Berit Bo", "--role", "agent", "--endpoint", "PJSIP/agent2", "--team", "support")
+    siv = Visitor(desk.url, "siv")
+    await siv.enrol(link_of(stage, "siv", "--name", "Siv Sander", "--role", "supervisor", "--team", "support"))
+    phone = await scene.phone("agent2")
+    ports = Ports()
+    async with handing(ports.take()) as handed, window(browser) as seen:
+        link = handed.link(siv)
+        await seen.page.goto(link)
+        await seen.page.wait_for_url(f"{desk.url}/")
+        answer = await seen.page.request.get(link)
+        assert answer.status == 404
+        await seen.page.get_by_role("link", name="Team").click()
+        await expect(seen.page.locator("#talks [data-empty]")).to_be_visible()
+        caller = await scene.caller("300")
+        await phone.incoming()
+        await phone.answer()
+        row = seen.page.locator("#talks tbody tr")
+        await expect(row).to_contain_text("Berit Bo")
+        await expect(row).to_contain_text("Not verified")
+        await expect(row).to_contain_text("incoming")
+        assert "Anna" not in await seen.page.content()
+        await caller.hang_up()
+        await expect(row).to_have_count(0)
+
+        # an agent who calls out
+        other = await scene.phone("agent3")
+        await phone.call("caller3")
+        await other.incoming()
+        await other.answer()
+        await expect(row).to_contain_text("outgoing")
+        await phone.hang_up()
+        await expect(row).to_have_count(0)
+        assert await seen.seen_by_all() == []
+    ports.close()
