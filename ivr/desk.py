@@ -84,7 +84,8 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         credentials = Credentials(database, vault)
         throttle = live.throttle(settings.desk, vault.index)
         locks = Locks.of(
-            settings, talks=talks, switch=Switch(nodes, log), staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
+            settings, talks=talks, floor=talks, switch=Switch(nodes, log), glances=live, staff=people, marks=live, link=link,
+            database=database, customers=customers, vault=vault,
             trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
         await stack.enter_async_context(locks.signer)
@@ -106,6 +107,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             midcall=locks.midcall,
             reads=locks.reads,
             glass=locks.glass,
+            watch=locks.watch,
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,

@@ -98,6 +98,11 @@ class Exchange:
             raise Unavailable("Asterisk's events and its bridges do not agree, or it does not answer") from None
         return tuple(self._board.talks(self._node, endpoint))
 
+    def told(self, endpoint: str) -> tuple[Talk, ...]:
+        """The same as far as events tell, without proof. Raises `Unavailable` where they tell nothing."""
+        self._demand_known()
+        return tuple(self._board.talks(self._node, endpoint))
+
     def around(self, channel: str) -> frozenset[str]:
         """The endpoints that are joined with this channel, as far as events have told."""
         return self._board.around(channel)

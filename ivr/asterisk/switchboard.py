@@ -24,7 +24,7 @@ _NO_NUMBER = ("", "<unknown>")
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A channel in a bridge; `since`: it has been in this one, in seconds since the epoch."""
+    """A channel in a bridge; `since`: it has been in this one, in seconds since the epoch. `first`: the call began with it."""
 
     channel: str
     name: str
@@ -32,6 +32,7 @@ class Seat:
     number: Personal | None = None
     since: float = 0.0
     held: bool = False
+    first: bool = False
 
     @property
     def endpoint(self) -> str:
@@ -67,7 +68,8 @@ def seat_of(message: Message, bridge: str, since: float) -> Seat | None:
     match message:
         case {"Uniqueid": channel, "Channel": name} if channel and bridge and not _nobody(name):
             number = message.get("CallerIDNum", "")
-            return Seat(channel, name, bridge, None if number in _NO_NUMBER else Personal(number), since)
+            first = message.get("Linkedid") == channel
+            return Seat(channel, name, bridge, None if number in _NO_NUMBER else Personal(number), since, first=first)
         case _:
             return None
 
@@ -245,4 +247,4 @@ def _joined(ends: tuple[Seat, ...]) -> tuple[Seat, ...]:
 
 
 def _party(seat: Seat, since: float) -> Party:
-    return Party(seat.channel, seat.endpoint, seat.number, seat.held, max(seat.since, since))
+    return Party(seat.channel, seat.endpoint, seat.number, seat.held, max(seat.since, since), seat.first)

@@ -11,15 +11,20 @@ from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
 from ivr.lock.signer import Signer, Signs
+from ivr.lock.watch import Watch
 from ivr.lock.wiring import Locks
 from ivr.lock.words import (
+    Barred,
     Begun,
     Channel,
     Current,
     Denied,
+    Direction,
     Done,
     Dropped,
+    Ended,
     Granted,
+    Held,
     Keying,
     Lifted,
     Offered,
@@ -27,21 +32,27 @@ from ivr.lock.words import (
     Record,
     Standing,
     State,
+    Statistics,
     Value,
+    Watched,
     Why,
 )
 
 __all__ = [
     "FIELDS",
+    "Barred",
     "Begun",
     "Channel",
     "Current",
     "Currents",
     "Denied",
+    "Direction",
     "Done",
     "Dropped",
+    "Ended",
     "Glass",
     "Granted",
+    "Held",
     "Issued",
     "Judge",
     "Keying",
@@ -60,7 +71,10 @@ __all__ = [
     "Signs",
     "Standing",
     "State",
+    "Statistics",
     "StoredRecords",
     "Value",
+    "Watch",
+    "Watched",
     "Why",
 ]

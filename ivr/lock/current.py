@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from ivr.call.outcome import Status
 from ivr.call.ports import Waiting
+from ivr.call.progress import Progress
 from ivr.errors import Unavailable
 from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talks
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Marks, Records, Switch, Waits
 from ivr.lock.reads import Reads
 from ivr.lock.rows import Rows
-from ivr.lock.words import Channel, Current, Denied, Granted, Keying, Reason, State
+from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Keying, Reason, State
 from ivr.secret import Personal
 from ivr.staff import Permission, Person
 
@@ -84,7 +85,9 @@ class Currents:
         if mark is None or mark.expires <= ground.now:
             shut = one.reason if isinstance(one, Denied) else Reason.NOT_VERIFIED if mark is None else Reason.EXPIRED
             state, ended = await self._unverified(found)
-            return Current(found.call, number, found.talk.own.held, found.party.since, state, shut, ended=ended)
+            return Current(
+                found.call, number, found.talk.own.held, found.party.since, state, shut, direction=direction(found), ended=ended,
+            )  # fmt: skip
         verdict: Granted | Denied = judge(ground, mark.subject, 1)
         name = None
         if isinstance(verdict, Granted) and verdict.call != found.call:
@@ -98,7 +101,7 @@ class Currents:
         return Current(
             found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
             verdict.reason if isinstance(verdict, Denied) else None,
-            mark.level, mark.methods, mark.expires, mark.subject, name,
+            mark.level, mark.methods, mark.expires, mark.subject, name, direction(found),
         )  # fmt: skip
 
     async def _unverified(self, found: Caller) -> tuple[State, Status | None]:
@@ -124,6 +127,19 @@ class Currents:
             return None
         again = await self._judge.again(person, ref, self._name_level, granted.call)
         return held.name if held is not None and isinstance(again.verdict, Granted) else None
+
+
+def state_of(progress: Progress | None) -> State:
+    """How far a caller without a mark is."""
+    if progress is None:
+        return State.NOT_VERIFIED
+    return State.REFUSED if progress.status else State.VERIFYING
+
+
+def direction(found: Caller) -> Direction:
+    """Who has called whom: whoever is called has a channel that was made for another one's."""
+    outbound = found.talk.own.first and not found.party.first
+    return Direction.OUTBOUND if outbound else Direction.INBOUND
 
 
 def _waited(waiting: Waiting) -> Current:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from ivr.audit.rates import Rates, Round
 from ivr.call.mark import Mark
 from ivr.call.outcome import Status
-from ivr.call.ports import Entry, Waiting
+from ivr.call.ports import Entry, Talk, Waiting
 from ivr.call.progress import Progress
 from ivr.lock.actions import Change
 from ivr.staff import Person
+from ivr.store.holds import Hold
 from ivr.store.openings import Opening
 from ivr.store.reads import Counted, Stopped
 from ivr.store.register import Customer
@@ -94,6 +96,46 @@ class Switch(Protocol):
 
     async def event(self, node: str, name: str, fields: Mapping[str, str]) -> None:
         """Tell the PBX's administrators."""
+        ...
+
+
+class Floor(Protocol):
+    def told(self, endpoint: str) -> tuple[Talk, ...]:
+        """An endpoint's talks as far as events tell: to be looked at, and nothing is given out by it."""
+        ...
+
+
+class Glances(Protocol):
+    async def glance(self, channels: Sequence[tuple[str, str]]) -> Sequence[tuple[Mark | None, Progress | None]]:
+        """Of each of these channels, with its node, the mark, and how far its verification is."""
+        ...
+
+
+class Holds(Protocol):
+    """What is locked now."""
+
+    async def in_force(self) -> Sequence[Hold]:
+        """For failures."""
+        ...
+
+    async def customers(self, keys: Collection[str]) -> Mapping[str, str]:
+        """The references of the customers of these blind indexes."""
+        ...
+
+    async def locked(self, most: int) -> Sequence[str]:
+        """References of customers whom somebody has locked."""
+        ...
+
+
+class Rounds(Protocol):
+    """What the audit trail tells of verifications."""
+
+    async def rates(self) -> Rates:
+        """How they ended, in the last hour and day."""
+        ...
+
+    async def of(self, calls: Collection[str]) -> Mapping[str, Round]:
+        """The latest of each of these calls."""
         ...
 
 

@@ -77,8 +77,8 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
 
         people, prefix = People(database, vault), settings.redis.prefix
         locks = Locks.of(
-            settings, talks=talks, switch=Switch(nodes, log), staff=people, marks=live, link=link, database=database,
-            customers=customers, vault=vault, trail=trail, seal=seal, chain=name, log=log,
+            settings, talks=talks, floor=talks, switch=Switch(nodes, log), glances=live, staff=people, marks=live, link=link,
+            database=database, customers=customers, vault=vault, trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
         signer = await stack.enter_async_context(locks.signer)
         server = ProxyServer(

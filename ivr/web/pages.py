@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import segno
@@ -9,17 +10,20 @@ from aiohttp import web
 from markupsafe import Markup, escape
 
 from ivr.errors import Unavailable
+from ivr.lock import FIELDS
 from ivr.secret import Secret
 from ivr.staff import Denied, Permission, Person
 from ivr.store.welcome import Offer, Unfit
 from ivr.web import guard, render
 from ivr.web.api import ended, signed_in
+from ivr.web.live import OWN, Kind, Shown
 from ivr.web.problems import STATUSES, Problem
-from ivr.web.view import UNKNOWN, Shown, View, choices, view
+from ivr.web.view import UNKNOWN, View, choices, view
+from ivr.web.view import Shown as ShownCall
 from ivr.web.visit import House, Visit
 
-_BLANK: Shown = {
-    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "name": "", "ref": "", "held": False,
+_BLANK: ShownCall = {
+    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "held": False,
     "since": 0.0, "until": None, "keyed": "", "dots": (0, 0), "verifiable": False, "droppable": False,
 }  # fmt: skip
 
@@ -33,9 +37,9 @@ async def desk(visit: Visit) -> web.StreamResponse:
     shown = person.may(Permission.CALL)
     before = session.last
     last = None if before is None else _when(before.at, before.place)
-    return _page(
+    return page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
-        blank=_BLANK, now=visit.house.wall(), last=last, offered=choices(visit.house.midcall.offered, visit.words),
+        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), last=last, offered=choices(visit.house.midcall.offered, visit.words),
         failures=0 if before is None else before.failures,
     )  # fmt: skip
 
@@ -50,6 +54,18 @@ async def seen(house: House, visit: Visit, person: Person) -> View:
 
 async def live(visit: Visit) -> web.StreamResponse:
     """The websocket of an open page."""
+    house = visit.house
+
+    async def shown(person: Person) -> View:
+        return view(await house.lock.current(person), visit.words)
+
+    return await follow(visit, shown)
+
+
+async def follow(
+    visit: Visit, shown: Shown, kind: Kind = OWN, unknown: Mapping[str, object] = UNKNOWN
+) -> web.StreamResponse:
+    """A websocket that shows this until the session ends."""
     if visit.request.headers.get("Upgrade", "").lower() != "websocket":
         raise Problem("bad_request")
     token, session, house = visit.token, visit.session, visit.house
@@ -59,10 +75,7 @@ async def live(visit: Visit) -> web.StreamResponse:
         standing = await house.sessions.of(token, used=False)
         return None if standing is None else await house.people.by_id(standing.tenant, standing.person)
 
-    async def shown(person: Person) -> View:
-        return view(await house.lock.current(person), visit.words)
-
-    return await house.hub.serve(visit.request, session.id, visit.who, look, shown)
+    return await house.hub.serve(visit.request, session.id, visit.who, look, shown, kind, unknown)
 
 
 # ---------------------------------------------------------------- signing in and out
@@ -148,7 +161,7 @@ def _link(visit: Visit) -> Secret:
 def _welcome_form(visit: Visit, offer: Offer, fault: str = "") -> web.StreamResponse:
     token = guard.form_token(visit.request)
     picture = segno.make(offer.uri.reveal(), micro=False).svg_inline(border=4, omitsize=True)
-    answer = _page(
+    answer = page(
         visit, "welcome.html", status=422 if fault else 200, welcome=offer.person, sealed=offer.sealed, csrf=escape(token.reveal()),
         fault=visit.words(f"fault.{fault}", least=visit.house.settings.desk.password.least) if fault else "",
         least=visit.house.settings.desk.password.least,
@@ -162,14 +175,17 @@ def _welcome_form(visit: Visit, offer: Offer, fault: str = "") -> web.StreamResp
 
 async def problems(visit: Visit) -> web.StreamResponse:
     """What the API refuses, and why."""
-    return _page(visit, "problems.html", statuses=STATUSES)
+    return page(visit, "problems.html", statuses=STATUSES)
 
 
 # ---------------------------------------------------------------- what they share
 
 
-def _page(visit: Visit, template: str, *, status: int = 200, **fields: object) -> web.Response:
+def page(visit: Visit, template: str, *, status: int = 200, **fields: object) -> web.Response:
+    """The page of this visit."""
     fields.setdefault("person", visit.person)
+    fields.setdefault("watches", visit.person is not None and visit.person.may(Permission.WATCH))
+    fields.setdefault("place", visit.request.path)
     company = visit.house.settings.company.name
     return render.page(
         visit.request, template, visit.words, fields, company=company, session=visit.session, status=status
@@ -180,7 +196,7 @@ def _sign_in_form(
     visit: Visit, fault: str = "", *, told: str = "", login: str = "", status: int = 200, wait: int | None = None
 ) -> web.StreamResponse:
     token = guard.form_token(visit.request)
-    answer = _page(
+    answer = page(
         visit,
         "sign_in.html",
         status=status,

@@ -8,7 +8,21 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from ivr.config import Client
-from ivr.lock import Begun, Current, Done, Dropped, Issued, Lifted, Offered, Record, Standing, Why
+from ivr.lock import (
+    Barred,
+    Begun,
+    Current,
+    Done,
+    Dropped,
+    Issued,
+    Lifted,
+    Offered,
+    Record,
+    Standing,
+    Statistics,
+    Watched,
+    Why,
+)
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
@@ -115,6 +129,16 @@ class Glass(Protocol):
     async def decline(self, by: Person, id: str) -> bool | Shut: ...
 
     async def record(self, person: Person, id: str) -> Record | Shut: ...
+
+
+class Watch(Protocol):
+    """`ivr.lock.Watch`: each of them may raise `Unavailable`."""
+
+    async def calls(self, by: Person) -> tuple[Watched, ...] | Shut: ...
+
+    async def statistics(self, by: Person) -> Statistics | Shut: ...
+
+    async def barred(self, by: Person) -> tuple[Barred, ...] | Shut: ...
 
 
 class Pace(Protocol):

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, crossing, midcall, models, openapi, pages, render, second, tokens
+from ivr.web import api, crossing, midcall, models, openapi, pages, paging, render, second, team, tokens
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -69,6 +69,8 @@ _OPENING = "/api/v1/openings/{opening}"
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", pages.desk, Open.ANYONE),
     Route("GET", "/live", pages.live, Permission.CALL, lasts=True),
+    Route("GET", "/team", team.team, Permission.WATCH),
+    Route("GET", "/team/live", team.live, Permission.WATCH, lasts=True),
     Route("GET", "/sign-in", pages.ask_sign_in, Open.ANYONE),
     Route("POST", "/sign-in", pages.sign_in, Open.ANYONE),
     Route("POST", "/sign-out", pages.sign_out, Open.ANYONE),
@@ -95,6 +97,21 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/api/v1/calls/current", api.current, Permission.CALL,
         Described("getCurrentCalls", "The own calls, and how far each caller is verified.", models.Calls,
             problems=("not_permitted", "unavailable")),
+    ),
+    Route(
+        "GET", "/api/v1/calls", team.calls, Permission.WATCH,
+        Described("getTeamCalls", "The team's calls: who talks, and how far each caller is verified.", models.TeamCalls,
+            problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
+    ),
+    Route(
+        "GET", "/api/v1/statistics", team.statistics, Permission.WATCH,
+        Described("getStatistics", "How verifications ended in the last hour and day.", models.VerificationRates,
+            problems=("not_permitted", "unavailable", "invalid")),
+    ),
+    Route(
+        "GET", "/api/v1/locks", team.locks, Permission.WATCH,
+        Described("getLocks", "Which customers and calling numbers are locked now.", models.LocksInForce,
+            problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
     ),
     Route(
         "GET", "/api/v1/policies", midcall.policies, Permission.VERIFY,

@@ -120,9 +120,9 @@ class DeskServer:
     def _problem(self, request: web.Request, problem: Problem) -> web.StreamResponse:
         visit: Visit | None = request.get(_VISIT)
         words = language_of(self._house.settings, request, None) if visit is None else visit.words
-        if problem.status == 401 and not guard.is_api(request) and request.method == "GET" and request.path != "/live":
+        if problem.status == 401 and not guard.is_api(request) and request.method == "GET" and not _is_live(request):
             return web.Response(status=303, headers={"Location": "/sign-in"})
-        if guard.is_api(request) or request.path == "/live":
+        if guard.is_api(request) or _is_live(request):
             answer = problems.answer(problem, words(f"reason.{problem.name}"))
         else:
             answer = render.problem(request, problem, words, self._house.settings.company.name)
@@ -169,6 +169,11 @@ async def tells(readiness: Readiness | None) -> web.Response:
     # what is wrong stands in the log: here anybody may ask
     parts = {part: fault is None for part, fault in faults.items()}
     return _json({"ready": ready, "parts": parts}, 200 if ready else 503)
+
+
+def _is_live(request: web.BaseRequest) -> bool:
+    """Whether a page's script asks: what it gets is not for people to read."""
+    return request.path in ("/live", "/team/live")
 
 
 def _json(body: dict[str, object], status: int) -> web.Response:

@@ -30,6 +30,7 @@ from ivr.web.ports import (
     Reads,
     Session,
     Sessions,
+    Watch,
 )
 from ivr.web.problems import Problem
 from ivr.web.words import Words, chosen
@@ -76,6 +77,7 @@ class House:
     midcall: Midcall
     reads: Reads
     glass: Glass
+    watch: Watch
     pace: Pace
     hub: Hub
     log: FilteringBoundLogger

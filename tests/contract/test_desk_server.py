@@ -39,7 +39,7 @@ def test_every_route_says_what_it_needs(open_desk: Desk) -> None:
         (route.method, route.resource.canonical) for route in open_desk.server.app.router.routes() if route.resource
     }
     table = {(route.method, route.path) for route in ROUTES}
-    table |= {("HEAD", path) for method, path in table if method == "GET" and path != "/live"}
+    table |= {("HEAD", route.path) for route in ROUTES if route.method == "GET" and not route.lasts}
     monitoring = {(method, path) for method in ("GET", "HEAD") for path in ("/healthz", "/readyz")}
     assert registered == table | monitoring
     assert all(isinstance(route.needs, Permission | Open) for route in ROUTES)
@@ -71,6 +71,9 @@ async def test_nobody_who_is_not_signed_in_gets_past(route: object, open_desk: D
     if needs is Open.PROGRAM:
         # a page sends no program's secret: tests/contract/test_desk_tokens.py
         assert answer.status == 403
+    elif path == "/team":
+        # a person's browser is led to where one signs in
+        assert (answer.status, answer.headers["Location"]) == (303, "/sign-in")
     elif needs is not Open.ANYONE:
         assert answer.status == 401
         assert answer.headers["Content-Type"] == "application/problem+json"

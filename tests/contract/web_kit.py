@@ -12,10 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from ivr import lock
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
 from ivr.lock import (
     FIELDS,
+    Barred,
     Begun,
     Channel,
     Current,
@@ -28,6 +30,7 @@ from ivr.lock import (
     Record,
     Standing,
     State,
+    Statistics,
     Why,
 )
 from ivr.lock import Denied as Shut
@@ -229,6 +232,32 @@ class Second:
         return Record(wish.ref, None, 0, wish.until, {"name": Personal("Anna Andersson")})
 
 
+@dataclass
+class Watched:
+    """What a supervisor sees."""
+
+    world: World
+    calls_of: tuple[lock.Watched, ...] = ()
+    ended: Statistics = field(default_factory=lambda: Statistics((), ()))
+    locks: tuple[Barred, ...] = ()
+    figures_down: bool = False
+
+    async def calls(self, by: Person) -> tuple[lock.Watched, ...] | Shut:
+        self.world._up()
+        return self.calls_of if by.may(Permission.WATCH) else Shut(Reason.NOT_PERMITTED)
+
+    async def statistics(self, by: Person) -> Statistics | Shut:
+        return self._figures(by, self.ended)
+
+    async def barred(self, by: Person) -> tuple[Barred, ...] | Shut:
+        return self._figures(by, self.locks)
+
+    def _figures(self, by: Person, figures: Any) -> Any:
+        if self.figures_down:
+            raise Unavailable("database: is away")
+        return figures if by.may(Permission.WATCH) and by.tenant == "main" else Shut(Reason.NOT_PERMITTED)
+
+
 class Log:
     """Keeps what is said."""
 
@@ -250,6 +279,8 @@ class Desk:
     """A running desk, and a browser."""
 
     world: World
+    second: Second
+    watched: Watched
     server: DeskServer
     hub: Hub
     log: Log
@@ -316,10 +347,10 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     world, log = World(sessions), Log()
     hub = Hub(log)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
-    second = Second(world)
+    second, watched = Second(world), Watched(world)
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
-        settings, world, world, sessions, world, world, world, second, second, pace, hub, log,  # type: ignore[arg-type]
+        settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log,  # type: ignore[arg-type]
         Programs.of(settings), world, world, handovers=handovers,
     )  # fmt: skip
 
@@ -332,6 +363,6 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     scheme = "http" if settings.desk.tls_key_file is None else "https"
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
-        yield Desk(world, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
+        yield Desk(world, second, watched, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
     await server.close()
     await link.close()
