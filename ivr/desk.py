@@ -24,12 +24,16 @@ from ivr.metrics import Readiness
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
+from ivr.store.keyring import Keyring
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.pace import RedisPace
+from ivr.store.passkeys import Passkeys
 from ivr.store.people import People
+from ivr.store.tickets import Tickets
 from ivr.store.welcome import Welcome
 from ivr.vault import Vault
+from ivr.vault.passkey import Party
 from ivr.web.live import Hub
 from ivr.web.server import DeskServer, listening, tls_of
 from ivr.web.visit import House
@@ -78,21 +82,25 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             settings, talks=talks, staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
             trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
+        party = Party.of(settings.desk.url, settings.company.name)
+        tickets = Tickets(link, settings.redis.prefix)
+        passkeys = None if party is None else Passkeys(Keyring(database, vault), tickets, trail, settings, party)
         hub = Hub(log)
         talks.on_change(hub.changed)
 
         house = House(
             settings=settings,
             people=people,
-            door=Door(credentials, throttle, sessions, vault, trail),
+            door=Door(credentials, throttle, sessions, vault, trail, passkeys, log=log),
             sessions=sessions,
-            links=Welcome(credentials, vault, trail, settings),
+            links=Welcome(credentials, vault, trail, settings, passkeys),
             lock=locks.lock,
             reads=locks.reads,
             glass=locks.glass,
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,
+            passkeys=passkeys,
         )
         readiness = Readiness(
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},

@@ -59,7 +59,7 @@ class SignIn(Section):
 
 
 class Desk(Listened):
-    """The agents' desk, a process of its own. Whoever uses it signs in with a password and a code."""
+    """The agents' desk, a process of its own. Whoever uses it signs in with two factors."""
 
     listen: str | None = Field(
         None, description='Address and port, such as "127.0.0.1:8443"; left out, there is no desk'
@@ -81,6 +81,14 @@ class Desk(Listened):
     idle_minutes: int = Field(15, ge=1, le=480, description="Minutes without a request after which a session ends")
     # NIST SP 800-63B-4 2.2.3: at most 24 hours with two factors
     session_hours: int = Field(10, ge=1, le=24, description="Hours after which a session ends, whatever is done in it")
+    fresh_minutes: Minutes = Field(
+        10, description="Minutes after signing in within which a person may change the own passkeys"
+    )
+    # NIST SP 800-63B-4 3.1.6: a multi-factor cryptographic authenticator is two factors by itself
+    passkey_alone: bool = Field(
+        True, description="Whether a passkey signs somebody in without a password, where the device has made sure of its "
+        "user by a PIN or the body; else it stands beside the password, in the stead of a code",
+    )  # fmt: skip
     link_hours: int = Field(
         24, ge=1, le=168, description="Hours that a link of `agent add` and `agent reset` is good for, once"
     )

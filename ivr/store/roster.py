@@ -18,6 +18,7 @@ from ivr.errors import InputError
 from ivr.secret import Personal, Secret
 from ivr.staff import Person, Role
 from ivr.store import keycheck, sealing
+from ivr.store.credentials import OWN
 from ivr.store.people import people_in
 from ivr.store.tables import CREDENTIALS, ENDPOINTS, LINKS, PEOPLE
 from ivr.vault import Vault
@@ -127,8 +128,9 @@ class Roster:
         await connection.execute(update(PEOPLE).where(PEOPLE.c.id == person.id).values(disabled=False))
 
     async def invite(self, connection: AsyncConnection, person: Person, hours: int) -> Secret:
-        """The token of a one-time link, in the stead of an earlier one and of every way of signing in that there was."""
-        await connection.execute(delete(CREDENTIALS).where(CREDENTIALS.c.person == person.id))
+        """The token of a one-time link, in the stead of an earlier one, and of password, app and passkeys."""
+        theirs = CREDENTIALS.c.person == person.id, CREDENTIALS.c.method.in_(OWN)
+        await connection.execute(delete(CREDENTIALS).where(*theirs))
         await connection.execute(delete(LINKS).where(LINKS.c.person == person.id))
         token = Secret(secrets.token_urlsafe(32))
         until = int(time.time()) + hours * 3600

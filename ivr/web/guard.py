@@ -149,6 +149,16 @@ def form_token(request: web.Request) -> Secret:
 _FORM_LENGTH = len(token_urlsafe(32))
 
 
+def bound_to_form(request: web.Request) -> bytes:
+    """What a challenge is bound to that somebody answers who is not signed in: the browser."""
+    return form_token(request).within("form {}", "{}").reveal().encode()
+
+
+def link(request: web.Request) -> Secret:
+    """The one-time link's token."""
+    return Secret(request.match_info["token"])
+
+
 def keep_form(answer: web.StreamResponse, token: Secret) -> None:
     """Put it into the cookie too."""
     _put(answer, FORM, token.reveal(), 3600)

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
+from ivr.store.passkeys import Passkeys
 from ivr.web.live import Hub
 from ivr.web.ports import Door, Glass, Links, Lock, Pace, People, Reads, Session, Sessions
 from ivr.web.problems import Problem
@@ -66,6 +67,8 @@ class House:
     sparing: Sparing = field(default_factory=Sparing)
     tenant: str = TENANT
     """Whose people sign in on the page; programs name theirs."""
+    passkeys: Passkeys | None = None
+    """None: they cannot be, for the desk has no name."""
 
 
 @dataclass(slots=True)
