@@ -21,9 +21,12 @@ from ivr.database import Database
 from ivr.errors import ConfigError, Unavailable
 from ivr.lock import Locks
 from ivr.metrics import Readiness
+from ivr.oidc import Provider
+from ivr.staff import TENANT
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
+from ivr.store.identities import Identities
 from ivr.store.keyring import Keyring
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
@@ -34,6 +37,7 @@ from ivr.store.tickets import Tickets
 from ivr.store.welcome import Welcome
 from ivr.vault import Vault
 from ivr.vault.passkey import Party
+from ivr.web.elsewhere import Elsewhere
 from ivr.web.live import Hub
 from ivr.web.server import DeskServer, listening, tls_of
 from ivr.web.visit import House
@@ -76,7 +80,9 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
 
         people = People(database, vault)
         sessions = live.sessions(settings.desk)
-        credentials = Credentials(database, vault)
+        provider = Provider.of(settings)
+        alone = provider is not None and provider.rules.alone
+        credentials = Credentials(database, vault, elsewhere_alone=alone)
         throttle = live.throttle(settings.desk, vault.index)
         locks = Locks.of(
             settings, talks=talks, staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
@@ -84,14 +90,20 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         )  # fmt: skip
         party = Party.of(settings.desk.url, settings.company.name)
         tickets = Tickets(link, settings.redis.prefix)
-        passkeys = None if party is None else Passkeys(Keyring(database, vault), tickets, trail, settings, party)
+        keyring = Keyring(database, vault, elsewhere_alone=alone)
+        passkeys = None if party is None else Passkeys(keyring, tickets, trail, settings, party)
+        door = Door(credentials, throttle, sessions, vault, trail, passkeys, log=log)
+        elsewhere = None
+        if provider is not None:
+            stack.push_async_callback(provider.close)
+            elsewhere = Elsewhere(provider, Identities(database, vault), people, door, tickets, TENANT)
         hub = Hub(log)
         talks.on_change(hub.changed)
 
         house = House(
             settings=settings,
             people=people,
-            door=Door(credentials, throttle, sessions, vault, trail, passkeys, log=log),
+            door=door,
             sessions=sessions,
             links=Welcome(credentials, vault, trail, settings, passkeys),
             lock=locks.lock,
@@ -101,6 +113,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             hub=hub,
             log=log,
             passkeys=passkeys,
+            elsewhere=elsewhere,
         )
         readiness = Readiness(
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},

@@ -9,6 +9,7 @@ from pydantic import Field, IPvAnyAddress, model_validator
 
 from ivr.config.clear import PlainText, loopback, parts_of, refuse_clear
 from ivr.config.listening import Listened, split
+from ivr.config.oidc import Oidc
 from ivr.config.requests import Requests
 from ivr.config.section import Minutes, Seconds, Section
 
@@ -94,6 +95,7 @@ class Desk(Listened):
     )
     password: Password = Field(default_factory=Password, description="Passwords")
     sign_in: SignIn = Field(default_factory=SignIn, description="Guessing")
+    oidc: Oidc | None = Field(None, description="Signing in by an OpenID provider")
     requests: Requests = Field(default_factory=Requests, description="How much one may ask")
 
     @model_validator(mode="after")
@@ -107,6 +109,8 @@ class Desk(Listened):
             if self.tls_key_file is not None:
                 raise ValueError("url begins with http://, but there is a certificate. Write https://")
             refuse_clear(url.hostname, accepted=self.plain_text, cure="Write https:// in url")
+        if self.oidc is not None and self.url is None:
+            raise ValueError("oidc is there, and url is not: the provider sends people back there. Write https://HOST")
         if self.listen is None:
             return self
         if self.url is None:

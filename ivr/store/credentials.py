@@ -12,6 +12,7 @@ from ivr.database import Database
 from ivr.secret import Personal, Secret
 from ivr.staff import LastSignIn, Person
 from ivr.store import sealing
+from ivr.store.identities import OIDC
 from ivr.store.keyring import PASSKEY, insert_in
 from ivr.store.people import people_in
 from ivr.store.tables import CREDENTIALS, LINKS, PEOPLE
@@ -53,9 +54,11 @@ class Ring:
 class Credentials:
     """For the desk. Every method raises `StoreError` or `VaultError`."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, *, elsewhere_alone: bool = False) -> None:
+        """`elsewhere_alone`: whoever is linked with a provider signs in there, and not here."""
         self._database = database
         self._vault = vault
+        self._elsewhere_alone = elsewhere_alone
         self._decoy = _Decoy(vault)
 
     async def ring(self, tenant: str, login: str) -> Ring:
@@ -67,11 +70,12 @@ class Credentials:
         named = "" if row is None else row.id
         found = connection.execute(
             select(CREDENTIALS.c.method, CREDENTIALS.c.sealed).where(
-                CREDENTIALS.c.person == named, CREDENTIALS.c.method.in_((PASSWORD, TOTP, PASSKEY))
+                CREDENTIALS.c.person == named, CREDENTIALS.c.method.in_((*OWN, OIDC))
             )
         )
         sealed = {row.method: row.sealed for row in found.all()}
-        enrolled = PASSWORD in sealed and len(sealed) > 1
+        linked = sealed.pop(OIDC, None) is not None
+        enrolled = PASSWORD in sealed and len(sealed) > 1 and not (linked and self._elsewhere_alone)
         # the same question whether or not there is somebody
         people = people_in(connection, self._vault, PEOPLE.c.id == named)
         person = people[0] if people and not people[0].disabled and enrolled else None

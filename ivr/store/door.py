@@ -108,6 +108,23 @@ class Door:
             return await self._wrong(owner, tenant, address, why="count")
         return await self._right(owner, one, counted, address, "passkey" if password is None else "password,passkey")
 
+    async def sign_in_elsewhere(self, person: Person, address: str) -> SignedIn | Denied:
+        """This person, for whom a provider has answered. Not counted with the login: who guesses at that shuts nobody out here."""
+        one = self._throttle.of(person.tenant, f"elsewhere {person.id}", address)
+        counted = await self._throttle.count(one)
+        if isinstance(counted, MayNot):
+            return await self._refused(counted, person.tenant, address)
+        return await self._right(person, one, counted, address, "oidc")
+
+    async def refuse(self, tenant: str, address: str, *, why: str) -> None:
+        """Tell the trail of somebody whom a provider has sent, and who was not let in."""
+        await self._wrong(None, tenant, address, why=why)
+
+    async def tell(self, person: Person, action: str, outcome: str, address: str, **detail: str) -> None:
+        """Write a row of what this person has had done."""
+        told = {"tenant": person.tenant, "from": masked(address), **detail}
+        await self._trail.append(Entry(person.actor, action, outcome, subject=person.id, detail=told))
+
     async def begin(self, signed_in: SignedIn) -> tuple[Secret, Session] | Denied:
         """The session, as `Sessions.begin`; where none comes of it, the trail, which has the sign-in, is told that too."""
         try:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, inser
 from ivr.database import Database
 from ivr.staff import Person
 from ivr.store import sealing
+from ivr.store.identities import OIDC
 from ivr.store.people import people_in
 from ivr.store.tables import CREDENTIALS, PEOPLE
 from ivr.vault import Vault, passkey
@@ -49,9 +50,11 @@ class Removal(StrEnum):
 class Keyring:
     """Every method raises `StoreError` or `VaultError`."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, *, elsewhere_alone: bool = False) -> None:
+        """`elsewhere_alone`: whoever is linked with a provider signs in there, and not here."""
         self._database = database
         self._vault = vault
+        self._elsewhere_alone = elsewhere_alone
 
     async def of(self, person: Person) -> tuple[Kept, ...]:
         """This person's, the oldest first."""
@@ -65,13 +68,13 @@ class Keyring:
         return {row.method: row.since for row in rows}
 
     async def owner(self, id: str) -> tuple[Person, Kept] | None:
-        """Whose this one is."""
+        """Whose this one is, where it is good for signing in."""
 
         def work(connection: Connection) -> tuple[Person, Kept] | None:
             query = select(CREDENTIALS.c.person).where(CREDENTIALS.c.method == PASSKEY, CREDENTIALS.c.id == id)
             found = connection.execute(query).scalar_one_or_none()
             people = () if found is None else people_in(connection, self._vault, PEOPLE.c.id == found)
-            if not people:
+            if not people or (self._elsewhere_alone and self._linked(connection, people[0])):
                 return None
             return next((people[0], kept) for kept in self._of(connection, people[0].id) if kept.id == id)
 
@@ -142,6 +145,10 @@ class Keyring:
             Kept(row.id, Passkey.from_bytes(envelope.open_bytes(_field(row.id), row.sealed)), row.since, row.used)
             for row in found
         )
+
+    def _linked(self, connection: Connection, person: Person) -> bool:
+        where = CREDENTIALS.c.person == person.id, CREDENTIALS.c.method == OIDC
+        return connection.execute(select(CREDENTIALS.c.id).where(*where)).first() is not None
 
     def _many(self, connection: Connection, person: Person) -> bool:
         where = CREDENTIALS.c.person == person.id, CREDENTIALS.c.method == PASSKEY

@@ -131,13 +131,13 @@ def _put(answer: web.StreamResponse, name: str, text: str, max_age: int | None =
 def sign_in(answer: web.StreamResponse, token: Secret) -> None:
     """The browser is this person's from now on, until it is closed or the session ends."""
     _put(answer, SESSION, token.reveal())
-    _drop(answer, FORM)
+    drop(answer, FORM)
 
 
 def sign_out(answer: web.StreamResponse) -> None:
     """The browser is nobody's."""
     for name in (SESSION, FORM):
-        _drop(answer, name)
+        drop(answer, name)
 
 
 def form_token(request: web.Request) -> Secret:
@@ -164,6 +164,7 @@ def keep_form(answer: web.StreamResponse, token: Secret) -> None:
     _put(answer, FORM, token.reveal(), 3600)
 
 
-def _drop(answer: web.StreamResponse, name: str) -> None:
-    # a cookie with this prefix is only taken away by one that is as safe
+def drop(answer: web.StreamResponse, name: str) -> None:
+    """Take a cookie away."""
+    # one with this prefix is only taken away by one that is as safe
     answer.del_cookie(name, path="/", secure=True, httponly=True, samesite="Strict")

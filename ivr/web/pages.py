@@ -82,7 +82,7 @@ async def ask_sign_in(visit: Visit) -> web.StreamResponse:
         ),
         "",
     )
-    return _sign_in_form(visit, told=told, goal=_goal(query.get("for", "")))
+    return sign_in_form(visit, told=told, goal=_goal(query.get("for", "")))
 
 
 async def sign_in(visit: Visit) -> web.StreamResponse:
@@ -97,9 +97,9 @@ async def sign_in(visit: Visit) -> web.StreamResponse:
     if isinstance(found, Denied):
         if found.seconds is None:
             told = visit.words("sign_in.refused_passkey" if passkey else "sign_in.refused")
-            return _sign_in_form(visit, told, login=login, status=401, goal=goal)
+            return sign_in_form(visit, told, login=login, status=401, goal=goal)
         fault = visit.words("sign_in.wait", seconds=found.seconds)
-        return _sign_in_form(visit, fault, login=login, status=429, wait=found.seconds, goal=goal)
+        return sign_in_form(visit, fault, login=login, status=429, wait=found.seconds, goal=goal)
     _, token, _ = found
     answer = web.Response(status=303, headers={"Location": f"/{goal}"})
     guard.sign_in(answer, token)
@@ -199,11 +199,12 @@ def _page(visit: Visit, template: str, *, status: int = 200, **fields: object) -
     )
 
 
-def _sign_in_form(
+def sign_in_form(
     visit: Visit, fault: str = "", *, told: str = "", login: str = "", status: int = 200, wait: int | None = None,
     goal: str = "",
 ) -> web.StreamResponse:  # fmt: skip
-    passkeys = visit.house.passkeys
+    """Asks for login, password and code, or for another way; `fault` and `told` stand above."""
+    passkeys, elsewhere = visit.house.passkeys, visit.house.elsewhere
     token = guard.form_token(visit.request)
     answer = _page(
         visit,
@@ -217,6 +218,7 @@ def _sign_in_form(
         goal=goal,
         passkeys=passkeys is not None,
         alone=passkeys is not None and passkeys.alone,
+        provider="" if elsewhere is None else visit.words("sign_in.provider", provider=elsewhere.rules.name),
     )
     guard.keep_form(answer, token)
     if wait is not None:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import account, api, models, openapi, pages, render, second
+from ivr.web import account, api, elsewhere, models, openapi, pages, render, second
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -72,6 +72,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/welcome/{token}", pages.ask_welcome, Open.ANYONE),
     Route("POST", "/welcome/{token}", pages.welcome, Open.ANYONE),
     Route("POST", "/sign-in/passkey", account.ask, Open.ANYONE),
+    Route("POST", "/sign-in/provider", elsewhere.begin, Open.ANYONE),
+    Route("GET", "/sign-in/provider", elsewhere.finish, Open.ANYONE),
     Route("POST", "/welcome/{token}/passkey", account.ask_welcome, Open.ANYONE),
     Route("GET", "/account", account.account, Open.SIGNED_IN),
     Route("POST", "/account/passkey", account.offer, Open.SIGNED_IN),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
@@ -18,6 +19,9 @@ from ivr.web.live import Hub
 from ivr.web.ports import Door, Glass, Links, Lock, Pace, People, Reads, Session, Sessions
 from ivr.web.problems import Problem
 from ivr.web.words import Words, chosen
+
+if TYPE_CHECKING:
+    from ivr.web.elsewhere import Elsewhere
 
 SESSION = "__Host-desk"
 """The cookie with the session's token."""
@@ -69,6 +73,8 @@ class House:
     """Whose people sign in on the page; programs name theirs."""
     passkeys: Passkeys | None = None
     """None: they cannot be, for the desk has no name."""
+    elsewhere: Elsewhere | None = None
+    """None: nobody signs in by a provider."""
 
 
 @dataclass(slots=True)

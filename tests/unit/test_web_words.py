@@ -38,8 +38,11 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used |= {f"desk.{state}" for state in State} | {
         f"desk.{state}_help" for state in State if state is not State.VERIFIED
     }
-    used |= {f"fault.{name}" for name in ("differ", Unfit.CODE, *Weak)}
-    used |= {f"sign_in.{name}" for name in ("ended", "signed_out", "welcome_done")}
+    used |= {f"fault.{name}" for name in ("differ", Unfit.CODE, Unfit.PASSKEY, *Weak)}
+    used |= {f"sign_in.{name}" for name in ("ended", "signed_out", "welcome_done", "welcome_passkey")}
+    used |= {f"sign_in.{name}" for name in ("refused", "refused_passkey")}
+    used |= {f"account.{name}" for name in ("added", "removed", "renamed", "last", "failed")}
+    used |= {f"provider.{name}" for name in ("going", "go", "done", "on", "failed", "unknown", "down", "over")}
     assert set(words("en").texts) == used
 
 
