@@ -51,7 +51,7 @@ _BY_PHONE = (
 )
 
 _ANY = select(CUSTOMERS.c.ref).limit(1)
-_LOCKED = select(CUSTOMERS.c.locked).where(CUSTOMERS.c.ref == bindparam("ref"))
+_LOCKED = select(CUSTOMERS.c.locked, CUSTOMERS.c.tenant).where(CUSTOMERS.c.ref == bindparam("ref"))
 
 
 class Customers:
@@ -92,13 +92,11 @@ class Customers:
         subject = self._subject(key, self._decoy if row is None else _stored(row))
         return subject if row is not None else Subject(key=key, known=False)
 
-    async def in_force(self, subject: Subject) -> bool:
-        """Whether the customer is there and not locked. Raises `StoreError`."""
+    async def in_force(self, subject: Subject, tenant: str | None = None) -> bool:
+        """Whether the customer is there, of this tenant or of any, and not locked. Raises `StoreError`."""
         ref = subject.ref
-        locked = await self._database.look_up(
-            lambda connection: connection.execute(_LOCKED, {"ref": ref}).scalar_one_or_none()
-        )
-        return locked is False
+        found = await self._database.look_up(lambda connection: connection.execute(_LOCKED, {"ref": ref}).one_or_none())
+        return found is not None and found.locked is False and tenant in (None, found.tenant)
 
     async def ping(self) -> None:
         """Returns when the database can be read. Raises `StoreError`."""
