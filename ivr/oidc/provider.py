@@ -140,7 +140,7 @@ class Provider:
             )
             options["headers"] = {"Authorization": basic}
         elif self._secret is not None:
-            options["data"] = asked | {"client_secret": self._secret.reveal()}
+            options["data"] = dict(asked, client_secret=self._secret.reveal())
         status, said = await self._asked("POST", document.token, **options)
         if status in (400, 401, 403):
             # RFC 6749 5.2: this code, or this client; which of them stands in its own log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from secrets import token_urlsafe
 from urllib.parse import urlsplit
@@ -151,7 +152,7 @@ _FORM_LENGTH = len(token_urlsafe(32))
 
 def bound_to_form(request: web.Request) -> bytes:
     """What a challenge is bound to that somebody answers who is not signed in: the browser."""
-    return form_token(request).within("form {}", "{}").reveal().encode()
+    return hashlib.sha256(form_token(request).within("form {}", "{}").reveal().encode()).digest()
 
 
 def link(request: web.Request) -> Secret:
