@@ -140,17 +140,19 @@ class Rounds(Protocol):
 
 
 class Records(Protocol):
-    """Customers, by their references."""
+    """Customers, by their tenant and reference: another tenant's is as one that nobody has."""
 
-    async def in_force(self, ref: str) -> bool:
+    async def in_force(self, tenant: str, ref: str) -> bool:
         """Whether the customer is there and not locked."""
         ...
 
-    async def read(self, ref: str) -> Customer | None:
+    async def read(self, tenant: str, ref: str) -> Customer | None:
         """Decrypted; None where there is no such customer any more."""
         ...
 
-    async def act(self, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]) -> bool:
+    async def act(
+        self, tenant: str, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]
+    ) -> bool:
         """Make the change and write its audit row, both or neither, if `go_on` says so in the midst of it.
 
         False where nothing was done: it said no, or there is no such customer any more. Raises `InputError` where the

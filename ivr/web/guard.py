@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from secrets import token_urlsafe
 from urllib.parse import urlsplit
@@ -157,13 +158,13 @@ def _put(answer: web.StreamResponse, name: str, text: str, max_age: int | None =
 def sign_in(answer: web.StreamResponse, token: Secret) -> None:
     """The browser is this person's from now on, until it is closed or the session ends."""
     _put(answer, SESSION, token.reveal())
-    _drop(answer, FORM)
+    drop(answer, FORM)
 
 
 def sign_out(answer: web.StreamResponse) -> None:
     """The browser is nobody's."""
     for name in (SESSION, FORM):
-        _drop(answer, name)
+        drop(answer, name)
 
 
 def form_token(request: web.Request) -> Secret:
@@ -175,11 +176,22 @@ def form_token(request: web.Request) -> Secret:
 _FORM_LENGTH = len(token_urlsafe(32))
 
 
+def bound_to_form(request: web.Request) -> bytes:
+    """What a challenge is bound to that somebody answers who is not signed in: the browser."""
+    return hashlib.sha256(form_token(request).within("form {}", "{}").reveal().encode()).digest()
+
+
+def link(request: web.Request) -> Secret:
+    """The one-time link's token."""
+    return Secret(request.match_info["token"])
+
+
 def keep_form(answer: web.StreamResponse, token: Secret) -> None:
     """Put it into the cookie too."""
     _put(answer, FORM, token.reveal(), 3600)
 
 
-def _drop(answer: web.StreamResponse, name: str) -> None:
-    # a cookie with this prefix is only taken away by one that is as safe
+def drop(answer: web.StreamResponse, name: str) -> None:
+    """Take a cookie away."""
+    # one with this prefix is only taken away by one that is as safe
     answer.del_cookie(name, path="/", secure=True, httponly=True, samesite="Strict")

@@ -44,11 +44,13 @@ class Session(Protocol):
     def csrf(self) -> Secret: ...
     @property
     def last(self) -> LastSignIn | None: ...
+    @property
+    def begun(self) -> float: ...
 
 
 class Sessions(Protocol):
-    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Any] | Denied:
-        """The token, which belongs into the cookie alone; denied where all of this person's sessions were ended meanwhile."""
+    async def end_all(self, tenant: str, person: str, *, but: Secret | None = None) -> int:
+        """End all of this person, but for the one with this token."""
         ...
 
     async def of(self, token: Secret, *, used: bool = True) -> Any | None:
@@ -67,6 +69,16 @@ class Door(Protocol):
         """Counted before it is compared; the same, and as long, for logins that nobody has."""
         ...
 
+    async def sign_in_by_passkey(
+        self, tenant: str, answer: str, bound: bytes, address: str, *, login: str = "", password: Secret | None = None
+    ) -> SignedIn | Denied:
+        """The same by a passkey: alone, or beside a password."""
+        ...
+
+    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Any] | Denied:
+        """The token, which belongs into the cookie alone; denied where all of this person's sessions were ended meanwhile."""
+        ...
+
     async def sign_out(self, token: Secret, session: Any, actor: str) -> None: ...
 
 
@@ -81,6 +93,16 @@ class Links(Protocol):
         self, token: Secret, password: Secret, code: Secret, sealed: str, address: str
     ) -> Person | Unfit | Weak:
         """Set password and second factor, and use the link up; all of it, or nothing."""
+        ...
+
+    async def offer_passkey(self, token: Secret) -> dict[str, Any] | None:
+        """What a browser makes a passkey of, in the app's stead."""
+        ...
+
+    async def accept_passkey(
+        self, token: Secret, password: Secret, answer: str, name: str, address: str
+    ) -> Person | Unfit | Weak:
+        """As `accept`, with that passkey."""
         ...
 
 

@@ -11,7 +11,21 @@ from aiohttp import web
 
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, crossing, midcall, models, openapi, pages, paging, render, second, team, tokens
+from ivr.web import (
+    account,
+    api,
+    crossing,
+    elsewhere,
+    midcall,
+    models,
+    openapi,
+    pages,
+    paging,
+    render,
+    second,
+    team,
+    tokens,
+)
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -76,6 +90,14 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/sign-out", pages.sign_out, Open.ANYONE),
     Route("GET", "/welcome/{token}", pages.ask_welcome, Open.ANYONE),
     Route("POST", "/welcome/{token}", pages.welcome, Open.ANYONE),
+    Route("POST", "/sign-in/passkey", account.ask, Open.ANYONE),
+    Route("POST", "/sign-in/provider", elsewhere.begin, Open.ANYONE),
+    Route("GET", "/sign-in/provider", elsewhere.finish, Open.ANYONE),
+    Route("POST", "/welcome/{token}/passkey", account.ask_welcome, Open.ANYONE),
+    Route("GET", "/account", account.account, Open.SIGNED_IN),
+    Route("POST", "/account/passkey", account.offer, Open.SIGNED_IN),
+    Route("POST", "/account/passkeys", account.add, Open.SIGNED_IN),
+    Route("POST", "/account/passkeys/{passkey}", account.change, Open.SIGNED_IN),
     Route("GET", "/problems", pages.problems, Open.ANYONE),
     Route("GET", "/crossing", crossing.cross, Permission.CALL),
     Route("GET", "/static/{sum}/{name}", _static, Open.ANYONE, static=True),

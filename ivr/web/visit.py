@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
@@ -13,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
+from ivr.store.passkeys import Passkeys
 from ivr.web.live import Hub
 from ivr.web.ports import (
     Door,
@@ -34,6 +36,9 @@ from ivr.web.ports import (
 )
 from ivr.web.problems import Problem
 from ivr.web.words import Words, chosen
+
+if TYPE_CHECKING:
+    from ivr.web.elsewhere import Elsewhere
 
 SESSION = "__Host-desk"
 """The cookie with the session's token."""
@@ -90,6 +95,10 @@ class House:
     """Whose people sign in on the page; programs name theirs."""
     handovers: Handovers | None = None
     """To the proxy; None where there is none."""
+    passkeys: Passkeys | None = None
+    """None: they cannot be, for the desk has no name."""
+    elsewhere: Elsewhere | None = None
+    """None: nobody signs in by a provider."""
 
 
 @dataclass(slots=True)

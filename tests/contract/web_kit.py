@@ -107,6 +107,22 @@ class World:
             return Denied(Denial.WRONG)
         return SignedIn(found, LastSignIn("2026-11-20T08:15:00+00:00", "10.0.…", 1), 0)
 
+    async def sign_in_by_passkey(
+        self, tenant: str, answer: str, bound: bytes, address: str, *, login: str = "", password: Secret | None = None
+    ) -> SignedIn | Denied:
+        return Denied(Denial.WRONG)
+
+    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Session] | Denied:
+        return await self.sessions.begin(signed_in)
+
+    async def offer_passkey(self, token: Secret) -> dict[str, Any] | None:
+        return None
+
+    async def accept_passkey(
+        self, token: Secret, password: Secret, answer: str, name: str, address: str
+    ) -> Person | Unfit | Weak:
+        return Unfit.PASSKEY
+
     async def sign_out(self, token: Secret, session: Session, actor: str) -> None:
         await self.sessions.end(token)
 
