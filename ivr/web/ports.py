@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from ivr.lock import Begun, Current, Done, Dropped, Lifted, Offered, Record, Standing, Why
+from aiohttp import web
+
+from ivr.config import Client
+from ivr.lock import (
+    Barred,
+    Begun,
+    Current,
+    Done,
+    Dropped,
+    Issued,
+    Lifted,
+    Offered,
+    Record,
+    Standing,
+    Statistics,
+    Watched,
+    Why,
+)
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
-from ivr.staff import Denied, LastSignIn, Person, SignedIn
+from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
 from ivr.store.openings import Opening
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
@@ -27,11 +44,13 @@ class Session(Protocol):
     def csrf(self) -> Secret: ...
     @property
     def last(self) -> LastSignIn | None: ...
+    @property
+    def begun(self) -> float: ...
 
 
 class Sessions(Protocol):
-    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Any] | Denied:
-        """The token, which belongs into the cookie alone; denied where all of this person's sessions were ended meanwhile."""
+    async def end_all(self, tenant: str, person: str, *, but: Secret | None = None) -> int:
+        """End all of this person, but for the one with this token."""
         ...
 
     async def of(self, token: Secret, *, used: bool = True) -> Any | None:
@@ -50,6 +69,16 @@ class Door(Protocol):
         """Counted before it is compared; the same, and as long, for logins that nobody has."""
         ...
 
+    async def sign_in_by_passkey(
+        self, tenant: str, answer: str, bound: bytes, address: str, *, login: str = "", password: Secret | None = None
+    ) -> SignedIn | Denied:
+        """The same by a passkey: alone, or beside a password."""
+        ...
+
+    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Any] | Denied:
+        """The token, which belongs into the cookie alone; denied where all of this person's sessions were ended meanwhile."""
+        ...
+
     async def sign_out(self, token: Secret, session: Any, actor: str) -> None: ...
 
 
@@ -66,11 +95,25 @@ class Links(Protocol):
         """Set password and second factor, and use the link up; all of it, or nothing."""
         ...
 
+    async def offer_passkey(self, token: Secret) -> dict[str, Any] | None:
+        """What a browser makes a passkey of, in the app's stead."""
+        ...
+
+    async def accept_passkey(
+        self, token: Secret, password: Secret, answer: str, name: str, address: str
+    ) -> Person | Unfit | Weak:
+        """As `accept`, with that passkey."""
+        ...
+
 
 class Lock(Protocol):
     """`ivr.lock.Lock`: a part that is down refuses; only `current` raises `Unavailable`."""
 
     async def current(self, person: Person) -> tuple[Current, ...]: ...
+
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        """Tell the trail that this person's role has not what this route needs."""
+        ...
 
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 
@@ -110,7 +153,62 @@ class Glass(Protocol):
     async def record(self, person: Person, id: str) -> Record | Shut: ...
 
 
+class Watch(Protocol):
+    """`ivr.lock.Watch`: each of them may raise `Unavailable`."""
+
+    async def calls(self, by: Person) -> tuple[Watched, ...] | Shut: ...
+
+    async def statistics(self, by: Person) -> Statistics | Shut: ...
+
+    async def barred(self, by: Person) -> tuple[Barred, ...] | Shut: ...
+
+
 class Pace(Protocol):
     async def take(self, kind: str, whom: str, *, per_minute: int) -> float | None:
         """Count one request; the seconds to wait where it is one too many, and is not counted."""
+        ...
+
+
+class Program(Protocol):
+    """One of `[clients.NAME]`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rules(self) -> Client: ...
+
+
+class Programs(Protocol):
+    """`ivr.web.programs.Programs`; asks nobody."""
+
+    def of_request(self, request: web.BaseRequest) -> Any | None:
+        """The program that sends it; None where it does not say who it is, or not rightly."""
+        ...
+
+    def embeds(self, origin: str) -> bool:
+        """Whether pages of this origin may hold the element of any of them."""
+        ...
+
+
+class Published(Protocol):
+    """`ivr.lock.Signer`."""
+
+    def published(self) -> Sequence[Mapping[str, str]]:
+        """Every key that whoever checks tokens may need."""
+        ...
+
+
+class MarkTokens(Protocol):
+    """`ivr.lock.MarkTokens`: a part that is down refuses; only `holds` raises `Unavailable`."""
+
+    async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut: ...
+
+    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None: ...
+
+
+class Handovers(Protocol):
+    """`ivr.store.handovers.Handovers`, as the desk uses it."""
+
+    async def keep(self, session: Secret, host: str, begun: str) -> Secret | None:
+        """A code for this host, good once, and for the browser alone that has begun there."""
         ...

@@ -11,7 +11,21 @@ from aiohttp import web
 
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, midcall, models, openapi, pages, render, second
+from ivr.web import (
+    account,
+    api,
+    crossing,
+    elsewhere,
+    midcall,
+    models,
+    openapi,
+    pages,
+    paging,
+    render,
+    second,
+    team,
+    tokens,
+)
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -27,6 +41,8 @@ class Described:
     takes: type[models.Model] | None = None
     problems: tuple[str, ...] = ()
     query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    form: bool = False
+    """Whether what it takes comes as a form, and not as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +76,30 @@ _LOCKED = (
     "not_permitted", "unknown_bridges", "unavailable", "invalid",
 )  # fmt: skip
 
-_CALL = "/api/v1/calls/{call}"
 _REF = "/api/v1/customers/{ref}"
+_CALL = "/api/v1/calls/{call}"
 _OPENING = "/api/v1/openings/{opening}"
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", pages.desk, Open.ANYONE),
     Route("GET", "/live", pages.live, Permission.CALL, lasts=True),
+    Route("GET", "/team", team.team, Permission.WATCH),
+    Route("GET", "/team/live", team.live, Permission.WATCH, lasts=True),
     Route("GET", "/sign-in", pages.ask_sign_in, Open.ANYONE),
     Route("POST", "/sign-in", pages.sign_in, Open.ANYONE),
     Route("POST", "/sign-out", pages.sign_out, Open.ANYONE),
     Route("GET", "/welcome/{token}", pages.ask_welcome, Open.ANYONE),
     Route("POST", "/welcome/{token}", pages.welcome, Open.ANYONE),
+    Route("POST", "/sign-in/passkey", account.ask, Open.ANYONE),
+    Route("POST", "/sign-in/provider", elsewhere.begin, Open.ANYONE),
+    Route("GET", "/sign-in/provider", elsewhere.finish, Open.ANYONE),
+    Route("POST", "/welcome/{token}/passkey", account.ask_welcome, Open.ANYONE),
+    Route("GET", "/account", account.account, Open.SIGNED_IN),
+    Route("POST", "/account/passkey", account.offer, Open.SIGNED_IN),
+    Route("POST", "/account/passkeys", account.add, Open.SIGNED_IN),
+    Route("POST", "/account/passkeys/{passkey}", account.change, Open.SIGNED_IN),
     Route("GET", "/problems", pages.problems, Open.ANYONE),
+    Route("GET", "/crossing", crossing.cross, Permission.CALL),
     Route("GET", "/static/{sum}/{name}", _static, Open.ANYONE, static=True),
     Route("GET", "/api/v1/openapi.json", _openapi, Open.ANYONE, static=True),
     Route(
@@ -92,6 +119,21 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/api/v1/calls/current", api.current, Permission.CALL,
         Described("getCurrentCalls", "The own calls, and how far each caller is verified.", models.Calls,
             problems=("not_permitted", "unavailable")),
+    ),
+    Route(
+        "GET", "/api/v1/calls", team.calls, Permission.WATCH,
+        Described("getTeamCalls", "The team's calls: who talks, and how far each caller is verified.", models.TeamCalls,
+            problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
+    ),
+    Route(
+        "GET", "/api/v1/statistics", team.statistics, Permission.WATCH,
+        Described("getStatistics", "How verifications ended in the last hour and day.", models.VerificationRates,
+            problems=("not_permitted", "unavailable", "invalid")),
+    ),
+    Route(
+        "GET", "/api/v1/locks", team.locks, Permission.WATCH,
+        Described("getLocks", "Which customers and calling numbers are locked now.", models.LocksInForce,
+            problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
     ),
     Route(
         "GET", "/api/v1/policies", midcall.policies, Permission.VERIFY,
@@ -160,6 +202,22 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{_OPENING}/record", second.record, Permission.CALL,
         Described("getOpenedRecord", "What was wished for and agreed to, as long as it is open.", models.Record,
             problems=("not_permitted", "not_open", "too_many_reads")),
+    ),
+    # ------------------------------------------------------------ tokens
+    Route(
+        "GET", "/.well-known/jwks.json", tokens.keys, Open.ANYONE,
+        Described("getKeys", "The keys with which tokens are checked.", models.PublicKeys, problems=("unavailable",)),
+        static=True,
+    ),
+    Route(
+        "POST", f"{_CALL}/token", tokens.issue, Permission.CALL,
+        Described("issueToken", "The mark of this call, signed, for a program that checks by itself.", models.MarkToken, 201,
+            models.Audience, (*_LOCKED, "csrf", "cross_site")),
+    ),
+    Route(
+        "POST", "/api/v1/tokens/introspect", tokens.introspect, Open.PROGRAM,
+        Described("introspectToken", "Whether a token still holds (RFC 7662).", models.Introspected,
+            takes=models.Introspection, form=True, problems=("program_refused", "cross_site", "unavailable")),
     ),
 )  # fmt: skip
 """The table. `/healthz` and `/readyz` stand beside it: they are for monitoring, and say nothing of anybody."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -9,35 +10,43 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
+import pytest
 
+from ivr import lock
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
 from ivr.lock import (
     FIELDS,
+    Barred,
     Begun,
     Channel,
     Current,
     Done,
     Dropped,
+    Issued,
     Lifted,
     Offered,
     Reason,
     Record,
     Standing,
     State,
+    Statistics,
     Why,
 )
 from ivr.lock import Denied as Shut
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
 from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
+from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.openings import Opening
 from ivr.store.pace import RedisPace
 from ivr.store.sessions import Session, Sessions
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
+from ivr.vault.tokens import TokenKey
 from ivr.web.live import Hub
+from ivr.web.programs import Programs
 from ivr.web.server import DeskServer, tls_of
 from ivr.web.visit import SESSION, House
 from tests.contract.live_server import Server
@@ -49,6 +58,9 @@ AUDITOR = Person("p-rut", "main", "rut", "Rut Revisor", Role.AUDITOR)
 SUPERVISOR = Person("p-siv", "main", "siv", "Siv Chef", Role.SUPERVISOR)
 WHOM = "abcdefghijkl"
 LINK = "a" * 43
+AUDIENCE = "https://crm.example.com"
+CRM_SECRET, CRM_NEXT = "s" * 40, "n" * 40
+TOKEN_KEY = TokenKey.new()
 REF = "perukcnyu6jt"
 CALL = Current(Channel("node", "17.1"), "+46…01", False, 1_700_000_000.0, State.NOT_VERIFIED, Reason.NOT_VERIFIED)
 VERIFIED = replace(
@@ -74,6 +86,7 @@ class World:
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
     welcome_name: str = "Ny Person"
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
     pressed: list[tuple[str, str]] = field(default_factory=list)
     offered = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
@@ -93,6 +106,22 @@ class World:
         ):
             return Denied(Denial.WRONG)
         return SignedIn(found, LastSignIn("2026-11-20T08:15:00+00:00", "10.0.…", 1), 0)
+
+    async def sign_in_by_passkey(
+        self, tenant: str, answer: str, bound: bytes, address: str, *, login: str = "", password: Secret | None = None
+    ) -> SignedIn | Denied:
+        return Denied(Denial.WRONG)
+
+    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Session] | Denied:
+        return await self.sessions.begin(signed_in)
+
+    async def offer_passkey(self, token: Secret) -> dict[str, Any] | None:
+        return None
+
+    async def accept_passkey(
+        self, token: Secret, password: Secret, answer: str, name: str, address: str
+    ) -> Person | Unfit | Weak:
+        return Unfit.PASSKEY
 
     async def sign_out(self, token: Secret, session: Session, actor: str) -> None:
         await self.sessions.end(token)
@@ -121,6 +150,9 @@ class World:
         self._up()
         return self.calls if person.id == ANNA.id else ()
 
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        self.refused.append((person.id, permission.value, route))
+
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut:
         if self.broken:
             raise RuntimeError("hidden")
@@ -135,6 +167,21 @@ class World:
         if action != "lock":
             raise InputError("action: there is no such one. Here belong: lock")
         return Shut(Reason.NO_CALL) if self.record_of is None or ref != REF else Done(Channel("node", "17.1"), action)
+
+    def published(self) -> list[Mapping[str, str]]:
+        self._up()
+        return [TOKEN_KEY.public]
+
+    async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut:
+        if audience != AUDIENCE:
+            raise InputError("audience: is none of [tokens] audiences. Nothing was done")
+        if person.id != ANNA.id or call not in {one.call.name for one in self.calls}:
+            return Shut(Reason.NO_CALL)
+        return Issued(TOKEN_KEY.sign({"sub": REF}, kind="JWT"), 120)
+
+    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None:
+        self._up()
+        return {"sub": REF, "level": 2} if self.calls and audiences == (AUDIENCE,) else None
 
     async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut:
         if policy not in {one.name for one in self.offered}:
@@ -201,6 +248,32 @@ class Second:
         return Record(wish.ref, None, 0, wish.until, {"name": Personal("Anna Andersson")})
 
 
+@dataclass
+class Watched:
+    """What a supervisor sees."""
+
+    world: World
+    calls_of: tuple[lock.Watched, ...] = ()
+    ended: Statistics = field(default_factory=lambda: Statistics((), ()))
+    locks: tuple[Barred, ...] = ()
+    figures_down: bool = False
+
+    async def calls(self, by: Person) -> tuple[lock.Watched, ...] | Shut:
+        self.world._up()
+        return self.calls_of if by.may(Permission.WATCH) else Shut(Reason.NOT_PERMITTED)
+
+    async def statistics(self, by: Person) -> Statistics | Shut:
+        return self._figures(by, self.ended)
+
+    async def barred(self, by: Person) -> tuple[Barred, ...] | Shut:
+        return self._figures(by, self.locks)
+
+    def _figures(self, by: Person, figures: Any) -> Any:
+        if self.figures_down:
+            raise Unavailable("database: is away")
+        return figures if by.may(Permission.WATCH) and by.tenant == "main" else Shut(Reason.NOT_PERMITTED)
+
+
 class Log:
     """Keeps what is said."""
 
@@ -222,6 +295,8 @@ class Desk:
     """A running desk, and a browser."""
 
     world: World
+    second: Second
+    watched: Watched
     server: DeskServer
     hub: Hub
     log: Log
@@ -253,6 +328,25 @@ class Desk:
         return next(cookie.value for cookie in self.browser.cookie_jar if cookie.key == SESSION)
 
 
+def crm(monkeypatch: pytest.MonkeyPatch, more: str = "") -> str:
+    """Settings with a program, the CRM's server, whose secrets stand in the environment."""
+    monkeypatch.setenv("CRM_SECRET", f"{CRM_SECRET}\n{CRM_NEXT}")
+    return f"""
+[tokens]
+audiences = ["{AUDIENCE}"]
+[clients.crm]
+secret_env = "CRM_SECRET"
+audiences = ["{AUDIENCE}"]
+origins = ["{AUDIENCE}"]
+{more}
+"""
+
+
+def as_crm(secret: str = CRM_SECRET, name: str = "crm") -> dict[str, str]:
+    """The header by which it says who it is."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{secret}'.encode()).decode()}"}
+
+
 class Jar(aiohttp.CookieJar):
     """Sends cookies that are `Secure` to this machine by HTTP too, as browsers do."""
 
@@ -269,8 +363,12 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     world, log = World(sessions), Log()
     hub = Hub(log)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
-    second = Second(world)
-    house = House(settings, world, world, sessions, world, world, world, second, second, pace, hub, log)  # type: ignore[arg-type]
+    second, watched = Second(world), Watched(world)
+    handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
+    house = House(
+        settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log,  # type: ignore[arg-type]
+        Programs.of(settings), world, world, handovers=handovers,
+    )  # fmt: skip
 
     async def alive() -> None:
         await link.ask("PING")
@@ -281,6 +379,6 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     scheme = "http" if settings.desk.tls_key_file is None else "https"
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
-        yield Desk(world, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
+        yield Desk(world, second, watched, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
     await server.close()
     await link.close()
