@@ -29,6 +29,7 @@ from ivr.metrics import Readiness
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
+from ivr.store.elements import Elements
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.news import Heard, News
@@ -113,6 +114,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             programs=programs,
             keys=locks.signer,
             tokens=locks.tokens,
+            elements=Elements(link, settings.redis.prefix),
         )
         readiness = Readiness(
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},

@@ -17,10 +17,10 @@ from ivr.staff import Permission, Person
 from ivr.web.view import UNKNOWN, View
 
 # Seconds between looks at what no event tells of: how far a caller is, a mark's end, a session's; and where there is no call.
-_LOOK_SECONDS = 1.0
-_IDLE_LOOK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+IDLE_LOOK_SECONDS = 5.0
 # Seconds in which a page must take what it is told, and answer a ping.
-_TAKING_SECONDS = 5.0
+TAKING_SECONDS = 5.0
 _PING_SECONDS = 20.0
 # Bytes: a page says nothing.
 _MOST = 64
@@ -89,7 +89,7 @@ class Hub:
     ) -> web.WebSocketResponse:
         """Until the page is closed, the session ends, or the desk stops."""
         socket = web.WebSocketResponse(
-            heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=_TAKING_SECONDS, autoping=True
+            heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=TAKING_SECONDS, autoping=True
         )
         await socket.prepare(request)
         if sum(page.session == session for page in self._pages) >= _WINDOWS:
@@ -106,6 +106,15 @@ class Hub:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
         return socket
+
+    @contextmanager
+    def follow(self, session: str, person: Person) -> Iterator[Page | None]:
+        """For whoever tells a page by other means; None where that session has too many."""
+        if sum(page.session == session for page in self._pages) >= _WINDOWS:
+            yield None
+            return
+        with self._open(session, person) as page:
+            yield page
 
     @contextmanager
     def _open(self, session: str, person: Person) -> Iterator[Page]:
@@ -146,7 +155,7 @@ class Hub:
                 view = UNKNOWN
             said = orjson.dumps(view)
             if said != told:
-                async with asyncio.timeout(_TAKING_SECONDS):
+                async with asyncio.timeout(TAKING_SECONDS):
                     await socket.send_str(said.decode())
                 told = said
             try:
@@ -159,6 +168,6 @@ class Hub:
 def _until(view: View) -> float:
     """Seconds after which to look again: also when a mark ends."""
     if not view["calls"]:
-        return _IDLE_LOOK_SECONDS
+        return IDLE_LOOK_SECONDS
     ends = [until - time() for call in view["calls"] if (until := call["until"]) is not None]
-    return min([_LOOK_SECONDS, *(left for left in ends if left > 0)])
+    return min([LOOK_SECONDS, *(left for left in ends if left > 0)])

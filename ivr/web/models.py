@@ -251,6 +251,22 @@ class Introspected(Model):
     methods: tuple[str, ...] | None = None
 
 
+class ElementAsked(Model):
+    """For which agent, and for pages of which origin, where the program has several."""
+
+    login: Login
+    tenant: Name = "main"
+    origin: str | None = Field(None, max_length=200)
+
+
+class ElementToken(Model):
+    """What a page gives to its `<caller-auth>`: of that agent's session, and for pages of that origin alone."""
+
+    token: str
+    expires_in: int = Field(description="Seconds; it ends with the agent's session, too")
+    may: tuple[str, ...]
+
+
 class PublicKey(Model):
     """A key with which tokens are checked (RFC 7517, RFC 8037)."""
 

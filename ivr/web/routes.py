@@ -9,9 +9,10 @@ from functools import cache
 import orjson
 from aiohttp import web
 
+from ivr.config.clients import Scope
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, midcall, models, openapi, pages, render, second, tokens
+from ivr.web import api, element, midcall, models, openapi, pages, render, second, tokens
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -42,6 +43,8 @@ class Route:
     described: Described | None = None
     static: bool = False
     lasts: bool = False
+    scope: Scope | None = None
+    """What the token of an element on another site's page must be good for; None: no such page may ask here."""
 
 
 async def _static(visit: Visit) -> web.StreamResponse:
@@ -94,6 +97,7 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/api/v1/calls/current", api.current, Permission.CALL,
         Described("getCurrentCalls", "The own calls, and how far each caller is verified.", models.Calls,
             problems=("not_permitted", "unavailable")),
+        scope="calls",
     ),
     Route(
         "GET", "/api/v1/policies", midcall.policies, Permission.VERIFY,
@@ -106,11 +110,13 @@ ROUTES: tuple[Route, ...] = (
             "Have the own caller verified: the caller leaves for the keypad part, your phone plays music, and both come back "
             "together whatever comes of it.", models.Begun, 202, models.Verify,
             ("no_call", "third_party", "under_way", "not_permitted", "unknown_bridges", "csrf", "cross_site")),
+        scope="verify",
     ),
     Route(
         "DELETE", f"{_CALL}/mark", midcall.drop, Permission.VERIFY,
         Described("dropMark", "Take the own caller's mark away.", None, 204, models.Drop,
             ("no_call", "not_verified", "not_permitted", "unknown_bridges", "csrf", "cross_site")),
+        scope="drop",
     ),
     Route(
         "GET", f"{_REF}/record", api.record, Permission.CALL,
@@ -121,6 +127,7 @@ ROUTES: tuple[Route, ...] = (
                 "schema": {"type": "array", "items": {"type": "string", "enum": list(FIELDS)}, "minItems": 1},
                 "style": "form", "explode": False,
             }}),
+        scope="record",
     ),
     Route(
         "POST", f"{_REF}/actions/{{action}}", api.act, Permission.CALL,
@@ -178,6 +185,14 @@ ROUTES: tuple[Route, ...] = (
         "POST", "/api/v1/tokens/introspect", tokens.introspect, Open.PROGRAM,
         Described("introspectToken", "Whether a token still holds (RFC 7662).", models.Introspected,
             takes=models.Introspection, form=True, problems=("program_refused", "cross_site", "unavailable")),
+    ),
+    # ------------------------------------------------------------ the element on other sites' pages
+    Route("GET", "/element/caller-auth.js", element.script, Open.ANYONE, static=True),
+    Route("GET", "/element/live", element.live, Permission.CALL, lasts=True, scope="calls"),
+    Route(
+        "POST", "/api/v1/element/token", element.token, Open.PROGRAM,
+        Described("issueElementToken", "A token for the <caller-auth> of an agent who is signed in.", models.ElementToken, 201,
+            models.ElementAsked, ("program_refused", "cross_site", "agent_away", "unavailable")),
     ),
 )  # fmt: skip
 """The table. `/healthz` and `/readyz` stand beside it: they are for monitoring, and say nothing of anybody."""

@@ -13,9 +13,11 @@ from structlog.typing import FilteringBoundLogger
 from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
+from ivr.store.elements import Grant
 from ivr.web.live import Hub
 from ivr.web.ports import (
     Door,
+    Elements,
     Glass,
     Links,
     Lock,
@@ -81,6 +83,7 @@ class House:
     programs: Programs
     keys: Published
     tokens: MarkTokens
+    elements: Elements
     wall: Callable[[], float] = time
     sparing: Sparing = field(default_factory=Sparing)
     tenant: str = TENANT
@@ -99,6 +102,7 @@ class Visit:
     session: Session | None = None
     person: Person | None = None
     program: Program | None = None
+    grant: Grant | None = None
     _form: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property

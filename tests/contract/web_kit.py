@@ -34,6 +34,7 @@ from ivr.lock import Denied as Shut
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
 from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
+from ivr.store.elements import Elements
 from ivr.store.link import Link
 from ivr.store.openings import Opening
 from ivr.store.pace import RedisPace
@@ -81,6 +82,7 @@ class World:
     weakness: Weak | None = None
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
+    lent_to: list[tuple[str, str, str]] = field(default_factory=list)
     welcome_name: str = "Ny Person"
     pressed: list[tuple[str, str]] = field(default_factory=list)
     offered = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
@@ -88,6 +90,13 @@ class World:
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
         return self.people.get(id)
+
+    async def by_login(self, tenant: str, login: str) -> Person | None:
+        self._up()
+        return next((one for one in self.people.values() if (one.tenant, one.login) == (tenant, login)), None)
+
+    async def lent(self, person: Person, program: str, origin: str) -> None:
+        self.lent_to.append((person.id, program, origin))
 
     async def sign_in(self, tenant: str, login: str, password: Secret, code: Secret, address: str) -> SignedIn | Denied:
         self._up()
@@ -314,7 +323,7 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     second = Second(world)
     house = House(
         settings, world, world, sessions, world, world, world, second, second, pace, hub, log,  # type: ignore[arg-type]
-        Programs.of(settings), world, world,
+        Programs.of(settings), world, world, Elements(link, settings.redis.prefix),
     )  # fmt: skip
 
     async def alive() -> None:
