@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
+from aiohttp import web
+from playwright.async_api import Browser, expect
 
+from ivr.lock import Reason, State
 from ivr.secret import Personal
+from ivr.web.words import languages, words
+from tests.browser_kit import PHONE, browser, window
 from tests.contract.live_server import Server
 from tests.contract.web_kit import ANNA, AUDIENCE, CALL, REF, VERIFIED, Desk, as_crm, crm, desk
 
+__all__ = ["browser"]
 pytestmark = pytest.mark.servers
 
 ASK, LIVE = "/api/v1/element/token", "/element/live"
@@ -219,3 +225,136 @@ async def test_one_session_has_no_more_pages_than_a_person_can_want(open_desk: D
         for one in opened:
             one.close()
     assert (await open_desk.get(LIVE)).status == 401
+
+
+# ---------------------------------------------------------------- on a page of another origin
+
+
+@dataclass
+class Crm:
+    """A CRM's server: a page with a strict policy, and the token for its agent's element."""
+
+    desk: Desk | None = None
+    origin: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    async def page(self, _: web.Request) -> web.Response:
+        assert self.desk is not None
+        there = self.desk.origin
+        policy = f"default-src 'none'; script-src {there}; connect-src 'self' {there}; require-trusted-types-for 'script'; trusted-types 'none'"  # fmt: skip
+        text = f"""<!doctype html><html lang="en"><title>CRM</title><main><h1>CRM</h1>
+        <script type="module" src="{there}/element/caller-auth.js"></script>
+        <caller-auth token-from="/token"></caller-auth></main>"""
+        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": policy})
+
+    async def token(self, _: web.Request) -> web.Response:
+        assert self.desk is not None
+        status, told = await ask(self.desk)
+        self.asked.append(str(status))
+        return web.json_response(told, status=status)
+
+
+@asynccontextmanager
+async def crm_server() -> AsyncIterator[Crm]:
+    made = Crm()
+    app = web.Application()
+    app.router.add_get("/", made.page)
+    app.router.add_get("/token", made.token)
+    app.router.add_get("/favicon.ico", _nothing)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.origin = f"http://localhost:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+async def _nothing(_: web.Request) -> web.Response:
+    return web.Response(status=204)
+
+
+# the root of the element is its own: no script of the page sees into it, so the test does as a person does
+_CLOSED = "Element.prototype.attachShadow = new Proxy(Element.prototype.attachShadow, {apply: (made, on, [how]) => made.call(on, {...how, mode: 'open'})});"  # fmt: skip
+
+
+@pytest.mark.parametrize("language", languages())
+async def test_a_page_of_another_origin_shows_the_call(
+    server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    said = words(language)
+    async with crm_server() as page, desk(server, crm(monkeypatch, origin=page.origin)) as made:
+        page.desk = made
+        made.world.people[ANNA.id] = replace(ANNA, language=language)
+        csrf = await made.sign_in()
+        size = {"size": PHONE} if language in ("de", "pl") else {}
+        async with window(browser, dark=language == "sv", **size) as seen:
+            await seen.context.add_init_script(_CLOSED)
+            elsewhere: list[str] = []
+            seen.page.on("request", lambda request: elsewhere.append(request.url))
+            await seen.page.goto(page.origin)
+            inside = seen.page.locator("caller-auth")
+            await expect(inside.get_by_role("heading", level=2)).to_have_text(said("desk.none"))
+            for call in (PRESSABLE, replace(CALL, state=State.VERIFYING), replace(CALL, state=State.REFUSED), DROPPABLE,
+                         replace(VERIFIED, shut=Reason.THIRD_PARTY, name=None, held=True)):  # fmt: skip
+                made.world.calls = (call,)
+                made.hub.changed(frozenset({"PJSIP/anna"}))
+                title = said(f"desk.{call.state.value}", level=call.level)
+                await expect(inside.get_by_role("heading", level=2)).to_have_text(title)
+                assert await seen.seen_by_all() == [], call.state
+                assert not await seen.cramped(), call.state
+            # no name without the record's scope, nor a third site
+            assert "Andersson" not in await seen.page.content()
+            assert {url.split("/")[2] for url in elsewhere} == {page.origin.split("/")[2], made.origin.split("/")[2]}
+            # by the keyboard alone
+            made.world.calls = (DROPPABLE,)
+            made.hub.changed(frozenset({"PJSIP/anna"}))
+            await inside.get_by_role("button", name=said("desk.verify")).press("Enter")
+            await _pressed(made, (VERIFIED.call.name, "main"))
+            await inside.get_by_role("button", name=said("desk.drop")).press("Enter")
+            await _pressed(made, (VERIFIED.call.name, "over"))
+            await inside.locator(":not(dialog) > div > button.grave, .acts > button.grave").first.press("Enter")
+            await expect(inside.get_by_role("dialog")).to_be_visible()
+            assert await seen.seen_by_all() == []
+            await inside.get_by_role("dialog").get_by_role("button", name=said("desk.cancel")).press("Enter")
+            await expect(inside.get_by_role("dialog")).to_be_hidden()
+            assert len(made.world.pressed) == 2
+            await inside.locator(".acts > button.grave").first.press("Enter")
+            await inside.get_by_role("dialog").get_by_role("button", name=said("desk.wrong_person")).press("Enter")
+            await _pressed(made, (VERIFIED.call.name, "wrong_person"))
+            # the agent signs out at the desk: nothing of the call stays on the page
+            await made.send("DELETE", "/api/v1/session", headers={"CSRF-Token": csrf})
+            await expect(inside.get_by_text(said("desk.lost"))).to_be_visible()
+            assert REF not in await inside.evaluate("element => element.shadowRoot.textContent")
+            # and in again
+            await made.sign_in()
+            await expect(inside.get_by_text(REF)).to_be_visible(timeout=30_000)
+        assert page.asked.count("201") == 2
+
+
+async def test_what_is_refused_is_said_and_the_page_hears_of_the_call(
+    server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with crm_server() as page, desk(server, crm(monkeypatch, origin=page.origin)) as made:
+        page.desk = made
+        await made.sign_in()
+        made.world.calls = (PRESSABLE,)
+        async with window(browser) as seen:
+            await seen.context.add_init_script(
+                _CLOSED + "addEventListener('caller-auth', (event) => { window.heard = event.detail; });"
+            )
+            await seen.page.goto(page.origin)
+            inside = seen.page.locator("caller-auth")
+            button = inside.get_by_role("button", name=words("en")("desk.verify"))
+            await expect(button).to_be_visible()
+            heard = await seen.page.evaluate("window.heard")
+            assert heard == {"known": True, "calls": [{"id": CALL.call.name, "sign": "not_verified", "ref": ""}]}
+            # the caller hangs up just now
+            made.world.calls = ()
+            await button.press("Enter")
+            await expect(inside.get_by_role("alert")).to_have_text(words("en")("reason.no_call"))
+
+
+async def _pressed(desk: Desk, what: tuple[str, str]) -> None:
+    async with asyncio.timeout(10):
+        while what not in desk.world.pressed:
+            await asyncio.sleep(0.01)

@@ -285,7 +285,7 @@ class Desk:
         return next(cookie.value for cookie in self.browser.cookie_jar if cookie.key == SESSION)
 
 
-def crm(monkeypatch: pytest.MonkeyPatch, more: str = "") -> str:
+def crm(monkeypatch: pytest.MonkeyPatch, more: str = "", *, origin: str = AUDIENCE) -> str:
     """Settings with a program, the CRM's server, whose secrets stand in the environment."""
     monkeypatch.setenv("CRM_SECRET", f"{CRM_SECRET}\n{CRM_NEXT}")
     return f"""
@@ -294,7 +294,7 @@ audiences = ["{AUDIENCE}"]
 [clients.crm]
 secret_env = "CRM_SECRET"
 audiences = ["{AUDIENCE}"]
-origins = ["{AUDIENCE}"]
+origins = ["{origin}"]
 {more}
 """
 
