@@ -10,34 +10,41 @@ import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
-from ivr.asterisk.ami import Ami
-from ivr.asterisk.ari import Ari
-from ivr.asterisk.inspection import node_of
 from ivr.asterisk.switch import Switch
 from ivr.asterisk.talks import Talks
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.config import Settings
 from ivr.database import Database
-from ivr.errors import ConfigError, Unavailable
+from ivr.errors import Unavailable
+from ivr.floor import nodes_of, talks_of
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
 from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
 from ivr.lock import Locks
 from ivr.metrics import Readiness
+from ivr.oidc import Provider
+from ivr.staff import TENANT
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
 from ivr.store.elements import Elements
+from ivr.store.handovers import Handovers
+from ivr.store.identities import Identities
+from ivr.store.keyring import Keyring
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.news import Heard, News
 from ivr.store.pace import RedisPace
+from ivr.store.passkeys import Passkeys
 from ivr.store.people import People
+from ivr.store.tickets import Tickets
 from ivr.store.turn import Turn
 from ivr.store.welcome import Welcome
 from ivr.vault import Vault
+from ivr.vault.passkey import Party
+from ivr.web.elsewhere import Elsewhere
 from ivr.web.live import Hub
 from ivr.web.programs import Programs
 from ivr.web.server import DeskServer, listening, tls_of
@@ -78,18 +85,30 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             )
         )
         customers = await Customers.open(database, vault)
-        nodes = await _nodes(settings, log)
-        talks = await _talks(nodes, stack, log)
+        nodes = await nodes_of(settings, log)
+        talks = await talks_of(nodes, stack, log)
 
         people = People(database, vault)
         sessions = live.sessions(settings.desk)
-        credentials = Credentials(database, vault)
+        provider = Provider.of(settings)
+        alone = provider is not None and provider.rules.alone
+        credentials = Credentials(database, vault, elsewhere_alone=alone)
         throttle = live.throttle(settings.desk, vault.index)
         locks = Locks.of(
-            settings, talks=talks, switch=Switch(nodes, log), staff=people, marks=live, link=link, database=database, customers=customers, vault=vault,
+            settings, talks=talks, floor=talks, switch=Switch(nodes, log), glances=live, staff=people, marks=live, link=link,
+            database=database, customers=customers, vault=vault,
             trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
         await stack.enter_async_context(locks.signer)
+        party = Party.of(settings.desk.url, settings.company.name)
+        tickets = Tickets(link, settings.redis.prefix)
+        keyring = Keyring(database, vault, elsewhere_alone=alone)
+        passkeys = None if party is None else Passkeys(keyring, tickets, trail, settings, party)
+        door = Door(credentials, throttle, sessions, vault, trail, passkeys, log=log)
+        elsewhere = None
+        if provider is not None:
+            stack.push_async_callback(provider.close)
+            elsewhere = Elsewhere(provider, Identities(database, vault), people, door, tickets, TENANT)
         hub = Hub(log)
         talks.on_change(hub.changed)
 
@@ -101,13 +120,14 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         house = House(
             settings=settings,
             people=people,
-            door=Door(credentials, throttle, sessions, vault, trail),
+            door=door,
             sessions=sessions,
-            links=Welcome(credentials, vault, trail, settings),
+            links=Welcome(credentials, vault, trail, settings, passkeys),
             lock=locks.lock,
             midcall=locks.midcall,
             reads=locks.reads,
             glass=locks.glass,
+            watch=locks.watch,
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,
@@ -115,6 +135,9 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             keys=locks.signer,
             tokens=locks.tokens,
             elements=Elements(link, settings.redis.prefix),
+            handovers=Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None,
+            passkeys=passkeys,
+            elsewhere=elsewhere,
         )
         readiness = Readiness(
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},
@@ -152,34 +175,6 @@ def _post(settings: Settings, database: Database, live: RedisLive, link: Link, l
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _nodes(settings: Settings, log: FilteringBoundLogger) -> dict[str, Ami]:
-    """The logins of all nodes, not opened yet. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
-    nodes: dict[str, Ami] = {}
-    for place, asterisk in settings.asterisks.items():
-        if asterisk.desk is None:
-            raise ConfigError(
-                f"{settings.file}: {place[:-1]}.desk]", "is left out, and the desk knows by it who talks with whom",
-                "Write the table, and the user tillit-desk in manager.conf",
-            )  # fmt: skip
-        ari = Ari.of(settings, place, log=log)
-        await ari.open()
-        try:
-            nodes[await node_of(ari, settings, place, log)] = Ami.of(settings, place, name="desk", log=log)
-        finally:
-            await ari.close()
-    return nodes
-
-
-async def _talks(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
-    """Who talks with whom on them."""
-    talks = Talks(nodes, log)
-    stack.push_async_callback(talks.close)
-    for ami in nodes.values():
-        stack.push_async_callback(ami.close)
-        await ami.open(patient=True)
-    return talks
 
 
 async def _known(talks: Talks) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ivr.config import Client, Policy, Settings, Webhook
+from ivr.config import Client, Pattern, Policy, Settings, Webhook
 from ivr.config.section import table_of
 
 _WIDTH = 110
@@ -74,13 +74,25 @@ _CLIENT = """
 #origins = ["https://crm.example.com"]
 """
 
+_PATTERN = """
+# What holds customers' data behind the proxy, in a table for each, such as
+#[proxy.patterns.customer]
+#path = "/api/customers/{number}"
+#fields = {"/phones" = 3}
+"""
+
+_PATTERNS = """\
+As many as you like, with names of your own, which the audit trail has. All of them that a path fits hold. [The proxy](proxy.md) says how they are read.
+
+"""
+
 _POLICIES = """\
 As many as you like. The dialplan names one: `Gosub(tillit-verify,s,1(main))`. [Policies](policies.md) says what they do.
 
 """
 
 # Tables of tables whose names an administrator chooses.
-_NAMED = ("policies", "nodes", "clients", "webhooks")
+_NAMED = ("policies", "nodes", "clients", "webhooks", "patterns")
 
 # What an administrator must write, with values that show how it looks.
 _WRITTEN: dict[str, dict[str, object]] = {
@@ -92,12 +104,13 @@ _WRITTEN: dict[str, dict[str, object]] = {
 
 def sample() -> str:
     """The whole file, as TOML."""
-    return _HEAD + "".join(f"\n{table}" for table in _tables("", Settings)) + _NODE + _CLIENT + _WEBHOOK + _policy()
+    tables = "".join(f"\n{table}" for table in _tables("", Settings))
+    return _HEAD + tables + _PATTERN + _NODE + _CLIENT + _WEBHOOK + _policy()
 
 
 def page() -> str:
     """The page docs/configuration.md, as Markdown."""
-    sections = [_section(path, model) for path, model in (*_models("", Settings), _ANY_POLICY)]
+    sections = [_section(path, model) for path, model in (*_models("", Settings), _ANY_PATTERN, _ANY_POLICY)]
     nodes = f"## `[nodes.NAME]`\n\n{_NODES}"
     clients = _section("clients.NAME", Client).replace("| Setting", f"{_CLIENTS}\n| Setting", 1)
     hooks = _section("webhooks.NAME", Webhook).replace("| Setting", f"{_WEBHOOKS}\n| Setting", 1)
@@ -153,7 +166,7 @@ def _settings_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def _setting(name: str, field: FieldInfo, written: dict[str, object]) -> str:
     if name in written:
         return f"{name} = {_toml(written[name])}"
-    if field.default is None:
+    if field.default is None or field.is_required():
         return f"# {name} ="
     return f"# {name} = {_toml(field.default)}"
 
@@ -170,12 +183,15 @@ def _comment(text: str) -> list[str]:
 # ---------------------------------------------------------------- the page
 
 _ANY_POLICY: tuple[str, type[BaseModel]] = ("policies.NAME", Policy)
+_ANY_PATTERN: tuple[str, type[BaseModel]] = ("proxy.patterns.NAME", Pattern)
 
 
 def _section(path: str, model: type[BaseModel]) -> str:
     head = f"## `[{path}]`\n\n{(model.__doc__ or '').strip()}\n\n"
     if model is Policy:
         head += _POLICIES
+    if model is Pattern:
+        head += _PATTERNS
     rows = [
         f"| `{name}` | {_default(field)} | {_allowed(field)} | {_cell(field.description or '')} |"
         for name, field in _settings_of(model).items()

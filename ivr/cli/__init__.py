@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import ivr
-from ivr.cli import agent, audit, backup, customer, initialise, keys, person, texts, tokens
+from ivr.cli import agent, audit, backup, customer, initialise, keys, person, rights, texts, tokens
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
@@ -37,6 +37,8 @@ customer.app.command()(person.export)
 customer.app.command()(person.erase)
 customer.app.command()(person.scrub)
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
+for command in (rights.change, rights.permit, rights.deny, rights.usual, rights.link, rights.unlink):
+    agent.app.command()(command)
 app.add_typer(agent.app, name="agent", help="Agents and others who sign in at the desk.")
 app.add_typer(texts.app, name="texts", help="Text messages: whether they go out.")
 app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")
@@ -84,6 +86,15 @@ def desk(context: typer.Context) -> None:
     """Serve the agents' pages and the API until stopped with SIGTERM or Ctrl-C."""
     settings = settings_of(context)
     from ivr.desk import run as serve
+
+    serve(settings)
+
+
+@app.command()
+def proxy(context: typer.Context) -> None:
+    """Stand before a CRM, and pass on what the lock allows, until stopped with SIGTERM or Ctrl-C."""
+    settings = settings_of(context)
+    from ivr.proxy.run import run as serve
 
     serve(settings)
 

@@ -9,6 +9,8 @@ from ivr.config.file import load, secret_of, secrets_of
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
+from ivr.config.patterns import Pattern
+from ivr.config.proxy import Proxy
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
 from ivr.config.tokens import Tokens
@@ -33,8 +35,10 @@ __all__ = [
     "Log",
     "Metrics",
     "Password",
+    "Pattern",
     "Pin",
     "Policy",
+    "Proxy",
     "Redis",
     "Settings",
     "SignIn",

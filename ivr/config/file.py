@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from ivr.config.asterisk import Asterisk
 from ivr.config.clients import Client
 from ivr.config.models import Settings
+from ivr.config.patterns import Pattern
+from ivr.config.proxy import Proxy
 from ivr.config.section import table_of
 from ivr.config.verifying import Policy
 from ivr.config.webhooks import Webhook
@@ -91,8 +93,8 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str, list[str]]:
     for part in location:
         if not isinstance(part, str) or model is None:
             break
-        if model is Settings and part in _NAMED:
-            belongs = Settings.model_fields[part].description or belongs
+        if (model is Settings or model is Proxy) and part in _NAMED:
+            belongs = model.model_fields[part].description or belongs
             tables.append(part)
             model = _Named
             continue
@@ -119,7 +121,9 @@ class _Named(BaseModel):
     """Stands for a table of tables whose names an administrator chooses."""
 
 
-_NAMED: dict[str, type[BaseModel]] = {"policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook}
+_NAMED: dict[str, type[BaseModel]] = {
+    "policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "patterns": Pattern,
+}  # fmt: skip
 
 
 def secret_of(settings: Settings, place: str, file: Path | None, variable: str | None) -> Secret | None:

@@ -15,6 +15,7 @@ from ivr.config.clients import Client
 from ivr.config.desk import Desk
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
+from ivr.config.proxy import Proxy
 from ivr.config.retention import Retention
 from ivr.config.section import Name, Seconds, Section
 from ivr.config.stores import Database, Redis
@@ -148,6 +149,7 @@ class Settings(Section):
     texts: Texts = Field(default_factory=Texts)
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
+    proxy: Proxy = Field(default_factory=Proxy)
     tokens: Tokens = Field(default_factory=Tokens)
     webhooks: dict[Name, Webhook] = Field({}, description="Programs that are told of calls, each a [webhooks.NAME]")
     clients: dict[Name, Client] = Field({}, description="Programs that speak to the desk, each a [clients.NAME]")

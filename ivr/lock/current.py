@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from ivr.call.outcome import Status
 from ivr.call.ports import Waiting
+from ivr.call.progress import Progress
 from ivr.errors import Unavailable
 from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talks
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Marks, Records, Switch, Waits
+from ivr.lock.reads import Reads
 from ivr.lock.rows import Rows
-from ivr.lock.words import Channel, Current, Denied, Granted, Keying, Reason, State
+from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Keying, Reason, State
 from ivr.secret import Personal
 from ivr.staff import Permission, Person
 
@@ -25,12 +27,14 @@ class Currents:
     """The callers of a person's talks. A name is shown as a field of the record is read: not without its row."""
 
     def __init__(
-        self, judge: Judge, marks: Marks, records: Records, rows: Rows, waits: Waits, switch: Switch, name_level: int
-    ) -> None:
+        self, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, waits: Waits, switch: Switch,
+        name_level: int,
+    ) -> None:  # fmt: skip
         """`name_level`: at which a name may be read."""
         self._judge = judge
         self._marks = marks
         self._records = records
+        self._reads = reads
         self._rows = rows
         self._waits = waits
         self._switch = switch
@@ -81,19 +85,25 @@ class Currents:
         if mark is None or mark.expires <= ground.now:
             shut = one.reason if isinstance(one, Denied) else Reason.NOT_VERIFIED if mark is None else Reason.EXPIRED
             state, ended = await self._unverified(found)
-            return Current(found.call, number, found.talk.own.held, found.party.since, state, shut, ended=ended)
+            return Current(
+                found.call, number, found.talk.own.held, found.party.since, state, shut, direction=direction(found), ended=ended,
+            )  # fmt: skip
         verdict: Granted | Denied = judge(ground, mark.subject, 1)
         name = None
         if isinstance(verdict, Granted) and verdict.call != found.call:
             verdict = Denied(Reason.THIRD_PARTY)
-        if isinstance(verdict, Granted) and not await self._records.in_force(mark.subject):
+        if isinstance(verdict, Granted) and not await self._records.in_force(ground.person.tenant, mark.subject):
             verdict = Denied(Reason.NOT_IN_FORCE)
+        # who the customer of another tenant is, is none of theirs
+        ref = None if verdict == Denied(Reason.NOT_IN_FORCE) else mark.subject
+        if isinstance(verdict, Granted) and await self._reads.stopped(ground.person):
+            verdict = Denied(Reason.TOO_MANY_READS)
         if isinstance(verdict, Granted) and verdict.level >= self._name_level:
             name = await self._name(ground.person, mark.subject, mark.nonce, verdict)
         return Current(
             found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
             verdict.reason if isinstance(verdict, Denied) else None,
-            mark.level, mark.methods, mark.expires, mark.subject, name,
+            mark.level, mark.methods, mark.expires, ref, name, direction(found),
         )  # fmt: skip
 
     async def _unverified(self, found: Caller) -> tuple[State, Status | None]:
@@ -113,12 +123,25 @@ class Currents:
                 self._told[once] = None
                 if len(self._told) > _TOLD:
                     del self._told[next(iter(self._told))]
-            held = await self._records.read(ref)
+            held = await self._records.read(person.tenant, ref)
         except Unavailable as error:
             self._rows.failed(person, _SHOWN, error)
             return None
         again = await self._judge.again(person, ref, self._name_level, granted.call)
         return held.name if held is not None and isinstance(again.verdict, Granted) else None
+
+
+def state_of(progress: Progress | None) -> State:
+    """How far a caller without a mark is."""
+    if progress is None:
+        return State.NOT_VERIFIED
+    return State.REFUSED if progress.status else State.VERIFYING
+
+
+def direction(found: Caller) -> Direction:
+    """Who has called whom: whoever is called has a channel that was made for another one's."""
+    outbound = found.talk.own.first and not found.party.first
+    return Direction.OUTBOUND if outbound else Direction.INBOUND
 
 
 def _waited(waiting: Waiting) -> Current:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from ivr.audit.rates import Rates, Round
 from ivr.call.mark import Mark
 from ivr.call.outcome import Status
-from ivr.call.ports import Entry, Waiting
+from ivr.call.ports import Entry, Talk, Waiting
 from ivr.call.progress import Progress
 from ivr.lock.actions import Change
 from ivr.staff import Person
+from ivr.store.holds import Hold
 from ivr.store.openings import Opening
 from ivr.store.reads import Counted, Stopped
 from ivr.store.register import Customer
@@ -30,6 +32,10 @@ class Staff(Protocol):
 
     async def owners_of(self, endpoints: Collection[str]) -> Mapping[str, Person]:
         """Whose phones these are, whatever the tenant, the disabled among them; an endpoint that is nobody's is missing."""
+        ...
+
+    async def owner_ids_of(self, endpoints: Collection[str]) -> Mapping[str, tuple[str, str]]:
+        """The same, by tenant and identifier."""
         ...
 
 
@@ -93,18 +99,60 @@ class Switch(Protocol):
         ...
 
 
-class Records(Protocol):
-    """Customers, by their references."""
+class Floor(Protocol):
+    def told(self, endpoint: str) -> tuple[Talk, ...]:
+        """An endpoint's talks as far as events tell: to be looked at, and nothing is given out by it."""
+        ...
 
-    async def in_force(self, ref: str) -> bool:
+
+class Glances(Protocol):
+    async def glance(self, channels: Sequence[tuple[str, str]]) -> Sequence[tuple[Mark | None, Progress | None]]:
+        """Of each of these channels, with its node, the mark, and how far its verification is."""
+        ...
+
+
+class Holds(Protocol):
+    """What is locked now."""
+
+    async def in_force(self) -> Sequence[Hold]:
+        """For failures."""
+        ...
+
+    async def customers(self, keys: Collection[str]) -> Mapping[str, str]:
+        """The references of the customers of these blind indexes."""
+        ...
+
+    async def locked(self, most: int) -> Sequence[str]:
+        """References of customers whom somebody has locked."""
+        ...
+
+
+class Rounds(Protocol):
+    """What the audit trail tells of verifications."""
+
+    async def rates(self) -> Rates:
+        """How they ended, in the last hour and day."""
+        ...
+
+    async def of(self, calls: Collection[str]) -> Mapping[str, Round]:
+        """The latest of each of these calls."""
+        ...
+
+
+class Records(Protocol):
+    """Customers, by their tenant and reference: another tenant's is as one that nobody has."""
+
+    async def in_force(self, tenant: str, ref: str) -> bool:
         """Whether the customer is there and not locked."""
         ...
 
-    async def read(self, ref: str) -> Customer | None:
+    async def read(self, tenant: str, ref: str) -> Customer | None:
         """Decrypted; None where there is no such customer any more."""
         ...
 
-    async def act(self, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]) -> bool:
+    async def act(
+        self, tenant: str, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]
+    ) -> bool:
         """Make the change and write its audit row, both or neither, if `go_on` says so in the midst of it.
 
         False where nothing was done: it said no, or there is no such customer any more. Raises `InputError` where the

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import time
 from typing import Self
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.audit.rates import Rounds
 from ivr.audit.signing import Seal
 from ivr.call.ports import Talks, Trail
 from ivr.config import Settings
@@ -17,13 +19,15 @@ from ivr.lock.judge import Judge
 from ivr.lock.lock import Lock
 from ivr.lock.marktokens import MarkTokens
 from ivr.lock.midcall import Midcall
-from ivr.lock.ports import Marks, Staff, Switch
+from ivr.lock.ports import Floor, Glances, Marks, Staff, Switch
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
 from ivr.lock.signer import Signer
+from ivr.lock.watch import Watch
 from ivr.lock.words import Offered
 from ivr.store.customers import Customers
+from ivr.store.holds import StoredHolds
 from ivr.store.link import Link
 from ivr.store.openings import RedisOpenings
 from ivr.store.reads import RedisReads
@@ -34,7 +38,7 @@ from ivr.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What an agent asks and does, what a supervisor lifts, what two persons open, and what is signed of it.
+    """What an agent asks and does, what a supervisor lifts and sees, what two persons open, and what is signed of it.
 
     `signer` is to be entered (`async with`) before anything is signed.
     """
@@ -45,11 +49,12 @@ class Locks:
     glass: Glass
     signer: Signer
     tokens: MarkTokens
+    watch: Watch
 
     @classmethod
     def of(
-        cls, settings: Settings, *, talks: Talks, switch: Switch, staff: Staff, marks: Marks, link: Link,
-        database: Database, customers: Customers, vault: Vault, trail: Trail, seal: Seal, chain: str,
+        cls, settings: Settings, *, talks: Talks, floor: Floor, switch: Switch, glances: Glances, staff: Staff, marks: Marks,
+        link: Link, database: Database, customers: Customers, vault: Vault, trail: Trail, seal: Seal, chain: str,
         log: FilteringBoundLogger,
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks."""
@@ -59,8 +64,9 @@ class Locks:
         judge = Judge(talks, staff, marks, records, log)
         reads = Reads(rules.reads, RedisReads(link, prefix), staff, judge, rows, log)
         signer = Signer(settings, database, vault, trail, log)
+        holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits = RedisWaits(link, prefix)
-        currents = Currents(judge, marks, records, rows, waits, switch, int(rules.fields.name))
+        currents = Currents(judge, marks, records, reads, rows, waits, switch, int(rules.fields.name))
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
             Midcall(_offered(settings), judge, marks, waits, switch, rows, log),
@@ -68,6 +74,7 @@ class Locks:
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
             signer,
             MarkTokens(settings.tokens, signer, judge, reads, rows, log),
+            Watch(judge, floor, staff, glances, holds, Rounds(database), rows, time),
         )
 
 

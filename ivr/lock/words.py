@@ -157,6 +157,13 @@ class Offered:
     steps: tuple[str, ...]
 
 
+class Direction(StrEnum):
+    """Who has called whom."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
 @dataclass(frozen=True, slots=True)
 class Current:
     """A caller with whom a phone of this person's is joined now, or for whom it waits.
@@ -179,10 +186,69 @@ class Current:
     until: int | None = None
     ref: str | None = None
     name: Personal | None = None
+    direction: Direction = Direction.INBOUND
     keying: Keying | None = None
     ended: Status | None = None
     verifiable: bool = False
     droppable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A call of somebody's of the team, without anything of who the customer is. Fields as of `Current`."""
+
+    person: str
+    agent: str
+    call: Channel
+    number: str | None
+    direction: Direction
+    held: bool
+    since: float
+    state: State
+    level: int = 0
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many verifications of a policy ended how. `failed`: a part was down."""
+
+    policy: str
+    verified: int = 0
+    refused: int = 0
+    abandoned: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of the last hour, and of the last day."""
+
+    hour: tuple[Ended, ...]
+    day: tuple[Ended, ...]
+
+
+class Held(StrEnum):
+    """What is locked, and by what."""
+
+    CUSTOMER = "customer"
+    """For failures, under whatever number."""
+    NUMBER = "number"
+    """A calling number, for failures of whatever customer."""
+    BY_HAND = "by_hand"
+    """A customer, by somebody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """A lock in force. `what`: a customer's reference, or a number that is masked; empty where it is not known any more.
+
+    `until`: seconds since the epoch; None where somebody has to unlock it.
+    """
+
+    kind: Held
+    what: str
+    until: int | None
 
 
 @dataclass(frozen=True, slots=True)

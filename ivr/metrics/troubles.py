@@ -41,6 +41,8 @@ TROUBLES: Mapping[str, str] = {
     "metrics.refused": "warning",
     "node.refused": "error",
     "offer.failed": "error",
+    "oidc.failed": "error",
+    "passkey.copied": "warning",
     "policy.unknown": "error",
     "prompt.failed": "error",
     "reads.stopped": "error",

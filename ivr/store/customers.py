@@ -51,7 +51,8 @@ _BY_PHONE = (
 )
 
 _ANY = select(CUSTOMERS.c.ref).limit(1)
-_LOCKED = select(CUSTOMERS.c.locked).where(CUSTOMERS.c.ref == bindparam("ref"))
+_REF = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.number_index == bindparam("index"))
+_LOCKED = select(CUSTOMERS.c.locked, CUSTOMERS.c.tenant).where(CUSTOMERS.c.ref == bindparam("ref"))
 
 
 class Customers:
@@ -92,13 +93,18 @@ class Customers:
         subject = self._subject(key, self._decoy if row is None else _stored(row))
         return subject if row is not None else Subject(key=key, known=False)
 
-    async def in_force(self, subject: Subject) -> bool:
-        """Whether the customer is there and not locked. Raises `StoreError`."""
-        ref = subject.ref
-        locked = await self._database.look_up(
-            lambda connection: connection.execute(_LOCKED, {"ref": ref}).scalar_one_or_none()
+    async def ref_of(self, number: Secret) -> str | None:
+        """The reference of the customer with this number; nothing is decrypted. Raises `StoreError`."""
+        index = self._vault.index.customer_number(number)
+        return await self._database.look_up(
+            lambda connection: connection.execute(_REF, {"index": index}).scalar_one_or_none()
         )
-        return locked is False
+
+    async def in_force(self, subject: Subject, tenant: str | None = None) -> bool:
+        """Whether the customer is there, of this tenant or of any, and not locked. Raises `StoreError`."""
+        ref = subject.ref
+        found = await self._database.look_up(lambda connection: connection.execute(_LOCKED, {"ref": ref}).one_or_none())
+        return found is not None and found.locked is False and tenant in (None, found.tenant)
 
     async def ping(self) -> None:
         """Returns when the database can be read. Raises `StoreError`."""

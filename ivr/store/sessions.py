@@ -123,10 +123,11 @@ class Sessions:
             case _:
                 raise _strange(_END)
 
-    async def end_all(self, tenant: str, person: str) -> int:
-        """End all of this person, those too that are about to begin; how many there were."""
+    async def end_all(self, tenant: str, person: str, *, but: Secret | None = None) -> int:
+        """End all of this person, those too that are about to begin, `but` the one with this token; how many there were."""
         keys = [self._key("sessions", tenant, person), self._key("ended", tenant, person)]
-        match await self._link.run(_END_ALL, keys, self._key("session", tenant, ""), self._most):
+        spared = "" if but is None else _hashed(but)
+        match await self._link.run(_END_ALL, keys, self._key("session", tenant, ""), self._most, spared):
             case [b"ended", int(count)]:
                 return count
             case _:

@@ -16,7 +16,7 @@ from ivr.staff import Permission, Person
 from ivr.store.elements import Grant, allowed
 from ivr.web import models
 from ivr.web.api import body, said
-from ivr.web.live import IDLE_LOOK_SECONDS, LOOK_SECONDS, TAKING_SECONDS, Page
+from ivr.web.live import IDLE_LOOK_SECONDS, LOOK_SECONDS, OWN, TAKING_SECONDS, Page
 from ivr.web.problems import Problem
 from ivr.web.view import UNKNOWN, View, choices, view
 from ivr.web.visit import Visit
@@ -56,7 +56,7 @@ async def live(visit: Visit) -> web.StreamResponse:
     house, grant = visit.house, visit.grant
     if grant is None:
         raise Problem("not_signed_in")
-    with house.hub.follow(grant.session, visit.who) as page:
+    with house.hub.follow(grant.session, visit.who, OWN) as page:
         if page is None:
             raise Problem("too_many_requests", wait=_SILENT_SECONDS)
         answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from secrets import token_urlsafe
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from aiohttp import web
 from ivr.config.clients import Scope
 from ivr.secret import Secret
 from ivr.staff import Permission
+from ivr.store.address import network
 from ivr.web import programs
 from ivr.web.problems import Problem
 from ivr.web.visit import CSRF, FORM, SESSION, House, Visit
@@ -54,6 +56,7 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False, scope: Scop
     if needs is not Open.ANYONE:
         person = visit.who
         if isinstance(needs, Permission) and not person.may(needs):
+            await visit.house.lock.not_permitted(person, needs, route_of(visit.request))
             raise Problem("not_permitted")
     if not unsafe or (needs is Open.ANYONE and is_api(visit.request)):
         # no other site can make a browser send JSON here
@@ -68,6 +71,12 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False, scope: Scop
 def is_api(request: web.BaseRequest) -> bool:
     """Whether programs ask here, and not people."""
     return request.path.startswith(("/api/", "/.well-known/", "/element/"))
+
+
+def route_of(request: web.Request) -> str:
+    """The route, not the path: a path may hold a token, a query anything."""
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
 
 
 def own_origin(house: House, request: web.BaseRequest) -> str:
@@ -105,7 +114,7 @@ async def _recognise(visit: Visit) -> None:
     token = Secret(text)
     house = visit.house
     # what stays open tells itself that it is there; a person who looks at it does not
-    session = await house.sessions.of(token)
+    session = await house.sessions.of(token, used=not visit.request.headers.get("Upgrade"))
     person = None if session is None else await house.people.by_id(session.tenant, session.person)
     if session is None or person is None or person.disabled:
         return
@@ -156,7 +165,7 @@ async def _paced(visit: Visit, needs: Needs, *, unsafe: bool) -> None:
     if visit.person is not None:
         wait = await pace.take("person", visit.person.id, per_minute=rules.per_minute)
     elif unsafe or needs is not Open.ANYONE or visit.request.match_info:
-        wait = await pace.take("address", visit.address, per_minute=rules.strangers_per_minute)
+        wait = await pace.take("address", network(visit.address), per_minute=rules.strangers_per_minute)
     else:
         wait = None
     if wait is not None:
@@ -184,13 +193,13 @@ def _put(answer: web.StreamResponse, name: str, text: str, max_age: int | None =
 def sign_in(answer: web.StreamResponse, token: Secret) -> None:
     """The browser is this person's from now on, until it is closed or the session ends."""
     _put(answer, SESSION, token.reveal())
-    _drop(answer, FORM)
+    drop(answer, FORM)
 
 
 def sign_out(answer: web.StreamResponse) -> None:
     """The browser is nobody's."""
     for name in (SESSION, FORM):
-        _drop(answer, name)
+        drop(answer, name)
 
 
 def form_token(request: web.Request) -> Secret:
@@ -202,11 +211,22 @@ def form_token(request: web.Request) -> Secret:
 _FORM_LENGTH = len(token_urlsafe(32))
 
 
+def bound_to_form(request: web.Request) -> bytes:
+    """What a challenge is bound to that somebody answers who is not signed in: the browser."""
+    return hashlib.sha256(form_token(request).within("form {}", "{}").reveal().encode()).digest()
+
+
+def link(request: web.Request) -> Secret:
+    """The one-time link's token."""
+    return Secret(request.match_info["token"])
+
+
 def keep_form(answer: web.StreamResponse, token: Secret) -> None:
     """Put it into the cookie too."""
     _put(answer, FORM, token.reveal(), 3600)
 
 
-def _drop(answer: web.StreamResponse, name: str) -> None:
-    # a cookie with this prefix is only taken away by one that is as safe
+def drop(answer: web.StreamResponse, name: str) -> None:
+    """Take a cookie away."""
+    # one with this prefix is only taken away by one that is as safe
     answer.del_cookie(name, path="/", secure=True, httponly=True, samesite="Strict")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import time
+from typing import Any
 
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -14,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import Unavailable
 from ivr.staff import Permission, Person
-from ivr.web.view import UNKNOWN, View
+from ivr.web.view import UNKNOWN
 
 # Seconds between looks at what no event tells of: how far a caller is, a mark's end, a session's; and where there is no call.
 LOOK_SECONDS = 1.0
@@ -33,18 +34,38 @@ FULL = 4429
 """The same where there are too many pages."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a page needs, and how often it looks, in seconds: while there is something to see, and while there is not.
+
+    `pause`: between two looks, however much happens.
+    """
+
+    needs: Permission
+    busy: float
+    idle: float
+    pause: float = 0.0
+    all: bool = False
+    """Whether any phone's talks stir it, and not the person's own alone."""
+
+
+OWN = Kind(Permission.CALL, busy=LOOK_SECONDS, idle=IDLE_LOOK_SECONDS)
+"""The agent's own calls."""
+
+
 @dataclass(slots=True, eq=False)
 class Page:
     """One websocket."""
 
     session: str
+    kind: Kind
     endpoints: frozenset[str]
     stir: asyncio.Event = field(default_factory=asyncio.Event)
     over: bool = False
     going: bool = False
 
 
-Shown = Callable[[Person], Awaitable[View]]
+Shown = Callable[[Person], Awaitable[Mapping[str, Any]]]
 """What a page of this person shows now. Raises `Unavailable`."""
 Look = Callable[[], Awaitable[Person | None]]
 """Whose the session is; None where it is over. It does not go on by being looked at. Raises `Unavailable`."""
@@ -62,8 +83,9 @@ class Hub:
 
     def changed(self, endpoints: frozenset[str]) -> None:
         """These phones' talks are others than before."""
+        theirs = _folded(endpoints)
         for page in self._pages:
-            if page.endpoints & endpoints:
+            if page.kind.all or page.endpoints & theirs:
                 page.stir.set()
 
     def stir(self) -> None:
@@ -85,9 +107,10 @@ class Hub:
             page.stir.set()
 
     async def serve(
-        self, request: web.Request, session: str, person: Person, look: Look, shown: Shown
-    ) -> web.WebSocketResponse:
-        """Until the page is closed, the session ends, or the desk stops."""
+        self, request: web.Request, session: str, person: Person, look: Look, shown: Shown,
+        kind: Kind = OWN, unknown: Mapping[str, Any] = UNKNOWN,
+    ) -> web.WebSocketResponse:  # fmt: skip
+        """Until the page is closed, the session ends, or the desk stops. `unknown` is shown where nothing is known."""
         socket = web.WebSocketResponse(
             heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=TAKING_SECONDS, autoping=True
         )
@@ -95,8 +118,8 @@ class Hub:
         if sum(page.session == session for page in self._pages) >= _WINDOWS:
             await socket.close(code=FULL)
             return socket
-        with self._open(session, person) as page:
-            telling = asyncio.create_task(self._tell(socket, page, look, shown))
+        with self._open(session, person, kind) as page:
+            telling = asyncio.create_task(self._tell(socket, page, look, shown, unknown))
             try:
                 async for message in socket:
                     # it has nothing to say; a ping is answered by the library
@@ -108,26 +131,28 @@ class Hub:
         return socket
 
     @contextmanager
-    def follow(self, session: str, person: Person) -> Iterator[Page | None]:
+    def follow(self, session: str, person: Person, kind: Kind) -> Iterator[Page | None]:
         """For whoever tells a page by other means; None where that session has too many."""
         if sum(page.session == session for page in self._pages) >= _WINDOWS:
             yield None
             return
-        with self._open(session, person) as page:
+        with self._open(session, person, kind) as page:
             yield page
 
     @contextmanager
-    def _open(self, session: str, person: Person) -> Iterator[Page]:
-        page = Page(session, person.endpoints)
+    def _open(self, session: str, person: Person, kind: Kind) -> Iterator[Page]:
+        page = Page(session, kind, _folded(person.endpoints))
         self._pages.add(page)
         try:
             yield page
         finally:
             self._pages.discard(page)
 
-    async def _tell(self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown) -> None:
+    async def _tell(
+        self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown, unknown: Mapping[str, Any]
+    ) -> None:
         try:
-            await self._follow(socket, page, look, shown)
+            await self._follow(socket, page, look, shown, unknown)
         except (TimeoutError, ConnectionError):
             # it takes nothing any more
             pass
@@ -137,7 +162,9 @@ class Hub:
         finally:
             await socket.close()
 
-    async def _follow(self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown) -> None:
+    async def _follow(
+        self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown, unknown: Mapping[str, Any]
+    ) -> None:
         told = b""
         while True:
             page.stir.clear()
@@ -146,28 +173,35 @@ class Hub:
                 return
             try:
                 person = None if page.over else await look()
-                if person is None or not person.may(Permission.CALL):
+                if person is None or not person.may(page.kind.needs):
                     await socket.close(code=OVER)
                     return
-                page.endpoints = person.endpoints
+                page.endpoints = _folded(person.endpoints)
                 view = await shown(person)
             except Unavailable:
-                view = UNKNOWN
+                view = unknown
             said = orjson.dumps(view)
             if said != told:
                 async with asyncio.timeout(TAKING_SECONDS):
                     await socket.send_str(said.decode())
                 told = said
             try:
-                async with asyncio.timeout(_until(view)):
+                if page.kind.pause and not page.over and not page.going:
+                    await asyncio.sleep(page.kind.pause)
+                async with asyncio.timeout(_until(page.kind, view)):
                     await page.stir.wait()
             except TimeoutError:
                 pass
 
 
-def _until(view: View) -> float:
+def _folded(endpoints: frozenset[str]) -> frozenset[str]:
+    """Upper and lower case are the same phone."""
+    return frozenset(endpoint.casefold() for endpoint in endpoints)
+
+
+def _until(kind: Kind, view: Mapping[str, Any]) -> float:
     """Seconds after which to look again: also when a mark ends."""
     if not view["calls"]:
-        return IDLE_LOOK_SECONDS
-    ends = [until - time() for call in view["calls"] if (until := call["until"]) is not None]
-    return min([LOOK_SECONDS, *(left for left in ends if left > 0)])
+        return kind.idle
+    ends = [float(until) - time() for call in view["calls"] if (until := call["until"]) is not None]
+    return min([kind.busy, *(left for left in ends if left > 0)])

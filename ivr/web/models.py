@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSc
 from pydantic_core import core_schema
 
 from ivr.call.outcome import Status
-from ivr.lock import FIELDS, Current, Offered, Reason, Standing, State
+from ivr.lock import FIELDS, Barred, Current, Direction, Ended, Held, Offered, Reason, Standing, State, Watched
 from ivr.lock import Keying as Keyed
 from ivr.lock import Record as Opened
 from ivr.lock import Why as WhyDropped
@@ -120,6 +120,7 @@ class Call(Model):
     node: str
     channel: str = Field(description="Its unique id on that Asterisk")
     number: str | None = Field(description="Masked; null where it is withheld")
+    direction: Direction
     held: bool
     since: float = Field(description="Seconds since the epoch")
     state: State
@@ -139,6 +140,63 @@ class Calls(Model):
     """All of them; mostly one."""
 
     calls: tuple[Call, ...]
+
+
+class TeamCall(Model):
+    """A call of somebody's of the team. Nothing of it says who the customer is."""
+
+    person: str
+    agent: str = Field(description="The agent's name")
+    node: str
+    channel: str = Field(description="The caller's: its unique id on that Asterisk")
+    number: str | None = Field(description="Masked; null where it is withheld")
+    direction: Direction
+    held: bool
+    since: float = Field(description="Seconds since the epoch")
+    state: State
+    level: int
+    until: int | None = Field(description="When the mark ends, in seconds since the epoch")
+
+
+class TeamCalls(Model):
+    """Those of the team, in the order of the agents' names."""
+
+    calls: tuple[TeamCall, ...]
+    next: str | None = Field(description="The `cursor` with which the next ones come; null behind the last")
+
+
+class PolicyRate(Model):
+    """How many verifications of a policy ended how."""
+
+    policy: str
+    verified: int
+    refused: int = Field(description="Not verified: wrong, too late, or locked")
+    abandoned: int = Field(description="The caller hung up")
+    failed: int = Field(description="A part was down")
+
+
+class VerificationRates(Model):
+    """By policy, from the audit trail."""
+
+    hour: tuple[PolicyRate, ...] = Field(description="Of the last hour")
+    day: tuple[PolicyRate, ...] = Field(description="Of the last day")
+
+
+class LockInForce(Model):
+    """What is locked now."""
+
+    kind: Held
+    what: str | None = Field(
+        description="A customer's reference, or a number that is masked; null where it is not known"
+    )
+    until: int | None = Field(description="Seconds since the epoch; null where somebody has to unlock it")
+
+
+class LocksInForce(Model):
+    """The one that ends first comes first."""
+
+    locks: tuple[LockInForce, ...]
+    next: str | None = Field(description="The `cursor` with which the next ones come; null behind the last")
 
 
 class Record(Model):
@@ -306,7 +364,8 @@ class ProblemDetails(Model):
 def call(current: Current) -> Call:
     """As it is given out: the lock has decided what of it may be seen."""
     return Call(
-        id=current.call.name, node=current.call.node, channel=current.call.id, number=current.number, held=current.held, since=current.since,
+        id=current.call.name, node=current.call.node, channel=current.call.id, number=current.number,
+        direction=current.direction, held=current.held, since=current.since,
         state=current.state, shut=current.shut, level=current.level, methods=current.methods, until=current.until,
         ref=current.ref, name=None if current.name is None else current.name.reveal(),
         keying=None if current.keying is None else keying(current.keying), ended=current.ended,
@@ -350,3 +409,23 @@ def opening(wish: Wished) -> Opening:
         id=wish.id, login=wish.login, ref=wish.ref, fields=wish.fields, reason=wish.reason, until=wish.until,
         open=wish.approved,
     )  # fmt: skip
+
+
+def team_call(one: Watched) -> TeamCall:
+    """As it is given out."""
+    return TeamCall(
+        person=one.person, agent=one.agent, node=one.call.node, channel=one.call.id, number=one.number, direction=one.direction,
+        held=one.held, since=one.since, state=one.state, level=one.level, until=one.until,
+    )  # fmt: skip
+
+
+def rate(ended: Ended) -> PolicyRate:
+    """As it is given out."""
+    return PolicyRate(
+        policy=ended.policy, verified=ended.verified, refused=ended.refused, abandoned=ended.abandoned, failed=ended.failed
+    )  # fmt: skip
+
+
+def in_force(barred: Barred) -> LockInForce:
+    """As it is given out."""
+    return LockInForce(kind=barred.kind, what=barred.what or None, until=barred.until)

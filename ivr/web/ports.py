@@ -8,10 +8,24 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from ivr.config import Client
-from ivr.lock import Begun, Current, Done, Dropped, Issued, Lifted, Offered, Record, Standing, Why
+from ivr.lock import (
+    Barred,
+    Begun,
+    Current,
+    Done,
+    Dropped,
+    Issued,
+    Lifted,
+    Offered,
+    Record,
+    Standing,
+    Statistics,
+    Watched,
+    Why,
+)
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
-from ivr.staff import Denied, LastSignIn, Person, SignedIn
+from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
 from ivr.store.elements import Grant
 from ivr.store.openings import Opening
 from ivr.store.welcome import Offer, Unfit
@@ -31,11 +45,13 @@ class Session(Protocol):
     def csrf(self) -> Secret: ...
     @property
     def last(self) -> LastSignIn | None: ...
+    @property
+    def begun(self) -> float: ...
 
 
 class Sessions(Protocol):
-    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Any] | Denied:
-        """The token, which belongs into the cookie alone; denied where all of this person's sessions were ended meanwhile."""
+    async def end_all(self, tenant: str, person: str, *, but: Secret | None = None) -> int:
+        """End all of this person, but for the one with this token."""
         ...
 
     async def of(self, token: Secret, *, used: bool = True) -> Any | None:
@@ -74,6 +90,16 @@ class Door(Protocol):
         """Counted before it is compared; the same, and as long, for logins that nobody has."""
         ...
 
+    async def sign_in_by_passkey(
+        self, tenant: str, answer: str, bound: bytes, address: str, *, login: str = "", password: Secret | None = None
+    ) -> SignedIn | Denied:
+        """The same by a passkey: alone, or beside a password."""
+        ...
+
+    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Any] | Denied:
+        """The token, which belongs into the cookie alone; denied where all of this person's sessions were ended meanwhile."""
+        ...
+
     async def sign_out(self, token: Secret, session: Any, actor: str) -> None: ...
 
     async def lent(self, person: Person, program: str, origin: str) -> None:
@@ -94,11 +120,25 @@ class Links(Protocol):
         """Set password and second factor, and use the link up; all of it, or nothing."""
         ...
 
+    async def offer_passkey(self, token: Secret) -> dict[str, Any] | None:
+        """What a browser makes a passkey of, in the app's stead."""
+        ...
+
+    async def accept_passkey(
+        self, token: Secret, password: Secret, answer: str, name: str, address: str
+    ) -> Person | Unfit | Weak:
+        """As `accept`, with that passkey."""
+        ...
+
 
 class Lock(Protocol):
     """`ivr.lock.Lock`: a part that is down refuses; only `current` raises `Unavailable`."""
 
     async def current(self, person: Person) -> tuple[Current, ...]: ...
+
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        """Tell the trail that this person's role has not what this route needs."""
+        ...
 
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 
@@ -136,6 +176,16 @@ class Glass(Protocol):
     async def decline(self, by: Person, id: str) -> bool | Shut: ...
 
     async def record(self, person: Person, id: str) -> Record | Shut: ...
+
+
+class Watch(Protocol):
+    """`ivr.lock.Watch`: each of them may raise `Unavailable`."""
+
+    async def calls(self, by: Person) -> tuple[Watched, ...] | Shut: ...
+
+    async def statistics(self, by: Person) -> Statistics | Shut: ...
+
+    async def barred(self, by: Person) -> tuple[Barred, ...] | Shut: ...
 
 
 class Pace(Protocol):
@@ -179,3 +229,11 @@ class MarkTokens(Protocol):
     async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut: ...
 
     async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None: ...
+
+
+class Handovers(Protocol):
+    """`ivr.store.handovers.Handovers`, as the desk uses it."""
+
+    async def keep(self, session: Secret, host: str, begun: str) -> Secret | None:
+        """A code for this host, good once, and for the browser alone that has begun there."""
+        ...

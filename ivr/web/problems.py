@@ -32,6 +32,7 @@ STATUSES: Mapping[str, int] = {
     "too_many_wishes": 403,
     "too_many_reads": 403,
     "not_permitted": 403,
+    "not_fresh": 403,
     "unknown_bridges": 403,
     "under_way": 403,
     "not_found": 404,
@@ -46,6 +47,14 @@ STATUSES: Mapping[str, int] = {
     "too_many_requests": 429,
     "internal": 500,
     "unavailable": 503,
+    # of the proxy
+    "ambiguous": 400,
+    "upgrade": 400,
+    "no_number": 403,
+    "unlisted": 403,
+    "upstream_away": 502,
+    "upstream_unreadable": 502,
+    "upstream_slow": 504,
 }
 
 
@@ -89,10 +98,10 @@ def of_http(error: web.HTTPException) -> Problem:
     return Problem(_NAMES.get(error.status, "bad_request"), headers={"Allow": allow} if allow else None)
 
 
-def answer(problem: Problem, detail: str) -> web.Response:
-    """As a client reads it; `detail` in the person's language."""
+def answer(problem: Problem, detail: str, *, place: str = "") -> web.Response:
+    """As a client reads it; `detail` in the person's language. `place`: where the desk is, unless it is here."""
     body: dict[str, object] = {
-        "type": f"{ABOUT}#{problem.name}",
+        "type": f"{place}{ABOUT}#{problem.name}",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": detail,

@@ -12,7 +12,22 @@ from aiohttp import web
 from ivr.config.clients import Scope
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, element, midcall, models, openapi, pages, render, second, tokens
+from ivr.web import (
+    account,
+    api,
+    crossing,
+    element,
+    elsewhere,
+    midcall,
+    models,
+    openapi,
+    pages,
+    paging,
+    render,
+    second,
+    team,
+    tokens,
+)
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -72,12 +87,23 @@ _OPENING = "/api/v1/openings/{opening}"
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", pages.desk, Open.ANYONE),
     Route("GET", "/live", pages.live, Permission.CALL, lasts=True),
+    Route("GET", "/team", team.team, Permission.WATCH),
+    Route("GET", "/team/live", team.live, Permission.WATCH, lasts=True),
     Route("GET", "/sign-in", pages.ask_sign_in, Open.ANYONE),
     Route("POST", "/sign-in", pages.sign_in, Open.ANYONE),
     Route("POST", "/sign-out", pages.sign_out, Open.ANYONE),
     Route("GET", "/welcome/{token}", pages.ask_welcome, Open.ANYONE),
     Route("POST", "/welcome/{token}", pages.welcome, Open.ANYONE),
+    Route("POST", "/sign-in/passkey", account.ask, Open.ANYONE),
+    Route("POST", "/sign-in/provider", elsewhere.begin, Open.ANYONE),
+    Route("GET", "/sign-in/provider", elsewhere.finish, Open.ANYONE),
+    Route("POST", "/welcome/{token}/passkey", account.ask_welcome, Open.ANYONE),
+    Route("GET", "/account", account.account, Open.SIGNED_IN),
+    Route("POST", "/account/passkey", account.offer, Open.SIGNED_IN),
+    Route("POST", "/account/passkeys", account.add, Open.SIGNED_IN),
+    Route("POST", "/account/passkeys/{passkey}", account.change, Open.SIGNED_IN),
     Route("GET", "/problems", pages.problems, Open.ANYONE),
+    Route("GET", "/crossing", crossing.cross, Permission.CALL),
     Route("GET", "/static/{sum}/{name}", _static, Open.ANYONE, static=True),
     Route("GET", "/api/v1/openapi.json", _openapi, Open.ANYONE, static=True),
     Route(
@@ -98,6 +124,21 @@ ROUTES: tuple[Route, ...] = (
         Described("getCurrentCalls", "The own calls, and how far each caller is verified.", models.Calls,
             problems=("not_permitted", "unavailable")),
         scope="calls",
+    ),
+    Route(
+        "GET", "/api/v1/calls", team.calls, Permission.WATCH,
+        Described("getTeamCalls", "The team's calls: who talks, and how far each caller is verified.", models.TeamCalls,
+            problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
+    ),
+    Route(
+        "GET", "/api/v1/statistics", team.statistics, Permission.WATCH,
+        Described("getStatistics", "How verifications ended in the last hour and day.", models.VerificationRates,
+            problems=("not_permitted", "unavailable", "invalid")),
+    ),
+    Route(
+        "GET", "/api/v1/locks", team.locks, Permission.WATCH,
+        Described("getLocks", "Which customers and calling numbers are locked now.", models.LocksInForce,
+            problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
     ),
     Route(
         "GET", "/api/v1/policies", midcall.policies, Permission.VERIFY,

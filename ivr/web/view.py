@@ -20,6 +20,7 @@ class Shown(TypedDict):
     title: str
     help: str
     number: str
+    direction: str
     name: str
     ref: str
     held: bool
@@ -66,6 +67,7 @@ def _shown(current: Current, words: Words) -> Shown:
         title=title,
         help=told,
         number=current.number or words("desk.withheld"),
+        direction=words(f"desk.{current.direction.value}"),
         name="" if current.name is None else current.name.reveal(),
         ref=current.ref or "",
         held=current.held,

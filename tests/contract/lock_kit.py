@@ -17,7 +17,7 @@ from ivr.config import Lock as Rules
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.lock import Denied, Glass, Lock, Locks, MarkTokens, Midcall, Reads, Reason, Record, Signer
+from ivr.lock import Denied, Glass, Lock, Locks, MarkTokens, Midcall, Reads, Reason, Record, Signer, Watch
 from ivr.secret import Personal, Secret
 from ivr.staff import Person, Role
 from ivr.store.customers import Customers
@@ -52,6 +52,11 @@ class FakeTalks:
         self.asked += 1
         if self.meanwhile is not None:
             await self.meanwhile(self.asked)
+        if self.down:
+            raise Unavailable("no manager interface")
+        return self.talks.get(endpoint, ())
+
+    def told(self, endpoint: str) -> tuple[Talk, ...]:
         if self.down:
             raise Unavailable("no manager interface")
         return self.talks.get(endpoint, ())
@@ -114,6 +119,9 @@ class FakeStaff:
     async def owners_of(self, endpoints: Collection[str]) -> Mapping[str, Person]:
         return {one: person for person in self.persons.values() for one in person.endpoints if one in endpoints}
 
+    async def owner_ids_of(self, endpoints: Collection[str]) -> Mapping[str, tuple[str, str]]:
+        return {one: (person.tenant, person.id) for one, person in (await self.owners_of(endpoints)).items()}
+
     def change(self, person: Person, **changes: Any) -> Person:
         changed = replace(person, **changes)
         self.persons[changed.id] = changed
@@ -153,6 +161,7 @@ class Desk:
     glass: Glass
     tokens: MarkTokens
     signer: Signer
+    watch: Watch
     log: Lines
 
     async def read(self, ref: str) -> Customer | None:
@@ -163,7 +172,7 @@ class Desk:
     async def customer(self, number: str = "10001", name: str = "Xenia Ask", *phones: str) -> str:
         """A new one's reference."""
         new = NewCustomer(
-            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv"
+            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv", tenant=ANNA.tenant
         )  # fmt: skip
         sealed = self.register.seal(new)
         async with self.database.write() as connection:
@@ -217,13 +226,13 @@ async def desk_of(
         async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=1.0) as trail:
             locks = Locks.of(
                 settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
-                talks=talks, switch=switch, staff=People(database, vault) if people else staff, marks=live, link=link, database=database, vault=vault,
+                talks=talks, floor=talks, switch=switch, glances=live, staff=People(database, vault) if people else staff, marks=live,
+                link=link, database=database, vault=vault,
                 customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
             )  # fmt: skip
             yield Desk(
                 settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.midcall, switch,
-                locks.reads, locks.glass,
-                locks.tokens, locks.signer, log,
+                locks.reads, locks.glass, locks.tokens, locks.signer, locks.watch, log,
             )  # fmt: skip
     finally:
         await link.close()

@@ -12,10 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from ivr import lock
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
 from ivr.lock import (
     FIELDS,
+    Barred,
     Begun,
     Channel,
     Current,
@@ -28,6 +30,7 @@ from ivr.lock import (
     Record,
     Standing,
     State,
+    Statistics,
     Why,
 )
 from ivr.lock import Denied as Shut
@@ -35,6 +38,7 @@ from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
 from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
 from ivr.store.elements import Elements
+from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.openings import Opening
 from ivr.store.pace import RedisPace
@@ -84,6 +88,7 @@ class World:
     told: Callable[[frozenset[str]], None] | None = None
     lent_to: list[tuple[str, str, str]] = field(default_factory=list)
     welcome_name: str = "Ny Person"
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
     pressed: list[tuple[str, str]] = field(default_factory=list)
     offered = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
@@ -111,6 +116,22 @@ class World:
             return Denied(Denial.WRONG)
         return SignedIn(found, LastSignIn("2026-11-20T08:15:00+00:00", "10.0.…", 1), 0)
 
+    async def sign_in_by_passkey(
+        self, tenant: str, answer: str, bound: bytes, address: str, *, login: str = "", password: Secret | None = None
+    ) -> SignedIn | Denied:
+        return Denied(Denial.WRONG)
+
+    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Session] | Denied:
+        return await self.sessions.begin(signed_in)
+
+    async def offer_passkey(self, token: Secret) -> dict[str, Any] | None:
+        return None
+
+    async def accept_passkey(
+        self, token: Secret, password: Secret, answer: str, name: str, address: str
+    ) -> Person | Unfit | Weak:
+        return Unfit.PASSKEY
+
     async def sign_out(self, token: Secret, session: Session, actor: str) -> None:
         await self.sessions.end(token)
 
@@ -137,6 +158,9 @@ class World:
     async def current(self, person: Person) -> tuple[Current, ...]:
         self._up()
         return self.calls if person.id == ANNA.id else ()
+
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        self.refused.append((person.id, permission.value, route))
 
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut:
         if self.broken:
@@ -233,6 +257,32 @@ class Second:
         return Record(wish.ref, None, 0, wish.until, {"name": Personal("Anna Andersson")})
 
 
+@dataclass
+class Watched:
+    """What a supervisor sees."""
+
+    world: World
+    calls_of: tuple[lock.Watched, ...] = ()
+    ended: Statistics = field(default_factory=lambda: Statistics((), ()))
+    locks: tuple[Barred, ...] = ()
+    figures_down: bool = False
+
+    async def calls(self, by: Person) -> tuple[lock.Watched, ...] | Shut:
+        self.world._up()
+        return self.calls_of if by.may(Permission.WATCH) else Shut(Reason.NOT_PERMITTED)
+
+    async def statistics(self, by: Person) -> Statistics | Shut:
+        return self._figures(by, self.ended)
+
+    async def barred(self, by: Person) -> tuple[Barred, ...] | Shut:
+        return self._figures(by, self.locks)
+
+    def _figures(self, by: Person, figures: Any) -> Any:
+        if self.figures_down:
+            raise Unavailable("database: is away")
+        return figures if by.may(Permission.WATCH) and by.tenant == "main" else Shut(Reason.NOT_PERMITTED)
+
+
 class Log:
     """Keeps what is said."""
 
@@ -254,6 +304,8 @@ class Desk:
     """A running desk, and a browser."""
 
     world: World
+    second: Second
+    watched: Watched
     server: DeskServer
     hub: Hub
     log: Log
@@ -320,10 +372,11 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     world, log = World(sessions), Log()
     hub = Hub(log)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
-    second = Second(world)
+    second, watched = Second(world), Watched(world)
+    handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
-        settings, world, world, sessions, world, world, world, second, second, pace, hub, log,  # type: ignore[arg-type]
-        Programs.of(settings), world, world, Elements(link, settings.redis.prefix),
+        settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log,  # type: ignore[arg-type]
+        Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers,
     )  # fmt: skip
 
     async def alive() -> None:
@@ -335,6 +388,6 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     scheme = "http" if settings.desk.tls_key_file is None else "https"
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
-        yield Desk(world, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
+        yield Desk(world, second, watched, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
     await server.close()
     await link.close()

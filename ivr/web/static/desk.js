@@ -111,7 +111,7 @@ function draw(view) {
       list.append(card);
     }
     card.dataset.sign = call.sign;
-    for (const name of ["title", "help", "number", "name", "ref", "keyed"]) part(card, name, call[name]);
+    for (const name of ["title", "help", "number", "direction", "name", "ref", "keyed"]) part(card, name, call[name]);
     dots(card, call.dots);
     for (const name of ["name", "ref", "held", "keyed", "verifiable", "droppable"]) {
       card.querySelector(`[data-row="${name}"]`).hidden = !call[name];
@@ -124,6 +124,7 @@ function draw(view) {
     }
   }
   tick();
+  document.dispatchEvent(new Event("drawn"));
 }
 
 function connect() {
