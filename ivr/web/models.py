@@ -234,6 +234,7 @@ class Readings(Model):
     """Of those of the own team, or of all."""
 
     persons: tuple[Reading, ...]
+    next: str | None = Field(None, description="The `cursor` with which the next ones come; null behind the last")
 
 
 class Lifted(Model):
@@ -265,6 +266,7 @@ class Openings(Model):
     """Those that wait for a second person."""
 
     openings: tuple[Opening, ...]
+    next: str | None = Field(None, description="The `cursor` with which the next ones come; null behind the last")
 
 
 class Audience(Model):

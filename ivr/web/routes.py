@@ -179,7 +179,7 @@ ROUTES: tuple[Route, ...] = (
         # whoever sees reads, or watches a team: the lock looks which
         "GET", "/api/v1/reads", second.standing, Open.SIGNED_IN,
         Described("getReads", "How many customers' records each has read: of the team, or of all.", models.Readings,
-            problems=("not_permitted",)),
+            problems=("not_permitted", "invalid"), query=paging.QUERY),
     ),
     Route(
         "POST", "/api/v1/people/{person}/reads/lift", second.lift, Permission.APPROVE,
@@ -194,7 +194,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/api/v1/openings", second.waiting, Permission.APPROVE,
         Described("getOpenings", "The wishes of others that wait for somebody who agrees.", models.Openings,
-            problems=("not_permitted",)),
+            problems=("not_permitted", "invalid"), query=paging.QUERY),
     ),
     Route(
         "POST", f"{_OPENING}/approval", second.approve, Permission.APPROVE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from ivr.lock import (
     Why,
 )
 from ivr.lock import Denied as Shut
+from ivr.lock.marktokens import KIND
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
 from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
@@ -86,6 +88,7 @@ class World:
     weakness: Weak | None = None
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
+    issuer: str = ""
     lent_to: list[tuple[str, str, str]] = field(default_factory=list)
     welcome_name: str = "Ny Person"
     refused: list[tuple[str, str, str]] = field(default_factory=list)
@@ -186,7 +189,8 @@ class World:
             raise InputError("audience: is none of [tokens] audiences. Nothing was done")
         if person.id != ANNA.id or call not in {one.call.name for one in self.calls}:
             return Shut(Reason.NO_CALL)
-        return Issued(TOKEN_KEY.sign({"sub": REF}, kind="JWT"), 120)
+        claims = {"iss": self.issuer, "aud": audience, "sub": REF, "level": 2, "exp": int(time.time()) + 120}
+        return Issued(TOKEN_KEY.sign(claims, kind=KIND), 120)
 
     async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None:
         self._up()
@@ -364,7 +368,9 @@ class Jar(aiohttp.CookieJar):
 
 
 @asynccontextmanager
-async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Desk]:
+async def desk(
+    redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None, port: int = 0
+) -> AsyncIterator[Desk]:
     """On this Redis, with these lines of settings."""
     settings = redis.settings(text)
     link = Link.of(settings)
@@ -384,7 +390,7 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
         world._up()
 
     server = DeskServer(house, Readiness({"redis": alive}, seconds=2, log=log, lasts=0))  # type: ignore[arg-type]
-    await server.open("127.0.0.1", 0, tls_of(settings))
+    await server.open("127.0.0.1", port, tls_of(settings))
     scheme = "http" if settings.desk.tls_key_file is None else "https"
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
