@@ -29,6 +29,7 @@ from ivr.staff import TENANT
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
+from ivr.store.elements import Elements
 from ivr.store.handovers import Handovers
 from ivr.store.identities import Identities
 from ivr.store.keyring import Keyring
@@ -133,6 +134,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             programs=programs,
             keys=locks.signer,
             tokens=locks.tokens,
+            elements=Elements(link, settings.redis.prefix),
             handovers=Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None,
             passkeys=passkeys,
             elsewhere=elsewhere,

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from ivr.config.clients import Scope
 from ivr.secret import Secret
 from ivr.staff import Permission
 from ivr.store.address import network
@@ -30,8 +31,10 @@ class Open(StrEnum):
 
 Needs = Permission | Open
 
+_BEARER = "bearer "
 
-async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
+
+async def admit(visit: Visit, needs: Needs, *, static: bool = False, scope: Scope | None = None) -> None:
     """Returns where the handler may go on; raises `Problem`. Nothing is asked of anybody for what is the same for all."""
     check_host(visit.house, visit.request)
     if static:
@@ -39,6 +42,12 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
     unsafe = visit.request.method not in SAFE
     if needs is Open.PROGRAM:
         await _program(visit)
+        return
+    if scope is not None and (token := _bearer(visit.request)) is not None:
+        await _element(visit, token, scope, used=unsafe)
+        await _paced(visit, needs, unsafe=unsafe)
+        if isinstance(needs, Permission) and not visit.who.may(needs):
+            raise Problem("not_permitted")
         return
     if unsafe or visit.request.headers.get("Upgrade"):
         check_origin(visit.house, visit.request)
@@ -61,7 +70,7 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
 
 def is_api(request: web.BaseRequest) -> bool:
     """Whether programs ask here, and not people."""
-    return request.path.startswith(("/api/", "/.well-known/"))
+    return request.path.startswith(("/api/", "/.well-known/", "/element/"))
 
 
 def route_of(request: web.Request) -> str:
@@ -110,6 +119,32 @@ async def _recognise(visit: Visit) -> None:
     if session is None or person is None or person.disabled:
         return
     visit.token, visit.session, visit.person = token, session, person
+    visit.speak(person.language)
+
+
+def _bearer(request: web.BaseRequest) -> Secret | None:
+    said = request.headers.get("Authorization", "")
+    return Secret(said[len(_BEARER) :].strip()) if said[: len(_BEARER)].lower() == _BEARER else None
+
+
+async def _element(visit: Visit, token: Secret, scope: Scope, *, used: bool) -> None:
+    """By the token of an element on another page: it needs no cookie, and no other page can send it."""
+    house = visit.house
+    grant = await house.elements.of(token)
+    known = None if grant is None else house.settings.clients.get(grant.client)
+    person = None
+    if grant is not None and known is not None and grant.origin in known.origins:
+        if visit.request.headers.get("Origin") != grant.origin:
+            raise Problem("cross_site")
+        session = await house.sessions.lives(grant.tenant, grant.session, used=used)
+        if session is not None and session[1] == grant.person:
+            person = await house.people.by_id(grant.tenant, grant.person)
+    if grant is None or known is None or person is None or person.disabled:
+        await _paced(visit, Open.SIGNED_IN, unsafe=True)
+        raise Problem("not_signed_in")
+    if scope not in grant.scopes or scope not in known.may:
+        raise Problem("not_permitted")
+    visit.person, visit.grant = person, grant
     visit.speak(person.language)
 
 

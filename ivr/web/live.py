@@ -18,10 +18,10 @@ from ivr.staff import Permission, Person
 from ivr.web.view import UNKNOWN
 
 # Seconds between looks at what no event tells of: how far a caller is, a mark's end, a session's; and where there is no call.
-_LOOK_SECONDS = 1.0
-_IDLE_LOOK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+IDLE_LOOK_SECONDS = 5.0
 # Seconds in which a page must take what it is told, and answer a ping.
-_TAKING_SECONDS = 5.0
+TAKING_SECONDS = 5.0
 _PING_SECONDS = 20.0
 # Bytes: a page says nothing.
 _MOST = 64
@@ -49,7 +49,7 @@ class Kind:
     """Whether any phone's talks stir it, and not the person's own alone."""
 
 
-OWN = Kind(Permission.CALL, busy=_LOOK_SECONDS, idle=_IDLE_LOOK_SECONDS)
+OWN = Kind(Permission.CALL, busy=LOOK_SECONDS, idle=IDLE_LOOK_SECONDS)
 """The agent's own calls."""
 
 
@@ -112,7 +112,7 @@ class Hub:
     ) -> web.WebSocketResponse:  # fmt: skip
         """Until the page is closed, the session ends, or the desk stops. `unknown` is shown where nothing is known."""
         socket = web.WebSocketResponse(
-            heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=_TAKING_SECONDS, autoping=True
+            heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=TAKING_SECONDS, autoping=True
         )
         await socket.prepare(request)
         if sum(page.session == session for page in self._pages) >= _WINDOWS:
@@ -129,6 +129,15 @@ class Hub:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
         return socket
+
+    @contextmanager
+    def follow(self, session: str, person: Person, kind: Kind) -> Iterator[Page | None]:
+        """For whoever tells a page by other means; None where that session has too many."""
+        if sum(page.session == session for page in self._pages) >= _WINDOWS:
+            yield None
+            return
+        with self._open(session, person, kind) as page:
+            yield page
 
     @contextmanager
     def _open(self, session: str, person: Person, kind: Kind) -> Iterator[Page]:
@@ -173,7 +182,7 @@ class Hub:
                 view = unknown
             said = orjson.dumps(view)
             if said != told:
-                async with asyncio.timeout(_TAKING_SECONDS):
+                async with asyncio.timeout(TAKING_SECONDS):
                     await socket.send_str(said.decode())
                 told = said
             try:

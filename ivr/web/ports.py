@@ -26,6 +26,7 @@ from ivr.lock import (
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
+from ivr.store.elements import Grant
 from ivr.store.openings import Opening
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
@@ -57,11 +58,31 @@ class Sessions(Protocol):
         """The session with this token; it goes on from now where it is `used`: an open page is not a person at work."""
         ...
 
+    async def lives(self, tenant: str, hashed: str, *, used: bool = False) -> tuple[str, str] | None:
+        """Identifier and person of the session whose token has this hash."""
+        ...
+
+    async def latest_of(self, tenant: str, person: str) -> str | None:
+        """The hash of the token of this person's newest session."""
+        ...
+
 
 class People(Protocol):
     async def by_id(self, tenant: str, id: str) -> Person | None:
         """As the person stands at this moment."""
         ...
+
+    async def by_login(self, tenant: str, login: str) -> Person | None:
+        """Whoever signs in by this."""
+        ...
+
+
+class Elements(Protocol):
+    """`ivr.store.elements.Elements`."""
+
+    async def begin(self, grant: Grant, seconds: int) -> Secret: ...
+
+    async def of(self, token: Secret) -> Grant | None: ...
 
 
 class Door(Protocol):
@@ -80,6 +101,10 @@ class Door(Protocol):
         ...
 
     async def sign_out(self, token: Secret, session: Any, actor: str) -> None: ...
+
+    async def lent(self, person: Person, program: str, origin: str) -> None:
+        """Tell the trail, before anything comes of it."""
+        ...
 
 
 class Links(Protocol):

@@ -36,6 +36,7 @@ STATUSES: Mapping[str, int] = {
     "unknown_bridges": 403,
     "under_way": 403,
     "not_found": 404,
+    "agent_away": 404,
     "link_gone": 404,
     "method_not_allowed": 405,
     "request_timeout": 408,

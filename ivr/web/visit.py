@@ -14,10 +14,12 @@ from structlog.typing import FilteringBoundLogger
 from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
+from ivr.store.elements import Grant
 from ivr.store.passkeys import Passkeys
 from ivr.web.live import Hub
 from ivr.web.ports import (
     Door,
+    Elements,
     Glass,
     Handovers,
     Links,
@@ -89,6 +91,7 @@ class House:
     programs: Programs
     keys: Published
     tokens: MarkTokens
+    elements: Elements
     wall: Callable[[], float] = time
     sparing: Sparing = field(default_factory=Sparing)
     tenant: str = TENANT
@@ -113,6 +116,7 @@ class Visit:
     session: Session | None = None
     person: Person | None = None
     program: Program | None = None
+    grant: Grant | None = None
     _form: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property
