@@ -309,6 +309,19 @@ async def test_a_caller_who_has_hung_up_is_told_of_for_a_while(desk: Desk, worke
     assert await desk.lock.current(ANNA) == ()
 
 
+async def test_what_was_told_is_forgotten_in_time(worker: Worker, server: Server) -> None:
+    """It is asked of each of them whether the agent still waits."""
+    await worker.tells(WAITING)
+    await worker.tells(replace(WAITING, agent="PJSIP/anna-00000002", status=Status.VERIFIED.value))
+    assert len((await worker.waits.of("PJSIP/anna"))[0]) == 2
+    key = f"{server.settings().redis.prefix}:waits:pjsip/anna"
+    for agent, told in server.client.hgetall(key).items():
+        ends, _, text = told.partition(" ")
+        server.client.hset(key, agent, f"{int(ends) - 61_000} {text}")
+    assert (await worker.waits.of("PJSIP/anna"))[0] == (WAITING,)
+    assert server.client.hlen(key) == 1
+
+
 async def test_of_what_comes_at_once_the_latest_is_passed_on(worker: Worker) -> None:
     for count in range(50):
         worker.desks.tell(replace(WAITING, step="pin", keyed=count, least=4, most=8))
@@ -354,6 +367,6 @@ async def test_news_that_nobody_understands_stirs_all_pages(worker: Worker, serv
 
 
 async def test_rubbish_where_a_wait_should_stand(worker: Worker, server: Server) -> None:
-    server.client.hset(f"{server.settings().redis.prefix}:waits:pjsip/anna", AGENT, "rubbish")
+    server.client.hset(f"{server.settings().redis.prefix}:waits:pjsip/anna", AGENT, "99999999999999 rubbish")
     with pytest.raises(StoreError, match="what stands for a caller who is waited for is none"):
         await worker.waits.of("PJSIP/anna")
