@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+import ivr.store.news as news_module
+import ivr.store.waits as waits_module
 from ivr.call.outcome import Status
 from ivr.call.ports import Party, Waiting
 from ivr.errors import InputError, StoreError
 from ivr.lock import Begun, Channel, Denied, Dropped, Reason, State, Why
 from ivr.staff import Permission
 from ivr.store.desks import RedisDesks
-from ivr.store.link import Link
+from ivr.store.link import Link, Script
 from ivr.store.news import Heard, News
 from ivr.store.waits import RedisWaits
 from tests.contract.ari_log import Log, wait_for
@@ -359,6 +361,24 @@ async def test_a_user_who_may_not_publish_is_told_of_and_pages_look_by_themselve
     await wait_for(lambda: bool(worker.log.of("desks.untold")))
     assert [line["error"] for line in worker.log.of("desks.untold")] == ["it may not publish: see config/redis.conf"]
     assert (await worker.waits.of("PJSIP/anna"))[0] == (WAITING,)
+
+
+async def test_a_redis_that_is_silent_is_left(worker: Worker, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(news_module, "_SILENCE", 0.2)
+    # what is waited for now has the longer limit still
+    server.client.publish(f"{server.settings().redis.prefix}:news", b"{}")
+    await wait_for(lambda: len(worker.heard) == 1)
+    server.pause(on=True)
+    await wait_for(lambda: bool(worker.log.of("news.lost")))
+    assert worker.log.of("news.lost")[0]["error"] == "no answer"
+    server.pause(on=False)
+    await wait_for(lambda: worker.came > 1)
+
+
+async def test_an_unknown_answer_is_no_answer(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits_module, "WAITS", Script("clock", "probe"))
+    with pytest.raises(StoreError, match="Redis gave an unknown answer to probe"):
+        await worker.waits.of("PJSIP/anna")
 
 
 async def test_news_that_nobody_understands_stirs_all_pages(worker: Worker, server: Server) -> None:
