@@ -37,6 +37,11 @@ AMI_RIGHTS = Kind(
     "The desk's user of AMI lacks a class",
     "It is not told who talks with whom, or may not do what an agent asks for; the lock stays shut.",
 )  # fmt: skip
+AMI_BUTTONS = Kind(
+    "desk-ami-buttons", Grade.WARNING,
+    "The desk's user of AMI may not do what agents press",
+    "The page shows all; verifying in mid-call and taking a mark away do nothing, or not all of it.",
+)  # fmt: skip
 AMI_MORE = Kind(
     "desk-ami-more", Grade.ADVICE,
     "The desk's user of AMI has classes that it does not need",
@@ -62,12 +67,12 @@ AWAY = Kind(
     "The desk does not answer at its address",
     "It is not started, or its name does not lead to it.",
 )  # fmt: skip
-KINDS = (AMI_AWAY, AMI_LOGIN, AMI_RIGHTS, AMI_MORE, AMI_EVENTS, CERTIFICATE, ENDS, AWAY)
+KINDS = (AMI_AWAY, AMI_LOGIN, AMI_RIGHTS, AMI_BUTTONS, AMI_MORE, AMI_EVENTS, CERTIFICATE, ENDS, AWAY)
 
 READ, WRITE = frozenset({"call"}), frozenset({"reporting"})
 """AMI's classes without which the desk does not work."""
-_OF_USE = WRITE | {"call", "user"}
-"""Those that verifying from the desk takes."""
+BUTTONS = frozenset({"call", "user"})
+"""Those that its buttons take."""
 
 _SUBJECT = "desk"
 _SOON = timedelta(days=14)
@@ -109,7 +114,14 @@ async def _rights(console: Console, user: str, subject: str) -> list[Finding]:
     lacking = [*(f"read {name}" for name in READ - reads), *(f"write {name}" for name in WRITE - writes)]
     if shown and lacking:
         found.append(_lacking(subject, user, f"has not {', '.join(sorted(lacking))}"))
-    more = [*(f"read {name}" for name in reads - READ), *(f"write {name}" for name in writes - _OF_USE)]
+    if shown and (dead := BUTTONS - writes):
+        found.append(
+            AMI_BUTTONS.found(
+                subject, f"the AMI user {user} has not {', '.join(f'write {name}' for name in sorted(dead))}",
+                f"# write read and write into the section [{user}] as config/asterisk/manager.conf has them", "asterisk -rx 'manager reload'",
+            )
+        )  # fmt: skip
+    more = [*(f"read {name}" for name in reads - READ), *(f"write {name}" for name in writes - WRITE - BUTTONS)]
     if more:
         found.append(
             AMI_MORE.found(
