@@ -10,7 +10,7 @@ from ivr.errors import StoreError
 from ivr.store.link import Link, Script
 from ivr.store.sealing import endpoint_key
 
-WAITS = Script("waits")
+WAITS = Script("clock", "waits")
 
 # Seconds in which a call that somebody has begun to part is parted by nobody else: the audit row before it may be waited for.
 _CLAIM_SECONDS = 30
