@@ -62,7 +62,7 @@ class Receiver:
         """Raises `ConfigError` where a file cannot be read, or a secret is none."""
         if not all(_is_secret(secret.reveal()) for secret in secrets):
             raise ConfigError(
-                f"{settings.file}: [webhooks.{name}] secret", "is not whsec_ and Base64",
+                f"{settings.file}: [webhooks.{name}] secret_{'file' if rules.secret_env is None else 'env'}", "is not whsec_ and Base64",
                 "Type: ari_app.py webhooks secret > FILE",
             )  # fmt: skip
         return cls(rules, secrets, tls.context(settings, f"[webhooks.{name}]", rules.ca_file))
