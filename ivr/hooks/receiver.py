@@ -89,6 +89,22 @@ class Receiver:
         except (aiohttp.ClientError, OSError) as error:
             return Refusal(_words(error))
 
+    async def reach(self) -> str | None:
+        """Connect as for a message, and ask for nothing (HEAD /), without a secret; what is wrong where nobody answers."""
+        address = _literal(self._url.host)
+        if address is not None and not self._addresses.allows(address):
+            return _PRIVATE
+        try:
+            async with self._opened().head(self._url.origin(), allow_redirects=False):
+                return None
+        except aiohttp.ClientResponseError:
+            # it is there, and answers; there are servers that do not know how to answer HEAD
+            return None
+        except TimeoutError:
+            return "it did not answer in time"
+        except (aiohttp.ClientError, OSError) as error:
+            return _words(error)
+
     async def close(self) -> None:
         """End what is open."""
         if self._session is not None:
