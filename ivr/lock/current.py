@@ -107,11 +107,13 @@ class Currents:
         )  # fmt: skip
 
     async def _unverified(self, found: Caller) -> tuple[State, Status | None]:
+        # whoever is here again after a round in mid-call is not keying, whatever a worker that died has left behind
+        if (ended := await self._waits.ended(*found.call)) is not None:
+            return State.REFUSED, ended
         progress = await self._marks.progress(*found.call)
-        if progress is not None:
-            return (State.REFUSED, Status(progress.status)) if progress.status else (State.VERIFYING, None)
-        ended = await self._waits.ended(*found.call)
-        return (State.NOT_VERIFIED, None) if ended in (None, Status.VERIFIED) else (State.REFUSED, ended)
+        if progress is None:
+            return State.NOT_VERIFIED, None
+        return (State.REFUSED, Status(progress.status)) if progress.status else (State.VERIFYING, None)
 
     async def _name(self, person: Person, ref: str, nonce: str, granted: Granted) -> Personal | None:
         """The row, the name, and whether all is as it was; None where one of them fails."""

@@ -68,11 +68,15 @@ class Waits(Protocol):
         ...
 
     async def claim(self, node: str, channel: str) -> bool:
-        """Whether nobody else is about to part this call; nobody is for a few seconds, then."""
+        """Whether nobody else is about to part this call; nobody is, then, until one of these two."""
+        ...
+
+    async def parted(self, node: str, channel: str) -> None:
+        """It is done, or nobody knows whether it is."""
         ...
 
     async def release(self, node: str, channel: str) -> None:
-        """Give that back."""
+        """Nothing was done."""
         ...
 
 
