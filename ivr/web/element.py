@@ -16,7 +16,7 @@ from ivr.staff import Permission, Person
 from ivr.store.elements import Grant, allowed
 from ivr.web import models
 from ivr.web.api import body, said
-from ivr.web.live import IDLE_LOOK_SECONDS, LOOK_SECONDS, OWN, TAKING_SECONDS, Page
+from ivr.web.live import IDLE_LOOK_SECONDS, LOOK_SECONDS, OWN, TAKING_SECONDS, Page, folded
 from ivr.web.problems import Problem
 from ivr.web.view import UNKNOWN, View, choices, view
 from ivr.web.visit import Visit
@@ -80,7 +80,7 @@ async def _follow(visit: Visit, grant: Grant, page: Page, answer: web.StreamResp
             if person is None:
                 await _say(answer, {"over": True})
                 return
-            page.endpoints = person.endpoints
+            page.endpoints = folded(person.endpoints)
             shown = _without_name(view(await visit.house.lock.current(person), visit.words), grant)
         except Unavailable:
             pass
