@@ -35,6 +35,7 @@ from ivr.doctor import (
     texts,
     users,
     watchdog,
+    webhooks,
 )
 from ivr.doctor.console import ETC
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, well
@@ -42,7 +43,7 @@ from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
+    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
     *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
@@ -59,6 +60,7 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "text messages": texts.check,
     "metrics": metrics.check,
     "desk": desk.check,
+    "webhooks": webhooks.check,
     "clocks": clock.check,
 }
 _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {

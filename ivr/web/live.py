@@ -83,7 +83,7 @@ class Hub:
 
     def changed(self, endpoints: frozenset[str]) -> None:
         """These phones' talks are others than before."""
-        theirs = _folded(endpoints)
+        theirs = folded(endpoints)
         for page in self._pages:
             if page.kind.all or page.endpoints & theirs:
                 page.stir.set()
@@ -141,7 +141,7 @@ class Hub:
 
     @contextmanager
     def _open(self, session: str, person: Person, kind: Kind) -> Iterator[Page]:
-        page = Page(session, kind, _folded(person.endpoints))
+        page = Page(session, kind, folded(person.endpoints))
         self._pages.add(page)
         try:
             yield page
@@ -176,7 +176,7 @@ class Hub:
                 if person is None or not person.may(page.kind.needs):
                     await socket.close(code=OVER)
                     return
-                page.endpoints = _folded(person.endpoints)
+                page.endpoints = folded(person.endpoints)
                 view = await shown(person)
             except Unavailable:
                 view = unknown
@@ -194,7 +194,7 @@ class Hub:
                 pass
 
 
-def _folded(endpoints: frozenset[str]) -> frozenset[str]:
+def folded(endpoints: frozenset[str]) -> frozenset[str]:
     """Upper and lower case are the same phone."""
     return frozenset(endpoint.casefold() for endpoint in endpoints)
 

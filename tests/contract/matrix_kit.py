@@ -165,8 +165,8 @@ async def whole(base: Any, server: Server, port: int, monkeypatch: pytest.Monkey
     async def told(*_: Any) -> Talks:
         return talks
 
-    monkeypatch.setattr(product, "_nodes", nodes)
-    monkeypatch.setattr(product, "_talks", told)
+    monkeypatch.setattr(product, "nodes_of", nodes)
+    monkeypatch.setattr(product, "talks_of", told)
     monkeypatch.setattr(product, "Switch", lambda *_: FakeSwitch())
     async with house_in(settings) as house:
         people = await _people(house)
