@@ -28,6 +28,7 @@ from ivr.doctor import (
     metrics,
     modules,
     prompts,
+    proxy,
     reach,
     retention,
     sharing,
@@ -42,7 +43,7 @@ from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
     *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
-    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *clock.KINDS, NOT_LOOKED_AT,
+    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
 
@@ -57,6 +58,7 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "Redis": live.check,
     "text messages": texts.check,
     "metrics": metrics.check,
+    "proxy": proxy.check,
     "clocks": clock.check,
 }
 _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
