@@ -32,6 +32,11 @@ MADE_ELSEWHERE = {
     "agi-listen",
     "asterisk-version",
     "asterisk-version-accepted",
+    # tests/unit/test_doctor_proxy.py: none of them needs an Asterisk
+    "proxy-upstream",
+    "proxy-certificate",
+    "proxy-passing",
+    "proxy-unprotected",
     # tests/contract/test_live_sentinel.py: three sentinels, and a Redis with replicas
     "redis-replicas",
     "sentinel-away",

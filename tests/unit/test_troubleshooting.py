@@ -20,6 +20,7 @@ UNPRINTED = {
     "ivr/database/migrations": "SQL",
     "ivr/cli/told.py": "what the lines of the log say in a timeline",
     "ivr/cli/life.py": "the timeline",
+    "ivr/proxy/server.py": "the page that says what went wrong",
     "ivr/web/api.py": "what a client is told of its own request",
     "ivr/web/element.py": "headers",
     "ivr/web/headers.py": "headers",
