@@ -109,8 +109,6 @@ class Desk(Listened):
             if self.tls_key_file is not None:
                 raise ValueError("url begins with http://, but there is a certificate. Write https://")
             refuse_clear(url.hostname, accepted=self.plain_text, cure="Write https:// in url")
-        if self.oidc is not None and self.url is None:
-            raise ValueError("oidc is there, and url is not: the provider sends people back there. Write https://HOST")
         if self.listen is None:
             return self
         if self.url is None:
