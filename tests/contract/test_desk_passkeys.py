@@ -176,6 +176,16 @@ async def test_beside_a_password(house: House) -> None:
     assert bo
 
 
+async def test_alone_where_the_settings_want_a_password_beside_it(house: House) -> None:
+    key = await key_of(house, await house.enrolled("anna"))
+    house.passkeys.alone = False
+    assert await signs_in(house, key) == WRONG
+    house.passkeys.alone, house.door._passkeys = True, None
+    assert await signs_in(house, key) == WRONG
+    house.welcome._passkeys = None
+    assert await house.welcome.offer_passkey(await house.invite(await house.add("bo"))) is None
+
+
 # ---------------------------------------------------------------- making one
 
 
@@ -251,6 +261,7 @@ async def test_the_own_ones_are_renamed_and_removed_but_for_the_last_factor(hous
     one, two = await house.passkeys.of(anna)
     assert one.passkey.synced and not two.passkey.synced
     assert not await house.passkeys.rename(bo, one.id, "Mine")
+    assert await house.keyring.remove(bo, one.id) is Removal.UNKNOWN
     assert await house.passkeys.rename(anna, one.id, "  Phone \n")
     assert [kept.passkey.name for kept in await house.passkeys.of(anna)] == ["Phone", "Work laptop"]
     assert await house.passkeys.remove(bo, one.id, HERE) is Removal.UNKNOWN
