@@ -36,6 +36,7 @@ from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.retention import retaining
 from ivr.seat import Seat
 from ivr.store.customers import Customers
+from ivr.store.desks import RedisDesks
 from ivr.store.lease import Lease
 from ivr.store.live import RedisLive
 from ivr.vault import Vault
@@ -88,6 +89,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
+        desks = await stack.enter_async_context(RedisDesks.of(settings, log))
         arrears = await stack.enter_async_context(Arrears(trail, live, clock=monotonic, log=log))
 
         admission = Admission(
@@ -125,6 +127,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 tools=tools,
                 wall=time,
                 languages=found.languages,
+                desks=desks,
             )
             return Telephony(
                 seat.ari,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari
+from ivr.asterisk.parted import is_parted
 from ivr.errors import AriError
 
 
@@ -18,11 +22,19 @@ class Conversation:
         self._log = log
 
     async def end(self) -> None:
-        """One of them has left: the others are hung up, and the bridge goes."""
-        for path in (*(f"channels/{channel}" for channel in sorted(self.channels)), f"bridges/{self._bridge}"):
-            try:
-                await self._ari.request("DELETE", path)
-            except AriError as error:
-                if error.status != 404:
-                    self._log.error("conversation.left", bridge=self._bridge, error=str(error))
+        """One of them has left: the others are hung up, unless they are parted for a while, and the bridge goes."""
+        for channel in sorted(self.channels):
+            with self._tried():
+                if not await is_parted(self._ari, channel):
+                    await self._ari.request("DELETE", f"channels/{channel}")
+        with self._tried():
+            await self._ari.request("DELETE", f"bridges/{self._bridge}")
         self._log.info("conversation.ended", bridge=self._bridge)
+
+    @contextmanager
+    def _tried(self) -> Iterator[None]:
+        try:
+            yield
+        except AriError as error:
+            if error.status != 404:
+                self._log.error("conversation.left", bridge=self._bridge, error=str(error))

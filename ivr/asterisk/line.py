@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from urllib.parse import urlencode
 
 from structlog.typing import FilteringBoundLogger
@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.inbox import Inbox, resolve
 from ivr.asterisk.leg import GONE, AriLeg, Legs, clean, finished
+from ivr.asterisk.parted import is_parted
 from ivr.asterisk.playback import Names, Playback
 from ivr.asterisk.sweep import is_verified
 from ivr.asterisk.websocket import Json
@@ -81,6 +82,11 @@ class AriLine:
     def talking(self) -> bool:
         """Whether the caller and an agent are bridged."""
         return self._leg is not None and not self._leg.ended.is_set()
+
+    @property
+    def talked(self) -> bool:
+        """Whether the caller and an agent were bridged."""
+        return self._leg is not None
 
     @property
     def _talked(self) -> bool:
@@ -268,7 +274,7 @@ class AriLine:
             # not sooner: whose worker dies before this is taken back by the watchdog
             await self.allow(0)
             self._log.info("agent.joined", endpoint=leg.endpoint)
-            await leg.ended.wait()
+            await self._talk(leg)
             return True
         finally:
             if not self._left_behind:
@@ -343,6 +349,28 @@ class AriLine:
             await self._ari.request("POST", f"events/user/{name}", body, quick=True, channel=self._caller.channel)
 
     # ------------------------------------------------------------ inside
+
+    async def _talk(self, leg: AriLeg) -> None:
+        """Until the agent has left. Raises `HungUp` where the two were parted: they are Asterisk's now, and come back by themselves."""
+        try:
+            await leg.ended.wait()
+        except asyncio.CancelledError:
+            if not self._left_behind:
+                # of two who are parted, either may be told of first: who then is the agent's leg must not be ended
+                await finished(self._until_told(leg))
+            raise
+        with suppress(AriError):
+            # where it cannot be asked, neither can the caller be hung up
+            if await is_parted(self._ari, self._caller.channel):
+                self._log.info("agent.parted", endpoint=leg.endpoint)
+                raise HungUp(self._caller.channel)
+
+    async def _until_told(self, leg: AriLeg) -> None:
+        """Wait until it is told of the caller's end, or of the agent's, but not for long."""
+        ends = [asyncio.ensure_future(one.wait()) for one in (leg.ended, self._gone)]
+        await asyncio.wait(ends, timeout=_TOLD, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
 
     async def _stopped(self, playback: Playback) -> None:
         """Wait until it is told that this is over. Raises `TimeoutError`."""

@@ -283,6 +283,7 @@ class Reconciliation:
             number=e164(number.reveal(), self._country),
             language=language,
             policy=arguments[1] if len(arguments) > 1 else "",
-            again=list(arguments[2:]) == ["again"],
+            again=list(arguments[2:3]) == ["again"],
             app=self._ari.app,
+            agent="".join(arguments[3:4]),
         )

@@ -24,7 +24,7 @@ _NO_NUMBER = ("", "<unknown>")
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A channel in a bridge; `since`: it has been in this one, in seconds since the epoch."""
+    """A channel in a bridge; `since`: it has been in this one, in seconds since the epoch. `first`: the call began with it."""
 
     channel: str
     name: str
@@ -32,6 +32,7 @@ class Seat:
     number: Personal | None = None
     since: float = 0.0
     held: bool = False
+    first: bool = False
 
     @property
     def endpoint(self) -> str:
@@ -67,7 +68,8 @@ def seat_of(message: Message, bridge: str, since: float) -> Seat | None:
     match message:
         case {"Uniqueid": channel, "Channel": name} if channel and bridge and not _nobody(name):
             number = message.get("CallerIDNum", "")
-            return Seat(channel, name, bridge, None if number in _NO_NUMBER else Personal(number), since)
+            first = message.get("Linkedid") == channel
+            return Seat(channel, name, bridge, None if number in _NO_NUMBER else Personal(number), since, first=first)
         case _:
             return None
 
@@ -84,6 +86,7 @@ class Switchboard:
         self._seats: dict[str, Seat] = {}
         self._bridges: defaultdict[str, set[str]] = defaultdict(set)
         self._halves: dict[str, str] = {}
+        # upper and lower case are the same phone, as for whose phone it is
         self._endpoints: defaultdict[str, set[str]] = defaultdict(set)
 
     # ------------------------------------------------------------ what is told
@@ -134,6 +137,10 @@ class Switchboard:
         """The channels in it."""
         return frozenset(self._bridges.get(bridge, ()))
 
+    def named(self, bridge: str) -> frozenset[tuple[str, str]]:
+        """The same, with their names: it is by these that one is somebody's phone."""
+        return frozenset((channel, self._seats[channel].name) for channel in self._bridges.get(bridge, ()))
+
     def bridge_of_name(self, name: str) -> str | None:
         """Where this half of a Local channel is."""
         channel = self._halves.get(name)
@@ -141,7 +148,7 @@ class Switchboard:
 
     def circles(self, endpoint: str) -> list[tuple[Seat, Circle]]:
         """For each of the endpoint's channels that is in a bridge, what it is in."""
-        seats = [self._seats[channel] for channel in sorted(self._endpoints.get(endpoint, ()))]
+        seats = [self._seats[channel] for channel in sorted(self._endpoints.get(endpoint.casefold(), ()))]
         return [(seat, self._circle(seat.bridge)) for seat in seats if seat.anybody]
 
     def talks(self, node: str, endpoint: str) -> Iterator[Talk]:
@@ -150,6 +157,11 @@ class Switchboard:
             others = tuple(_party(seat, own.since) for seat in circle.ends if seat.channel != own.channel)
             if others:
                 yield Talk(node, _party(own, min(other.since for other in others)), others)
+
+    def around(self, channel: str) -> frozenset[str]:
+        """The endpoints that are joined with this channel, its own among them."""
+        seat = self._seats.get(channel)
+        return frozenset() if seat is None else frozenset(one.endpoint for one in self._circle(seat.bridge).ends)
 
     def talking(self) -> frozenset[str]:
         """The endpoints that have a talk."""
@@ -209,7 +221,7 @@ class Switchboard:
     def _sit(self, seat: Seat) -> None:
         self._seats[seat.channel] = seat
         self._bridges[seat.bridge].add(seat.channel)
-        self._endpoints[seat.endpoint].add(seat.channel)
+        self._endpoints[seat.endpoint.casefold()].add(seat.channel)
         if seat.other_half is not None:
             self._halves[seat.name] = seat.channel
 
@@ -217,7 +229,7 @@ class Switchboard:
         seat = self._seats.pop(channel, None)
         if seat is None:
             return
-        for known, key in ((self._bridges, seat.bridge), (self._endpoints, seat.endpoint)):
+        for known, key in ((self._bridges, seat.bridge), (self._endpoints, seat.endpoint.casefold())):
             known[key].discard(channel)
             if not known[key]:
                 del known[key]
@@ -235,4 +247,4 @@ def _joined(ends: tuple[Seat, ...]) -> tuple[Seat, ...]:
 
 
 def _party(seat: Seat, since: float) -> Party:
-    return Party(seat.channel, seat.endpoint, seat.number, seat.held, max(seat.since, since))
+    return Party(seat.channel, seat.endpoint, seat.number, seat.held, max(seat.since, since), seat.first)

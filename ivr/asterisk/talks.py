@@ -38,9 +38,18 @@ class Talks:
         found = await asyncio.gather(*(exchange.of(endpoint) for exchange in self._exchanges.values()))
         return tuple(talk for talks in found for talk in talks)
 
+    def told(self, endpoint: str) -> tuple[ports.Talk, ...]:
+        """The same as far as events tell: to be looked at, and nothing is given out by it. Raises `Unavailable`."""
+        return tuple(talk for exchange in self._exchanges.values() for talk in exchange.told(endpoint))
+
     def on_change(self, told: Callable[[frozenset[str]], None]) -> None:
         """Call this with the endpoints whose talks are others than before, or are not known any more; it must not wait."""
         self._listeners.append(told)
+
+    def around(self, node: str, channel: str) -> frozenset[str]:
+        """The endpoints that are joined with this channel now, as far as events have told."""
+        exchange = self._exchanges.get(node)
+        return frozenset() if exchange is None else exchange.around(channel)
 
     async def close(self) -> None:
         """Ask for nothing more."""

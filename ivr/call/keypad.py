@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,19 +29,25 @@ class GaveUp:
     """Nothing whole was keyed, however often it was asked for."""
 
 
+def _told_to_nobody(_: int, __: Form) -> None:
+    """Nobody waits for the caller."""
+
+
 class Keypad:
     """The keypad of one call, and its watchdog: what takes the call back where nobody sets it anew."""
 
     def __init__(
-        self, line: Line, *, language: str, slips: int, watchdog: int, clock: Clock, log: FilteringBoundLogger
-    ) -> None:
-        """`watchdog`: seconds that it waits, at least 30."""
+        self, line: Line, *, language: str, slips: int, watchdog: int, clock: Clock, log: FilteringBoundLogger,
+        keyed: Callable[[int, Form], None] = _told_to_nobody,
+    ) -> None:  # fmt: skip
+        """`watchdog`: seconds that it waits, at least 30. `keyed` is told how many digits stand of an entry."""
         self._line = line
         self._slips = slips
         self._watchdog = watchdog
         self._guarded = float("-inf")
         self._clock = clock
         self._log = log
+        self._keyed = keyed
         self._errors: set[Unavailable] = set()
         self._void: set[Unavailable] = set()
         self._after_full = False
@@ -182,6 +188,7 @@ class Keypad:
         breath, *breaths = self._breaths(prompts)
         await self._say(breath)
         self._log.info("entry.asked", entry=what, prompts=list(prompts))
+        self._keyed(0, form)
         ending: Ending | None = None
         while ending is None:
             match await self._receive(collector.deadline):
@@ -194,6 +201,7 @@ class Keypad:
                         await self._line.hush()
                     if collector.count != before:
                         self._log.debug("entry.key", entry=what, keys=collector.count)
+                        self._keyed(collector.count, form)
                 case Played() if breaths:
                     await self._say(breaths.pop(0))
                 case Played():

@@ -38,6 +38,7 @@ class Session:
         self._course = Course(self._held, taken=taken is not None)
         self._verification = Verification(house, line, self._course, log)
         self._keypad = self._verification.keypad
+        self._watched = self._verification.watched
         self._account = Account(house, caller, self._course, self._held, log)
         self._refused: Refused | None = None
         self._to_do: list[Callable[[Refused], Awaitable[None]]] = []
@@ -110,6 +111,7 @@ class Session:
         await self._line.announce(mark.variables() | place, display(self._course.subject.name))
         await self._line.event("CallerAuthenticated", mark.variables())
         self._status = Status.VERIFIED
+        self._watched.over(Status.VERIFIED)
         self._log.info(
             "call.verified",
             assurance=mark.level,
@@ -150,6 +152,7 @@ class Session:
         self._course.phase = "send_on"
         self._refused = refused
         self._status = refused.status
+        self._watched.over(refused.status)
         self._log.info(
             "call.refused",
             status=refused.status.value,
@@ -221,7 +224,9 @@ class Session:
             if self._held.now.subject and self._course.subject is None:
                 await self._tried("find", self._verification.known())
             await self._tried("record", self._account.record(refused))
-        handed_over = self._course.phase == "dialplan"
+        handed_over = self._course.phase == "dialplan" or self._line.talked
+        if not handed_over:
+            self._watched.over(Status.ABANDONED)
         went_on: bool | None = False
         if isinstance(verdict, Verified) and not handed_over:
             await self._drop_mark(over=False)
@@ -290,4 +295,5 @@ class Session:
         except Unavailable as error:
             self._log.error("mark.not_dropped", error=str(error))
             return
+        self._house.desks.changed(self._line.caller.node, self._line.caller.channel)
         self._log.info("mark.dropped")

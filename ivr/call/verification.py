@@ -13,9 +13,10 @@ from ivr.call.keypad import Keypad
 from ivr.call.languages import Languages
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Scope, Status, Verdict, Verified
 from ivr.call.policy import Policy, decide, stronger
-from ivr.call.ports import Attempt, Clock, Customers, Line, Live, Subject, Trail
+from ivr.call.ports import Attempt, Clock, Customers, Desks, Line, Live, Subject, Trail, Unwatched
 from ivr.call.progress import Held
 from ivr.call.steps import Round, Step, Tools
+from ivr.call.watched import Watched
 from ivr.config import Settings
 from ivr.errors import OtherCustomer, Unavailable
 from ivr.prompts import Prompt
@@ -34,6 +35,7 @@ class House:
     tools: Tools
     wall: Clock
     languages: Languages
+    desks: Desks = field(default_factory=Unwatched)
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class Verification:
         self._line = line
         self._course = course
         self._log = log
+        self.watched = Watched(house.desks, line.caller, house.wall)
         self.keypad = Keypad(
             line,
             language=self._language(None),
@@ -67,12 +70,14 @@ class Verification:
             watchdog=house.settings.worker.watchdog_seconds,
             clock=house.tools.clock,
             log=log,
+            keyed=self.watched.keyed,
         )
 
     async def run(self) -> Verdict:
         """The verdict; `Refused` as unavailable where a part that is needed is down. Raises `HungUp`."""
         caller = self._line.caller
         asked = caller.policy
+        self.watched.begin()
         try:
             await self._line.answer()
             if not self._course.taken:
@@ -176,6 +181,7 @@ class Verification:
     async def _keyed(self) -> Subject | None:
         """The customer whose number is keyed. None: nothing was."""
         looks, keypad = self._house.settings.customer_number, self._house.settings.keypad
+        self.watched.step("customer_number")
         form = Form(looks.least, looks.most, keypad.first_seconds, keypad.between_seconds)
         entry = await self.keypad.ask("customer_number", (Prompt.ASK_CUSTOMER_NUMBER,), form)
         if not isinstance(entry, Entered):
@@ -188,6 +194,7 @@ class Verification:
         self, kind: type[Step], policy: Policy, subject: Subject, attempt: Attempt, *, hinted: bool
     ) -> Outcome:
         self._log.info("step.started", step=kind.name)
+        self.watched.step(kind.name)
         began = self._house.tools.clock()
         before = Round(
             self.keypad,

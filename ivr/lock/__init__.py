@@ -4,31 +4,77 @@ from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import FIELDS, Lock
+from ivr.lock.marktokens import Issued, MarkTokens
+from ivr.lock.matter import Matter
+from ivr.lock.midcall import Midcall
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
+from ivr.lock.signer import Signer, Signs
+from ivr.lock.watch import Watch
 from ivr.lock.wiring import Locks
-from ivr.lock.words import Channel, Current, Denied, Done, Granted, Lifted, Reason, Record, Standing, State, Value
+from ivr.lock.words import (
+    Barred,
+    Begun,
+    Channel,
+    Current,
+    Denied,
+    Direction,
+    Done,
+    Dropped,
+    Ended,
+    Granted,
+    Held,
+    Keying,
+    Lifted,
+    Offered,
+    Reason,
+    Record,
+    Standing,
+    State,
+    Statistics,
+    Value,
+    Watched,
+    Why,
+)
 
 __all__ = [
     "FIELDS",
+    "Barred",
+    "Begun",
     "Channel",
     "Current",
     "Currents",
     "Denied",
+    "Direction",
     "Done",
+    "Dropped",
+    "Ended",
     "Glass",
     "Granted",
+    "Held",
+    "Issued",
     "Judge",
+    "Keying",
     "Lifted",
     "Lock",
     "Locks",
+    "MarkTokens",
+    "Matter",
+    "Midcall",
+    "Offered",
     "Reads",
     "Reason",
     "Record",
     "Rows",
+    "Signer",
+    "Signs",
     "Standing",
     "State",
+    "Statistics",
     "StoredRecords",
     "Value",
+    "Watch",
+    "Watched",
+    "Why",
 ]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ivr.call.outcome import Status
+from ivr.call.ports import Waiting
+from ivr.call.progress import Progress
 from ivr.errors import Unavailable
 from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talks
 from ivr.lock.judge import Judge
-from ivr.lock.ports import Marks, Records
+from ivr.lock.ports import Marks, Records, Switch, Waits
+from ivr.lock.reads import Reads
 from ivr.lock.rows import Rows
-from ivr.lock.words import Channel, Current, Denied, Granted, Reason, State
+from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Keying, Reason, State
 from ivr.secret import Personal
 from ivr.staff import Permission, Person
 
@@ -20,12 +26,18 @@ _SHOWN = "record.name"
 class Currents:
     """The callers of a person's talks. A name is shown as a field of the record is read: not without its row."""
 
-    def __init__(self, judge: Judge, marks: Marks, records: Records, rows: Rows, name_level: int) -> None:
+    def __init__(
+        self, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, waits: Waits, switch: Switch,
+        name_level: int,
+    ) -> None:  # fmt: skip
         """`name_level`: at which a name may be read."""
         self._judge = judge
         self._marks = marks
         self._records = records
+        self._reads = reads
         self._rows = rows
+        self._waits = waits
+        self._switch = switch
         self._name_level = name_level
         self._told: dict[str, None] = {}
 
@@ -40,16 +52,42 @@ class Currents:
             for found in outsiders(ground, talk):
                 # a colleague who is a marked caller as well is no caller of this person's
                 if found.call not in shown and found.party.endpoint not in ground.owners:
-                    shown[found.call] = await self._seen(ground, found, one)
+                    seen = await self._seen(ground, found, one)
+                    shown[found.call] = self._with_buttons(ground, found, one, seen)
+        for waited in await self._waited_for(ground.person):
+            shown.setdefault(waited.call, waited)
         return tuple(shown.values())
+
+    def _with_buttons(self, ground: Ground, found: Caller, one: Caller | Denied, seen: Current) -> Current:
+        """With what this person may do: each press is judged anew."""
+        may = ground.person.may(Permission.VERIFY)
+        sole = isinstance(one, Caller) and one.call == found.call and len(found.talk.others) == 1
+        return replace(
+            seen,
+            verifiable=may and sole and seen.state is not State.VERIFYING,
+            droppable=may and found.mark is not None,
+        )
+
+    async def _waited_for(self, person: Person) -> list[Current]:
+        """Those who are in no talk, for they are keying."""
+        shown = []
+        for endpoint in sorted(person.endpoints):
+            waits, gone = await self._waits.of(endpoint)
+            # a worker that has died tells of no end: it is asked who waits
+            shown += [_waited(one) for one in waits if await self._switch.waits(one.node, one.agent)]
+            if gone is not None:
+                shown.append(replace(_waited(gone), state=State.GONE, keying=None))
+        return shown
 
     async def _seen(self, ground: Ground, found: Caller, one: Caller | Denied) -> Current:
         mark = found.mark
         number = None if found.party.number is None else found.party.number.masked
         if mark is None or mark.expires <= ground.now:
             shut = one.reason if isinstance(one, Denied) else Reason.NOT_VERIFIED if mark is None else Reason.EXPIRED
-            state = await self._unverified(found)
-            return Current(found.call, number, found.talk.own.held, found.party.since, state, shut)
+            state, ended = await self._unverified(found)
+            return Current(
+                found.call, number, found.talk.own.held, found.party.since, state, shut, direction=direction(found), ended=ended,
+            )  # fmt: skip
         verdict: Granted | Denied = judge(ground, mark.subject, 1)
         name = None
         if isinstance(verdict, Granted) and verdict.call != found.call:
@@ -58,19 +96,24 @@ class Currents:
             verdict = Denied(Reason.NOT_IN_FORCE)
         # who the customer of another tenant is, is none of theirs
         ref = None if verdict == Denied(Reason.NOT_IN_FORCE) else mark.subject
+        if isinstance(verdict, Granted) and await self._reads.stopped(ground.person):
+            verdict = Denied(Reason.TOO_MANY_READS)
         if isinstance(verdict, Granted) and verdict.level >= self._name_level:
             name = await self._name(ground.person, mark.subject, mark.nonce, verdict)
         return Current(
             found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
             verdict.reason if isinstance(verdict, Denied) else None,
-            mark.level, mark.methods, mark.expires, ref, name,
+            mark.level, mark.methods, mark.expires, ref, name, direction(found),
         )  # fmt: skip
 
-    async def _unverified(self, found: Caller) -> State:
+    async def _unverified(self, found: Caller) -> tuple[State, Status | None]:
+        # whoever is here again after a round in mid-call is not keying, whatever a worker that died has left behind
+        if (ended := await self._waits.ended(*found.call)) is not None:
+            return State.REFUSED, ended
         progress = await self._marks.progress(*found.call)
         if progress is None:
-            return State.NOT_VERIFIED
-        return State.REFUSED if progress.status else State.VERIFYING
+            return State.NOT_VERIFIED, None
+        return (State.REFUSED, Status(progress.status)) if progress.status else (State.VERIFYING, None)
 
     async def _name(self, person: Person, ref: str, nonce: str, granted: Granted) -> Personal | None:
         """The row, the name, and whether all is as it was; None where one of them fails."""
@@ -88,3 +131,25 @@ class Currents:
             return None
         again = await self._judge.again(person, ref, self._name_level, granted.call)
         return held.name if held is not None and isinstance(again.verdict, Granted) else None
+
+
+def state_of(progress: Progress | None) -> State:
+    """How far a caller without a mark is."""
+    if progress is None:
+        return State.NOT_VERIFIED
+    return State.REFUSED if progress.status else State.VERIFYING
+
+
+def direction(found: Caller) -> Direction:
+    """Who has called whom: whoever is called has a channel that was made for another one's."""
+    outbound = found.talk.own.first and not found.party.first
+    return Direction.OUTBOUND if outbound else Direction.INBOUND
+
+
+def _waited(waiting: Waiting) -> Current:
+    """As it is shown: nothing is open, for nobody is on the line."""
+    keying = Keying(waiting.step, waiting.keyed, waiting.least, waiting.most)
+    return Current(
+        Channel(waiting.node, waiting.channel), waiting.number or None, False, waiting.since, State.VERIFYING,
+        Reason.NO_CALL, keying=keying, ended=Status(waiting.status) if waiting.status else None,
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.ports import Talk, Talks
 from ivr.errors import Unavailable
 from ivr.lock.decision import Caller, Ground, caller, judge
+from ivr.lock.lately import Lately
 from ivr.lock.ports import Marks, Records, Staff
 from ivr.lock.words import Channel, Denied, Granted, Reason
 from ivr.staff import Permission, Person
@@ -42,6 +43,10 @@ class Judge:
         self._log = log
         self._wall = wall
 
+    def of_one_request(self, person: Person) -> Judge:
+        """One that reads who works here once in a moment; who talks with whom, and the marks, each time."""
+        return Judge(self._talks, Lately(self._staff, person), self._marks, self._records, self._log, self._wall)
+
     async def by_id(self, tenant: str, id: str) -> Person | None:
         """Somebody as of now. Raises `Unavailable`."""
         found = await self._staff.by_id(tenant, id)
@@ -58,7 +63,7 @@ class Judge:
             verdict = judge(ground, ref, level)
             if isinstance(verdict, Granted) and not await self._records.in_force(person.tenant, ref):
                 verdict = Denied(Reason.NOT_IN_FORCE)
-        except _Unknown as error:
+        except Unknown as error:
             self._log.warning("lock.unknown", person=person.id, error=str(error))
             return Judged(Denied(Reason.UNKNOWN_BRIDGES))
         except Unavailable as error:
@@ -74,6 +79,11 @@ class Judge:
             return Judged(Denied(Reason.NO_CALL), judged.call)
         return judged
 
+    async def whom(self, person: Person) -> str | None:
+        """The customer as whom the person's one caller is marked, whatever the level; None where there is none. Raises `Unavailable`."""
+        found = caller(await self.ground(person))
+        return found.mark.subject if isinstance(found, Caller) and found.mark is not None else None
+
     async def ground(self, person: Person) -> Ground:
         """What is known now. Raises `Unavailable`."""
         fresh = await self.anew(person)
@@ -88,14 +98,14 @@ class Judge:
             marks = {channel: mark for channel, mark in zip(channels, found, strict=True) if mark is not None}
             if await self._talks_of(fresh) == talks:
                 return Ground(fresh, talks, owners, marks, self._wall())
-        raise _Unknown("who talks with whom changes all the time")
+        raise Unknown("who talks with whom changes all the time")
 
     async def _talks_of(self, person: Person) -> list[Talk]:
         try:
             return [talk for endpoint in sorted(person.endpoints) for talk in await self._talks.of(endpoint)]
         except Unavailable as error:
-            raise _Unknown(str(error)) from None
+            raise Unknown(str(error)) from None
 
 
-class _Unknown(Unavailable):
+class Unknown(Unavailable):
     """It is not known who talks with whom."""

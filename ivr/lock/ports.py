@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from ivr.audit.rates import Rates, Round
 from ivr.call.mark import Mark
-from ivr.call.ports import Entry
+from ivr.call.outcome import Status
+from ivr.call.ports import Entry, Talk, Waiting
 from ivr.call.progress import Progress
 from ivr.lock.actions import Change
 from ivr.staff import Person
+from ivr.store.holds import Hold
 from ivr.store.openings import Opening
 from ivr.store.reads import Counted, Stopped
 from ivr.store.register import Customer
@@ -31,6 +34,10 @@ class Staff(Protocol):
         """Whose phones these are, whatever the tenant, the disabled among them; an endpoint that is nobody's is missing."""
         ...
 
+    async def owner_ids_of(self, endpoints: Collection[str]) -> Mapping[str, tuple[str, str]]:
+        """The same, by tenant and identifier."""
+        ...
+
 
 class Marks(Protocol):
     async def mark(self, node: str, channel: str) -> Mark | None:
@@ -39,6 +46,100 @@ class Marks(Protocol):
 
     async def progress(self, node: str, channel: str) -> Progress | None:
         """How far the verification of this channel's caller is; None where there is none under way."""
+        ...
+
+    async def take_away(self, mark: Mark) -> bool:
+        """Remove this very mark; False where it is not there any more, whatever stands in its place."""
+        ...
+
+
+class Waits(Protocol):
+    """Who waits for a caller, as the workers tell it, and how that ended."""
+
+    async def of(self, endpoint: str) -> tuple[Sequence[Waiting], Waiting | None]:
+        """Those whom the phones of this endpoint wait for; and a caller who has hung up meanwhile, as long as that is news.
+
+        That nobody has told of an end does not mean that there was none.
+        """
+        ...
+
+    async def ended(self, node: str, channel: str) -> Status | None:
+        """How the last verification of this call ended, where that was in mid-call."""
+        ...
+
+    async def claim(self, node: str, channel: str) -> bool:
+        """Whether nobody else is about to part this call; nobody is, then, until one of these two."""
+        ...
+
+    async def parted(self, node: str, channel: str) -> None:
+        """It is done, or nobody knows whether it is."""
+        ...
+
+    async def release(self, node: str, channel: str) -> None:
+        """Nothing was done."""
+        ...
+
+
+class Switch(Protocol):
+    """What is done to channels of a node."""
+
+    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
+        """Send the caller to be verified, and the agent to wait; False where one of them is not there any more.
+
+        Both by their unique ids; both go, or none.
+        """
+        ...
+
+    async def waits(self, node: str, agent: str) -> bool:
+        """Whether this channel, by its name, waits for a caller now."""
+        ...
+
+    async def unmark(self, node: str, caller: str, agent: str) -> None:
+        """Take back what announces a mark: the caller's variables and name, and that name on the agent's display."""
+        ...
+
+    async def event(self, node: str, name: str, fields: Mapping[str, str]) -> None:
+        """Tell the PBX's administrators."""
+        ...
+
+
+class Floor(Protocol):
+    def told(self, endpoint: str) -> tuple[Talk, ...]:
+        """An endpoint's talks as far as events tell: to be looked at, and nothing is given out by it."""
+        ...
+
+
+class Glances(Protocol):
+    async def glance(self, channels: Sequence[tuple[str, str]]) -> Sequence[tuple[Mark | None, Progress | None]]:
+        """Of each of these channels, with its node, the mark, and how far its verification is."""
+        ...
+
+
+class Holds(Protocol):
+    """What is locked now."""
+
+    async def in_force(self) -> Sequence[Hold]:
+        """For failures."""
+        ...
+
+    async def customers(self, keys: Collection[str]) -> Mapping[str, str]:
+        """The references of the customers of these blind indexes."""
+        ...
+
+    async def locked(self, most: int) -> Sequence[str]:
+        """References of customers whom somebody has locked."""
+        ...
+
+
+class Rounds(Protocol):
+    """What the audit trail tells of verifications."""
+
+    async def rates(self) -> Rates:
+        """How they ended, in the last hour and day."""
+        ...
+
+    async def of(self, calls: Collection[str]) -> Mapping[str, Round]:
+        """The latest of each of these calls."""
         ...
 
 

@@ -3,41 +3,59 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import time
 from typing import Self
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.audit.rates import Rounds
 from ivr.audit.signing import Seal
 from ivr.call.ports import Talks, Trail
 from ivr.config import Settings
 from ivr.database import Database
+from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import Lock
-from ivr.lock.ports import Marks, Staff
+from ivr.lock.marktokens import MarkTokens
+from ivr.lock.midcall import Midcall
+from ivr.lock.ports import Floor, Glances, Marks, Staff, Switch
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
+from ivr.lock.signer import Signer
+from ivr.lock.watch import Watch
+from ivr.lock.words import Offered
 from ivr.store.customers import Customers
+from ivr.store.holds import StoredHolds
 from ivr.store.link import Link
 from ivr.store.openings import RedisOpenings
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
+from ivr.store.waits import RedisWaits
 from ivr.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What an agent asks, what a supervisor lifts, and what two persons open."""
+    """What an agent asks and does, what a supervisor lifts and sees, what two persons open, and what is signed of it.
+
+    `signer` is to be entered (`async with`) before anything is signed.
+    """
 
     lock: Lock
+    midcall: Midcall
     reads: Reads
     glass: Glass
+    signer: Signer
+    tokens: MarkTokens
+    watch: Watch
 
     @classmethod
     def of(
-        cls, settings: Settings, *, talks: Talks, staff: Staff, marks: Marks, link: Link, database: Database,
-        customers: Customers, vault: Vault, trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger,
+        cls, settings: Settings, *, talks: Talks, floor: Floor, switch: Switch, glances: Glances, staff: Staff, marks: Marks,
+        link: Link, database: Database, customers: Customers, vault: Vault, trail: Trail, seal: Seal, chain: str,
+        log: FilteringBoundLogger,
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks."""
         rules, prefix = settings.lock, settings.redis.prefix
@@ -45,8 +63,23 @@ class Locks:
         rows = Rows(trail, log)
         judge = Judge(talks, staff, marks, records, log)
         reads = Reads(rules.reads, RedisReads(link, prefix), staff, judge, rows, log)
+        signer = Signer(settings, database, vault, trail, log)
+        holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
+        waits = RedisWaits(link, prefix)
+        currents = Currents(judge, marks, records, reads, rows, waits, switch, int(rules.fields.name))
         return cls(
-            Lock(rules, judge, marks, records, reads, rows, settings.company.country, log),
+            Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
+            Midcall(_offered(settings), judge, marks, waits, switch, rows, log),
             reads,
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
+            signer,
+            MarkTokens(settings.tokens, signer, judge, reads, rows, log),
+            Watch(judge, floor, staff, glances, holds, Rounds(database), rows, time),
         )
+
+
+def _offered(settings: Settings) -> dict[str, Offered]:
+    """The policies that may be chosen at the desk."""
+    names = settings.desk.policies or tuple(settings.policies)
+    found = [(name, settings.policies[name]) for name in names]
+    return {name: Offered(name, policy.level, tuple(policy.steps)) for name, policy in found}

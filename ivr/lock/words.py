@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from ivr.call.outcome import Status
 from ivr.secret import Personal
 
 
@@ -15,6 +18,12 @@ class Channel(NamedTuple):
 
     node: str
     id: str
+
+    @property
+    def name(self) -> str:
+        """What the API calls it: 22 letters of base64url. It opens nothing; whose call it is, is asked each time."""
+        spelled = hashlib.blake2b(f"{self.node}\0{self.id}".encode(), digest_size=16).digest()
+        return base64.urlsafe_b64encode(spelled).rstrip(b"=").decode()
 
 
 class Reason(StrEnum):
@@ -39,6 +48,8 @@ class Reason(StrEnum):
     """This person has read so many customers' records that another person must look at it first."""
     TOO_MANY_WISHES = "too_many_wishes"
     """This person has as many wishes to open a record without a call as may stand at once."""
+    UNDER_WAY = "under_way"
+    """The same caller is being sent to be verified at this moment: pressed twice, or in two windows."""
     NOT_PERMITTED = "not_permitted"
     UNKNOWN_BRIDGES = "unknown_bridges"
     """It is not known who talks with whom."""
@@ -95,15 +106,73 @@ class State(StrEnum):
     VERIFYING = "verifying"
     VERIFIED = "verified"
     REFUSED = "refused"
+    GONE = "gone"
+    """The caller has hung up while this person waited."""
+
+
+class Why(StrEnum):
+    """Why a mark is taken away."""
+
+    OVER = "over"
+    """It is needed no longer, or somebody else has the phone now."""
+    WRONG_PERSON = "wrong_person"
+    """Whoever speaks is not the customer, although verified: supervisors are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keying:
+    """How far a caller is who is being verified in mid-call: a count of keys, never a key.
+
+    `step` is empty between two steps; an entry has `least` to `most` digits, both 0 where none is asked for.
+    """
+
+    step: str
+    keyed: int
+    least: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The caller is on the way to the keypad part, and the agent waits."""
+
+    call: Channel
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The mark is gone."""
+
+    call: Channel
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A policy that may be chosen in mid-call."""
+
+    name: str
+    level: int
+    steps: tuple[str, ...]
+
+
+class Direction(StrEnum):
+    """Who has called whom."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
 
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """A caller with whom a phone of this person's is joined now.
+    """A caller with whom a phone of this person's is joined now, or for whom it waits.
 
     `number` is masked. `held`: this person has put the caller on hold. `since` and `until` are seconds since the epoch.
     `level`, `methods`, `until` and `ref` stand where `state` is verified; `name` where the record is open to this
     person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
+    `keying`: of a caller for whom this person waits. `ended`: how the last verification of this call ended, where that was
+    in mid-call and did not verify anybody. `verifiable` and `droppable`: what this person may do now.
     """
 
     call: Channel
@@ -117,6 +186,69 @@ class Current:
     until: int | None = None
     ref: str | None = None
     name: Personal | None = None
+    direction: Direction = Direction.INBOUND
+    keying: Keying | None = None
+    ended: Status | None = None
+    verifiable: bool = False
+    droppable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A call of somebody's of the team, without anything of who the customer is. Fields as of `Current`."""
+
+    person: str
+    agent: str
+    call: Channel
+    number: str | None
+    direction: Direction
+    held: bool
+    since: float
+    state: State
+    level: int = 0
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many verifications of a policy ended how. `failed`: a part was down."""
+
+    policy: str
+    verified: int = 0
+    refused: int = 0
+    abandoned: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of the last hour, and of the last day."""
+
+    hour: tuple[Ended, ...]
+    day: tuple[Ended, ...]
+
+
+class Held(StrEnum):
+    """What is locked, and by what."""
+
+    CUSTOMER = "customer"
+    """For failures, under whatever number."""
+    NUMBER = "number"
+    """A calling number, for failures of whatever customer."""
+    BY_HAND = "by_hand"
+    """A customer, by somebody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """A lock in force. `what`: a customer's reference, or a number that is masked; empty where it is not known any more.
+
+    `until`: seconds since the epoch; None where somebody has to unlock it.
+    """
+
+    kind: Held
+    what: str
+    until: int | None
 
 
 @dataclass(frozen=True, slots=True)

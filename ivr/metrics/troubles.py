@@ -37,6 +37,7 @@ TROUBLES: Mapping[str, str] = {
     "lock.unknown": "warning",
     "lock.untold": "error",
     "mark.not_dropped": "error",
+    "mark.wrong_person": "warning",
     "metrics.failed": "error",
     "metrics.refused": "warning",
     "node.refused": "error",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 import orjson
@@ -11,6 +12,7 @@ from ivr.call.mark import Mark
 from ivr.call.progress import Progress
 from ivr.errors import StoreError, TakenUp
 from ivr.store.link import Link, Script
+from ivr.store.news import news_of_call, topic
 
 BEGIN = Script("clock", "record", "begin")
 NOTE = Script("record", "note")
@@ -19,7 +21,12 @@ RECORDED = Script("clock", "record", "recorded")
 TAKE_UP = Script("take_up")
 DROP_MARK = Script("drop_mark")
 MARKED = Script("clock", "marked")
-SCRIPTS = (BEGIN, NOTE, END, RECORDED, TAKE_UP, DROP_MARK, MARKED)
+GLANCE = Script("glance")
+TAKE_AWAY = Script("take_away")
+SCRIPTS = (BEGIN, NOTE, END, RECORDED, TAKE_UP, DROP_MARK, MARKED, TAKE_AWAY, GLANCE)
+
+# Channels in one round trip.
+_AT_ONCE = 200
 
 # How many ends are remembered while Redis is away. A record whose end is not is found as one that was left over, and
 # what is told of it then is in the trail already.
@@ -74,9 +81,8 @@ class Calls:
     async def progress(self, node: str, channel: str) -> Progress | None:
         """How far the call of this channel is; None where it is not in the application, and owes nothing."""
         match await self._link.ask("HMGET", self._key("call", f"{node}:{channel}"), "holder", "said"):
-            case [bytes(holder), bytes(text)]:
-                found = _understood(text, holder.decode(), 0)
-                return found if (found.node, found.channel) == (node, channel) else None
+            case [holder, text]:
+                return _progress(holder, text, node, channel)
             case _:
                 return None
 
@@ -105,16 +111,23 @@ class Calls:
 
     async def mark(self, node: str, channel: str) -> Mark | None:
         """The mark of this channel; None where there is none, or no longer."""
-        written = await self._link.ask("GET", self._mark_keys(node, channel)[0])
-        if not isinstance(written, bytes):
-            return None
-        try:
-            found = orjson.loads(written)
-            mark = Mark(**{**found, "methods": tuple(found["methods"])})
-        except (ValueError, TypeError, KeyError):
-            raise StoreError("Redis: what stands for the mark is none") from None
-        # A node's name may hold a colon, and so two channels of two nodes share a key.
-        return mark if (mark.node, mark.channel) == (node, channel) else None
+        return _mark(await self._link.ask("GET", self._mark_keys(node, channel)[0]), node, channel)
+
+    async def glance(self, channels: Sequence[tuple[str, str]]) -> list[tuple[Mark | None, Progress | None]]:
+        """Of each of these channels, with its node, `mark` and `progress`: many in one round trip."""
+        found: list[tuple[Mark | None, Progress | None]] = []
+        for at in range(0, len(channels), _AT_ONCE):
+            some = channels[at : at + _AT_ONCE]
+            names = [f"{node}:{channel}" for node, channel in some]
+            answer = await self._link.run(
+                GLANCE, [self._key(kind, name) for name in names for kind in ("mark", "call")]
+            )
+            if len(answer) != 1 + 3 * len(some):
+                raise _strange(GLANCE)
+            told = answer[1:]
+            for (node, channel), mark, holder, text in zip(some, told[0::3], told[1::3], told[2::3], strict=True):
+                found.append((_mark(mark, node, channel), _progress(holder, text, node, channel)))
+        return found
 
     async def drop_mark(self, progress: Progress, *, over: bool) -> None:
         """Remove the mark, unless the call is another session's by now; the record too where the call is `over`.
@@ -125,6 +138,14 @@ class Calls:
             self._remember(progress)
         await self._dropped(self._call_keys(progress), progress.channel, progress.holder, over=over)
         self._unended.pop(progress.holder, None)
+
+    async def take_away(self, mark: Mark) -> bool:
+        """Remove this very mark, whoever runs the call; False where another one, or none, is there."""
+        answer = await self._link.run(
+            TAKE_AWAY, self._mark_keys(mark.node, mark.channel), mark.nonce, mark.channel,
+            topic(self._prefix), news_of_call(mark.node, mark.channel),
+        )  # fmt: skip
+        return answer == [b"taken"]
 
     async def disown(self, node: str, channel: str) -> bool:
         """Remove the mark, whoever runs the call; whether there was one."""
@@ -174,6 +195,25 @@ def said(progress: Progress | None) -> bytes:
         return b""
     # not asdict(): it copies each value, and this is written at every step of every call
     return orjson.dumps({name: getattr(progress, name) for name in _FIELDS})
+
+
+def _mark(written: object, node: str, channel: str) -> Mark | None:
+    if not isinstance(written, bytes):
+        return None
+    try:
+        found = orjson.loads(written)
+        mark = Mark(**{**found, "methods": tuple(found["methods"])})
+    except (ValueError, TypeError, KeyError):
+        raise StoreError("Redis: what stands for the mark is none") from None
+    # A node's name may hold a colon, and so two channels of two nodes share a key.
+    return mark if (mark.node, mark.channel) == (node, channel) else None
+
+
+def _progress(holder: object, text: object, node: str, channel: str) -> Progress | None:
+    if not isinstance(holder, bytes) or not isinstance(text, bytes):
+        return None
+    found = _understood(text, holder.decode(), 0)
+    return found if (found.node, found.channel) == (node, channel) else None
 
 
 def _understood(text: bytes, holder: str, taken: int) -> Progress:

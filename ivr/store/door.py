@@ -151,6 +151,13 @@ class Door:
         await self._trail.append(Entry(actor, "desk.sign_out", "done", subject=session.person, detail=detail))
         return await self._sessions.end_all(session.tenant, session.person)
 
+    async def lent(self, person: Person, program: str, origin: str) -> None:
+        """That pages of this origin may show this person's calls from now on, because this program has asked."""
+        detail = {"person": person.id, "tenant": person.tenant, "program": program, "origin": origin}
+        await self._trail.append(
+            Entry(f"program:{program}", "desk.element", "granted", subject=person.id, detail=detail)
+        )
+
     async def _refused(self, refused: MayNot, tenant: str, address: str) -> Denied:
         # one row a wait: who tries on and on must not fill the disk
         if refused.news:

@@ -19,7 +19,9 @@ from ivr.store.pool import InClear, Pool
 # While the sentinels choose another primary, what was not sent is tried again so often.
 _AGAIN_SECONDS = 0.1
 # What these write may be lost with a primary that dies: who holds a lease renews it.
-_FLEETING = frozenset({"lease", "give_lease", "standing", "marked", "recorded", "session_of"})
+_FLEETING = frozenset(
+    {"lease", "give_lease", "standing", "marked", "recorded", "session_of", "tell_desk", "glance", "holds"}
+)
 
 
 class Script:

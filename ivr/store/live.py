@@ -301,7 +301,8 @@ def _explained(settings: Settings, error: Exception) -> ConfigError:
         return ConfigError(
             f"{settings.file}: [redis] username",
             f"this user may not do what is needed ({reason(error)})",
-            f"Grant it, with ACL SETUSER: ~{settings.redis.prefix}:* +@read +@write +@scripting +@connection +time",
+            f"Grant it, with ACL SETUSER: ~{settings.redis.prefix}:* &{settings.redis.prefix}:* "
+            "+@read +@write +@scripting +@connection +time +publish +subscribe",
         )
     if isinstance(error, AuthenticationError):
         return ConfigError(

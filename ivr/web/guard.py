@@ -9,8 +9,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from ivr.config.clients import Scope
 from ivr.secret import Secret
 from ivr.staff import Permission
+from ivr.store.address import network
+from ivr.web import programs
 from ivr.web.problems import Problem
 from ivr.web.visit import CSRF, FORM, SESSION, House, Visit
 
@@ -22,17 +25,30 @@ class Open(StrEnum):
 
     ANYONE = "anyone"
     SIGNED_IN = "signed_in"
+    PROGRAM = "program"
+    """A program of the settings, by its own secret."""
 
 
 Needs = Permission | Open
 
+_BEARER = "bearer "
 
-async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
+
+async def admit(visit: Visit, needs: Needs, *, static: bool = False, scope: Scope | None = None) -> None:
     """Returns where the handler may go on; raises `Problem`. Nothing is asked of anybody for what is the same for all."""
     check_host(visit.house, visit.request)
     if static:
         return
     unsafe = visit.request.method not in SAFE
+    if needs is Open.PROGRAM:
+        await _program(visit)
+        return
+    if scope is not None and (token := _bearer(visit.request)) is not None:
+        await _element(visit, token, scope, used=unsafe)
+        await _paced(visit, needs, unsafe=unsafe)
+        if isinstance(needs, Permission) and not visit.who.may(needs):
+            raise Problem("not_permitted")
+        return
     if unsafe or visit.request.headers.get("Upgrade"):
         check_origin(visit.house, visit.request)
     await _recognise(visit)
@@ -40,6 +56,7 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
     if needs is not Open.ANYONE:
         person = visit.who
         if isinstance(needs, Permission) and not person.may(needs):
+            await visit.house.lock.not_permitted(person, needs, route_of(visit.request))
             raise Problem("not_permitted")
     if not unsafe or (needs is Open.ANYONE and is_api(visit.request)):
         # no other site can make a browser send JSON here
@@ -53,7 +70,13 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
 
 def is_api(request: web.BaseRequest) -> bool:
     """Whether programs ask here, and not people."""
-    return request.path.startswith("/api/")
+    return request.path.startswith(("/api/", "/.well-known/", "/element/"))
+
+
+def route_of(request: web.Request) -> str:
+    """The route, not the path: a path may hold a token, a query anything."""
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
 
 
 def own_origin(house: House, request: web.BaseRequest) -> str:
@@ -91,7 +114,7 @@ async def _recognise(visit: Visit) -> None:
     token = Secret(text)
     house = visit.house
     # what stays open tells itself that it is there; a person who looks at it does not
-    session = await house.sessions.of(token)
+    session = await house.sessions.of(token, used=not visit.request.headers.get("Upgrade"))
     person = None if session is None else await house.people.by_id(session.tenant, session.person)
     if session is None or person is None or person.disabled:
         return
@@ -99,12 +122,50 @@ async def _recognise(visit: Visit) -> None:
     visit.speak(person.language)
 
 
+def _bearer(request: web.BaseRequest) -> Secret | None:
+    said = request.headers.get("Authorization", "")
+    return Secret(said[len(_BEARER) :].strip()) if said[: len(_BEARER)].lower() == _BEARER else None
+
+
+async def _element(visit: Visit, token: Secret, scope: Scope, *, used: bool) -> None:
+    """By the token of an element on another page: it needs no cookie, and no other page can send it."""
+    house = visit.house
+    grant = await house.elements.of(token)
+    known = None if grant is None else house.settings.clients.get(grant.client)
+    person = None
+    if grant is not None and known is not None and grant.origin in known.origins:
+        if visit.request.headers.get("Origin") != grant.origin:
+            raise Problem("cross_site")
+        session = await house.sessions.lives(grant.tenant, grant.session, used=used)
+        if session is not None and session[1] == grant.person:
+            person = await house.people.by_id(grant.tenant, grant.person)
+    if grant is None or known is None or person is None or person.disabled:
+        await _paced(visit, Open.SIGNED_IN, unsafe=True)
+        raise Problem("not_signed_in")
+    if scope not in grant.scopes or scope not in known.may:
+        raise Problem("not_permitted")
+    visit.person, visit.grant = person, grant
+    visit.speak(person.language)
+
+
+async def _program(visit: Visit) -> None:
+    try:
+        visit.program = programs.admitted(visit)
+    except Problem:
+        await _paced(visit, Open.PROGRAM, unsafe=True)
+        raise
+    rules = visit.program.rules
+    wait = await visit.house.pace.take("program", visit.program.name, per_minute=rules.per_minute)
+    if wait is not None:
+        raise Problem("too_many_requests", wait=wait)
+
+
 async def _paced(visit: Visit, needs: Needs, *, unsafe: bool) -> None:
     rules, pace = visit.house.settings.desk.requests, visit.house.pace
     if visit.person is not None:
         wait = await pace.take("person", visit.person.id, per_minute=rules.per_minute)
     elif unsafe or needs is not Open.ANYONE or visit.request.match_info:
-        wait = await pace.take("address", visit.address, per_minute=rules.strangers_per_minute)
+        wait = await pace.take("address", network(visit.address), per_minute=rules.strangers_per_minute)
     else:
         wait = None
     if wait is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import time
+from typing import Any
 
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -13,13 +15,13 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import Unavailable
 from ivr.staff import Permission, Person
-from ivr.web.view import UNKNOWN, View
+from ivr.web.view import UNKNOWN
 
 # Seconds between looks at what no event tells of: how far a caller is, a mark's end, a session's; and where there is no call.
-_LOOK_SECONDS = 1.0
-_IDLE_LOOK_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+IDLE_LOOK_SECONDS = 5.0
 # Seconds in which a page must take what it is told, and answer a ping.
-_TAKING_SECONDS = 5.0
+TAKING_SECONDS = 5.0
 _PING_SECONDS = 20.0
 # Bytes: a page says nothing.
 _MOST = 64
@@ -32,18 +34,38 @@ FULL = 4429
 """The same where there are too many pages."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a page needs, and how often it looks, in seconds: while there is something to see, and while there is not.
+
+    `pause`: between two looks, however much happens.
+    """
+
+    needs: Permission
+    busy: float
+    idle: float
+    pause: float = 0.0
+    all: bool = False
+    """Whether any phone's talks stir it, and not the person's own alone."""
+
+
+OWN = Kind(Permission.CALL, busy=LOOK_SECONDS, idle=IDLE_LOOK_SECONDS)
+"""The agent's own calls."""
+
+
 @dataclass(slots=True, eq=False)
 class Page:
     """One websocket."""
 
     session: str
+    kind: Kind
     endpoints: frozenset[str]
     stir: asyncio.Event = field(default_factory=asyncio.Event)
     over: bool = False
     going: bool = False
 
 
-Shown = Callable[[Person], Awaitable[View]]
+Shown = Callable[[Person], Awaitable[Mapping[str, Any]]]
 """What a page of this person shows now. Raises `Unavailable`."""
 Look = Callable[[], Awaitable[Person | None]]
 """Whose the session is; None where it is over. It does not go on by being looked at. Raises `Unavailable`."""
@@ -61,9 +83,15 @@ class Hub:
 
     def changed(self, endpoints: frozenset[str]) -> None:
         """These phones' talks are others than before."""
+        theirs = _folded(endpoints)
         for page in self._pages:
-            if page.endpoints & endpoints:
+            if page.kind.all or page.endpoints & theirs:
                 page.stir.set()
+
+    def stir(self) -> None:
+        """Any of them may be others."""
+        for page in self._pages:
+            page.stir.set()
 
     def end(self, session: str) -> None:
         """Close the pages of this session."""
@@ -79,18 +107,19 @@ class Hub:
             page.stir.set()
 
     async def serve(
-        self, request: web.Request, session: str, person: Person, look: Look, shown: Shown
-    ) -> web.WebSocketResponse:
-        """Until the page is closed, the session ends, or the desk stops."""
+        self, request: web.Request, session: str, person: Person, look: Look, shown: Shown,
+        kind: Kind = OWN, unknown: Mapping[str, Any] = UNKNOWN,
+    ) -> web.WebSocketResponse:  # fmt: skip
+        """Until the page is closed, the session ends, or the desk stops. `unknown` is shown where nothing is known."""
         socket = web.WebSocketResponse(
-            heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=_TAKING_SECONDS, autoping=True
+            heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=TAKING_SECONDS, autoping=True
         )
         await socket.prepare(request)
         if sum(page.session == session for page in self._pages) >= _WINDOWS:
             await socket.close(code=FULL)
             return socket
-        with self._open(session, person) as page:
-            telling = asyncio.create_task(self._tell(socket, page, look, shown))
+        with self._open(session, person, kind) as page:
+            telling = asyncio.create_task(self._tell(socket, page, look, shown, unknown))
             try:
                 async for message in socket:
                     # it has nothing to say; a ping is answered by the library
@@ -102,17 +131,28 @@ class Hub:
         return socket
 
     @contextmanager
-    def _open(self, session: str, person: Person) -> Iterator[Page]:
-        page = Page(session, person.endpoints)
+    def follow(self, session: str, person: Person, kind: Kind) -> Iterator[Page | None]:
+        """For whoever tells a page by other means; None where that session has too many."""
+        if sum(page.session == session for page in self._pages) >= _WINDOWS:
+            yield None
+            return
+        with self._open(session, person, kind) as page:
+            yield page
+
+    @contextmanager
+    def _open(self, session: str, person: Person, kind: Kind) -> Iterator[Page]:
+        page = Page(session, kind, _folded(person.endpoints))
         self._pages.add(page)
         try:
             yield page
         finally:
             self._pages.discard(page)
 
-    async def _tell(self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown) -> None:
+    async def _tell(
+        self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown, unknown: Mapping[str, Any]
+    ) -> None:
         try:
-            await self._follow(socket, page, look, shown)
+            await self._follow(socket, page, look, shown, unknown)
         except (TimeoutError, ConnectionError):
             # it takes nothing any more
             pass
@@ -122,7 +162,9 @@ class Hub:
         finally:
             await socket.close()
 
-    async def _follow(self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown) -> None:
+    async def _follow(
+        self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown, unknown: Mapping[str, Any]
+    ) -> None:
         told = b""
         while True:
             page.stir.clear()
@@ -131,20 +173,35 @@ class Hub:
                 return
             try:
                 person = None if page.over else await look()
-                if person is None or not person.may(Permission.CALL):
+                if person is None or not person.may(page.kind.needs):
                     await socket.close(code=OVER)
                     return
-                page.endpoints = person.endpoints
+                page.endpoints = _folded(person.endpoints)
                 view = await shown(person)
             except Unavailable:
-                view = UNKNOWN
+                view = unknown
             said = orjson.dumps(view)
             if said != told:
-                async with asyncio.timeout(_TAKING_SECONDS):
+                async with asyncio.timeout(TAKING_SECONDS):
                     await socket.send_str(said.decode())
                 told = said
             try:
-                async with asyncio.timeout(_LOOK_SECONDS if view["calls"] else _IDLE_LOOK_SECONDS):
+                if page.kind.pause and not page.over and not page.going:
+                    await asyncio.sleep(page.kind.pause)
+                async with asyncio.timeout(_until(page.kind, view)):
                     await page.stir.wait()
             except TimeoutError:
                 pass
+
+
+def _folded(endpoints: frozenset[str]) -> frozenset[str]:
+    """Upper and lower case are the same phone."""
+    return frozenset(endpoint.casefold() for endpoint in endpoints)
+
+
+def _until(kind: Kind, view: Mapping[str, Any]) -> float:
+    """Seconds after which to look again: also when a mark ends."""
+    if not view["calls"]:
+        return kind.idle
+    ends = [float(until) - time() for call in view["calls"] if (until := call["until"]) is not None]
+    return min([kind.busy, *(left for left in ends if left > 0)])

@@ -7,8 +7,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
-from ivr.lock import FIELDS, Current, Reason, Standing, State
+from ivr.call.outcome import Status
+from ivr.lock import FIELDS, Barred, Current, Direction, Ended, Held, Offered, Reason, Standing, State, Watched
+from ivr.lock import Keying as Keyed
 from ivr.lock import Record as Opened
+from ivr.lock import Why as WhyDropped
 from ivr.secret import Personal, Secret
 from ivr.store.openings import Opening as Wished
 
@@ -68,12 +71,56 @@ class Me(Model):
     last: Last | None = Field(None, description="Null for the first time")
 
 
-class Call(Model):
-    """A caller with whom a phone of this person's is joined now."""
+class Policy(Model):
+    """A policy that may be chosen in mid-call."""
 
+    name: str
+    level: int
+    steps: tuple[str, ...]
+
+
+class Policies(Model):
+    """All of them, in the order of the settings."""
+
+    policies: tuple[Policy, ...]
+
+
+class Verify(Model):
+    """By what the caller is to be verified. A customer whose own policy is stronger goes by that one."""
+
+    policy: Name
+
+
+class Begun(Model):
+    """The caller is on the way to the keypad part. `GET /api/v1/calls/current` tells how far it is."""
+
+    call: str
+    policy: str
+
+
+class Drop(Model):
+    """Why the mark goes: `wrong_person` is told to the supervisors."""
+
+    why: WhyDropped
+
+
+class Keying(Model):
+    """How far a caller is, for whom this person's phone waits: how many keys, never which."""
+
+    step: str = Field(description="Empty between two steps")
+    keyed: int
+    least: int = Field(description="The fewest digits; 0 where none are asked for now")
+    most: int = Field(description="The most")
+
+
+class Call(Model):
+    """A caller with whom a phone of this person's is joined now, or for whom it waits."""
+
+    id: str = Field(description="What this call is called in paths")
     node: str
     channel: str = Field(description="Its unique id on that Asterisk")
     number: str | None = Field(description="Masked; null where it is withheld")
+    direction: Direction
     held: bool
     since: float = Field(description="Seconds since the epoch")
     state: State
@@ -83,12 +130,73 @@ class Call(Model):
     until: int | None = Field(description="When the mark ends, in seconds since the epoch")
     ref: str | None = Field(description="The customer, where verified")
     name: str | None = Field(description="The customer's name, where it may be seen")
+    keying: Keying | None = Field(description="Of a caller who is being verified in mid-call")
+    ended: Status | None = Field(description="How verifying in mid-call ended last, where it did not verify")
+    verifiable: bool = Field(description="Whether the caller can be verified now")
+    droppable: bool = Field(description="Whether there is a mark that can be taken away")
 
 
 class Calls(Model):
     """All of them; mostly one."""
 
     calls: tuple[Call, ...]
+
+
+class TeamCall(Model):
+    """A call of somebody's of the team. Nothing of it says who the customer is."""
+
+    person: str
+    agent: str = Field(description="The agent's name")
+    node: str
+    channel: str = Field(description="The caller's: its unique id on that Asterisk")
+    number: str | None = Field(description="Masked; null where it is withheld")
+    direction: Direction
+    held: bool
+    since: float = Field(description="Seconds since the epoch")
+    state: State
+    level: int
+    until: int | None = Field(description="When the mark ends, in seconds since the epoch")
+
+
+class TeamCalls(Model):
+    """Those of the team, in the order of the agents' names."""
+
+    calls: tuple[TeamCall, ...]
+    next: str | None = Field(description="The `cursor` with which the next ones come; null behind the last")
+
+
+class PolicyRate(Model):
+    """How many verifications of a policy ended how."""
+
+    policy: str
+    verified: int
+    refused: int = Field(description="Not verified: wrong, too late, or locked")
+    abandoned: int = Field(description="The caller hung up")
+    failed: int = Field(description="A part was down")
+
+
+class VerificationRates(Model):
+    """By policy, from the audit trail."""
+
+    hour: tuple[PolicyRate, ...] = Field(description="Of the last hour")
+    day: tuple[PolicyRate, ...] = Field(description="Of the last day")
+
+
+class LockInForce(Model):
+    """What is locked now."""
+
+    kind: Held
+    what: str | None = Field(
+        description="A customer's reference, or a number that is masked; null where it is not known"
+    )
+    until: int | None = Field(description="Seconds since the epoch; null where somebody has to unlock it")
+
+
+class LocksInForce(Model):
+    """The one that ends first comes first."""
+
+    locks: tuple[LockInForce, ...]
+    next: str | None = Field(description="The `cursor` with which the next ones come; null behind the last")
 
 
 class Record(Model):
@@ -126,6 +234,7 @@ class Readings(Model):
     """Of those of the own team, or of all."""
 
     persons: tuple[Reading, ...]
+    next: str | None = Field(None, description="The `cursor` with which the next ones come; null behind the last")
 
 
 class Lifted(Model):
@@ -157,6 +266,82 @@ class Openings(Model):
     """Those that wait for a second person."""
 
     openings: tuple[Opening, ...]
+    next: str | None = Field(None, description="The `cursor` with which the next ones come; null behind the last")
+
+
+class Audience(Model):
+    """For whom a token is."""
+
+    audience: str = Field(min_length=1, max_length=200, strict=True, description="One of [tokens] audiences")
+
+
+class MarkToken(Model):
+    """The mark of a call, signed: a JWT."""
+
+    token: str
+    expires_in: int = Field(description="Seconds")
+
+
+class Introspection(Model):
+    """What a program asks (RFC 7662)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    token: str = Field(min_length=1)
+    token_type_hint: str | None = Field(None, description="Makes no difference")
+
+
+class Introspected(Model):
+    """Whether it still holds; of one that does, what it says (RFC 7662)."""
+
+    active: bool
+    iss: str | None = None
+    aud: str | None = None
+    sub: str | None = Field(None, description="The customer's reference")
+    exp: int | None = None
+    iat: int | None = None
+    jti: str | None = None
+    call: str | None = Field(None, description="The call, as the API names it")
+    node: str | None = None
+    channel: str | None = Field(None, description="Its unique id on that Asterisk")
+    agent: str | None = Field(None, description="The agent's id: compare it with whoever shows you the token")
+    login: str | None = Field(None, description="The agent's login, of that tenant")
+    tenant: str | None = None
+    level: int | None = None
+    methods: tuple[str, ...] | None = None
+
+
+class ElementAsked(Model):
+    """For which agent, and for pages of which origin, where the program has several."""
+
+    login: Login
+    tenant: Name = "main"
+    origin: str | None = Field(None, max_length=200)
+
+
+class ElementToken(Model):
+    """What a page gives to its `<caller-auth>`: of that agent's session, and for pages of that origin alone."""
+
+    token: str
+    expires_in: int = Field(description="Seconds; it ends with the agent's session, too")
+    may: tuple[str, ...]
+
+
+class PublicKey(Model):
+    """A key with which tokens are checked (RFC 7517, RFC 8037)."""
+
+    kid: str
+    kty: str
+    crv: str
+    x: str
+    alg: str
+    use: str
+
+
+class PublicKeys(Model):
+    """Those that sign, have signed, and will sign."""
+
+    keys: tuple[PublicKey, ...]
 
 
 class FieldFault(Model):
@@ -181,10 +366,23 @@ class ProblemDetails(Model):
 def call(current: Current) -> Call:
     """As it is given out: the lock has decided what of it may be seen."""
     return Call(
-        node=current.call.node, channel=current.call.id, number=current.number, held=current.held, since=current.since,
+        id=current.call.name, node=current.call.node, channel=current.call.id, number=current.number,
+        direction=current.direction, held=current.held, since=current.since,
         state=current.state, shut=current.shut, level=current.level, methods=current.methods, until=current.until,
         ref=current.ref, name=None if current.name is None else current.name.reveal(),
+        keying=None if current.keying is None else keying(current.keying), ended=current.ended,
+        verifiable=current.verifiable, droppable=current.droppable,
     )  # fmt: skip
+
+
+def keying(keyed: Keyed) -> Keying:
+    """As it is given out."""
+    return Keying(step=keyed.step, keyed=keyed.keyed, least=keyed.least, most=keyed.most)
+
+
+def policy(offered: Offered) -> Policy:
+    """As it is given out."""
+    return Policy(name=offered.name, level=offered.level, steps=offered.steps)
 
 
 def record(found: Opened) -> Record:
@@ -213,3 +411,23 @@ def opening(wish: Wished) -> Opening:
         id=wish.id, login=wish.login, ref=wish.ref, fields=wish.fields, reason=wish.reason, until=wish.until,
         open=wish.approved,
     )  # fmt: skip
+
+
+def team_call(one: Watched) -> TeamCall:
+    """As it is given out."""
+    return TeamCall(
+        person=one.person, agent=one.agent, node=one.call.node, channel=one.call.id, number=one.number, direction=one.direction,
+        held=one.held, since=one.since, state=one.state, level=one.level, until=one.until,
+    )  # fmt: skip
+
+
+def rate(ended: Ended) -> PolicyRate:
+    """As it is given out."""
+    return PolicyRate(
+        policy=ended.policy, verified=ended.verified, refused=ended.refused, abandoned=ended.abandoned, failed=ended.failed
+    )  # fmt: skip
+
+
+def in_force(barred: Barred) -> LockInForce:
+    """As it is given out."""
+    return LockInForce(kind=barred.kind, what=barred.what or None, until=barred.until)

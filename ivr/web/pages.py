@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import segno
@@ -9,19 +10,22 @@ from aiohttp import web
 from markupsafe import Markup, escape
 
 from ivr.errors import Unavailable
+from ivr.lock import FIELDS
 from ivr.staff import Denied, Permission, Person, SignedIn
 from ivr.store.welcome import Offer, Unfit
 from ivr.web import guard, render
 from ivr.web.api import ended, signed_in
+from ivr.web.live import OWN, Kind, Shown
 from ivr.web.problems import STATUSES, Problem
-from ivr.web.view import UNKNOWN, Shown, View, view
+from ivr.web.view import UNKNOWN, View, choices, view
+from ivr.web.view import Shown as ShownCall
 from ivr.web.visit import House, Visit
 
 _GOALS = ("account",)
 
-_BLANK: Shown = {
-    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "name": "", "ref": "", "held": False,
-    "since": 0.0, "until": None,
+_BLANK: ShownCall = {
+    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "held": False,
+    "since": 0.0, "until": None, "keyed": "", "dots": (0, 0), "verifiable": False, "droppable": False,
 }  # fmt: skip
 
 
@@ -34,9 +38,9 @@ async def desk(visit: Visit) -> web.StreamResponse:
     shown = person.may(Permission.CALL)
     before = session.last
     last = None if before is None else _when(before.at, before.place)
-    return _page(
+    return page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
-        blank=_BLANK, now=visit.house.wall(), last=last,
+        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), last=last, offered=choices(visit.house.midcall.offered, visit.words),
         failures=0 if before is None else before.failures,
     )  # fmt: skip
 
@@ -51,6 +55,18 @@ async def seen(house: House, visit: Visit, person: Person) -> View:
 
 async def live(visit: Visit) -> web.StreamResponse:
     """The websocket of an open page."""
+    house = visit.house
+
+    async def shown(person: Person) -> View:
+        return view(await house.lock.current(person), visit.words)
+
+    return await follow(visit, shown)
+
+
+async def follow(
+    visit: Visit, shown: Shown, kind: Kind = OWN, unknown: Mapping[str, object] = UNKNOWN
+) -> web.StreamResponse:
+    """A websocket that shows this until the session ends."""
     if visit.request.headers.get("Upgrade", "").lower() != "websocket":
         raise Problem("bad_request")
     token, session, house = visit.token, visit.session, visit.house
@@ -60,10 +76,7 @@ async def live(visit: Visit) -> web.StreamResponse:
         standing = await house.sessions.of(token, used=False)
         return None if standing is None else await house.people.by_id(standing.tenant, standing.person)
 
-    async def shown(person: Person) -> View:
-        return view(await house.lock.current(person), visit.words)
-
-    return await house.hub.serve(visit.request, session.id, visit.who, look, shown)
+    return await house.hub.serve(visit.request, session.id, visit.who, look, shown, kind, unknown)
 
 
 # ---------------------------------------------------------------- signing in and out
@@ -171,7 +184,7 @@ async def _offer(visit: Visit, sealed: str = "") -> Offer:
 def _welcome_form(visit: Visit, offer: Offer, fault: str = "") -> web.StreamResponse:
     token = guard.form_token(visit.request)
     picture = segno.make(offer.uri.reveal(), micro=False).svg_inline(border=4, omitsize=True)
-    answer = _page(
+    answer = page(
         visit, "welcome.html", status=422 if fault else 200, welcome=offer.person, sealed=offer.sealed, csrf=escape(token.reveal()),
         fault=visit.words(f"fault.{fault}", least=visit.house.settings.desk.password.least) if fault else "",
         least=visit.house.settings.desk.password.least,
@@ -185,14 +198,17 @@ def _welcome_form(visit: Visit, offer: Offer, fault: str = "") -> web.StreamResp
 
 async def problems(visit: Visit) -> web.StreamResponse:
     """What the API refuses, and why."""
-    return _page(visit, "problems.html", statuses=STATUSES)
+    return page(visit, "problems.html", statuses=STATUSES)
 
 
 # ---------------------------------------------------------------- what they share
 
 
-def _page(visit: Visit, template: str, *, status: int = 200, **fields: object) -> web.Response:
+def page(visit: Visit, template: str, *, status: int = 200, **fields: object) -> web.Response:
+    """The page of this visit."""
     fields.setdefault("person", visit.person)
+    fields.setdefault("watches", visit.person is not None and visit.person.may(Permission.WATCH))
+    fields.setdefault("place", visit.request.path)
     company = visit.house.settings.company.name
     return render.page(
         visit.request, template, visit.words, fields, company=company, session=visit.session, status=status
@@ -206,7 +222,7 @@ def sign_in_form(
     """Asks for login, password and code, or for another way; `fault` and `told` stand above."""
     passkeys, elsewhere = visit.house.passkeys, visit.house.elsewhere
     token = guard.form_token(visit.request)
-    answer = _page(
+    answer = page(
         visit,
         "sign_in.html",
         status=status,

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from ivr.lock import Current, Done, Lifted, Record, Standing
+from aiohttp import web
+
+from ivr.config import Client
+from ivr.lock import (
+    Barred,
+    Begun,
+    Current,
+    Done,
+    Dropped,
+    Issued,
+    Lifted,
+    Offered,
+    Record,
+    Standing,
+    Statistics,
+    Watched,
+    Why,
+)
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
-from ivr.staff import Denied, LastSignIn, Person, SignedIn
+from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
+from ivr.store.elements import Grant
 from ivr.store.openings import Opening
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
@@ -40,11 +58,31 @@ class Sessions(Protocol):
         """The session with this token; it goes on from now where it is `used`: an open page is not a person at work."""
         ...
 
+    async def lives(self, tenant: str, hashed: str, *, used: bool = False) -> tuple[str, str] | None:
+        """Identifier and person of the session whose token has this hash."""
+        ...
+
+    async def latest_of(self, tenant: str, person: str) -> str | None:
+        """The hash of the token of this person's newest session."""
+        ...
+
 
 class People(Protocol):
     async def by_id(self, tenant: str, id: str) -> Person | None:
         """As the person stands at this moment."""
         ...
+
+    async def by_login(self, tenant: str, login: str) -> Person | None:
+        """Whoever signs in by this."""
+        ...
+
+
+class Elements(Protocol):
+    """`ivr.store.elements.Elements`."""
+
+    async def begin(self, grant: Grant, seconds: int) -> Secret: ...
+
+    async def of(self, token: Secret) -> Grant | None: ...
 
 
 class Door(Protocol):
@@ -63,6 +101,10 @@ class Door(Protocol):
         ...
 
     async def sign_out(self, token: Secret, session: Any, actor: str) -> None: ...
+
+    async def lent(self, person: Person, program: str, origin: str) -> None:
+        """Tell the trail, before anything comes of it."""
+        ...
 
 
 class Links(Protocol):
@@ -94,9 +136,24 @@ class Lock(Protocol):
 
     async def current(self, person: Person) -> tuple[Current, ...]: ...
 
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        """Tell the trail that this person's role has not what this route needs."""
+        ...
+
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 
     async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut: ...
+
+
+class Midcall(Protocol):
+    """`ivr.lock.Midcall`: a part that is down refuses. `call` is `Channel.name`."""
+
+    @property
+    def offered(self) -> tuple[Offered, ...]: ...
+
+    async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut: ...
+
+    async def drop(self, person: Person, call: str, why: Why) -> Dropped | Shut: ...
 
 
 class Reads(Protocol):
@@ -121,7 +178,62 @@ class Glass(Protocol):
     async def record(self, person: Person, id: str) -> Record | Shut: ...
 
 
+class Watch(Protocol):
+    """`ivr.lock.Watch`: each of them may raise `Unavailable`."""
+
+    async def calls(self, by: Person) -> tuple[Watched, ...] | Shut: ...
+
+    async def statistics(self, by: Person) -> Statistics | Shut: ...
+
+    async def barred(self, by: Person) -> tuple[Barred, ...] | Shut: ...
+
+
 class Pace(Protocol):
     async def take(self, kind: str, whom: str, *, per_minute: int) -> float | None:
         """Count one request; the seconds to wait where it is one too many, and is not counted."""
+        ...
+
+
+class Program(Protocol):
+    """One of `[clients.NAME]`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rules(self) -> Client: ...
+
+
+class Programs(Protocol):
+    """`ivr.web.programs.Programs`; asks nobody."""
+
+    def of_request(self, request: web.BaseRequest) -> Any | None:
+        """The program that sends it; None where it does not say who it is, or not rightly."""
+        ...
+
+    def embeds(self, origin: str) -> bool:
+        """Whether pages of this origin may hold the element of any of them."""
+        ...
+
+
+class Published(Protocol):
+    """`ivr.lock.Signer`."""
+
+    def published(self) -> Sequence[Mapping[str, str]]:
+        """Every key that whoever checks tokens may need."""
+        ...
+
+
+class MarkTokens(Protocol):
+    """`ivr.lock.MarkTokens`: a part that is down refuses; only `holds` raises `Unavailable`."""
+
+    async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut: ...
+
+    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None: ...
+
+
+class Handovers(Protocol):
+    """`ivr.store.handovers.Handovers`, as the desk uses it."""
+
+    async def keep(self, session: Secret, host: str, begun: str) -> Secret | None:
+        """A code for this host, good once, and for the browser alone that has begun there."""
         ...

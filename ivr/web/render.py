@@ -47,7 +47,15 @@ def page(
 ) -> web.Response:
     """The page, in this language; with a session, as that person's."""
     csrf = {} if session is None else {"csrf": escape(session.csrf.reveal())}
-    context = {"words": words, "company": company, "static": static_path(), "person": None, **csrf, **fields}
+    context = {
+        "words": words,
+        "company": company,
+        "static": static_path(),
+        "person": None,
+        "watches": False,
+        **csrf,
+        **fields,
+    }
     answer = aiohttp_jinja2.render_template(template, request, context, status=status)
     answer.headers["Content-Language"] = words.language
     answer.headers["Vary"] = "Accept-Language, Cookie"

@@ -17,7 +17,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rig.keep import KEPT_DIALPLAN, PEOPLE, SETTINGS, Kept, kept
 from rig.phone import Event, Phone
+from rig.ports import Ports
 from rig.stage import ANNA, BO, CECILIA, CUSTOMERS, Customer, Stage, code_in
 from rig.state import RigError
 from rig.timeline import Timeline, seconds_of
@@ -189,6 +191,21 @@ class Demo:
             self.console.print(part, style=bold.strip() or None, markup=False, highlight=False, soft_wrap=True)
 
 
+def how_to_look(made: Kept, console: Console) -> None:
+    """The links with which somebody looks at the desk."""
+    console.print(
+        "\n[bold]The desk is up. Open one of these in a browser on this machine; each link works once:[/bold]"
+    )
+    for one in PEOPLE:
+        console.print(f"  {one.name}, {one.role}: sees {one.sees}", highlight=False)
+        console.print(f"    {made.links[one.login]}", highlight=False, soft_wrap=True)
+    console.print(f"Or sign in at {made.desk_url}, with the code of an authenticator app:", highlight=False)
+    table = Table("user name", "password", "key for the app", box=None, pad_edge=False)
+    for visitor in made.visitors.values():
+        table.add_row(visitor.login, visitor.password, visitor.key)
+    console.print(table, highlight=False)
+
+
 def how_to_call(stage: Stage, console: Console) -> None:
     """What somebody needs to call in with a softphone of their own."""
     pbx = stage.pbx
@@ -203,7 +220,7 @@ def how_to_call(stage: Stage, console: Console) -> None:
             "  as a caller",
             f"user caller, password {pbx.sip_password}; dial 100 (queue) or 200 (agents called by Tillit)",
         ),
-        ("  as an agent", "users agent1 and agent2, the unverified's front desk agent3; the same password"),
+        ("  as an agent", "user agent1, the same password; agent2 and agent3 are in the calls that stay"),
         ("  text messages", f"files in {stage.outbox}"),
         ("  worker's log", str(stage.worker_log)),
         ("  settings", str(stage.config)),
@@ -238,8 +255,10 @@ async def _main(options: argparse.Namespace, stage: Stage, console: Console) -> 
         verdict = "[green]All three calls went as they should." if ok else "[red]Not all calls went as they should."
         console.print(f"\n{verdict}")
         if options.keep:
-            how_to_call(stage, console)
-            await stopping
+            async with kept(stage, worker, options.ports) as made:
+                how_to_look(made, console)
+                how_to_call(stage, console)
+                await stopping
         stopping.cancel()
         return 0 if ok else 1
 
@@ -256,7 +275,9 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the timeline")
-    parser.add_argument("--keep", action="store_true", help="leave everything running, and say how to call in")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave everything running, with the desk and two calls on it, until Ctrl-C"
+    )
     options = parser.parse_args()
     console = Console(stderr=options.json, quiet=options.json and not options.keep)
     # SIGTERM ends it like Ctrl-C does, also while things are being started
@@ -264,7 +285,12 @@ def main() -> None:
     try:
         with contextlib.ExitStack() as stack:
             with console.status("Starting Asterisk and Redis …"):
-                stage = stack.enter_context(Stage(name="demo"))
+                how: dict[str, Any] = (
+                    {"desk": True, "dialplan": KEPT_DIALPLAN, "settings": SETTINGS} if options.keep else {}
+                )
+                options.ports = Ports()
+                stack.callback(options.ports.close)
+                stage = stack.enter_context(Stage(name="demo", **how))
             code = asyncio.run(_main(options, stage, console))
     except RigError as error:
         sys.exit(f"scripts/demo: {error}")

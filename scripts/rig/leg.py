@@ -118,7 +118,7 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
             case "tone":
                 self._play(_tone(command["hertz"]))
             case "play":
-                self._play(_player(command["file"]))
+                self._play(_player(command["file"], loop=command["loop"]))
             case "silence":
                 self.player = None
             case _:
@@ -141,12 +141,13 @@ class Leg(pj.Call):  # type: ignore[misc]  # the library has no types
         audio = self._audio()
         if audio is None:
             return
-        if self.recorder is None:
+        if self.recorder is None and self.phone.settings["recordings"]:
             file = f"{self.phone.settings['recordings']}-{self.key}.wav"
             self.recorder = pj.AudioMediaRecorder()
             self.recorder.createRecorder(file)
             self.phone.emit("media", self.key, file=file)
-        audio.startTransmit(self.recorder)
+        if self.recorder is not None:
+            audio.startTransmit(self.recorder)
         if self.player is not None:
             self.player.startTransmit(audio)
 
@@ -237,7 +238,7 @@ def _tone(hertz: int) -> pj.ToneGenerator:
     return generator
 
 
-def _player(file: str) -> pj.AudioMediaPlayer:
+def _player(file: str, *, loop: bool) -> pj.AudioMediaPlayer:
     player = pj.AudioMediaPlayer()
-    player.createPlayer(file, pj.PJMEDIA_FILE_NO_LOOP)
+    player.createPlayer(file, 0 if loop else pj.PJMEDIA_FILE_NO_LOOP)
     return player

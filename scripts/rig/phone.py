@@ -74,8 +74,10 @@ class Phone:
 
     _serial = itertools.count(1)
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, *, recorded: bool = True) -> None:
+        """`recorded`: whether what is heard is kept; a call that stays for hours would fill the disk."""
         self.line = line
+        self._recorded = recorded
         self.events: list[Event] = []
         self.current: int | None = None
         self._news = asyncio.Event()
@@ -86,7 +88,7 @@ class Phone:
         """Start the phone; an agent's phone is registered when this returns."""
         settings = {
             "user": self.line.user, "password": self.line.password, "server_port": self.line.server_port,
-            "log": f"{self._stem}.log", "recordings": str(self._stem),
+            "log": f"{self._stem}.log", "recordings": str(self._stem) if self._recorded else "",
         }  # fmt: skip
         await self._link.start(settings)
         if self.line.registers:
@@ -185,9 +187,9 @@ class Phone:
         """Play a steady tone to the other side until `silence`."""
         await self._link.ask("tone", call=self._pick(call), hertz=hertz)
 
-    async def play(self, file: Path, call: int | None = None) -> None:
-        """Play a WAV file (16 bit mono) to the other side, once."""
-        await self._link.ask("play", call=self._pick(call), file=str(file))
+    async def play(self, file: Path, call: int | None = None, *, loop: bool = False) -> None:
+        """Play a WAV file (16 bit mono) to the other side, once or over and over."""
+        await self._link.ask("play", call=self._pick(call), file=str(file), loop=loop)
 
     async def silence(self, call: int | None = None) -> None:
         """Stop playing."""

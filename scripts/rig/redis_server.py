@@ -79,4 +79,4 @@ def _by_tls(port: int, certificate: Certificate) -> str:
 
 
 def _user(password: str) -> str:
-    return f"user tillit on >{password} ~tillit:* +@read +@write +@scripting +@connection +time\n"
+    return f"user tillit on >{password} ~tillit:* &tillit:* +@read +@write +@scripting +@connection +time +publish +subscribe\n"

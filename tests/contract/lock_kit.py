@@ -17,7 +17,7 @@ from ivr.config import Lock as Rules
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.lock import Denied, Glass, Lock, Locks, Reads, Reason, Record
+from ivr.lock import Denied, Glass, Lock, Locks, MarkTokens, Midcall, Reads, Reason, Record, Signer, Watch
 from ivr.secret import Personal, Secret
 from ivr.staff import Person, Role
 from ivr.store.customers import Customers
@@ -56,8 +56,45 @@ class FakeTalks:
             raise Unavailable("no manager interface")
         return self.talks.get(endpoint, ())
 
+    def told(self, endpoint: str) -> tuple[Talk, ...]:
+        if self.down:
+            raise Unavailable("no manager interface")
+        return self.talks.get(endpoint, ())
+
     def on_change(self, told: Callable[[frozenset[str]], None]) -> None:
         raise NotImplementedError
+
+
+class FakeSwitch:
+    """`lock.ports.Switch`, as the test says."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, ...]] = []
+        self.gone = False
+        self.down = False
+        self.waiting: set[str] = set()
+        """Names of channels that wait."""
+
+    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
+        self._up()
+        if not self.gone:
+            self.done.append(("part", node, caller, agent, policy))
+        return not self.gone
+
+    async def waits(self, node: str, agent: str) -> bool:
+        self._up()
+        return agent in self.waiting
+
+    async def unmark(self, node: str, caller: str, agent: str) -> None:
+        self._up()
+        self.done.append(("unmark", node, caller, agent))
+
+    async def event(self, node: str, name: str, fields: Mapping[str, str]) -> None:
+        self.done.append(("event", node, name, *fields.values()))
+
+    def _up(self) -> None:
+        if self.down:
+            raise Unavailable("no manager interface")
 
 
 class FakeStaff:
@@ -81,6 +118,9 @@ class FakeStaff:
 
     async def owners_of(self, endpoints: Collection[str]) -> Mapping[str, Person]:
         return {one: person for person in self.persons.values() for one in person.endpoints if one in endpoints}
+
+    async def owner_ids_of(self, endpoints: Collection[str]) -> Mapping[str, tuple[str, str]]:
+        return {one: (person.tenant, person.id) for one, person in (await self.owners_of(endpoints)).items()}
 
     def change(self, person: Person, **changes: Any) -> Person:
         changed = replace(person, **changes)
@@ -115,8 +155,13 @@ class Desk:
     link: Link
     vault: Vault
     lock: Lock
+    midcall: Midcall
+    switch: FakeSwitch
     reads: Reads
     glass: Glass
+    tokens: MarkTokens
+    signer: Signer
+    watch: Watch
     log: Lines
 
     async def read(self, ref: str) -> Customer | None:
@@ -176,16 +221,18 @@ async def desk_of(
     live = await RedisLive.open(server.settings())
     link = Link.of(server.settings())
     log: Any = Lines()
-    talks, staff = FakeTalks(), FakeStaff(ANNA, BO, SVEN, RITA, ELSE)
+    talks, switch, staff = FakeTalks(), FakeSwitch(), FakeStaff(ANNA, BO, SVEN, RITA, ELSE)
     try:
         async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=1.0) as trail:
             locks = Locks.of(
                 settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
-                talks=talks, staff=People(database, vault) if people else staff, marks=live, link=link, database=database, vault=vault,
+                talks=talks, floor=talks, switch=switch, glances=live, staff=People(database, vault) if people else staff, marks=live,
+                link=link, database=database, vault=vault,
                 customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
             )  # fmt: skip
             yield Desk(
-                settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.reads, locks.glass, log
+                settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.midcall, switch,
+                locks.reads, locks.glass, locks.tokens, locks.signer, locks.watch, log,
             )  # fmt: skip
     finally:
         await link.close()

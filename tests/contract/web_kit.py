@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
+import pytest
 
+from ivr import lock
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
-from ivr.lock import FIELDS, Channel, Current, Done, Lifted, Reason, Record, Standing, State
+from ivr.lock import (
+    FIELDS,
+    Barred,
+    Begun,
+    Channel,
+    Current,
+    Done,
+    Dropped,
+    Issued,
+    Lifted,
+    Offered,
+    Reason,
+    Record,
+    Standing,
+    State,
+    Statistics,
+    Why,
+)
 from ivr.lock import Denied as Shut
+from ivr.lock.marktokens import KIND
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
 from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
+from ivr.store.elements import Elements
+from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.openings import Opening
 from ivr.store.pace import RedisPace
 from ivr.store.sessions import Session, Sessions
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
+from ivr.vault.tokens import TokenKey
 from ivr.web.live import Hub
+from ivr.web.programs import Programs
 from ivr.web.server import DeskServer, tls_of
 from ivr.web.visit import SESSION, House
 from tests.contract.live_server import Server
@@ -35,6 +61,9 @@ AUDITOR = Person("p-rut", "main", "rut", "Rut Revisor", Role.AUDITOR)
 SUPERVISOR = Person("p-siv", "main", "siv", "Siv Chef", Role.SUPERVISOR)
 WHOM = "abcdefghijkl"
 LINK = "a" * 43
+AUDIENCE = "https://crm.example.com"
+CRM_SECRET, CRM_NEXT = "s" * 40, "n" * 40
+TOKEN_KEY = TokenKey.new()
 REF = "perukcnyu6jt"
 CALL = Current(Channel("node", "17.1"), "+46…01", False, 1_700_000_000.0, State.NOT_VERIFIED, Reason.NOT_VERIFIED)
 VERIFIED = replace(
@@ -59,11 +88,23 @@ class World:
     weakness: Weak | None = None
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
+    issuer: str = ""
+    lent_to: list[tuple[str, str, str]] = field(default_factory=list)
     welcome_name: str = "Ny Person"
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
+    pressed: list[tuple[str, str]] = field(default_factory=list)
+    offered = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
         return self.people.get(id)
+
+    async def by_login(self, tenant: str, login: str) -> Person | None:
+        self._up()
+        return next((one for one in self.people.values() if (one.tenant, one.login) == (tenant, login)), None)
+
+    async def lent(self, person: Person, program: str, origin: str) -> None:
+        self.lent_to.append((person.id, program, origin))
 
     async def sign_in(self, tenant: str, login: str, password: Secret, code: Secret, address: str) -> SignedIn | Denied:
         self._up()
@@ -121,6 +162,9 @@ class World:
         self._up()
         return self.calls if person.id == ANNA.id else ()
 
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        self.refused.append((person.id, permission.value, route))
+
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut:
         if self.broken:
             raise RuntimeError("hidden")
@@ -135,6 +179,37 @@ class World:
         if action != "lock":
             raise InputError("action: there is no such one. Here belong: lock")
         return Shut(Reason.NO_CALL) if self.record_of is None or ref != REF else Done(Channel("node", "17.1"), action)
+
+    def published(self) -> list[Mapping[str, str]]:
+        self._up()
+        return [TOKEN_KEY.public]
+
+    async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut:
+        if audience != AUDIENCE:
+            raise InputError("audience: is none of [tokens] audiences. Nothing was done")
+        if person.id != ANNA.id or call not in {one.call.name for one in self.calls}:
+            return Shut(Reason.NO_CALL)
+        claims = {"iss": self.issuer, "aud": audience, "sub": REF, "level": 2, "exp": int(time.time()) + 120}
+        return Issued(TOKEN_KEY.sign(claims, kind=KIND), 120)
+
+    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None:
+        self._up()
+        return {"sub": REF, "level": 2} if self.calls and audiences == (AUDIENCE,) else None
+
+    async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut:
+        if policy not in {one.name for one in self.offered}:
+            raise InputError("policy: may not be chosen here. Here belong: main, quick")
+        if call not in {one.call.name for one in self.calls}:
+            return Shut(Reason.NO_CALL)
+        self.pressed.append((call, policy))
+        return Begun(self.calls[0].call, policy)
+
+    async def drop(self, person: Person, call: str, why: Why) -> Dropped | Shut:
+        found = next((one for one in self.calls if one.call.name == call), None)
+        if found is None or found.ref is None:
+            return Shut(Reason.NO_CALL if found is None else Reason.NOT_VERIFIED)
+        self.pressed.append((call, why.value))
+        return Dropped(found.call, why)
 
     def _up(self) -> None:
         if self.down:
@@ -186,6 +261,32 @@ class Second:
         return Record(wish.ref, None, 0, wish.until, {"name": Personal("Anna Andersson")})
 
 
+@dataclass
+class Watched:
+    """What a supervisor sees."""
+
+    world: World
+    calls_of: tuple[lock.Watched, ...] = ()
+    ended: Statistics = field(default_factory=lambda: Statistics((), ()))
+    locks: tuple[Barred, ...] = ()
+    figures_down: bool = False
+
+    async def calls(self, by: Person) -> tuple[lock.Watched, ...] | Shut:
+        self.world._up()
+        return self.calls_of if by.may(Permission.WATCH) else Shut(Reason.NOT_PERMITTED)
+
+    async def statistics(self, by: Person) -> Statistics | Shut:
+        return self._figures(by, self.ended)
+
+    async def barred(self, by: Person) -> tuple[Barred, ...] | Shut:
+        return self._figures(by, self.locks)
+
+    def _figures(self, by: Person, figures: Any) -> Any:
+        if self.figures_down:
+            raise Unavailable("database: is away")
+        return figures if by.may(Permission.WATCH) and by.tenant == "main" else Shut(Reason.NOT_PERMITTED)
+
+
 class Log:
     """Keeps what is said."""
 
@@ -207,6 +308,8 @@ class Desk:
     """A running desk, and a browser."""
 
     world: World
+    second: Second
+    watched: Watched
     server: DeskServer
     hub: Hub
     log: Log
@@ -238,6 +341,25 @@ class Desk:
         return next(cookie.value for cookie in self.browser.cookie_jar if cookie.key == SESSION)
 
 
+def crm(monkeypatch: pytest.MonkeyPatch, more: str = "", *, origin: str = AUDIENCE) -> str:
+    """Settings with a program, the CRM's server, whose secrets stand in the environment."""
+    monkeypatch.setenv("CRM_SECRET", f"{CRM_SECRET}\n{CRM_NEXT}")
+    return f"""
+[tokens]
+audiences = ["{AUDIENCE}"]
+[clients.crm]
+secret_env = "CRM_SECRET"
+audiences = ["{AUDIENCE}"]
+origins = ["{origin}"]
+{more}
+"""
+
+
+def as_crm(secret: str = CRM_SECRET, name: str = "crm") -> dict[str, str]:
+    """The header by which it says who it is."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{secret}'.encode()).decode()}"}
+
+
 class Jar(aiohttp.CookieJar):
     """Sends cookies that are `Secure` to this machine by HTTP too, as browsers do."""
 
@@ -246,7 +368,9 @@ class Jar(aiohttp.CookieJar):
 
 
 @asynccontextmanager
-async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Desk]:
+async def desk(
+    redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None, port: int = 0
+) -> AsyncIterator[Desk]:
     """On this Redis, with these lines of settings."""
     settings = redis.settings(text)
     link = Link.of(settings)
@@ -254,18 +378,22 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     world, log = World(sessions), Log()
     hub = Hub(log)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
-    second = Second(world)
-    house = House(settings, world, world, sessions, world, world, second, second, pace, hub, log)  # type: ignore[arg-type]
+    second, watched = Second(world), Watched(world)
+    handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
+    house = House(
+        settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log,  # type: ignore[arg-type]
+        Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers,
+    )  # fmt: skip
 
     async def alive() -> None:
         await link.ask("PING")
         world._up()
 
     server = DeskServer(house, Readiness({"redis": alive}, seconds=2, log=log, lasts=0))  # type: ignore[arg-type]
-    await server.open("127.0.0.1", 0, tls_of(settings))
+    await server.open("127.0.0.1", port, tls_of(settings))
     scheme = "http" if settings.desk.tls_key_file is None else "https"
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
-        yield Desk(world, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
+        yield Desk(world, second, watched, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
     await server.close()
     await link.close()

@@ -12,13 +12,14 @@ from rig.phone import Phone
 from rig.stage import ANNA
 
 from ivr.asterisk.ami import Ami
+from ivr.asterisk.switch import Switch
 from ivr.asterisk.talks import Talks
 from ivr.audit import Seal, Trail
 from ivr.config import AmiSettings, load
 from ivr.database import Database
 from ivr.lock import Locks, Record
 from ivr.secret import Personal, Secret
-from ivr.staff import Person, Role
+from ivr.staff import TENANT, Person, Role
 from ivr.store.customers import Customers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
@@ -46,6 +47,7 @@ exten => 100,1,Gosub(tillit-verify,s,1(main))
 exten => 200,1,Gosub(tillit-verify,s,1(bridge))
  same => n,Hangup()
 exten => 500,1,Dial(PJSIP/agent1,30)
+exten => _502.,1,Dial(PJSIP/agent2,30)
 exten => 600,1,ConfBridge(room)
 [agents]
 exten => 202,1,Dial(PJSIP/agent2,30)
@@ -116,14 +118,15 @@ async def desk(scene: Scene) -> AsyncIterator[Desk]:
         roster, persons = Roster(vault), []
         async with database.write() as connection:
             for login in AGENTS:
-                new = NewPerson("acme", login, Personal(login), Role.AGENT, "blue", (f"PJSIP/{login}",))
-                found = await roster.find(connection, "acme", login)
+                new = NewPerson(TENANT, login, Personal(login), Role.AGENT, "blue", (f"PJSIP/{login}",))
+                found = await roster.find(connection, TENANT, login)
                 persons.append(found or await roster.add(connection, new))
         async with database.read() as connection:
             anna = await Register(vault).find(connection, Secret(ANNA.number))
         assert anna is not None
         locks = Locks.of(
-            settings, talks=talks, staff=People(database, vault), marks=live, link=link, database=database,
+            settings, talks=talks, floor=talks, switch=Switch({node: ami}, log.logger), glances=live, staff=People(database, vault),
+                marks=live, link=link, database=database,
             customers=await Customers.open(database, vault), vault=vault, trail=trail, seal=seal, chain="desk", log=log.logger,
         )  # fmt: skip
         yield Desk(locks, tuple(persons), anna.ref)
@@ -232,3 +235,26 @@ async def test_a_conference_is_open_to_colleagues_and_shut_by_a_stranger(scene: 
     await stranger.hang_up()
     await desk.until("agent1", "agent2")
     await over(desk, caller, "agent1", "agent2")
+
+
+@pytest.mark.parametrize("place", ["number", "extension"])
+async def test_a_phone_that_writes_into_what_asterisk_tells(scene: Scene, desk: Desk, place: str) -> None:
+    """A line break in a calling number, or in what is dialled, goes into AMI as it is, and what is behind it too."""
+    caller, _ = await talking(scene, desk)
+    (marked,) = [one["id"] for one in scene.stage.pbx.ari("GET", "channels") if one["name"].startswith("PJSIP/caller-")]
+    tail = "%0D%0APriority%3A%201" if place == "extension" else ""
+    forged = f"1{tail}%0D%0AUniqueid%3A%20{marked}%0D%0ALinkedid%3A%201%0D%0A%0D%0A"
+    colleague, accomplice = await scene.phone("agent2"), await scene.phone("caller-info")
+    await accomplice.call(
+        "5021" if place == "number" else f"502{forged}", number=forged if place == "number" else "+46701740609"
+    )
+    await colleague.incoming()
+    await colleague.answer()
+    await accomplice.until("confirmed")
+    for _ in range(60):
+        await desk.look()
+        await asyncio.sleep(0.05)
+    assert "agent2" not in desk.ever
+    await accomplice.hang_up()
+    await desk.until("agent1")
+    await over(desk, caller, "agent1")

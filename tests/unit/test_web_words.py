@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ivr import web
-from ivr.lock import Reason, State
+from ivr.call.outcome import Status
+from ivr.lock import FIELDS, Direction, Held, Reason, State
 from ivr.prompts import languages as spoken
 from ivr.store.welcome import Unfit
 from ivr.vault.password import Weak
@@ -34,15 +35,20 @@ def test_a_language_says_all_that_english_says(language: str) -> None:
 def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     code = "".join(file.read_text() for file in (*HERE.glob("*.py"), *HERE.glob("templates/*.html")))
     used = set(re.findall(r"words\(\s*['\"]([a-z_]+\.[a-z_]+)['\"]", code))
-    used |= {f"reason.{name}" for name in STATUSES} | {f"method.{name}" for name in ("pin", "sms_code", "and")}
+    used |= {f"reason.{name}" for name in STATUSES} | {
+        f"method.{name}" for name in ("pin", "sms_code", "customer_number", "and")
+    }
     used |= {f"desk.{state}" for state in State} | {
         f"desk.{state}_help" for state in State if state is not State.VERIFIED
     }
+    used |= {f"desk.ended_{status}" for status in Status if status is not Status.VERIFIED}
     used |= {f"fault.{name}" for name in ("differ", Unfit.CODE, Unfit.PASSKEY, *Weak)}
     used |= {f"sign_in.{name}" for name in ("ended", "signed_out", "welcome_done", "welcome_passkey")}
     used |= {f"sign_in.{name}" for name in ("refused", "refused_passkey")}
     used |= {f"account.{name}" for name in ("added", "removed", "renamed", "last", "failed")}
     used |= {f"provider.{name}" for name in ("going", "go", "done", "on", "failed", "unknown", "down", "over")}
+    used |= {f"desk.{direction}" for direction in Direction} | {f"field.{name}" for name in FIELDS}
+    used |= {f"team.lock_{kind}" for kind in Held}
     assert set(words("en").texts) == used
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from ivr.call.ports.customers import Customers, Pins, Subject
+from ivr.call.ports.desks import Desks, Unwatched, Waiting
 from ivr.call.ports.line import Badge, Caller, Key, Leg, Line, Played
 from ivr.call.ports.live import (
     Attempt,
@@ -45,6 +46,7 @@ __all__ = [
     "CodeRules",
     "Codes",
     "Customers",
+    "Desks",
     "Entry",
     "Granted",
     "Key",
@@ -65,5 +67,7 @@ __all__ = [
     "TooMany",
     "TooSoon",
     "Trail",
+    "Unwatched",
+    "Waiting",
     "Wrong",
 ]  # fmt: skip

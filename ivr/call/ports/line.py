@@ -15,7 +15,7 @@ from ivr.secret import Personal, Secret
 class Caller:
     """A call as it came in. `number` is None where it is withheld or no number at all.
 
-    `again`: an agent waits for the caller, and has them back whatever comes of it. `app` is the application it came to.
+    `again`: an agent waits for the caller, and has them back whatever comes of it; `agent` is the name of that channel. `app` is the application it came to.
     """
 
     channel: str
@@ -25,6 +25,7 @@ class Caller:
     policy: str
     again: bool = False
     app: str = ""
+    agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class Line(Protocol):
 
     @property
     def caller(self) -> Caller: ...
+
+    @property
+    def talked(self) -> bool:
+        """Whether the caller was joined with an agent: then its end, whatever it is, is that of a conversation."""
+        ...
 
     async def answer(self) -> None:
         """Answer the call, and stop what a worker that is gone was playing."""
@@ -98,7 +104,8 @@ class Line(Protocol):
     async def join(self, leg: Leg) -> bool:
         """Bridge the caller with an agent who has answered; True when the agent has left after that.
 
-        While they talk the watchdog is off, and neither stays behind alone, even should we die.
+        While they talk the watchdog is off, and neither stays behind alone, even should we die. Raises `HungUp` where they
+        were parted to have the caller verified again: that is another round, and both are left to it.
         False when the agent was gone before. Leaves no bridge behind, whatever happens.
         """
         ...

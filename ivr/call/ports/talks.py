@@ -15,6 +15,7 @@ class Party:
 
     `channel` is its unique id, as marks name it; `endpoint` what `Dial()` calls, such as `PJSIP/anna`; `number` as Asterisk
     knows it, proof of nothing. `held`: has put the others on hold. `since`: joined with the others, in seconds since the epoch.
+    `first`: the call began with this channel, and others were called for it.
     """
 
     channel: str
@@ -22,6 +23,7 @@ class Party:
     number: Personal | None
     held: bool
     since: float
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

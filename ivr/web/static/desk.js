@@ -42,6 +42,55 @@ function tick() {
   }
 }
 
+function dots(card, [filled, all]) {
+  part(card, "dots", "\u25cf".repeat(filled) + "\u25cb".repeat(Math.max(0, all - filled)));
+}
+
+function fault(card, text) {
+  part(card, "fault", text);
+  card.querySelector('[data-part="fault"]').hidden = text === "";
+}
+
+// What comes of it, the page is told like all else; here is said only why nothing does.
+async function act(card, method, path, given) {
+  const buttons = [...card.querySelectorAll("button")];
+  fault(card, "");
+  for (const button of buttons) button.disabled = true;
+  try {
+    const answer = await fetch(`/api/v1/calls/${card.dataset.id}/${path}`, {
+      method,
+      headers: { "Content-Type": "application/json", "CSRF-Token": desk.dataset.csrf },
+      body: JSON.stringify(given),
+    });
+    if (!answer.ok) fault(card, (await answer.json()).detail ?? desk.dataset.failed);
+  } catch {
+    fault(card, desk.dataset.failed);
+  } finally {
+    for (const button of buttons) button.disabled = false;
+  }
+}
+
+function sure() {
+  const dialog = document.getElementById("sure");
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+list.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const card = event.target.closest(".call");
+  act(card, "POST", "verification", { policy: new FormData(event.target).get("policy") });
+});
+list.addEventListener("click", async (event) => {
+  const why = event.target.dataset.drop;
+  if (why === undefined) return;
+  const card = event.target.closest(".call");
+  if (why === "over" || (await sure())) act(card, "DELETE", "mark", { why });
+});
+
 function cardOf(id) {
   return [...list.children].find((card) => card.dataset.id === id);
 }
@@ -62,14 +111,20 @@ function draw(view) {
       list.append(card);
     }
     card.dataset.sign = call.sign;
-    for (const name of ["title", "help", "number", "name", "ref"]) part(card, name, call[name]);
-    for (const name of ["name", "ref", "held"]) card.querySelector(`[data-row="${name}"]`).hidden = !call[name];
+    for (const name of ["title", "help", "number", "direction", "name", "ref", "keyed"]) part(card, name, call[name]);
+    dots(card, call.dots);
+    for (const name of ["name", "ref", "held", "keyed", "verifiable", "droppable"]) {
+      card.querySelector(`[data-row="${name}"]`).hidden = !call[name];
+    }
+    card.querySelector('[data-row="acts"]').hidden = !call.verifiable && !call.droppable;
     const old = before.find((one) => one.id === call.id);
     if (old === undefined || old.title !== call.title || old.help !== call.help) {
+      fault(card, "");
       said.textContent = `${call.title}. ${call.help}`;
     }
   }
   tick();
+  document.dispatchEvent(new Event("drawn"));
 }
 
 function connect() {

@@ -37,6 +37,10 @@ class _Channel:
     def caller(self) -> Caller:
         return Caller("1.1", "pbx", None, "en", "main")
 
+    @property
+    def talked(self) -> bool:
+        return False
+
     async def say(self, *prompts: Prompt, language: str) -> None:
         self.inbox.drop_played()
         await asyncio.sleep(0.01)

@@ -73,6 +73,8 @@ class FakeLine:
         self.legs: list[FakeLeg] = []
         self.joined: list[str] = []
         self.bridged: str | None = None
+        self.parted = False
+        """Whether they leave each other because the caller is to be verified again."""
         self.watchdogs: list[int] = []
         self.taken_back = False
         self.handed_back = False
@@ -276,7 +278,13 @@ class FakeLine:
                 await leg.ended.wait()
             finally:
                 self.bridged = None
+            if self.parted:
+                raise HungUp(self._caller.channel)
             return True
+
+    @property
+    def talked(self) -> bool:
+        return bool(self.joined)
 
     async def hand_back(self, *, watch: bool) -> None:
         self.handed_back, self._watched = True, watch

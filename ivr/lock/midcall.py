@@ -1,0 +1,148 @@
+"""What an agent does to the own call: have its caller verified, take the mark away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.errors import InputError, Unavailable
+from ivr.lock.decision import Caller, Ground, caller, outsiders, own_talks
+from ivr.lock.judge import Judge, Unknown
+from ivr.lock.ports import Marks, Switch, Waits
+from ivr.lock.rows import Rows
+from ivr.lock.words import Begun, Channel, Denied, Dropped, Offered, Reason, Why
+from ivr.staff import Permission, Person
+
+_VERIFY = "call.verify"
+_DROP = "mark.drop"
+
+
+class Midcall:
+    """It is asked anew each time who is on the line, twice: before the trail is told, and before anything happens."""
+
+    def __init__(
+        self, offered: Mapping[str, Offered], judge: Judge, marks: Marks, waits: Waits, switch: Switch, rows: Rows,
+        log: FilteringBoundLogger,
+    ) -> None:  # fmt: skip
+        """`offered`: the policies that may be chosen, by name."""
+        self._offered = offered
+        self._judge = judge
+        self._marks = marks
+        self._waits = waits
+        self._switch = switch
+        self._rows = rows
+        self._log = log
+
+    @property
+    def offered(self) -> tuple[Offered, ...]:
+        """The policies that may be chosen, in the order of the settings."""
+        return tuple(self._offered.values())
+
+    async def verify(self, person: Person, call: str, policy: str) -> Begun | Denied:
+        """Send the caller of this call (`Channel.name`) to the keypad part; this person's phone waits, with music.
+
+        Raises `InputError` for a policy that may not be chosen.
+        """
+        if policy not in self._offered:
+            raise InputError(f"policy: may not be chosen here. Here belong: {', '.join(self._offered)}")
+        found = await self._sole(person, call)
+        if isinstance(found, Denied):
+            return await self._rows.refuse(person, _VERIFY, found)
+        try:
+            if not await self._waits.claim(*found.call):
+                return await self._refuse(person, _VERIFY, Denied(Reason.UNDER_WAY), found.call)
+            denied = await self._part(person, found, policy)
+            done = self._waits.parted if denied is None else self._waits.release
+        except Unavailable as error:
+            denied, done = self._rows.failed(person, _VERIFY, error), self._waits.parted
+        with suppress(Unavailable):
+            # it ends by itself
+            await done(*found.call)
+        if denied is not None:
+            return await self._refuse(person, _VERIFY, denied, found.call)
+        self._log.info("midcall.verify", person=person.id, call=found.call.id, policy=policy)
+        return Begun(found.call, policy)
+
+    async def drop(self, person: Person, call: str, why: Why) -> Dropped | Denied:
+        """Take the mark of this call's caller away, as long as it is the one that is seen now. Others in the call keep it from nobody."""
+        found = await self._any(person, call)
+        if isinstance(found, Denied):
+            return await self._rows.refuse(person, _DROP, found)
+        mark = found.mark
+        if mark is None:
+            return await self._refuse(person, _DROP, Denied(Reason.NOT_VERIFIED), found.call)
+        try:
+            await self._rows.tell(
+                person, _DROP, why.value, mark.subject, found.call,
+                detail={"level": str(mark.level), "policy": mark.policy},
+            )  # fmt: skip
+            if not await self._marks.take_away(mark):
+                return await self._refuse(person, _DROP, Denied(Reason.NOT_VERIFIED), found.call)
+        except Unavailable as error:
+            return await self._refuse(person, _DROP, self._rows.failed(person, _DROP, error), found.call)
+        self._log.info("midcall.dropped", person=person.id, call=found.call.id, subject=mark.subject)
+        if why is Why.WRONG_PERSON:
+            self._log.warning("mark.wrong_person", person=person.id, call=found.call.id, subject=mark.subject)
+        await self._show(person, found, mark.subject, why)
+        return Dropped(found.call, why)
+
+    # ------------------------------------------------------------ inside
+
+    async def _part(self, person: Person, found: Caller, policy: str) -> Denied | None:
+        """The row, another look, and the two are parted. Raises `Unavailable`."""
+        own, ref = found.talk.own.channel, "" if found.mark is None else found.mark.subject
+        await self._rows.tell(person, _VERIFY, "asked", ref, found.call, detail={"policy": policy})
+        again = await self._sole(person, found.call.name)
+        if isinstance(again, Denied):
+            return again
+        if again.talk.own.channel != own or not await self._switch.part(*found.call, own, policy):
+            # one of them has hung up, or was taken elsewhere
+            return Denied(Reason.NO_CALL)
+        return None
+
+    async def _show(self, person: Person, found: Caller, ref: str, why: Why) -> None:
+        """The mark is gone already: what announces it must follow, and is not what the lock goes by."""
+        node, channel = found.call
+        try:
+            await self._switch.unmark(node, channel, found.talk.own.channel)
+            if why is Why.WRONG_PERSON:
+                await self._switch.event(
+                    node, "CallerWrongPerson", {"Uniqueid": channel, "Subject": ref, "Person": person.id}
+                )
+        except Unavailable as error:
+            self._log.error("midcall.not_shown", person=person.id, call=channel, error=str(error))
+
+    async def _sole(self, person: Person, call: str) -> Caller | Denied:
+        """The one with whom this person talks, and nobody else with them: who stayed behind would be alone."""
+        ground = await self._ground(person)
+        if isinstance(ground, Denied):
+            return ground
+        found = caller(ground)
+        if isinstance(found, Denied):
+            return found
+        if found.call.name != call:
+            return Denied(Reason.NO_CALL)
+        return found if len(found.talk.others) == 1 else Denied(Reason.THIRD_PARTY)
+
+    async def _any(self, person: Person, call: str) -> Caller | Denied:
+        """A caller of this person, whoever else is there."""
+        ground = await self._ground(person)
+        if isinstance(ground, Denied):
+            return ground
+        found = (one for talk in own_talks(ground) for one in outsiders(ground, talk))
+        return next((one for one in found if one.call.name == call), Denied(Reason.NO_CALL))
+
+    async def _ground(self, person: Person) -> Ground | Denied:
+        try:
+            ground = await self._judge.ground(person)
+        except Unknown as error:
+            self._log.warning("lock.unknown", person=person.id, error=str(error))
+            return Denied(Reason.UNKNOWN_BRIDGES)
+        except Unavailable as error:
+            return self._rows.failed(person, "midcall", error)
+        return ground if ground.person.may(Permission.VERIFY) else Denied(Reason.NOT_PERMITTED)
+
+    async def _refuse(self, person: Person, what: str, denied: Denied, call: Channel) -> Denied:
+        return await self._rows.refuse(person, what, denied, call=call)

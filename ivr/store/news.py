@@ -1,0 +1,131 @@
+"""What the desks hear from the workers, and from each other, at the moment when it happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import orjson
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import RedisError
+from structlog.typing import FilteringBoundLogger
+
+from ivr.config import Settings
+from ivr.store.link import reason, root
+from ivr.store.pool import Pool
+
+# After so many seconds of silence it is asked whether anybody is there, and for so long waited for the answer.
+_SILENCE = 10.0
+# Waits before connecting again, in seconds; the last one is repeated.
+_WAITS = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+def topic(prefix: str) -> str:
+    """Where it is told."""
+    return f"{prefix}:news"
+
+
+def news_of_endpoint(endpoint: str) -> bytes:
+    """Of whoever waits at this endpoint."""
+    return orjson.dumps({"endpoint": endpoint})
+
+
+def news_of_call(node: str, channel: str) -> bytes:
+    """Of the mark of this channel."""
+    return orjson.dumps({"node": node, "channel": channel})
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Whom the news is of: those who wait at an endpoint, or those who talk with the caller of a channel."""
+
+    endpoint: str = ""
+    node: str = ""
+    channel: str = ""
+
+
+class News:
+    """Listens from `async with` on, and again after Redis was away. What was told meanwhile is lost: `came` says that it may be."""
+
+    def __init__(
+        self, settings: Settings, *, told: Callable[[Heard], None], came: Callable[[], None], log: FilteringBoundLogger
+    ) -> None:
+        """Neither may wait. Raises `ConfigError`."""
+        self._pool = Pool.of(settings)
+        self._topic = topic(settings.redis.prefix)
+        self._told = told
+        self._came = came
+        self._log = log
+        self._trouble = ""
+        self._listening: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._listening = asyncio.create_task(self._listen(), name="news")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._listening is not None
+        self._listening.cancel()
+        await asyncio.wait([self._listening])
+        await self._pool.aclose()
+
+    # ------------------------------------------------------------ inside
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            try:
+                connection = await self._pool.lend()
+                try:
+                    await self._subscribe(connection)
+                    failures = 0
+                    await self._follow(connection)
+                finally:
+                    await connection.disconnect(nowait=True)
+                    await self._pool.give_back(connection)
+            except (RedisError, OSError) as error:
+                self._say(reason(root(error)) if isinstance(error, RedisError) else type(error).__name__)
+            await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
+            failures += 1
+
+    async def _subscribe(self, connection: AbstractConnection) -> None:
+        await connection.send_command("SUBSCRIBE", self._topic, check_health=False)
+        async with asyncio.timeout(_SILENCE):
+            await connection.read_response()
+        self._trouble = ""
+        self._came()
+
+    async def _follow(self, connection: AbstractConnection) -> None:
+        """Until nobody answers any more. Raises `RedisError`, `OSError`."""
+        asked = False
+        while True:
+            heard = await connection.read_response(timeout=_SILENCE)
+            match heard:
+                case None if asked:
+                    self._say("no answer")
+                    return
+                case None:
+                    await connection.send_command("PING", check_health=False)
+                case [b"message", _, bytes(text)]:
+                    self._pass_on(text)
+                case _:
+                    pass
+            asked = heard is None
+
+    def _pass_on(self, text: bytes) -> None:
+        try:
+            self._told(Heard(**orjson.loads(text)))
+        except (ValueError, TypeError):
+            # of another version
+            self._came()
+
+    def _say(self, trouble: str) -> None:
+        """Once for each kind of trouble."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._log.warning("news.lost", error=trouble)
