@@ -331,9 +331,10 @@ FAULTS = (
     edit("ami-no-reporting", "manager.conf", "read = agent,call\nwrite = reporting", "read = agent,call\nwrite =", "manager reload"),
     settings("desk-ami-away", asterisk__desk={"port": 9}),
     settings("desk-ami-login", asterisk__desk={"username": "nobody"}),
-    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = reporting", "read = call\nwrite =", "manager reload"),
-    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = reporting", "read = user\nwrite = reporting", "manager reload", told="of reading", besides=("desk-ami-more",)),
-    edit("desk-ami-more", "manager.conf", "read = call\nwrite = reporting", "read = call\nwrite = reporting,agent", "manager reload"),
+    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = call,reporting,user", "read = call\nwrite =", "manager reload"),
+    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = call,reporting,user", "read = user\nwrite = call,reporting,user", "manager reload", told="of reading", besides=("desk-ami-more",)),
+    edit("desk-ami-more", "manager.conf", "read = call\nwrite = call,reporting,user", "read = call\nwrite = call,reporting,user,agent", "manager reload"),
+    edit("desk-ami-buttons", "manager.conf", "read = call\nwrite = call,reporting,user", "read = call\nwrite = reporting", "manager reload"),
     edit("desk-ami-events", "manager.conf", "name(BridgeLeave)", "name(BridgeMerge)", "manager reload"),
     # who sees keys
     edit("logger-dtmf", "logger.conf", "messages.log => notice,", "messages.log => dtmf,notice,", "logger reload"),
