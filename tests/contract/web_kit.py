@@ -298,7 +298,7 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     link = Link.of(settings)
     sessions = Sessions(link, settings.redis.prefix, settings.desk)
     world, log = World(sessions), Log()
-    hub = Hub(log)  # type: ignore[arg-type]
+    hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched = Second(world), Watched(world)
     house = House(settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log)  # type: ignore[arg-type]
