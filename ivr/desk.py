@@ -10,29 +10,34 @@ import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
-from ivr.asterisk.ami import Ami
-from ivr.asterisk.ari import Ari
-from ivr.asterisk.inspection import node_of
 from ivr.asterisk.switch import Switch
 from ivr.asterisk.talks import Talks
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.config import Settings
 from ivr.database import Database
-from ivr.errors import ConfigError, Unavailable
+from ivr.errors import Unavailable
+from ivr.floor import nodes_of, talks_of
+from ivr.hooks import Post, secrets_of_hook
+from ivr.hooks.outbox import Outbox
+from ivr.hooks.post import TURN_SECONDS
+from ivr.hooks.receiver import Receiver
 from ivr.lock import Locks
 from ivr.metrics import Readiness
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
+from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.news import Heard, News
 from ivr.store.pace import RedisPace
 from ivr.store.people import People
+from ivr.store.turn import Turn
 from ivr.store.welcome import Welcome
 from ivr.vault import Vault
 from ivr.web.live import Hub
+from ivr.web.programs import Programs
 from ivr.web.server import DeskServer, listening, tls_of
 from ivr.web.visit import House
 
@@ -48,6 +53,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
     # a chain of its own in the audit trail: a worker of the same name goes on with another one
     name = f"{settings.worker.name}-desk"
     place, trusted = listening(settings), tls_of(settings)
+    programs = Programs.of(settings)
     async with AsyncExitStack() as stack:
         vault = Vault.open(settings)
         stack.callback(vault.close)
@@ -70,8 +76,8 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             )
         )
         customers = await Customers.open(database, vault)
-        nodes = await _nodes(settings, log)
-        talks = await _talks(nodes, stack, log)
+        nodes = await nodes_of(settings, log)
+        talks = await talks_of(nodes, stack, log)
 
         people = People(database, vault)
         sessions = live.sessions(settings.desk)
@@ -82,6 +88,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             database=database, customers=customers, vault=vault,
             trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
+        await stack.enter_async_context(locks.signer)
         hub = Hub(log)
         talks.on_change(hub.changed)
 
@@ -104,6 +111,10 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,
+            programs=programs,
+            keys=locks.signer,
+            tokens=locks.tokens,
+            handovers=Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None,
         )
         readiness = Readiness(
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},
@@ -116,6 +127,9 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         with settings.desk.bound(settings.file, "[desk]"):
             await server.open(*place, trusted)
+        if settings.webhooks:
+            post = _post(settings, database, live, link, log)
+            stack.push_async_callback(_ended, asyncio.create_task(post.run(), name="webhooks"))
         log.info("desk.started", address=settings.desk.listen, version=__version__)
         try:
             await stop.wait()
@@ -125,32 +139,19 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             log.info("desk.stopped")
 
 
-async def _nodes(settings: Settings, log: FilteringBoundLogger) -> dict[str, Ami]:
-    """The logins of all nodes, not opened yet. Raises `ConfigError` where one has no manager interface, or will not do; `Unreachable` where one is not there."""
-    nodes: dict[str, Ami] = {}
-    for place, asterisk in settings.asterisks.items():
-        if asterisk.desk is None:
-            raise ConfigError(
-                f"{settings.file}: {place[:-1]}.desk]", "is left out, and the desk knows by it who talks with whom",
-                "Write the table, and the user tillit-desk in manager.conf",
-            )  # fmt: skip
-        ari = Ari.of(settings, place, log=log)
-        await ari.open()
-        try:
-            nodes[await node_of(ari, settings, place, log)] = Ami.of(settings, place, name="desk", log=log)
-        finally:
-            await ari.close()
-    return nodes
+def _post(settings: Settings, database: Database, live: RedisLive, link: Link, log: FilteringBoundLogger) -> Post:
+    """Raises `ConfigError` where a secret is missing, or none."""
+    receivers = {
+        name: Receiver.of(settings, name, hook, secrets_of_hook(settings, name, hook))
+        for name, hook in settings.webhooks.items()
+    }
+    outbox = Outbox(database, {name: hook.events for name, hook in settings.webhooks.items()})
+    return Post(receivers, outbox, live, Turn(link, settings.redis.prefix, "webhooks", seconds=TURN_SECONDS), log)
 
 
-async def _talks(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
-    """Who talks with whom on them."""
-    talks = Talks(nodes, log)
-    stack.push_async_callback(talks.close)
-    for ami in nodes.values():
-        stack.push_async_callback(ami.close)
-        await ami.open(patient=True)
-    return talks
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _known(talks: Talks) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ivr.config import Policy, Settings
+from ivr.config import Client, Pattern, Policy, Settings, Webhook
 from ivr.config.section import table_of
 
 _WIDTH = 110
@@ -51,13 +51,48 @@ _NODE = """
 #password_file = "south.password"
 """
 
+_CLIENTS = """\
+As many as there are, each in a table of its own, such as `[clients.crm]`. [The API](api.md#programs) says what they may do.
+"""
+
+_WEBHOOKS = """\
+As many as there are, each in a table of its own, such as `[webhooks.crm]`. [Webhooks](webhooks.md) says what they are told.
+"""
+
+_WEBHOOK = """
+# Programs that are told of calls, each in a table of its own, such as
+#[webhooks.crm]
+#url = "https://crm.example.com/hooks/calls"
+#secret_file = "crm.webhook"
+"""
+
+_CLIENT = """
+# Programs that speak to the desk by themselves, each in a table of its own, such as
+#[clients.crm]
+#secret_file = "crm.secret"
+#audiences = ["https://crm.example.com"]
+#origins = ["https://crm.example.com"]
+"""
+
+_PATTERN = """
+# What holds customers' data behind the proxy, in a table for each, such as
+#[proxy.patterns.customer]
+#path = "/api/customers/{number}"
+#fields = {"/phones" = 3}
+"""
+
+_PATTERNS = """\
+As many as you like, with names of your own, which the audit trail has. All of them that a path fits hold. [The proxy](proxy.md) says how they are read.
+
+"""
+
 _POLICIES = """\
 As many as you like. The dialplan names one: `Gosub(tillit-verify,s,1(main))`. [Policies](policies.md) says what they do.
 
 """
 
 # Tables of tables whose names an administrator chooses.
-_NAMED = ("policies", "nodes")
+_NAMED = ("policies", "nodes", "clients", "webhooks", "patterns")
 
 # What an administrator must write, with values that show how it looks.
 _WRITTEN: dict[str, dict[str, object]] = {
@@ -69,14 +104,17 @@ _WRITTEN: dict[str, dict[str, object]] = {
 
 def sample() -> str:
     """The whole file, as TOML."""
-    return _HEAD + "".join(f"\n{table}" for table in _tables("", Settings)) + _NODE + _policy()
+    tables = "".join(f"\n{table}" for table in _tables("", Settings))
+    return _HEAD + tables + _PATTERN + _NODE + _CLIENT + _WEBHOOK + _policy()
 
 
 def page() -> str:
     """The page docs/configuration.md, as Markdown."""
-    sections = [_section(path, model) for path, model in (*_models("", Settings), _ANY_POLICY)]
+    sections = [_section(path, model) for path, model in (*_models("", Settings), _ANY_PATTERN, _ANY_POLICY)]
     nodes = f"## `[nodes.NAME]`\n\n{_NODES}"
-    return _PAGE_HEAD + "".join(f"\n{section}" for section in (*sections[:-1], nodes, sections[-1]))
+    clients = _section("clients.NAME", Client).replace("| Setting", f"{_CLIENTS}\n| Setting", 1)
+    hooks = _section("webhooks.NAME", Webhook).replace("| Setting", f"{_WEBHOOKS}\n| Setting", 1)
+    return _PAGE_HEAD + "".join(f"\n{section}" for section in (*sections[:-1], nodes, clients, hooks, sections[-1]))
 
 
 def _tables(prefix: str, model: type[BaseModel]) -> Iterator[str]:
@@ -145,12 +183,15 @@ def _comment(text: str) -> list[str]:
 # ---------------------------------------------------------------- the page
 
 _ANY_POLICY: tuple[str, type[BaseModel]] = ("policies.NAME", Policy)
+_ANY_PATTERN: tuple[str, type[BaseModel]] = ("proxy.patterns.NAME", Pattern)
 
 
 def _section(path: str, model: type[BaseModel]) -> str:
     head = f"## `[{path}]`\n\n{(model.__doc__ or '').strip()}\n\n"
     if model is Policy:
         head += _POLICIES
+    if model is Pattern:
+        head += _PATTERNS
     rows = [
         f"| `{name}` | {_default(field)} | {_allowed(field)} | {_cell(field.description or '')} |"
         for name, field in _settings_of(model).items()

@@ -63,6 +63,10 @@ class Secret:
         """256 random bits; nothing that can be keyed is ever equal to it."""
         return cls(secrets.token_hex(32))
 
+    def lines(self) -> tuple[Self, ...]:
+        """Each line that is not empty, as a secret of its own."""
+        return tuple(type(self)(line.strip()) for line in self.__text.splitlines() if line.strip())
+
     def within(self, template: str, placeholder: str) -> Self:
         """The template with this text in the placeholder's stead."""
         return type(self)(template.replace(placeholder, self.__text))

@@ -137,6 +137,7 @@ class AgiServer:
             raise AgiRefused("cut_off") from None
         log = self._log.bind(call=request.channel)
         try:
+            await wire.prove(request.channel)
             await self._run(wire, request, host, log)
         except HungUp:
             log.info("agi.hung_up")

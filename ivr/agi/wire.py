@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Self
 from urllib.parse import parse_qs
 
@@ -15,6 +16,7 @@ LINE_BYTES = 4096
 
 # About 22 that Asterisk always sends, and at most 127 arguments.
 _HEADER_LINES = 160
+_ARGUMENT = "agi_arg_"
 # The longest usage text of a command that we know of has about 30.
 _ANSWER_LINES = 100
 # Asterisk's AST_MAX_UNIQUEID.
@@ -32,15 +34,15 @@ class Request:
     @classmethod
     def of(cls, header: dict[str, str]) -> Self:
         """Raises `AgiRefused` where that is no request, or no channel."""
-        script, _, query = header.get("network_script", "").partition("?")
-        channel = header.get("uniqueid", "")
+        script, _, query = header.get("agi_network_script", "").partition("?")
+        channel = header.get("agi_uniqueid", "")
         if not channel or len(channel) > _CHANNEL_LENGTH or not channel.isprintable():
             raise AgiRefused("rubbish")
         try:
             named = parse_qs(query, max_num_fields=8).get("policy", [""])[0]
         except ValueError:
             raise AgiRefused("rubbish") from None
-        return cls(script.strip("/"), header.get("arg_1") or named, channel)
+        return cls(script.strip("/"), header.get("agi_arg_1") or named, channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,23 @@ class Wire:
             name, separator, value = line.partition(":")
             if not separator or not name.startswith("agi_"):
                 raise AgiRefused("rubbish")
-            header[name.removeprefix("agi_")] = value.removeprefix(" ")
+            # A line break in a caller's number is one here too, and what is behind it of the caller's own making: it
+            # stands there twice, or is an argument and not at the end.
+            if name in header or (not name.startswith(_ARGUMENT) and any(one.startswith(_ARGUMENT) for one in header)):
+                raise AgiRefused("rubbish")
+            header[name] = value.removeprefix(" ")
         raise AgiRefused("too_long")
+
+    async def prove(self, channel: str) -> None:
+        """Raises `AgiRefused` where Asterisk does not say itself that it is this channel.
+
+        A caller whose number has line breaks can end the header, and write what comes behind it: nothing that was not
+        known before, so not what is asked for here.
+        """
+        nonce = token_hex(8)
+        answer, line = await self._ask("GET FULL VARIABLE", f"{nonce}${{UNIQUEID}}")
+        if not answer.done or not line.endswith(f"({nonce}{channel})"):
+            raise AgiRefused("rubbish")
 
     async def exec(self, application: str, arguments: str) -> Answer:
         """Run an application of the dialplan."""

@@ -23,6 +23,8 @@ from ivr.secret import Secret
 _WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 # After so many seconds without one a Ping asks whether anybody is still there.
 _PING = 10.0
+# Seconds between lines of the log that tell of what a caller has written.
+_SAY_AGAIN = 60.0
 # Asterisk's manager takes lines of 1024 bytes, and writes longer ones to its log.
 _LONGEST = 1000
 
@@ -78,6 +80,10 @@ class Ami:
         self._wire: Wire | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._trouble: str | None = None
+        self._wary = False
+        self._forged_at = float("-inf")
+        self.forged = 0
+        """Messages that were left out (`beware`)."""
 
     @classmethod
     def of(
@@ -107,6 +113,10 @@ class Ami:
         if event not in _CLASSES or self._keeping is not None:
             raise ValueError(f"AMI's event {event} cannot be listened for, or not any more")
         self._told[event].append(told)
+
+    def beware(self) -> None:
+        """Leave out what is told of a channel and a caller may have written. Before `open`."""
+        self._wary = True
 
     def on_link(self, *, came: Callable[[], None], went: Callable[[], None]) -> None:
         """Call these when it has logged in, also anew, and when the connection was lost. Before `open`."""
@@ -187,7 +197,7 @@ class Ami:
         try:
             async with asyncio.timeout(self._settings.seconds):
                 _, wire = await asyncio.get_running_loop().create_connection(
-                    lambda: Wire(self._tell), host, port, ssl=self._trusted
+                    lambda: Wire(self._tell, self._found if self._wary else None), host, port, ssl=self._trusted
                 )
                 greeted = await wire.greeted
         except (OSError, TimeoutError) as error:
@@ -262,6 +272,13 @@ class Ami:
         if messages[0].get("Response") != "Success":
             raise AmiError(name, _short(messages[0], fields), refused=True)
         return messages
+
+    def _found(self) -> None:
+        self.forged += 1
+        # who does that can do it all the time
+        if monotonic() - self._forged_at > _SAY_AGAIN:
+            self._forged_at = monotonic()
+            self._log.warning("ami.forged", messages=self.forged)
 
     def _tell(self, event: Message) -> None:
         for told in self._told.get(event.get("Event", ""), ()):

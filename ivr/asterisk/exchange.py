@@ -39,8 +39,8 @@ class _Look:
     seats: tuple[Seat, ...]
 
     @property
-    def members(self) -> frozenset[str]:
-        return frozenset(seat.channel for seat in self.seats)
+    def members(self) -> frozenset[tuple[str, str]]:
+        return frozenset((seat.channel, seat.name) for seat in self.seats)
 
 
 class Exchange:
@@ -68,6 +68,7 @@ class Exchange:
         self._doubted: dict[str, asyncio.Task[None]] = {}
         for event in EVENTS:
             ami.on(event, self._heard)
+        ami.beware()
         ami.on_link(came=self._come, went=self._forget)
 
     @property
@@ -124,7 +125,7 @@ class Exchange:
         wrong = [
             bridge
             for bridge, look in zip(bridges, looks, strict=True)
-            if look.members != self._board.members(bridge)
+            if look.members != self._board.named(bridge)
         ]  # fmt: skip
         for bridge in wrong:
             self._looks.pop(bridge, None)
@@ -160,7 +161,7 @@ class Exchange:
     async def _look_at(self, bridge: str) -> _Look:
         asked = monotonic()
         try:
-            answer = await self._ami.action("BridgeInfo", BridgeUniqueid=bridge)
+            answer = await self._told_of("BridgeInfo", BridgeUniqueid=bridge)
         except AmiError as error:
             if not error.refused or error.status == "Permission denied":
                 raise
@@ -173,16 +174,27 @@ class Exchange:
         self._looks[bridge] = look
         return look
 
+    async def _told_of(self, action: str, **fields: str) -> list[Message]:
+        """The answer, if nothing came with it that a caller may have written: part of the answer would be missing."""
+        forged = self._ami.forged
+        answer = await self._ami.action(action, **fields)
+        if self._ami.forged != forged:
+            raise AmiError(action, "a caller has written into the answer")
+        return answer
+
     async def _leads_nowhere(self, half: str) -> bool:
         """Whether this half of a Local channel, of whose bridge no event has told, is in none that joins anybody."""
         try:
-            answer = await self._ami.action("Status", Channel=half)
+            answer = await self._told_of("Status", Channel=half)
         except AmiError as error:
             if not error.refused or error.status == "Permission denied":
                 raise
             return True
-        bridge = next((found for message in answer if (found := message.get("BridgeID"))), None)
-        if bridge is None or not (await self._look(bridge)).seats:
+        told = [message["BridgeID"] for message in answer if message.get("Channel") == half and "BridgeID" in message]
+        if len(told) != 1:
+            raise AmiError("Status", "no answer to what was asked")
+        (bridge,) = told
+        if not bridge or not (await self._look(bridge)).seats:
             return True
         self._doubt(bridge)
         return False
@@ -278,6 +290,7 @@ class Exchange:
             self._looks.pop(bridge, None)
         changed, doubtful = self._board.feed(event, time())
         for bridge in doubtful:
+            self._looks.pop(bridge, None)
             self._doubt(bridge)
         self._tell(changed)
 

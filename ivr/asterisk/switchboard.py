@@ -86,6 +86,7 @@ class Switchboard:
         self._seats: dict[str, Seat] = {}
         self._bridges: defaultdict[str, set[str]] = defaultdict(set)
         self._halves: dict[str, str] = {}
+        # upper and lower case are the same phone, as for whose phone it is
         self._endpoints: defaultdict[str, set[str]] = defaultdict(set)
 
     # ------------------------------------------------------------ what is told
@@ -136,6 +137,10 @@ class Switchboard:
         """The channels in it."""
         return frozenset(self._bridges.get(bridge, ()))
 
+    def named(self, bridge: str) -> frozenset[tuple[str, str]]:
+        """The same, with their names: it is by these that one is somebody's phone."""
+        return frozenset((channel, self._seats[channel].name) for channel in self._bridges.get(bridge, ()))
+
     def bridge_of_name(self, name: str) -> str | None:
         """Where this half of a Local channel is."""
         channel = self._halves.get(name)
@@ -143,7 +148,7 @@ class Switchboard:
 
     def circles(self, endpoint: str) -> list[tuple[Seat, Circle]]:
         """For each of the endpoint's channels that is in a bridge, what it is in."""
-        seats = [self._seats[channel] for channel in sorted(self._endpoints.get(endpoint, ()))]
+        seats = [self._seats[channel] for channel in sorted(self._endpoints.get(endpoint.casefold(), ()))]
         return [(seat, self._circle(seat.bridge)) for seat in seats if seat.anybody]
 
     def talks(self, node: str, endpoint: str) -> Iterator[Talk]:
@@ -216,7 +221,7 @@ class Switchboard:
     def _sit(self, seat: Seat) -> None:
         self._seats[seat.channel] = seat
         self._bridges[seat.bridge].add(seat.channel)
-        self._endpoints[seat.endpoint].add(seat.channel)
+        self._endpoints[seat.endpoint.casefold()].add(seat.channel)
         if seat.other_half is not None:
             self._halves[seat.name] = seat.channel
 
@@ -224,7 +229,7 @@ class Switchboard:
         seat = self._seats.pop(channel, None)
         if seat is None:
             return
-        for known, key in ((self._bridges, seat.bridge), (self._endpoints, seat.endpoint)):
+        for known, key in ((self._bridges, seat.bridge), (self._endpoints, seat.endpoint.casefold())):
             known[key].discard(channel)
             if not known[key]:
                 del known[key]

@@ -16,6 +16,17 @@ _END = b"\r\n\r\n"
 # A message of Asterisk's has some kilobytes; one that does not end within this is none.
 _LONGEST = 1 << 20
 
+# What is told of a channel, in the order in which Asterisk writes it. It writes the number that a caller presents, and what was
+# dialled, as they are: a line break in them ends the line, and what is behind it would be fields of the caller's own making, or
+# a message. A number of fewer than 80 letters has no room for all of these; and whatever is cut off still has the last of them.
+_OF_A_CHANNEL = (
+    "channel", "channelstate", "channelstatedesc", "calleridnum", "calleridname", "connectedlinenum", "connectedlinename",
+    "language", "accountcode", "context", "exten", "priority", "uniqueid", "linkedid",
+)  # fmt: skip
+_OF_A_NEW_NAME = ("channel", "newname", "uniqueid")
+_WHICH_CHANNEL = frozenset({"channel", "uniqueid", "linkedid"})
+_ONCE = frozenset({*_OF_A_CHANNEL, "event", "actionid", "bridgeid", "bridgeuniqueid", "bridgetechnology", "newname"})
+
 # The library writes each message, and actions whole, to its logger: to this one, which leads nowhere.
 _NOWHERE = logging.getLogger("panoramisk.nowhere")
 _NOWHERE.disabled = True
@@ -29,12 +40,13 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # the library has no types
 
     encoding = "utf8"
 
-    def __init__(self, tell: Callable[[Message], None]) -> None:
-        """`tell` hears each event, and must not wait."""
+    def __init__(self, tell: Callable[[Message], None], forged: Callable[[], None] | None = None) -> None:
+        """`tell` hears each event, and must not wait. `forged`: what a caller may have written is left out, and this is told."""
         loop = asyncio.get_running_loop()
         self.greeted: asyncio.Future[bool] = loop.create_future()
         self.lost: asyncio.Future[None] = loop.create_future()
         self._tell = tell
+        self._forged = forged
         self._left = bytearray()
 
     async def ask(self, action: Action) -> list[Message] | None:
@@ -82,11 +94,23 @@ class Wire(AMIProtocol):  # type: ignore[misc]  # the library has no types
             return
         whole = bytes(self._left[: end + len(_END)])
         del self._left[: end + len(_END)]
+        if self._forged is not None:
+            whole = self._sifted(whole, self._forged)
         try:
             super().data_received(whole)
         except Exception:  # noqa: BLE001  # whatever it is, the connection alone suffers
             # the library trips over what is not AMI, and asyncio would log where
             self.transport.abort()
+
+    def _sifted(self, whole: bytes, forged: Callable[[], None]) -> bytes:
+        """The messages that are Asterisk's own, decoded as the library does it: it skips what is no text."""
+        kept = []
+        for message in whole.decode(self.encoding, "ignore").split("\r\n\r\n"):
+            if genuine(message):
+                kept.append(f"{message}\r\n\r\n")
+            elif message.strip():
+                forged()
+        return "".join(kept).encode(self.encoding)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio calls it so
         self.closed = True
@@ -112,3 +136,17 @@ def _plain(message: object) -> Message:
     if not fields.get("content"):
         fields.pop("content", None)
     return fields
+
+
+def genuine(message: str) -> bool:
+    """Whether all that it tells of a channel is as Asterisk writes it."""
+    lines = message.strip().removeprefix(_GREETING.decode()).split("\r\n")
+    names = [line.partition(": ")[0].lower() for line in lines if ": " in line]
+    told = [name for name in names if name in _ONCE]
+    if names[:1] not in (["event"], ["response"]) or len(set(told)) < len(told):
+        return False
+    if _WHICH_CHANNEL.isdisjoint(told):
+        return True
+    return tuple(name for name in told if name in _OF_A_CHANNEL) == _OF_A_CHANNEL or (
+        tuple(name for name in told if name in _OF_A_CHANNEL or name == "newname") == _OF_A_NEW_NAME
+    )

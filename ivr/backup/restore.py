@@ -21,7 +21,7 @@ from ivr.database import migrate
 from ivr.errors import InputError, VaultError
 from ivr.secret import Secret
 from ivr.store import datakeys, keycheck, sealing
-from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES
+from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES, TOKEN_KEYS
 from ivr.vault import Vault
 
 _AT_ONCE = 500
@@ -120,7 +120,7 @@ class _Work:
         self._keys = data_keys.keys
         self._done = done
         self._waiting: dict[Table, list[dict[str, Any]]] = {
-            table: [] for table in (AUDIT, CUSTOMERS, PHONES, PEOPLE, ENDPOINTS, PERMISSIONS, CREDENTIALS)
+            table: [] for table in (AUDIT, CUSTOMERS, PHONES, PEOPLE, ENDPOINTS, PERMISSIONS, CREDENTIALS, TOKEN_KEYS)
         }
 
     async def run(self, reader: Reader, told: Callable[[int], object]) -> Restored:
@@ -134,6 +134,8 @@ class _Work:
                     self._customer(customer)
                 case {"person": dict(person)}:
                     self._person(person)
+                case {"token_key": dict(key)}:
+                    self._token_key(key)
                 case {"anchors": list(anchors), "heads": list(heads)}:
                     self._check.anchors(map(Anchor.read, anchors))
                     self._check.heads(map(Head.read, heads))
@@ -198,6 +200,13 @@ class _Work:
         for table, rows in beside.items():
             self._waiting[table] += rows
         self._done.people += 1
+
+    def _token_key(self, stored: dict[str, Any]) -> None:
+        """One that signs tokens. Without its data key it was thrown away since, as each of them is in its time."""
+        if (found := self._keys.get(sealing.token_key(stored["id"]))) is not None:
+            key_id, wrapped = found
+            private = b64decode(stored["private"])
+            self._waiting[TOKEN_KEYS].append({**stored, "private": private, "key_id": key_id, "wrapped": wrapped})
 
     async def _write(self) -> None:
         for table, values in self._waiting.items():

@@ -22,7 +22,7 @@ from ivr.database import Database, migrate
 from ivr.errors import InputError
 from ivr.store import datakeys, sealing
 from ivr.store.rewrap import used
-from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES
+from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES, TOKEN_KEYS
 
 DATA_KEYS = "data-keys.age"
 """How the file of data keys is called, beside the back-ups; another must end with it, and no other file may."""
@@ -77,6 +77,8 @@ async def save(
                 keys.put({"key": [row["ref"], row["key_id"], _text(row["wrapped"])]})
             async for row in _rows(connection, select(PEOPLE.c.id, PEOPLE.c.key_id, PEOPLE.c.wrapped)):
                 keys.put({"key": [sealing.person(row["id"]), row["key_id"], _text(row["wrapped"])]})
+            async for row in _rows(connection, select(TOKEN_KEYS.c.id, TOKEN_KEYS.c.key_id, TOKEN_KEYS.c.wrapped)):
+                keys.put({"key": [sealing.token_key(row["id"]), row["key_id"], _text(row["wrapped"])]})
             keys.finish()
             async with database.write(lock=datakeys.LOCK) as noting:
                 await datakeys.note(noting, needed)
@@ -97,6 +99,9 @@ async def save(
                 told(done, rows + count)
             async for row in _rows(connection, select(PEOPLE).order_by(PEOPLE.c.id)):
                 data.put({"person": await _person(connection, row)})
+            async for row in _rows(connection, select(TOKEN_KEYS).order_by(TOKEN_KEYS.c.id)):
+                plain = {name: row[name] for name in ("id", "public", "made_at", "signs_from")}
+                data.put({"token_key": {**plain, "private": _text(row["private"])}})
             data.finish()
             data.place(replace=False)
     return Saved(count, rows, people)

@@ -3,19 +3,25 @@
 from ivr.config.agi import Agi
 from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.clear import loopback
+from ivr.config.clients import Client
 from ivr.config.desk import Desk, Password, SignIn
-from ivr.config.file import load, secret_of
+from ivr.config.file import load, secret_of, secrets_of
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
+from ivr.config.patterns import Pattern
+from ivr.config.proxy import Proxy
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
+from ivr.config.tokens import Tokens
 from ivr.config.verifying import CustomerNumber, Keypad, Limits, Pin, Policy, SmsCode, Steps
+from ivr.config.webhooks import Webhook
 
 __all__ = [
     "Agi",
     "AmiSettings",
     "Asterisk",
+    "Client",
     "Company",
     "CustomerNumber",
     "Database",
@@ -29,17 +35,22 @@ __all__ = [
     "Log",
     "Metrics",
     "Password",
+    "Pattern",
     "Pin",
     "Policy",
+    "Proxy",
     "Redis",
     "Settings",
     "SignIn",
     "SmsCode",
     "Steps",
     "Texts",
+    "Tokens",
     "Twilio",
+    "Webhook",
     "Worker",
     "load",
     "loopback",
     "secret_of",
+    "secrets_of",
 ]

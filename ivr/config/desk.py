@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Self
 
-from pydantic import Field, IPvAnyAddress, model_validator
+from pydantic import Field, model_validator
 
-from ivr.config.clear import PlainText, loopback, parts_of, refuse_clear
-from ivr.config.listening import Listened, split
 from ivr.config.requests import Requests
 from ivr.config.section import Minutes, Name, Seconds, Section
-
-_BY_TLS = "Name tls_certificate_file and tls_key_file, or listen on 127.0.0.1 behind a proxy that speaks TLS"
+from ivr.config.served import Served
 
 
 class Password(Section):
@@ -58,25 +54,11 @@ class SignIn(Section):
         return self
 
 
-class Desk(Listened):
+class Desk(Served):
     """The agents' desk, a process of its own. Whoever uses it signs in with a password and a code."""
 
     listen: str | None = Field(
         None, description='Address and port, such as "127.0.0.1:8443"; left out, there is no desk'
-    )
-    url: str | None = Field(
-        None, pattern=r"^https?://[^/?#@\s]+$",
-        description='What browsers call it, such as "https://desk.example.com", with nothing behind; '
-        "http:// on this machine alone, unless plain_text",
-    )  # fmt: skip
-    tls_certificate_file: Path | None = Field(
-        None,
-        description="The file of its certificate and of those up to the CA (PEM), where no proxy before it speaks TLS",
-    )
-    tls_key_file: Path | None = Field(None, description="The file of that certificate's key (PEM): mode 0600")
-    plain_text: PlainText = False
-    allow_proxies: tuple[IPvAnyAddress, ...] = Field(
-        (), description='Addresses of proxies before it, such as ["127.0.0.1"]: from them alone X-Forwarded-For counts'
     )
     idle_minutes: int = Field(15, ge=1, le=480, description="Minutes without a request after which a session ends")
     # NIST SP 800-63B-4 2.2.3: at most 24 hours with two factors
@@ -90,22 +72,3 @@ class Desk(Listened):
     password: Password = Field(default_factory=Password, description="Passwords")
     sign_in: SignIn = Field(default_factory=SignIn, description="Guessing")
     requests: Requests = Field(default_factory=Requests, description="How much one may ask")
-
-    @model_validator(mode="after")
-    def _reached_safely(self) -> Self:
-        if (self.tls_certificate_file is None) is not (self.tls_key_file is None):
-            raise ValueError("one of tls_certificate_file and tls_key_file is left out. Name both, or neither")
-        url = parts_of(self.url) if self.url else None
-        if self.url and (url is None or not url.hostname):
-            raise ValueError("url has no host that can be read. Write https://HOST or https://HOST:PORT")
-        if url is not None and url.scheme == "http":
-            if self.tls_key_file is not None:
-                raise ValueError("url begins with http://, but there is a certificate. Write https://")
-            refuse_clear(url.hostname, accepted=self.plain_text, cure="Write https:// in url")
-        if self.listen is None:
-            return self
-        if self.url is None:
-            raise ValueError("listen is there, and url is not. Write what browsers call it, https://HOST")
-        if self.tls_key_file is None and not self.plain_text and not loopback(split(self.listen)[0]):
-            raise ValueError(f"listen is not a loopback address, and would be spoken to in clear. {_BY_TLS}")
-        return self

@@ -12,9 +12,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ivr.config.asterisk import Asterisk
+from ivr.config.clients import Client
 from ivr.config.models import Settings
+from ivr.config.patterns import Pattern
+from ivr.config.proxy import Proxy
 from ivr.config.section import table_of
 from ivr.config.verifying import Policy
+from ivr.config.webhooks import Webhook
 from ivr.errors import ConfigError
 from ivr.secret import Secret
 
@@ -89,8 +93,8 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str, list[str]]:
     for part in location:
         if not isinstance(part, str) or model is None:
             break
-        if model is Settings and part in _NAMED:
-            belongs = Settings.model_fields[part].description or belongs
+        if (model is Settings or model is Proxy) and part in _NAMED:
+            belongs = model.model_fields[part].description or belongs
             tables.append(part)
             model = _Named
             continue
@@ -117,7 +121,9 @@ class _Named(BaseModel):
     """Stands for a table of tables whose names an administrator chooses."""
 
 
-_NAMED: dict[str, type[BaseModel]] = {"policies": Policy, "nodes": Asterisk}
+_NAMED: dict[str, type[BaseModel]] = {
+    "policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "patterns": Pattern,
+}  # fmt: skip
 
 
 def secret_of(settings: Settings, place: str, file: Path | None, variable: str | None) -> Secret | None:
@@ -153,3 +159,25 @@ def secret_of(settings: Settings, place: str, file: Path | None, variable: str |
     if not text:
         raise ConfigError(place, f"{path} is empty", "Write the password into it")
     return Secret(text)
+
+
+def secrets_of(
+    settings: Settings, place: str, file: Path | None, variable: str | None, *, least: int
+) -> tuple[Secret, ...]:
+    """One secret or two, a line for each: two are good at once, while one takes the other's place. Of `least` characters.
+
+    Raises `ConfigError` as `secret_of` does, and where none is named.
+    """
+    found = secret_of(settings, place, file, variable)
+    if found is None:
+        raise ConfigError(
+            f"{settings.file}: {place}_file", "names no file, and no environment variable is named",
+            "Name a file of mode 0600 with a secret in it, such as: openssl rand -base64 32",
+        )  # fmt: skip
+    lines = found.lines()
+    if len(lines) > 2 or any(len(line) < least for line in lines):
+        raise ConfigError(
+            f"{settings.file}: {place}", f"is not one secret or two, a line for each, of {least} characters at least",
+            "Make one with: openssl rand -base64 32",
+        )  # fmt: skip
+    return lines

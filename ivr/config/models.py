@@ -11,14 +11,18 @@ from pydantic import Field, field_validator, model_validator
 from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
 from ivr.config.backup import Backup
+from ivr.config.clients import Client
 from ivr.config.desk import Desk
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
+from ivr.config.proxy import Proxy
 from ivr.config.retention import Retention
 from ivr.config.section import Name, Seconds, Section
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Texts
+from ivr.config.tokens import Tokens
 from ivr.config.verifying import CustomerNumber, Keypad, Limits, Policy, Steps
+from ivr.config.webhooks import Webhook
 
 
 class Worker(Section):
@@ -145,6 +149,10 @@ class Settings(Section):
     texts: Texts = Field(default_factory=Texts)
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
+    proxy: Proxy = Field(default_factory=Proxy)
+    tokens: Tokens = Field(default_factory=Tokens)
+    webhooks: dict[Name, Webhook] = Field({}, description="Programs that are told of calls, each a [webhooks.NAME]")
+    clients: dict[Name, Client] = Field({}, description="Programs that speak to the desk, each a [clients.NAME]")
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
     policies: dict[Name, Policy] = Field(min_length=1, description="At least one [policies.NAME]")
@@ -161,6 +169,15 @@ class Settings(Section):
             raise ValueError(
                 f"[desk] policies has {unknown[0]!r}, which is none. Name those of [policies], or leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _for_known_audiences(self) -> Self:
+        for name, client in self.clients.items():
+            if set(client.audiences) - set(self.tokens.audiences):
+                raise ValueError(
+                    f"[clients.{name}] audiences names one that [tokens] audiences does not. Write it there too"
+                )
         return self
 
     def read_from(self, file: Path) -> Self:

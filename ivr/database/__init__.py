@@ -4,7 +4,7 @@ Below `store` and `audit`, which each own their tables and may not import each o
 audit row are written in one transaction, so both take their connection from here.
 """
 
-from ivr.database.engine import Database
+from ivr.database.engine import Database, hold
 from ivr.database.vacuum import Left
 
-__all__ = ["Database", "Left"]
+__all__ = ["Database", "Left", "hold"]

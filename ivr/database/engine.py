@@ -168,9 +168,15 @@ class Database:
         One with the same `lock` waits for the other's end. SQLite has but one writer at any time, so it needs no lock.
         """
         async with _translated(), self._writing.begin() as connection:
-            if lock is not None and connection.dialect.name == "postgresql":
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(lock.encode())})
+            if lock is not None:
+                await hold(connection, lock)
             yield connection
+
+
+async def hold(connection: AsyncConnection, lock: str) -> None:
+    """Wait until no other transaction holds this lock, and hold it to the end of this one, one more beside its own."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": zlib.crc32(lock.encode())})
 
 
 def _engine(url: URL, seconds: float, trusted: ssl.SSLContext | None) -> AsyncEngine:

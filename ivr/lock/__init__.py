@@ -4,10 +4,13 @@ from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import FIELDS, Lock
+from ivr.lock.marktokens import Issued, MarkTokens
+from ivr.lock.matter import Matter
 from ivr.lock.midcall import Midcall
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
+from ivr.lock.signer import Signer, Signs
 from ivr.lock.watch import Watch
 from ivr.lock.wiring import Locks
 from ivr.lock.words import (
@@ -50,17 +53,22 @@ __all__ = [
     "Glass",
     "Granted",
     "Held",
+    "Issued",
     "Judge",
     "Keying",
     "Lifted",
     "Lock",
     "Locks",
+    "MarkTokens",
+    "Matter",
     "Midcall",
     "Offered",
     "Reads",
     "Reason",
     "Record",
     "Rows",
+    "Signer",
+    "Signs",
     "Standing",
     "State",
     "Statistics",

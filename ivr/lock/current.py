@@ -11,6 +11,7 @@ from ivr.errors import Unavailable
 from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talks
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Marks, Records, Switch, Waits
+from ivr.lock.reads import Reads
 from ivr.lock.rows import Rows
 from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Keying, Reason, State
 from ivr.secret import Personal
@@ -26,12 +27,14 @@ class Currents:
     """The callers of a person's talks. A name is shown as a field of the record is read: not without its row."""
 
     def __init__(
-        self, judge: Judge, marks: Marks, records: Records, rows: Rows, waits: Waits, switch: Switch, name_level: int
-    ) -> None:
+        self, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, waits: Waits, switch: Switch,
+        name_level: int,
+    ) -> None:  # fmt: skip
         """`name_level`: at which a name may be read."""
         self._judge = judge
         self._marks = marks
         self._records = records
+        self._reads = reads
         self._rows = rows
         self._waits = waits
         self._switch = switch
@@ -91,6 +94,8 @@ class Currents:
             verdict = Denied(Reason.THIRD_PARTY)
         if isinstance(verdict, Granted) and not await self._records.in_force(mark.subject):
             verdict = Denied(Reason.NOT_IN_FORCE)
+        if isinstance(verdict, Granted) and await self._reads.stopped(ground.person):
+            verdict = Denied(Reason.TOO_MANY_READS)
         if isinstance(verdict, Granted) and verdict.level >= self._name_level:
             name = await self._name(ground.person, mark.subject, mark.nonce, verdict)
         return Current(

@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.ports import Talk, Talks
 from ivr.errors import Unavailable
 from ivr.lock.decision import Caller, Ground, caller, judge
+from ivr.lock.lately import Lately
 from ivr.lock.ports import Marks, Records, Staff
 from ivr.lock.words import Channel, Denied, Granted, Reason
 from ivr.staff import Permission, Person
@@ -41,6 +42,10 @@ class Judge:
         self._records = records
         self._log = log
         self._wall = wall
+
+    def of_one_request(self, person: Person) -> Judge:
+        """One that reads who works here once in a moment; who talks with whom, and the marks, each time."""
+        return Judge(self._talks, Lately(self._staff, person), self._marks, self._records, self._log, self._wall)
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         """Somebody as of now. Raises `Unavailable`."""
@@ -73,6 +78,11 @@ class Judge:
         if isinstance(judged.verdict, Granted) and judged.verdict.call != call:
             return Judged(Denied(Reason.NO_CALL), judged.call)
         return judged
+
+    async def whom(self, person: Person) -> str | None:
+        """The customer as whom the person's one caller is marked, whatever the level; None where there is none. Raises `Unavailable`."""
+        found = caller(await self.ground(person))
+        return found.mark.subject if isinstance(found, Caller) and found.mark is not None else None
 
     async def ground(self, person: Person) -> Ground:
         """What is known now. Raises `Unavailable`."""

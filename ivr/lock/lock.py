@@ -11,18 +11,19 @@ from ivr.errors import InputError, Unavailable
 from ivr.lock.actions import ACTIONS, checked
 from ivr.lock.current import Currents
 from ivr.lock.judge import Judge, Judged
+from ivr.lock.matter import Matter
 from ivr.lock.ports import Records
 from ivr.lock.reads import Reads
 from ivr.lock.rows import NOTHING, Rows, entry
 from ivr.lock.words import Channel, Current, Denied, Done, Granted, Reason, Record, Value
 from ivr.secret import Secret
-from ivr.staff import Person
+from ivr.staff import Permission, Person
 from ivr.store.register import Customer
 
 FIELDS = ("number", "name", "phones", "language", "policy", "has_pin", "locked")
 """Those of a record, in the order in which a page shows them."""
 
-_READ = "record.read"
+_READ, _ASKED = "record.read", "desk.request"
 
 
 class Lock:
@@ -47,12 +48,21 @@ class Lock:
         """This person's callers. Raises `Unavailable` where it is not known whom the person talks with, or who is marked."""
         return await self.currents.of(person)
 
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        """Tell the trail of a refusal before anything was looked at: this person's role has not what the route needs."""
+        detail = {"permission": permission.value, "route": route}
+        await self._rows.refuse(person, _ASKED, Denied(Reason.NOT_PERMITTED), detail=detail)
+
     async def demand(self, person: Person, ref: str, level: int, what: str) -> Granted | Denied:
         """Whether this may be given out, for whoever has the data elsewhere. The read is counted, and the trail told of it.
 
         `what` is a word or two for the trail: no value. Ask `still` when the data is there, before it is given.
         """
         return await self._opened(person, ref, level, what, {})
+
+    def matter(self, person: Person, what: str, detail: Mapping[str, str] = NOTHING) -> Matter:
+        """`demand` and `still` in parts, for whoever fetches while it is written down. `person` was read a moment ago."""
+        return Matter(person, what, detail, self._judge.of_one_request(person), self._opened, self._rows)
 
     async def still(self, person: Person, ref: str, level: int, what: str, granted: Granted) -> Granted | Denied:
         """Whether what was granted is so yet: the caller may have hung up while the data was fetched."""

@@ -34,6 +34,10 @@ class Staff(Protocol):
         """Whose phones these are, whatever the tenant, the disabled among them; an endpoint that is nobody's is missing."""
         ...
 
+    async def owner_ids_of(self, endpoints: Collection[str]) -> Mapping[str, tuple[str, str]]:
+        """The same, by tenant and identifier."""
+        ...
+
 
 class Marks(Protocol):
     async def mark(self, node: str, channel: str) -> Mark | None:

@@ -47,6 +47,11 @@ class Reads:
                     await self._compare(person, hour, day)
                 return None
 
+    async def stopped(self, person: Person) -> bool:
+        """Whether this person reads nothing until another lifts it. Raises `Unavailable`."""
+        ((*_, stopped),) = await self._counts.of([_key(person)])
+        return stopped
+
     async def lift(self, by: Person, whom: str, reason: str) -> Lifted | Denied:
         """Let somebody read again who was stopped (`Person.id`). Raises `InputError` for a reason that is none."""
         said = reason_of(reason)
@@ -57,8 +62,7 @@ class Reads:
             # whether there is such a one in another tenant is not told
             if whose is None or whose.id == by.id:
                 return await self._rows.refuse(by, what, Denied(Reason.NOT_PERMITTED))
-            ((*_, stopped),) = await self._counts.of([_key(whose)])
-            if not stopped:
+            if not await self.stopped(whose):
                 raise InputError("reads: this person is not stopped. Nothing was done")
             await self._rows.tell(by, what, "done", detail={"whom": whose.id, "reason": said})
             await self._counts.lift(_key(whose))

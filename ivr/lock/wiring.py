@@ -17,11 +17,13 @@ from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import Lock
+from ivr.lock.marktokens import MarkTokens
 from ivr.lock.midcall import Midcall
 from ivr.lock.ports import Floor, Glances, Marks, Staff, Switch
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.rows import Rows
+from ivr.lock.signer import Signer
 from ivr.lock.watch import Watch
 from ivr.lock.words import Offered
 from ivr.store.customers import Customers
@@ -36,12 +38,17 @@ from ivr.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What an agent asks and does, what a supervisor lifts and sees, and what two persons open."""
+    """What an agent asks and does, what a supervisor lifts and sees, what two persons open, and what is signed of it.
+
+    `signer` is to be entered (`async with`) before anything is signed.
+    """
 
     lock: Lock
     midcall: Midcall
     reads: Reads
     glass: Glass
+    signer: Signer
+    tokens: MarkTokens
     watch: Watch
 
     @classmethod
@@ -56,14 +63,17 @@ class Locks:
         rows = Rows(trail, log)
         judge = Judge(talks, staff, marks, records, log)
         reads = Reads(rules.reads, RedisReads(link, prefix), staff, judge, rows, log)
+        signer = Signer(settings, database, vault, trail, log)
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits = RedisWaits(link, prefix)
-        currents = Currents(judge, marks, records, rows, waits, switch, int(rules.fields.name))
+        currents = Currents(judge, marks, records, reads, rows, waits, switch, int(rules.fields.name))
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
             Midcall(_offered(settings), judge, marks, waits, switch, rows, log),
             reads,
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
+            signer,
+            MarkTokens(settings.tokens, signer, judge, reads, rows, log),
             Watch(judge, floor, staff, glances, holds, Rounds(database), rows, time),
         )
 

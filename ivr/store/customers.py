@@ -51,6 +51,7 @@ _BY_PHONE = (
 )
 
 _ANY = select(CUSTOMERS.c.ref).limit(1)
+_REF = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.number_index == bindparam("index"))
 _LOCKED = select(CUSTOMERS.c.locked).where(CUSTOMERS.c.ref == bindparam("ref"))
 
 
@@ -91,6 +92,13 @@ class Customers:
         )
         subject = self._subject(key, self._decoy if row is None else _stored(row))
         return subject if row is not None else Subject(key=key, known=False)
+
+    async def ref_of(self, number: Secret) -> str | None:
+        """The reference of the customer with this number; nothing is decrypted. Raises `StoreError`."""
+        index = self._vault.index.customer_number(number)
+        return await self._database.look_up(
+            lambda connection: connection.execute(_REF, {"index": index}).scalar_one_or_none()
+        )
 
     async def in_force(self, subject: Subject) -> bool:
         """Whether the customer is there and not locked. Raises `StoreError`."""

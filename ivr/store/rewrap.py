@@ -1,4 +1,4 @@
-"""Wrapping data keys anew with the newest master key, while workers run: those of customers, and of those who sign in.
+"""Wrapping data keys anew with the newest master key, while workers run: those of customers, of those who sign in, of keys that sign tokens.
 
 A data key stays what it is, so nothing else of a customer changes, and whoever reads meanwhile reads the old wrapping or the
 new one. What was done stands in the rows themselves: who is killed in the middle goes on from there.
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ivr.database import Database
 from ivr.errors import VaultError
 from ivr.store import keycheck, sealing
-from ivr.store.tables import CUSTOMERS, PEOPLE
+from ivr.store.tables import CUSTOMERS, PEOPLE, TOKEN_KEYS
 from ivr.vault import Envelopes
 
 # Some milliseconds of the one writer that SQLite has: calls that wait to write their audit rows do not notice.
@@ -32,12 +32,16 @@ class _Wrapped:
     owner: Callable[[str], str]
 
 
-_ALL = (_Wrapped(CUSTOMERS, CUSTOMERS.c.ref, str), _Wrapped(PEOPLE, PEOPLE.c.id, sealing.person))
+_ALL = (
+    _Wrapped(CUSTOMERS, CUSTOMERS.c.ref, str),
+    _Wrapped(PEOPLE, PEOPLE.c.id, sealing.person),
+    _Wrapped(TOKEN_KEYS, TOKEN_KEYS.c.id, sealing.token_key),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrapped:
-    """How many were wrapped anew, and whose data key cannot be read: references of customers, `person/ID` of others."""
+    """How many were wrapped anew, and whose data key cannot be read: references of customers, `person/ID` and `token/ID` of others."""
 
     count: int
     unreadable: tuple[str, ...]

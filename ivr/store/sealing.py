@@ -33,6 +33,11 @@ def person(id: str) -> str:
     return f"person/{id}"
 
 
+def token_key(id: str) -> str:
+    """Whose envelope that of a key that signs tokens is."""
+    return f"token/{id}"
+
+
 def credential(method: str) -> str:
     """The name of the field of a way of signing in."""
     return f"credential.{method}"

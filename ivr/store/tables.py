@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
@@ -125,3 +126,57 @@ LINKS = Table(
     ForeignKeyConstraint(["tenant", "person"], ["people.tenant", "people.id"], ondelete="CASCADE"),
 )
 """One-time links with which a person sets a password: the token's SHA-256, and until when it is good (seconds since the epoch)."""
+
+TOKEN_KEYS = Table(
+    "token_keys",
+    METADATA,
+    Column("id", String(43), primary_key=True),
+    Column("key_id", String(8), nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("private", LargeBinary, nullable=False),
+    Column("public", String(400), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("signs_from", BigInteger, nullable=False),
+)
+"""Keys that sign tokens. `key_id` and `wrapped` are the envelope, in which `private` is sealed; `public` is a JWK. Times are
+seconds since the epoch."""
+
+CURSORS = Table(
+    "webhook_cursors",
+    METADATA,
+    Column("chain", String(40), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+"""Up to which row each chain of the audit trail was read, for others to be told of it."""
+
+WATCHED = Table(
+    "webhook_marks",
+    METADATA,
+    Column("node", String(80), primary_key=True),
+    Column("channel", String(150), primary_key=True),
+    Column("event", String(40), nullable=False),
+    Column("subject", String(16), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("reason", String(20), nullable=False),
+)
+"""Marks whose end is to be told. `event` is the message of the verification; `until` is 0 as long as the mark was not seen.
+Times are seconds since the epoch."""
+
+MESSAGES = Table(
+    "webhook_messages",
+    METADATA,
+    Column("place", BigInteger, primary_key=True, autoincrement=False),
+    Column("receiver", String(40), nullable=False),
+    Column("id", String(40), nullable=False),
+    Column("call", String(240), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("dead", Boolean, nullable=False),
+    UniqueConstraint("receiver", "id", name="webhook_messages_by_id"),
+    Index("webhook_messages_by_call", "receiver", "call", "place"),
+)
+"""What is still to be told, in the order of `place`, and what was given up (`dead`). `due`: when it is tried, in milliseconds
+since the epoch; `since`: when it happened, in seconds."""

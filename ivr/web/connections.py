@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from logging import Logger
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+
+from ivr.store.address import network
 
 # Seconds for the whole head of a request, and for the next one on the same connection.
 IDLE_SECONDS = 15.0
@@ -30,7 +32,7 @@ Refused = Callable[[web.BaseRequest], web.StreamResponse]
 
 @dataclass(slots=True)
 class Room:
-    """How many connections there may be: `most` in all, `each` from one address unless it is one of `free`."""
+    """How many connections there may be: `most` in all, `each` from one address (IPv6: from its /64) unless it is one of `free`."""
 
     most: int
     each: int
@@ -39,16 +41,21 @@ class Room:
 
     def enter(self, address: str) -> bool:
         """Whether there is room; then it is taken."""
-        if self.held.total() >= self.most or (address not in self.free and self.held[address] >= self.each):
+        place = self._place(address)
+        if self.held.total() >= self.most or (address not in self.free and self.held[place] >= self.each):
             return False
-        self.held[address] += 1
+        self.held[place] += 1
         return True
 
     def leave(self, address: str) -> None:
         """Give it back."""
-        self.held[address] -= 1
-        if not self.held[address]:
-            del self.held[address]
+        place = self._place(address)
+        self.held[place] -= 1
+        if not self.held[place]:
+            del self.held[place]
+
+    def _place(self, address: str) -> str:
+        return address if address in self.free else network(address)
 
 
 class _Connection(RequestHandler):
@@ -114,6 +121,13 @@ class _Server(web.Server):
         return _Connection(self, loop=asyncio.get_running_loop(), **self._options)
 
 
+def _options(room: Room, refused: Refused, logger: Logger, longest: int) -> dict[str, Any]:
+    return {
+        "room": room, "refused": refused, "access_log": None, "logger": logger, "keepalive_timeout": IDLE_SECONDS,
+        "lingering_time": _LINGER_SECONDS, "max_line_size": longest, "max_field_size": longest, "max_headers": _MOST_HEADERS,
+    }  # fmt: skip
+
+
 class Runner(web.AppRunner):
     """Runs the application on such connections."""
 
@@ -121,11 +135,22 @@ class Runner(web.AppRunner):
         self, app: web.Application, room: Room, refused: Refused, *, ending_seconds: float, logger: Logger
     ) -> None:
         super().__init__(app, handle_signals=False, access_log=None, shutdown_timeout=ending_seconds)
-        self._options: dict[str, Any] = {
-            "room": room, "refused": refused, "access_log": None, "logger": logger, "keepalive_timeout": IDLE_SECONDS,
-            "lingering_time": _LINGER_SECONDS, "max_line_size": _LONGEST_LINE, "max_field_size": _LONGEST_LINE,
-            "max_headers": _MOST_HEADERS,
-        }  # fmt: skip
+        self._options = _options(room, refused, logger, _LONGEST_LINE)
+
+    async def _make_server(self) -> web.Server:
+        return _Server(await super()._make_server(), self._options)
+
+
+class BareRunner(web.ServerRunner):
+    """Runs one handler on such connections: requests come to it as they were sent, whatever their path is."""
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], room: Room, refused: Refused, *,
+        ending_seconds: float, logger: Logger, longest: int,
+    ) -> None:  # fmt: skip
+        """`longest`: bytes of a request's first line, and of one header."""
+        super().__init__(web.Server(handler), handle_signals=False, shutdown_timeout=ending_seconds)
+        self._options = _options(room, refused, logger, longest)
 
     async def _make_server(self) -> web.Server:
         return _Server(await super()._make_server(), self._options)

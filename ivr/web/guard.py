@@ -10,6 +10,8 @@ from aiohttp import web
 
 from ivr.secret import Secret
 from ivr.staff import Permission
+from ivr.store.address import network
+from ivr.web import programs
 from ivr.web.problems import Problem
 from ivr.web.visit import CSRF, FORM, SESSION, House, Visit
 
@@ -21,6 +23,8 @@ class Open(StrEnum):
 
     ANYONE = "anyone"
     SIGNED_IN = "signed_in"
+    PROGRAM = "program"
+    """A program of the settings, by its own secret."""
 
 
 Needs = Permission | Open
@@ -32,6 +36,9 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
     if static:
         return
     unsafe = visit.request.method not in SAFE
+    if needs is Open.PROGRAM:
+        await _program(visit)
+        return
     if unsafe or visit.request.headers.get("Upgrade"):
         check_origin(visit.house, visit.request)
     await _recognise(visit)
@@ -39,6 +46,7 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
     if needs is not Open.ANYONE:
         person = visit.who
         if isinstance(needs, Permission) and not person.may(needs):
+            await visit.house.lock.not_permitted(person, needs, route_of(visit.request))
             raise Problem("not_permitted")
     if not unsafe or (needs is Open.ANYONE and is_api(visit.request)):
         # no other site can make a browser send JSON here
@@ -52,7 +60,13 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
 
 def is_api(request: web.BaseRequest) -> bool:
     """Whether programs ask here, and not people."""
-    return request.path.startswith("/api/")
+    return request.path.startswith(("/api/", "/.well-known/"))
+
+
+def route_of(request: web.Request) -> str:
+    """The route, not the path: a path may hold a token, a query anything."""
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
 
 
 def own_origin(house: House, request: web.BaseRequest) -> str:
@@ -90,7 +104,7 @@ async def _recognise(visit: Visit) -> None:
     token = Secret(text)
     house = visit.house
     # what stays open tells itself that it is there; a person who looks at it does not
-    session = await house.sessions.of(token)
+    session = await house.sessions.of(token, used=not visit.request.headers.get("Upgrade"))
     person = None if session is None else await house.people.by_id(session.tenant, session.person)
     if session is None or person is None or person.disabled:
         return
@@ -98,12 +112,24 @@ async def _recognise(visit: Visit) -> None:
     visit.speak(person.language)
 
 
+async def _program(visit: Visit) -> None:
+    try:
+        visit.program = programs.admitted(visit)
+    except Problem:
+        await _paced(visit, Open.PROGRAM, unsafe=True)
+        raise
+    rules = visit.program.rules
+    wait = await visit.house.pace.take("program", visit.program.name, per_minute=rules.per_minute)
+    if wait is not None:
+        raise Problem("too_many_requests", wait=wait)
+
+
 async def _paced(visit: Visit, needs: Needs, *, unsafe: bool) -> None:
     rules, pace = visit.house.settings.desk.requests, visit.house.pace
     if visit.person is not None:
         wait = await pace.take("person", visit.person.id, per_minute=rules.per_minute)
     elif unsafe or needs is not Open.ANYONE or visit.request.match_info:
-        wait = await pace.take("address", visit.address, per_minute=rules.strangers_per_minute)
+        wait = await pace.take("address", network(visit.address), per_minute=rules.strangers_per_minute)
     else:
         wait = None
     if wait is not None:

@@ -82,8 +82,9 @@ class Hub:
 
     def changed(self, endpoints: frozenset[str]) -> None:
         """These phones' talks are others than before."""
+        theirs = _folded(endpoints)
         for page in self._pages:
-            if page.kind.all or page.endpoints & endpoints:
+            if page.kind.all or page.endpoints & theirs:
                 page.stir.set()
 
     def stir(self) -> None:
@@ -130,7 +131,7 @@ class Hub:
 
     @contextmanager
     def _open(self, session: str, person: Person, kind: Kind) -> Iterator[Page]:
-        page = Page(session, kind, person.endpoints)
+        page = Page(session, kind, _folded(person.endpoints))
         self._pages.add(page)
         try:
             yield page
@@ -165,7 +166,7 @@ class Hub:
                 if person is None or not person.may(page.kind.needs):
                     await socket.close(code=OVER)
                     return
-                page.endpoints = person.endpoints
+                page.endpoints = _folded(person.endpoints)
                 view = await shown(person)
             except Unavailable:
                 view = unknown
@@ -188,3 +189,8 @@ class Hub:
             return self._idle
         ends = [float(until) - time() for call in view["calls"] if (until := call["until"]) is not None]
         return min([self._look, *(left for left in ends if left > 0)])
+
+
+def _folded(endpoints: frozenset[str]) -> frozenset[str]:
+    """Upper and lower case are the same phone."""
+    return frozenset(endpoint.casefold() for endpoint in endpoints)

@@ -267,6 +267,65 @@ class Openings(Model):
     openings: tuple[Opening, ...]
 
 
+class Audience(Model):
+    """For whom a token is."""
+
+    audience: str = Field(min_length=1, max_length=200, strict=True, description="One of [tokens] audiences")
+
+
+class MarkToken(Model):
+    """The mark of a call, signed: a JWT."""
+
+    token: str
+    expires_in: int = Field(description="Seconds")
+
+
+class Introspection(Model):
+    """What a program asks (RFC 7662)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    token: str = Field(min_length=1)
+    token_type_hint: str | None = Field(None, description="Makes no difference")
+
+
+class Introspected(Model):
+    """Whether it still holds; of one that does, what it says (RFC 7662)."""
+
+    active: bool
+    iss: str | None = None
+    aud: str | None = None
+    sub: str | None = Field(None, description="The customer's reference")
+    exp: int | None = None
+    iat: int | None = None
+    jti: str | None = None
+    call: str | None = Field(None, description="The call, as the API names it")
+    node: str | None = None
+    channel: str | None = Field(None, description="Its unique id on that Asterisk")
+    agent: str | None = Field(None, description="The agent's id: compare it with whoever shows you the token")
+    login: str | None = Field(None, description="The agent's login, of that tenant")
+    tenant: str | None = None
+    level: int | None = None
+    methods: tuple[str, ...] | None = None
+
+
+class PublicKey(Model):
+    """A key with which tokens are checked (RFC 7517, RFC 8037)."""
+
+    kid: str
+    kty: str
+    crv: str
+    x: str
+    alg: str
+    use: str
+
+
+class PublicKeys(Model):
+    """Those that sign, have signed, and will sign."""
+
+    keys: tuple[PublicKey, ...]
+
+
 class FieldFault(Model):
     """Which field, and what is wrong with it."""
 

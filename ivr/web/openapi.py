@@ -21,6 +21,8 @@ from ivr.web.visit import CSRF, SESSION
 if TYPE_CHECKING:
     from ivr.web.routes import Route
 
+_JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
+
 # What any request may end with.
 _ALWAYS = ("bad_request", "too_many_requests", "internal")
 _TAKING = ("too_large", "unsupported_media_type", "request_timeout")
@@ -59,6 +61,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             "securitySchemes": {
                 "session": {"type": "apiKey", "in": "cookie", "name": SESSION},
                 "csrf": {"type": "apiKey", "in": "header", "name": CSRF},
+                "program": {"type": "http", "scheme": "basic"},
             },
         },
     }
@@ -68,12 +71,10 @@ def _operation(route: Route) -> dict[str, Any]:
     described = route.described
     assert described is not None
     open_to_all = route.needs is Open.ANYONE
-    secured: dict[str, list[str]] = {"session": []}
-    if route.method not in SAFE:
-        secured["csrf"] = []
+    secured = _secured(route)
     problems = {*_ALWAYS, *described.problems}
     if not open_to_all:
-        problems |= {"not_signed_in", "unavailable"}
+        problems |= {"unavailable"} if route.needs is Open.PROGRAM else {"not_signed_in", "unavailable"}
     if described.takes is not None:
         problems |= set(_TAKING) | {"invalid"}
     made: dict[str, Any] = {
@@ -90,8 +91,17 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters:
         made["parameters"] = parameters
     if described.takes is not None:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": _of(described.takes)}}}
+        made["requestBody"] = {
+            "required": True,
+            "content": {_FORM if described.form else _JSON: {"schema": _of(described.takes)}},
+        }
     return made
+
+
+def _secured(route: Route) -> dict[str, list[str]]:
+    if route.needs is Open.PROGRAM:
+        return {"program": []}
+    return {"session": []} if route.method in SAFE else {"session": [], "csrf": []}
 
 
 def _given(model: type[BaseModel] | None) -> dict[str, Any]:

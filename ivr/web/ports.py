@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from ivr.lock import Barred, Begun, Current, Done, Dropped, Lifted, Offered, Record, Standing, Statistics, Watched, Why
+from aiohttp import web
+
+from ivr.config import Client
+from ivr.lock import (
+    Barred,
+    Begun,
+    Current,
+    Done,
+    Dropped,
+    Issued,
+    Lifted,
+    Offered,
+    Record,
+    Standing,
+    Statistics,
+    Watched,
+    Why,
+)
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
-from ivr.staff import Denied, LastSignIn, Person, SignedIn
+from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
 from ivr.store.openings import Opening
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
@@ -72,6 +89,10 @@ class Lock(Protocol):
 
     async def current(self, person: Person) -> tuple[Current, ...]: ...
 
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        """Tell the trail that this person's role has not what this route needs."""
+        ...
+
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut: ...
 
     async def act(self, person: Person, ref: str, action: str, arguments: Mapping[str, Secret]) -> Done | Shut: ...
@@ -123,4 +144,49 @@ class Watch(Protocol):
 class Pace(Protocol):
     async def take(self, kind: str, whom: str, *, per_minute: int) -> float | None:
         """Count one request; the seconds to wait where it is one too many, and is not counted."""
+        ...
+
+
+class Program(Protocol):
+    """One of `[clients.NAME]`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rules(self) -> Client: ...
+
+
+class Programs(Protocol):
+    """`ivr.web.programs.Programs`; asks nobody."""
+
+    def of_request(self, request: web.BaseRequest) -> Any | None:
+        """The program that sends it; None where it does not say who it is, or not rightly."""
+        ...
+
+    def embeds(self, origin: str) -> bool:
+        """Whether pages of this origin may hold the element of any of them."""
+        ...
+
+
+class Published(Protocol):
+    """`ivr.lock.Signer`."""
+
+    def published(self) -> Sequence[Mapping[str, str]]:
+        """Every key that whoever checks tokens may need."""
+        ...
+
+
+class MarkTokens(Protocol):
+    """`ivr.lock.MarkTokens`: a part that is down refuses; only `holds` raises `Unavailable`."""
+
+    async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut: ...
+
+    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None: ...
+
+
+class Handovers(Protocol):
+    """`ivr.store.handovers.Handovers`, as the desk uses it."""
+
+    async def keep(self, session: Secret, host: str, begun: str) -> Secret | None:
+        """A code for this host, good once, and for the browser alone that has begun there."""
         ...

@@ -18,6 +18,7 @@ STATUSES: Mapping[str, int] = {
     "bad_request": 400,
     "not_signed_in": 401,
     "sign_in_refused": 401,
+    "program_refused": 401,
     "cross_site": 403,
     "csrf": 403,
     "no_call": 403,
@@ -44,6 +45,14 @@ STATUSES: Mapping[str, int] = {
     "too_many_requests": 429,
     "internal": 500,
     "unavailable": 503,
+    # of the proxy
+    "ambiguous": 400,
+    "upgrade": 400,
+    "no_number": 403,
+    "unlisted": 403,
+    "upstream_away": 502,
+    "upstream_unreadable": 502,
+    "upstream_slow": 504,
 }
 
 
@@ -71,7 +80,7 @@ class Problem(Exception):
             self.headers["Retry-After"] = str(max(1, math.ceil(wait)))
         if self.status == HTTPStatus.UNAUTHORIZED:
             # HTTP wants a scheme here, and has none for cookies
-            self.headers["WWW-Authenticate"] = 'Cookie realm="desk"'
+            self.headers.setdefault("WWW-Authenticate", 'Cookie realm="desk"')
 
 
 # Of aiohttp's own answers, and those that only it gives.
@@ -87,10 +96,10 @@ def of_http(error: web.HTTPException) -> Problem:
     return Problem(_NAMES.get(error.status, "bad_request"), headers={"Allow": allow} if allow else None)
 
 
-def answer(problem: Problem, detail: str) -> web.Response:
-    """As a client reads it; `detail` in the person's language."""
+def answer(problem: Problem, detail: str, *, place: str = "") -> web.Response:
+    """As a client reads it; `detail` in the person's language. `place`: where the desk is, unless it is here."""
     body: dict[str, object] = {
-        "type": f"{ABOUT}#{problem.name}",
+        "type": f"{place}{ABOUT}#{problem.name}",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": detail,

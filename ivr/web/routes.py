@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, midcall, models, openapi, pages, paging, render, second, team
+from ivr.web import api, crossing, midcall, models, openapi, pages, paging, render, second, team, tokens
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -27,6 +27,8 @@ class Described:
     takes: type[models.Model] | None = None
     problems: tuple[str, ...] = ()
     query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    form: bool = False
+    """Whether what it takes comes as a form, and not as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ _LOCKED = (
     "not_permitted", "unknown_bridges", "unavailable", "invalid",
 )  # fmt: skip
 
-_CALL = "/api/v1/calls/{call}"
 _REF = "/api/v1/customers/{ref}"
+_CALL = "/api/v1/calls/{call}"
 _OPENING = "/api/v1/openings/{opening}"
 
 ROUTES: tuple[Route, ...] = (
@@ -75,6 +77,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/welcome/{token}", pages.ask_welcome, Open.ANYONE),
     Route("POST", "/welcome/{token}", pages.welcome, Open.ANYONE),
     Route("GET", "/problems", pages.problems, Open.ANYONE),
+    Route("GET", "/crossing", crossing.cross, Permission.CALL),
     Route("GET", "/static/{sum}/{name}", _static, Open.ANYONE, static=True),
     Route("GET", "/api/v1/openapi.json", _openapi, Open.ANYONE, static=True),
     Route(
@@ -177,6 +180,22 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{_OPENING}/record", second.record, Permission.CALL,
         Described("getOpenedRecord", "What was wished for and agreed to, as long as it is open.", models.Record,
             problems=("not_permitted", "not_open", "too_many_reads")),
+    ),
+    # ------------------------------------------------------------ tokens
+    Route(
+        "GET", "/.well-known/jwks.json", tokens.keys, Open.ANYONE,
+        Described("getKeys", "The keys with which tokens are checked.", models.PublicKeys, problems=("unavailable",)),
+        static=True,
+    ),
+    Route(
+        "POST", f"{_CALL}/token", tokens.issue, Permission.CALL,
+        Described("issueToken", "The mark of this call, signed, for a program that checks by itself.", models.MarkToken, 201,
+            models.Audience, (*_LOCKED, "csrf", "cross_site")),
+    ),
+    Route(
+        "POST", "/api/v1/tokens/introspect", tokens.introspect, Open.PROGRAM,
+        Described("introspectToken", "Whether a token still holds (RFC 7662).", models.Introspected,
+            takes=models.Introspection, form=True, problems=("program_refused", "cross_site", "unavailable")),
     ),
 )  # fmt: skip
 """The table. `/healthz` and `/readyz` stand beside it: they are for monitoring, and say nothing of anybody."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, time
 
@@ -14,7 +14,24 @@ from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
 from ivr.web.live import Hub
-from ivr.web.ports import Door, Glass, Links, Lock, Midcall, Pace, People, Reads, Session, Sessions, Watch
+from ivr.web.ports import (
+    Door,
+    Glass,
+    Handovers,
+    Links,
+    Lock,
+    MarkTokens,
+    Midcall,
+    Pace,
+    People,
+    Program,
+    Programs,
+    Published,
+    Reads,
+    Session,
+    Sessions,
+    Watch,
+)
 from ivr.web.problems import Problem
 from ivr.web.words import Words, chosen
 
@@ -64,10 +81,15 @@ class House:
     pace: Pace
     hub: Hub
     log: FilteringBoundLogger
+    programs: Programs
+    keys: Published
+    tokens: MarkTokens
     wall: Callable[[], float] = time
     sparing: Sparing = field(default_factory=Sparing)
     tenant: str = TENANT
     """Whose people sign in on the page; programs name theirs."""
+    handovers: Handovers | None = None
+    """To the proxy; None where there is none."""
 
 
 @dataclass(slots=True)
@@ -81,6 +103,7 @@ class Visit:
     token: Secret | None = None
     session: Session | None = None
     person: Person | None = None
+    program: Program | None = None
     _form: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property
@@ -89,6 +112,13 @@ class Visit:
         if self.person is None:
             raise Problem("not_signed_in")
         return self.person
+
+    @property
+    def asking(self) -> Program:
+        """The program, where there must be one. Raises `Problem`."""
+        if self.program is None:
+            raise Problem("program_refused")
+        return self.program
 
     def speak(self, own: str | None) -> None:
         """From now on in this language, where somebody is known who has one."""
@@ -99,6 +129,13 @@ class Visit:
         if self._form is None:
             if self.request.content_type != "application/x-www-form-urlencoded":
                 raise Problem("unsupported_media_type")
+            # pages are UTF-8, and so is what comes of them: of other codings some are none, or make what is no text
+            if (self.request.charset or "utf-8").lower() != "utf-8":
+                raise Problem("unsupported_media_type")
+            try:
+                (await self.request.read()).decode()
+            except UnicodeDecodeError:
+                raise Problem("bad_request") from None
             sent = await self.request.post()
             self._form = {name: value for name, value in sent.items() if isinstance(value, str)}
         return self._form
@@ -119,7 +156,12 @@ def language_of(settings: Settings, request: web.BaseRequest, own: str | None) -
 
 def address_of(settings: Settings, request: web.BaseRequest) -> str:
     """Where it comes from: what a proxy of ours says, from the nearest on, as far as these are ours."""
-    trusted = {str(proxy) for proxy in settings.desk.allow_proxies}
+    return told_address(request, settings.desk.allow_proxies)
+
+
+def told_address(request: web.BaseRequest, proxies: Iterable[object]) -> str:
+    """The same, with other proxies."""
+    trusted = {str(proxy) for proxy in proxies}
     told = [part.strip() for part in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")]
     address = request.remote or ""
     while address in trusted and told:

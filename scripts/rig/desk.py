@@ -1,4 +1,4 @@
-"""The desk, as an administrator runs it: `ari_app.py desk --config FILE`."""
+"""The desk and the proxy, as an administrator runs them: `ari_app.py desk --config FILE`."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ def manager_user(secret: str) -> str:
 class Desk:
     """One desk process; a context manager. `folder` is where its log goes."""
 
-    def __init__(self, config: Path, folder: Path, port: int, *, name: str = "desk") -> None:
-        self.url = f"http://{HOST}:{port}"
+    command = "desk"
+    ready = "/readyz"
+
+    def __init__(self, config: Path, folder: Path, port: int, *, name: str = "desk", host: str = HOST) -> None:
+        self.url = f"http://{host}:{port}"
         self.log_file = folder / f"{name}.jsonl"
         self._config = config
         self._name = name
@@ -48,11 +51,11 @@ class Desk:
     def start(self) -> None:
         """Start and return when it is ready; RigError with the log's end when it does not come to be."""
         python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
-        command = [python, str(CHECKOUT / "ari_app.py"), "desk", "--config", str(self._config)]
+        command = [python, str(CHECKOUT / "ari_app.py"), self.command, "--config", str(self._config)]
         self._child = Child(
             self._name, command, self.log_file, env=dict(os.environ, PYTHONUNBUFFERED="1"), cwd=CHECKOUT
         )
-        self._child.require(self._ready, _READY_LIMIT, "the desk to be ready")
+        self._child.require(self._ready, _READY_LIMIT, f"the {self.command} to be ready")
 
     def stop(self, limit: float = 15.0) -> int:
         """Ask it to end (SIGTERM) and return its exit code; killed after `limit` seconds."""
@@ -79,7 +82,14 @@ class Desk:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.url}{self.ready}", timeout=2) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+
+class Proxy(Desk):
+    """The same of the proxy."""
+
+    command = "proxy"
+    ready = "/.tillit/readyz"

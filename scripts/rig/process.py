@@ -8,7 +8,9 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
+from rig import warm
 from rig.state import CHECKOUT, RigError, wait_until
 
 _PAUSE_LIMIT = 10.0
@@ -33,20 +35,12 @@ class Child:
         """`log` gets both output streams, appended; the process starts at once."""
         self.name = name
         self.log = log
-        setpriv = shutil.which("setpriv")
-        bound = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+        self._process: subprocess.Popen[bytes] | warm.Forked
         with log.open("ab") as output:
-            self._process = _starter.submit(
-                lambda: subprocess.Popen(
-                    [*bound, *command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=env,
-                    cwd=cwd,
-                    start_new_session=True,  # Ctrl-C reaches the rig alone, which then stops its children in order
-                )
-            ).result()
+            if warm.fits(command, env):
+                self._process = warm.start(command, output.fileno(), env=env, cwd=cwd)
+            else:
+                self._process = _started(command, output, env, cwd)
         self.pid = self._process.pid
 
     @property
@@ -119,3 +113,21 @@ class Child:
     def _log_end(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-8:]
         return f"{self.log} ends with:\n  " + "\n  ".join(lines)
+
+
+def _started(
+    command: Sequence[str], output: BinaryIO, env: Mapping[str, str] | None, cwd: Path
+) -> subprocess.Popen[bytes]:
+    setpriv = shutil.which("setpriv")
+    bound = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+    return _starter.submit(
+        lambda: subprocess.Popen(
+            [*bound, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=cwd,
+            start_new_session=True,  # Ctrl-C reaches the rig alone, which then stops its children in order
+        )
+    ).result()

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from rig import warm
 from rig.asterisk import Pbx
-from rig.desk import Desk, manager_user
+from rig.crm import FREE, PATTERNS, Crm
+from rig.desk import Desk, Proxy, manager_user
 from rig.ports import HOST, Ports
 from rig.redis_server import Redis
 from rig.state import CHECKOUT, STATE, VENV_PYTHON, RigError, wait_until
@@ -101,6 +103,7 @@ class Stage:
         nodes: Sequence[str] = (),
         redis: Redis | None = None,
         desk: bool = False,
+        crm: bool = False,
     ) -> None:
         """`sounds`: where `scripts/prompts` made the prompts of these languages.
 
@@ -110,6 +113,8 @@ class Stage:
 
         `desk`: whether the settings have one, and Asterisk its user.
 
+        `crm`: whether they have a proxy, too, and a CRM behind it.
+
         `brisk`: of each prompt its beginning alone, for tests that need not hear what is said.
         """
         self._stack = ExitStack()
@@ -117,6 +122,9 @@ class Stage:
         self._customers = customers
         self._desk_ports = Ports() if desk else None
         self._desk_port = 0 if self._desk_ports is None else self._desk_ports.take()
+        self._crm_ports = (
+            None if self._desk_ports is None or not crm else (self._desk_ports.take(), self._desk_ports.take())
+        )
         self._desk_secret = secrets.token_urlsafe(16)
         if desk:
             own = overrides or {}
@@ -194,6 +202,12 @@ class Stage:
         if self._desk_ports is not None:
             address = f"{HOST}:{self._desk_port}"
             tables["desk"] = {"listen": address, "url": f"http://{address}"}
+            if self._crm_ports is not None:
+                crm, proxy = self._crm_ports
+                # a host of its own, for cookies know no port
+                addresses = {"listen": f"{HOST}:{proxy}", "url": f"http://localhost:{proxy}"}
+                tables["proxy"] = {**addresses, "upstream": f"http://{HOST}:{crm}", "free": FREE}
+                tables |= PATTERNS
             tables["asterisk.desk"] = {"port": self.pbx.ami_port, "password_file": "desk.password"}
         for overlay in (self._settings, settings or {}):
             for table, values in overlay.items():
@@ -202,7 +216,7 @@ class Stage:
         for table, fields in tables.items():
             lines.append(f"[{table}]")
             # JSON's texts, numbers and lists are TOML's too
-            lines.extend(f"{field} = {json.dumps(value)}" for field, value in fields.items())
+            lines.extend(f"{_key(field)} = {json.dumps(value)}" for field, value in fields.items())
         self.config.write_text("\n".join(lines) + "\n")
 
     def command(self, *words: str, given: str = "") -> str:
@@ -223,10 +237,14 @@ class Stage:
         """The same, for a command that may fail; `by`: who types it, with a login of their own."""
         python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
         program = [str(CHECKOUT / "ari_app.py")] if by is None else ["-c", _BY_ANOTHER]
+        command = [python, *program, *words]
+        env = dict(os.environ, TILLIT_CONFIG=str(self.config), **({"RIG_PERSON": by} if by else {}))
+        if warm.fits(command, env):
+            return warm.run(command, env=env, given=given, cwd=None, limit=60)
         return subprocess.run(
-            [python, *program, *words],
+            command,
             cwd=CHECKOUT if by else None,
-            env=dict(os.environ, TILLIT_CONFIG=str(self.config), **({"RIG_PERSON": by} if by else {})),
+            env=env,
             input=given,
             capture_output=True,
             text=True,
@@ -253,6 +271,20 @@ class Stage:
         """The desk of this stage, not started."""
         return Desk(self.config, self.pbx.folder / "log", self._desk_port, name=name)
 
+    def crm(self) -> Crm:
+        """The CRM of this stage, not started."""
+        return Crm(self._of_crm[0], self.pbx.folder / "log" / "crm.log")
+
+    def proxy(self, name: str = "proxy") -> Proxy:
+        """The proxy before it, not started."""
+        return Proxy(self.config, self.pbx.folder / "log", self._of_crm[1], name=name, host="localhost")
+
+    @property
+    def _of_crm(self) -> tuple[int, int]:
+        if self._crm_ports is None:
+            raise RigError("the stage has no CRM: Stage(desk=True, crm=True)")
+        return self._crm_ports
+
     def texts(self, to: str) -> list[str]:
         """The text messages that went to this number, in their order."""
         files = sorted(self.outbox.glob("*.json"), key=lambda file: file.name)
@@ -276,6 +308,11 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _key(name: str) -> str:
+    """A key of TOML; a pointer stands in quotes."""
+    return name if name.isidentifier() else json.dumps(name)
 
 
 def beginnings(prompts: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,8 +37,13 @@ def header(script: str, *arguments: str, channel: str = CHANNEL) -> bytes:
     return "\n".join(lines).encode()
 
 
+_PROOF = re.compile(r'GET FULL VARIABLE "([0-9a-f]{16})\$\{UNIQUEID\}"')
+
+
 class Peer:
     """One connection to the server."""
+
+    channel = CHANNEL
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -47,10 +53,14 @@ class Peer:
         self.writer.write(data)
 
     async def command(self) -> str:
-        """The next command; empty where the connection has ended."""
+        """The next command; empty where the connection has ended. Which channel it is, is answered at once."""
         async with asyncio.timeout(LIMIT):
             try:
-                return (await self.reader.readline()).decode().rstrip("\n")
+                command = (await self.reader.readline()).decode().rstrip("\n")
+                if (proof := _PROOF.fullmatch(command)) is not None:
+                    self.send(f"200 result=1 ({proof[1]}{self.channel})\n".encode())
+                    command = (await self.reader.readline()).decode().rstrip("\n")
+                return command
             except ConnectionError:
                 return ""
 

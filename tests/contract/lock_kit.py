@@ -17,7 +17,7 @@ from ivr.config import Lock as Rules
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.lock import Denied, Glass, Lock, Locks, Midcall, Reads, Reason, Record, Watch
+from ivr.lock import Denied, Glass, Lock, Locks, MarkTokens, Midcall, Reads, Reason, Record, Signer, Watch
 from ivr.secret import Personal, Secret
 from ivr.staff import Person, Role
 from ivr.store.customers import Customers
@@ -119,6 +119,9 @@ class FakeStaff:
     async def owners_of(self, endpoints: Collection[str]) -> Mapping[str, Person]:
         return {one: person for person in self.persons.values() for one in person.endpoints if one in endpoints}
 
+    async def owner_ids_of(self, endpoints: Collection[str]) -> Mapping[str, tuple[str, str]]:
+        return {one: (person.tenant, person.id) for one, person in (await self.owners_of(endpoints)).items()}
+
     def change(self, person: Person, **changes: Any) -> Person:
         changed = replace(person, **changes)
         self.persons[changed.id] = changed
@@ -156,6 +159,8 @@ class Desk:
     switch: FakeSwitch
     reads: Reads
     glass: Glass
+    tokens: MarkTokens
+    signer: Signer
     watch: Watch
     log: Lines
 
@@ -227,7 +232,7 @@ async def desk_of(
             )  # fmt: skip
             yield Desk(
                 settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.midcall, switch,
-                locks.reads, locks.glass, locks.watch, log
+                locks.reads, locks.glass, locks.tokens, locks.signer, locks.watch, log,
             )  # fmt: skip
     finally:
         await link.close()

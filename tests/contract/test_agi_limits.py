@@ -68,7 +68,7 @@ async def test_an_asterisk_that_never_answers_ends_at_its_time() -> None:
         (header("verify", "main", channel="x" * 151), "rubbish"),
         (header("verify", "main", channel="a\x1b[31m"), "rubbish"),
         (header("verify?" + "a&" * 20), "rubbish"),
-        (b"agi_a: 1\n" * 161, "too_long"),
+        (b"".join(b"agi_%d: 1\n" % count for count in range(161)), "too_long"),
         (b"agi_network_script: " + b"a" * (1 << 20) + b"\n", "too_long"),
         (b"a" * (1 << 20), "too_long"),
     ],

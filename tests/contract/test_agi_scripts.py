@@ -221,3 +221,29 @@ def test_what_is_no_address_and_port_is_refused(listen: str) -> None:
 
 def test_the_header_is_the_one_that_asterisk_sends() -> None:
     assert header("verify", "main").endswith(b"agi_arg_1: main\n\n")
+
+
+_WRITTEN = b"agi_callerid: +46701740601"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        # another channel, another policy: a line break in the number, and behind it what Asterisk would say
+        "1\nagi_uniqueid: 1795318424.7", "1\nagi_arg_1: weak", "1\nagi_request: x",
+        # the header ends there, and answers come behind it
+        "1\nagi_arg_1: weak\n", "1\nagi_arg_1: weak\n\n200 result=1", f"1\nagi_arg_1: weak\n\n200 result=1 ({CHANNEL})",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("script", ["verify?policy=main", "mark"])
+async def test_what_a_caller_writes_into_the_header_is_done_by_nobody(script: str, written: str) -> None:
+    async with listening() as line:
+        line.marks[NODE, "1795318424.7"] = MARK
+        peer = await line.connect()
+        peer.send(
+            header(script, *(() if "?" in script else ("main",))).replace(
+                _WRITTEN, b"agi_callerid: " + written.encode()
+            )
+        )
+        assert not [command for command in await peer.play() if not command.startswith("GET FULL VARIABLE")]
+        await line.logged("agi.refused", why="rubbish")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -72,7 +72,12 @@ class Pbx:
 
 def _channel(who: str) -> dict[str, str]:
     name = {"anna": ANNA, "caller": CALLER, "bo": BO}.get(who, who)
-    return {"Channel": name, "Uniqueid": f"id-{who}", "CallerIDNum": "+46701740601" if who == "caller" else "<unknown>"}
+    number = "+46701740601" if who == "caller" else "<unknown>"
+    return {
+        "Channel": name, "ChannelState": "6", "ChannelStateDesc": "Up", "CallerIDNum": number, "CallerIDName": "<unknown>",
+        "ConnectedLineNum": "<unknown>", "ConnectedLineName": "<unknown>", "Language": "en", "AccountCode": "",
+        "Context": "desk", "Exten": "", "Priority": "1", "Uniqueid": f"id-{who}", "Linkedid": "id-caller",
+    }  # fmt: skip
 
 
 def listed(asked: Fields, complete: str, *told: dict[str, str], **more: str) -> bytes:
@@ -187,7 +192,7 @@ async def test_events_that_do_not_come(server: AmiServer, pbx: Pbx, talks: Talks
     """The caller has gone, and an Asterisk under load has not told it yet: nobody is told that she is there."""
     await with_whom(talks)
     pbx.put(caller="")
-    server.send(message(Event="Unhold", Uniqueid="id-anna"))
+    server.send(message(Event="Unhold", **_channel("anna")))
     talks._exchanges[NODE]._looks.clear()
     assert await with_whom(talks) == []
     assert len(log.of("talks.corrected")) == 1
@@ -279,6 +284,61 @@ async def test_a_channel_that_ends_and_never_left(server: AmiServer, pbx: Pbx, t
     pbx.put(bo="x")
     server.send(message(Event="Hangup", **_channel("caller")))
     await until(talks, [["id-bo"]])
+
+
+MARKED = "id-marked"
+
+
+@pytest.mark.parametrize("field", ["CallerIDNum", "ConnectedLineNum", "Exten"])
+@pytest.mark.parametrize("how", ["a field", "a message", "two messages"])
+async def test_what_a_caller_writes_into_it_is_believed_of_nobody(
+    server: AmiServer, pbx: Pbx, talks: Talks, log: Log, field: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line break in a number is one in AMI: the caller says there that he is the channel that bears a mark."""
+    names = list(_channel("caller"))
+    behind = names[names.index(field) + 1 :]
+    rest = {
+        "a field": f"\r\nUniqueid: {MARKED}",
+        "a message": "".join(f"\r\n{name}: {MARKED}" for name in behind) + "\r\n",
+        "two messages": "".join(f"\r\n{name}: {MARKED}" for name in behind) + "\r\n\r\nEvent: x\r\nq: ",
+    }[how]
+    monkeypatch.setitem(globals(), "_channel", _writing(field, f"1{rest}"))
+    pbx.put(bo="y", evil="y")
+    server.send(pbx.enter("bo", "y") + pbx.enter("evil", "y"))
+    await wait_for(lambda: log.of("ami.forged"), "it to be noticed")
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            assert MARKED not in str(await with_whom(talks, "PJSIP/bo"))
+    # the others are not touched by it
+    assert await with_whom(talks) == [["id-caller"]]
+    server.drop()
+    await wait_for(lambda: not talks.known, "it to be noticed")
+    await talks.until_known()
+    with pytest.raises(Unavailable):
+        await with_whom(talks, "PJSIP/bo")
+    assert await with_whom(talks) == [["id-caller"]]
+
+
+def _writing(field: str, text: str) -> Callable[[str], dict[str, str]]:
+    usual = _channel
+    return lambda who: usual(who) | ({field: text} if who == "evil" else {})
+
+
+async def test_a_stranger_who_gives_himself_a_colleagues_name(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    """The message that tells of a new name is short enough for a number: the bridge has another one."""
+    server.send(message(Event="Rename", Channel=CALLER, Newname=BO, Uniqueid="id-caller"))
+    await wait_for(lambda: talks._exchanges[NODE]._board.named("x") >= {("id-caller", BO)}, "the event")
+    ((talk,),) = [await talks.of("PJSIP/anna")]
+    assert [other.endpoint for other in talk.others] == ["PJSIP/trunk"]
+
+
+async def test_a_half_of_which_nothing_is_told_leads_somewhere(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    one = "Local/far@desk-00000000;1"
+    pbx.put(**{one: "x"})
+    server.rule("Status", lambda asked: listed(asked, "StatusComplete"))
+    server.send(pbx.enter(one, "x"))
+    with pytest.raises(Unavailable):
+        await with_whom(talks)
 
 
 async def test_without_a_connection_nothing_is_known(server: AmiServer, talks: Talks) -> None:

@@ -50,6 +50,15 @@ async def test_a_page_is_told_of_its_own_calls_as_they_change(open_desk: Desk) -
         assert call["help"] == "med pinkod och sms"
 
 
+async def test_a_phone_is_the_same_in_upper_and_lower_case(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    async with await page(open_desk) as socket:
+        await socket.receive_json()
+        open_desk.world.calls = (CALL,)
+        open_desk.hub.changed(frozenset({"PJSIP/Anna"}))
+        assert (await socket.receive_json(timeout=1))["calls"]
+
+
 async def test_other_phones_stir_nothing(open_desk: Desk) -> None:
     await open_desk.sign_in()
     async with await page(open_desk) as socket:
@@ -109,6 +118,19 @@ async def test_an_open_page_keeps_no_session_alive(open_desk: Desk, server: Serv
         open_desk.world.calls = (VERIFIED,)
         await socket.receive_json()
         assert server.client.hget(key, "seen") == seen
+
+
+async def test_a_page_that_opens_itself_again_keeps_no_session_alive_either(open_desk: Desk, server: Server) -> None:
+    await open_desk.sign_in()
+    (key,) = server.client.keys("*:session:*")
+    server.client.hincrby(key, "seen", -5000)
+    seen = server.client.hget(key, "seen")
+    for _ in range(3):
+        async with await page(open_desk) as socket:
+            await socket.receive_json()
+    assert server.client.hget(key, "seen") == seen
+    await open_desk.get("/")
+    assert server.client.hget(key, "seen") != seen
 
 
 async def test_nobody_but_one_who_is_signed_in_opens_one(open_desk: Desk) -> None:
@@ -274,6 +296,15 @@ async def test_one_address_has_so_many_connections_and_others_come_in(server: Se
         assert b"200 OK" in await ends(other, 5)
         for _, opened in (*held, (other, speaks)):
             opened.close()
+
+
+def test_who_has_a_network_has_one_address() -> None:
+    room = connections.Room(most=100, each=2, free=("2001:db8:7::1",))
+    assert [room.enter(f"2001:db8:5::{host}") for host in range(1, 4)] == [True, True, False]
+    assert room.enter("2001:db8:6::1")
+    assert all(room.enter("2001:db8:7::1") for _ in range(5))
+    room.leave("2001:db8:5::1")
+    assert room.enter("2001:db8:5::9")
 
 
 # ---------------------------------------------------------------- TLS

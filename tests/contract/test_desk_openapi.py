@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from ivr.secret import Personal
 from tests.contract.live_server import Server
-from tests.contract.web_kit import VERIFIED, Desk, desk
+from tests.contract.web_kit import VERIFIED, Desk, as_crm, crm, desk
 
 pytestmark = pytest.mark.servers
 
@@ -35,8 +35,9 @@ EXAMPLES = 100
 
 
 @pytest.fixture
-async def open_desk(server: Server) -> AsyncIterator[Desk]:
-    async with desk(server, "[desk.requests]\nper_minute = 100000\nstrangers_per_minute = 100000\n") as made:
+async def open_desk(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    limits = "[desk.requests]\nper_minute = 100000\nstrangers_per_minute = 100000\n"
+    async with desk(server, limits + crm(monkeypatch, "per_minute = 100000")) as made:
         yield made
 
 
@@ -82,7 +83,7 @@ async def test_the_desk_answers_as_its_description_says(open_call: bool, open_de
     # who is not signed in: tests/contract/test_desk_server.py
     for operation in (one for methods in document["paths"].values() for one in methods.values()):
         operation["security"] = []
-    headers = {"Cookie": f"__Host-desk={open_desk.cookie()}", "CSRF-Token": csrf}
+    headers = {"Cookie": f"__Host-desk={open_desk.cookie()}", "CSRF-Token": csrf, **as_crm()}
     done = await asyncio.to_thread(asked, document, open_desk.origin, headers)
     assert len(done) == sum(len(methods) for methods in document["paths"].values()) > 10
     assert not [line for line in open_desk.log.lines if line["event"] == "web.failed"]

@@ -53,7 +53,7 @@ async def test_every_operation_of_the_description_is_a_route_with_its_permission
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     }
-    api = {(route.method, route.path): route for route in ROUTES if route.path.startswith("/api/")}
+    api = {(route.method, route.path): route for route in ROUTES if route.path.startswith(("/api/", "/.well"))}
     assert set(described) == {key for key in api if not key[1].endswith("openapi.json")}
     for key, operation in described.items():
         needs = api[key].needs
@@ -68,7 +68,10 @@ async def test_nobody_who_is_not_signed_in_gets_past(route: object, open_desk: D
     answer = await open_desk.send(method, path_of(path))
     text = await answer.text()
     assert "Andersson" not in text
-    if path == "/team":
+    if needs is Open.PROGRAM:
+        # a page sends no program's secret: tests/contract/test_desk_tokens.py
+        assert answer.status == 403
+    elif path == "/team":
         # a person's browser is led to where one signs in
         assert (answer.status, answer.headers["Location"]) == (303, "/sign-in")
     elif needs is not Open.ANYONE:
@@ -90,7 +93,7 @@ async def test_every_answer_has_the_headers(method: str, path: str, status: int 
         assert answer.headers[name] == value
     assert "unsafe" not in answer.headers["Content-Security-Policy"]
     assert "aiohttp" not in answer.headers["Server"].lower() + answer.headers.get("Via", "")
-    if "static" not in path:
+    if "static" not in path and "jwks" not in path:
         assert answer.headers["Cache-Control"] == "no-store"
 
 
@@ -273,6 +276,11 @@ async def test_a_role_without_calls_gets_none(open_desk: Desk) -> None:
     ):  # fmt: skip
         answer = await open_desk.send(method, path, headers={"CSRF-Token": csrf}, json={} if method == "POST" else None)
         assert (answer.status, (await answer.json())["reason"]) == (403, "not_permitted")
+    # the trail is told of each: by the route, for a path may hold what somebody has typed
+    assert open_desk.world.refused == [
+        ("p-rut", "call", f"/api/v1/{route}")
+        for route in ("calls/current", "customers/{ref}/record", "customers/{ref}/actions/{action}")
+    ]
     assert "Your role has other tasks" in await (await open_desk.get("/")).text()
 
 
@@ -344,6 +352,19 @@ async def test_a_part_that_is_down_and_a_fault_of_ours(open_desk: Desk) -> None:
     assert (await open_desk.get("/healthz")).status == 200
 
 
+@pytest.mark.parametrize("coding", ["none-such", "bz2", "punycode", "idna", "utf-16", "unicode_escape"])
+@pytest.mark.parametrize("path", ["/sign-in", "/sign-out", f"/welcome/{LINK}"])
+async def test_a_form_in_another_coding_is_refused_and_is_no_fault_of_ours(
+    open_desk: Desk, path: str, coding: str
+) -> None:
+    headers = {"Content-Type": f"application/x-www-form-urlencoded; charset={coding}"}
+    answer = await open_desk.send("POST", path, data=b"login=\\ud800&csrf=\\ud800", headers=headers)
+    assert answer.status == 415
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await open_desk.send("POST", path, data=b"login=\xff", headers=headers)).status == 400
+    assert not [line for line in open_desk.log.lines if line["event"] == "web.failed"]
+
+
 async def test_too_many_requests_wait(server: Server) -> None:
     async with desk(server, "[desk.requests]\nper_minute = 60\nstrangers_per_minute = 5\n") as made:
         await made.sign_in()
@@ -354,6 +375,17 @@ async def test_too_many_requests_wait(server: Server) -> None:
         made.browser.cookie_jar.clear()
         guesses = [await made.get("/api/v1/session", headers={"Cookie": f"__Host-desk={n}"}) for n in range(6)]
         assert [guess.status for guess in guesses] == [401] * 4 + [429] * 2
+
+
+async def test_a_network_waits_as_one_address(server: Server) -> None:
+    """Whoever has one address of an IPv6 network has all."""
+    async with desk(
+        server, '[desk]\nallow_proxies = ["127.0.0.1"]\n[desk.requests]\nstrangers_per_minute = 5\n'
+    ) as made:
+        told = [await made.get("/live", headers={"X-Forwarded-For": f"2001:db8::{host}"}) for host in range(7)]
+        assert [answer.status for answer in told] == [401] * 5 + [429] * 2
+        other = await made.get("/live", headers={"X-Forwarded-For": "2001:db8:0:1::1"})
+        assert other.status == 401
 
 
 # ---------------------------------------------------------------- what people are called

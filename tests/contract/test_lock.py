@@ -25,7 +25,7 @@ from ivr.staff import Permission, Person, Role
 from ivr.store.customers import Customers
 from ivr.store.roster import NewPerson, Roster
 from tests.contract.live_server import Server, round_of
-from tests.contract.lock_kit import ANNA, BO, ELSE, NODE, PHONE, SVEN, Desk, denied, desk_of, given
+from tests.contract.lock_kit import ANNA, BO, ELSE, NODE, PHONE, RITA, SVEN, Desk, denied, desk_of, given
 from tests.unit.conftest import Either
 from tests.unit.database_kit import SEAL, held, tamper
 
@@ -122,6 +122,14 @@ async def test_who_was_disabled_or_moved_a_moment_ago(desk: Desk) -> None:
     assert await desk.lock.record(ANNA, ref) == denied(Reason.NOT_PERMITTED)
     desk.staff.change(ANNA, endpoints=frozenset({"PJSIP/anna-2"}))
     assert await desk.lock.record(ANNA, ref) == denied(Reason.NO_CALL)
+
+
+async def test_whoever_may_not_even_ask_is_in_the_trail(desk: Desk) -> None:
+    await desk.lock.not_permitted(RITA, Permission.CALL, "/api/v1/customers/{ref}/record")
+    actor, action, outcome, call, subject, detail = await desk.last()
+    assert (actor, action, outcome, call, subject) == ("desk:rita", "desk.request", "refused", "", "")
+    assert (detail["reason"], detail["permission"], detail["person"]) == ("not_permitted", "call", "p-rita")
+    assert detail["route"] == "/api/v1/customers/{ref}/record"
 
 
 async def test_a_reference_that_nobody_has_is_as_one_that_somebody_has(desk: Desk) -> None:

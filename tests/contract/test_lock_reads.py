@@ -62,6 +62,21 @@ async def test_a_bulk_look_up_is_told_of_and_stops(desk: Desk) -> None:
     ]
 
 
+async def test_who_is_stopped_is_shown_no_name_either(desk: Desk) -> None:
+    ref = await desk.call(number="20000")
+    (shown,) = await desk.lock.current(ANNA)
+    assert shown.name is not None and shown.shut is None
+    for number in range(9):
+        await call_of(desk, number)
+    desk.joined(ANNA, "c.1")
+    await desk.marked(ref)
+    (shown,) = await desk.lock.current(ANNA)
+    assert (shown.name, shown.shut) == (None, Reason.TOO_MANY_READS)
+    assert isinstance(await desk.reads.lift(SVEN, ANNA.id, "many calls after an outage"), Lifted)
+    (shown,) = await desk.lock.current(ANNA)
+    assert shown.name is not None
+
+
 async def test_who_is_stopped_reads_nothing_by_any_way(desk: Desk, server: Server) -> None:
     for number in range(9):
         await call_of(desk, number)

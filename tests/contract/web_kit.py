@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
+import pytest
 
 from ivr import lock
 from ivr.config import Settings
@@ -21,6 +23,7 @@ from ivr.lock import (
     Current,
     Done,
     Dropped,
+    Issued,
     Lifted,
     Offered,
     Reason,
@@ -34,13 +37,16 @@ from ivr.lock import Denied as Shut
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
 from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
+from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.openings import Opening
 from ivr.store.pace import RedisPace
 from ivr.store.sessions import Session, Sessions
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
+from ivr.vault.tokens import TokenKey
 from ivr.web.live import Hub
+from ivr.web.programs import Programs
 from ivr.web.server import DeskServer, tls_of
 from ivr.web.visit import SESSION, House
 from tests.contract.live_server import Server
@@ -52,6 +58,9 @@ AUDITOR = Person("p-rut", "main", "rut", "Rut Revisor", Role.AUDITOR)
 SUPERVISOR = Person("p-siv", "main", "siv", "Siv Chef", Role.SUPERVISOR)
 WHOM = "abcdefghijkl"
 LINK = "a" * 43
+AUDIENCE = "https://crm.example.com"
+CRM_SECRET, CRM_NEXT = "s" * 40, "n" * 40
+TOKEN_KEY = TokenKey.new()
 REF = "perukcnyu6jt"
 CALL = Current(Channel("node", "17.1"), "+46…01", False, 1_700_000_000.0, State.NOT_VERIFIED, Reason.NOT_VERIFIED)
 VERIFIED = replace(
@@ -77,6 +86,7 @@ class World:
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
     welcome_name: str = "Ny Person"
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
     pressed: list[tuple[str, str]] = field(default_factory=list)
     offered = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
@@ -124,6 +134,9 @@ class World:
         self._up()
         return self.calls if person.id == ANNA.id else ()
 
+    async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
+        self.refused.append((person.id, permission.value, route))
+
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut:
         if self.broken:
             raise RuntimeError("hidden")
@@ -138,6 +151,21 @@ class World:
         if action != "lock":
             raise InputError("action: there is no such one. Here belong: lock")
         return Shut(Reason.NO_CALL) if self.record_of is None or ref != REF else Done(Channel("node", "17.1"), action)
+
+    def published(self) -> list[Mapping[str, str]]:
+        self._up()
+        return [TOKEN_KEY.public]
+
+    async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut:
+        if audience != AUDIENCE:
+            raise InputError("audience: is none of [tokens] audiences. Nothing was done")
+        if person.id != ANNA.id or call not in {one.call.name for one in self.calls}:
+            return Shut(Reason.NO_CALL)
+        return Issued(TOKEN_KEY.sign({"sub": REF}, kind="JWT"), 120)
+
+    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None:
+        self._up()
+        return {"sub": REF, "level": 2} if self.calls and audiences == (AUDIENCE,) else None
 
     async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut:
         if policy not in {one.name for one in self.offered}:
@@ -284,6 +312,25 @@ class Desk:
         return next(cookie.value for cookie in self.browser.cookie_jar if cookie.key == SESSION)
 
 
+def crm(monkeypatch: pytest.MonkeyPatch, more: str = "") -> str:
+    """Settings with a program, the CRM's server, whose secrets stand in the environment."""
+    monkeypatch.setenv("CRM_SECRET", f"{CRM_SECRET}\n{CRM_NEXT}")
+    return f"""
+[tokens]
+audiences = ["{AUDIENCE}"]
+[clients.crm]
+secret_env = "CRM_SECRET"
+audiences = ["{AUDIENCE}"]
+origins = ["{AUDIENCE}"]
+{more}
+"""
+
+
+def as_crm(secret: str = CRM_SECRET, name: str = "crm") -> dict[str, str]:
+    """The header by which it says who it is."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{name}:{secret}'.encode()).decode()}"}
+
+
 class Jar(aiohttp.CookieJar):
     """Sends cookies that are `Secure` to this machine by HTTP too, as browsers do."""
 
@@ -301,7 +348,11 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched = Second(world), Watched(world)
-    house = House(settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log)  # type: ignore[arg-type]
+    handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
+    house = House(
+        settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log,  # type: ignore[arg-type]
+        Programs.of(settings), world, world, handovers=handovers,
+    )  # fmt: skip
 
     async def alive() -> None:
         await link.ask("PING")

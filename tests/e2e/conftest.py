@@ -8,6 +8,7 @@ from itertools import count
 
 import pytest
 import redis
+from rig import warm
 from rig.ami import Ami
 from rig.stage import CHEAP_PINS, Stage
 from rig.worker import Worker
@@ -21,6 +22,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/e2e/" in item.nodeid or item.nodeid.startswith("tests/e2e"):
             item.add_marker(pytest.mark.servers)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def interpreter(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whether a module's workers and commands start an interpreter each: one that says `COLD` tests how they start."""
+    warm.want(warm=not getattr(request.module, "COLD", False))
+    yield
+    warm.want(warm=False)
+
+
+@pytest.fixture
+def cold(interpreter: None) -> Iterator[None]:
+    """A worker of this test is known by its command line."""
+    warm.want(warm=False)
+    yield
+    warm.want(warm=True)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +60,9 @@ async def scene(stage: Stage, worker: Worker) -> AsyncIterator[Scene]:
     for text in stage.outbox.glob("*.json"):
         text.unlink()
     with redis.Redis(port=stage.redis.port, password=stage.redis.password) as client:
-        client.flushdb()
+        # the worker has its application by then
+        if left := [key for key in client.scan_iter() if b":lease:" not in key]:
+            client.delete(*left)
     async with AsyncExitStack() as stack:
         ami = await stack.enter_async_context(Ami(stage.pbx))
         made = Scene(stage, worker, stack, ami)

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import redis
+from rig import warm
 from rig.asterisk import Pbx
 from rig.ports import HOST
 from rig.redis_server import Redis
@@ -236,13 +237,11 @@ class House:
 
     def doctor(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """`ari_app.py` as an administrator types it."""
-        return subprocess.run(
-            [str(VENV_PYTHON), str(CHECKOUT / "ari_app.py"), *words],
-            env={**os.environ, "TILLIT_CONFIG": str(self.config), "PATH": self._path, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        command = [str(VENV_PYTHON), str(CHECKOUT / "ari_app.py"), *words]
+        env = {**os.environ, "TILLIT_CONFIG": str(self.config), "PATH": self._path, **environment}
+        if warm.fits(command, env):
+            return warm.run(command, env=env, given="", cwd=None, limit=60)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
     def type(self, line: str) -> None:
         """A line of a cure, as it stands there, in the folder of the program."""

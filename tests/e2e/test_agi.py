@@ -192,7 +192,8 @@ async def test_a_caller_is_verified_and_an_agent_of_the_queue_sees_it(scene: Sce
     assert len(scene.marks()) == 1
     commands = said(scene, since)
     await asyncio.to_thread(pbx.cli, "agi set debug off")
-    assert commands == ['EXEC "Gosub" "tillit-verify,s,1(main)"']
+    assert re.fullmatch(r'GET FULL VARIABLE "[0-9a-f]{16}\$\{UNIQUEID\}"', commands[0])
+    assert commands[1:] == ['EXEC "Gosub" "tillit-verify,s,1(main)"']
     assert not any(map(DIGITS.search, commands))
     assert scene.log("agi.handed_over", policy="main")[0]["call"] == scene.log("call.started")[0]["call"]
     await agent.answer()
@@ -240,6 +241,17 @@ async def test_the_policy_of_the_settings_holds_where_the_dialplan_names_none(sc
     assert (found["Level"], found["Methods"]) == ("1", "pin")
     await caller.hang_up()
     await scene.logged("mark.dropped")
+
+
+@pytest.mark.parametrize("end", ["", "%0A"])
+async def test_a_caller_who_writes_into_the_header_chooses_no_policy(scene: Scene, end: str) -> None:
+    """A line break in the number that is presented is one in AGI as well."""
+    caller = await scene.phone("caller")
+    await caller.call("300", number=f"1%0Aagi_arg_1%3A%20main{end}")
+    assert (await told(scene, "unverified"))["Status"] == ""
+    assert (await scene.logged("agi.refused"))["why"] == "rubbish"
+    assert not scene.log("call.started")
+    await caller.hang_up()
 
 
 @pytest.mark.parametrize("keys", ["", "25", f"{ANNA.pin}#"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import secrets
 import time
@@ -13,7 +14,9 @@ from typing import Any
 import aiohttp
 import pyotp
 import pytest
+from rig.crm import DOCUMENT
 from rig.desk import Desk
+from rig.guest import Guest
 from rig.stage import ANNA, Stage
 
 from tests.contract.web_kit import Jar
@@ -33,6 +36,7 @@ exten => 999,1,Answer()
 """,
     "customers": (ANNA,),
     "desk": True,
+    "crm": True,
 }
 
 PASSWORD = secrets.token_urlsafe(18)
@@ -262,3 +266,101 @@ async def test_an_action_needs_the_same_and_the_desk_ends_in_order(scene: Scene,
             assert hidden not in said
         assert desk.stop() == 0
         assert [line["event"] for line in desk.log()][-1] == "desk.stopped"
+
+
+def test_two_tables_that_lead_to_one_asterisk(stage: Stage) -> None:
+    """Of two that have one name the desk would know one: with whom somebody talks at the other it would not see."""
+    ami = {"port": stage.pbx.ami_port, "password_file": "desk.password"}
+    south = {"url": f"http://localhost:{stage.pbx.http_port}/ari", "password_file": "ari.password"}
+    stage.write_config({"nodes.south": south, "nodes.south.desk": ami})
+    try:
+        done = stage.attempt("desk")
+    finally:
+        stage.write_config()
+    assert done.returncode == 2
+    assert "[asterisk] url, [nodes.south] url: both lead to an Asterisk whose entity_id is" in done.stderr
+
+
+# ---------------------------------------------------------------- in front of a CRM
+
+
+@asynccontextmanager
+async def guest(desk: Desk, proxy: Desk, stage: Stage, login: str, phone: str) -> AsyncIterator[Guest]:
+    words = ("agent", "add", login, "--name", f"Agent {login}", "--role", "agent", "--endpoint", f"PJSIP/{phone}")
+    told = await asyncio.to_thread(stage.command, *words)
+    async with Guest(desk.url, proxy.url, told.splitlines()[-1], login) as made:
+        yield made
+    await asyncio.to_thread(stage.command, "agent", "endpoints", login, "--remove", f"PJSIP/{phone}")
+
+
+async def test_the_crm_is_open_while_its_customer_is_on_the_line_verified(scene: Scene, desk: Desk) -> None:
+    stage = scene.stage
+    path, document = f"/api/customers/{ANNA.number}", f"/api/customers/{ANNA.number}/document"
+    with stage.crm(), stage.proxy() as proxy:
+        async with guest(desk, proxy, stage, "pia", "agent1") as pia, guest(desk, proxy, stage, "per", "agent2") as per:
+
+            async def asked(who: Guest, path: str, method: str = "GET") -> tuple[int, str]:
+                status, body = await who.send(method, path)
+                return status, json.loads(body).get("reason", "")
+
+            async def until(wanted: tuple[int, str]) -> None:
+                async with asyncio.timeout(LIMIT):
+                    while await asked(pia, path) != wanted:
+                        await asyncio.sleep(0.02)
+
+            phone, other = await scene.phone("agent1"), await scene.phone("agent2")
+            await other.call("999")
+            await other.until("confirmed")
+            assert await asked(pia, path) == (403, "no_call")
+            stranger = await scene.caller("300", who=None)
+            await phone.incoming()
+            await phone.answer()
+            await until((403, "not_verified"))
+            await stranger.hang_up()
+            await until((403, "no_call"))
+
+            caller = await scene.verified("100")
+            ref = _found(r"ref=([a-z0-9]{12})", str((await phone.incoming()).header("X-Caller-Auth")))
+            assert await asked(pia, path) == (403, "no_call"), "ringing is not talking"
+            await phone.answer()
+            await until((200, ""))
+            status, body = await pia.get(path)
+            told = json.loads(body)
+            assert (status, told["name"], "phones" in told, told["cards"]) == (
+                200,
+                "Anna Andersson",
+                False,
+                [{"name": "gold"}],
+            )
+            assert (await pia.get(document))[1] == DOCUMENT
+            assert (await asked(pia, f"/api/by-reference/{ref}"))[0] == 200
+            assert (await asked(pia, path, "PUT"))[0] == 200
+            assert await asked(pia, "/api/customers/10002") == (403, "other_customer")
+            assert await asked(pia, "/api/customers/10001/../10002") == (400, "ambiguous")
+            upgrade = {
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "x" * 22 + "==",
+            }
+            assert (await pia.get(path, headers=upgrade))[0] == 400
+            # the other one is in a call, too, and knows the address
+            assert await asked(per, path) in ((403, "no_call"), (403, "not_verified"))
+
+            await caller.hang_up()
+            await until((403, "no_call"))
+            await pia.sign_out()
+            assert await asked(pia, path) == (401, "not_signed_in")
+            await other.hang_up()
+        said = proxy.log_file.read_text()
+        assert all(hidden not in said for hidden in ("Andersson", "10001", "+46701740601", "code="))
+        assert proxy.stop() == 0
+        assert [line["event"] for line in proxy.log()][-1] == "proxy.stopped"
+    rows = [
+        (row["actor"], row["action"], row["outcome"])
+        for what in ("read", "change")
+        for row in scene.audit(f"proxy.{what}")
+    ]
+    assert ("desk:pia", "proxy.read", "granted") in rows
+    assert ("desk:pia", "proxy.change", "granted") in rows
+    assert {outcome for actor, _, outcome in rows if actor == "desk:per"} == {"refused"}

@@ -97,7 +97,7 @@ def test_it_says_the_same_as_json(house: House) -> None:
     assert {"subject", "grade", "what", "why", "cure", "name"} == set(told["findings"][0])
 
 
-async def test_a_worker_that_runs_is_seen(house: House) -> None:
+async def test_a_worker_that_runs_is_seen(house: House, cold: None) -> None:
     with closing(Ports()) as ports:
         listen = f"{HOST}:{ports.take()}"
         house.write({"agi": {"listen": listen}})

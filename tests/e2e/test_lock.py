@@ -46,6 +46,7 @@ exten => 100,1,Gosub(tillit-verify,s,1(main))
 exten => 200,1,Gosub(tillit-verify,s,1(bridge))
  same => n,Hangup()
 exten => 500,1,Dial(PJSIP/agent1,30)
+exten => _502.,1,Dial(PJSIP/agent2,30)
 exten => 600,1,ConfBridge(room)
 [agents]
 exten => 202,1,Dial(PJSIP/agent2,30)
@@ -232,3 +233,26 @@ async def test_a_conference_is_open_to_colleagues_and_shut_by_a_stranger(scene: 
     await stranger.hang_up()
     await desk.until("agent1", "agent2")
     await over(desk, caller, "agent1", "agent2")
+
+
+@pytest.mark.parametrize("place", ["number", "extension"])
+async def test_a_phone_that_writes_into_what_asterisk_tells(scene: Scene, desk: Desk, place: str) -> None:
+    """A line break in a calling number, or in what is dialled, goes into AMI as it is, and what is behind it too."""
+    caller, _ = await talking(scene, desk)
+    (marked,) = [one["id"] for one in scene.stage.pbx.ari("GET", "channels") if one["name"].startswith("PJSIP/caller-")]
+    tail = "%0D%0APriority%3A%201" if place == "extension" else ""
+    forged = f"1{tail}%0D%0AUniqueid%3A%20{marked}%0D%0ALinkedid%3A%201%0D%0A%0D%0A"
+    colleague, accomplice = await scene.phone("agent2"), await scene.phone("caller-info")
+    await accomplice.call(
+        "5021" if place == "number" else f"502{forged}", number=forged if place == "number" else "+46701740609"
+    )
+    await colleague.incoming()
+    await colleague.answer()
+    await accomplice.until("confirmed")
+    for _ in range(60):
+        await desk.look()
+        await asyncio.sleep(0.05)
+    assert "agent2" not in desk.ever
+    await accomplice.hang_up()
+    await desk.until("agent1")
+    await over(desk, caller, "agent1")

@@ -13,6 +13,7 @@ from rig.stage import Stage
 from ivr.prompts import Prompt
 
 STAGE = {"customers": ()}
+COLD = True
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from rig.stage import Stage
 from rig.worker import Worker
 
 STAGE = {"customers": (), "nodes": ("south",)}
+COLD = True
 
 
 @pytest.fixture

@@ -73,6 +73,13 @@ def test_an_endpoint_may_have_hyphens() -> None:
     assert with_whom(fed(enter("b", "x"), enter("c", "x")), "PJSIP/bo-smith") == [("c",)]
 
 
+def test_upper_and_lower_case_are_the_same_phone() -> None:
+    board = fed(enter("a", "x"), enter("c", "x"), enter("d", "y", name="PJSIP/Anna-00000009"), enter("b", "y"))
+    assert with_whom(board, "PJSIP/ANNA") == with_whom(board, "PJSIP/anna") == [("c",), ("b",)]
+    board.feed(hangup("a"), 1.0)
+    assert with_whom(board, "PJSIP/anna") == [("b",)]
+
+
 def test_who_holds_is_told() -> None:
     board = fed(enter("a", "x"), enter("c", "x"))
     assert board.feed({"Event": "Hold", "Uniqueid": "a"}, 2.0)[0] == {"PJSIP/anna", "PJSIP/trunk"}

@@ -1,0 +1,91 @@
+"""What the audit trail tells of a call, as others are told of it: no name, no number, and no reference of whom nobody has verified."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from ivr.call.outcome import Status
+from ivr.lock.words import Channel
+
+VERIFIED, REFUSED, ENDED = "call.verified", "call.refused", "mark.ended"
+
+VERIFY, DROP, VOID = "verify", "mark.drop", "mark.void"
+"""Rows of these actions are looked at."""
+
+DROPPED = frozenset({"over", "wrong_person"})
+"""Outcomes of `mark.drop` by which a mark was taken away."""
+
+_PASSED = ":passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`id` is the same whenever it is made of the same row. `at`: seconds since the epoch."""
+
+    id: str
+    kind: str
+    call: Channel
+    at: int
+    data: Mapping[str, Any]
+
+    def body(self) -> str:
+        """As it is sent (Standard Webhooks)."""
+        stamp = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        call = {"call": self.call.name, "node": self.call.node, "channel": self.call.id}
+        return orjson.dumps({"type": self.kind, "timestamp": stamp, "data": {**call, **self.data}}).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the trail, as far as it is looked at."""
+
+    chain: str
+    seq: int
+    at: str
+    action: str
+    outcome: str
+    call: str
+    subject: str
+    detail: Mapping[str, str]
+
+    @property
+    def channel(self) -> Channel | None:
+        """None where it tells of no channel."""
+        node = self.detail.get("node", "")
+        return Channel(node, self.call) if node and self.call else None
+
+    @property
+    def seconds(self) -> int:
+        """When it happened, in seconds since the epoch."""
+        return int(datetime.fromisoformat(self.detail.get("happened") or self.at).timestamp())
+
+
+def of(row: Row) -> Event | None:
+    """How a verification ended, where the row tells of that."""
+    call = row.channel
+    if row.action != VERIFY or call is None:
+        return None
+    said = {"policy": row.detail.get("policy", ""), "round": row.detail.get("round", "")}
+    if row.outcome == Status.VERIFIED.value:
+        passed = [
+            step.removesuffix(_PASSED) for step in row.detail.get("steps", "").split(",") if step.endswith(_PASSED)
+        ]
+        level = int(row.detail.get("level", "0"))
+        data = {"customer": row.subject, "level": level, "methods": passed, **said}
+        return Event(_id(row.chain, str(row.seq)), VERIFIED, call, row.seconds, data)
+    return Event(_id(row.chain, str(row.seq)), REFUSED, call, row.seconds, {"outcome": row.outcome, **said})
+
+
+def ended(verified: str, call: Channel, subject: str, reason: str, at: int) -> Event:
+    """That a mark is gone; `verified` is the message that told of it."""
+    return Event(_id("ended", verified), ENDED, call, at, {"customer": subject, "reason": reason, "verified": verified})
+
+
+def _id(*of: str) -> str:
+    return f"msg_{hashlib.blake2b('/'.join(of).encode(), digest_size=12).hexdigest()}"

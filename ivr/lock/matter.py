@@ -1,0 +1,80 @@
+"""Data that lies elsewhere, for one request: weighed before it is fetched, noted beside that, looked at again before it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Protocol
+
+from ivr.lock.judge import Judge, Judged
+from ivr.lock.rows import Rows
+from ivr.lock.words import Denied, Granted
+from ivr.staff import Person
+
+
+class _Opened(Protocol):
+    """`Lock`'s: counts, and tells the trail."""
+
+    def __call__(
+        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str], judged: Judged
+    ) -> Awaitable[Granted | Denied]: ...
+
+
+class Matter:
+    """`weigh`, then `note`, then `still`: what was fetched may be given out when all three have granted it.
+
+    None of these raises `Unavailable`: a part that is down refuses.
+    """
+
+    def __init__(
+        self, person: Person, what: str, detail: Mapping[str, str], judge: Judge, opened: _Opened, rows: Rows
+    ) -> None:
+        self._person = person
+        self._what = what
+        self._detail = detail
+        self._judge = judge
+        self._opened = opened
+        self._rows = rows
+        self._level = 0
+        self._granted: Granted | None = None
+        self.ref = ""
+        """The customer whom it is about."""
+
+    async def whom(self) -> str | None:
+        """The customer as whom the person's one caller is marked, whatever the level. Raises `Unavailable`."""
+        return await self._judge.whom(self._person)
+
+    async def weigh(self, ref: str, level: int) -> Granted | Denied:
+        """Whether this may be given out, as far as is known now. It may be fetched then, if to fetch it changes nothing."""
+        self.ref, self._level = ref, level
+        judged = await self._judge.judge(self._person, ref, level)
+        if isinstance(judged.verdict, Denied):
+            return await self._rows.refuse(
+                self._person, self._what, judged.verdict, ref, judged.call, detail=self._detail
+            )
+        self._granted = judged.verdict
+        return judged.verdict
+
+    async def note(self) -> Granted | Denied:
+        """The read is counted, and the trail told of it: before anything is changed, and before anything is given out."""
+        granted = self._known()
+        return await self._opened(
+            self._person, self.ref, self._level, self._what, self._detail, Judged(granted, granted.call)
+        )
+
+    async def still(self) -> Granted | Denied:
+        """Whether it is so yet: the caller may have hung up while it was fetched. The level may be lower than before."""
+        granted = self._known()
+        judged = await self._judge.again(self._person, self.ref, self._level, granted.call)
+        return await self.withhold(judged.verdict) if isinstance(judged.verdict, Denied) else judged.verdict
+
+    async def withhold(self, denied: Denied) -> Denied:
+        """What was granted is not given out after all, and the trail is told why."""
+        call = self._known().call
+        return await self._rows.refuse(
+            self._person, self._what, denied, self.ref, call, outcome="withheld", detail=self._detail
+        )
+
+    def _known(self) -> Granted:
+        if self._granted is None:
+            raise RuntimeError("nothing was granted yet")
+        return self._granted

@@ -1,0 +1,100 @@
+"""How somebody who has signed in at the desk is known to the proxy, which is another host and sees none of the desk's cookies.
+
+A browser without a session is given a cookie of random bits, and sent to the desk with their SHA-256. The desk sends it back
+with a code for this host and these bits alone; the proxy gives its own cookie for it. So nobody can bring another
+browser into a session of theirs, nor use a code that was seen on the way.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from secrets import token_urlsafe
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from ivr.proxy import fields
+from ivr.proxy.ports import Handovers
+from ivr.proxy.target import Ambiguous, read
+from ivr.secret import Secret
+from ivr.staff import Permission, Person
+from ivr.store.handovers import Guest
+from ivr.web.crossing import ENTRANCE
+from ivr.web.ports import People
+from ivr.web.problems import Problem
+
+# Seconds in which somebody signs in at the desk.
+_BEGUN_SECONDS = 600
+# Bytes of the address that the browser comes back to; behind a longer one it begins at the front.
+_LONGEST = 1500
+_BEGUN = re.compile(r"(?P<bits>[A-Za-z0-9_-]{43})\.(?P<wanted>[A-Za-z0-9_-]*)")
+_CODE = re.compile(r"code=([A-Za-z0-9_.-]{1,200})")
+
+
+class Entrance:
+    """Who somebody is, and how to become known."""
+
+    def __init__(self, url: str, desk: str, handovers: Handovers, people: People) -> None:
+        """`url`, `desk`: what browsers call the proxy, and the desk."""
+        self.host = urlsplit(url).netloc.lower()
+        self._url = url
+        self._desk = desk
+        self._handovers = handovers
+        self._people = people
+
+    async def who(self, request: web.BaseRequest) -> Person:
+        """Raises `Problem` where nobody is signed in, or somebody who has no calls."""
+        text = fields.token(request.headers)
+        guest: Guest | None = None if text is None else await self._handovers.of(Secret(text))
+        person = None if guest is None else await self._people.by_id(guest.tenant, guest.person)
+        if person is None or person.disabled:
+            raise Problem("not_signed_in")
+        if not person.may(Permission.CALL):
+            raise Problem("not_permitted")
+        return person
+
+    def begin(self, request: web.BaseRequest) -> web.Response:
+        """To the desk, and back to where the browser wanted to go."""
+        bits = token_urlsafe(32)
+        wanted = request.raw_path if len(request.raw_path) <= _LONGEST else "/"
+        kept = base64.urlsafe_b64encode(wanted.encode(errors="replace")).decode().rstrip("=")
+        begun = hashlib.sha256(bits.encode()).hexdigest()
+        answer = web.Response(status=303, headers={"Location": f"{self._desk}/crossing?begun={begun}"})
+        _put(answer, fields.BEGIN, f"{bits}.{kept}", _BEGUN_SECONDS)
+        return answer
+
+    async def enter(self, request: web.BaseRequest) -> web.Response:
+        """With a code of the desk. Raises `Problem` where it is none, is used up, or this browser has not begun."""
+        code = _CODE.fullmatch(request.raw_path.partition("?")[2])
+        begun = _BEGUN.fullmatch(fields.token(request.headers, fields.BEGIN) or "")
+        if code is None:
+            raise Problem("not_found")
+        token = await self._handovers.take(Secret(code[1]), self.host, Secret(begun["bits"] if begun else ""))
+        if token is None or begun is None:
+            raise Problem("not_signed_in")
+        answer = web.Response(status=303, headers={"Location": self._url + _place(begun["wanted"])})
+        _put(answer, fields.COOKIE, token.reveal())
+        answer.del_cookie(fields.BEGIN, path="/", secure=True, httponly=True, samesite="Lax")
+        return answer
+
+
+def is_entrance(raw: str) -> bool:
+    """Whether it is asked for here."""
+    return raw.partition("?")[0] == ENTRANCE
+
+
+def _put(answer: web.Response, name: str, text: str, seconds: int | None = None) -> None:
+    # not Strict: who comes by a link in a message is signed in here too. What changes something says where it comes from
+    answer.set_cookie(name, text, path="/", secure=True, httponly=True, samesite="Lax", max_age=seconds)
+
+
+def _place(kept: str) -> str:
+    """Where the browser wanted to go, if that is a place here."""
+    try:
+        wanted = base64.urlsafe_b64decode(kept + "=" * (-len(kept) % 4)).decode()
+        return read(wanted).raw
+    except (binascii.Error, UnicodeDecodeError, Ambiguous):
+        return "/"

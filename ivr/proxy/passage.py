@@ -1,0 +1,230 @@
+"""One request about a customer, under the rule of the lock: what is asked when, and what is given out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+from structlog.typing import FilteringBoundLogger
+
+from ivr.errors import Unavailable
+from ivr.lock import Denied, Granted, Matter, Reason, Signs
+from ivr.proxy import bodies, fields, pointers
+from ivr.proxy.pointers import Unreadable
+from ivr.proxy.ports import Customers, Lock
+from ivr.proxy.rules import NOBODY, READING, Named, Protected
+from ivr.proxy.upstream import Body, Upstream
+from ivr.secret import Secret
+from ivr.staff import Person
+from ivr.web.api import shut
+from ivr.web.problems import Problem
+
+# Seconds after which it is asked again whether what is being given out may be: whoever is on the line may have hung up.
+_AGAIN_SECONDS = 1.0
+# No customer has this reference.
+_NOBODYS = "?"
+# Seconds that a signed header is good for: the CRM looks at it at once.
+_MARK_SECONDS = 60
+_WITHOUT_BODY = frozenset({204, 304})
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request that was recognised. `protected`: None where it needs no customer."""
+
+    request: web.BaseRequest
+    address: str
+    person: Person
+    raw: str
+    protected: Protected | None
+    body: Body
+    named: list[Named]
+    answer: web.StreamResponse | None = None
+    """What was begun to be given: nothing else can be answered then."""
+
+
+class Passage:
+    """Asks the lock, the CRM, and the lock again. Every method raises `Problem`."""
+
+    def __init__(
+        self, lock: Lock, customers: Customers, upstream: Upstream, signs: Signs, public: str, most: int,
+        log: FilteringBoundLogger,
+    ) -> None:  # fmt: skip
+        """`public`: what browsers call the proxy; `most`: bytes of an answer that is looked through."""
+        self._lock = lock
+        self._customers = customers
+        self._upstream = upstream
+        self._signs = signs
+        self._public = public
+        self._most = most
+        self._log = log
+
+    async def free(self, asked: Asked) -> web.StreamResponse:
+        """What needs no customer."""
+        return await self._given(asked, await self._ask(asked))
+
+    async def protected(self, asked: Asked, protected: Protected) -> web.StreamResponse:
+        """What is about one. A change is written down before it is made; what is read is, before it is given out."""
+        reading = asked.request.method in READING
+        detail = {"pattern": protected.name[:100], "method": asked.request.method}
+        matter = self._lock.matter(asked.person, "proxy.read" if reading else "proxy.change", detail)
+        granted = _granted(await matter.weigh(await self._ref(asked, matter), protected.level))
+        if not reading:
+            _granted(await matter.note())
+            granted = _granted(await matter.still())
+            return await self._given(asked, await self._ask(asked, granted, matter.ref), matter)
+        # nothing is given out before both have come to their end
+        noting = asyncio.create_task(matter.note())
+        try:
+            answer = await self._ask(asked, granted, matter.ref)
+        except BaseException:
+            await asyncio.wait([noting])
+            raise
+        try:
+            _granted(await noting)
+        except BaseException:
+            answer.close()
+            raise
+        return await self._given(asked, answer, matter)
+
+    # ------------------------------------------------------------ the customer
+
+    async def _ref(self, asked: Asked, matter: Matter) -> str:
+        """The customer whom the request names; where none is named, the caller: the answer must be about nobody else."""
+        if asked.named:
+            return await self._same(asked.named)
+        try:
+            return await matter.whom() or _NOBODYS
+        except Unavailable:
+            # the lock says why
+            return _NOBODYS
+
+    async def _same(self, named: Iterable[Named]) -> str:
+        """The one whom all of them name; of several, or of nobody, no customer's."""
+        refs = {await self._of(one) for one in set(named)}
+        return refs.pop() if len(refs) == 1 else _NOBODYS
+
+    async def _of(self, one: Named) -> str:
+        if one.holds == "number":
+            return await self._customers.ref_of(Secret(one.text)) or _NOBODYS
+        return one.text or _NOBODYS
+
+    # ------------------------------------------------------------ the CRM
+
+    async def _ask(self, asked: Asked, granted: Granted | None = None, ref: str = "") -> aiohttp.ClientResponse:
+        request, protected = asked.request, asked.protected
+        headers = fields.to_upstream(
+            request.headers, protected=protected is not None, whole=protected is not None and protected.reads_answer
+        )
+        person = asked.person
+        claims: dict[str, object] = {"agent": person.id, "login": person.login, "tenant": person.tenant}
+        if granted is not None:
+            claims |= {"sub": ref, "level": granted.level, "node": granted.call.node, "call": granted.call.id}
+        headers[fields.MARK] = self._signs.sign(claims, self._upstream.origin, _MARK_SECONDS, kind=fields.KIND)
+        headers["X-Forwarded-For"] = asked.address
+        headers["X-Forwarded-Proto"], _, headers["X-Forwarded-Host"] = self._public.partition("://")
+        if request.content_length is not None and asked.body is not None:
+            headers["Content-Length"] = str(request.content_length)
+        return await self._upstream.ask(request.method, asked.raw, headers, asked.body)
+
+    # ------------------------------------------------------------ what is given out
+
+    async def _given(
+        self, asked: Asked, answer: aiohttp.ClientResponse, matter: Matter | None = None
+    ) -> web.StreamResponse:
+        protected = asked.protected
+        try:
+            if matter is None or protected is None:
+                return await self._streamed(asked, answer)
+            if answer.status == 206 or "Content-Range" in answer.headers:
+                raise Problem("upstream_unreadable")
+            if asked.request.method != "HEAD" and protected.reads_answer:
+                return await self._looked_through(asked, protected, answer, matter)
+            _granted(await matter.still())
+            return await self._streamed(asked, answer, matter)
+        finally:
+            answer.release()
+
+    async def _looked_through(
+        self, asked: Asked, protected: Protected, answer: aiohttp.ClientResponse, matter: Matter
+    ) -> web.StreamResponse:
+        """Read whole, compared, and without what the mark does not cover."""
+        body = await self._upstream.read(answer, self._most)
+        well = 200 <= answer.status < 300
+        document = None if not body or answer.status in _WITHOUT_BODY else self._document(answer, body)
+        if document is None and well and body:
+            self._log.warning("proxy.unreadable", pattern=protected.name, status=answer.status)
+            raise Problem("upstream_unreadable")
+        if protected.compares:
+            await self._compare(asked, protected, document, matter)
+        level = _granted(await matter.still()).level
+        headers = self._headers(asked, answer, changed=True)
+        if document is None:
+            # what went wrong there is told, and not its words: they may be of a customer
+            return web.Response(status=answer.status, headers=headers)
+        headers["Content-Type"] = "application/json"
+        left = protected.covered(document[0], level)
+        return web.Response(body=orjson.dumps(left), status=answer.status, headers=headers)
+
+    def _document(self, answer: aiohttp.ClientResponse, body: bytes) -> tuple[Any] | None:
+        """None where it is no JSON."""
+        if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return None
+        if not bodies.is_json(answer.headers.get("Content-Type", "")):
+            return None
+        try:
+            return (pointers.read(body),)
+        except Unreadable:
+            return None
+
+    async def _compare(self, asked: Asked, protected: Protected, document: tuple[Any] | None, matter: Matter) -> None:
+        """All whom the answer names are the caller. Where the request has named nobody, the answer must: who searches
+        would learn from an empty one whom there is not."""
+        found = [] if document is None else [one for rule in protected.rules for one in rule.in_answer(document[0])]
+        if not found and asked.named:
+            return
+        if NOBODY in found or await self._same(found) != matter.ref:
+            raise shut(await matter.withhold(Denied(Reason.OTHER_CUSTOMER)))
+
+    async def _streamed(
+        self, asked: Asked, answer: aiohttp.ClientResponse, matter: Matter | None = None
+    ) -> web.StreamResponse:
+        """As it comes, for as long as it may."""
+        request = asked.request
+        head = request.method == "HEAD"
+        given = web.StreamResponse(status=answer.status, headers=self._headers(asked, answer, changed=False))
+        length = answer.headers.get("Content-Length")
+        whole = asked.protected is not None and asked.protected.reads_answer
+        if length is not None and length.isascii() and length.isdecimal() and not (head and whole):
+            given.content_length = int(length)
+        asked.answer = given
+        await given.prepare(request)
+        if head or answer.status in _WITHOUT_BODY:
+            await given.write_eof()
+            return given
+        looked = monotonic()
+        async for part in self._upstream.parts(answer):
+            if matter is not None and monotonic() - looked >= _AGAIN_SECONDS:
+                _granted(await matter.still())
+                looked = monotonic()
+            await given.write(part)
+        await given.write_eof()
+        return given
+
+    def _headers(self, asked: Asked, answer: aiohttp.ClientResponse, *, changed: bool) -> Any:
+        return fields.to_client(
+            answer.headers, upstream=self._upstream.origin, public=self._public,
+            protected=asked.protected is not None, changed=changed,
+        )  # fmt: skip
+
+
+def _granted(verdict: Granted | Denied) -> Granted:
+    if isinstance(verdict, Denied):
+        raise shut(verdict)
+    return verdict

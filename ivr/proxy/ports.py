@@ -1,0 +1,31 @@
+"""What the proxy asks of the inside. Any of these methods may raise `Unavailable`: then nothing goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from ivr.lock import Matter
+from ivr.secret import Secret
+from ivr.staff import Person
+from ivr.store.handovers import Guest
+
+
+class Lock(Protocol):
+    """`ivr.lock.Lock`."""
+
+    def matter(self, person: Person, what: str, detail: Mapping[str, str] = ...) -> Matter: ...
+
+
+class Customers(Protocol):
+    async def ref_of(self, number: Secret) -> str | None:
+        """The reference of the customer with this number."""
+        ...
+
+
+class Handovers(Protocol):
+    """`ivr.store.handovers.Handovers`."""
+
+    async def take(self, code: Secret, host: str, begun: Secret) -> Secret | None: ...
+
+    async def of(self, token: Secret) -> Guest | None: ...

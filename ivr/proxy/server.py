@@ -1,0 +1,239 @@
+"""The HTTP server of the proxy: who comes, from where, and what becomes of each request."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from time import monotonic
+
+from aiohttp import web
+from markupsafe import escape
+from structlog.typing import FilteringBoundLogger
+
+from ivr.config import Settings
+from ivr.errors import Unavailable
+from ivr.metrics import Readiness
+from ivr.proxy import bodies
+from ivr.proxy.entering import Entrance, is_entrance
+from ivr.proxy.passage import Asked, Passage
+from ivr.proxy.rules import READING, Rules
+from ivr.proxy.target import Ambiguous, read
+from ivr.staff import Person
+from ivr.web import problems
+from ivr.web.connections import BareRunner, Room
+from ivr.web.ports import Pace
+from ivr.web.problems import Problem
+from ivr.web.server import tells
+from ivr.web.visit import Sparing, language_of, told_address
+
+_SILENT = logging.getLogger("ivr.web.silent")
+_BACKLOG = 512
+# Bytes of a request's first line, and of one header: a CRM's cookies are long.
+_LONGEST = 8190
+_OWN = "/.tillit/"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Of a page that says what went wrong: it asks for nothing, and nobody frames it.
+_PAGE = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+class ProxyServer:
+    """`open`, then it serves until `close`."""
+
+    def __init__(
+        self, settings: Settings, entrance: Entrance, passage: Passage, pace: Pace, readiness: Readiness, log: FilteringBoundLogger
+    ) -> None:  # fmt: skip
+        proxy = settings.proxy
+        assert proxy.url is not None
+        self._settings = settings
+        self._proxy = proxy
+        self._url = proxy.url
+        self._host = entrance.host
+        self._entrance = entrance
+        self._passage = passage
+        self._pace = pace
+        self._readiness = readiness
+        self._log = log
+        self._sparing = Sparing()
+        numbers = settings.customer_number
+        self._rules = Rules(proxy, digits=(numbers.least, numbers.most))
+        free = {str(one) for one in proxy.allow_proxies}
+        room = Room(proxy.connections, proxy.connections_of_one, free)
+        self._runner = BareRunner(
+            self._handle, room, self._no_http, ending_seconds=proxy.shutdown_seconds, logger=_SILENT, longest=_LONGEST
+        )
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._runner.addresses[0][1])
+
+    async def open(self, host: str, port: int, trusted: ssl.SSLContext | None) -> None:
+        """Begin to listen; raises `OSError` where that cannot be."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=trusted, backlog=_BACKLOG).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+
+    async def close(self) -> None:
+        """Listen no longer; requests come to their end."""
+        await self._runner.cleanup()
+
+    # ------------------------------------------------------------ each request
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        one = _One(request, told_address(request, self._proxy.allow_proxies), monotonic())
+        try:
+            answer = await self._answered(one)
+        except (Problem, Ambiguous, Unavailable) as error:
+            answer = self._refused(one, error)
+        except ConnectionError:
+            # the client is gone
+            answer = one.cut_off()
+        except Exception as error:  # noqa: BLE001 (a fault of ours: answered, and written down)
+            self._log.error(
+                "proxy.failed", error=type(error).__name__, pattern=one.route, cure="please report this line"
+            )
+            answer = self._refused(one, Problem("internal"))
+        self._tell(one, answer)
+        return answer
+
+    async def _answered(self, one: _One) -> web.StreamResponse:
+        request, raw = one.request, one.request.raw_path
+        if raw in (f"{_OWN}healthz", f"{_OWN}readyz") and request.method in READING:
+            one.route = "health"
+            return await tells(self._readiness if raw.endswith("readyz") else None)
+        bodies.check(request)
+        if request.host.lower() != self._host:
+            raise Problem("misdirected")
+        target = read(raw)
+        if raw.startswith(_OWN):
+            one.route = "entrance"
+            if not is_entrance(raw) or request.method != "GET":
+                raise Problem("not_found")
+            await self._paced("address", one.address, self._settings.desk.requests.strangers_per_minute)
+            return await self._entrance.enter(request)
+        try:
+            one.person = await self._entrance.who(request)
+        except Problem as problem:
+            if problem.name == "not_signed_in" and _is_opened(request):
+                return self._entrance.begin(request)
+            raise
+        self._check_site(request)
+        await self._paced("proxy", one.person.id, self._proxy.per_minute)
+        protected = self._rules.of(request.method, target)
+        one.route = "free" if protected is None else protected.name
+        named = [] if protected is None else [name for rule in protected.rules for name in rule.named(target)]
+        body, inside = await bodies.of(request, protected, self._proxy.request_kilobytes * 1024)
+        one.asked = Asked(request, one.address, one.person, raw, protected, body, named + inside)
+        if protected is None:
+            return await self._passage.free(one.asked)
+        return await self._passage.protected(one.asked, protected)
+
+    def _check_site(self, request: web.BaseRequest) -> None:
+        """Raises `Problem` where a page of another site has asked: the browser sends our cookie along to it."""
+        site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+        if request.method in READING:
+            # somebody opens it, or a page of ours needs it
+            well = site in (None, "same-origin", "none") or request.headers.get("Sec-Fetch-Mode") == "navigate"
+        elif site is not None:
+            well = site == "same-origin" and (origin is None or origin == "null" or self._is_own(origin))
+        else:
+            # no browser leaves out both
+            well = origin is not None and self._is_own(origin)
+        if not well:
+            raise Problem("cross_site")
+
+    def _is_own(self, origin: str) -> bool:
+        return origin.lower() == self._url.lower()
+
+    async def _paced(self, kind: str, whom: str, per_minute: int) -> None:
+        wait = await self._pace.take(kind, whom, per_minute=per_minute)
+        if wait is not None:
+            if self._sparing.may("paced"):
+                self._log.warning("proxy.paced", kind=kind, whom=whom, seconds=round(wait, 1))
+            raise Problem("too_many_requests", wait=wait)
+
+    # ------------------------------------------------------------ what is said
+
+    def _refused(self, one: _One, error: Problem | Ambiguous | Unavailable) -> web.StreamResponse:
+        if one.begun:
+            # half of it is given: nobody must take it for the whole
+            return one.cut_off()
+        if isinstance(error, Unavailable):
+            self._log.error("proxy.unavailable", error=str(error))
+            problem = Problem("unavailable")
+        elif isinstance(error, Ambiguous):
+            problem = Problem("ambiguous", errors=((error.why, "can be read in more than one way"),))
+        else:
+            problem = error
+        answer = self._said(one.request, problem, one.person)
+        if one.request.body_exists:
+            # what is left of the body is not waited for
+            answer.force_close()
+        return answer
+
+    def _said(self, request: web.BaseRequest, problem: Problem, person: Person | None) -> web.Response:
+        words = language_of(self._settings, request, None if person is None else person.language)
+        detail = words(f"reason.{problem.name}")
+        if _is_opened(request):
+            text = (
+                f'<!doctype html><html lang="{escape(words.language)}"><head><meta charset="utf-8"><title>{problem.status}</title></head>'
+                f"<body><h1>{problem.status}</h1><p>{escape(detail)}</p></body></html>"
+            )
+            answer = web.Response(text=text, status=problem.status, content_type="text/html", headers=problem.headers)
+        else:
+            answer = problems.answer(problem, detail, place=self._settings.desk.url or "")
+        answer.headers.update(_PAGE)
+        answer.headers["X-Content-Type-Options"] = "nosniff"
+        answer.headers["Server"] = "proxy"
+        if self._url.startswith("https:"):
+            answer.headers["Strict-Transport-Security"] = "max-age=31536000"
+        return answer
+
+    def _no_http(self, request: web.BaseRequest) -> web.Response:
+        return self._said(request, Problem("bad_request"), None)
+
+    def _tell(self, one: _One, answer: web.StreamResponse) -> None:
+        """The pattern, not the address: that may hold a customer's number, a query anything."""
+        method = one.request.method
+        self._log.info(
+            "proxy.request", method=method if method in _METHODS else "other", pattern=one.route, status=answer.status,
+            person=None if one.person is None else one.person.id, peer=one.address, seconds=round(monotonic() - one.began, 4),
+        )  # fmt: skip
+
+
+class _One:
+    """What is known of a request so far."""
+
+    def __init__(self, request: web.BaseRequest, address: str, began: float) -> None:
+        self.request = request
+        self.address = address
+        self.began = began
+        self.route = "none"
+        self.person: Person | None = None
+        self.asked: Asked | None = None
+
+    @property
+    def begun(self) -> web.StreamResponse | None:
+        """The answer of which something was sent."""
+        answer = None if self.asked is None else self.asked.answer
+        return answer if answer is not None and answer.prepared else None
+
+    def cut_off(self) -> web.StreamResponse:
+        """End it so that the client knows that it is not whole."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
+        return self.begun or web.Response(status=499)
+
+
+def _is_opened(request: web.BaseRequest) -> bool:
+    """Whether a person has opened this in a browser, rather than a page asked for it."""
+    if request.method != "GET":
+        return False
+    mode = request.headers.get("Sec-Fetch-Mode")
+    return mode == "navigate" if mode is not None else "text/html" in request.headers.get("Accept", "")

@@ -1,0 +1,123 @@
+"""Asks the CRM: one request for one request, nothing repeated, nothing followed."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from typing import Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from multidict import CIMultiDict
+from structlog.typing import FilteringBoundLogger
+from yarl import URL
+
+from ivr.config import Settings, tls
+from ivr.errors import Unavailable
+from ivr.web.problems import Problem
+
+# Seconds that a connection may lie idle: servers close those that did for longer, and a request may be on its way then.
+_KEPT_SECONDS = 4.0
+# Bytes of a header of the CRM, and how many of them.
+_LONGEST = 16 * 1024
+_MOST_HEADERS = 200
+_BUFFER = 64 * 1024
+
+Body = bytes | AsyncIterator[bytes] | None
+
+
+class Upstream:
+    """The connections to it. `ask` raises `Problem` where it does not answer."""
+
+    def __init__(self, settings: Settings, trusted: ssl.SSLContext | None, log: FilteringBoundLogger) -> None:
+        proxy = settings.proxy
+        assert proxy.upstream is not None
+        self.origin = proxy.upstream
+        self._host = urlsplit(proxy.url or "").netloc if proxy.upstream_host == "public" else None
+        self._log = log
+        self._seconds = aiohttp.ClientTimeout(
+            total=None,
+            # for a place among the connections too
+            connect=proxy.answer_seconds,
+            sock_connect=proxy.connect_seconds,
+            sock_read=proxy.answer_seconds,
+        )
+        self._options = {"limit": proxy.upstream_connections, "ssl": trusted if trusted is not None else True}
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, log: FilteringBoundLogger) -> Self:
+        """Raises `ConfigError` for a CA's file that cannot be used."""
+        secure = (settings.proxy.upstream or "").startswith("https:")
+        ca_file = settings.proxy.upstream_ca_file
+        return cls(settings, tls.context(settings, "[proxy] upstream", ca_file) if secure else None, log)
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(keepalive_timeout=_KEPT_SECONDS, **self._options),  # type: ignore[arg-type]
+            cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False, timeout=self._seconds,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"), raise_for_status=False,
+            read_bufsize=_BUFFER, max_line_size=_LONGEST, max_field_size=_LONGEST, max_headers=_MOST_HEADERS,
+        )  # fmt: skip
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, method: str, raw: str, headers: CIMultiDict[str], body: Body) -> aiohttp.ClientResponse:
+        """What it begins to answer. The path goes on as it was read, to the letter."""
+        assert self._session is not None
+        if self._host is not None:
+            headers["Host"] = self._host
+        try:
+            answer = await self._session.request(
+                method, URL(self.origin + raw, encoded=True), headers=headers, data=body, allow_redirects=False
+            )
+        except TimeoutError:
+            self._log.warning("proxy.upstream_slow", upstream=self.origin)
+            raise Problem("upstream_slow") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._log.warning("proxy.upstream_away", upstream=self.origin, error=said(error))
+            raise Problem("upstream_away") from None
+        if answer.status < 200:
+            # it speaks another protocol from now on
+            answer.close()
+            raise Problem("upgrade")
+        return answer
+
+    async def read(self, answer: aiohttp.ClientResponse, most: int) -> bytes:
+        """The whole of it. Raises `Problem` where that is more than `most` bytes, or does not come to its end."""
+        parts, size = [], 0
+        async for part in self.parts(answer):
+            size += len(part)
+            if size > most:
+                answer.close()
+                raise Problem("upstream_unreadable")
+            parts.append(part)
+        return b"".join(parts)
+
+    async def parts(self, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """As they come. Raises `Problem` where it does not come to its end."""
+        try:
+            async for part in answer.content.iter_any():
+                yield part
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self._log.warning("proxy.upstream_away", upstream=self.origin, error=said(error))
+            raise Problem("upstream_away") from None
+
+    async def ping(self) -> None:
+        """Returns where it takes a connection. Raises `Unavailable`."""
+        parts = urlsplit(self.origin)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+        except OSError as error:
+            raise Unavailable(f"upstream: {said(error)}") from None
+        writer.close()
+
+
+def said(error: Exception) -> str:
+    """The kind of failure; without what was asked for."""
+    return tls.fault(error) or type(error).__name__
