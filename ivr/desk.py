@@ -24,18 +24,27 @@ from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
 from ivr.lock import Locks
 from ivr.metrics import Readiness
+from ivr.oidc import Provider
+from ivr.staff import TENANT
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
+from ivr.store.elements import Elements
 from ivr.store.handovers import Handovers
+from ivr.store.identities import Identities
+from ivr.store.keyring import Keyring
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.news import Heard, News
 from ivr.store.pace import RedisPace
+from ivr.store.passkeys import Passkeys
 from ivr.store.people import People
+from ivr.store.tickets import Tickets
 from ivr.store.turn import Turn
 from ivr.store.welcome import Welcome
 from ivr.vault import Vault
+from ivr.vault.passkey import Party
+from ivr.web.elsewhere import Elsewhere
 from ivr.web.live import Hub
 from ivr.web.programs import Programs
 from ivr.web.server import DeskServer, listening, tls_of
@@ -81,7 +90,9 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
 
         people = People(database, vault)
         sessions = live.sessions(settings.desk)
-        credentials = Credentials(database, vault)
+        provider = Provider.of(settings)
+        alone = provider is not None and provider.rules.alone
+        credentials = Credentials(database, vault, elsewhere_alone=alone)
         throttle = live.throttle(settings.desk, vault.index)
         locks = Locks.of(
             settings, talks=talks, floor=talks, switch=Switch(nodes, log), glances=live, staff=people, marks=live, link=link,
@@ -89,6 +100,15 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             trail=trail, seal=seal, chain=name, log=log,
         )  # fmt: skip
         await stack.enter_async_context(locks.signer)
+        party = Party.of(settings.desk.url, settings.company.name)
+        tickets = Tickets(link, settings.redis.prefix)
+        keyring = Keyring(database, vault, elsewhere_alone=alone)
+        passkeys = None if party is None else Passkeys(keyring, tickets, trail, settings, party)
+        door = Door(credentials, throttle, sessions, vault, trail, passkeys, log=log)
+        elsewhere = None
+        if provider is not None:
+            stack.push_async_callback(provider.close)
+            elsewhere = Elsewhere(provider, Identities(database, vault), people, door, tickets, TENANT)
         hub = Hub(log)
         talks.on_change(hub.changed)
 
@@ -100,9 +120,9 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         house = House(
             settings=settings,
             people=people,
-            door=Door(credentials, throttle, sessions, vault, trail),
+            door=door,
             sessions=sessions,
-            links=Welcome(credentials, vault, trail, settings),
+            links=Welcome(credentials, vault, trail, settings, passkeys),
             lock=locks.lock,
             midcall=locks.midcall,
             reads=locks.reads,
@@ -114,7 +134,10 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             programs=programs,
             keys=locks.signer,
             tokens=locks.tokens,
+            elements=Elements(link, settings.redis.prefix),
             handovers=Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None,
+            passkeys=passkeys,
+            elsewhere=elsewhere,
         )
         readiness = Readiness(
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},

@@ -19,6 +19,7 @@
             ├── AmiError     the same of its manager interface
             ├── StoreError   Redis or the database
             ├── VaultError   encrypted data was changed, or is of another key
+            ├── OidcError    an OpenID provider did not answer, or not as it must
             └── TextError    no text message gateway took the message
 
 Messages carry places, ids and statuses, never a value that came from a caller.
@@ -124,6 +125,10 @@ class StoreError(Unavailable):
 
 class VaultError(Unavailable):
     """Encrypted data is not what was once stored there: changed, moved, or of another key."""
+
+
+class OidcError(Unavailable):
+    """An OpenID provider did not answer, or not as it must; says which."""
 
 
 class TextError(Unavailable):

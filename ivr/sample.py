@@ -166,7 +166,7 @@ def _settings_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def _setting(name: str, field: FieldInfo, written: dict[str, object]) -> str:
     if name in written:
         return f"{name} = {_toml(written[name])}"
-    if field.default is None:
+    if field.default is None or field.is_required():
         return f"# {name} ="
     return f"# {name} = {_toml(field.default)}"
 

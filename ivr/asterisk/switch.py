@@ -17,7 +17,6 @@ ASKED = "TILLIT_ASKED"
 
 # What tillit-badge goes by, where a queue calls the next agent's phone.
 _BADGE = {"__TILLIT_BADGE": "", "__TILLIT_BADGE_EXPIRES": "0", "__TILLIT_BADGE_OF": ""}
-_CURE = "see [tillit-desk] in config/asterisk/manager.conf: read = call, write = call,reporting,user"
 
 
 class Switch:
@@ -118,6 +117,6 @@ class Switch:
         if not error.refused:
             raise error
         if error.status == "Permission denied":
-            self._log.error("midcall.denied", action=error.action, cure=_CURE)
+            self._log.error("midcall.denied", action=error.action, cure="see config/asterisk/manager.conf")
             raise error
         return False

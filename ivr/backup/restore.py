@@ -173,7 +173,7 @@ class _Work:
         except VaultError:
             self._done.unreadable.append(ref)
             return
-        plain = {name: stored[name] for name in ("ref", "language", "policy", "locked")}
+        plain = {name: stored[name] for name in ("ref", "language", "policy", "locked", "tenant")}
         self._waiting[CUSTOMERS].append(
             {**plain, **sealed, "number_index": number, "key_id": key_id, "wrapped": wrapped}
         )

@@ -127,7 +127,7 @@ async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, A
     phones = await connection.execute(
         select(PHONES.c.position, PHONES.c.phone).where(PHONES.c.customer == row["ref"]).order_by(PHONES.c.position)
     )
-    plain = {field: row[field] for field in ("ref", "language", "policy", "locked")}
+    plain = {field: row[field] for field in ("ref", "language", "policy", "locked", "tenant")}
     return {**plain, **sealed, "phones": [[phone.position, _text(phone.phone)] for phone in phones.all()]}
 
 

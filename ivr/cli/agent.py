@@ -41,7 +41,7 @@ def add(
     ] = None,
     language: Annotated[str | None, typer.Option(help="Two letters. Else the browser's.")] = None,
 ) -> None:
-    """Add somebody who signs in. Prints a link with which this person sets a password and an authenticator app, once."""
+    """Add somebody who signs in. Prints a link with which this person sets a password and a second factor, once."""
     settings = settings_of(context)
     staff.url(settings)
     fields = Fields(settings)
@@ -52,12 +52,12 @@ def add(
 
     async def run(office: Office) -> Secret:
         async with office.act() as act:
-            with _refusing("agent.add"):
+            with refusing("agent.add"):
                 person = await office.roster.add(act.connection, new)
-            await act.tell("agent.add", [person.id], **_said(person), endpoints=" ".join(sorted(person.endpoints)))
+            await act.tell("agent.add", [person.id], **said(person), endpoints=" ".join(sorted(person.endpoints)))
             return await office.roster.invite(act.connection, person, settings.desk.link_hours)
 
-    token = _with(context, run)
+    token = in_office(context, run)
     typer.echo(f"Added {new.login} of {new.tenant} as {new.role}")
     _print_link(context, token)
 
@@ -68,11 +68,11 @@ def show(context: typer.Context, login: Login, tenant: Tenant = TENANT) -> None:
 
     async def run(office: Office) -> tuple[Person, tuple[str, ...]]:
         async with office.act() as act:
-            person = await _known(office, act, tenant, login, "agent.show")
-            await act.tell("agent.show", [person.id], **_said(person))
+            person = await known(office, act, tenant, login, "agent.show")
+            await act.tell("agent.show", [person.id], **said(person))
             return person, await office.roster.ways(act.connection, person)
 
-    person, ways = _with(context, run)
+    person, ways = in_office(context, run)
     for label, value in (
         ("login", person.login), ("name", person.name), ("tenant", person.tenant), ("team", person.team or "none"),
         ("role", person.role.value), ("endpoints", ", ".join(sorted(person.endpoints)) or "none"),
@@ -95,7 +95,7 @@ def list_(
             await act.tell("agent.list", [""], **({"tenant": tenant} if tenant else {}))
             return await office.roster.all(act.connection, tenant)
 
-    people = _with(context, run)
+    people = in_office(context, run)
     if not people:
         typer.echo("Nobody signs in yet: ari_app.py agent add LOGIN --role administrator")
     for person in people:
@@ -108,7 +108,7 @@ def list_(
 
 @app.command()
 def reset(context: typer.Context, login: Login, tenant: Tenant = TENANT) -> None:
-    """Take password and authenticator app away, end all sessions, and print a new link: whoever has lost one of them."""
+    """Take password, authenticator app and passkeys away, end all sessions, and print a new link: whoever has lost one of them."""
     settings = settings_of(context)
     staff.url(settings)
 
@@ -116,19 +116,19 @@ def reset(context: typer.Context, login: Login, tenant: Tenant = TENANT) -> None
         # opened first: where Redis is away nothing is done by halves
         async with _redis(office) as live:
             async with office.act() as act:
-                person = await _known(office, act, tenant, login, "agent.reset")
+                person = await known(office, act, tenant, login, "agent.reset")
                 if person.disabled:
                     raise Refused(
                         f"{login}: is disabled. Type first: ari_app.py agent enable {login} --tenant {tenant}",
                         "agent.reset", "disabled", person.id,
                     )  # fmt: skip
-                await act.tell("agent.reset", [person.id], **_said(person))
+                await act.tell("agent.reset", [person.id], **said(person))
                 token = await office.roster.invite(act.connection, person, settings.desk.link_hours)
             await _end_all(office, live, person)
             await live.throttle(settings.desk, office.vault.index).forget(person.tenant, person.login)
         return token
 
-    token = _with(context, run)
+    token = in_office(context, run)
     typer.echo(f"Reset {login} of {tenant}, and ended all sessions")
     _print_link(context, token)
 
@@ -139,16 +139,16 @@ def disable(context: typer.Context, login: Login, tenant: Tenant = TENANT) -> No
 
     async def run(office: Office) -> None:
         async with office.act() as act:
-            person = await _known(office, act, tenant, login, "agent.disable")
-            await act.tell("agent.disable", [person.id], **_said(person))
-            with _refusing("agent.disable", person):
+            person = await known(office, act, tenant, login, "agent.disable")
+            await act.tell("agent.disable", [person.id], **said(person))
+            with refusing("agent.disable", person):
                 await office.roster.disable(act.connection, person)
         typer.echo(f"Disabled {login} of {tenant}, who may do nothing from now on")
         # behind it: so it is, be Redis there or not
         async with _redis(office) as live:
             await _end_all(office, live, person)
 
-    _with(context, run)
+    in_office(context, run)
     typer.echo("Ended all sessions")
 
 
@@ -158,13 +158,13 @@ def enable(context: typer.Context, login: Login, tenant: Tenant = TENANT) -> Non
 
     async def run(office: Office) -> None:
         async with _redis(office) as live, office.act() as act:
-            person = await _known(office, act, tenant, login, "agent.enable")
+            person = await known(office, act, tenant, login, "agent.enable")
             # before it: sessions that Redis had kept, as it was away when this person was disabled
-            await act.tell("agent.enable", [person.id], **_said(person))
+            await act.tell("agent.enable", [person.id], **said(person))
             await _end_all(office, live, person)
             await office.roster.enable(act.connection, person)
 
-    _with(context, run)
+    in_office(context, run)
     typer.echo(f"Enabled {login} of {tenant}")
 
 
@@ -183,20 +183,21 @@ def endpoints(
 
     async def run(office: Office) -> Person:
         async with office.act() as act:
-            person = await _known(office, act, tenant, login, "agent.endpoints")
+            person = await known(office, act, tenant, login, "agent.endpoints")
             changes = {"added": " ".join(more)} if more else {}
             changes |= {"removed": " ".join(less)} if less else {}
-            await act.tell("agent.endpoints", [person.id], **_said(person), **changes)
-            with _refusing("agent.endpoints", person):
+            await act.tell("agent.endpoints", [person.id], **said(person), **changes)
+            with refusing("agent.endpoints", person):
                 await office.roster.take(act.connection, person, less)
                 await office.roster.give(act.connection, person, more)
-            return await _known(office, act, tenant, login, "agent.endpoints")
+            return await known(office, act, tenant, login, "agent.endpoints")
 
-    person = _with(context, run)
+    person = in_office(context, run)
     typer.echo(f"{login} of {tenant}: {', '.join(sorted(person.endpoints)) or 'no phone'}")
 
 
-async def _known(office: Office, act: Act, tenant: str, login: str, action: str) -> Person:
+async def known(office: Office, act: Act, tenant: str, login: str, action: str) -> Person:
+    """Whoever has this login. Raises `Refused`."""
     person = await office.roster.find(act.connection, tenant, login)
     if person is None:
         raise Refused(f"LOGIN: nobody in {tenant} has it. Type: ari_app.py agent list", action, "unknown")
@@ -204,7 +205,7 @@ async def _known(office: Office, act: Act, tenant: str, login: str, action: str)
 
 
 @contextmanager
-def _refusing(action: str, person: Person | None = None) -> Iterator[None]:
+def refusing(action: str, person: Person | None = None) -> Iterator[None]:
     """What is refused in here is in the trail."""
     try:
         yield
@@ -228,7 +229,8 @@ async def _end_all(office: Office, live: RedisLive, person: Person) -> None:
     await live.sessions(office.settings.desk).end_all(person.tenant, person.id)
 
 
-def _said(person: Person) -> dict[str, str]:
+def said(person: Person) -> dict[str, str]:
+    """Of the person, for the trail."""
     return {"login": person.login, "tenant": person.tenant, "team": person.team, "role": person.role.value}
 
 
@@ -238,7 +240,9 @@ def _print_link(context: typer.Context, token: Secret) -> None:
     typer.echo(staff.link(settings, token).reveal())
 
 
-def _with(context: typer.Context, run: Callable[[Office], Awaitable[T]]) -> T:
+def in_office(context: typer.Context, run: Callable[[Office], Awaitable[T]]) -> T:
+    """What comes of this, with everything open that it works with."""
+
     async def opening() -> T:
         async with opened(settings_of(context)) as office:
             return await run(office)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
-from ivr.cli import entry
+from ivr.cli import entry, staff
 from ivr.cli.fields import Fields
 from ivr.cli.importing import Imported, import_file
 from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
 from ivr.secret import Secret
+from ivr.staff import TENANT
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -42,21 +44,23 @@ def add(
     ] = None,
     pin_stdin: PinStdin = False,
     no_pin: Annotated[bool, typer.Option("--no-pin", help="Set no PIN.")] = False,
+    tenant: Annotated[str, typer.Option(help="Whose customer this is: its people alone see the record.")] = TENANT,
 ) -> None:
     """Add a customer. Asks for the PIN."""
     settings = settings_of(context)
     fields = Fields(settings)
     checked, phones = fields.number(number), fields.phones(phone or ())
     new = NewCustomer(checked, fields.name(name), phones, None, fields.language(language), fields.policy(policy))
+    whose = staff.named(tenant, "--tenant")
 
     async def run(office: Office) -> str:
         pin = None
         if not no_pin:
             given = fields.pin(_pin(stdin=pin_stdin), number=checked, phones=phones)
             pin = await office.vault.pins.make(given)
-        sealed = office.register.seal(NewCustomer(new.number, new.name, phones, pin, new.language, new.policy))
+        sealed = office.register.seal(replace(new, pin=pin, tenant=whose))
         async with office.act() as act:
-            await act.tell("customer.add", [sealed.ref], pin="set" if pin else "none")
+            await act.tell("customer.add", [sealed.ref], pin="set" if pin else "none", tenant=whose)
             if not await office.register.add(act.connection, [sealed]):
                 raise Refused("number: another customer has it. Nothing was done", "customer.add", "taken")
         return sealed.ref
@@ -90,6 +94,7 @@ def show(
         ("language", customer.language or "the channel's, or the company's"),
         ("policy", customer.policy or "the one that the dialplan names"),
         ("locked", "yes" if customer.locked else "no"),
+        ("tenant", customer.tenant),
     ):
         typer.echo(f"{label:<10} {value}")
 
@@ -155,6 +160,7 @@ def remove(
 def import_(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV in UTF-8: number,name,phones,pin,language,policy", metavar="FILE")],
+    tenant: Annotated[str, typer.Option(help="Whose customers these are.")] = TENANT,
 ) -> None:
     """Add all customers of a CSV file, or none where one row is wrong.
 
@@ -162,8 +168,10 @@ def import_(
     phones, pin, language and policy may be empty.
     """
 
+    whose = staff.named(tenant, "--tenant")
+
     async def run(office: Office) -> Imported:
-        return await import_file(office, file)
+        return await import_file(office, file, whose)
 
     added = _with(context, run)
     typer.echo(f"Added {added.customers} customer{'' if added.customers == 1 else 's'}, {added.pins} with a PIN")

@@ -17,6 +17,7 @@ from ivr.cli.office import Office, Refused
 from ivr.cli.table import Line, lines
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
+from ivr.staff import TENANT
 from ivr.store.register import NewCustomer, Sealed
 
 T = TypeVar("T")
@@ -40,14 +41,15 @@ class Imported:
     no_text: Mapping[int, str] = field(default_factory=dict)
 
 
-async def import_file(office: Office, file: Path) -> Imported:
-    """Add every customer of the file; raises `InputError` that names every fault, and adds none."""
+async def import_file(office: Office, file: Path, tenant: str = TENANT) -> Imported:
+    """Add every customer of the file to this tenant's; raises `InputError` that names every fault, and adds none."""
     with bars() as progress:
         rows = await _checked(office, file, progress, progress.add_task("Checking", total=_size(file)))
+        rows = [replace(row, customer=replace(row.customer, tenant=tenant)) for row in rows]
         sealed = await _sealed(office, rows, progress, progress.add_task("Hashing PINs", total=len(rows)))
         progress.add_task("Writing", total=None)
         async with office.act() as act:
-            await act.tell("customer.import", [one.ref for one in sealed])
+            await act.tell("customer.import", [one.ref for one in sealed], tenant=tenant)
             if not await office.register.add(act.connection, sealed):
                 raise InputError(
                     f"{file}: one of the numbers was given to another customer just now. Nothing was imported"

@@ -49,6 +49,7 @@ def export(
             "language": customer.language,
             "policy": customer.policy,
             "locked": customer.locked,
+            "tenant": customer.tenant,
             "audit": [
                 {**{field: row[field] for field in _SHOWN}, "detail": orjson.loads(row["detail"])} for row in rows
             ],

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from ivr.cli.fields import FieldError
 from ivr.config import Settings
+from ivr.config.oidc import Oidc
 from ivr.errors import ConfigError
 from ivr.secret import Secret
-from ivr.staff import Role
+from ivr.staff import Permission, Role
 
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _NAMED = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -41,6 +42,30 @@ def role(text: str) -> Role:
         return Role(text.strip().lower().replace("-", "_"))
     except ValueError:
         raise FieldError("--role", "there is no such role", f"Write one of: {', '.join(Role)}") from None
+
+
+def permission(text: str) -> Permission:
+    """One of those that there are."""
+    try:
+        return Permission(text.strip().lower())
+    except ValueError:
+        cure = f"Write one of: {', '.join(Permission)}"
+        raise FieldError("PERMISSION", "there is no such permission", cure) from None
+
+
+def subject(text: str) -> str:
+    """What a provider calls somebody (OpenID Connect Core 2)."""
+    if not (0 < len(text) <= 255 and text.isascii() and text.isprintable()):
+        raise FieldError("SUBJECT", "is not 1 to 255 ASCII characters", "Write what the provider has as sub")
+    return text
+
+
+def provider(settings: Settings) -> Oidc:
+    """The provider by which people sign in. Raises `ConfigError` where there is none."""
+    if settings.desk.oidc is None:
+        cure = "Write the table, then link people with what is theirs there"
+        raise ConfigError(f"{settings.file}: [desk.oidc]", "is left out, and nobody signs in by a provider", cure)
+    return settings.desk.oidc
 
 
 def endpoints(texts: Iterable[str], option: str = "--endpoint") -> tuple[str, ...]:

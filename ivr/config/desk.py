@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from ivr.config.oidc import Oidc
 from ivr.config.requests import Requests
 from ivr.config.section import Minutes, Name, Seconds, Section
 from ivr.config.served import Served
@@ -55,7 +56,7 @@ class SignIn(Section):
 
 
 class Desk(Served):
-    """The agents' desk, a process of its own. Whoever uses it signs in with a password and a code."""
+    """The agents' desk, a process of its own. Whoever uses it signs in with two factors."""
 
     listen: str | None = Field(
         None, description='Address and port, such as "127.0.0.1:8443"; left out, there is no desk'
@@ -63,6 +64,14 @@ class Desk(Served):
     idle_minutes: int = Field(15, ge=1, le=480, description="Minutes without a request after which a session ends")
     # NIST SP 800-63B-4 2.2.3: at most 24 hours with two factors
     session_hours: int = Field(10, ge=1, le=24, description="Hours after which a session ends, whatever is done in it")
+    fresh_minutes: Minutes = Field(
+        10, description="Minutes after signing in within which a person may change the own passkeys"
+    )
+    # NIST SP 800-63B-4 3.1.6: a multi-factor cryptographic authenticator is two factors by itself
+    passkey_alone: bool = Field(
+        True, description="Whether a passkey signs somebody in without a password, where the device has made sure of its "
+        "user by a PIN or the body; else it stands beside the password, in the stead of a code",
+    )  # fmt: skip
     link_hours: int = Field(
         24, ge=1, le=168, description="Hours that a link of `agent add` and `agent reset` is good for, once"
     )
@@ -71,4 +80,11 @@ class Desk(Served):
     )
     password: Password = Field(default_factory=Password, description="Passwords")
     sign_in: SignIn = Field(default_factory=SignIn, description="Guessing")
+    oidc: Oidc | None = Field(None, description="Signing in by an OpenID provider")
     requests: Requests = Field(default_factory=Requests, description="How much one may ask")
+
+    @model_validator(mode="after")
+    def _sent_back(self) -> Self:
+        if self.oidc is not None and self.url is None:
+            raise ValueError("oidc is there, and url is not: the provider sends people back there. Write https://HOST")
+        return self

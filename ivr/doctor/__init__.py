@@ -19,6 +19,7 @@ from ivr.doctor import (
     agi,
     audio,
     clock,
+    desk,
     dialplan,
     files,
     keys,
@@ -41,7 +42,7 @@ from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
+    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
     *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
@@ -57,11 +58,13 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "Redis": live.check,
     "text messages": texts.check,
     "metrics": metrics.check,
+    "desk": desk.check,
     "clocks": clock.check,
 }
 _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
     "rights": reach.check,
     "AMI": manager.check,
+    "desk": desk.check_node,
     "modules": modules.check,
     "dialplan": dialplan.check,
     "sharing of calls": sharing.check,

@@ -25,7 +25,7 @@ REDIS = Kind(
 FREE = Kind(
     "clock-free", Grade.ADVICE,
     "Nothing keeps this machine's clock right",
-    "It drifts by seconds a day, and the audit trail says when by it.",
+    "It drifts by seconds a day; the audit trail says when by it, and the codes of authenticator apps are good by it.",
 )  # fmt: skip
 KINDS = (ASTERISK, REDIS, FREE)
 

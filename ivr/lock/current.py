@@ -92,8 +92,10 @@ class Currents:
         name = None
         if isinstance(verdict, Granted) and verdict.call != found.call:
             verdict = Denied(Reason.THIRD_PARTY)
-        if isinstance(verdict, Granted) and not await self._records.in_force(mark.subject):
+        if isinstance(verdict, Granted) and not await self._records.in_force(ground.person.tenant, mark.subject):
             verdict = Denied(Reason.NOT_IN_FORCE)
+        # who the customer of another tenant is, is none of theirs
+        ref = None if verdict == Denied(Reason.NOT_IN_FORCE) else mark.subject
         if isinstance(verdict, Granted) and await self._reads.stopped(ground.person):
             verdict = Denied(Reason.TOO_MANY_READS)
         if isinstance(verdict, Granted) and verdict.level >= self._name_level:
@@ -101,15 +103,17 @@ class Currents:
         return Current(
             found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
             verdict.reason if isinstance(verdict, Denied) else None,
-            mark.level, mark.methods, mark.expires, mark.subject, name, direction(found),
+            mark.level, mark.methods, mark.expires, ref, name, direction(found),
         )  # fmt: skip
 
     async def _unverified(self, found: Caller) -> tuple[State, Status | None]:
+        # whoever is here again after a round in mid-call is not keying, whatever a worker that died has left behind
+        if (ended := await self._waits.ended(*found.call)) is not None:
+            return State.REFUSED, ended
         progress = await self._marks.progress(*found.call)
-        if progress is not None:
-            return (State.REFUSED, Status(progress.status)) if progress.status else (State.VERIFYING, None)
-        ended = await self._waits.ended(*found.call)
-        return (State.NOT_VERIFIED, None) if ended in (None, Status.VERIFIED) else (State.REFUSED, ended)
+        if progress is None:
+            return State.NOT_VERIFIED, None
+        return (State.REFUSED, Status(progress.status)) if progress.status else (State.VERIFYING, None)
 
     async def _name(self, person: Person, ref: str, nonce: str, granted: Granted) -> Personal | None:
         """The row, the name, and whether all is as it was; None where one of them fails."""
@@ -121,7 +125,7 @@ class Currents:
                 self._told[once] = None
                 if len(self._told) > _TOLD:
                     del self._told[next(iter(self._told))]
-            held = await self._records.read(ref)
+            held = await self._records.read(person.tenant, ref)
         except Unavailable as error:
             self._rows.failed(person, _SHOWN, error)
             return None

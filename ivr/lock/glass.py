@@ -121,7 +121,7 @@ class Glass:
                 return await self._rows.refuse(person, _READ, denied, wish.ref, detail={"wish": _short(wish)})
             detail = {"fields": ",".join(wish.fields), "approved_by": wish.approved_by, "wish": _short(wish)}
             await self._rows.tell(person, _READ, "granted", wish.ref, detail=detail)
-            held = await self._records.read(wish.ref)
+            held = await self._records.read(wish.tenant, wish.ref)
             if held is None or await self._open(person, id) is None:
                 denied = Denied(Reason.NOT_OPEN)
                 return await self._rows.refuse(

@@ -61,7 +61,7 @@ class Judge:
         try:
             ground = await self.ground(person)
             verdict = judge(ground, ref, level)
-            if isinstance(verdict, Granted) and not await self._records.in_force(ref):
+            if isinstance(verdict, Granted) and not await self._records.in_force(person.tenant, ref):
                 verdict = Denied(Reason.NOT_IN_FORCE)
         except Unknown as error:
             self._log.warning("lock.unknown", person=person.id, error=str(error))

@@ -89,7 +89,7 @@ class Lock:
         if isinstance(granted, Denied):
             return granted
         try:
-            held = await self._records.read(ref)
+            held = await self._records.read(person.tenant, ref)
         except Unavailable as error:
             failed = self._rows.failed(person, _READ, error)
             return await self._rows.refuse(person, _READ, failed, ref, granted.call, outcome="withheld")
@@ -124,7 +124,7 @@ class Lock:
 
         row = entry(person, what, "done", ref, granted.call, detail={**change.detail, "level": str(granted.level)})
         try:
-            done = await self._records.act(ref, change, row, go_on)
+            done = await self._records.act(person.tenant, ref, change, row, go_on)
         except InputError:
             await self._rows.refuse(person, what, Denied(Reason.NO_SUCH_VALUE), ref, granted.call)
             raise

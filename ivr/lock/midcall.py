@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from structlog.typing import FilteringBoundLogger
 
@@ -53,10 +54,12 @@ class Midcall:
             if not await self._waits.claim(*found.call):
                 return await self._refuse(person, _VERIFY, Denied(Reason.UNDER_WAY), found.call)
             denied = await self._part(person, found, policy)
-            if denied is not None:
-                await self._waits.release(*found.call)
+            done = self._waits.parted if denied is None else self._waits.release
         except Unavailable as error:
-            denied = self._rows.failed(person, _VERIFY, error)
+            denied, done = self._rows.failed(person, _VERIFY, error), self._waits.parted
+        with suppress(Unavailable):
+            # it ends by itself
+            await done(*found.call)
         if denied is not None:
             return await self._refuse(person, _VERIFY, denied, found.call)
         self._log.info("midcall.verify", person=person.id, call=found.call.id, policy=policy)

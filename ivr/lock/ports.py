@@ -68,11 +68,15 @@ class Waits(Protocol):
         ...
 
     async def claim(self, node: str, channel: str) -> bool:
-        """Whether nobody else is about to part this call; nobody is for a few seconds, then."""
+        """Whether nobody else is about to part this call; nobody is, then, until one of these two."""
+        ...
+
+    async def parted(self, node: str, channel: str) -> None:
+        """It is done, or nobody knows whether it is."""
         ...
 
     async def release(self, node: str, channel: str) -> None:
-        """Give that back."""
+        """Nothing was done."""
         ...
 
 
@@ -140,17 +144,19 @@ class Rounds(Protocol):
 
 
 class Records(Protocol):
-    """Customers, by their references."""
+    """Customers, by their tenant and reference: another tenant's is as one that nobody has."""
 
-    async def in_force(self, ref: str) -> bool:
+    async def in_force(self, tenant: str, ref: str) -> bool:
         """Whether the customer is there and not locked."""
         ...
 
-    async def read(self, ref: str) -> Customer | None:
+    async def read(self, tenant: str, ref: str) -> Customer | None:
         """Decrypted; None where there is no such customer any more."""
         ...
 
-    async def act(self, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]) -> bool:
+    async def act(
+        self, tenant: str, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]
+    ) -> bool:
         """Make the change and write its audit row, both or neither, if `go_on` says so in the midst of it.
 
         False where nothing was done: it said no, or there is no such customer any more. Raises `InputError` where the

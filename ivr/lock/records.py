@@ -29,21 +29,24 @@ class StoredRecords:
         # each needs a second connection while it has one: many at once would wait for each other's
         self._acting = asyncio.Lock()
 
-    async def in_force(self, ref: str) -> bool:
-        """Whether the customer is there and not locked. Raises `StoreError`."""
-        return await self._customers.in_force(Subject(key="", known=True, ref=ref))
+    async def in_force(self, tenant: str, ref: str) -> bool:
+        """Whether the customer is there, and not locked. Raises `StoreError`."""
+        return await self._customers.in_force(Subject(key="", known=True, ref=ref), tenant)
 
-    async def read(self, ref: str) -> Customer | None:
+    async def read(self, tenant: str, ref: str) -> Customer | None:
         """Raises `StoreError`, or `VaultError` where what is stored was changed."""
         async with self._database.read() as connection:
-            return await self._register.by_ref(connection, ref)
+            found = await self._register.by_ref(connection, ref)
+        return found if found is not None and found.tenant == tenant else None
 
-    async def act(self, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]) -> bool:
+    async def act(
+        self, tenant: str, ref: str, change: Change, entry: Entry, go_on: Callable[[], Awaitable[bool]]
+    ) -> bool:
         """One transaction; what is asked in it is asked of Redis and of readers, who wait for no writer."""
         try:
             async with self._acting, self._database.write(lock=lock_of(self._chain)) as connection:
                 customer = await self._register.by_ref(connection, ref, change=True)
-                if customer is None or not await go_on():
+                if customer is None or customer.tenant != tenant or not await go_on():
                     return False
                 await append_within(connection, self._chain, entry, seal=self._seal)
                 await self._do(connection, customer, change)

@@ -52,7 +52,7 @@ _BY_PHONE = (
 
 _ANY = select(CUSTOMERS.c.ref).limit(1)
 _REF = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.number_index == bindparam("index"))
-_LOCKED = select(CUSTOMERS.c.locked).where(CUSTOMERS.c.ref == bindparam("ref"))
+_LOCKED = select(CUSTOMERS.c.locked, CUSTOMERS.c.tenant).where(CUSTOMERS.c.ref == bindparam("ref"))
 
 
 class Customers:
@@ -100,13 +100,11 @@ class Customers:
             lambda connection: connection.execute(_REF, {"index": index}).scalar_one_or_none()
         )
 
-    async def in_force(self, subject: Subject) -> bool:
-        """Whether the customer is there and not locked. Raises `StoreError`."""
+    async def in_force(self, subject: Subject, tenant: str | None = None) -> bool:
+        """Whether the customer is there, of this tenant or of any, and not locked. Raises `StoreError`."""
         ref = subject.ref
-        locked = await self._database.look_up(
-            lambda connection: connection.execute(_LOCKED, {"ref": ref}).scalar_one_or_none()
-        )
-        return locked is False
+        found = await self._database.look_up(lambda connection: connection.execute(_LOCKED, {"ref": ref}).one_or_none())
+        return found is not None and found.locked is False and tenant in (None, found.tenant)
 
     async def ping(self) -> None:
         """Returns when the database can be read. Raises `StoreError`."""

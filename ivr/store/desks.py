@@ -13,14 +13,14 @@ from ivr.config import Settings
 from ivr.errors import StoreError
 from ivr.store.link import Link, Script
 from ivr.store.news import news_of_call, news_of_endpoint, topic
-from ivr.store.waits import ended_key, gone_key, waits_key, written
+from ivr.store.waits import ENDED_SECONDS, ended_key, gone_key, waits_key, written
 
 TELL_DESK = Script("tell_desk")
 
 # Milliseconds. [tillit-wait] of the dialplan has an agent wait for 15 minutes at most.
 _WAITS = 20 * 60 * 1000
 _GONE_IS_NEWS = 15 * 1000
-_ENDED = 60 * 60 * 1000
+_ENDED = ENDED_SECONDS * 1000
 # What is not passed on is forgotten; of one agent only the latest is kept.
 _MOST = 10_000
 
@@ -83,7 +83,7 @@ class RedisDesks:
                 what = self._due.pop(whose)
                 try:
                     heard = await (self._mark(*whose[:2]) if what is None else self._waiting(what))
-                    self._say("" if heard else "it may not publish: see `user` in config/redis.conf")
+                    self._say("" if heard else "it may not publish: see config/redis.conf")
                 except StoreError as error:
                     self._say(str(error))
 

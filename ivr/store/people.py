@@ -37,6 +37,11 @@ class People:
         found = await self._found(PEOPLE.c.tenant == tenant, PEOPLE.c.id == id)
         return next(iter(found), None)
 
+    async def by_login(self, tenant: str, login: str) -> Person | None:
+        """Whoever signs in by this there."""
+        found = await self._found(PEOPLE.c.tenant == tenant, PEOPLE.c.login == login)
+        return next(iter(found), None)
+
     async def colleagues(self, tenant: str | None = None) -> tuple[Person, ...]:
         """All of a tenant, or of all tenants, by their logins."""
         return await self._found(*(() if tenant is None else (PEOPLE.c.tenant == tenant,)))

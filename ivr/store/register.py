@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.secret import Personal, Secret
+from ivr.staff import TENANT
 from ivr.store import keycheck, sealing
 from ivr.store.tables import CUSTOMERS, PHONES
 from ivr.vault import Envelope, PinRecord, Vault
@@ -34,6 +35,7 @@ class NewCustomer:
     pin: PinRecord | None = None
     language: str | None = None
     policy: str | None = None
+    tenant: str = TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Customer:
     language: str | None
     policy: str | None
     locked: bool
+    tenant: str = TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class Register:
             "language": new.language,
             "policy": new.policy,
             "locked": False,
+            "tenant": new.tenant,
         }
         return Sealed(ref, customer, self._phones(envelope, new.phones))
 
@@ -139,6 +143,7 @@ class Register:
             language=row.language,
             policy=row.policy,
             locked=row.locked,
+            tenant=row.tenant,
         )
 
     async def set_pin(self, connection: AsyncConnection, customer: Customer, pin: PinRecord) -> None:

@@ -16,10 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
-from ivr.staff import Person, Role
+from ivr.staff import Permission, Person, Role
 from ivr.store import keycheck, sealing
+from ivr.store.credentials import OWN
+from ivr.store.identities import link_in, unlink_in
 from ivr.store.people import people_in
-from ivr.store.tables import CREDENTIALS, ENDPOINTS, LINKS, PEOPLE
+from ivr.store.tables import CREDENTIALS, ENDPOINTS, LINKS, PEOPLE, PERMISSIONS
 from ivr.vault import Vault
 
 
@@ -108,27 +110,71 @@ class Roster:
 
     async def disable(self, connection: AsyncConnection, person: Person) -> None:
         """From now on this person may do nothing; a link that waits is void. Raises `InputError` for the last administrator."""
+        await self._not_the_last(connection, person)
+        await connection.execute(update(PEOPLE).where(PEOPLE.c.id == person.id).values(disabled=True))
+        await connection.execute(delete(LINKS).where(LINKS.c.person == person.id))
+
+    async def change(
+        self, connection: AsyncConnection, person: Person, *, name: Personal | None = None, role: Role | None = None,
+        team: str | None = None, language: str | None = None,
+    ) -> None:  # fmt: skip
+        """What is given is so from the next request on. Raises `InputError` where the last administrator would be none."""
+        if role is not None and role is not Role.ADMINISTRATOR:
+            await self._not_the_last(connection, person)
+        values: dict[str, object] = {} if role is None else {"role": role.value}
+        values |= {} if team is None else {"team": team}
+        values |= {} if language is None else {"language": language or None}
+        if name is not None:
+            row = (await connection.execute(select(PEOPLE).where(PEOPLE.c.id == person.id))).one()
+            envelope = self._vault.envelopes.open(sealing.person(row.id), row.key_id, row.wrapped)
+            values["name"] = envelope.seal(sealing.NAME, name)
+        await connection.execute(update(PEOPLE).where(PEOPLE.c.id == person.id).values(**values))
+
+    async def permit(
+        self, connection: AsyncConnection, person: Person, permission: Permission, granted: bool | None
+    ) -> None:
+        """More (`granted`) or less than the role has; None: as the role has it. Raises `InputError` for the last administrator."""
+        if permission is Permission.STAFF and not granted:
+            await self._not_the_last(connection, person)
+        where = PERMISSIONS.c.person == person.id, PERMISSIONS.c.permission == permission.value
+        await connection.execute(delete(PERMISSIONS).where(*where))
+        if granted is not None:
+            values = {"tenant": person.tenant, "person": person.id, "permission": permission.value, "granted": granted}
+            await connection.execute(insert(PERMISSIONS).values(**values))
+
+    async def link(self, connection: AsyncConnection, person: Person, issuer: str, subject: str) -> None:
+        """This account at the provider is this person's. Raises `InputError` where either is linked otherwise."""
+        if not await connection.run_sync(link_in, self._vault, person, issuer, subject):
+            raise InputError(
+                f"SUBJECT: it is somebody's already, or {person.login} is linked. Type first: ari_app.py agent unlink LOGIN"
+            )
+
+    async def unlink(self, connection: AsyncConnection, person: Person) -> None:
+        """No account at a provider is this person's. Raises `InputError` where none was."""
+        if not await connection.run_sync(unlink_in, person):
+            raise InputError(f"{person.login}: is not linked. Nothing was done")
+
+    async def _not_the_last(self, connection: AsyncConnection, person: Person) -> None:
         # in a fixed order and to the transaction's end: two that disable each other wait here
-        others = (
+        administrators = (
             select(PEOPLE.c.id)
             .where(PEOPLE.c.role == Role.ADMINISTRATOR.value, PEOPLE.c.disabled.is_(False))
             .order_by(PEOPLE.c.id)
             .with_for_update()
         )
-        if set((await connection.execute(others)).scalars()) == {person.id}:
+        if set((await connection.execute(administrators)).scalars()) == {person.id}:
             raise InputError(
                 f"{person.login}: is the last administrator. Add another one first: ari_app.py agent add LOGIN --role administrator"
             )
-        await connection.execute(update(PEOPLE).where(PEOPLE.c.id == person.id).values(disabled=True))
-        await connection.execute(delete(LINKS).where(LINKS.c.person == person.id))
 
     async def enable(self, connection: AsyncConnection, person: Person) -> None:
         """This person signs in as before."""
         await connection.execute(update(PEOPLE).where(PEOPLE.c.id == person.id).values(disabled=False))
 
     async def invite(self, connection: AsyncConnection, person: Person, hours: int) -> Secret:
-        """The token of a one-time link, in the stead of an earlier one and of every way of signing in that there was."""
-        await connection.execute(delete(CREDENTIALS).where(CREDENTIALS.c.person == person.id))
+        """The token of a one-time link, in the stead of an earlier one, and of password, app and passkeys."""
+        theirs = CREDENTIALS.c.person == person.id, CREDENTIALS.c.method.in_(OWN)
+        await connection.execute(delete(CREDENTIALS).where(*theirs))
         await connection.execute(delete(LINKS).where(LINKS.c.person == person.id))
         token = Secret(secrets.token_urlsafe(32))
         until = int(time.time()) + hours * 3600

@@ -88,6 +88,28 @@ class Sessions:
             case _:
                 raise _strange(_OF)
 
+    async def lives(self, tenant: str, hashed: str, *, used: bool = False) -> tuple[str, str] | None:
+        """Identifier and person of the session whose token has this SHA-256 (`latest_of`); None where it has ended."""
+        answer = await self._link.run(_OF, [self._key("session", tenant, hashed)], self._idle, int(used))
+        match answer:
+            case [b"session", bytes(named), bytes(person), *_]:
+                return named.decode(), person.decode()
+            case [b"none"]:
+                return None
+            case _:
+                raise _strange(_OF)
+
+    async def latest_of(self, tenant: str, person: str) -> str | None:
+        """The SHA-256 of the token of this person's newest session that lives; None where nobody is signed in."""
+        match await self._link.ask("ZRANGE", self._key("sessions", tenant, person), 0, -1):
+            case [*hashes]:
+                for one in reversed([one.decode() for one in hashes if isinstance(one, bytes)]):
+                    if await self.lives(tenant, one) is not None:
+                        return one
+                return None
+            case _:
+                raise StoreError("Redis gave no list of sessions")
+
     async def end(self, token: Secret) -> bool:
         """End this one; whether there was such a session."""
         tenant = _tenant(token)
@@ -101,10 +123,11 @@ class Sessions:
             case _:
                 raise _strange(_END)
 
-    async def end_all(self, tenant: str, person: str) -> int:
-        """End all of this person, those too that are about to begin; how many there were."""
+    async def end_all(self, tenant: str, person: str, *, but: Secret | None = None) -> int:
+        """End all of this person, those too that are about to begin, `but` the one with this token; how many there were."""
         keys = [self._key("sessions", tenant, person), self._key("ended", tenant, person)]
-        match await self._link.run(_END_ALL, keys, self._key("session", tenant, ""), self._most):
+        spared = "" if but is None else _hashed(but)
+        match await self._link.run(_END_ALL, keys, self._key("session", tenant, ""), self._most, spared):
             case [b"ended", int(count)]:
                 return count
             case _:

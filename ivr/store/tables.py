@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 METADATA = MetaData()
@@ -44,6 +45,7 @@ CUSTOMERS = Table(
     Column("language", String(2)),
     Column("policy", String(40)),
     Column("locked", Boolean, nullable=False),
+    Column("tenant", String(40), nullable=False, server_default="main"),
 )
 """`key_id` and `wrapped` are the envelope; `number`, `name` and `pin` are sealed in it."""
 
@@ -111,10 +113,19 @@ CREDENTIALS = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("counter", BigInteger, nullable=False),
     Column("since", String(27), nullable=False),
+    Column("used", String(27)),
     ForeignKeyConstraint(["tenant", "person"], ["people.tenant", "people.id"], ondelete="CASCADE"),
+    Index(
+        "credentials_by_id",
+        "method",
+        "id",
+        unique=True,
+        sqlite_where=text("id <> ''"),
+        postgresql_where=text("id <> ''"),
+    ),
 )
-"""Ways of signing in, sealed in the person's envelope. `id` tells several of one method apart; `counter` only grows: of `totp`
-the last time step that was accepted."""
+"""Ways of signing in, sealed in the person's envelope. `id` tells several of one method apart, and is one person's; `counter`
+only grows: of `totp` the last time step that was accepted, of `passkey` the last count of its signatures. `used`: when last."""
 
 LINKS = Table(
     "links",

@@ -12,8 +12,13 @@ from ivr.store.sealing import endpoint_key
 
 WAITS = Script("waits")
 
-# Seconds in which a call that somebody has begun to part is parted by nobody else; it takes some milliseconds.
-_CLAIM_SECONDS = 3
+# Seconds in which a call that somebody has begun to part is parted by nobody else: the audit row before it may be waited for.
+_CLAIM_SECONDS = 30
+# Seconds behind it, in which it may not be told of everywhere yet.
+_TELLING_SECONDS = 1
+
+ENDED_SECONDS = 3600
+"""How long it is known how a verification ended."""
 
 
 def waits_key(prefix: str, endpoint: str) -> str:
@@ -56,12 +61,24 @@ class RedisWaits:
                 return None
 
     async def claim(self, node: str, channel: str) -> bool:
-        """Whether nobody else is about to part this call; nobody is for a few seconds, then."""
-        return await self._link.ask("SET", self._claim(node, channel), "1", "NX", "EX", _CLAIM_SECONDS) is not None
+        """Whether nobody else is about to part this call; nobody is for a few seconds, then.
+
+        Until a worker says something else, it has come to nothing.
+        """
+        if await self._link.ask("SET", self._claim(node, channel), "1", "NX", "EX", _CLAIM_SECONDS) is None:
+            return False
+        ended = ended_key(self._prefix, node, channel)
+        await self._link.ask("SET", ended, Status.UNAVAILABLE.value, "EX", ENDED_SECONDS)
+        return True
+
+    async def parted(self, node: str, channel: str) -> None:
+        """It is done: the same call may be parted again in a moment."""
+        await self._link.ask("EXPIRE", self._claim(node, channel), _TELLING_SECONDS)
 
     async def release(self, node: str, channel: str) -> None:
-        """Give that back."""
+        """Give that back: nothing was parted."""
         await self._link.ask("DEL", self._claim(node, channel))
+        await self._link.ask("DEL", ended_key(self._prefix, node, channel))
 
     def _claim(self, node: str, channel: str) -> str:
         return f"{self._prefix}:parting:{node}:{channel}"

@@ -13,7 +13,7 @@ from ivr.errors import InputError
 from ivr.lock import Denied as Shut
 from ivr.lock import Reason
 from ivr.secret import Secret
-from ivr.staff import Denied, Person
+from ivr.staff import Denied, Person, SignedIn
 from ivr.web import guard, models
 from ivr.web.models import Model
 from ivr.web.ports import Session
@@ -29,7 +29,10 @@ _ACTION = re.compile(r"[a-z_]{1,40}")
 async def sign_in(visit: Visit) -> web.Response:
     """Begin a session; its token comes as a cookie."""
     given = await body(visit, models.SignIn)
-    found = await signed_in(visit, given.tenant, given.login, given.password, given.code)
+    door = visit.house.door
+    found = await signed_in(
+        visit, await door.sign_in(given.tenant, given.login, given.password, given.code, visit.address)
+    )
     if isinstance(found, Denied):
         raise Problem("sign_in_refused") if found.seconds is None else Problem("too_many_requests", wait=found.seconds)
     person, token, session = found
@@ -38,14 +41,11 @@ async def sign_in(visit: Visit) -> web.Response:
     return answer
 
 
-async def signed_in(
-    visit: Visit, tenant: str, login: str, password: Secret, code: Secret
-) -> tuple[Person, Secret, Session] | Denied:
-    """A session of this person, where all is right."""
-    found = await visit.house.door.sign_in(tenant, login, password, code, visit.address)
+async def signed_in(visit: Visit, found: SignedIn | Denied) -> tuple[Person, Secret, Session] | Denied:
+    """A session of this person, where all was right."""
     if isinstance(found, Denied):
         return found
-    begun = await visit.house.sessions.begin(found)
+    begun = await visit.house.door.begin(found)
     if isinstance(begun, Denied):
         return begun
     visit.house.log.info("web.signed_in", person=found.person.id)
@@ -76,8 +76,11 @@ async def ended(visit: Visit) -> None:
 
 async def current(visit: Visit) -> web.Response:
     """The own calls."""
-    calls = await visit.house.lock.current(visit.who)
-    return said(models.Calls(calls=tuple(models.call(one) for one in calls)))
+    calls = [models.call(one) for one in await visit.house.lock.current(visit.who)]
+    if visit.grant is not None and "record" not in visit.grant.scopes:
+        # a name is a field of the record
+        calls = [one.model_copy(update={"name": None}) for one in calls]
+    return said(models.Calls(calls=tuple(calls)))
 
 
 async def record(visit: Visit) -> web.Response:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 from secrets import token_urlsafe
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from ivr.config.clients import Scope
 from ivr.secret import Secret
 from ivr.staff import Permission
 from ivr.store.address import network
@@ -29,8 +31,10 @@ class Open(StrEnum):
 
 Needs = Permission | Open
 
+_BEARER = "bearer "
 
-async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
+
+async def admit(visit: Visit, needs: Needs, *, static: bool = False, scope: Scope | None = None) -> None:
     """Returns where the handler may go on; raises `Problem`. Nothing is asked of anybody for what is the same for all."""
     check_host(visit.house, visit.request)
     if static:
@@ -38,6 +42,12 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
     unsafe = visit.request.method not in SAFE
     if needs is Open.PROGRAM:
         await _program(visit)
+        return
+    if scope is not None and (token := _bearer(visit.request)) is not None:
+        await _element(visit, token, scope, used=unsafe)
+        await _paced(visit, needs, unsafe=unsafe)
+        if isinstance(needs, Permission) and not visit.who.may(needs):
+            raise Problem("not_permitted")
         return
     if unsafe or visit.request.headers.get("Upgrade"):
         check_origin(visit.house, visit.request)
@@ -60,7 +70,7 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False) -> None:
 
 def is_api(request: web.BaseRequest) -> bool:
     """Whether programs ask here, and not people."""
-    return request.path.startswith(("/api/", "/.well-known/"))
+    return request.path.startswith(("/api/", "/.well-known/", "/element/"))
 
 
 def route_of(request: web.Request) -> str:
@@ -112,6 +122,32 @@ async def _recognise(visit: Visit) -> None:
     visit.speak(person.language)
 
 
+def _bearer(request: web.BaseRequest) -> Secret | None:
+    said = request.headers.get("Authorization", "")
+    return Secret(said[len(_BEARER) :].strip()) if said[: len(_BEARER)].lower() == _BEARER else None
+
+
+async def _element(visit: Visit, token: Secret, scope: Scope, *, used: bool) -> None:
+    """By the token of an element on another page: it needs no cookie, and no other page can send it."""
+    house = visit.house
+    grant = await house.elements.of(token)
+    known = None if grant is None else house.settings.clients.get(grant.client)
+    person = None
+    if grant is not None and known is not None and grant.origin in known.origins:
+        if visit.request.headers.get("Origin") != grant.origin:
+            raise Problem("cross_site")
+        session = await house.sessions.lives(grant.tenant, grant.session, used=used)
+        if session is not None and session[1] == grant.person:
+            person = await house.people.by_id(grant.tenant, grant.person)
+    if grant is None or known is None or person is None or person.disabled:
+        await _paced(visit, Open.SIGNED_IN, unsafe=True)
+        raise Problem("not_signed_in")
+    if scope not in grant.scopes or scope not in known.may:
+        raise Problem("not_permitted")
+    visit.person, visit.grant = person, grant
+    visit.speak(person.language)
+
+
 async def _program(visit: Visit) -> None:
     try:
         visit.program = programs.admitted(visit)
@@ -157,13 +193,13 @@ def _put(answer: web.StreamResponse, name: str, text: str, max_age: int | None =
 def sign_in(answer: web.StreamResponse, token: Secret) -> None:
     """The browser is this person's from now on, until it is closed or the session ends."""
     _put(answer, SESSION, token.reveal())
-    _drop(answer, FORM)
+    drop(answer, FORM)
 
 
 def sign_out(answer: web.StreamResponse) -> None:
     """The browser is nobody's."""
     for name in (SESSION, FORM):
-        _drop(answer, name)
+        drop(answer, name)
 
 
 def form_token(request: web.Request) -> Secret:
@@ -175,11 +211,22 @@ def form_token(request: web.Request) -> Secret:
 _FORM_LENGTH = len(token_urlsafe(32))
 
 
+def bound_to_form(request: web.Request) -> bytes:
+    """What a challenge is bound to that somebody answers who is not signed in: the browser."""
+    return hashlib.sha256(form_token(request).within("form {}", "{}").reveal().encode()).digest()
+
+
+def link(request: web.Request) -> Secret:
+    """The one-time link's token."""
+    return Secret(request.match_info["token"])
+
+
 def keep_form(answer: web.StreamResponse, token: Secret) -> None:
     """Put it into the cookie too."""
     _put(answer, FORM, token.reveal(), 3600)
 
 
-def _drop(answer: web.StreamResponse, name: str) -> None:
-    # a cookie with this prefix is only taken away by one that is as safe
+def drop(answer: web.StreamResponse, name: str) -> None:
+    """Take a cookie away."""
+    # one with this prefix is only taken away by one that is as safe
     answer.del_cookie(name, path="/", secure=True, httponly=True, samesite="Strict")

@@ -26,11 +26,29 @@ HEADERS: Mapping[str, str] = {
 }
 
 
+# What other sites' pages may load says so itself.
+_SHARED = "Cross-Origin-Resource-Policy"
+
+
 def put(headers: CIMultiDict[str], *, secure: bool) -> None:
     """On this answer. `secure`: people come by TLS. An answer may say itself how long it is kept; else it is not."""
+    own = headers.get(_SHARED)
     headers.update(HEADERS)
+    if own is not None:
+        headers[_SHARED] = own
     headers.setdefault("Cache-Control", "no-store")
     if secure:
         headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
     # which program, in which version, is nobody's business
     headers["Server"] = "desk"
+
+
+def share(headers: CIMultiDict[str], origin: str, methods: str = "") -> None:
+    """Pages of this origin may read the answer, and send what needs asking before (`methods`); never with a cookie."""
+    headers["Access-Control-Allow-Origin"] = origin
+    headers["Access-Control-Expose-Headers"] = "Retry-After"
+    headers.add("Vary", "Origin")
+    if methods:
+        headers["Access-Control-Allow-Methods"] = methods
+        headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+        headers["Access-Control-Max-Age"] = "600"

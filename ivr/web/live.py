@@ -22,7 +22,7 @@ from ivr.web.view import UNKNOWN
 _LOOK_SECONDS = 5.0
 _IDLE_LOOK_SECONDS = 10.0
 # Seconds in which a page must take what it is told, and answer a ping.
-_TAKING_SECONDS = 5.0
+TAKING_SECONDS = 5.0
 _PING_SECONDS = 20.0
 # Bytes: a page says nothing.
 _MOST = 64
@@ -82,7 +82,7 @@ class Hub:
 
     def changed(self, endpoints: frozenset[str]) -> None:
         """These phones' talks are others than before."""
-        theirs = _folded(endpoints)
+        theirs = folded(endpoints)
         for page in self._pages:
             if page.kind.all or page.endpoints & theirs:
                 page.stir.set()
@@ -111,7 +111,7 @@ class Hub:
     ) -> web.WebSocketResponse:  # fmt: skip
         """Until the page is closed, the session ends, or the desk stops. `unknown` is shown where nothing is known."""
         socket = web.WebSocketResponse(
-            heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=_TAKING_SECONDS, autoping=True
+            heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=TAKING_SECONDS, autoping=True
         )
         await socket.prepare(request)
         if sum(page.session == session for page in self._pages) >= _WINDOWS:
@@ -130,8 +130,17 @@ class Hub:
         return socket
 
     @contextmanager
+    def follow(self, session: str, person: Person, kind: Kind) -> Iterator[Page | None]:
+        """For whoever tells a page by other means; None where that session has too many."""
+        if sum(page.session == session for page in self._pages) >= _WINDOWS:
+            yield None
+            return
+        with self._open(session, person, kind) as page:
+            yield page
+
+    @contextmanager
     def _open(self, session: str, person: Person, kind: Kind) -> Iterator[Page]:
-        page = Page(session, kind, _folded(person.endpoints))
+        page = Page(session, kind, folded(person.endpoints))
         self._pages.add(page)
         try:
             yield page
@@ -166,24 +175,24 @@ class Hub:
                 if person is None or not person.may(page.kind.needs):
                     await socket.close(code=OVER)
                     return
-                page.endpoints = _folded(person.endpoints)
+                page.endpoints = folded(person.endpoints)
                 view = await shown(person)
             except Unavailable:
                 view = unknown
             said = orjson.dumps(view)
             if said != told:
-                async with asyncio.timeout(_TAKING_SECONDS):
+                async with asyncio.timeout(TAKING_SECONDS):
                     await socket.send_str(said.decode())
                 told = said
             try:
                 if page.kind.pause and not page.over and not page.going:
                     await asyncio.sleep(page.kind.pause)
-                async with asyncio.timeout(self._until(view)):
+                async with asyncio.timeout(self.until(view)):
                     await page.stir.wait()
             except TimeoutError:
                 pass
 
-    def _until(self, view: Mapping[str, Any]) -> float:
+    def until(self, view: Mapping[str, Any]) -> float:
         """Seconds after which to look again: also when a mark ends."""
         if not view["calls"]:
             return self._idle
@@ -191,6 +200,6 @@ class Hub:
         return min([self._look, *(left for left in ends if left > 0)])
 
 
-def _folded(endpoints: frozenset[str]) -> frozenset[str]:
+def folded(endpoints: frozenset[str]) -> frozenset[str]:
     """Upper and lower case are the same phone."""
     return frozenset(endpoint.casefold() for endpoint in endpoints)

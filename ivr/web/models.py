@@ -234,6 +234,7 @@ class Readings(Model):
     """Of those of the own team, or of all."""
 
     persons: tuple[Reading, ...]
+    next: str | None = Field(None, description="The `cursor` with which the next ones come; null behind the last")
 
 
 class Lifted(Model):
@@ -265,6 +266,7 @@ class Openings(Model):
     """Those that wait for a second person."""
 
     openings: tuple[Opening, ...]
+    next: str | None = Field(None, description="The `cursor` with which the next ones come; null behind the last")
 
 
 class Audience(Model):
@@ -307,6 +309,22 @@ class Introspected(Model):
     tenant: str | None = None
     level: int | None = None
     methods: tuple[str, ...] | None = None
+
+
+class ElementAsked(Model):
+    """For which agent, and for pages of which origin, where the program has several."""
+
+    login: Login
+    tenant: Name = "main"
+    origin: str | None = Field(None, max_length=200)
+
+
+class ElementToken(Model):
+    """What a page gives to its `<caller-auth>`: of that agent's session, and for pages of that origin alone."""
+
+    token: str
+    expires_in: int = Field(description="Seconds; it ends with the agent's session, too")
+    may: tuple[str, ...]
 
 
 class PublicKey(Model):

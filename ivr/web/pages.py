@@ -11,8 +11,7 @@ from markupsafe import Markup, escape
 
 from ivr.errors import Unavailable
 from ivr.lock import FIELDS
-from ivr.secret import Secret
-from ivr.staff import Denied, Permission, Person
+from ivr.staff import Denied, Permission, Person, SignedIn
 from ivr.store.welcome import Offer, Unfit
 from ivr.web import guard, render
 from ivr.web.api import ended, signed_in
@@ -21,6 +20,8 @@ from ivr.web.problems import STATUSES, Problem
 from ivr.web.view import UNKNOWN, View, choices, view
 from ivr.web.view import Shown as ShownCall
 from ivr.web.visit import House, Visit
+
+_GOALS = ("account",)
 
 _BLANK: ShownCall = {
     "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "held": False,
@@ -87,33 +88,54 @@ async def ask_sign_in(visit: Visit) -> web.StreamResponse:
         raise web.HTTPSeeOther("/")
     query = visit.request.query
     told = next(
-        (visit.words(f"sign_in.{name}") for name in ("ended", "signed_out", "welcome_done") if name in query), ""
+        (
+            visit.words(f"sign_in.{name}")
+            for name in ("ended", "signed_out", "welcome_done", "welcome_passkey")
+            if name in query
+        ),
+        "",
     )
-    return _sign_in_form(visit, told=told)
+    return sign_in_form(visit, told=told, goal=_goal(query.get("for", "")))
 
 
 async def sign_in(visit: Visit) -> web.StreamResponse:
     """The same words, whatever was wrong."""
     form = await visit.form()
-    login = form.get("login", "").strip()[:64]
-    found = await signed_in(
-        visit, visit.house.tenant, login, await visit.secret("password"), await visit.secret("code")
-    )
+    login, goal = form.get("login", "").strip()[:64], _goal(form.get("for", ""))
+    if passkey := form.get("passkey"):
+        found = await signed_in(visit, await _by_passkey(visit, login, passkey))
+    else:
+        house, password, code = visit.house, await visit.secret("password"), await visit.secret("code")
+        found = await signed_in(visit, await house.door.sign_in(house.tenant, login, password, code, visit.address))
     if isinstance(found, Denied):
         if found.seconds is None:
-            return _sign_in_form(visit, visit.words("sign_in.refused"), login=login, status=401)
+            told = visit.words("sign_in.refused_passkey" if passkey else "sign_in.refused")
+            return sign_in_form(visit, told, login=login, status=401, goal=goal)
         fault = visit.words("sign_in.wait", seconds=found.seconds)
-        return _sign_in_form(visit, fault, login=login, status=429, wait=found.seconds)
+        return sign_in_form(visit, fault, login=login, status=429, wait=found.seconds, goal=goal)
     _, token, _ = found
-    answer = web.Response(status=303, headers={"Location": "/"})
+    answer = web.Response(status=303, headers={"Location": f"/{goal}"})
     guard.sign_in(answer, token)
     return answer
 
 
+async def _by_passkey(visit: Visit, login: str, answer: str) -> SignedIn | Denied:
+    house, bound = visit.house, guard.bound_to_form(visit.request)
+    if house.passkeys is None:
+        raise Problem("not_found")
+    if house.passkeys.alone:
+        return await house.door.sign_in_by_passkey(house.tenant, answer, bound, visit.address)
+    return await house.door.sign_in_by_passkey(
+        house.tenant, answer, bound, visit.address, login=login, password=await visit.secret("password")
+    )
+
+
 async def sign_out(visit: Visit) -> web.StreamResponse:
     """The session is over in every window."""
+    goal = _goal((await visit.form()).get("for", ""))
     await ended(visit)
-    answer = web.Response(status=303, headers={"Location": "/sign-in?signed_out"})
+    to = f"/sign-in?for={goal}" if goal else "/sign-in?signed_out"
+    answer = web.Response(status=303, headers={"Location": to})
     guard.sign_out(answer)
     return answer
 
@@ -134,11 +156,16 @@ async def welcome(visit: Visit) -> web.StreamResponse:
     password, again = await visit.secret("password"), await visit.secret("again")
     if password != again:
         return _welcome_form(visit, offer, "differ")
-    taken = await visit.house.links.accept(_link(visit), password, await visit.secret("code"), sealed, visit.address)
+    links, token, form = visit.house.links, guard.link(visit.request), await visit.form()
+    if answer := form.get("passkey"):
+        name = visit.words("passkey.first")
+        taken = await links.accept_passkey(token, password, answer, name, visit.address)
+    else:
+        taken = await links.accept(token, password, await visit.secret("code"), sealed, visit.address)
     match taken:
         case Person():
             visit.house.log.info("web.enrolled", person=taken.id)
-            raise web.HTTPSeeOther("/sign-in?welcome_done")
+            raise web.HTTPSeeOther("/sign-in?welcome_passkey" if answer else "/sign-in?welcome_done")
         case Unfit.LINK:
             raise Problem("link_gone")
         case _:
@@ -146,16 +173,12 @@ async def welcome(visit: Visit) -> web.StreamResponse:
 
 
 async def _offer(visit: Visit, sealed: str = "") -> Offer:
-    found = await visit.house.links.offer(_link(visit), sealed)
+    found = await visit.house.links.offer(guard.link(visit.request), sealed)
     if found is None:
         raise Problem("link_gone")
     if found.person.language is not None:
         visit.speak(found.person.language)
     return found
-
-
-def _link(visit: Visit) -> Secret:
-    return Secret(visit.request.match_info["token"])
 
 
 def _welcome_form(visit: Visit, offer: Offer, fault: str = "") -> web.StreamResponse:
@@ -167,7 +190,7 @@ def _welcome_form(visit: Visit, offer: Offer, fault: str = "") -> web.StreamResp
         least=visit.house.settings.desk.password.least,
         # of our own making: modules of a QR code, as a path
         picture=Markup(picture), key=escape(offer.key.reveal()),  # noqa: S704
-        person=None,
+        person=None, passkeys="" if visit.house.passkeys is None else f"{visit.request.path}/passkey",
     )  # fmt: skip
     guard.keep_form(answer, token)
     return answer
@@ -192,9 +215,12 @@ def page(visit: Visit, template: str, *, status: int = 200, **fields: object) ->
     )
 
 
-def _sign_in_form(
-    visit: Visit, fault: str = "", *, told: str = "", login: str = "", status: int = 200, wait: int | None = None
-) -> web.StreamResponse:
+def sign_in_form(
+    visit: Visit, fault: str = "", *, told: str = "", login: str = "", status: int = 200, wait: int | None = None,
+    goal: str = "",
+) -> web.StreamResponse:  # fmt: skip
+    """Asks for login, password and code, or for another way; `fault` and `told` stand above."""
+    passkeys, elsewhere = visit.house.passkeys, visit.house.elsewhere
     token = guard.form_token(visit.request)
     answer = page(
         visit,
@@ -205,11 +231,20 @@ def _sign_in_form(
         login=login,
         csrf=escape(token.reveal()),
         person=None,
+        goal=goal,
+        passkeys=passkeys is not None,
+        alone=passkeys is not None and passkeys.alone,
+        provider="" if elsewhere is None else visit.words("sign_in.provider", provider=elsewhere.rules.name),
     )
     guard.keep_form(answer, token)
     if wait is not None:
         answer.headers["Retry-After"] = str(wait)
     return answer
+
+
+def _goal(said: str) -> str:
+    """Where somebody goes who has signed in: to the start, or to a page that asked for it."""
+    return said if said in _GOALS else ""
 
 
 def _when(at: str, place: str) -> str:

@@ -26,6 +26,7 @@ from ivr.lock import (
 from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
+from ivr.store.elements import Grant
 from ivr.store.openings import Opening
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
@@ -44,15 +45,25 @@ class Session(Protocol):
     def csrf(self) -> Secret: ...
     @property
     def last(self) -> LastSignIn | None: ...
+    @property
+    def begun(self) -> float: ...
 
 
 class Sessions(Protocol):
-    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Any] | Denied:
-        """The token, which belongs into the cookie alone; denied where all of this person's sessions were ended meanwhile."""
+    async def end_all(self, tenant: str, person: str, *, but: Secret | None = None) -> int:
+        """End all of this person, but for the one with this token."""
         ...
 
     async def of(self, token: Secret, *, used: bool = True) -> Any | None:
         """The session with this token; it goes on from now where it is `used`: an open page is not a person at work."""
+        ...
+
+    async def lives(self, tenant: str, hashed: str, *, used: bool = False) -> tuple[str, str] | None:
+        """Identifier and person of the session whose token has this hash."""
+        ...
+
+    async def latest_of(self, tenant: str, person: str) -> str | None:
+        """The hash of the token of this person's newest session."""
         ...
 
 
@@ -61,13 +72,39 @@ class People(Protocol):
         """As the person stands at this moment."""
         ...
 
+    async def by_login(self, tenant: str, login: str) -> Person | None:
+        """Whoever signs in by this."""
+        ...
+
+
+class Elements(Protocol):
+    """`ivr.store.elements.Elements`."""
+
+    async def begin(self, grant: Grant, seconds: int) -> Secret: ...
+
+    async def of(self, token: Secret) -> Grant | None: ...
+
 
 class Door(Protocol):
     async def sign_in(self, tenant: str, login: str, password: Secret, code: Secret, address: str) -> SignedIn | Denied:
         """Counted before it is compared; the same, and as long, for logins that nobody has."""
         ...
 
+    async def sign_in_by_passkey(
+        self, tenant: str, answer: str, bound: bytes, address: str, *, login: str = "", password: Secret | None = None
+    ) -> SignedIn | Denied:
+        """The same by a passkey: alone, or beside a password."""
+        ...
+
+    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Any] | Denied:
+        """The token, which belongs into the cookie alone; denied where all of this person's sessions were ended meanwhile."""
+        ...
+
     async def sign_out(self, token: Secret, session: Any, actor: str) -> None: ...
+
+    async def lent(self, person: Person, program: str, origin: str) -> None:
+        """Tell the trail, before anything comes of it."""
+        ...
 
 
 class Links(Protocol):
@@ -81,6 +118,16 @@ class Links(Protocol):
         self, token: Secret, password: Secret, code: Secret, sealed: str, address: str
     ) -> Person | Unfit | Weak:
         """Set password and second factor, and use the link up; all of it, or nothing."""
+        ...
+
+    async def offer_passkey(self, token: Secret) -> dict[str, Any] | None:
+        """What a browser makes a passkey of, in the app's stead."""
+        ...
+
+    async def accept_passkey(
+        self, token: Secret, password: Secret, answer: str, name: str, address: str
+    ) -> Person | Unfit | Weak:
+        """As `accept`, with that passkey."""
         ...
 
 

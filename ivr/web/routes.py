@@ -9,9 +9,25 @@ from functools import cache
 import orjson
 from aiohttp import web
 
+from ivr.config.clients import Scope
 from ivr.lock import FIELDS
 from ivr.staff import Permission
-from ivr.web import api, crossing, midcall, models, openapi, pages, paging, render, second, team, tokens
+from ivr.web import (
+    account,
+    api,
+    crossing,
+    element,
+    elsewhere,
+    midcall,
+    models,
+    openapi,
+    pages,
+    paging,
+    render,
+    second,
+    team,
+    tokens,
+)
 from ivr.web.guard import Needs, Open
 from ivr.web.visit import Handler, Visit
 
@@ -42,6 +58,8 @@ class Route:
     described: Described | None = None
     static: bool = False
     lasts: bool = False
+    scope: Scope | None = None
+    """What the token of an element on another site's page must be good for; None: no such page may ask here."""
 
 
 async def _static(visit: Visit) -> web.StreamResponse:
@@ -76,6 +94,14 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/sign-out", pages.sign_out, Open.ANYONE),
     Route("GET", "/welcome/{token}", pages.ask_welcome, Open.ANYONE),
     Route("POST", "/welcome/{token}", pages.welcome, Open.ANYONE),
+    Route("POST", "/sign-in/passkey", account.ask, Open.ANYONE),
+    Route("POST", "/sign-in/provider", elsewhere.begin, Open.ANYONE),
+    Route("GET", "/sign-in/provider", elsewhere.finish, Open.ANYONE),
+    Route("POST", "/welcome/{token}/passkey", account.ask_welcome, Open.ANYONE),
+    Route("GET", "/account", account.account, Open.SIGNED_IN),
+    Route("POST", "/account/passkey", account.offer, Open.SIGNED_IN),
+    Route("POST", "/account/passkeys", account.add, Open.SIGNED_IN),
+    Route("POST", "/account/passkeys/{passkey}", account.change, Open.SIGNED_IN),
     Route("GET", "/problems", pages.problems, Open.ANYONE),
     Route("GET", "/crossing", crossing.cross, Permission.CALL),
     Route("GET", "/static/{sum}/{name}", _static, Open.ANYONE, static=True),
@@ -97,6 +123,7 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/api/v1/calls/current", api.current, Permission.CALL,
         Described("getCurrentCalls", "The own calls, and how far each caller is verified.", models.Calls,
             problems=("not_permitted", "unavailable")),
+        scope="calls",
     ),
     Route(
         "GET", "/api/v1/calls", team.calls, Permission.WATCH,
@@ -124,11 +151,13 @@ ROUTES: tuple[Route, ...] = (
             "Have the own caller verified: the caller leaves for the keypad part, your phone plays music, and both come back "
             "together whatever comes of it.", models.Begun, 202, models.Verify,
             ("no_call", "third_party", "under_way", "not_permitted", "unknown_bridges", "csrf", "cross_site")),
+        scope="verify",
     ),
     Route(
         "DELETE", f"{_CALL}/mark", midcall.drop, Permission.VERIFY,
         Described("dropMark", "Take the own caller's mark away.", None, 204, models.Drop,
             ("no_call", "not_verified", "not_permitted", "unknown_bridges", "csrf", "cross_site")),
+        scope="drop",
     ),
     Route(
         "GET", f"{_REF}/record", api.record, Permission.CALL,
@@ -139,6 +168,7 @@ ROUTES: tuple[Route, ...] = (
                 "schema": {"type": "array", "items": {"type": "string", "enum": list(FIELDS)}, "minItems": 1},
                 "style": "form", "explode": False,
             }}),
+        scope="record",
     ),
     Route(
         "POST", f"{_REF}/actions/{{action}}", api.act, Permission.CALL,
@@ -149,7 +179,7 @@ ROUTES: tuple[Route, ...] = (
         # whoever sees reads, or watches a team: the lock looks which
         "GET", "/api/v1/reads", second.standing, Open.SIGNED_IN,
         Described("getReads", "How many customers' records each has read: of the team, or of all.", models.Readings,
-            problems=("not_permitted",)),
+            problems=("not_permitted", "invalid"), query=paging.QUERY),
     ),
     Route(
         "POST", "/api/v1/people/{person}/reads/lift", second.lift, Permission.APPROVE,
@@ -164,7 +194,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/api/v1/openings", second.waiting, Permission.APPROVE,
         Described("getOpenings", "The wishes of others that wait for somebody who agrees.", models.Openings,
-            problems=("not_permitted",)),
+            problems=("not_permitted", "invalid"), query=paging.QUERY),
     ),
     Route(
         "POST", f"{_OPENING}/approval", second.approve, Permission.APPROVE,
@@ -196,6 +226,14 @@ ROUTES: tuple[Route, ...] = (
         "POST", "/api/v1/tokens/introspect", tokens.introspect, Open.PROGRAM,
         Described("introspectToken", "Whether a token still holds (RFC 7662).", models.Introspected,
             takes=models.Introspection, form=True, problems=("program_refused", "cross_site", "unavailable")),
+    ),
+    # ------------------------------------------------------------ the element on other sites' pages
+    Route("GET", "/element/caller-auth.js", element.script, Open.ANYONE, static=True),
+    Route("GET", "/element/live", element.live, Permission.CALL, lasts=True, scope="calls"),
+    Route(
+        "POST", "/api/v1/element/token", element.token, Open.PROGRAM,
+        Described("issueElementToken", "A token for the <caller-auth> of an agent who is signed in.", models.ElementToken, 201,
+            models.ElementAsked, ("program_refused", "cross_site", "agent_away", "unavailable")),
     ),
 )  # fmt: skip
 """The table. `/healthz` and `/readyz` stand beside it: they are for monitoring, and say nothing of anybody."""

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ivr.errors import InputError
 from ivr.lock import Denied
-from ivr.web import models
+from ivr.web import models, paging
 from ivr.web.api import body, said, shut
 from ivr.web.problems import Problem
 from ivr.web.visit import Visit
@@ -20,7 +20,8 @@ T = TypeVar("T")
 async def standing(visit: Visit) -> web.Response:
     """How many customers' records each has read."""
     found = await _granted(visit.house.reads.standing(visit.who))
-    return said(models.Readings(persons=tuple(models.reading(one) for one in found)))
+    given, after = paging.piece(visit, found, lambda one: one.person)
+    return said(models.Readings(persons=tuple(models.reading(one) for one in given), next=after))
 
 
 async def lift(visit: Visit) -> web.Response:
@@ -40,7 +41,9 @@ async def ask(visit: Visit) -> web.Response:
 async def waiting(visit: Visit) -> web.Response:
     """The wishes of others that wait."""
     found = await _granted(visit.house.glass.waiting(visit.who))
-    return said(models.Openings(openings=tuple(models.opening(one) for one in found)))
+    # the one that lapses first comes first
+    given, after = paging.piece(visit, found, lambda one: f"{one.until:012}/{one.id}")
+    return said(models.Openings(openings=tuple(models.opening(one) for one in given), next=after))
 
 
 async def approve(visit: Visit) -> web.Response:

@@ -43,6 +43,12 @@ class DeskServer:
             app.router.add_route(route.method, route.path, self._handler(route))
             if route.method == "GET" and not route.lasts:
                 app.router.add_route("HEAD", route.path, self._handler(route))
+        shared: dict[str, list[str]] = {}
+        for route in ROUTES:
+            if route.scope is not None:
+                shared.setdefault(route.path, []).append(route.method)
+        for path, methods in shared.items():
+            app.router.add_route("OPTIONS", path, self._preflight(", ".join(sorted(methods))))
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.on_response_prepare.append(self._put)
@@ -83,9 +89,10 @@ class DeskServer:
             address = address_of(house.settings, request)
             visit = Visit(house, request, address, language_of(house.settings, request, None))
             request[_VISIT] = visit
+            request[_SHARED] = route.scope is not None
 
             async def whole() -> web.StreamResponse:
-                await guard.admit(visit, route.needs, static=route.static)
+                await guard.admit(visit, route.needs, static=route.static, scope=route.scope)
                 return await route.handler(visit)
 
             if route.lasts:
@@ -137,8 +144,26 @@ class DeskServer:
         headers.put(answer.headers, secure=self._secure)
         return answer
 
-    async def _put(self, _: web.Request, answer: web.StreamResponse) -> None:
+    def _preflight(self, methods: str) -> Next:
+        """What a browser asks before a page of another site may."""
+        programs = self._house.programs
+
+        async def answered(request: web.Request) -> web.StreamResponse:
+            guard.check_host(self._house, request)
+            origin = request.headers.get("Origin", "")
+            if not programs.embeds(origin):
+                raise Problem("cross_site")
+            answer = web.Response(status=204)
+            headers.share(answer.headers, origin, methods)
+            return answer
+
+        return answered
+
+    async def _put(self, request: web.Request, answer: web.StreamResponse) -> None:
         headers.put(answer.headers, secure=self._secure)
+        origin = request.headers.get("Origin", "")
+        if request.get(_SHARED) and self._house.programs.embeds(origin):
+            headers.share(answer.headers, origin)
 
     def _tell(self, request: web.Request, answer: web.StreamResponse, seconds: float) -> None:
         """Who asked for which route, and what came of it."""
@@ -157,6 +182,7 @@ class DeskServer:
 
 
 _VISIT = web.RequestKey("visit", Visit)
+_SHARED = web.RequestKey("shared", bool)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

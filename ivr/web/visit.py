@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
@@ -13,9 +14,12 @@ from structlog.typing import FilteringBoundLogger
 from ivr.config import Settings
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
+from ivr.store.elements import Grant
+from ivr.store.passkeys import Passkeys
 from ivr.web.live import Hub
 from ivr.web.ports import (
     Door,
+    Elements,
     Glass,
     Handovers,
     Links,
@@ -34,6 +38,9 @@ from ivr.web.ports import (
 )
 from ivr.web.problems import Problem
 from ivr.web.words import Words, chosen
+
+if TYPE_CHECKING:
+    from ivr.web.elsewhere import Elsewhere
 
 SESSION = "__Host-desk"
 """The cookie with the session's token."""
@@ -84,12 +91,17 @@ class House:
     programs: Programs
     keys: Published
     tokens: MarkTokens
+    elements: Elements
     wall: Callable[[], float] = time
     sparing: Sparing = field(default_factory=Sparing)
     tenant: str = TENANT
     """Whose people sign in on the page; programs name theirs."""
     handovers: Handovers | None = None
     """To the proxy; None where there is none."""
+    passkeys: Passkeys | None = None
+    """None: they cannot be, for the desk has no name."""
+    elsewhere: Elsewhere | None = None
+    """None: nobody signs in by a provider."""
 
 
 @dataclass(slots=True)
@@ -104,6 +116,7 @@ class Visit:
     session: Session | None = None
     person: Person | None = None
     program: Program | None = None
+    grant: Grant | None = None
     _form: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property

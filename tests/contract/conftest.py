@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from rig.asterisk import Pbx
@@ -15,6 +16,7 @@ from tests.contract.desk_kit import House, house_in, settings_of
 from tests.contract.live_server import Server
 from tests.unit.cli_kit import typed
 from tests.unit.conftest import Either, either, postgresql
+from tests.unit.database_kit import settings_in
 
 __all__ = ["either", "postgresql"]
 
@@ -68,6 +70,12 @@ def installed(server: Server, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.delenv("TILLIT_CONFIG", raising=False)
     assert typed("init").code == 0
     return settings
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Either:
+    """Makes the settings of a system on SQLite alone, for what does not depend on the database."""
+    return lambda seconds=5.0: settings_in(tmp_path, f"[database]\nrequest_seconds = {seconds}\n")
 
 
 @pytest.fixture

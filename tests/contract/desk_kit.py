@@ -17,14 +17,19 @@ from ivr.secret import Personal, Secret
 from ivr.staff import TENANT, Denied, Person, Role, SignedIn
 from ivr.store.credentials import Credentials
 from ivr.store.door import Door
+from ivr.store.keyring import Keyring
 from ivr.store.live import RedisLive
+from ivr.store.passkeys import Passkeys
 from ivr.store.people import People
 from ivr.store.roster import NewPerson, Roster
 from ivr.store.sessions import Sessions
 from ivr.store.throttle import Throttle
+from ivr.store.tickets import Tickets
 from ivr.store.welcome import Welcome
 from ivr.vault import Vault
+from ivr.vault.passkey import Party
 from tests.contract.live_server import Server
+from tests.contract.web_kit import Log
 from tests.unit.database_kit import asked, database_of, keys_of
 
 DESK = """
@@ -56,8 +61,17 @@ class House:
     keys: dict[str, Secret] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.door = Door(self.credentials, self.throttle, self.sessions, self.vault, self.trail, clock=lambda: self.now)
-        self.welcome = Welcome(self.credentials, self.vault, self.trail, self.settings)
+        party = Party.of(self.settings.desk.url, self.settings.company.name)
+        assert party is not None
+        self.keyring = Keyring(self.database, self.vault)
+        self.tickets = Tickets(self.live._link, self.settings.redis.prefix)
+        self.passkeys = Passkeys(self.keyring, self.tickets, self.trail, self.settings, party)
+        self.log = Log()
+        self.door = Door(
+            self.credentials, self.throttle, self.sessions, self.vault, self.trail, self.passkeys,
+            clock=lambda: self.now, log=self.log,  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.welcome = Welcome(self.credentials, self.vault, self.trail, self.settings, self.passkeys)
 
     async def add(self, login: str, *endpoints: str, tenant: str = TENANT, role: Role = Role.AGENT) -> Person:
         """Somebody who has no way of signing in yet."""

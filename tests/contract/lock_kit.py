@@ -172,7 +172,7 @@ class Desk:
     async def customer(self, number: str = "10001", name: str = "Xenia Ask", *phones: str) -> str:
         """A new one's reference."""
         new = NewCustomer(
-            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv"
+            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv", tenant=ANNA.tenant
         )  # fmt: skip
         sealed = self.register.seal(new)
         async with self.database.write() as connection:

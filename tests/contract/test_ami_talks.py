@@ -319,6 +319,31 @@ async def test_what_a_caller_writes_into_it_is_believed_of_nobody(
     assert await with_whom(talks) == [["id-caller"]]
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "1\r\n\r\nEvent: Shutdown\r\n", "1\r\n\r\nEvent: Shutdown\r\nShutdown: Cleanly", "1\r\nCommandID: a\r\nCommandID: b",
+        "1\r\nEvent: a\r\nActionID: b", "1\r\n\r\nResponse: Follows\r\n", "1\r\n\r\nResponse: Fail\r\nActionID: a\r\nActionID: b",
+    ],
+)  # fmt: skip
+async def test_a_caller_shuts_the_lock_for_nobody_else(
+    server: AmiServer, pbx: Pbx, talks: Talks, log: Log, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the library trips over, or takes for Asterisk's end, would end the connection, again and again."""
+    monkeypatch.setitem(globals(), "_channel", _writing("CallerIDNum", written))
+    pbx.put(bo="y", evil="y")
+    for _ in range(3):
+        server.send(pbx.enter("bo", "y") + pbx.enter("evil", "y"))
+        assert await with_whom(talks) == [["id-caller"]]
+        with pytest.raises(Unavailable):
+            await with_whom(talks, "PJSIP/bo")
+    server.drop()
+    await wait_for(lambda: not talks.known, "it to be noticed")
+    await talks.until_known()
+    assert await with_whom(talks) == [["id-caller"]]
+    assert server.connections == 2
+
+
 def _writing(field: str, text: str) -> Callable[[str], dict[str, str]]:
     usual = _channel
     return lambda who: usual(who) | ({field: text} if who == "evil" else {})

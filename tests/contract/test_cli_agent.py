@@ -159,6 +159,75 @@ async def test_of_two_administrators_who_disable_each_other_one_stays(office: Of
     assert sorted((first.code, second.code)) == [0, 2]
 
 
+async def test_role_team_language_and_name_are_changed(office: Office) -> None:
+    await office.well("agent", "add", "anna", "--name", "Anna", "--team", "support")
+    before = await office.person("anna")
+    assert await office.well(
+        "agent", "change", "anna", "--role", "supervisor", "--team", "north", "--language", "pl"
+    ) == ("Changed anna of main: supervisor, team north\n")
+    after = await office.person("anna")
+    assert (after.role, after.team, after.language, after.id) == (Role.SUPERVISOR, "north", "pl", before.id)
+    assert await office.well("agent", "change", "anna", "--team", "", "--language", "", "--name", "Anna Ek") == (
+        "Changed anna of main: supervisor, team none\n"
+    )
+    after = await office.person("anna")
+    assert (after.name, after.team, after.language) == ("Anna Ek", "", None)
+    told = str((await office.asked("SELECT detail FROM audit WHERE action = 'agent.change' ORDER BY seq"))[0])
+    assert '"role":"agent"' in told and '"to_role":"supervisor"' in told
+    for words, said in (
+        (("anna",), "agent change: names nothing to change"), (("anna", "--role", "boss"), "--role: there is no such role"),
+        (("bo", "--team", "x"), "LOGIN: nobody in main has it"), (("admin", "--role", "agent"), "admin: is the last administrator"),
+    ):  # fmt: skip
+        assert (await office.refused("agent", "change", *words)).startswith(said)
+    assert await office.last() == ("agent.change", "refused")
+
+
+async def test_single_permissions_are_given_taken_and_left_to_the_role(office: Office) -> None:
+    await office.well("agent", "add", "anna", "--name", "Anna")
+    assert await office.well("agent", "permit", "anna", "approve") == "anna of main may: approve, call, verify\n"
+    assert await office.well("agent", "deny", "anna", "verify") == "anna of main may: approve, call\n"
+    assert await office.well("agent", "deny", "anna", "approve") == "anna of main may: call\n"
+    assert await office.well("agent", "usual", "anna", "approve") == "anna of main may: call\n"
+    assert await office.well("agent", "usual", "anna", "verify") == "anna of main may: call, verify\n"
+    assert (await office.refused("agent", "permit", "anna", "all")).startswith(
+        "PERMISSION: there is no such permission"
+    )
+    assert (await office.refused("agent", "deny", "admin", "staff")).startswith("admin: is the last administrator")
+    assert (await office.person("admin")).denied == frozenset()
+    rows = await office.asked("SELECT action, outcome FROM audit WHERE action LIKE 'agent.%' ORDER BY seq")
+    assert rows[-6:] == [
+        ("agent.permit", "done"), ("agent.deny", "done"), ("agent.deny", "done"), ("agent.usual", "done"), ("agent.usual", "done"),
+        ("agent.deny", "refused"),
+    ]  # fmt: skip
+
+
+async def test_somebody_is_linked_with_an_account_at_a_provider(office: Office) -> None:
+    for login in ("anna", "bo"):
+        await office.well("agent", "add", login, "--name", login)
+    assert "[desk.oidc]: is left out" in await office.refused("agent", "link", "anna", "abc-1")
+    file = office.settings.file
+    file.write_text(
+        f'{file.read_text()}\n[desk.oidc]\nissuer = "https://op.example.com"\nname = "OP"\nclient_id = "desk"\n'
+    )
+    assert await office.well("agent", "link", "anna", "abc-1") == (
+        "Linked anna of main with an account at https://op.example.com\n"
+    )
+    assert "signs in by oidc, link" in await office.well("agent", "show", "anna")
+    assert (await office.refused("agent", "link", "bo", "abc-1")).startswith("SUBJECT: it is somebody's already")
+    assert (await office.refused("agent", "link", "anna", "abc-2")).startswith(
+        "SUBJECT: it is somebody's already, or anna"
+    )
+    assert (await office.refused("agent", "link", "bo", "ö")).startswith("SUBJECT: is not 1 to 255 ASCII")
+    assert "abc-1" not in str(await office.asked("SELECT * FROM audit"))
+    assert "abc-1" not in str(await office.asked("SELECT * FROM credentials"))
+    # a lost password is no reason to take it away
+    await office.well("agent", "reset", "anna")
+    assert "signs in by oidc, link" in await office.well("agent", "show", "anna")
+    assert await office.well("agent", "unlink", "anna") == "Unlinked anna of main\n"
+    assert (await office.refused("agent", "unlink", "anna")).startswith("anna: is not linked")
+    assert await office.well("agent", "link", "bo", "abc-1")
+
+
 async def test_reset_and_disable_end_sessions_at_once(office: Office) -> None:
     await office.well("agent", "add", "anna", "--name", "Anna")
     anna = await office.person("anna")

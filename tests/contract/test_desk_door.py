@@ -10,9 +10,9 @@ import secrets
 import pyotp
 import pytest
 
-from ivr.errors import StoreError
+from ivr.errors import InputError, StoreError
 from ivr.secret import Secret
-from ivr.staff import Denial, Denied, Person, Role, SignedIn
+from ivr.staff import Denial, Denied, Permission, Person, Role, SignedIn
 from ivr.store import sealing
 from ivr.store.roster import hashed
 from ivr.store.welcome import Unfit
@@ -198,6 +198,56 @@ async def test_all_sessions_end_also_of_a_sign_in_that_is_under_way(house: House
     await house.door.sign_out(token, made, anna.actor)
     assert await house.sessions.of(token) is None
     assert (await house.rows())[-1] == ("desk:anna", "desk.sign_out", "done")
+
+
+async def test_of_the_last_two_administrators_one_stays_whatever_both_do_at_once(house: House) -> None:
+    first, second = [await house.add(login, role=Role.ADMINISTRATOR) for login in ("ada", "bea")]
+
+    async def gone(person: Person, how: str) -> bool:
+        try:
+            async with house.database.write() as connection:
+                match how:
+                    case "disable":
+                        await house.roster.disable(connection, person)
+                    case "change":
+                        await house.roster.change(connection, person, role=Role.AGENT)
+                    case _:
+                        await house.roster.permit(connection, person, Permission.STAFF, False)
+                # so long that the other one has begun
+                await asyncio.sleep(0.05)
+        except InputError:
+            return False
+        return True
+
+    for ways in (("disable", "disable"), ("change", "disable"), ("change", "change")):
+        done = await asyncio.gather(*(gone(*one) for one in zip((first, second), ways, strict=True)))
+        assert sorted(done) == [False, True], ways
+        assert await house.people.administrators() == 1
+        async with house.database.write() as connection:
+            for person in (first, second):
+                await house.roster.enable(connection, person)
+                await house.roster.change(connection, person, role=Role.ADMINISTRATOR)
+
+
+async def test_a_sign_in_without_a_session_is_told_of(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.enrolled("anna")
+    entered = await house.sign_in("anna")
+    assert isinstance(entered, SignedIn)
+
+    async def away(_: SignedIn) -> None:
+        raise StoreError("Redis did not answer in time")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.sessions, "begin", away)
+        with pytest.raises(StoreError):
+            await house.door.begin(entered)
+    assert (await house.rows(last=2)) == [
+        ("desk:anna", "desk.sign_in", "done"),
+        ("desk:anna", "desk.sign_in", "undone"),
+    ]
+    await house.sessions.end_all("main", entered.person.id)
+    assert await house.door.begin(entered) == Denied(Denial.ENDED)
+    assert (await house.rows())[-1] == ("desk:anna", "desk.sign_in", "undone")
 
 
 # ---------------------------------------------------------------- secrecy

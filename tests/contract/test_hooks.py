@@ -270,7 +270,10 @@ async def test_one_process_at_a_time(world: World) -> None:
         async with world.posting(heard):
             await world.round("c.99", "refused")
             await heard.until(lambda one: len(one.taken) >= 21)
-    assert len(heard.arrived) == 21
+    assert len(heard.arrived) == 21, (
+        [(n, one.body["data"]["channel"]) for n, one in enumerate(heard.heard) if heard.arrived.count(one.id) > 1],
+        world.log.lines,
+    )
 
 
 async def test_in_the_end_it_is_given_up_and_may_be_tried_again(world: World) -> None:

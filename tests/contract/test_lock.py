@@ -476,7 +476,7 @@ async def test_two_processes_change_one_record_one_after_another(desk: Desk) -> 
 
     done = await asyncio.gather(
         *(
-            both[n % 2].act(ref, checked("add_phone", {"phone": Secret(one)}, "SE"), entry(ANNA, "customer.add_phone", "done"), yes)
+            both[n % 2].act(ANNA.tenant, ref, checked("add_phone", {"phone": Secret(one)}, "SE"), entry(ANNA, "customer.add_phone", "done"), yes)
             for n, one in enumerate(phones)
         )
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -34,9 +35,11 @@ from ivr.lock import (
     Why,
 )
 from ivr.lock import Denied as Shut
+from ivr.lock.marktokens import KIND
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
 from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
+from ivr.store.elements import Elements
 from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.openings import Opening
@@ -85,6 +88,8 @@ class World:
     weakness: Weak | None = None
     taken: int = 0
     told: Callable[[frozenset[str]], None] | None = None
+    issuer: str = ""
+    lent_to: list[tuple[str, str, str]] = field(default_factory=list)
     welcome_name: str = "Ny Person"
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     pressed: list[tuple[str, str]] = field(default_factory=list)
@@ -93,6 +98,13 @@ class World:
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
         return self.people.get(id)
+
+    async def by_login(self, tenant: str, login: str) -> Person | None:
+        self._up()
+        return next((one for one in self.people.values() if (one.tenant, one.login) == (tenant, login)), None)
+
+    async def lent(self, person: Person, program: str, origin: str) -> None:
+        self.lent_to.append((person.id, program, origin))
 
     async def sign_in(self, tenant: str, login: str, password: Secret, code: Secret, address: str) -> SignedIn | Denied:
         self._up()
@@ -106,6 +118,22 @@ class World:
         ):
             return Denied(Denial.WRONG)
         return SignedIn(found, LastSignIn("2026-11-20T08:15:00+00:00", "10.0.…", 1), 0)
+
+    async def sign_in_by_passkey(
+        self, tenant: str, answer: str, bound: bytes, address: str, *, login: str = "", password: Secret | None = None
+    ) -> SignedIn | Denied:
+        return Denied(Denial.WRONG)
+
+    async def begin(self, signed_in: SignedIn) -> tuple[Secret, Session] | Denied:
+        return await self.sessions.begin(signed_in)
+
+    async def offer_passkey(self, token: Secret) -> dict[str, Any] | None:
+        return None
+
+    async def accept_passkey(
+        self, token: Secret, password: Secret, answer: str, name: str, address: str
+    ) -> Person | Unfit | Weak:
+        return Unfit.PASSKEY
 
     async def sign_out(self, token: Secret, session: Session, actor: str) -> None:
         await self.sessions.end(token)
@@ -161,7 +189,8 @@ class World:
             raise InputError("audience: is none of [tokens] audiences. Nothing was done")
         if person.id != ANNA.id or call not in {one.call.name for one in self.calls}:
             return Shut(Reason.NO_CALL)
-        return Issued(TOKEN_KEY.sign({"sub": REF}, kind="JWT"), 120)
+        claims = {"iss": self.issuer, "aud": audience, "sub": REF, "level": 2, "exp": int(time.time()) + 120}
+        return Issued(TOKEN_KEY.sign(claims, kind=KIND), 120)
 
     async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None:
         self._up()
@@ -312,7 +341,7 @@ class Desk:
         return next(cookie.value for cookie in self.browser.cookie_jar if cookie.key == SESSION)
 
 
-def crm(monkeypatch: pytest.MonkeyPatch, more: str = "") -> str:
+def crm(monkeypatch: pytest.MonkeyPatch, more: str = "", *, origin: str = AUDIENCE) -> str:
     """Settings with a program, the CRM's server, whose secrets stand in the environment."""
     monkeypatch.setenv("CRM_SECRET", f"{CRM_SECRET}\n{CRM_NEXT}")
     return f"""
@@ -321,7 +350,7 @@ audiences = ["{AUDIENCE}"]
 [clients.crm]
 secret_env = "CRM_SECRET"
 audiences = ["{AUDIENCE}"]
-origins = ["{AUDIENCE}"]
+origins = ["{origin}"]
 {more}
 """
 
@@ -339,7 +368,9 @@ class Jar(aiohttp.CookieJar):
 
 
 @asynccontextmanager
-async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Desk]:
+async def desk(
+    redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None, port: int = 0
+) -> AsyncIterator[Desk]:
     """On this Redis, with these lines of settings."""
     settings = redis.settings(text)
     link = Link.of(settings)
@@ -351,7 +382,7 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
         settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log,  # type: ignore[arg-type]
-        Programs.of(settings), world, world, handovers=handovers,
+        Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers,
     )  # fmt: skip
 
     async def alive() -> None:
@@ -359,7 +390,7 @@ async def desk(redis: Server, text: str = "", *, tls: ssl.SSLContext | None = No
         world._up()
 
     server = DeskServer(house, Readiness({"redis": alive}, seconds=2, log=log, lasts=0))  # type: ignore[arg-type]
-    await server.open("127.0.0.1", 0, tls_of(settings))
+    await server.open("127.0.0.1", port, tls_of(settings))
     scheme = "http" if settings.desk.tls_key_file is None else "https"
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:

@@ -178,6 +178,8 @@ class House:
             "company": {"name": "Example Telecom", "country": "SE"},
             "asterisk": {"url": self.pbx.ari_url, "password_file": "ari.password"},
             "asterisk.ami": {"port": self.pbx.ami_port, "password_file": "ami.password"},
+            "asterisk.desk": {"port": self.pbx.ami_port, "password_file": "ami.password"},
+            "desk": {"listen": f"{HOST}:9", "url": f"http://{HOST}:9"},
             "redis": {
                 "url": f"redis://{HOST}:{self.redis.port}/0",
                 "username": "tillit",

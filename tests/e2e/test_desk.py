@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import secrets
@@ -19,6 +20,8 @@ from rig.desk import Desk
 from rig.guest import Guest
 from rig.stage import ANNA, Stage
 
+from ivr.vault.tokens import Verifier
+from tests.contract.hooks_kit import SECRET, listening
 from tests.contract.web_kit import Jar
 from tests.e2e.scene import LIMIT, Scene
 
@@ -234,6 +237,66 @@ async def test_two_persons_open_one_record_without_a_call(scene: Scene, desk: De
     ]
     for row in (("doris", "ask", "asked"), ("siv", "approve", "approved"), ("doris", "read", "granted")):
         assert (f"desk:{row[0]}", f"glass.{row[1]}", row[2]) in told
+
+
+async def test_another_program_is_told_of_the_call_and_checks_its_token_by_itself(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, audience, secret = scene.stage, "https://crm.example.com", secrets.token_urlsafe(32)
+    monkeypatch.setenv("CRM_SECRET", secret)
+    monkeypatch.setenv("CRM_WEBHOOK", SECRET)
+    async with listening() as heard:
+        client = {"secret_env": "CRM_SECRET", "audiences": [audience], "origins": [audience]}
+        stage.write_config(
+            {
+                "tokens": {"audiences": [audience]},
+                "clients.crm": client,
+                "webhooks.crm": {"url": heard.url, "secret_env": "CRM_WEBHOOK"},
+            }
+        )
+        try:
+            with stage.desk() as desk:
+                async with at_work(desk, stage, "tora", "agent1") as tora, aiohttp.ClientSession() as program:
+                    phone = await scene.phone("agent1")
+                    caller = await scene.verified("100")
+                    await heard.until(lambda one: len(one.taken) == 1)
+                    told = heard.heard[0].body["data"]
+                    await phone.incoming()
+                    await phone.answer()
+                    calls = await tora.until(lambda calls: bool(calls) and calls[0]["ref"] is not None, "the caller")
+                    assert (told["call"], told["customer"], told["level"]) == (calls[0]["id"], calls[0]["ref"], 2)
+                    assert told["methods"] == ["pin", "sms_code"]
+
+                    status, given = await tora.send(
+                        "POST", f"/api/v1/calls/{told['call']}/token", {"audience": audience}
+                    )
+                    assert status == 201, given
+
+                    async def asked() -> dict[str, Any]:
+                        login = {"Authorization": f"Basic {base64.b64encode(f'crm:{secret}'.encode()).decode()}"}
+                        url = f"{desk.url}/api/v1/tokens/introspect"
+                        async with program.post(url, data={"token": given["token"]}, headers=login) as answer:
+                            return dict(await answer.json())
+
+                    claims = await asked()
+                    assert claims["active"] and (claims["sub"], claims["login"]) == (told["customer"], "tora")
+                    async with program.get(f"{desk.url}/.well-known/jwks.json") as answer:
+                        keys = (await answer.json())["keys"]
+                    found = Verifier(keys).read(given["token"])
+                    assert found is not None and found.claims["sub"] == claims["sub"]
+
+                    await caller.hang_up()
+                    await tora.until(lambda calls: calls == [], "the caller to be gone")
+                    assert await asked() == {"active": False}
+                    await heard.until(lambda one: len(one.taken) == 2)
+                    ended = heard.heard[1].body
+                    assert (ended["type"], ended["data"]["call"], ended["data"]["reason"]) == (
+                        "mark.ended",
+                        told["call"],
+                        "over",
+                    )
+        finally:
+            stage.write_config()
 
 
 async def test_an_action_needs_the_same_and_the_desk_ends_in_order(scene: Scene, desk: Desk) -> None:

@@ -22,8 +22,8 @@ from ivr.doctor import KINDS, Finding, examine
 from tests.e2e.doctor_kit import House, manager
 from tests.unit.ami_filters import FILTERS, UNSURE
 
-# Advice that a PBX well made may get: its disk is one, its worker not started; this machine's clock is what it is.
-ALLOWED = {"ok", "keys-beside", "worker-away", "clock-free"}
+# Advice that a PBX well made may get: its disk is one, its worker and its desk not started; this machine's clock is what it is.
+ALLOWED = {"ok", "keys-beside", "worker-away", "clock-free", "desk-away"}
 MADE_ELSEWHERE = {
     # tests/unit/test_doctor.py: a machine whose clock nobody keeps, and an old Asterisk, cannot be had here
     "clock-free",
@@ -37,6 +37,10 @@ MADE_ELSEWHERE = {
     "sentinel-away",
     "sentinels-disagree",
     "sentinel-quorum",
+    # tests/contract/test_desk_doctor.py: certificates of all kinds, and a desk that runs
+    "desk-certificate",
+    "desk-certificate-ends",
+    "desk-away",
     # tests/unit/test_audit_retention.py: rows of long ago
     "retention",
 }
@@ -315,6 +319,12 @@ FAULTS = (
     settings("ami-login", asterisk__ami={"username": "nobody"}),
     settings("ami-login", asterisk__ami={"password_file": "missing"}, told="no secret"),
     edit("ami-no-reporting", "manager.conf", "read = agent,call\nwrite = reporting", "read = agent,call\nwrite =", "manager reload"),
+    settings("desk-ami-away", asterisk__desk={"port": 9}),
+    settings("desk-ami-login", asterisk__desk={"username": "nobody"}),
+    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = reporting", "read = call\nwrite =", "manager reload"),
+    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = reporting", "read = user\nwrite = reporting", "manager reload", told="of reading", besides=("desk-ami-more",)),
+    edit("desk-ami-more", "manager.conf", "read = call\nwrite = reporting", "read = call\nwrite = reporting,agent", "manager reload"),
+    edit("desk-ami-events", "manager.conf", "name(BridgeLeave)", "name(BridgeMerge)", "manager reload"),
     # who sees keys
     edit("logger-dtmf", "logger.conf", "messages.log => notice,", "messages.log => dtmf,notice,", "logger reload"),
     edit("logger-dtmf", "logger.conf", "console => notice,warning,error", "console => *", "logger reload", told="every level", besides=("logger-debug",)),

@@ -12,13 +12,14 @@ from rig.phone import Phone
 from rig.stage import ANNA
 
 from ivr.asterisk.ami import Ami
+from ivr.asterisk.switch import Switch
 from ivr.asterisk.talks import Talks
 from ivr.audit import Seal, Trail
 from ivr.config import AmiSettings, load
 from ivr.database import Database
 from ivr.lock import Locks, Record
 from ivr.secret import Personal, Secret
-from ivr.staff import Person, Role
+from ivr.staff import TENANT, Person, Role
 from ivr.store.customers import Customers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
@@ -117,14 +118,15 @@ async def desk(scene: Scene) -> AsyncIterator[Desk]:
         roster, persons = Roster(vault), []
         async with database.write() as connection:
             for login in AGENTS:
-                new = NewPerson("acme", login, Personal(login), Role.AGENT, "blue", (f"PJSIP/{login}",))
-                found = await roster.find(connection, "acme", login)
+                new = NewPerson(TENANT, login, Personal(login), Role.AGENT, "blue", (f"PJSIP/{login}",))
+                found = await roster.find(connection, TENANT, login)
                 persons.append(found or await roster.add(connection, new))
         async with database.read() as connection:
             anna = await Register(vault).find(connection, Secret(ANNA.number))
         assert anna is not None
         locks = Locks.of(
-            settings, talks=talks, staff=People(database, vault), marks=live, link=link, database=database,
+            settings, talks=talks, floor=talks, switch=Switch({node: ami}, log.logger), glances=live, staff=People(database, vault),
+                marks=live, link=link, database=database,
             customers=await Customers.open(database, vault), vault=vault, trail=trail, seal=seal, chain="desk", log=log.logger,
         )  # fmt: skip
         yield Desk(locks, tuple(persons), anna.ref)

@@ -440,7 +440,7 @@ async def test_a_file_that_was_changed_brings_nothing_back(
     assert not config.with_name("tillit.db").exists()
 
 
-HEAD = {"format": "tillit-backup-1", "at": "2026-01-01T00:00:00.000000Z", "schema": "0005"}
+HEAD = {"format": "tillit-backup-1", "at": "2026-01-01T00:00:00.000000Z", "schema": "0006"}
 
 
 CRAFTED: tuple[bytes | list[dict[str, Any]], ...] = (

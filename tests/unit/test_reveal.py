@@ -26,6 +26,7 @@ MAY_REVEAL = {
     "ivr/database/url.py",
     "ivr/lock/actions.py",
     "ivr/numbers.py",
+    "ivr/oidc/provider.py",
     "ivr/secret.py",
     "ivr/sms/client.py",
     "ivr/sms/http.py",

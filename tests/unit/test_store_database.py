@@ -50,7 +50,7 @@ async def test_a_path_of_odd_characters(tmp_path: Path) -> None:
     folder.mkdir()
     settings = settings_in(folder)
     async with await database_of(settings):
-        assert rows(settings, "SELECT version_num FROM alembic_version") == [("0007",)]
+        assert rows(settings, "SELECT version_num FROM alembic_version") == [("0008",)]
 
 
 async def test_sqlite_is_set_to_lose_nothing(settings: Settings) -> None:
@@ -89,9 +89,9 @@ async def test_migrating_twice_changes_nothing(settings: Settings) -> None:
     migrate.create_file(settings)
     async with await Database.open_any(settings) as database:
         async with database.write() as connection:
-            assert await migrate.migrate(connection) == (None, "0007")
+            assert await migrate.migrate(connection) == (None, "0008")
         async with database.write() as connection:
-            assert await migrate.migrate(connection) == ("0007", "0005")
+            assert await migrate.migrate(connection) == ("0008", "0005")
     assert migrate.create_file(settings) is None
 
 
@@ -154,7 +154,7 @@ async def test_a_database_of_another_version_says_which(settings: Settings) -> N
         pass
     with directly(settings) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0000'")
-    assert (await refused(settings)).problem == "the database is of version 0000, this program of 0007"
+    assert (await refused(settings)).problem == "the database is of version 0000, this program of 0008"
 
 
 async def test_what_is_no_database_is_told_as_that(settings: Settings) -> None:

@@ -42,8 +42,11 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
         f"desk.{state}_help" for state in State if state is not State.VERIFIED
     }
     used |= {f"desk.ended_{status}" for status in Status if status is not Status.VERIFIED}
-    used |= {f"fault.{name}" for name in ("differ", Unfit.CODE, *Weak)}
-    used |= {f"sign_in.{name}" for name in ("ended", "signed_out", "welcome_done")}
+    used |= {f"fault.{name}" for name in ("differ", Unfit.CODE, Unfit.PASSKEY, *Weak)}
+    used |= {f"sign_in.{name}" for name in ("ended", "signed_out", "welcome_done", "welcome_passkey")}
+    used |= {f"sign_in.{name}" for name in ("refused", "refused_passkey")}
+    used |= {f"account.{name}" for name in ("added", "removed", "renamed", "last", "failed")}
+    used |= {f"provider.{name}" for name in ("going", "go", "done", "on", "failed", "unknown", "down", "over")}
     used |= {f"desk.{direction}" for direction in Direction} | {f"field.{name}" for name in FIELDS}
     used |= {f"team.lock_{kind}" for kind in Held}
     assert set(words("en").texts) == used

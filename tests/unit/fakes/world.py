@@ -15,10 +15,7 @@ from ivr.call.arrears import Arrears
 from ivr.call.keypad import Keypad
 from ivr.call.languages import Languages
 from ivr.call.policy import policies
-from ivr.call.ports import (
-    Caller,
-    Subject,
-)
+from ivr.call.ports import Caller, Subject, Waiting
 from ivr.call.progress import Progress
 from ivr.call.session import Session
 from ivr.call.steps import Tools
@@ -62,6 +59,20 @@ def settings(**tables: Mapping[str, Any]) -> Settings:
     )
 
 
+class FakeDesks:
+    """`ports.Desks`: keeps what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Waiting] = []
+        self.marks: list[tuple[str, str]] = []
+
+    def tell(self, waiting: Waiting) -> None:
+        self.told.append(waiting)
+
+    def changed(self, node: str, channel: str) -> None:
+        self.marks.append((node, channel))
+
+
 class World:
     """All that a worker has, and its calls. `anna` is a customer with PIN and mobile; time goes on between calls."""
 
@@ -78,6 +89,7 @@ class World:
         self.arrears = Arrears(self.trail, self.live, clock=clock, log=self.logger)
         self.now = 1000.0
         self._calls = 0
+        self.desks = FakeDesks()
         self.anna = Subject(
             key=index(ANNA),
             known=True,
@@ -104,6 +116,7 @@ class World:
         stays: float = 300.0,
         channel: str | None = None,
         again: bool = False,
+        agent: str = "",
     ) -> FakeLine:
         """A call that comes in."""
         self._calls += 1
@@ -114,6 +127,7 @@ class World:
             language=language,
             policy=policy,
             again=again,
+            agent=agent,
         )
         return FakeLine(self.plot, caller, answers=answers, agents=agents, stays=stays)
 
@@ -154,6 +168,7 @@ class World:
             tools=self.tools(),
             wall=lambda: EPOCH + clock(),
             languages=Languages(frozenset({"en", "sv"}), "en", self.settings.company.language or "en"),
+            desks=self.desks,
         )
 
     def tools(self) -> Tools:

@@ -1,0 +1,360 @@
+"""<caller-auth>: its token, who may use it for what, and the element itself on a page of another origin in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser, expect
+
+from ivr.lock import Reason, State
+from ivr.secret import Personal
+from ivr.web.words import languages, words
+from tests.browser_kit import PHONE, browser, window
+from tests.contract.live_server import Server
+from tests.contract.web_kit import ANNA, AUDIENCE, CALL, REF, VERIFIED, Desk, as_crm, crm, desk
+
+__all__ = ["browser"]
+pytestmark = pytest.mark.servers
+
+ASK, LIVE = "/api/v1/element/token", "/element/live"
+ORIGIN = AUDIENCE
+PRESSABLE = replace(CALL, verifiable=True)
+DROPPABLE = replace(VERIFIED, verifiable=True, droppable=True)
+
+
+@pytest.fixture
+async def open_desk(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    async with desk(server, crm(monkeypatch)) as made:
+        yield made
+
+
+async def ask(desk: Desk, headers: dict[str, str] | None = None, **given: str) -> tuple[int, dict[str, Any]]:
+    """As the CRM's server does it."""
+    async with aiohttp.ClientSession() as program:
+        answer = await program.post(
+            desk.url(ASK), json={"login": "anna", **given}, headers=as_crm() if headers is None else headers
+        )
+        return answer.status, await answer.json()
+
+
+async def token(desk: Desk, **given: str) -> str:
+    status, told = await ask(desk, **given)
+    assert status == 201, told
+    return str(told["token"])
+
+
+async def use(
+    desk: Desk, token: str, path: str = "/api/v1/calls/current", method: str = "GET", *, origin: str | None = ORIGIN, **options: Any
+) -> tuple[int, Any, Any]:  # fmt: skip
+    """As the element does it: the token in a header, the origin of its page, no cookie."""
+    headers = {"Authorization": f"Bearer {token}"} | ({} if origin is None else {"Origin": origin, "Sec-Fetch-Site": "cross-site"})  # fmt: skip
+    async with aiohttp.ClientSession() as page:
+        answer = await page.request(method, desk.url(path), headers=headers, **options)
+        return answer.status, answer.headers, await answer.read()
+
+
+# ---------------------------------------------------------------- the token
+
+
+async def test_for_an_agent_who_is_signed_in_alone(open_desk: Desk) -> None:
+    assert (await ask(open_desk))[1]["reason"] == "agent_away"
+    csrf = await open_desk.sign_in()
+    status, told = await ask(open_desk)
+    assert (status, told["expires_in"], told["may"]) == (201, 1800, ["calls", "verify", "drop"])
+    assert open_desk.world.lent_to == [(ANNA.id, "crm", ORIGIN)]
+    assert told["token"] not in str(open_desk.log.lines)
+    for given in ({"login": "nobody"}, {"login": "rut"}, {"tenant": "other"}):
+        assert (await ask(open_desk, **given))[0] == 404
+    assert (await ask(open_desk, origin="https://evil.example.com"))[0] == 422
+    assert (await ask(open_desk, as_crm("x" * 40)))[0] == 401
+    assert (await ask(open_desk, {}))[0] == 401
+    # an agent who may not take calls
+    await open_desk.sign_in("rut")
+    assert (await ask(open_desk, login="rut"))[0] == 404
+    del csrf
+
+
+async def test_it_ends_with_the_session_at_once(open_desk: Desk) -> None:
+    csrf = await open_desk.sign_in()
+    mine = await token(open_desk)
+    assert (await use(open_desk, mine))[0] == 200
+    assert (await open_desk.send("DELETE", "/api/v1/session", headers={"CSRF-Token": csrf})).status == 204
+    assert (await use(open_desk, mine))[0] == 401
+    # another session of the same agent is another matter
+    await open_desk.sign_in()
+    assert (await use(open_desk, mine))[0] == 401
+    mine = await token(open_desk)
+    open_desk.world.people[ANNA.id] = replace(ANNA, disabled=True)
+    assert (await use(open_desk, mine))[0] == 401
+
+
+async def test_it_ends_in_its_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with desk(server, crm(monkeypatch, "element_minutes = 1")) as made:
+        await made.sign_in()
+        mine = await token(made)
+        assert (await use(made, mine))[0] == 200
+        server.pass_time(59)
+        assert (await use(made, mine))[0] == 200
+        server.pass_time(2)
+        assert (await use(made, mine))[0] == 401
+
+
+async def test_it_is_good_for_its_own_pages_alone(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    mine = await token(open_desk)
+    for origin in (None, "https://evil.example.com", f"{ORIGIN}.evil.example.com", open_desk.origin, "null"):
+        status, headers, _ = await use(open_desk, mine, origin=origin)
+        assert status == 403 and "Access-Control-Allow-Origin" not in headers
+    status, headers, _ = await use(open_desk, mine)
+    assert (status, headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
+    assert "Origin" in headers["Vary"] and "Access-Control-Allow-Credentials" not in headers
+    for no_token in ("", "x", "main." + "0" * 64, f"{mine}x", mine.replace("main.", "other.")):
+        status, headers, _ = await use(open_desk, no_token)
+        assert (status, headers["Access-Control-Allow-Origin"]) == (401, ORIGIN)
+
+
+async def test_it_does_what_the_settings_say_and_reads_no_record(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    mine = await token(open_desk)
+    open_desk.world.calls = (DROPPABLE,)
+    open_desk.world.record_of = {"name": Personal("Anna Andersson")}
+    status, _, said = await use(open_desk, mine)
+    (call,) = orjson.loads(said)["calls"]
+    assert (call["ref"], call["name"], call["id"]) == (REF, None, VERIFIED.call.name)
+    status, headers, said = await use(open_desk, mine, f"/api/v1/customers/{REF}/record")
+    assert (status, orjson.loads(said)["reason"]) == (403, "not_permitted") and b"Andersson" not in said
+    place = f"/api/v1/calls/{VERIFIED.call.name}"
+    assert (await use(open_desk, mine, f"{place}/verification", "POST", json={"policy": "main"}))[0] == 202
+    assert (await use(open_desk, mine, f"{place}/mark", "DELETE", json={"why": "over"}))[0] == 204
+    assert open_desk.world.pressed == [(VERIFIED.call.name, "main"), (VERIFIED.call.name, "over")]
+    # no other route knows it
+    for method, path in (
+        ("GET", "/api/v1/session"), ("DELETE", "/api/v1/session"), ("POST", f"{place}/token"), ("GET", "/api/v1/reads"),
+        ("POST", "/api/v1/openings"), ("POST", f"/api/v1/customers/{REF}/actions/lock"), ("GET", "/live"),
+        ("POST", ASK), ("POST", "/api/v1/tokens/introspect"), ("GET", "/api/v1/policies"),
+    ):  # fmt: skip
+        status, headers, _ = await use(open_desk, mine, path, method, json={})
+        assert status in (401, 403) and "Access-Control-Allow-Origin" not in headers, path
+
+
+async def test_less_or_more_where_the_settings_say_so(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with desk(server, crm(monkeypatch, 'may = ["calls", "record"]')) as made:
+        await made.sign_in()
+        mine = await token(made)
+        made.world.calls, made.world.record_of = (DROPPABLE,), {"name": Personal("Anna Andersson")}
+        assert orjson.loads((await use(made, mine))[2])["calls"][0]["name"] == "Anna Andersson"
+        assert b"Andersson" in (await use(made, mine, f"/api/v1/customers/{REF}/record"))[2]
+        place = f"/api/v1/calls/{VERIFIED.call.name}/verification"
+        assert (await use(made, mine, place, "POST", json={"policy": "main"}))[0] == 403
+        assert not made.world.pressed
+
+
+async def test_a_browser_may_ask_before(open_desk: Desk) -> None:
+    async def before(path: str, origin: str) -> aiohttp.ClientResponse:
+        headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        return await open_desk.browser.options(open_desk.url(path), headers=headers)
+
+    place = f"/api/v1/calls/{CALL.call.name}/verification"
+    answer = await before(place, ORIGIN)
+    assert (answer.status, answer.headers["Access-Control-Allow-Methods"]) == (204, "POST")
+    assert answer.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert (await before(place, "https://evil.example.com")).status == 403
+    for path in ("/api/v1/session", "/api/v1/openings", ASK):
+        answer = await before(path, ORIGIN)
+        assert answer.status == 405 and "Access-Control-Allow-Origin" not in answer.headers
+
+
+# ---------------------------------------------------------------- what it follows
+
+
+@asynccontextmanager
+async def followed(desk: Desk, token: str) -> AsyncIterator[Any]:
+    """The lines that come."""
+    headers = {"Authorization": f"Bearer {token}", "Origin": ORIGIN}
+    async with aiohttp.ClientSession(read_bufsize=2**20) as page, page.get(desk.url(LIVE), headers=headers) as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-ndjson")
+
+        async def line() -> dict[str, Any]:
+            async with asyncio.timeout(10):
+                return dict(orjson.loads(await answer.content.readline()))
+
+        yield line
+
+
+async def test_it_is_told_of_changes_and_of_the_end(open_desk: Desk) -> None:
+    csrf = await open_desk.sign_in()
+    mine = await token(open_desk)
+    async with followed(open_desk, mine) as line:
+        first = await line()
+        assert first["words"]["verify"] == "Verify now" and first["language"] == "en"
+        assert (first["may"], [name for name, _ in first["policies"]]) == (
+            ["calls", "verify", "drop"],
+            ["main", "quick"],
+        )
+        assert (await line())["view"] == {"known": True, "calls": []}
+        open_desk.world.calls = (DROPPABLE,)
+        open_desk.hub.changed(frozenset({"PJSIP/anna"}))
+        (call,) = (await line())["view"]["calls"]
+        assert (call["sign"], call["ref"], call["name"]) == ("verified", REF, "")
+        open_desk.world.down = True
+        open_desk.hub.changed(frozenset({"PJSIP/anna"}))
+        assert (await line())["view"] == {"known": False, "calls": []}
+        open_desk.world.down = False
+        await open_desk.send("DELETE", "/api/v1/session", headers={"CSRF-Token": csrf})
+        said = await line()
+        while "over" not in said:
+            said = await line()
+
+
+async def test_one_session_has_no_more_pages_than_a_person_can_want(open_desk: Desk) -> None:
+    await open_desk.sign_in()
+    mine = await token(open_desk)
+    async with aiohttp.ClientSession() as page:
+        headers = {"Authorization": f"Bearer {mine}", "Origin": ORIGIN}
+        opened = [await page.get(open_desk.url(LIVE), headers=headers) for _ in range(11)]
+        assert [one.status for one in opened] == [200] * 10 + [429]
+        for one in opened:
+            one.close()
+    assert (await open_desk.get(LIVE)).status == 401
+
+
+# ---------------------------------------------------------------- on a page of another origin
+
+
+@dataclass
+class Crm:
+    """A CRM's server: a page with a strict policy, and the token for its agent's element."""
+
+    desk: Desk | None = None
+    origin: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    async def page(self, _: web.Request) -> web.Response:
+        assert self.desk is not None
+        there = self.desk.origin
+        policy = f"default-src 'none'; script-src {there}; connect-src 'self' {there}; require-trusted-types-for 'script'; trusted-types 'none'"  # fmt: skip
+        text = f"""<!doctype html><html lang="en"><title>CRM</title><main><h1>CRM</h1>
+        <script type="module" src="{there}/element/caller-auth.js"></script>
+        <caller-auth token-from="/token"></caller-auth></main>"""
+        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": policy})
+
+    async def token(self, _: web.Request) -> web.Response:
+        assert self.desk is not None
+        status, told = await ask(self.desk)
+        self.asked.append(str(status))
+        return web.json_response(told, status=status)
+
+
+@asynccontextmanager
+async def crm_server() -> AsyncIterator[Crm]:
+    made = Crm()
+    app = web.Application()
+    app.router.add_get("/", made.page)
+    app.router.add_get("/token", made.token)
+    app.router.add_get("/favicon.ico", _nothing)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.origin = f"http://localhost:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+async def _nothing(_: web.Request) -> web.Response:
+    return web.Response(status=204)
+
+
+# the root of the element is its own: no script of the page sees into it, so the test does as a person does
+_CLOSED = "Element.prototype.attachShadow = new Proxy(Element.prototype.attachShadow, {apply: (made, on, [how]) => made.call(on, {...how, mode: 'open'})});"  # fmt: skip
+
+
+@pytest.mark.parametrize("language", languages())
+async def test_a_page_of_another_origin_shows_the_call(
+    server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    said = words(language)
+    async with crm_server() as page, desk(server, crm(monkeypatch, origin=page.origin)) as made:
+        page.desk = made
+        made.world.people[ANNA.id] = replace(ANNA, language=language)
+        csrf = await made.sign_in()
+        size = {"size": PHONE} if language in ("de", "pl") else {}
+        async with window(browser, dark=language == "sv", **size) as seen:
+            await seen.context.add_init_script(_CLOSED)
+            elsewhere: list[str] = []
+            seen.page.on("request", lambda request: elsewhere.append(request.url))
+            await seen.page.goto(page.origin)
+            inside = seen.page.locator("caller-auth")
+            await expect(inside.get_by_role("heading", level=2)).to_have_text(said("desk.none"))
+            for call in (PRESSABLE, replace(CALL, state=State.VERIFYING), replace(CALL, state=State.REFUSED), DROPPABLE,
+                         replace(VERIFIED, shut=Reason.THIRD_PARTY, name=None, held=True)):  # fmt: skip
+                made.world.calls = (call,)
+                made.hub.changed(frozenset({"PJSIP/anna"}))
+                title = said(f"desk.{call.state.value}", level=call.level)
+                await expect(inside.get_by_role("heading", level=2)).to_have_text(title)
+                assert await seen.seen_by_all() == [], call.state
+                assert not await seen.cramped(), call.state
+            # no name without the record's scope, nor a third site
+            assert "Andersson" not in await seen.page.content()
+            assert {url.split("/")[2] for url in elsewhere} == {page.origin.split("/")[2], made.origin.split("/")[2]}
+            # by the keyboard alone
+            made.world.calls = (DROPPABLE,)
+            made.hub.changed(frozenset({"PJSIP/anna"}))
+            await inside.get_by_role("button", name=said("desk.verify")).press("Enter")
+            await _pressed(made, (VERIFIED.call.name, "main"))
+            await inside.get_by_role("button", name=said("desk.drop")).press("Enter")
+            await _pressed(made, (VERIFIED.call.name, "over"))
+            await inside.locator(":not(dialog) > div > button.grave, .acts > button.grave").first.press("Enter")
+            await expect(inside.get_by_role("dialog")).to_be_visible()
+            assert await seen.seen_by_all() == []
+            await inside.get_by_role("dialog").get_by_role("button", name=said("desk.cancel")).press("Enter")
+            await expect(inside.get_by_role("dialog")).to_be_hidden()
+            assert len(made.world.pressed) == 2
+            await inside.locator(".acts > button.grave").first.press("Enter")
+            await inside.get_by_role("dialog").get_by_role("button", name=said("desk.wrong_person")).press("Enter")
+            await _pressed(made, (VERIFIED.call.name, "wrong_person"))
+            # the agent signs out at the desk: nothing of the call stays on the page
+            await made.send("DELETE", "/api/v1/session", headers={"CSRF-Token": csrf})
+            await expect(inside.get_by_text(said("desk.lost"))).to_be_visible()
+            assert REF not in await inside.evaluate("element => element.shadowRoot.textContent")
+            # and in again
+            await made.sign_in()
+            await expect(inside.get_by_text(REF)).to_be_visible(timeout=30_000)
+        assert page.asked.count("201") == 2
+
+
+async def test_what_is_refused_is_said_and_the_page_hears_of_the_call(
+    server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with crm_server() as page, desk(server, crm(monkeypatch, origin=page.origin)) as made:
+        page.desk = made
+        await made.sign_in()
+        made.world.calls = (PRESSABLE,)
+        async with window(browser) as seen:
+            await seen.context.add_init_script(
+                _CLOSED + "addEventListener('caller-auth', (event) => { window.heard = event.detail; });"
+            )
+            await seen.page.goto(page.origin)
+            inside = seen.page.locator("caller-auth")
+            button = inside.get_by_role("button", name=words("en")("desk.verify"))
+            await expect(button).to_be_visible()
+            heard = await seen.page.evaluate("window.heard")
+            assert heard == {"known": True, "calls": [{"id": CALL.call.name, "sign": "not_verified", "ref": ""}]}
+            # the caller hangs up just now
+            made.world.calls = ()
+            await button.press("Enter")
+            await expect(inside.get_by_role("alert")).to_have_text(words("en")("reason.no_call"))
+
+
+async def _pressed(desk: Desk, what: tuple[str, str]) -> None:
+    async with asyncio.timeout(10):
+        while what not in desk.world.pressed:
+            await asyncio.sleep(0.01)

@@ -1,0 +1,87 @@
+"""Two organisations on one system: nobody of the one reads, changes or opens a record of the other's customers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from ivr.config import load
+from ivr.lock import Denied, Reason, Record, State
+from ivr.secret import Secret
+from ivr.staff import Person, Role
+from ivr.store.openings import Opening
+from tests.contract.live_server import Server
+from tests.contract.lock_kit import ANNA, SVEN, Desk, denied, desk_of, given
+from tests.unit.cli_kit import typed
+from tests.unit.conftest import Either
+from tests.unit.database_kit import empty_database, on_postgresql
+
+pytestmark = pytest.mark.servers
+
+NILS = replace(ANNA, id="p-nils", login="nils", tenant="north", endpoints=frozenset({"PJSIP/nils"}))
+NORA = Person("p-nora", "north", "nora", "Nora", Role.SUPERVISOR)
+
+
+@pytest.fixture
+async def desk(either: Either, server: Server) -> AsyncIterator[Desk]:
+    async with desk_of(either(seconds=1.0), server) as made:
+        made.staff.persons |= {person.id: person for person in (NILS, NORA)}
+        yield made
+
+
+async def test_a_verified_caller_of_another_tenant_is_read_by_nobody_here(desk: Desk) -> None:
+    ref = await desk.call(NILS, level=3)
+    before = await desk.read(ref)
+    assert await desk.lock.record(NILS, ref, ["name"]) == denied(Reason.NOT_IN_FORCE)
+    assert await desk.lock.act(NILS, ref, "set_language", {"language": Secret("en")}) == denied(Reason.NOT_IN_FORCE)
+    assert await desk.lock.demand(NILS, ref, 1, "proxy") == denied(Reason.NOT_IN_FORCE)
+    assert await desk.read(ref) == before
+    (shown,) = await desk.lock.current(NILS)
+    assert (shown.state, shown.shut, shown.name, shown.ref) == (State.VERIFIED, Reason.NOT_IN_FORCE, None, None)
+    # the own tenant's person on the same call does
+    desk.joined(ANNA, "c.1")
+    assert given(await desk.lock.record(ANNA, ref, ["name"])) == {"name": "Xenia Ask"}
+
+
+async def test_two_persons_of_another_tenant_open_nothing_together(desk: Desk) -> None:
+    ref = await desk.customer()
+    wish = await desk.glass.ask(NILS, ref, "the fire brigade asks whom to call", ("name",))
+    assert isinstance(wish, Opening)
+    # nobody of the other tenant sees it, or may agree
+    assert await desk.glass.waiting(SVEN) == ()
+    assert isinstance(await desk.glass.approve(SVEN, wish.id), Denied)
+    assert isinstance(await desk.glass.approve(NORA, wish.id), Opening)
+    assert await desk.glass.record(NILS, wish.id) == denied(Reason.NOT_OPEN)
+    assert (await desk.rows())[-1] == ("desk:nils", "glass.read", "withheld")
+    # of their own they do
+    async with desk.database.write() as connection:
+        await connection.exec_driver_sql(f"UPDATE customers SET tenant = 'north' WHERE ref = '{ref}'")
+    assert isinstance(await desk.glass.record(NILS, wish.id), Record)
+
+
+async def test_whose_customers_are_added_imported_and_shown(either: Either) -> None:
+    settings = load(either().file)
+    if on_postgresql(settings):
+        await empty_database(settings)
+    file = settings.file
+
+    def well(*words: str) -> str:
+        ended = typed(*words, "--config", str(file))
+        assert ended.code == 0, ended
+        return ended.out
+
+    await asyncio.to_thread(well, "init")
+    await asyncio.to_thread(well, "customer", "add", "10001", "--name", "Xenia", "--no-pin")
+    await asyncio.to_thread(well, "customer", "add", "10002", "--name", "Nisse", "--no-pin", "--tenant", "north")
+    table = file.parent / "customers.csv"
+    table.write_text("number,name,phones,pin,language,policy\n10003,Nadia,,,,\n")
+    await asyncio.to_thread(well, "customer", "import", str(table), "--tenant", "north")
+    shown = [await asyncio.to_thread(well, "customer", "show", number) for number in ("10001", "10002", "10003")]
+    assert [text.split("tenant")[1].split()[0] for text in shown] == ["main", "north", "north"]
+    ended = await asyncio.to_thread(
+        typed, "customer", "add", "10004", "--name", "X", "--no-pin", "--tenant", "a b", "--config", str(file)
+    )
+    assert (ended.code, ended.err.startswith("--tenant: is not 1 to 40")) == (2, True)
