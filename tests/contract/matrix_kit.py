@@ -50,11 +50,11 @@ OPEN = frozenset({"level 1", "level 2", "held"})
 
 ROLES = (
     "nobody", "agent", "colleague", "supervisor", "administrator", "auditor", "data_owner", "disabled", "other tenant", "ended",
-    "program",
+    "program", "element",
 )  # fmt: skip
 """`colleague`: an agent, while the call is another one's of the same team. `ended`: an agent whose session was ended. `program`: one of the
-settings, with its secret."""
-READERS = frozenset({"agent", "supervisor", "other tenant"})
+settings, with its secret. `element`: such a program's page, with a token of the agent's."""
+READERS = frozenset({"agent", "supervisor", "other tenant", "element"})
 """Who may have a call at all. In another tenant they have calls of their own."""
 
 
@@ -83,6 +83,7 @@ class Visitor:
 _FORM = "f" * 43
 _SECRET = "s" * 43
 AUDIENCE = "https://crm.example.com"
+ORIGIN = "https://shop.example.com"
 
 
 @dataclass
@@ -101,6 +102,7 @@ class Whole:
     other: str
     calls: int = 0
     channel: str = ""
+    lent: str = ""
 
     @property
     def prefix(self) -> str:
@@ -110,6 +112,9 @@ class Whole:
         """With a session of its own."""
         if role in ("nobody", "program"):
             return Visitor(role, None, csrf=_FORM)
+        if role == "element":
+            self.lent = self.lent or await self._lent()
+            return Visitor(role, None, self.lent, _FORM)
         person = self.people[role]
         token, session = await self.house.sessions.begin(SignedIn(person, None, time.time_ns() // 1000))  # type: ignore[misc]
         if role == "ended":
@@ -117,6 +122,22 @@ class Whole:
         # whoever is not let in any more has a form of somebody who is not signed in
         csrf = _FORM if role in ("ended", "disabled") else session.csrf.reveal()
         return Visitor(role, person, token.reveal(), csrf)
+
+    async def _lent(self) -> str:
+        """A token for an element of the agent's, who is signed in."""
+        await self.visitor("agent")
+        given = {"login": self.people["agent"].login, "origin": ORIGIN}
+        status, told = await self.ask(Visitor("program", None, csrf=_FORM), "POST", "/api/v1/element/token", json=given)
+        assert status == 201, told
+        return str(json.loads(told.rpartition("\n")[2])["token"])
+
+    def _headers(self, visitor: Visitor) -> dict[str, str]:
+        if visitor.role == "element":
+            return {"Origin": ORIGIN, "Authorization": f"Bearer {visitor.token}"}
+        if visitor.role == "program":
+            return {"Authorization": aiohttp.encode_basic_auth("crm", _SECRET)}
+        cookie = f"{FORM}={_FORM}" + (f"; {SESSION}={visitor.token}" if visitor.token else "")
+        return {"Origin": self.url, "Cookie": cookie, CSRF: visitor.csrf}
 
     async def put(self, state: str, whose: Person) -> None:
         """The call of this person is so now; it is another one each time."""
@@ -143,10 +164,7 @@ class Whole:
 
     async def ask(self, visitor: Visitor, method: str, place: str, **given: Any) -> tuple[int, str]:
         """As that visitor's page does it: the status, and all that comes with it."""
-        cookie = f"{FORM}={_FORM}" + (f"; {SESSION}={visitor.token}" if visitor.token else "")
-        headers = {"Origin": self.url, "Cookie": cookie, CSRF: visitor.csrf}
-        if visitor.role == "program":
-            headers["Authorization"] = aiohttp.encode_basic_auth("crm", _SECRET)
+        headers = self._headers(visitor)
         async with self.browser.request(
             method, self.url + place, headers=headers, allow_redirects=False, **given
         ) as answer:
@@ -155,7 +173,7 @@ class Whole:
     async def through(self, visitor: Visitor, method: str, place: str, **given: Any) -> tuple[int, str]:
         """By the proxy, to the CRM behind."""
         headers = {"Origin": self.proxy_url}
-        if visitor.token:
+        if visitor.token and visitor.role != "element":
             bits = Secret("bits")
             host, begun = self.proxy_url.partition("://")[2], hashlib.sha256(b"bits").hexdigest()
             code = await self.handovers.keep(Secret(visitor.token), host, begun)
@@ -167,7 +185,7 @@ class Whole:
 
     async def follow(self, visitor: Visitor, place: str) -> tuple[int, str]:
         """The same for a websocket: its first word."""
-        headers = {"Origin": self.url, **({"Cookie": f"{SESSION}={visitor.token}"} if visitor.token else {})}
+        headers = self._headers(visitor)
         try:
             async with self.browser.ws_connect(self.url + place, headers=headers) as socket:
                 message = await socket.receive(timeout=10)
@@ -175,13 +193,21 @@ class Whole:
         except aiohttp.WSServerHandshakeError as error:
             return error.status, str(error.headers)
 
+    async def stream(self, visitor: Visitor, place: str) -> tuple[int, str]:
+        """The same for an answer that goes on line by line: its first ones."""
+        async with self.browser.get(self.url + place, headers=self._headers(visitor), allow_redirects=False) as answer:
+            if answer.status != 200:
+                return answer.status, await answer.text()
+            lines = [(await answer.content.readline()).decode() for _ in range(2)]
+            return answer.status, "".join(lines)
+
 
 @asynccontextmanager
 async def whole(base: Any, server: Server, ports: Ports, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Whole]:
     """The product as `ari_app.py desk` and `ari_app.py proxy` run it, but for Asterisk."""
     port, proxy_port, crm_port = ports.take(), ports.take(), ports.take()
     # a host of its own: cookies know no ports
-    url, proxy_url = f"http://127.0.0.1:{port}", f"http://localhost:{proxy_port}"
+    url, proxy_url = f"http://localhost:{port}", f"http://127.0.0.1:{proxy_port}"
     secret = base.file.with_name("crm.secret")
     secret.touch(0o600)
     secret.write_text(_SECRET)
@@ -189,7 +215,8 @@ async def whole(base: Any, server: Server, ports: Ports, monkeypatch: pytest.Mon
         base, server, f'[desk]\nlisten = "127.0.0.1:{port}"\nurl = "{url}"\n[desk.password]\nscrypt_p = 1\n'
         "[desk.requests]\nper_minute = 100000\nstrangers_per_minute = 100000\n[desk.sign_in]\naddress_in_a_row = 1000\nall = 100000\n"
         f'[lock.glass]\nwaiting = 20\n[tokens]\naudiences = ["{AUDIENCE}"]\n'
-        f'[clients.crm]\nsecret_file = "{secret}"\naudiences = ["{AUDIENCE}"]\n'
+        f'[clients.crm]\nsecret_file = "{secret}"\naudiences = ["{AUDIENCE}"]\norigins = ["{ORIGIN}"]\n'
+        f'may = ["calls", "verify", "drop", "record"]\n'
         f'[proxy]\nlisten = "127.0.0.1:{proxy_port}"\nurl = "{proxy_url}"\nupstream = "http://127.0.0.1:{crm_port}"\n'
         f"per_minute = 100000\n{_patterns()}",
     )  # fmt: skip
@@ -243,7 +270,7 @@ async def _up(browser: aiohttp.ClientSession, url: str, serving: asyncio.Task[No
 
 async def _people(house: House) -> dict[str, Person]:
     found = {}
-    for role in ROLES[1:-1]:
+    for role in ROLES[1:-2]:
         tenant = "acme" if role == "other tenant" else TENANT
         kind = Role(role) if role in list(Role) else Role.AGENT
         login = role.replace(" ", "-").replace("_", "-")

@@ -29,6 +29,7 @@ from tests.contract.matrix_kit import (
     NODE,
     NUMBER,
     OPEN,
+    ORIGIN,
     PHONE,
     READERS,
     ROLES,
@@ -49,7 +50,7 @@ Seen = dict[tuple[str, str], dict[tuple[str, str], int]]
 
 # What a verified caller's data may stand in. All else says nothing of it to anybody.
 GIVES = {
-    ("GET", "/"), ("GET", "/live"), ("GET", "/api/v1/calls/current"), ("GET", "/api/v1/customers/{ref}/record"),
+    ("GET", "/"), ("GET", "/live"), ("GET", "/element/live"), ("GET", "/api/v1/calls/current"), ("GET", "/api/v1/customers/{ref}/record"),
 }  # fmt: skip
 # What is the same for all who ask, whoever they are and whatever goes on: walked in two states.
 FEW = ("no call", "level 2")
@@ -104,6 +105,7 @@ PARAMETERS: dict[str, Callable[[Whole], Awaitable[str]]] = {
     "person": _stopped,
     "action": _always("set_language"),
     "token": _always("x" * 43),
+    "passkey": _always("x" * 22),
     "sum": _always(static_path().rpartition("/")[2]),
     "name": _always("desk.js"),
 }
@@ -126,6 +128,13 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("DELETE", "/api/v1/calls/{call}/mark"): {"json": {"why": "over"}},
     ("POST", "/api/v1/calls/{call}/token"): {"json": {"audience": AUDIENCE}},
     ("POST", "/api/v1/tokens/introspect"): {"data": {"token": "x.y.z"}},
+    ("POST", "/api/v1/element/token"): {"json": {"login": "agent", "origin": ORIGIN}},
+    ("POST", "/sign-in/passkey"): {"data": {}},
+    ("POST", "/sign-in/provider"): {"data": {}},
+    ("POST", "/welcome/{token}/passkey"): {"data": {}},
+    ("POST", "/account/passkey"): {"data": {}},
+    ("POST", "/account/passkeys"): {"data": {}},
+    ("POST", "/account/passkeys/{passkey}"): {"data": {"name": "x"}},
 }
 """What is sent where something is changed. A route that stands in neither table fails the test: add it here."""
 
@@ -136,6 +145,8 @@ async def _walk(made: Whole, route: Route, visitor: Visitor) -> tuple[int, str]:
         if name not in PARAMETERS:
             pytest.fail(f"{route.path}: {{{name}}} is not known here. Say in PARAMETERS what stands there")
         place = place.replace(f"{{{name}}}", await PARAMETERS[name](made))
+    if route.lasts and route.path.startswith("/element/"):
+        return await made.stream(visitor, place)
     if route.lasts:
         return await made.follow(visitor, place)
     given: dict[str, Any] = {}
@@ -242,7 +253,7 @@ def _may_hold(key: tuple[str, str], role: str, state: str, found: set[str], wher
 
 def _whose(role: str) -> str:
     """Whose call it is."""
-    return "agent" if role in ("nobody", "colleague", "program") else role
+    return "agent" if role in ("nobody", "colleague", "program", "element") else role
 
 
 _RECORD = ("GET", "/api/v1/customers/{ref}/record")
@@ -257,7 +268,7 @@ searches each answer for the customer's name, number and telephone: they stand n
 walked by itself, for the list is the desk's own table, of which [the API's description](desk.md#the-api) is made.
 
 The roles: *nobody* is not signed in, *colleague* is an agent while the call is another agent's of the same team, *disabled* and *ended* were agents, and the one of *other tenant* is an agent
-there with a call of that tenant's own; *program* is one of the settings, with its secret. The states are those of the own call: *other customer* is one who is verified, and not the one whose record is asked for; *third party* has
+there with a call of that tenant's own; *program* is one of the settings, with its secret, and *element* what such a program's page holds of the agent. The states are those of the own call: *other customer* is one who is verified, and not the one whose record is asked for; *third party* has
 somebody else in the call; *hung up* and *ringing* have a mark, and nobody on the line. What stands for all is the same in all states, or for all roles.
 
 A 404 behind `/welcome` is a link that nobody has; 303 leads to where one signs in; a 404 of `/crossing` is one that the proxy has not sent. [The proxy](proxy.md) is walked by
