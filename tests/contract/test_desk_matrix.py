@@ -1,6 +1,6 @@
 """Every route, in every state of a call, by every role: nothing of a customer before that customer is verified.
 
-`TILLIT_MATRIX=write scripts/test tests/contract/test_desk_matrix.py` writes docs/matrix.md anew.
+`DESK_MATRIX=write scripts/test tests/contract/test_desk_matrix.py` writes docs/matrix.md anew.
 """
 
 from __future__ import annotations
@@ -193,10 +193,10 @@ async def test_nothing_of_a_customer_before_verification_whatever_is_asked(
     assert {one for one in given if one[0] != "proxy"} == GIVES
     assert {name for kind, name in given if kind == "proxy"} >= {"customer", "page", "orders", "own"}
     page = _page(seen)
-    if os.environ.get("TILLIT_MATRIX") == "write":
+    if os.environ.get("DESK_MATRIX") == "write":
         PAGE.write_text(page)
     assert PAGE.read_text() == page, (
-        "docs/matrix.md is another: TILLIT_MATRIX=write scripts/test tests/contract/test_desk_matrix.py"
+        "docs/matrix.md is another: DESK_MATRIX=write scripts/test tests/contract/test_desk_matrix.py"
     )
 
 

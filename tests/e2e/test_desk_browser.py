@@ -1,6 +1,6 @@
 """The desk in a real browser, with a real call on a real Asterisk behind it.
 
-`TILLIT_PICTURES=docs/pictures scripts/test tests/e2e/test_desk_browser.py` makes the pictures of the documentation anew.
+`DESK_PICTURES=docs/pictures scripts/test tests/e2e/test_desk_browser.py` makes the pictures of the documentation anew.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ exten => caller3,1,Dial(PJSIP/agent3,20)
     "desk": True,
 }
 PASSWORD = secrets.token_urlsafe(18)
-PICTURES = Path(os.environ["TILLIT_PICTURES"]) if "TILLIT_PICTURES" in os.environ else None
+PICTURES = Path(os.environ["DESK_PICTURES"]) if "DESK_PICTURES" in os.environ else None
 
 
 class Person:
