@@ -16,7 +16,7 @@ from ivr.staff import Permission, Person
 from ivr.store.elements import Grant, allowed
 from ivr.web import models
 from ivr.web.api import body, said
-from ivr.web.live import IDLE_LOOK_SECONDS, LOOK_SECONDS, OWN, TAKING_SECONDS, Page, folded
+from ivr.web.live import OWN, TAKING_SECONDS, Page, folded
 from ivr.web.problems import Problem
 from ivr.web.view import UNKNOWN, View, choices, view
 from ivr.web.visit import Visit
@@ -92,7 +92,7 @@ async def _follow(visit: Visit, grant: Grant, page: Page, answer: web.StreamResp
             await _say(answer, {})
             when = monotonic()
         try:
-            async with asyncio.timeout(LOOK_SECONDS if shown["calls"] else IDLE_LOOK_SECONDS):
+            async with asyncio.timeout(visit.house.hub.until(shown)):
                 await page.stir.wait()
         except TimeoutError:
             pass

@@ -21,7 +21,7 @@ from tests.unit.conftest import Either
 pytestmark = [pytest.mark.servers, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")]
 
 LANGUAGES = ("en", "sv", "de", "pl")
-PICTURES = Path(os.environ["TILLIT_PICTURES"]) if "TILLIT_PICTURES" in os.environ else None
+PICTURES = Path(os.environ["DESK_PICTURES"]) if "DESK_PICTURES" in os.environ else None
 
 
 @pytest.fixture
