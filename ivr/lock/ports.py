@@ -63,6 +63,10 @@ class Waits(Protocol):
         """
         ...
 
+    async def among(self, endpoints: Collection[str]) -> Sequence[Waiting]:
+        """Those whom the phones of any of these wait for."""
+        ...
+
     async def ended(self, node: str, channel: str) -> Status | None:
         """How the last verification of this call ended, where that was in mid-call."""
         ...
@@ -110,8 +114,10 @@ class Floor(Protocol):
 
 
 class Glances(Protocol):
-    async def glance(self, channels: Sequence[tuple[str, str]]) -> Sequence[tuple[Mark | None, Progress | None]]:
-        """Of each of these channels, with its node, the mark, and how far its verification is."""
+    async def glance(
+        self, channels: Sequence[tuple[str, str]]
+    ) -> Sequence[tuple[Mark | None, Progress | None, Status | None]]:
+        """Of each of these channels, with its node, the mark, how far its verification is, and how the last in mid-call ended."""
         ...
 
 

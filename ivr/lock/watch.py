@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import TypeVar
 
@@ -15,10 +15,11 @@ from ivr.call.progress import Progress
 from ivr.lock.current import direction, state_of
 from ivr.lock.decision import Ground, outsiders, own_talks
 from ivr.lock.judge import Judge
-from ivr.lock.ports import Floor, Glances, Holds, Rounds, Staff
+from ivr.lock.ports import Floor, Glances, Holds, Rounds, Staff, Switch, Waits
 from ivr.lock.rows import Rows
-from ivr.lock.words import Barred, Channel, Denied, Ended, Held, Reason, State, Statistics, Watched
+from ivr.lock.words import Barred, Channel, Denied, Direction, Ended, Held, Reason, State, Statistics, Watched
 from ivr.staff import TENANT, Permission, Person
+from ivr.store.sealing import endpoint_key
 
 T = TypeVar("T")
 
@@ -37,13 +38,15 @@ class Watch:
     """Who may not watch is refused. Each method raises `Unavailable` where a part is down."""
 
     def __init__(
-        self, judge: Judge, floor: Floor, staff: Staff, glances: Glances, holds: Holds, rounds: Rounds, rows: Rows,
-        wall: Callable[[], float], clock: Callable[[], float] = monotonic,
+        self, judge: Judge, floor: Floor, staff: Staff, glances: Glances, waits: Waits, switch: Switch, holds: Holds,
+        rounds: Rounds, rows: Rows, wall: Callable[[], float], clock: Callable[[], float] = monotonic,
     ) -> None:  # fmt: skip
         self._judge = judge
         self._floor = floor
         self._staff = staff
         self._glances = glances
+        self._waits = waits
+        self._switch = switch
         self._holds = holds
         self._rounds = rounds
         self._rows = rows
@@ -60,14 +63,15 @@ class Watch:
             one for one in await self._staff.colleagues(by.tenant) if one.team == by.team and not one.disabled
         ]  # fmt: skip
         talks = {one.id: [talk for endpoint in one.endpoints for talk in self._floor.told(endpoint)] for one in team}
-        marks, progress = await self._glance(talk for some in talks.values() for talk in some)
+        marks, states = await self._glance(talk for some in talks.values() for talk in some)
         parties = {party.endpoint for some in talks.values() for talk in some for party in (talk.own, *talk.others)}
         owners = await self._staff.owners_of(parties)
         seen = [
             watched
             for one in team
-            for watched in _calls(Ground(one, talks[one.id], owners, marks, self._wall()), progress)
+            for watched in _calls(Ground(one, talks[one.id], owners, marks, self._wall()), states)
         ]
+        seen += await self._waited_for(team)
         return tuple(sorted(seen, key=lambda one: (one.agent, one.person, one.call)))
 
     async def statistics(self, by: Person) -> Statistics | Denied:
@@ -95,13 +99,26 @@ class Watch:
     async def _refused(self, by: Person, what: str) -> Denied:
         return await self._rows.refuse(by, what, Denied(Reason.NOT_PERMITTED))
 
-    async def _glance(self, talks: Iterable[Talk]) -> tuple[dict[Channel, Mark], dict[Channel, Progress]]:
+    async def _waited_for(self, team: Sequence[Person]) -> list[Watched]:
+        """Callers who are in no talk, for they are keying."""
+        whose = {endpoint_key(endpoint): one for one in team for endpoint in one.endpoints}
+        return [
+            Watched(
+                person.id, person.name, Channel(one.node, one.channel), one.number or None, Direction.INBOUND, False, one.since,
+                State.VERIFYING,
+            )
+            for one in await self._waits.among(whose)
+            # a worker that has died tells of no end: it is asked who waits
+            if (person := whose.get(endpoint_key(one.endpoint))) is not None and await self._switch.waits(one.node, one.agent)
+        ]  # fmt: skip
+
+    async def _glance(self, talks: Iterable[Talk]) -> tuple[dict[Channel, Mark], dict[Channel, State]]:
         channels = sorted(
             {Channel(talk.node, party.channel) for talk in talks for party in (talk.own, *talk.others)}
         )  # fmt: skip
         found = dict(zip(channels, await self._glances.glance(channels), strict=True)) if channels else {}
-        marks = {channel: mark for channel, (mark, _) in found.items() if mark is not None}
-        return marks, {channel: progress for channel, (_, progress) in found.items() if progress is not None}
+        marks = {channel: mark for channel, (mark, _, _) in found.items() if mark is not None}
+        return marks, {channel: _state(progress, ended) for channel, (_, progress, ended) in found.items()}
 
     async def _look(self) -> tuple[Barred, ...]:
         holds = await self._holds.in_force()
@@ -122,7 +139,14 @@ class Watch:
         return tuple(ordered[:_MOST])
 
 
-def _calls(ground: Ground, progress: dict[Channel, Progress]) -> Iterable[Watched]:
+def _state(progress: Progress | None, ended: Status | None) -> State:
+    """That of a caller without a mark."""
+    if progress is None and ended not in (None, Status.VERIFIED):
+        return State.REFUSED
+    return state_of(progress)
+
+
+def _calls(ground: Ground, states: dict[Channel, State]) -> Iterable[Watched]:
     seen: set[Channel] = set()
     for talk in own_talks(ground):
         for found in outsiders(ground, talk):
@@ -134,7 +158,7 @@ def _calls(ground: Ground, progress: dict[Channel, Progress]) -> Iterable[Watche
                 ground.person.id, ground.person.name, found.call,
                 None if found.party.number is None else found.party.number.masked,
                 direction(found), talk.own.held, found.party.since,
-                State.VERIFIED if mark is not None else state_of(progress.get(found.call)),
+                State.VERIFIED if mark is not None else states[found.call],
                 0 if mark is None else mark.level, None if mark is None else mark.expires,
             )  # fmt: skip
 

@@ -74,7 +74,7 @@ class Locks:
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
             signer,
             MarkTokens(settings.tokens, signer, judge, reads, rows, log),
-            Watch(judge, floor, staff, glances, holds, Rounds(database), rows, time),
+            Watch(judge, floor, staff, glances, waits, switch, holds, Rounds(database), rows, time),
         )
 
 

@@ -9,10 +9,12 @@ from dataclasses import fields, replace
 import orjson
 
 from ivr.call.mark import Mark
+from ivr.call.outcome import Status
 from ivr.call.progress import Progress
 from ivr.errors import StoreError, TakenUp
 from ivr.store.link import Link, Script
 from ivr.store.news import news_of_call, topic
+from ivr.store.waits import ended_key
 
 BEGIN = Script("clock", "record", "begin")
 NOTE = Script("record", "note")
@@ -27,6 +29,8 @@ SCRIPTS = (BEGIN, NOTE, END, RECORDED, TAKE_UP, DROP_MARK, MARKED, TAKE_AWAY, GL
 
 # Channels in one round trip.
 _AT_ONCE = 200
+
+Glance = tuple[Mark | None, Progress | None, Status | None]
 
 # How many ends are remembered while Redis is away. A record whose end is not is found as one that was left over, and
 # what is told of it then is in the trail already.
@@ -113,20 +117,21 @@ class Calls:
         """The mark of this channel; None where there is none, or no longer."""
         return _mark(await self._link.ask("GET", self._mark_keys(node, channel)[0]), node, channel)
 
-    async def glance(self, channels: Sequence[tuple[str, str]]) -> list[tuple[Mark | None, Progress | None]]:
-        """Of each of these channels, with its node, `mark` and `progress`: many in one round trip."""
-        found: list[tuple[Mark | None, Progress | None]] = []
+    async def glance(self, channels: Sequence[tuple[str, str]]) -> list[Glance]:
+        """Of each of these channels, with its node, `mark`, `progress`, and how the last one in mid-call ended: many in one round trip."""
+        found: list[Glance] = []
         for at in range(0, len(channels), _AT_ONCE):
             some = channels[at : at + _AT_ONCE]
-            names = [f"{node}:{channel}" for node, channel in some]
-            answer = await self._link.run(
-                GLANCE, [self._key(kind, name) for name in names for kind in ("mark", "call")]
-            )
-            if len(answer) != 1 + 3 * len(some):
+            keys = [key for node, channel in some for key in self._glance_keys(node, channel)]
+            answer = await self._link.run(GLANCE, keys)
+            if len(answer) != 1 + 4 * len(some):
                 raise _strange(GLANCE)
             told = answer[1:]
-            for (node, channel), mark, holder, text in zip(some, told[0::3], told[1::3], told[2::3], strict=True):
-                found.append((_mark(mark, node, channel), _progress(holder, text, node, channel)))
+            for (node, channel), mark, holder, text, ended in zip(
+                some, told[0::4], told[1::4], told[2::4], told[3::4], strict=True
+            ):
+                status = Status(ended.decode()) if isinstance(ended, bytes) else None
+                found.append((_mark(mark, node, channel), _progress(holder, text, node, channel), status))
         return found
 
     async def drop_mark(self, progress: Progress, *, over: bool) -> None:
@@ -173,6 +178,10 @@ class Calls:
     def _mark_keys(self, node: str, channel: str) -> list[str]:
         """Those of the mark, and of the node's list of marks."""
         return [self._key("mark", f"{node}:{channel}"), self._key("marks", node)]
+
+    def _glance_keys(self, node: str, channel: str) -> tuple[str, str, str]:
+        name = f"{node}:{channel}"
+        return self._key("mark", name), self._key("call", name), ended_key(self._prefix, node, channel)
 
     def _call_keys(self, progress: Progress) -> list[str]:
         """Those of the mark, of the record, and of the application's calls."""

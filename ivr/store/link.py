@@ -20,7 +20,18 @@ from ivr.store.pool import InClear, Pool
 _AGAIN_SECONDS = 0.1
 # What these write may be lost with a primary that dies: who holds a lease renews it.
 _FLEETING = frozenset(
-    {"lease", "give_lease", "standing", "marked", "recorded", "session_of", "tell_desk", "glance", "holds"}
+    {
+        "lease",
+        "give_lease",
+        "standing",
+        "marked",
+        "recorded",
+        "session_of",
+        "tell_desk",
+        "glance",
+        "holds",
+        "many_waits",
+    }
 )
 
 

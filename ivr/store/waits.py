@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import orjson
 
 from ivr.call.outcome import Status
@@ -11,6 +13,10 @@ from ivr.store.link import Link, Script
 from ivr.store.sealing import endpoint_key
 
 WAITS = Script("clock", "waits")
+MANY_WAITS = Script("clock", "many_waits")
+
+# Endpoints in one round trip.
+_AT_ONCE = 500
 
 # Seconds in which a call that somebody has begun to part is parted by nobody else: the audit row before it may be waited for.
 _CLAIM_SECONDS = 30
@@ -51,6 +57,18 @@ class RedisWaits:
                 return told, _read(gone) if isinstance(gone, bytes) and gone else None
             case _:
                 raise StoreError(f"Redis gave an unknown answer to {WAITS.name}")
+
+    async def among(self, endpoints: Collection[str]) -> tuple[Waiting, ...]:
+        """Those whom the phones of any of these wait for."""
+        keys = sorted({waits_key(self._prefix, endpoint) for endpoint in endpoints})
+        found: list[Waiting] = []
+        for at in range(0, len(keys), _AT_ONCE):
+            match await self._link.run(MANY_WAITS, keys[at : at + _AT_ONCE]):
+                case [b"waits", *waits]:
+                    found += [_read(one) for one in waits if isinstance(one, bytes)]
+                case _:
+                    raise StoreError(f"Redis gave an unknown answer to {MANY_WAITS.name}")
+        return tuple(found)
 
     async def ended(self, node: str, channel: str) -> Status | None:
         """How the last verification of this call ended, where that was in mid-call."""

@@ -16,7 +16,7 @@ from ivr.staff import Permission, Person
 from ivr.store.elements import Grant, allowed
 from ivr.web import models
 from ivr.web.api import body, said
-from ivr.web.live import IDLE_LOOK_SECONDS, LOOK_SECONDS, OWN, TAKING_SECONDS, Page
+from ivr.web.live import OWN, TAKING_SECONDS, Page, folded
 from ivr.web.problems import Problem
 from ivr.web.view import UNKNOWN, View, choices, view
 from ivr.web.visit import Visit
@@ -26,6 +26,8 @@ _WORDS = (
     "title", "none", "none_help", "unknown", "unknown_help", "caller", "customer", "reference", "lasts", "held", "left_one",
     "lost", "verify", "by", "drop", "wrong_person", "wrong_person_help", "cancel", "failed",
 )  # fmt: skip
+_SCRIPT, _KEPT = "text/javascript; charset=utf-8", "public, max-age=300"
+
 # Seconds within which something is sent, so that whoever is gone is noticed by both.
 _SILENT_SECONDS = 15.0
 
@@ -78,7 +80,7 @@ async def _follow(visit: Visit, grant: Grant, page: Page, answer: web.StreamResp
             if person is None:
                 await _say(answer, {"over": True})
                 return
-            page.endpoints = person.endpoints
+            page.endpoints = folded(person.endpoints)
             shown = _without_name(view(await visit.house.lock.current(person), visit.words), grant)
         except Unavailable:
             pass
@@ -90,7 +92,7 @@ async def _follow(visit: Visit, grant: Grant, page: Page, answer: web.StreamResp
             await _say(answer, {})
             when = monotonic()
         try:
-            async with asyncio.timeout(LOOK_SECONDS if shown["calls"] else IDLE_LOOK_SECONDS):
+            async with asyncio.timeout(visit.house.hub.until(shown)):
                 await page.stir.wait()
         except TimeoutError:
             pass
@@ -130,7 +132,7 @@ async def script(_: Visit) -> web.Response:
     return web.Response(
         body=_script(),
         headers={
-            "Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "public, max-age=300",
+            "Content-Type": _SCRIPT, "Cache-Control": _KEPT,
             "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin",
         },
     )  # fmt: skip

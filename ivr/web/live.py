@@ -17,9 +17,10 @@ from ivr.errors import Unavailable
 from ivr.staff import Permission, Person
 from ivr.web.view import UNKNOWN
 
-# Seconds between looks at what no event tells of: how far a caller is, a mark's end, a session's; and where there is no call.
-LOOK_SECONDS = 1.0
-IDLE_LOOK_SECONDS = 5.0
+# Seconds between looks at what nobody tells of, such as a session that ended elsewhere: while a call is shown, and while none is.
+# What Asterisk and the workers tell stirs a page at once.
+_LOOK_SECONDS = 5.0
+_IDLE_LOOK_SECONDS = 10.0
 # Seconds in which a page must take what it is told, and answer a ping.
 TAKING_SECONDS = 5.0
 _PING_SECONDS = 20.0
@@ -36,20 +37,14 @@ FULL = 4429
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a page needs, and how often it looks, in seconds: while there is something to see, and while there is not.
-
-    `pause`: between two looks, however much happens.
-    """
+    """What a page needs. `pause`: seconds between two looks, however much happens. `all`: whether any phone's talks stir it."""
 
     needs: Permission
-    busy: float
-    idle: float
     pause: float = 0.0
     all: bool = False
-    """Whether any phone's talks stir it, and not the person's own alone."""
 
 
-OWN = Kind(Permission.CALL, busy=LOOK_SECONDS, idle=IDLE_LOOK_SECONDS)
+OWN = Kind(Permission.CALL)
 """The agent's own calls."""
 
 
@@ -74,8 +69,12 @@ Look = Callable[[], Awaitable[Person | None]]
 class Hub:
     """All open pages of this process."""
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, log: FilteringBoundLogger, *, look: float = _LOOK_SECONDS, idle: float = _IDLE_LOOK_SECONDS
+    ) -> None:
+        """`look`, `idle`: seconds after which a page looks again by itself."""
         self._log = log
+        self._look, self._idle = look, idle
         self._pages: set[Page] = set()
 
     def __len__(self) -> int:
@@ -83,7 +82,7 @@ class Hub:
 
     def changed(self, endpoints: frozenset[str]) -> None:
         """These phones' talks are others than before."""
-        theirs = _folded(endpoints)
+        theirs = folded(endpoints)
         for page in self._pages:
             if page.kind.all or page.endpoints & theirs:
                 page.stir.set()
@@ -141,7 +140,7 @@ class Hub:
 
     @contextmanager
     def _open(self, session: str, person: Person, kind: Kind) -> Iterator[Page]:
-        page = Page(session, kind, _folded(person.endpoints))
+        page = Page(session, kind, folded(person.endpoints))
         self._pages.add(page)
         try:
             yield page
@@ -176,7 +175,7 @@ class Hub:
                 if person is None or not person.may(page.kind.needs):
                     await socket.close(code=OVER)
                     return
-                page.endpoints = _folded(person.endpoints)
+                page.endpoints = folded(person.endpoints)
                 view = await shown(person)
             except Unavailable:
                 view = unknown
@@ -188,20 +187,19 @@ class Hub:
             try:
                 if page.kind.pause and not page.over and not page.going:
                     await asyncio.sleep(page.kind.pause)
-                async with asyncio.timeout(_until(page.kind, view)):
+                async with asyncio.timeout(self.until(view)):
                     await page.stir.wait()
             except TimeoutError:
                 pass
 
+    def until(self, view: Mapping[str, Any]) -> float:
+        """Seconds after which to look again: also when a mark ends."""
+        if not view["calls"]:
+            return self._idle
+        ends = [float(until) - time() for call in view["calls"] if (until := call["until"]) is not None]
+        return min([self._look, *(left for left in ends if left > 0)])
 
-def _folded(endpoints: frozenset[str]) -> frozenset[str]:
+
+def folded(endpoints: frozenset[str]) -> frozenset[str]:
     """Upper and lower case are the same phone."""
     return frozenset(endpoint.casefold() for endpoint in endpoints)
-
-
-def _until(kind: Kind, view: Mapping[str, Any]) -> float:
-    """Seconds after which to look again: also when a mark ends."""
-    if not view["calls"]:
-        return kind.idle
-    ends = [float(until) - time() for call in view["calls"] if (until := call["until"]) is not None]
-    return min([kind.busy, *(left for left in ends if left > 0)])

@@ -207,8 +207,6 @@ async def problems(visit: Visit) -> web.StreamResponse:
 def page(visit: Visit, template: str, *, status: int = 200, **fields: object) -> web.Response:
     """The page of this visit."""
     fields.setdefault("person", visit.person)
-    fields.setdefault("watches", visit.person is not None and visit.person.may(Permission.WATCH))
-    fields.setdefault("place", visit.request.path)
     company = visit.house.settings.company.name
     return render.page(
         visit.request, template, visit.words, fields, company=company, session=visit.session, status=status

@@ -52,7 +52,7 @@ def page(
         "company": company,
         "static": static_path(),
         "person": None,
-        "watches": False,
+        "place": request.path,
         **csrf,
         **fields,
     }

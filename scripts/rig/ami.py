@@ -74,6 +74,10 @@ class Ami:
                 f"waited {timeout:g} s in vain for {header}: {value} {fields}; last were {last}"
             ) from None
 
+    def feed(self, message: Message) -> None:
+        """A message has come."""
+        self.messages.append(message)
+
     async def _read(self, reader: asyncio.StreamReader) -> None:
         message: Message = {}
         async for line in reader:
@@ -83,6 +87,6 @@ class Ami:
                 name, _, value = text.partition(": ")
                 message[name.rstrip(":")] = value
                 continue
-            self.messages.append(message)
+            self.feed(message)
             message = {}
             self._news.set()

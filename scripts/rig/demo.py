@@ -193,11 +193,9 @@ class Demo:
 
 def how_to_look(made: Kept, console: Console) -> None:
     """The links with which somebody looks at the desk."""
-    console.print(
-        "\n[bold]The desk is up. Open one of these in a browser on this machine; each link works once:[/bold]"
-    )
+    console.print("\n[bold]The desk is up. Open one of these in a browser here; each link works once:[/bold]")
     for one in PEOPLE:
-        console.print(f"  {one.name}, {one.role}: sees {one.sees}", highlight=False)
+        console.print(f"  {one.name}, {one.role}: sees {one.sees}", highlight=False, soft_wrap=True)
         console.print(f"    {made.links[one.login]}", highlight=False, soft_wrap=True)
     console.print(f"Or sign in at {made.desk_url}, with the code of an authenticator app:", highlight=False)
     table = Table("user name", "password", "key for the app", box=None, pad_edge=False)

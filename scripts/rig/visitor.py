@@ -5,6 +5,7 @@ For demo and bench. The desk knows nothing of such links: what answers here is a
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -39,25 +40,29 @@ class Visitor:
             page, cookies = await _page(browser, link)
             self.key = _found(r'<code class="key">([A-Z2-7]+)</code>', page)
             given = {name: _field(name, page) for name in ("csrf", "sealed")}
-            given |= {"password": self.password, "again": self.password, "code": self.code()}
+            given |= {"password": self.password, "again": self.password, "code": await self.code()}
             await self._post(browser, link, given, cookies, "/sign-in?welcome_done")
 
     async def sign_in(self) -> str:
         """By the page; the cookie that belongs into a browser, as a Set-Cookie header."""
         async with _browser() as browser:
             page, cookies = await _page(browser, f"{self.url}/sign-in")
-            given = {"csrf": _field("csrf", page), "login": self.login, "password": self.password, "code": self.code()}
+            given = {
+                "csrf": _field("csrf", page),
+                "login": self.login,
+                "password": self.password,
+                "code": await self.code(),
+            }
             cookie = await self._post(browser, f"{self.url}/sign-in", given, cookies, "/")
             if cookie is None:
                 raise RigError(f"{self.login} was signed in without a cookie")
             return cookie.OutputString()
 
-    def code(self) -> str:
-        """The next one that was not used: each counts half a minute before and after its own."""
-        now = int(time.time()) // _STEP
-        step = max(now - 1, self._used + 1)
-        if step > now + 1:
-            raise RigError(f"{self.login} has used all codes of this half minute: wait for the next one")
+    async def code(self) -> str:
+        """The next one that was not used; waited for where two were used in this half minute. One of a step ahead counts too."""
+        # never one of a step behind: it may be two behind when it is looked at
+        step = max(int(time.time()) // _STEP, self._used + 1)
+        await asyncio.sleep(max(0.0, (step - 1) * _STEP - time.time()))
         self._used = step
         return pyotp.TOTP(self.key).generate_otp(step)
 
@@ -90,7 +95,12 @@ class Handing:
         if visitor is None:
             raise web.HTTPNotFound(text="This link was used, or is none. Sign in with user name, password and code.\n")
         # cookies know no ports: what is set here is sent to the desk
-        headers = {"Location": f"{visitor.url}/", "Set-Cookie": await visitor.sign_in(), "Cache-Control": "no-store"}
+        try:
+            cookie = await visitor.sign_in()
+        except RigError as error:
+            self._waiting[request.match_info["token"]] = visitor
+            raise web.HTTPServiceUnavailable(text=f"{error}. Try again.\n") from None
+        headers = {"Location": f"{visitor.url}/", "Set-Cookie": cookie, "Cache-Control": "no-store"}
         return web.Response(status=303, headers=headers)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ivr.audit.rates import Rounds
-from ivr.call.ports import Attempt, Entry, Party, Talk
+from ivr.call.ports import Attempt, Entry, Party, Talk, Waiting
 from ivr.config import Limits
 from ivr.errors import StoreError, Unavailable
 from ivr.lock import Barred, Direction, Ended, Held, Reason, State, Watched
@@ -19,6 +19,7 @@ from ivr.secret import Personal
 from ivr.staff import TENANT, Person
 from ivr.store.holds import StoredHolds
 from ivr.store.live import RedisLive
+from ivr.store.waits import ended_key, waits_key, written
 from tests.contract.live_server import Server, round_of
 from tests.contract.lock_kit import ANNA, BO, ELSE, NODE, RITA, SVEN, Desk, denied, desk_of
 from tests.unit.conftest import Either
@@ -61,6 +62,23 @@ async def test_the_teams_calls_and_how_far_each_caller_is(desk: Desk) -> None:
     assert "Xenia" not in repr(verified)
     await desk.live.note(replace(progress, status="refused"))
     assert [one.state for one in await seen(desk)] == [State.VERIFIED, State.REFUSED]
+
+
+async def test_a_caller_who_keys_in_mid_call_is_in_no_talk(desk: Desk, server: Server) -> None:
+    waiting = Waiting(NODE, "c.7", "PJSIP/Anna-0000001a", "+46…33", 1.0, "pin", 2)
+    prefix = server.settings().redis.prefix
+    for agent in (waiting.agent, "PJSIP/else-00000002"):
+        await desk.link.ask("HSET", waits_key(prefix, "PJSIP/anna"), agent, written(replace(waiting, agent=agent)))
+    assert await seen(desk) == [], "a worker that has died tells of no end"
+    desk.switch.waiting = {waiting.agent, "PJSIP/else-00000002"}
+    (one,) = await seen(desk)
+    assert (one.agent, one.state, one.number) == ("Anna", State.VERIFYING, "+46…33")
+    # and back again, refused
+    desk.switch.waiting = set()
+    desk.joined(ANNA, "c.7")
+    await desk.link.ask("SET", ended_key(prefix, NODE, "c.7"), "refused")
+    (one,) = await seen(desk)
+    assert (one.state, one.level) == (State.REFUSED, 0)
 
 
 async def test_a_mark_that_has_ended_and_a_call_that_an_agent_made(desk: Desk) -> None:
@@ -228,7 +246,7 @@ async def test_a_glance_at_many_and_at_what_is_none(desk: Desk, server: Server) 
     mark = await desk.marked("r" * 12)
     many = [(NODE, f"x.{count}") for count in range(450)]
     found = await desk.live.glance([*many, (NODE, "c.1")])
-    assert found[:-1] == [(None, None)] * 450
+    assert found[:-1] == [(None, None, None)] * 450
     assert found[-1][0] == mark
     await desk.link.ask("SET", f"{server.settings().redis.prefix}:mark:{NODE}:c.9", b"{}")
     with pytest.raises(StoreError):

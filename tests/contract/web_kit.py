@@ -376,7 +376,7 @@ async def desk(
     link = Link.of(settings)
     sessions = Sessions(link, settings.redis.prefix, settings.desk)
     world, log = World(sessions), Log()
-    hub = Hub(log)  # type: ignore[arg-type]
+    hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched = Second(world), Watched(world)
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
