@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ivr.config import Proxy
@@ -88,7 +88,7 @@ def customers_in(raw: str, steps: list[str]) -> str | None:
     return None if found is None else found[1] or ""
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(raw=paths | near, steps=readings)
 @example(raw="/api/customers;x/10002", steps=["parameters"])
 @example(raw="/assets/..%2f..%2fapi/customers/10002", steps=["decode", "dots"])
@@ -135,7 +135,7 @@ def readings_of(query: str) -> set[str]:
     return found
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(query=queries)
 @example(query="customer=10001&q%26customer=10002")
 @example(query="customer=10001&q=1%2526customer%253D10002")
