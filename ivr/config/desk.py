@@ -82,9 +82,3 @@ class Desk(Served):
     sign_in: SignIn = Field(default_factory=SignIn, description="Guessing")
     oidc: Oidc | None = Field(None, description="Signing in by an OpenID provider")
     requests: Requests = Field(default_factory=Requests, description="How much one may ask")
-
-    @model_validator(mode="after")
-    def _sent_back(self) -> Self:
-        if self.oidc is not None and self.url is None:
-            raise ValueError("oidc is there, and url is not: the provider sends people back there. Write https://HOST")
-        return self

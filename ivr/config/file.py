@@ -177,7 +177,7 @@ def secrets_of(
     lines = found.lines()
     if len(lines) > 2 or any(len(line) < least for line in lines):
         raise ConfigError(
-            f"{settings.file}: {place}", f"is not one secret or two, a line for each, of {least} characters at least",
+            f"{settings.file}: {place}_{'file' if variable is None else 'env'}", f"is not one secret or two, a line for each, of {least} characters at least",
             "Make one with: openssl rand -base64 32",
         )  # fmt: skip
     return lines

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
 from ivr.config.backup import Backup
+from ivr.config.clear import parts_of
 from ivr.config.clients import Client
 from ivr.config.desk import Desk
 from ivr.config.lock import Lock
@@ -178,6 +179,16 @@ class Settings(Section):
                 raise ValueError(
                     f"[clients.{name}] audiences names one that [tokens] audiences does not. Write it there too"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _proxy_and_desk(self) -> Self:
+        proxy, desk = parts_of(self.proxy.url or ""), parts_of(self.desk.url or "")
+        if self.proxy.listen is not None and not self.desk.url:
+            raise ValueError("[proxy] listen is there, and [desk] url is not. Who uses the proxy signs in at the desk")
+        # whatever the port: cookies know none, and what the CRM sends could act there in the agent's name
+        if proxy is not None and desk is not None and proxy.hostname and proxy.hostname == desk.hostname:
+            raise ValueError("[proxy] url and [desk] url have the same host. Give the proxy a host name of its own")
         return self
 
     def read_from(self, file: Path) -> Self:

@@ -108,5 +108,5 @@ def _check_pointers(name: str, pointers: Iterable[str]) -> None:
             )
 
 
-Free = Annotated[str, Field(pattern=r"^(?:(?:GET|POST|PUT|PATCH|DELETE) )?/\S*$")]
+Free = Annotated[str, Field(pattern=r"^(?:(?:GET|POST|PUT|PATCH|DELETE)\x20)?/\S*$")]
 """A path that needs no customer: for GET and HEAD, or for the method before it."""

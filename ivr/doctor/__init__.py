@@ -29,12 +29,14 @@ from ivr.doctor import (
     metrics,
     modules,
     prompts,
+    proxy,
     reach,
     retention,
     sharing,
     texts,
     users,
     watchdog,
+    webhooks,
 )
 from ivr.doctor.console import ETC
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, well
@@ -42,8 +44,8 @@ from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
-    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *clock.KINDS, NOT_LOOKED_AT,
+    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
+    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
 
@@ -59,6 +61,8 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "text messages": texts.check,
     "metrics": metrics.check,
     "desk": desk.check,
+    "webhooks": webhooks.check,
+    "proxy": proxy.check,
     "clocks": clock.check,
 }
 _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {

@@ -42,6 +42,11 @@ AMI_MORE = Kind(
     "The desk's user of AMI has classes that it does not need",
     "Whoever has its password has them too.",
 )  # fmt: skip
+AMI_BUTTONS = Kind(
+    "desk-ami-buttons", Grade.ADVICE,
+    "The desk's user of AMI lacks what its buttons take",
+    "Nobody is verified in mid-call, and no mark is taken away: the buttons say that they may not.",
+)  # fmt: skip
 AMI_EVENTS = Kind(
     "desk-ami-events", Grade.FAULT,
     "A filter keeps an event from the desk",
@@ -62,12 +67,12 @@ AWAY = Kind(
     "The desk does not answer at its address",
     "It is not started, or its name does not lead to it.",
 )  # fmt: skip
-KINDS = (AMI_AWAY, AMI_LOGIN, AMI_RIGHTS, AMI_MORE, AMI_EVENTS, CERTIFICATE, ENDS, AWAY)
+KINDS = (AMI_AWAY, AMI_LOGIN, AMI_RIGHTS, AMI_MORE, AMI_BUTTONS, AMI_EVENTS, CERTIFICATE, ENDS, AWAY)
 
 READ, WRITE = frozenset({"call"}), frozenset({"reporting"})
 """AMI's classes without which the desk does not work."""
-_OF_USE = WRITE | {"call", "user"}
-"""Those that verifying from the desk takes."""
+BUTTONS = frozenset({"call", "user"})
+"""Those to write that verifying in mid-call takes."""
 
 _SUBJECT = "desk"
 _SOON = timedelta(days=14)
@@ -109,12 +114,20 @@ async def _rights(console: Console, user: str, subject: str) -> list[Finding]:
     lacking = [*(f"read {name}" for name in READ - reads), *(f"write {name}" for name in WRITE - writes)]
     if shown and lacking:
         found.append(_lacking(subject, user, f"has not {', '.join(sorted(lacking))}"))
-    more = [*(f"read {name}" for name in reads - READ), *(f"write {name}" for name in writes - _OF_USE)]
+    more = [*(f"read {name}" for name in reads - READ), *(f"write {name}" for name in writes - WRITE - BUTTONS)]
     if more:
         found.append(
             AMI_MORE.found(
                 subject, f"the AMI user {user} has {', '.join(sorted(more))}",
                 f"# take what config/asterisk/manager.conf has not out of the section [{user}]", "asterisk -rx 'manager reload'",
+            )
+        )  # fmt: skip
+    if shown and not lacking and (missing := BUTTONS - writes):
+        found.append(
+            AMI_BUTTONS.found(
+                subject, f"the AMI user {user} has not {', '.join(f'write {name}' for name in sorted(missing))}",
+                f"# write = call,reporting,user in the section [{user}] of /etc/asterisk/manager.conf, if agents shall have the buttons",
+                "asterisk -rx 'manager reload'",
             )
         )  # fmt: skip
     if kept := _kept(console, user):

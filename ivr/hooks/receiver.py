@@ -62,7 +62,7 @@ class Receiver:
         """Raises `ConfigError` where a file cannot be read, or a secret is none."""
         if not all(_is_secret(secret.reveal()) for secret in secrets):
             raise ConfigError(
-                f"{settings.file}: [webhooks.{name}] secret", "is not whsec_ and Base64",
+                f"{settings.file}: [webhooks.{name}] secret_{'file' if rules.secret_env is None else 'env'}", "is not whsec_ and Base64",
                 "Type: ari_app.py webhooks secret > FILE",
             )  # fmt: skip
         return cls(rules, secrets, tls.context(settings, f"[webhooks.{name}]", rules.ca_file))
@@ -88,6 +88,22 @@ class Receiver:
             return Refusal("it did not answer in time")
         except (aiohttp.ClientError, OSError) as error:
             return Refusal(_words(error))
+
+    async def reach(self) -> str | None:
+        """Connect as for a message, and ask for nothing (HEAD /), without a secret; what is wrong where nobody answers."""
+        address = _literal(self._url.host)
+        if address is not None and not self._addresses.allows(address):
+            return _PRIVATE
+        try:
+            async with self._opened().head(self._url.origin(), allow_redirects=False):
+                return None
+        except aiohttp.ClientResponseError:
+            # it is there, and answers; there are servers that do not know how to answer HEAD
+            return None
+        except TimeoutError:
+            return "it did not answer in time"
+        except (aiohttp.ClientError, OSError) as error:
+            return _words(error)
 
     async def close(self) -> None:
         """End what is open."""

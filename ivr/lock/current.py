@@ -54,8 +54,8 @@ class Currents:
                 if found.call not in shown and found.party.endpoint not in ground.owners:
                     seen = await self._seen(ground, found, one)
                     shown[found.call] = self._with_buttons(ground, found, one, seen)
-        for waited in await self._waited_for(ground.person):
-            shown.setdefault(waited.call, waited)
+        for waited in await self._waited_for(ground.person, frozenset(shown)):
+            shown[waited.call] = waited
         return tuple(shown.values())
 
     def _with_buttons(self, ground: Ground, found: Caller, one: Caller | Denied, seen: Current) -> Current:
@@ -68,14 +68,15 @@ class Currents:
             droppable=may and found.mark is not None,
         )
 
-    async def _waited_for(self, person: Person) -> list[Current]:
-        """Those who are in no talk, for they are keying."""
+    async def _waited_for(self, person: Person, here: frozenset[Channel]) -> list[Current]:
+        """Those who are in no talk, for they are keying; not those who are `here` again."""
         shown = []
         for endpoint in sorted(person.endpoints):
             waits, gone = await self._waits.of(endpoint)
             # a worker that has died tells of no end: it is asked who waits
-            shown += [_waited(one) for one in waits if await self._switch.waits(one.node, one.agent)]
-            if gone is not None:
+            away = [one for one in waits if Channel(one.node, one.channel) not in here]
+            shown += [_waited(one) for one in away if await self._switch.waits(one.node, one.agent)]
+            if gone is not None and Channel(gone.node, gone.channel) not in here:
                 shown.append(replace(_waited(gone), state=State.GONE, keying=None))
         return shown
 

@@ -16,6 +16,7 @@ from ivr.lock.lately import Lately
 from ivr.lock.ports import Marks, Records, Staff
 from ivr.lock.words import Channel, Denied, Granted, Reason
 from ivr.staff import Permission, Person
+from ivr.store.sealing import is_ref
 
 # Somebody may be transferred while it is asked who has a mark: then it is asked again.
 _TRIES = 4
@@ -59,9 +60,10 @@ class Judge:
     async def judge(self, person: Person, ref: str, level: int) -> Judged:
         """Whether this customer is the caller of this person now, at this level, and in force. Raises nothing."""
         try:
-            ground = await self.ground(person)
+            # each is a way to another process or thread: side by side
+            ground, in_force = await asyncio.gather(self.ground(person), self._in_force(person.tenant, ref))
             verdict = judge(ground, ref, level)
-            if isinstance(verdict, Granted) and not await self._records.in_force(person.tenant, ref):
+            if isinstance(verdict, Granted) and not in_force:
                 verdict = Denied(Reason.NOT_IN_FORCE)
         except Unknown as error:
             self._log.warning("lock.unknown", person=person.id, error=str(error))
@@ -92,13 +94,19 @@ class Judge:
         for _ in range(_TRIES):
             talks = await self._talks_of(fresh)
             parties = [(talk.node, party) for talk in talks for party in (talk.own, *talk.others)]
-            owners = await self._staff.owners_of({party.endpoint for _, party in parties})
             channels = list({Channel(node, party.channel) for node, party in parties})
-            found = await asyncio.gather(*(self._marks.mark(*channel) for channel in channels))
+            owners, found = await asyncio.gather(
+                self._staff.owners_of({party.endpoint for _, party in parties}),
+                asyncio.gather(*(self._marks.mark(*channel) for channel in channels)),
+            )
             marks = {channel: mark for channel, mark in zip(channels, found, strict=True) if mark is not None}
             if await self._talks_of(fresh) == talks:
                 return Ground(fresh, talks, owners, marks, self._wall())
         raise Unknown("who talks with whom changes all the time")
+
+    async def _in_force(self, tenant: str, ref: str) -> bool:
+        # what has not the form is nobody's, and perhaps no text that can be asked for
+        return is_ref(ref) and await self._records.in_force(tenant, ref)
 
     async def _talks_of(self, person: Person) -> list[Talk]:
         try:

@@ -73,11 +73,8 @@ class MarkTokens:
                 return await self._rows.refuse(
                     person, _WHAT, still.verdict, ref, granted.call, outcome="withheld", detail=detail
                 )
-            seconds = min(self._rules.seconds, int(granted.until - self._wall()))
-            if seconds < 1:
-                return await self._rows.refuse(
-                    person, _WHAT, Denied(Reason.EXPIRED), ref, granted.call, outcome="withheld", detail=detail
-                )
+            # of the last second, one that ends behind the mark: it does not hold then
+            seconds = max(1, min(self._rules.seconds, int(granted.until - self._wall())))
             claims = {
                 "jti": named, "sub": ref, "call": call, "node": granted.call.node, "channel": granted.call.id,
                 "agent": person.id, "login": person.login, "tenant": person.tenant,

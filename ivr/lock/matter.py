@@ -75,6 +75,6 @@ class Matter:
         )
 
     def _known(self) -> Granted:
-        if self._granted is None:
-            raise RuntimeError("nothing was granted yet")
+        # who calls has weighed it
+        assert self._granted is not None
         return self._granted

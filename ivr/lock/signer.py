@@ -56,7 +56,7 @@ class Signer:
     async def __aenter__(self) -> Self:
         """Raises `StoreError`, `VaultError`, `ConfigError` where there is no key that can be used, and none can be made."""
         await self.look()
-        self._following = asyncio.create_task(self._follow(), name="token keys")
+        self._following = asyncio.create_task(self._follow(), name="token-keys")
         return self
 
     async def __aexit__(self, *_: object) -> None:

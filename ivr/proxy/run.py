@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import AsyncExitStack
-from urllib.parse import urlsplit
 
 import uvloop
 from structlog.typing import FilteringBoundLogger
@@ -47,8 +46,8 @@ def run(settings: Settings) -> None:
 async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
     # a chain of its own in the audit trail
     name = f"{settings.worker.name}-proxy"
-    url, desk = addresses(settings)
-    place, trusted = split(settings.proxy.listen or ""), tls_of(settings, "proxy")
+    place, trusted = listening(settings), tls_of(settings, "proxy")
+    url, desk = settings.proxy.url or "", settings.desk.url or ""
     async with AsyncExitStack() as stack:
         vault = Vault.open(settings)
         stack.callback(vault.close)
@@ -113,26 +112,14 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             log.info("proxy.stopped")
 
 
-def addresses(settings: Settings) -> tuple[str, str]:
-    """What browsers call the proxy, and the desk. Raises `ConfigError` where that does not go together."""
-    proxy, desk = settings.proxy, settings.desk
-    if proxy.listen is None or proxy.url is None:
+def listening(settings: Settings) -> tuple[str, int]:
+    """Where; raises `ConfigError` where the settings do not say."""
+    if settings.proxy.listen is None:
         raise ConfigError(
             f"{settings.file}: [proxy] listen", "is left out, and there is no proxy without it",
             'Write listen = "127.0.0.1:8444", url, which is what browsers call it, and upstream',
         )  # fmt: skip
-    if desk.url is None:
-        raise ConfigError(
-            f"{settings.file}: [desk] url", "is left out, and who uses the proxy signs in at the desk",
-            'Write there what browsers call the desk, such as url = "https://desk.example.com"',
-        )  # fmt: skip
-    # whatever the port: cookies know none
-    if urlsplit(proxy.url).hostname == urlsplit(desk.url).hostname:
-        raise ConfigError(
-            f"{settings.file}: [proxy] url", "is the desk's, and what the CRM sends could act there in the agent's name",
-            "Give the proxy a host name of its own",
-        )  # fmt: skip
-    return proxy.url, desk.url
+    return split(settings.proxy.listen)
 
 
 async def _known(talks: Talks) -> None:

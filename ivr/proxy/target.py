@@ -33,16 +33,15 @@ class Ambiguous(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A path and a query. `raw` is as it was sent, and goes on so; `segments` are decoded, without an empty last one."""
+    """A path and a query. `raw` is as it was sent, and goes on so; `segments` are decoded, without an empty last one.
+
+    `keys` are the segments as the most forgiving server compares them.
+    """
 
     raw: str
     segments: tuple[str, ...]
+    keys: tuple[str, ...]
     query: str
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The segments, as the most forgiving server compares them."""
-        return tuple(map(folded, self.segments))
 
 
 def read(raw: str) -> Target:
@@ -56,7 +55,8 @@ def read(raw: str) -> Target:
         segments.pop()
     if asked and (_QUERY.fullmatch(query) is None or _BAD_PERCENT.search(query)):
         raise Ambiguous("query")
-    return Target(raw, tuple(map(_segment, segments)), query)
+    decoded = tuple(map(_segment, segments))
+    return Target(raw, decoded, tuple(map(folded, decoded)), query)
 
 
 def folded(text: str) -> str:

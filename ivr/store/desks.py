@@ -15,10 +15,12 @@ from ivr.store.link import Link, Script
 from ivr.store.news import news_of_call, news_of_endpoint, topic
 from ivr.store.waits import ENDED_SECONDS, ended_key, gone_key, waits_key, written
 
-TELL_DESK = Script("tell_desk")
+TELL_DESK = Script("clock", "tell_desk")
 
 # Milliseconds. [tillit-wait] of the dialplan has an agent wait for 15 minutes at most.
 _WAITS = 20 * 60 * 1000
+# A sentence is said behind the end.
+_COMES_BACK = 60 * 1000
 _GONE_IS_NEWS = 15 * 1000
 _ENDED = ENDED_SECONDS * 1000
 # What is not passed on is forgotten; of one agent only the latest is kept.
@@ -94,7 +96,7 @@ class RedisDesks:
             ended_key(self._prefix, waiting.node, waiting.channel),
         ]
         answer = await self._link.run(
-            TELL_DESK, keys, waiting.agent, written(waiting), waiting.status, _WAITS, _GONE_IS_NEWS, _ENDED,
+            TELL_DESK, keys, waiting.agent, written(waiting), waiting.status, _WAITS, _COMES_BACK, _GONE_IS_NEWS, _ENDED,
             topic(self._prefix), news_of_endpoint(waiting.endpoint),
         )  # fmt: skip
         return answer == [b"told", 1]

@@ -76,7 +76,8 @@ class Keyring:
             people = () if found is None else people_in(connection, self._vault, PEOPLE.c.id == found)
             if not people or (self._elsewhere_alone and self._linked(connection, people[0])):
                 return None
-            return next((people[0], kept) for kept in self._of(connection, people[0].id) if kept.id == id)
+            kept = next((one for one in self._of(connection, people[0].id) if one.id == id), None)
+            return None if kept is None else (people[0], kept)
 
         return await self._database.look_up(work)
 

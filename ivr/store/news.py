@@ -102,27 +102,31 @@ class News:
 
     async def _follow(self, connection: AbstractConnection) -> None:
         """Until nobody answers any more. Raises `RedisError`, `OSError`."""
-        asked = False
-        while True:
-            heard = await connection.read_response(timeout=_SILENCE)
-            match heard:
-                case None if asked:
+        reading, asked = asyncio.ensure_future(connection.read_response()), False
+        try:
+            while True:
+                await asyncio.wait((reading,), timeout=_SILENCE)
+                if reading.done():
+                    self._pass_on(reading.result())
+                    reading, asked = asyncio.ensure_future(connection.read_response()), False
+                elif asked:
                     self._say("no answer")
                     return
-                case None:
+                else:
                     await connection.send_command("PING", check_health=False)
-                case [b"message", _, bytes(text)]:
-                    self._pass_on(text)
-                case _:
-                    pass
-            asked = heard is None
+                    asked = True
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
-    def _pass_on(self, text: bytes) -> None:
-        try:
-            self._told(Heard(**orjson.loads(text)))
-        except (ValueError, TypeError):
-            # of another version
-            self._came()
+    def _pass_on(self, heard: object) -> None:
+        """A message; what is none is the answer to a PING."""
+        if isinstance(heard, list) and heard[:1] == [b"message"]:
+            try:
+                self._told(Heard(**orjson.loads(heard[-1])))
+            except (ValueError, TypeError):
+                # of another version
+                self._came()
 
     def _say(self, trouble: str) -> None:
         """Once for each kind of trouble."""

@@ -12,8 +12,8 @@ from ivr.errors import StoreError
 from ivr.store.link import Link, Script
 from ivr.store.sealing import endpoint_key
 
-WAITS = Script("waits")
-MANY_WAITS = Script("many_waits")
+WAITS = Script("clock", "waits")
+MANY_WAITS = Script("clock", "many_waits")
 
 # Endpoints in one round trip.
 _AT_ONCE = 500

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -174,8 +173,6 @@ def proved(party: Party, challenge: bytes, answer: str, passkey: Passkey, *, alo
             require_user_verification=alone,
         )  # fmt: skip
     except Exception:  # noqa: BLE001 (as above)
-        return None
-    if not hmac.compare_digest(found.credential_id, passkey.credential):
         return None
     synced = found.credential_device_type is CredentialDeviceType.MULTI_DEVICE
     return Proof(found.new_sign_count, found.user_verified, synced)

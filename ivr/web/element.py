@@ -26,6 +26,8 @@ _WORDS = (
     "title", "none", "none_help", "unknown", "unknown_help", "caller", "customer", "reference", "lasts", "held", "left_one",
     "lost", "verify", "by", "drop", "wrong_person", "wrong_person_help", "cancel", "failed",
 )  # fmt: skip
+_SCRIPT, _KEPT = "text/javascript; charset=utf-8", "public, max-age=300"
+
 # Seconds within which something is sent, so that whoever is gone is noticed by both.
 _SILENT_SECONDS = 15.0
 
@@ -130,7 +132,7 @@ async def script(_: Visit) -> web.Response:
     return web.Response(
         body=_script(),
         headers={
-            "Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "public, max-age=300",
+            "Content-Type": _SCRIPT, "Cache-Control": _KEPT,
             "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin",
         },
     )  # fmt: skip

@@ -18,6 +18,7 @@ from ivr.web.visit import Visit
 
 _LEAST = 32
 _SCHEME = "basic "
+_REALM = 'Basic realm="desk", charset="UTF-8"'
 # Characters: whatever is longer is none of ours.
 _LONGEST = 1024
 
@@ -75,7 +76,7 @@ def admitted(visit: Visit) -> Program:
     if found is None:
         if visit.house.sparing.may("program_refused"):
             visit.house.log.warning("web.program_refused", peer=visit.address)
-        raise Problem("program_refused", headers={"WWW-Authenticate": 'Basic realm="desk", charset="UTF-8"'})
+        raise Problem("program_refused", headers={"WWW-Authenticate": _REALM})
     return found
 
 

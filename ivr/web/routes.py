@@ -103,7 +103,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/account/passkeys", account.add, Open.SIGNED_IN),
     Route("POST", "/account/passkeys/{passkey}", account.change, Open.SIGNED_IN),
     Route("GET", "/problems", pages.problems, Open.ANYONE),
-    Route("GET", "/crossing", crossing.cross, Permission.CALL),
+    # who has not signed in is shown the way
+    Route("GET", "/crossing", crossing.cross, Open.ANYONE),
     Route("GET", "/static/{sum}/{name}", _static, Open.ANYONE, static=True),
     Route("GET", "/api/v1/openapi.json", _openapi, Open.ANYONE, static=True),
     Route(

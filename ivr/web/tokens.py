@@ -17,6 +17,8 @@ from ivr.web.api import body, said, shut
 from ivr.web.problems import Problem
 from ivr.web.visit import Visit
 
+_KEPT = f"public, max-age={CACHED_SECONDS}"
+
 _CALL = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
@@ -24,7 +26,7 @@ async def keys(visit: Visit) -> web.Response:
     """The published keys; whoever has them may keep them for some minutes."""
     listed = orjson.dumps({"keys": [dict(key) for key in visit.house.keys.published()]})
     etag = hashlib.sha256(listed).hexdigest()[:32]
-    cached = {"Cache-Control": f"public, max-age={CACHED_SECONDS}", "ETag": f'"{etag}"'}
+    cached = {"Cache-Control": _KEPT, "ETag": f'"{etag}"'}
     known = visit.request.if_none_match or ()
     if any(one.value in (etag, "*") for one in known):
         return web.Response(status=304, headers=cached)

@@ -56,6 +56,11 @@ class OpenIdProvider:
         self.deaf.set()
         self.asked: list[str] = []
         self.error: str | None = None
+        self.status = 200
+        self.raw: bytes | None = None
+        self.no_keys = False
+        self.method = "client_secret_basic"
+        self.leave: Callable[[], Any] = lambda: None
         self.rotate()
 
     def rotate(self, kid: str = "k1") -> None:
@@ -70,10 +75,15 @@ class OpenIdProvider:
         }  # fmt: skip
         client = {
             "client_id": CLIENT, "client_secret": SECRET, "redirect_uris": [self.back], "response_types": ["code"],
-            "token_endpoint_auth_method": "client_secret_basic", "subject_type": "public",
+            "token_endpoint_auth_method": self.method, "subject_type": "public",
         }  # fmt: skip
         state = AuthorizationState(HashBasedSubjectIdentifierFactory("salt"))
         self.provider = Pyop(signing, about, state, {CLIENT: client}, Userinfo(Everybody()))
+
+    def by_form(self) -> None:
+        """The secret comes in the form, and nowhere else."""
+        self.method = "client_secret_post"
+        self.rotate(self.kid)
 
     def subject(self) -> str:
         """What it calls the user."""
@@ -85,10 +95,14 @@ class OpenIdProvider:
     async def configuration(self, _: web.Request) -> web.Response:
         await self._up("document")
         about = {**self.provider.provider_configuration.to_dict(), **self.document}
-        return web.json_response({name: value for name, value in about.items() if value is not None})
+        return web.json_response(
+            {name: value for name, value in about.items() if value is not None}, status=self.status
+        )
 
     async def keys(self, _: web.Request) -> web.Response:
         await self._up("keys")
+        if self.no_keys:
+            return web.json_response({"keys": "none"})
         return web.json_response(self.provider.jwks)
 
     async def authorize(self, request: web.Request) -> web.Response:
@@ -108,6 +122,8 @@ class OpenIdProvider:
 
     async def token(self, request: web.Request) -> web.Response:
         await self._up("token")
+        if self.raw is not None:
+            return web.Response(body=self.raw)
         if self.token_status is not None:
             return web.json_response({"error": "server_error"}, status=self.token_status)
         body = (await request.read()).decode()
@@ -181,6 +197,7 @@ async def provider(port: int, back: str, ca: trustme.CA) -> AsyncIterator[OpenId
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
+    made.leave = runner.cleanup
     try:
         yield made
     finally:

@@ -15,17 +15,15 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from ivr.metrics import Readiness
 from ivr.oidc import Provider
 from ivr.staff import TENANT
-from ivr.store.elements import Elements
 from ivr.store.identities import Identities
 from ivr.store.pace import RedisPace
 from ivr.web.elsewhere import Elsewhere
 from ivr.web.live import Hub
-from ivr.web.programs import Programs
 from ivr.web.server import DeskServer, tls_of
 from ivr.web.visit import House as WebHouse
 from tests.contract.desk_kit import House, house_in, settings_of
 from tests.contract.live_server import Server
-from tests.contract.web_kit import Log, Second, Watched, World
+from tests.contract.web_kit import Elements, Log, Programs, Second, Watched, World
 
 CHROMIUM = shutil.which("chromium")
 
@@ -66,11 +64,11 @@ async def opened(house: House, url: str, port: int) -> AsyncIterator[Site]:
     log = Log()
     hub = Hub(log)  # type: ignore[arg-type]
     world, link = World(house.sessions), house.live._link
-    second = Second(world)
+    prefix, second, watched = house.settings.redis.prefix, Second(world), Watched(world)
     web = WebHouse(
-        house.settings, house.people, house.door, house.sessions, house.welcome, world, world, second, second,  # type: ignore[arg-type]
-        Watched(world), RedisPace(link, house.settings.redis.prefix), hub, log, Programs.of(house.settings), world, world,  # type: ignore[arg-type]
-        Elements(link, house.settings.redis.prefix), passkeys=house.passkeys, elsewhere=elsewhere,
+        house.settings, house.people, house.door, house.sessions, house.welcome, world, world, second, second, watched,  # type: ignore[arg-type]
+        RedisPace(link, prefix), hub, log, Programs.of(house.settings), world, world, Elements(link, prefix),  # type: ignore[arg-type]
+        passkeys=house.passkeys, elsewhere=elsewhere,
     )  # fmt: skip
     server = DeskServer(web, Readiness({}, seconds=2, log=log, lasts=0))  # type: ignore[arg-type]
     await server.open("127.0.0.1", port, tls_of(house.settings))

@@ -191,7 +191,7 @@ def test_the_fields_of_answers_are_described(
         ("/events?app=", "/events?application="),
         ("/eventFilter", "/eventfilter"),
         ('{"allowed":', '{"allow":'),
-        ('f"channels/{channel}" for', 'f"chanels/{channel}" for'),
+        ('f"channels/{channel}")', 'f"chanels/{channel}")'),
         ('"asterisk/info"', '"asterisk/information"'),
         ('"GET", "sounds"', '"POST", "sounds"'),
         ('self._list("bridges")', 'self._list("bridge")'),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
 import re
 from dataclasses import dataclass
 
+import pyrage
 import pytest
 
 from ivr.config import Settings, load
 from ivr.database import Database
 from ivr.secret import Secret
 from ivr.staff import Denied, Person, Role, SignedIn
+from ivr.store.identities import Identities
 from ivr.store.live import RedisLive
 from ivr.store.people import People
 from ivr.vault import Vault
-from tests.contract.desk_kit import house_of, settings_of
+from tests.contract.authenticator import Authenticator
+from tests.contract.desk_kit import HERE, PASSWORD, house_of, settings_of
 from tests.contract.live_server import Server
 from tests.unit.cli_kit import Ended, typed
 from tests.unit.conftest import Either
@@ -293,8 +298,12 @@ async def test_people_are_rotated_backed_up_and_brought_back(office: Office, ser
     out = await office.well("keys", "backup", str(file.parent / "identity"))
     file.write_text(f"{file.read_text()}\n{out[out.index('[backup]') :]}")
     async with house_of(office.settings) as house:
-        await house.enrol(await office.person("anna"))
-        app = house.keys
+        anna = await house.enrol(await office.person("anna"))
+        app, key = house.keys, Authenticator()
+        answer = key.make(await house.passkeys.offer(anna, b"browser"))
+        assert await house.passkeys.add(anna, b"browser", answer, "Canary laptop", HERE)
+        assert await Identities(house.database, house.vault).link(anna, "https://op.example.com", "canary-subject")
+        link = await house.invite(await house.people.find("main", "admin") or anna)
     ((old,),) = await office.asked("SELECT DISTINCT key_id FROM people")
     assert "Wrapped 3 data keys" in await office.well("keys", "rotate")
     ((new,),) = await office.asked("SELECT DISTINCT key_id FROM people")
@@ -304,6 +313,22 @@ async def test_people_are_rotated_backed_up_and_brought_back(office: Office, ser
     assert before.name == "Anna Åkesson"
     saved = file.parent / "one.age"
     assert "Wrote 1 customers, 2 people who sign in and " in await office.well("backup", str(saved))
+    # sealed with the person's data key, which lies apart: whoever reads the one file reads none of this
+    identity = pyrage.x25519.Identity.from_str((file.parent / "identity").read_text().splitlines()[-1])
+    plain = gzip.decompress(pyrage.decrypt(saved.read_bytes(), [identity]))
+    assert anna.id.encode() in plain, "it is the right file"
+    secrets = (
+        PASSWORD,
+        app["anna"].reveal(),
+        link.reveal(),
+        "Åkesson",
+        "Canary laptop",
+        "canary-subject",
+        key.id.hex(),
+    )
+    for canary in (*(one.encode() for one in secrets), key.id, base64.b64encode(key.id)[:40]):
+        for text in (plain, saved.read_bytes(), saved.with_name("data-keys.age").read_bytes()):
+            assert canary not in text
     ended = await office.type("keys", "rotate")
     assert ended.code == 0
     assert "newest data-keys.age needs it" in await office.refused("keys", "retire", str(new))
@@ -323,3 +348,6 @@ async def test_people_are_rotated_backed_up_and_brought_back(office: Office, ser
         house.keys = app
         entered = await house.sign_in("anna")
         assert isinstance(entered, SignedIn) and entered.person == before
+        shown = key.show(await house.passkeys.ask(b"browser", alone=True))
+        assert isinstance(await house.door.sign_in_by_passkey("main", shown, b"browser", HERE), SignedIn)
+        assert await Identities(house.database, house.vault).who("https://op.example.com", "canary-subject") == before

@@ -17,7 +17,7 @@ from ivr.config.requests import Requests
 CONFIG = CHECKOUT / "config"
 
 
-UNITS = ("tillit.service", "tillit-desk.service")
+UNITS = ("tillit.service", "tillit-desk.service", "tillit-proxy.service")
 
 
 @pytest.mark.servers

@@ -20,7 +20,8 @@ from joserfc.jwk import RSAKey
 
 from ivr.staff import Denied, Person
 from ivr.web.visit import SESSION
-from tests.contract.desk_kit import House
+from tests.contract.authenticator import Authenticator
+from tests.contract.desk_kit import HERE, House
 from tests.contract.live_server import Server
 from tests.contract.openid_provider import CLIENT, SECRET, OpenIdProvider, provider
 from tests.contract.signin_kit import Site, free_port, site
@@ -361,6 +362,54 @@ async def test_a_provider_that_is_slow_or_broken_is_told_of_and_the_password_is_
     assert not isinstance(await world.house.sign_in("anna"), Denied)
 
 
+@pytest.mark.parametrize("how", ["no document", "no json", "much", "no keys", "away"])
+async def test_what_it_answers_may_be_anything(how: str, world: World) -> None:
+    await world.linked()
+    visitor = world.visitor()
+    back = await visitor.there(await visitor.begin())
+    elsewhere = world.desk.web.elsewhere
+    assert elsewhere is not None
+    match how:
+        case "no document":
+            elsewhere.provider._kept, world.op.status = None, 404
+        case "no json":
+            world.op.raw = b"<html>"
+        case "much":
+            world.op.raw = b" " * 300_000
+        case "no keys":
+            world.op.no_keys = True
+        case _:
+            elsewhere.provider._kept = None
+            await world.op.leave()
+    assert await visitor.back(back) == 503 and not visitor.in_
+    assert "does not answer" in visitor.text
+
+
+async def test_a_provider_that_wants_the_secret_in_the_form(world: World) -> None:
+    await world.linked()
+    world.op.document["token_endpoint_auth_methods_supported"] = ["client_secret_post"]
+    world.op.by_form()
+    assert await world.visitor().signs_in() == 200
+
+
+async def test_who_tries_much_from_one_address_waits(world: World) -> None:
+    visitor = world.visitor()
+    answers = [await visitor.back(f"{world.desk.url}/sign-in/provider?state=x&code=y") for _ in range(20)]
+    assert set(answers) == {400, 429}
+    await world.linked()
+    for _ in range(20):
+        assert isinstance(await world.house.sign_in("nobody", address="127.0.0.1"), Denied)
+        await world.house.throttle.forget("main", "nobody")
+    await world.house.live._link.ask("DEL", f"{world.house.settings.redis.prefix}:pace:elsewhere:127.0.0.1")
+    assert await world.visitor().signs_in() == 403, "the address waits"
+
+
+async def test_without_a_provider_there_is_no_such_page(sqlite: Either, server: Server) -> None:
+    async with site(sqlite(), server) as desk, aiohttp.ClientSession() as browser:
+        answer = await browser.get(f"{desk.url}/sign-in/provider", allow_redirects=False)
+        assert answer.status == 404
+
+
 # ---------------------------------------------------------------- what the settings demand
 
 
@@ -413,7 +462,12 @@ async def test_a_verified_claim_links_whoever_comes_first(opened: Opened) -> Non
 async def test_who_is_linked_signs_in_there_alone_where_that_is_demanded(opened: Opened) -> None:
     async with opened("alone = true\n") as world:
         world.house.credentials._elsewhere_alone = world.house.keyring._elsewhere_alone = True
-        await world.linked()
+        anna = await world.linked()
+        key = Authenticator(origin=world.desk.url)
+        answer = key.make(await world.house.passkeys.offer(anna, b"browser"))
+        assert await world.house.passkeys.add(anna, b"browser", answer, "Key", HERE)
+        shown = key.show(await world.house.passkeys.ask(b"browser", alone=True))
+        assert await world.house.door.sign_in_by_passkey("main", shown, b"browser", HERE) == WRONG
         await world.house.enrolled("bo")
         assert await world.house.sign_in("anna") == WRONG
         assert not isinstance(await world.house.sign_in("bo"), Denied)

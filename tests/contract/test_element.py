@@ -16,6 +16,7 @@ from playwright.async_api import Browser, expect
 
 from ivr.lock import Reason, State
 from ivr.secret import Personal
+from ivr.web import element
 from ivr.web.words import languages, words
 from tests.browser_kit import PHONE, browser, window
 from tests.contract.live_server import Server
@@ -213,6 +214,23 @@ async def test_it_is_told_of_changes_and_of_the_end(open_desk: Desk) -> None:
         said = await line()
         while "over" not in said:
             said = await line()
+
+
+async def test_it_hears_that_the_desk_is_there(open_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(element, "_SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(element, "IDLE_LOOK_SECONDS", 0.05)
+    await open_desk.sign_in()
+    async with followed(open_desk, await token(open_desk)) as line:
+        assert "words" in await line() and "view" in await line()
+        assert await line() == {}
+
+
+async def test_what_is_no_grant_of_ours_is_told_of(open_desk: Desk, server: Server) -> None:
+    await open_desk.sign_in()
+    mine = await token(open_desk)
+    (key,) = server.client.keys("*:element:*")
+    server.client.set(key, b"[]")
+    assert (await use(open_desk, mine))[0] == 503
 
 
 async def test_one_session_has_no_more_pages_than_a_person_can_want(open_desk: Desk) -> None:

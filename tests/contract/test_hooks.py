@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from aiohttp.abc import AbstractResolver
 
 from ivr.call.mark import Mark
 from ivr.call.ports import Entry
@@ -19,7 +24,7 @@ from ivr.errors import ConfigError, StoreError
 from ivr.hooks import post
 from ivr.hooks.outbox import Outbox
 from ivr.hooks.post import Post
-from ivr.hooks.receiver import Receiver
+from ivr.hooks.receiver import Receiver, Refusal
 from ivr.secret import Secret
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
@@ -98,8 +103,6 @@ class World:
 
 
 def _no_tls() -> Any:
-    import ssl
-
     return ssl.create_default_context()
 
 
@@ -175,6 +178,18 @@ async def test_why_an_agent_took_it_away_is_told(world: World) -> None:
         await world.live.disown(NODE, "c.1")
         await heard.until(lambda one: len(one.taken) == 2)
     assert heard.heard[1].body["data"]["reason"] == "wrong_person"
+
+
+async def test_a_mark_that_another_round_has_made_void(world: World) -> None:
+    async with listening() as heard, world.posting(heard):
+        await world.mark("c.1")
+        await world.round("c.1")
+        await heard.until(lambda one: len(one.taken) == 1)
+        void = Entry("worker", "mark.void", "refused", call="c.1", subject="abcdefghijkl", detail={"node": NODE})
+        await world.trail.append(void)
+        await world.live.disown(NODE, "c.1")
+        await heard.until(lambda one: len(one.taken) == 2)
+    assert heard.heard[1].body["data"]["reason"] == "void"
 
 
 async def test_what_is_not_taken_is_told_again_and_nothing_of_the_call_before_it(world: World) -> None:
@@ -335,6 +350,8 @@ async def test_rows_of_several_workers_are_told_once_each(world: World) -> None:
             bodies.append(found[0].body)
             await outbox.taken(found[0])
         assert len(bodies) == 2
+        await south.append(row)
+        assert await outbox.read(0) == 1
 
 
 async def test_a_database_or_redis_that_is_away_is_told_of_and_waited_for(
@@ -354,6 +371,38 @@ async def test_a_database_or_redis_that_is_away_is_told_of_and_waited_for(
         await _until(lambda: world.log.of("webhooks.unavailable"))
         broken = False
         await heard.until(lambda one: len(one.taken) == 1)
+
+
+async def test_what_cannot_be_noted_is_told_twice_and_a_fault_of_ours_stops_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[Exception] = [StoreError("database: gone"), RuntimeError("hidden")]
+    taken = Outbox.taken
+
+    async def failing(self: Outbox, message: Any) -> None:
+        if faults:
+            raise faults.pop(0)
+        await taken(self, message)
+
+    monkeypatch.setattr(Outbox, "taken", failing)
+    async with listening() as heard, world.posting(heard):
+        await world.round("c.1", "refused")
+        await heard.until(lambda one: len(one.arrived) == 3)
+        await world.empty()
+        assert len(set(heard.arrived)) == 1
+    assert world.log.of("webhooks.unavailable") and world.log.of("task.failed")[0]["error"] == "RuntimeError"
+    assert "hidden" not in str(world.log.lines)
+
+
+async def test_whoever_has_hung_sends_nothing_behind_its_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # each look at the clock is a minute behind the one before
+    monkeypatch.setattr(post, "monotonic", count(step=60).__next__)
+    async with listening() as heard, world.posting(heard):
+        await world.round("c.1", "refused")
+        async with asyncio.timeout(10):
+            while not await world.left():
+                await asyncio.sleep(0.01)
+        assert heard.arrived == []
 
 
 async def _until(told: Any) -> None:
@@ -380,6 +429,98 @@ async def test_it_goes_where_it_may_and_nowhere_else(url: str, words: str) -> No
     finally:
         await receiver.close()
     assert refusal is not None and words in refusal.words and "http" not in refusal.words
+
+
+async def _served(answer: bytes) -> tuple[asyncio.Server, int]:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(64)
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    return server, int(server.sockets[0].getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answer", "words", "reached"),
+    [
+        ("http", b"nonsense\r\n\r\n", "not HTTP", True),
+        ("http", b"", "broke", False),
+        ("https", b"HTTP/1.1 200 OK\r\n\r\n", "TLS", False),
+        ("http", b"HTTP/1.1 307 Elsewhere\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", "elsewhere", True),
+    ],
+)
+async def test_what_is_no_receiver_is_said_in_words(scheme: str, answer: bytes, words: str, reached: bool) -> None:
+    server, port = await _served(answer)
+    receiver = Receiver(Webhook(url=f"{scheme}://127.0.0.1:{port}/hook"), [Secret(SECRET)], _no_tls())
+    try:
+        refusal = await receiver.tell("msg_1", "{}", time.time())
+        assert refusal is not None and words in refusal.words and str(port) not in refusal.words
+        assert (await receiver.reach() is None) is reached
+    finally:
+        await receiver.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_one_that_never_answers_cannot_be_reached() -> None:
+    async with listening() as heard:
+        receiver = Receiver(Webhook(url=heard.url, seconds=1), [Secret(SECRET)], _no_tls())
+        silent = await asyncio.start_server(_listens_only, "127.0.0.1", 0)
+        receiver._url = receiver._url.with_port(silent.sockets[0].getsockname()[1])
+        assert await receiver.reach() == "it did not answer in time"
+        await receiver.close()
+        silent.close()
+        await silent.wait_closed()
+
+
+async def _listens_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(-1)
+    writer.close()
+
+
+class Leads(AbstractResolver):
+    """Every name to one address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[Any]:
+        return [
+            {"hostname": host, "host": self._address, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_name_that_leads_to_a_private_address_and_a_certificate_of_nobody_known() -> None:
+    inside = Receiver(Webhook(url="https://crm.example.com/"), [Secret(SECRET)], _no_tls(), Leads("10.0.0.5"))
+    refusal = await inside.tell("msg_1", "{}", time.time())
+    assert refusal is not None and "private" in refusal.words
+    await inside.close()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    server = await asyncio.start_server(_listens_only, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    stranger = Receiver(Webhook(url=f"https://127.0.0.1:{port}/"), [Secret(SECRET)], _no_tls())
+    assert await stranger.tell("msg_1", "{}", time.time()) == Refusal("its certificate is not good")
+    await stranger.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_redis_that_answers_strangely_gives_nobody_the_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = Turn(world.link, world.prefix, "webhooks", seconds=1)
+
+    async def run(*_: object) -> list[bytes]:
+        return [b"?"]
+
+    monkeypatch.setattr(world.link, "run", run)
+    with pytest.raises(StoreError, match="unknown answer to turn"):
+        await turn.mine()
 
 
 async def test_both_secrets_sign(world: World) -> None:

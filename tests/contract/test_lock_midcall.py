@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+import ivr.store.news as news_module
+import ivr.store.waits as waits_module
 from ivr.call.outcome import Status
 from ivr.call.ports import Party, Waiting
 from ivr.errors import InputError, StoreError
 from ivr.lock import Begun, Channel, Denied, Dropped, Reason, State, Why
 from ivr.staff import Permission
 from ivr.store.desks import RedisDesks
-from ivr.store.link import Link
+from ivr.store.link import Link, Script
 from ivr.store.news import Heard, News
 from ivr.store.waits import RedisWaits
 from tests.contract.ari_log import Log, wait_for
@@ -309,6 +311,19 @@ async def test_a_caller_who_has_hung_up_is_told_of_for_a_while(desk: Desk, worke
     assert await desk.lock.current(ANNA) == ()
 
 
+async def test_what_was_told_is_forgotten_in_time(worker: Worker, server: Server) -> None:
+    """It is asked of each of them whether the agent still waits."""
+    await worker.tells(WAITING)
+    await worker.tells(replace(WAITING, agent="PJSIP/anna-00000002", status=Status.VERIFIED.value))
+    assert len((await worker.waits.of("PJSIP/anna"))[0]) == 2
+    key = f"{server.settings().redis.prefix}:waits:pjsip/anna"
+    for agent, told in server.client.hgetall(key).items():
+        ends, _, text = told.partition(" ")
+        server.client.hset(key, agent, f"{int(ends) - 61_000} {text}")
+    assert (await worker.waits.of("PJSIP/anna"))[0] == (WAITING,)
+    assert server.client.hlen(key) == 1
+
+
 async def test_of_what_comes_at_once_the_latest_is_passed_on(worker: Worker) -> None:
     for count in range(50):
         worker.desks.tell(replace(WAITING, step="pin", keyed=count, least=4, most=8))
@@ -348,12 +363,30 @@ async def test_a_user_who_may_not_publish_is_told_of_and_pages_look_by_themselve
     assert (await worker.waits.of("PJSIP/anna"))[0] == (WAITING,)
 
 
+async def test_a_redis_that_is_silent_is_left(worker: Worker, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(news_module, "_SILENCE", 0.2)
+    # what is waited for now has the longer limit still
+    server.client.publish(f"{server.settings().redis.prefix}:news", b"{}")
+    await wait_for(lambda: len(worker.heard) == 1)
+    server.pause(on=True)
+    await wait_for(lambda: bool(worker.log.of("news.lost")))
+    assert worker.log.of("news.lost")[0]["error"] == "no answer"
+    server.pause(on=False)
+    await wait_for(lambda: worker.came > 1)
+
+
+async def test_an_unknown_answer_is_no_answer(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits_module, "WAITS", Script("clock", "probe"))
+    with pytest.raises(StoreError, match="Redis gave an unknown answer to probe"):
+        await worker.waits.of("PJSIP/anna")
+
+
 async def test_news_that_nobody_understands_stirs_all_pages(worker: Worker, server: Server) -> None:
     server.client.publish(f"{server.settings().redis.prefix}:news", b'{"of": "another version"}')
     await wait_for(lambda: worker.came == 2)
 
 
 async def test_rubbish_where_a_wait_should_stand(worker: Worker, server: Server) -> None:
-    server.client.hset(f"{server.settings().redis.prefix}:waits:pjsip/anna", AGENT, "rubbish")
+    server.client.hset(f"{server.settings().redis.prefix}:waits:pjsip/anna", AGENT, "99999999999999 rubbish")
     with pytest.raises(StoreError, match="what stands for a caller who is waited for is none"):
         await worker.waits.of("PJSIP/anna")

@@ -141,6 +141,37 @@ async def test_it_takes_a_fresh_sign_in(desk: Site, browser: Browser) -> None:
     assert faults == []
 
 
+async def test_what_is_not_there_is_not_changed(desk: Site, browser: Browser) -> None:
+    faults: list[str] = []
+    page = await page_of(await visitor(browser), faults)
+    await signs_in(desk, page, await desk.house.enrolled("anna"))
+    await page.goto(f"{desk.url}/account")
+    csrf = await page.locator("input[name=csrf]").first.get_attribute("value") or ""
+    own = {"Sec-Fetch-Site": "same-origin", "Origin": desk.url}
+    for path, form in (("s", {"passkey": "{}"}), ("s/x", {"do": "rename"}), ("s/x", {"do": "remove"})):
+        where = f"{desk.url}/account/passkey{path}"
+        answer = await page.request.post(where, form={"csrf": csrf, **form}, headers=own, max_redirects=0)
+        assert (answer.status, answer.headers["location"]) == (303, "/account?failed")
+    # without the session's token nothing is asked, or made
+    for path in ("", "s", "s/x"):
+        answer = await page.request.post(f"{desk.url}/account/passkey{path}", form={"csrf": "x"}, headers=own)
+        assert answer.status == 403
+    object.__setattr__(desk.web, "passkeys", None)
+    await page.goto(f"{desk.url}/account")
+    await page.get_by_text("The desk has no name").wait_for()
+    answer = await page.request.post(f"{desk.url}/account/passkey", form={"csrf": csrf}, headers=own)
+    assert answer.status == 404
+    await page.get_by_role("button", name="Sign out").click()
+    await page.wait_for_url("**/sign-in?signed_out")
+    assert await page.locator("#passkey").count() == 0
+    csrf = await page.locator("input[name=csrf]").first.get_attribute("value") or ""
+    asked = await page.request.post(f"{desk.url}/welcome/{'x' * 43}/passkey", headers={**own, "CSRF-Token": csrf})
+    assert asked.status == 404
+    await page.goto(f"{desk.url}/welcome/{'x' * 43}")
+    assert "does not work" in await page.locator("main").inner_text()
+    assert faults == []
+
+
 async def test_a_person_who_changes_their_mind_and_a_device_without_a_key(desk: Site, browser: Browser) -> None:
     faults: list[str] = []
     page = await page_of(await visitor(browser), faults)

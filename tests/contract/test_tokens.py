@@ -205,6 +205,16 @@ async def test_what_is_not_known_is_no_answer(desk: Desk) -> None:
     assert await desk.tokens.holds(token, [WHO]) is not None
 
 
+async def test_where_the_marks_are_away_there_is_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.call()
+
+    async def mark(*_: object) -> None:
+        raise StoreError("Redis did not answer in time")
+
+    monkeypatch.setattr(desk.live, "mark", mark)
+    assert await desk.tokens.issue(ANNA, CALL, WHO) == denied(Reason.UNAVAILABLE)
+
+
 async def test_for_another_audience_it_is_nothing(desk: Desk) -> None:
     await desk.call()
     token = await issued(desk, OTHER)

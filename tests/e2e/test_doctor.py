@@ -32,6 +32,11 @@ MADE_ELSEWHERE = {
     "agi-listen",
     "asterisk-version",
     "asterisk-version-accepted",
+    # tests/unit/test_doctor_proxy.py: none of them needs an Asterisk
+    "proxy-upstream",
+    "proxy-certificate",
+    "proxy-passing",
+    "proxy-unprotected",
     # tests/contract/test_live_sentinel.py: three sentinels, and a Redis with replicas
     "redis-replicas",
     "sentinel-away",
@@ -41,6 +46,11 @@ MADE_ELSEWHERE = {
     "desk-certificate",
     "desk-certificate-ends",
     "desk-away",
+    # tests/unit/test_doctor_webhooks.py: receivers that are there and not
+    "program-secret",
+    "webhook-away",
+    "webhook-late",
+    "webhook-given-up",
     # tests/unit/test_audit_retention.py: rows of long ago
     "retention",
 }
@@ -321,9 +331,10 @@ FAULTS = (
     edit("ami-no-reporting", "manager.conf", "read = agent,call\nwrite = reporting", "read = agent,call\nwrite =", "manager reload"),
     settings("desk-ami-away", asterisk__desk={"port": 9}),
     settings("desk-ami-login", asterisk__desk={"username": "nobody"}),
-    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = reporting", "read = call\nwrite =", "manager reload"),
-    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = reporting", "read = user\nwrite = reporting", "manager reload", told="of reading", besides=("desk-ami-more",)),
-    edit("desk-ami-more", "manager.conf", "read = call\nwrite = reporting", "read = call\nwrite = reporting,agent", "manager reload"),
+    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = call,reporting,user", "read = call\nwrite =", "manager reload"),
+    edit("desk-ami-rights", "manager.conf", "read = call\nwrite = call,reporting,user", "read = user\nwrite = call,reporting,user", "manager reload", told="of reading", besides=("desk-ami-more",)),
+    edit("desk-ami-more", "manager.conf", "read = call\nwrite = call,reporting,user", "read = call\nwrite = call,reporting,user,agent", "manager reload"),
+    edit("desk-ami-buttons", "manager.conf", "read = call\nwrite = call,reporting,user", "read = call\nwrite = reporting", "manager reload"),
     edit("desk-ami-events", "manager.conf", "name(BridgeLeave)", "name(BridgeMerge)", "manager reload"),
     # who sees keys
     edit("logger-dtmf", "logger.conf", "messages.log => notice,", "messages.log => dtmf,notice,", "logger reload"),

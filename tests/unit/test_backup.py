@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from ivr.config import Settings, load
 from ivr.database import Database
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
+from ivr.store import tokenkeys
 from ivr.store.customers import Customers
 from ivr.vault import Vault
 from tests.unit.cli_kit import Ended, trail, typed
@@ -580,3 +582,30 @@ async def test_what_does_not_fit_is_refused_and_named(tmp_path: Path) -> None:
     assert (await house.restore(new, config)).code == 0
     ended = await house.restore(new, config)
     assert (ended.code, "the database holds customers, or an audit trail" in ended.err) == (2, True)
+
+
+async def test_keys_that_sign_tokens_come_back_and_those_thrown_away_do_not(house: House) -> None:
+    async def made(settings: Settings) -> list[str]:
+        vault = Vault.open(settings)
+        try:
+            async with await Database.open(settings) as database, database.write() as connection:
+                await tokenkeys.keep(connection, vault, time.time(), 30)
+                stored = await connection.run_sync(tokenkeys.all_of)
+                # each can be opened, or this raises
+                return [key.open(vault).id for key in stored]
+        finally:
+            vault.close()
+
+    before = await made(house.settings)
+    file = await house.backup()
+    config = house.another()
+    ended = await house.restore(file, config)
+    assert (ended.code, ended.err) == (0, "")
+    assert await made(load(config)) == before
+    # a newer file of data keys, from behind the day on which they were thrown away
+    await house.well("keys", "tokens", "rotate", "--compromised")
+    await house.backup("two")
+    config = house.another("newer")
+    ended = await house.restore(file, config)
+    assert (ended.code, ended.err) == (0, "")
+    assert not set(before) & set(await made(load(config)))

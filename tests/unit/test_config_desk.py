@@ -33,9 +33,17 @@ def test_what_is_safe_is_taken(tmp_path: Path, text: str) -> None:
     assert desk(tmp_path, text).desk.idle_minutes == 15
 
 
+OIDC = 'url = "https://desk.example.com"\n[desk.oidc]\nname = "OP"\nclient_id = "desk"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (f'{OIDC}issuer = "https://[x"', "[desk.oidc]: issuer has no host that can be read"),
+        (f'{OIDC}issuer = "http://op.example.com"', "[desk.oidc]: would go in clear to another machine. Write https://"),
+        (f'{OIDC}issuer = "https://op.example.com?x=1"', "[desk.oidc] issuer: is not of the right form"),
+        (f'{OIDC}issuer = "https://op.example.com"\nclient_secret_file = "a"\nclient_secret_env = "A"', "are both there"),
+        (f'{OIDC}issuer = "https://op.example.com"\nskew_seconds = 900', "[desk.oidc] skew_seconds"),
         ('url = "https://desk.example.com/"', "[desk] url: is not of the right form"),
         ('url = "https://a@desk.example.com"', "[desk] url: is not of the right form"),
         ('url = "ftp://desk"', "[desk] url: is not of the right form"),

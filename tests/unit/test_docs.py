@@ -20,7 +20,7 @@ from ivr.call.steps import all_steps
 from ivr.cli import app
 from ivr.cli.moments import moment
 from ivr.cli.table import COLUMNS
-from ivr.config import Asterisk, Policy, Settings
+from ivr.config import Asterisk, Client, Pattern, Policy, Settings, Webhook
 from ivr.config.section import table_of
 from ivr.doctor import KINDS
 from ivr.errors import InputError
@@ -286,7 +286,7 @@ def test_every_language_is_told_of() -> None:
 def test_every_variable_and_header_is_one(name: str) -> None:
     text = PAGES.get(name) or SAMPLES[name]
     known = {mark.STATUS, mark.LEVEL, mark.METHODS, mark.SUBJECT, mark.EXPIRES, mark.PRIORITY, mark.HEADER}
-    known |= {"TILLIT_CONFIG", "X-Forwarded-For"}
+    known |= {"TILLIT_CONFIG", "X-Forwarded-For", "X-Forwarded-Host", "X-Original-URL", "X-Tillit-Mark"}
     for word in re.findall(r"\b(?:CALLER_AUTH|TILLIT)_[A-Z]+\b|\bX-[A-Za-z-]+\b", text):
         assert word in known or word in DIALPLAN, f"{name}: {word}"
     for context in re.findall(r"\b(tillit-[a-z-]+)[,^]s[,^]", text):
@@ -337,8 +337,8 @@ def test_the_dialplan_of_the_pages_is_that_of_the_sample() -> None:
 
 def setting(path: str, name: str) -> tuple[bool, Any]:
     """Whether there is such a setting, and its default."""
-    named = {"policies": Policy, "nodes": Asterisk}
-    first, *parts = path.split(".")
+    named = {"policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "patterns": Pattern}
+    first, *parts = path.removeprefix("proxy.").split(".") if path.startswith("proxy.patterns.") else path.split(".")
     model: Any = named.get(first, Settings)
     for part in parts[1:] if first in named else (first, *parts):
         tables = {field.alias or name: field for name, field in model.model_fields.items()}

@@ -91,7 +91,7 @@ async def test_migrating_twice_changes_nothing(settings: Settings) -> None:
         async with database.write() as connection:
             assert await migrate.migrate(connection) == (None, "0008")
         async with database.write() as connection:
-            assert await migrate.migrate(connection) == ("0008", "0005")
+            assert await migrate.migrate(connection) == ("0008", "0008")
     assert migrate.create_file(settings) is None
 
 
