@@ -17,6 +17,7 @@ from playwright.async_api import Browser, expect
 from ivr.lock import Reason, State
 from ivr.secret import Personal
 from ivr.web import element
+from ivr.web.live import Hub
 from ivr.web.words import languages, words
 from tests.browser_kit import PHONE, browser, window
 from tests.contract.live_server import Server
@@ -218,7 +219,7 @@ async def test_it_is_told_of_changes_and_of_the_end(open_desk: Desk) -> None:
 
 async def test_it_hears_that_the_desk_is_there(open_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(element, "_SILENT_SECONDS", 0.05)
-    monkeypatch.setattr(element, "IDLE_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(Hub, "until", lambda *_: 0.05)
     await open_desk.sign_in()
     async with followed(open_desk, await token(open_desk)) as line:
         assert "words" in await line() and "view" in await line()

@@ -68,7 +68,8 @@ def test_audit_show_as_json(cli: Cli, made: Settings) -> None:
     ((ref,),) = rows(made, "SELECT ref FROM customers")
     (line,) = cli("audit", "show", "--json", "--customer", ref).out.splitlines()
     row = json.loads(line)
-    assert (row["seq"], row["action"], row["subject"], row["detail"]) == (2, "customer.add", ref, '{"pin":"set"}')
+    detail = '{"pin":"set","tenant":"main"}'
+    assert (row["seq"], row["action"], row["subject"], row["detail"]) == (2, "customer.add", ref, detail)
     assert len(row["hash"]) == 64
 
 

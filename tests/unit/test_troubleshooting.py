@@ -77,7 +77,12 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def described(node: ast.AST, above: dict[ast.AST, ast.AST]) -> bool:
     while node in above and not isinstance(node, ast.stmt):
-        node = above[node]
+        inner, node = node, above[node]
+        match node:
+            case ast.Dict(keys, values) if inner in values:
+                key = keys[values.index(inner)]
+                if isinstance(key, ast.Constant) and key.value == "description":
+                    return True
         if isinstance(node, ast.keyword) and node.arg in ("help", "description", "metavar"):
             return True
     return False
