@@ -52,7 +52,7 @@ def test_all_that_is_held(made: Settings) -> None:
         "policy": None, "locked": True,
     }  # fmt: skip
     assert [row["action"] for row in held["audit"]] == ["customer.add", "customer.lock", "customer.export"]
-    assert held["audit"][0]["detail"] == {"pin": "set"}
+    assert held["audit"][0]["detail"] == {"pin": "set", "tenant": "main"}
     # what is not the person's own is not in it
     assert "hash" not in held and "2580" not in ended.out
     assert trail(made)[-1] == ("cli", "customer.export", "done")

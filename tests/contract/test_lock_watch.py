@@ -27,6 +27,8 @@ from tests.unit.conftest import Either
 pytestmark = pytest.mark.servers
 
 # figures are those of the company that has the workers
+# Milliseconds since the epoch, far ahead.
+UNTIL = 9_999_999_999_999
 SIV = replace(SVEN, id="p-siv", tenant=TENANT)
 
 
@@ -68,7 +70,8 @@ async def test_a_caller_who_keys_in_mid_call_is_in_no_talk(desk: Desk, server: S
     waiting = Waiting(NODE, "c.7", "PJSIP/Anna-0000001a", "+46…33", 1.0, "pin", 2)
     prefix = server.settings().redis.prefix
     for agent in (waiting.agent, "PJSIP/else-00000002"):
-        await desk.link.ask("HSET", waits_key(prefix, "PJSIP/anna"), agent, written(replace(waiting, agent=agent)))
+        told = b"%d %b" % (UNTIL, written(replace(waiting, agent=agent)))
+        await desk.link.ask("HSET", waits_key(prefix, "PJSIP/anna"), agent, told)
     assert await seen(desk) == [], "a worker that has died tells of no end"
     desk.switch.waiting = {waiting.agent, "PJSIP/else-00000002"}
     (one,) = await seen(desk)

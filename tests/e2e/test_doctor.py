@@ -556,7 +556,11 @@ async def test_each_node_is_looked_at(house: House) -> None:
     """The second is the same Asterisk by another address; a third is away."""
     south = {"url": house.pbx.ari_url.replace("127.0.0.1", "localhost"), "password_file": "ari.password"}
     house.write(
-        {"nodes.south": south, "nodes.north": {"url": "http://127.0.0.1:9/ari", "password_file": "ari.password"}}
+        {
+            "nodes.south": south,
+            "nodes.south.desk": {"port": house.pbx.ami_port, "password_file": "ami.password"},
+            "nodes.north": {"url": "http://127.0.0.1:9/ari", "password_file": "ari.password"},
+        }
     )
     house.replace(house.etc / "tillit.conf", "Stasis(tillit,", "Stasis(other,")
     house.pbx.cli("dialplan reload")
