@@ -73,8 +73,12 @@ class Post:
         tasks = [asyncio.create_task(self._read(), name="webhooks/read")]
         tasks += [asyncio.create_task(self._serve(name), name=f"webhooks/{name}") for name in self._receivers]
         try:
-            await asyncio.gather(*tasks)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # none of them ends by itself
+            for task in done:
+                task.result()
         finally:
+            # once each: a second time would cut short what is being told, and whoever has the turn next would tell it again
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -291,6 +291,22 @@ async def test_one_process_at_a_time(world: World) -> None:
     )
 
 
+async def test_what_is_being_told_by_one_that_stops_is_not_told_again(world: World) -> None:
+    async with listening() as heard:
+        heard.stuck = {"c.1"}
+        async with world.posting(heard) as first:
+            await world.round("c.1", "refused")
+            await heard.until(lambda one: len(one.arrived) == 1)
+            async with world.posting(heard):
+                first.cancel()
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                heard.go.set()
+                await asyncio.gather(first, return_exceptions=True)
+                await world.empty()
+    assert len(heard.arrived) == 1
+
+
 async def test_in_the_end_it_is_given_up_and_may_be_tried_again(world: World) -> None:
     async with listening() as heard:
         heard.answers = [500] * 3
