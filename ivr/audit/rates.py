@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import orjson
 from sqlalchemy import Connection, select
@@ -76,7 +77,7 @@ class Rounds:
         found: dict[str, Round] = {}
         for at in range(0, len(wanted), _AT_ONCE):
             some = wanted[at : at + _AT_ONCE]
-            found |= await self._database.look_up(lambda connection, some=some: _rounds(connection, some))  # type: ignore[misc]
+            found |= await self._database.look_up(partial(_rounds, calls=some))
         return found
 
     def _since(self, begin: datetime) -> Tally:
