@@ -11,7 +11,7 @@ from ivr.config import Pattern, Proxy
 from ivr.config.patterns import NUMBER, segments
 from ivr.proxy import pairs, pointers
 from ivr.proxy.pointers import Levels
-from ivr.proxy.target import Target, folded
+from ivr.proxy.target import Target, key_of
 from ivr.web.problems import Problem
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -37,7 +37,7 @@ class Shape:
         self._open_ended = self._segments[-1:] == ("**",)
         if self._open_ended:
             self._segments = self._segments[:-1]
-        self._keys = tuple(map(folded, self._segments))
+        self._keys = tuple(map(key_of, self._segments))
         self.plain = not self._open_ended and "*" not in self._segments
 
     def fits(self, target: Target) -> bool:
