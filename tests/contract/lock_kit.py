@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+import pytest
 
 from ivr.audit import Trail
 from ivr.call.mark import Mark
@@ -30,6 +31,8 @@ from tests.contract.live_server import Server, placed
 from tests.unit.database_kit import RECORD, SEAL, asked, database_of, keys_of, trail_of
 
 NODE = "node-a"
+HANGS = pytest.mark.parametrize("desk", [1.0], indirect=True, ids=["hangs"])
+"""For a test in which the database does not come back: seconds until that is noticed. All others have time."""
 ANNA = Person("p-anna", "acme", "anna", "Anna", Role.AGENT, "blue", frozenset({"PJSIP/anna"}))
 BO = Person("p-bo", "acme", "bo", "Bo", Role.AGENT, "blue", frozenset({"PJSIP/bo"}))
 SVEN = Person("p-sven", "acme", "sven", "Sven", Role.SUPERVISOR, "blue", frozenset({"PJSIP/sven"}))
@@ -222,8 +225,9 @@ async def desk_of(
     link = Link.of(server.settings())
     log: Any = Lines()
     talks, switch, staff = FakeTalks(), FakeSwitch(), FakeStaff(ANNA, BO, SVEN, RITA, ELSE)
+    seconds = settings.database.request_seconds
     try:
-        async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=1.0) as trail:
+        async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=seconds) as trail:
             locks = Locks.of(
                 settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
                 talks=talks, floor=talks, switch=switch, glances=live, staff=People(database, vault) if people else staff, marks=live,

@@ -25,7 +25,7 @@ from ivr.staff import Permission, Person, Role
 from ivr.store.customers import Customers
 from ivr.store.roster import NewPerson, Roster
 from tests.contract.live_server import Server, round_of
-from tests.contract.lock_kit import ANNA, BO, ELSE, NODE, PHONE, RITA, SVEN, Desk, denied, desk_of, given
+from tests.contract.lock_kit import ANNA, BO, ELSE, HANGS, NODE, PHONE, RITA, SVEN, Desk, denied, desk_of, given
 from tests.unit.conftest import Either
 from tests.unit.database_kit import SEAL, held, tamper
 
@@ -35,8 +35,8 @@ CALL = Channel(NODE, "c.1")
 
 
 @pytest.fixture
-async def desk(either: Either, server: Server) -> AsyncIterator[Desk]:
-    async with desk_of(either(seconds=1.0), server) as made:
+async def desk(request: pytest.FixtureRequest, either: Either, server: Server) -> AsyncIterator[Desk]:
+    async with desk_of(either(seconds=getattr(request, "param", 10.0)), server) as made:
         yield made
 
 
@@ -280,6 +280,7 @@ async def test_where_the_counts_are_rubbish_nothing_is_given(desk: Desk, server:
     assert [row[2] for row in await desk.rows()] == ["refused"] * 3
 
 
+@HANGS
 async def test_where_the_row_cannot_be_written_nothing_is_given(desk: Desk) -> None:
     ref = await desk.call()
     # somebody else writes to this chain, and does not come to an end
@@ -295,6 +296,7 @@ async def test_where_the_row_cannot_be_written_nothing_is_given(desk: Desk) -> N
     assert isinstance(await desk.lock.record(ANNA, ref, ["name"]), Record)
 
 
+@HANGS
 async def test_where_the_database_hangs_nothing_is_given(desk: Desk) -> None:
     ref = await desk.call()
     async with held(desk.settings):

@@ -26,8 +26,8 @@ NORA = Person("p-nora", "north", "nora", "Nora", Role.SUPERVISOR)
 
 
 @pytest.fixture
-async def desk(either: Either, server: Server) -> AsyncIterator[Desk]:
-    async with desk_of(either(seconds=1.0), server) as made:
+async def desk(request: pytest.FixtureRequest, either: Either, server: Server) -> AsyncIterator[Desk]:
+    async with desk_of(either(seconds=getattr(request, "param", 10.0)), server) as made:
         made.staff.persons |= {person.id: person for person in (NILS, NORA)}
         yield made
 
