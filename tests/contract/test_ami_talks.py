@@ -106,7 +106,7 @@ def pbx(server: AmiServer) -> Pbx:
 async def talks(server: AmiServer, pbx: Pbx, log: Log) -> AsyncIterator[Talks]:
     """Where Anna and the caller talk."""
     pbx.put(anna="x", caller="x")
-    ami = Ami(AmiSettings(port=server.port, seconds=1.0), Secret(PASSWORD), log=log.logger)
+    ami = Ami(AmiSettings(port=server.port, seconds=10.0), Secret(PASSWORD), log=log.logger)
     made = Talks({NODE: ami}, log.logger)
     await ami.open()
     await made.until_known()

@@ -40,7 +40,7 @@ def server(shared: Server) -> Server:
 
 @pytest.fixture
 async def live(server: Server) -> AsyncIterator[RedisLive]:
-    opened = await RedisLive.open(server.settings(LIMITS, redis_lines="request_seconds = 0.5"))
+    opened = await RedisLive.open(server.settings(LIMITS, redis_lines="request_seconds = 10.0"))
     yield opened
     await opened.close()
 
