@@ -23,21 +23,24 @@ class Prepared:
         """What it finds, in the order of its columns."""
         if connection.dialect.name != "sqlite":
             return connection.execute(self._query, values).all()
+        text, given = self._compiled
         cursor = connection.connection.cursor()
         try:
             # by names, as this driver has it
-            cursor.execute(self._text, values)
+            cursor.execute(text, {**given, **values})
             found = cursor.fetchall()
         except sqlite3.Error as error:
             # as SQLAlchemy has it, without what was asked for
-            raise OperationalError(self._text, None, error) from None
+            raise OperationalError(text, None, error) from None
         finally:
             cursor.close()
         return [tuple(map(_read, self._truths, row)) for row in found] if any(self._truths) else found
 
     @cached_property
-    def _text(self) -> str:
-        return str(self._query.compile(dialect=sqlite.dialect(paramstyle="named")))
+    def _compiled(self) -> tuple[str, dict[str, object]]:
+        """The text, and what stands in the query itself, such as a limit."""
+        compiled = self._query.compile(dialect=sqlite.dialect(paramstyle="named"))
+        return compiled.string, {name: value for name, value in compiled.params.items() if value is not None}
 
     @cached_property
     def _truths(self) -> tuple[bool, ...]:
