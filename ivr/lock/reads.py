@@ -115,7 +115,9 @@ class Reads:
         notice = await self._counts.warn(_key(person))
         detail = {"hour": hour, "day": day, "usual_hour": usual_hour, "usual_day": usual_day}
         if notice.first:
-            self._log.warning("reads.unusual", person=person.id, **detail)
+            self._log.warning(
+                "reads.unusual", person=person.id, hour=hour, day=day, usual_hour=usual_hour, usual_day=usual_day
+            )
         await self._tell(person, _UNUSUAL, notice, detail)
 
     async def _tell(self, person: Person, what: str, notice: Notice, detail: Mapping[str, float]) -> None:

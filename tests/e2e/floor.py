@@ -26,10 +26,10 @@ ENDPOINTS = tuple(f"PJSIP/{name}" for name in CALLERS + AGENTS)
 Whom = dict[str, list[tuple[str, ...]]]
 
 
-def user(secret: str) -> str:
-    """The desk's user, as config/asterisk/manager.conf has it."""
+def user(secret: str, name: str = USER) -> str:
+    """The desk's user, or another one, as config/asterisk/manager.conf has it."""
     text = (CHECKOUT / "config" / "asterisk" / "manager.conf").read_text()
-    found = re.search(rf"(?ms)^\[{USER}\]\n.*?(?=^\[|^; For every|\Z)", text)
+    found = re.search(rf"(?ms)^\[{name}\]\n.*?(?=^\[|^; For every|\Z)", text)
     assert found is not None and found[0].count(";secret =") == 1
     return "\n" + found[0].replace(";secret =", f"secret = {secret}")
 
