@@ -19,6 +19,7 @@ from rig.state import wait_until
 
 from ivr.config import load
 from ivr.doctor import KINDS, Finding, examine
+from tests.contract.ami_server import PASSWORD, USER, AmiServer, message
 from tests.e2e.doctor_kit import House, manager
 from tests.unit.ami_filters import FILTERS, UNSURE
 
@@ -586,12 +587,24 @@ async def test_the_dialplan_is_the_same_by_ami(house: House) -> None:
     house.pbx.cli("dialplan reload")
 
 
+async def test_the_desks_interface_is_another_asterisks(house: House) -> None:
+    async with AmiServer() as other:
+        other.rule("Getvar", lambda asked: message(Response="Success", ActionID=asked["ActionID"], Value="02:00"))
+        (house.config.parent / "other.password").touch(0o600)
+        (house.config.parent / "other.password").write_text(PASSWORD)
+        house.write({"asterisk.desk": {"port": other.port, "username": USER, "password_file": "other.password"}})
+        (found,) = [one for one in await house.look() if one.name == "desk-ami-other"]
+    assert "entity_id 02:00, not " in found.what
+    house.restore()
+
+
 def test_every_finding_has_its_fault() -> None:
     made = {fault.name for fault in FAULTS} | {
         "ari-unread",
         "files-few",
         "calls-unlimited",
         "ari-debug",
+        "desk-ami-other",
         "clock-asterisk",
         "clock-redis",
     }

@@ -53,7 +53,7 @@ def node(
         }
     )
     ari = Ari(url="", username="", password=Secret(""), app="", seconds=1, log=structlog.get_logger())
-    return Node(settings, settings.asterisk, "[asterisk]", ari, version, "en", files, calls, None)
+    return Node(settings, settings.asterisk, "[asterisk]", ari, version, "en", files, calls, None, "node")
 
 
 @pytest.mark.parametrize(
