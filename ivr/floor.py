@@ -8,6 +8,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.ari import Ari
+from ivr.asterisk.identity import demand
 from ivr.asterisk.inspection import node_of
 from ivr.asterisk.talks import Talks
 from ivr.config import Settings
@@ -45,10 +46,11 @@ async def nodes_of(settings: Settings, log: FilteringBoundLogger) -> dict[str, A
 
 
 async def talks_of(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
-    """Who talks with whom on them, until the stack is closed."""
+    """Who talks with whom on them, until the stack is closed. Raises `ConfigError` where a login leads to another node's AMI."""
     talks = Talks(nodes, log)
     stack.push_async_callback(talks.close)
-    for ami in nodes.values():
+    for node, ami in nodes.items():
         stack.push_async_callback(ami.close)
         await ami.open(patient=True)
+        await demand(ami, node)
     return talks

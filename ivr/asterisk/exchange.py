@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ami import Ami
+from ivr.asterisk.identity import entity_of
 from ivr.asterisk.switchboard import Seat, Switchboard, holds, seat_of
 from ivr.asterisk.wire import Message
 from ivr.call.ports import Talk
@@ -270,9 +271,17 @@ class Exchange:
         self._tell(self._board.talking())
 
     async def _lists(self, *, first: bool) -> tuple[list[Message], list[Message]] | None:
-        """Channels, and then bridges: one that is not there any more, nobody is in. None where Asterisk tells neither."""
+        """Channels, and then bridges: one that is not there any more, nobody is in. None where this Asterisk tells neither."""
         self._meanwhile = []
         try:
+            if (found := await entity_of(self._ami)) != self._node:
+                # what another one tells of a channel would be taken for this one's of the same id
+                self._meanwhile = None
+                if first:
+                    self._log.error(
+                        "talks.other_node", node=self._node, found=found, cure="see host and port of the desk's table"
+                    )
+                return None
             return await self._ami.action("CoreShowChannels"), await self._ami.action("BridgeList")
         except AmiError as error:
             self._meanwhile = None

@@ -17,7 +17,7 @@ from ivr.lock.actions import Change
 from ivr.staff import Person
 from ivr.store.holds import Hold
 from ivr.store.openings import Opening
-from ivr.store.reads import Counted, Stopped
+from ivr.store.reads import Counted, Notice, Stopped
 from ivr.store.register import Customer
 
 
@@ -182,8 +182,12 @@ class Counts(Protocol):
         """Of each: how many in an hour, how many in a day, whether stopped."""
         ...
 
-    async def first_warning(self, person: str) -> bool:
-        """Whether nobody was warned of this person within the hour; from now on somebody is."""
+    async def warn(self, person: str) -> Notice:
+        """The warning of this person; for an hour it is the same."""
+        ...
+
+    async def told(self, person: str, which: str) -> None:
+        """The trail was told of this stop, or of this warning."""
         ...
 
     async def lift(self, person: str) -> None:

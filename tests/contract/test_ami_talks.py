@@ -9,9 +9,10 @@ import pytest
 
 import ivr.asterisk.exchange as exchange_module
 from ivr.asterisk.ami import Ami
+from ivr.asterisk.identity import demand
 from ivr.asterisk.talks import Talks
 from ivr.config import AmiSettings
-from ivr.errors import Unavailable
+from ivr.errors import ConfigError, Unavailable
 from ivr.secret import Secret
 from tests.contract.ami_server import PASSWORD, AmiServer, Fields, Rule, message
 from tests.contract.ari_log import Log, wait_for
@@ -27,7 +28,9 @@ class Pbx:
         self.server = server
         self.seats: dict[str, str] = {}
         self.holding: set[str] = set()
+        self.entity = NODE
         server.rules |= {
+            "Getvar": lambda asked: message(Response="Success", ActionID=asked["ActionID"], Variable="ENTITYID", Value=self.entity),
             "CoreShowChannels": self._channels, "BridgeList": self._bridges, "BridgeInfo": self._bridge, "Status": self._status
         }  # fmt: skip
 
@@ -405,6 +408,7 @@ async def test_several_nodes_and_one_of_them_is_away(server: AmiServer, pbx: Pbx
     async with AmiServer() as second:
         other = Pbx(second)
         other.put(anna="x", bo="x")
+        pbx.entity, other.entity = str(server.port), str(second.port)
         amis = {
             str(one.port): Ami(AmiSettings(port=one.port), Secret(PASSWORD), log=log.logger) for one in (server, second)
         }
@@ -421,3 +425,35 @@ async def test_several_nodes_and_one_of_them_is_away(server: AmiServer, pbx: Pbx
         for ami in amis.values():
             await ami.close()
         await talks.close()
+
+
+async def test_another_nodes_interface_tells_nothing(
+    server: AmiServer, pbx: Pbx, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two Asterisks a channel may have the same id; also of one that has come in the other's place meanwhile."""
+    monkeypatch.setattr(exchange_module, "_WAITS", (0.01,))
+    pbx.put(anna="x", caller="x")
+    ami = Ami(AmiSettings(port=server.port), Secret(PASSWORD), log=log.logger, place="tillit.toml: [nodes.south.desk]")
+    talks = Talks({NODE: ami}, log.logger)
+    await ami.open()
+    await talks.until_known()
+    await demand(ami, NODE)
+    pbx.entity = "02:00:00:00:00:99"
+    with pytest.raises(
+        ConfigError, match=r"^tillit\.toml: \[nodes\.south\.desk\] host, port: the manager interface there is"
+    ):
+        await demand(ami, NODE)
+    asked = len(server.of("Getvar"))
+    server.drop()
+    await wait_for(lambda: len(server.of("Getvar")) > asked + 3, "it to be asked again")
+    with pytest.raises(Unavailable):
+        await talks.of("PJSIP/anna")
+    assert [line["found"] for line in log.of("talks.other_node")] == [pbx.entity]
+    pbx.entity = NODE
+    await talks.until_known()
+    assert await with_whom(talks) == [["id-caller"]]
+    server.drop()
+    # whoever does not answer is not taken for another
+    await demand(ami, "another")
+    await ami.close()
+    await talks.close()

@@ -18,7 +18,6 @@ from ivr.errors import Unavailable
 from ivr.secret import Secret
 from tests.contract.ari_log import Log
 
-NODE = "node"
 USER = "tillit-desk"
 LIMIT = 15.0
 ENDPOINTS = tuple(f"PJSIP/{name}" for name in CALLERS + AGENTS)
@@ -26,10 +25,10 @@ ENDPOINTS = tuple(f"PJSIP/{name}" for name in CALLERS + AGENTS)
 Whom = dict[str, list[tuple[str, ...]]]
 
 
-def user(secret: str) -> str:
-    """The desk's user, as config/asterisk/manager.conf has it."""
+def user(secret: str, name: str = USER) -> str:
+    """The desk's user, or another one, as config/asterisk/manager.conf has it."""
     text = (CHECKOUT / "config" / "asterisk" / "manager.conf").read_text()
-    found = re.search(rf"(?ms)^\[{USER}\]\n.*?(?=^\[|^; For every|\Z)", text)
+    found = re.search(rf"(?ms)^\[{name}\]\n.*?(?=^\[|^; For every|\Z)", text)
     assert found is not None and found[0].count(";secret =") == 1
     return "\n" + found[0].replace(";secret =", f"secret = {secret}")
 
@@ -37,7 +36,8 @@ def user(secret: str) -> str:
 class Floor:
     """Whom each endpoint talks with, now and since the test began."""
 
-    def __init__(self, talks: Talks, ami: Ami, log: Log) -> None:
+    def __init__(self, node: str, talks: Talks, ami: Ami, log: Log) -> None:
+        self.node = node
         self.talks = talks
         self.ami = ami
         self.log = log
@@ -89,7 +89,7 @@ class Floor:
 
     def _note(self, endpoints: frozenset[str]) -> None:
         for endpoint in endpoints:
-            for talk in self.talks._exchanges[NODE]._board.talks(NODE, endpoint):
+            for talk in self.talks._exchanges[self.node]._board.talks(self.node, endpoint):
                 self.history.append((endpoint, frozenset(_short(other.endpoint) for other in talk.others)))
 
 
@@ -98,8 +98,9 @@ async def opened(pbx: Pbx, secret: str) -> AsyncIterator[Floor]:
     """Who talks with whom on this one."""
     log = Log()
     ami = Ami(AmiSettings(port=pbx.ami_port, username=USER), Secret(secret), log=log.logger)
-    talks = Talks({NODE: ami}, log.logger)
-    floor = Floor(talks, ami, log)
+    node = pbx.ari("GET", "asterisk/info")["system"]["entity_id"]
+    talks = Talks({node: ami}, log.logger)
+    floor = Floor(node, talks, ami, log)
     await ami.open()
     await talks.until_known()
     try:

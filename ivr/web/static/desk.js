@@ -147,6 +147,7 @@ function connect() {
   });
 }
 
-for (const card of list.children) card.remove();
+// those that the page was sent with: each is drawn anew
+list.replaceChildren();
 connect();
 setInterval(tick, 1000);
