@@ -186,7 +186,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST", "/api/v1/people/{person}/reads/lift", second.lift, Permission.APPROVE,
-        Described("liftReads", "Let somebody read again who has read too much.", teammodels.Lifted, takes=teammodels.Why,
+        Described("liftReads", "Let somebody read again who has read too much.", teammodels.Lifted, takes=teammodels.Reasoned,
             problems=("not_permitted", "csrf", "cross_site")),
     ),
     Route(

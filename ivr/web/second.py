@@ -26,7 +26,7 @@ async def standing(visit: Visit) -> web.Response:
 
 async def lift(visit: Visit) -> web.Response:
     """Let somebody read again who was stopped."""
-    given = await body(visit, teammodels.Why)
+    given = await body(visit, teammodels.Reasoned)
     done = await _granted(visit.house.reads.lift(visit.who, visit.request.match_info["person"], given.reason))
     return said(teammodels.Lifted(person=done.person))
 

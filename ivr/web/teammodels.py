@@ -70,7 +70,7 @@ class LocksInForce(Model):
     next: str | None = Field(description="The `cursor` with which the next ones come; null behind the last")
 
 
-class Why(Model):
+class Reasoned(Model):
     """Why, in words; it stays in the audit trail. Neither a name nor a number."""
 
     reason: str = Field(min_length=5, max_length=200, strict=True)
@@ -98,7 +98,7 @@ class Lifted(Model):
     person: str
 
 
-class Wish(Why):
+class Wish(Reasoned):
     """To open these fields of one record without a call."""
 
     ref: str = Field(pattern=r"^[a-z0-9]{12}$", strict=True)
