@@ -14,7 +14,7 @@ from aiohttp import web
 from ivr.errors import Unavailable
 from ivr.staff import Permission, Person
 from ivr.store.elements import Grant, allowed
-from ivr.web import models
+from ivr.web import tokenmodels
 from ivr.web.api import body, said
 from ivr.web.live import OWN, TAKING_SECONDS, Page, folded
 from ivr.web.problems import Problem
@@ -35,7 +35,7 @@ _SILENT_SECONDS = 15.0
 async def token(visit: Visit) -> web.Response:
     """For an agent who is signed in at the desk now, and for pages of one origin."""
     program, house = visit.asking, visit.house
-    given = await body(visit, models.ElementAsked)
+    given = await body(visit, tokenmodels.ElementAsked)
     origins = program.rules.origins
     origin = given.origin or (origins[0] if len(origins) == 1 else "")
     if origin not in origins:
@@ -50,7 +50,7 @@ async def token(visit: Visit) -> web.Response:
     seconds = program.rules.element_minutes * 60
     made = await house.elements.begin(grant, seconds)
     house.log.info("web.element", person=person.id, program=program.name)
-    return said(models.ElementToken(token=made.reveal(), expires_in=seconds, may=program.rules.may), 201)
+    return said(tokenmodels.ElementToken(token=made.reveal(), expires_in=seconds, may=program.rules.may), 201)
 
 
 async def live(visit: Visit) -> web.StreamResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from time import monotonic
 
 import orjson
@@ -117,10 +118,14 @@ class DeskServer:
             self._house.log.error("web.unavailable", route=guard.route_of(request), error=str(error))
             answer = self._problem(request, Problem("unavailable"))
         except Exception as error:  # noqa: BLE001 (a fault of ours: answered, and written down)
-            self._house.log.error(
-                "web.failed", error=type(error).__name__, code=guard.route_of(request), cure="please report this line"
-            )
-            answer = self._problem(request, Problem("internal"))
+            answer = self._problem(request, Problem("bad_request" if _is_theirs(request, error) else "internal"))
+            if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._house.log.error(
+                    "web.failed",
+                    error=type(error).__name__,
+                    code=guard.route_of(request),
+                    cure="please report this line",
+                )
         self._tell(request, answer, monotonic() - begun)
         return answer
 
@@ -195,6 +200,11 @@ async def tells(readiness: Readiness | None) -> web.Response:
     # what is wrong stands in the log: here anybody may ask
     parts = {part: fault is None for part, fault in faults.items()}
     return _json({"ready": ready, "parts": parts}, 200 if ready else 503)
+
+
+def _is_theirs(request: web.BaseRequest, error: Exception) -> bool:
+    """Whether a body is none that can be read, or whoever sent it has gone in the midst of it."""
+    return isinstance(error, (web.RequestPayloadError, ConnectionError)) and request.content.exception() is not None
 
 
 def _is_live(request: web.BaseRequest) -> bool:

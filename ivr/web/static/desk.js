@@ -70,12 +70,18 @@ async function act(card, method, path, given) {
   }
 }
 
+let asking = new AbortController();
+
 function sure() {
   const dialog = document.getElementById("sure");
-  dialog.returnValue = "";
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    // not by its closing: that is told late, and may be told when it is open again
+    dialog.addEventListener("submit", (event) => resolve(event.submitter?.value === "yes"), { once: true, signal });
+    dialog.addEventListener("cancel", () => resolve(false), { once: true, signal });
   });
 }
 
