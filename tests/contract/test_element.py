@@ -293,7 +293,7 @@ async def _nothing(_: web.Request) -> web.Response:
 
 
 # the root of the element is its own: no script of the page sees into it, so the test does as a person does
-_CLOSED = "Element.prototype.attachShadow = new Proxy(Element.prototype.attachShadow, {apply: (made, on, [how]) => made.call(on, {...how, mode: 'open'})});"  # fmt: skip
+OPEN_ROOT = "Element.prototype.attachShadow = new Proxy(Element.prototype.attachShadow, {apply: (made, on, [how]) => made.call(on, {...how, mode: 'open'})});"  # fmt: skip
 
 
 @pytest.mark.parametrize("language", languages())
@@ -307,7 +307,7 @@ async def test_a_page_of_another_origin_shows_the_call(
         csrf = await made.sign_in()
         size = {"size": PHONE} if language in ("de", "pl") else {}
         async with window(browser, dark=language == "sv", **size) as seen:
-            await seen.context.add_init_script(_CLOSED)
+            await seen.context.add_init_script(OPEN_ROOT)
             elsewhere: list[str] = []
             seen.page.on("request", lambda request: elsewhere.append(request.url))
             await seen.page.goto(page.origin)
@@ -359,7 +359,7 @@ async def test_what_is_refused_is_said_and_the_page_hears_of_the_call(
         made.world.calls = (PRESSABLE,)
         async with window(browser) as seen:
             await seen.context.add_init_script(
-                _CLOSED + "addEventListener('caller-auth', (event) => { window.heard = event.detail; });"
+                OPEN_ROOT + "addEventListener('caller-auth', (event) => { window.heard = event.detail; });"
             )
             await seen.page.goto(page.origin)
             inside = seen.page.locator("caller-auth")

@@ -93,7 +93,7 @@ class World:
     welcome_name: str = "Ny Person"
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     pressed: list[tuple[str, str]] = field(default_factory=list)
-    offered = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
+    offered: tuple[Offered, ...] = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
