@@ -35,6 +35,9 @@ class Talks:
         Takes a second at most. Raises `Unavailable` where one node's are not known: the endpoint could be talking there
         as well.
         """
+        if len(self._exchanges) == 1:
+            (only,) = self._exchanges.values()
+            return await only.of(endpoint)
         found = await asyncio.gather(*(exchange.of(endpoint) for exchange in self._exchanges.values()))
         return tuple(talk for talks in found for talk in talks)
 

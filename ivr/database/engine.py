@@ -122,6 +122,13 @@ class Database:
         async with _translated(), asyncio.timeout(self._seconds):
             return await self._threads.run(work, writes=False)
 
+    async def glance(self, work: Callable[[Connection], T]) -> T:
+        """`look_up` for what is short: with SQLite, all that is asked in one turn of the event loop goes to one thread together."""
+        if self._threads is None:
+            return await self.look_up(work)
+        async with _translated(), asyncio.timeout(self._seconds):
+            return await self._threads.run_together(work)
+
     async def put_down(self, work: Callable[[Connection], T], *, lock: str) -> T:
         """A transaction in one go: durable when this returns, undone when the work raises. Raises `StoreError`."""
         if self._threads is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from time import time
 
@@ -15,19 +15,24 @@ from ivr.lock.decision import Caller, Ground, caller, judge
 from ivr.lock.lately import Lately
 from ivr.lock.ports import Marks, Records, Staff
 from ivr.lock.words import Channel, Denied, Granted, Reason
+from ivr.secret import Secret
 from ivr.staff import Permission, Person
 from ivr.store.sealing import is_ref
 
 # Somebody may be transferred while it is asked who has a mark: then it is asked again.
 _TRIES = 4
 
+NOBODYS = "?"
+"""No customer has this reference."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict; `call` is the caller whom it is about, as far as there is one."""
+    """A verdict; `call` is the caller whom it is about, as far as there is one, and `ref` the customer who was asked for."""
 
     verdict: Granted | Denied
     call: Channel | None = None
+    ref: str = ""
 
 
 class Judge:
@@ -59,20 +64,32 @@ class Judge:
 
     async def judge(self, person: Person, ref: str, level: int) -> Judged:
         """Whether this customer is the caller of this person now, at this level, and in force. Raises nothing."""
+        return await self._judged(person, self._by_ref(person.tenant, ref), level)
+
+    async def judge_number(self, person: Person, number: Secret, level: int) -> Judged:
+        """The same by a customer number; one that nobody has is `NOBODYS`. Raises nothing."""
+        return await self._judged(person, self._by_number(person.tenant, number), level)
+
+    async def _judged(self, person: Person, whom: Coroutine[None, None, tuple[str, bool]], level: int) -> Judged:
+        # each is a way to another process or thread: side by side
+        ground, asked = await asyncio.gather(self.ground(person), whom, return_exceptions=True)
+        ref = "" if isinstance(asked, BaseException) else asked[0]
         try:
-            # each is a way to another process or thread: side by side
-            ground, in_force = await asyncio.gather(self.ground(person), self._in_force(person.tenant, ref))
-            verdict = judge(ground, ref, level)
+            if isinstance(ground, BaseException):
+                raise ground
+            if isinstance(asked, BaseException):
+                raise asked
+            verdict, in_force = judge(ground, ref, level), asked[1]
             if isinstance(verdict, Granted) and not in_force:
                 verdict = Denied(Reason.NOT_IN_FORCE)
         except Unknown as error:
             self._log.warning("lock.unknown", person=person.id, error=str(error))
-            return Judged(Denied(Reason.UNKNOWN_BRIDGES))
+            return Judged(Denied(Reason.UNKNOWN_BRIDGES), ref=ref)
         except Unavailable as error:
             self._log.error("lock.failed", action="judge", person=person.id, error=str(error))
-            return Judged(Denied(Reason.UNAVAILABLE))
+            return Judged(Denied(Reason.UNAVAILABLE), ref=ref)
         found = caller(ground)
-        return Judged(verdict, found.call if isinstance(found, Caller) else None)
+        return Judged(verdict, found.call if isinstance(found, Caller) else None, ref)
 
     async def again(self, person: Person, ref: str, level: int, call: Channel) -> Judged:
         """The same, where it was granted for this call before: another call of the same customer is another matter."""
@@ -97,16 +114,19 @@ class Judge:
             channels = list({Channel(node, party.channel) for node, party in parties})
             owners, found = await asyncio.gather(
                 self._staff.owners_of({party.endpoint for _, party in parties}),
-                asyncio.gather(*(self._marks.mark(*channel) for channel in channels)),
+                self._marks.marks(channels),
             )
             marks = {channel: mark for channel, mark in zip(channels, found, strict=True) if mark is not None}
             if await self._talks_of(fresh) == talks:
                 return Ground(fresh, talks, owners, marks, self._wall())
         raise Unknown("who talks with whom changes all the time")
 
-    async def _in_force(self, tenant: str, ref: str) -> bool:
+    async def _by_ref(self, tenant: str, ref: str) -> tuple[str, bool]:
         # what has not the form is nobody's, and perhaps no text that can be asked for
-        return is_ref(ref) and await self._records.in_force(tenant, ref)
+        return ref, is_ref(ref) and await self._records.in_force(tenant, ref)
+
+    async def _by_number(self, tenant: str, number: Secret) -> tuple[str, bool]:
+        return await self._records.by_number(tenant, number) or (NOBODYS, False)
 
     async def _talks_of(self, person: Person) -> list[Talk]:
         try:

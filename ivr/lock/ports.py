@@ -14,6 +14,7 @@ from ivr.call.outcome import Status
 from ivr.call.ports import Entry, Talk, Waiting
 from ivr.call.progress import Progress
 from ivr.lock.actions import Change
+from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.store.holds import Hold
 from ivr.store.openings import Opening
@@ -42,6 +43,10 @@ class Staff(Protocol):
 class Marks(Protocol):
     async def mark(self, node: str, channel: str) -> Mark | None:
         """The mark of this channel; None where there is none, or no longer."""
+        ...
+
+    async def marks(self, channels: Sequence[tuple[str, str]]) -> Sequence[Mark | None]:
+        """The same of each of these channels, with its node."""
         ...
 
     async def progress(self, node: str, channel: str) -> Progress | None:
@@ -154,6 +159,10 @@ class Records(Protocol):
 
     async def in_force(self, tenant: str, ref: str) -> bool:
         """Whether the customer is there and not locked."""
+        ...
+
+    async def by_number(self, tenant: str, number: Secret) -> tuple[str, bool] | None:
+        """The reference of the customer with this number, of whatever tenant, and `in_force`."""
         ...
 
     async def read(self, tenant: str, ref: str) -> Customer | None:

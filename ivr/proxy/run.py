@@ -82,7 +82,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         signer = await stack.enter_async_context(locks.signer)
         server = ProxyServer(
             settings,
-            Entrance(url, desk, Handovers(link, prefix, settings.desk), people),
+            Entrance(url, desk, Handovers(link, prefix, settings.desk), people, per_minute=settings.proxy.per_minute),
             Passage(locks.lock, customers, upstream, signer, url, settings.proxy.answer_kilobytes * 1024, log),
             RedisPace(link, prefix),
             Readiness(

@@ -115,16 +115,21 @@ class ProxyServer:
             one.route = "entrance"
             if not is_entrance(raw) or request.method != "GET":
                 raise Problem("not_found")
-            await self._paced("address", one.address, self._settings.desk.requests.strangers_per_minute)
+            per_minute = self._settings.desk.requests.strangers_per_minute
+            wait = await self._pace.take("address", one.address, per_minute=per_minute)
+            if wait is not None:
+                raise self._too_many("address", one.address, wait)
             return await self._entrance.enter(request)
         try:
-            one.person = await self._entrance.who(request)
+            guest = await self._entrance.guest(request)
+            if guest.wait is not None:
+                raise self._too_many("proxy", guest.person, guest.wait)
+            one.person = await self._entrance.person(guest)
         except Problem as problem:
             if problem.name == "not_signed_in" and _is_opened(request):
                 return self._entrance.begin(request)
             raise
         self._check_site(request)
-        await self._paced("proxy", one.person.id, self._proxy.per_minute)
         protected = self._rules.of(request.method, target)
         one.route = "free" if protected is None else protected.name
         named = [] if protected is None else [name for rule in protected.rules for name in rule.named(target)]
@@ -151,12 +156,10 @@ class ProxyServer:
     def _is_own(self, origin: str) -> bool:
         return origin.lower() == self._url.lower()
 
-    async def _paced(self, kind: str, whom: str, per_minute: int) -> None:
-        wait = await self._pace.take(kind, whom, per_minute=per_minute)
-        if wait is not None:
-            if self._sparing.may("paced"):
-                self._log.warning("proxy.paced", kind=kind, whom=whom, seconds=round(wait, 1))
-            raise Problem("too_many_requests", wait=wait)
+    def _too_many(self, kind: str, whom: str, wait: float) -> Problem:
+        if self._sparing.may("paced"):
+            self._log.warning("proxy.paced", kind=kind, whom=whom, seconds=round(wait, 1))
+        return Problem("too_many_requests", wait=wait)
 
     # ------------------------------------------------------------ what is said
 

@@ -52,6 +52,9 @@ _BY_PHONE = (
 
 _ANY = select(CUSTOMERS.c.ref).limit(1)
 _REF = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.number_index == bindparam("index"))
+_STANDING = select(CUSTOMERS.c.ref, CUSTOMERS.c.locked, CUSTOMERS.c.tenant).where(
+    CUSTOMERS.c.number_index == bindparam("index")
+)
 _LOCKED = select(CUSTOMERS.c.locked, CUSTOMERS.c.tenant).where(CUSTOMERS.c.ref == bindparam("ref"))
 
 
@@ -96,15 +99,23 @@ class Customers:
     async def ref_of(self, number: Secret) -> str | None:
         """The reference of the customer with this number; nothing is decrypted. Raises `StoreError`."""
         index = self._vault.index.customer_number(number)
-        return await self._database.look_up(
+        return await self._database.glance(
             lambda connection: connection.execute(_REF, {"index": index}).scalar_one_or_none()
         )
 
     async def in_force(self, subject: Subject, tenant: str | None = None) -> bool:
         """Whether the customer is there, of this tenant or of any, and not locked. Raises `StoreError`."""
         ref = subject.ref
-        found = await self._database.look_up(lambda connection: connection.execute(_LOCKED, {"ref": ref}).one_or_none())
-        return found is not None and found.locked is False and tenant in (None, found.tenant)
+        found = await self._database.glance(lambda connection: connection.execute(_LOCKED, {"ref": ref}).one_or_none())
+        return found is not None and _in_force(found.locked, found.tenant, tenant)
+
+    async def standing(self, number: Secret, tenant: str) -> tuple[str, bool] | None:
+        """`ref_of`, and whether that customer is `in_force` there: in one look-up. Raises `StoreError`."""
+        index = self._vault.index.customer_number(number)
+        found = await self._database.glance(
+            lambda connection: connection.execute(_STANDING, {"index": index}).one_or_none()
+        )
+        return None if found is None else (found.ref, _in_force(found.locked, found.tenant, tenant))
 
     async def ping(self) -> None:
         """Returns when the database can be read. Raises `StoreError`."""
@@ -127,6 +138,10 @@ class Customers:
             policy=stored.policy,
             locked=stored.locked,
         )
+
+
+def _in_force(locked: bool, owner: str, tenant: str | None) -> bool:
+    return locked is False and tenant in (None, owner)
 
 
 def _stored(row: Row[Any]) -> _Stored:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, select
 
 from ivr.database import Database
 from ivr.staff import Permission, Person, Role
@@ -34,7 +34,11 @@ class People:
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         """Whoever has this identifier there."""
-        return await self._database.look_up(lambda connection: _one(connection, self._vault, tenant, id))
+        return await self._database.glance(lambda connection: _one(connection, tenant, id, self._vault))
+
+    async def unnamed(self, tenant: str, id: str) -> Person | None:
+        """The same without the name, which is sealed: for whoever asks at each request what somebody may do."""
+        return await self._database.glance(lambda connection: _one(connection, tenant, id))
 
     async def by_login(self, tenant: str, login: str) -> Person | None:
         """Whoever signs in by this there."""
@@ -61,7 +65,7 @@ class People:
     async def owner_ids_of(self, endpoints: Collection[str]) -> Mapping[str, tuple[str, str]]:
         """The same, by tenant and identifier; nothing is decrypted."""
         keys = {sealing.endpoint_key(endpoint) for endpoint in endpoints}
-        rows = await self._database.look_up(
+        rows = await self._database.glance(
             lambda connection: connection.execute(_OWNERS, {"keys": list(keys)}).all() if keys else []
         )
         owners = {row.key: (row.tenant, row.id) for row in rows}
@@ -88,26 +92,36 @@ def people_in(connection: Connection, vault: Vault, *where: ColumnElement[bool])
     return tuple(_person(vault, row, endpoints.get(row.id, ()), permissions.get(row.id, ())) for row in rows)
 
 
-# each request asks for one person, some of them twice: to put a statement together takes longer than to carry it out
-_ONE = select(PEOPLE).where(PEOPLE.c.tenant == bindparam("tenant"), PEOPLE.c.id == bindparam("id"))
-_ENDPOINTS_OF = select(ENDPOINTS.c.endpoint).where(ENDPOINTS.c.person == bindparam("id"))
-_PERMISSIONS_OF = select(PERMISSIONS.c.permission, PERMISSIONS.c.granted).where(PERMISSIONS.c.person == bindparam("id"))
+def _of(beside: Table) -> ColumnElement[bool]:
+    # by both, as the indexes have it
+    return and_(beside.c.tenant == PEOPLE.c.tenant, beside.c.person == PEOPLE.c.id)
 
 
-def _one(connection: Connection, vault: Vault, tenant: str, id: str) -> Person | None:
-    row = connection.execute(_ONE, {"tenant": tenant, "id": id}).one_or_none()
-    # asked too where there is nobody: it is not to be told by the time
-    endpoints = connection.execute(_ENDPOINTS_OF, {"id": id}).all()
-    permissions = connection.execute(_PERMISSIONS_OF, {"id": id}).all()
-    return None if row is None else _person(vault, row, endpoints, permissions)
+# each request asks for one person: to put a statement together takes longer than to carry it out
+_ONE = (
+    select(PEOPLE, ENDPOINTS.c.endpoint, PERMISSIONS.c.permission, PERMISSIONS.c.granted)
+    .join_from(PEOPLE, ENDPOINTS, _of(ENDPOINTS), isouter=True)
+    .join(PERMISSIONS, _of(PERMISSIONS), isouter=True)
+    .where(PEOPLE.c.tenant == bindparam("tenant"), PEOPLE.c.id == bindparam("id"))
+)
 
 
-def _person(vault: Vault, row: Any, endpoints: Iterable[Any], permissions: Sequence[Any]) -> Person:
+def _one(connection: Connection, tenant: str, id: str, vault: Vault | None = None) -> Person | None:
+    """Without a vault, without the name."""
+    rows = connection.execute(_ONE, {"tenant": tenant, "id": id}).all()
+    if not rows:
+        return None
+    endpoints = {(row.endpoint,) for row in rows if row.endpoint is not None}
+    permissions = {(row.permission, row.granted) for row in rows if row.permission is not None}
+    return _person(vault, rows[0], endpoints, permissions)
+
+
+def _person(vault: Vault | None, row: Any, endpoints: Iterable[Any], permissions: Collection[Any]) -> Person:
     return Person(
         id=row.id,
         tenant=row.tenant,
         login=row.login,
-        name=_name(vault, row),
+        name="" if vault is None else _name(vault, row),
         role=Role(row.role),
         team=row.team,
         endpoints=frozenset(endpoint for (endpoint,) in endpoints),

@@ -116,6 +116,8 @@ class FakeStaff:
         found = self.persons.get(id)
         return found if found is not None and found.tenant == tenant else None
 
+    unnamed = by_id
+
     async def colleagues(self, tenant: str) -> list[Person]:
         return [person for person in self.persons.values() if person.tenant == tenant]
 
