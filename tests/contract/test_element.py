@@ -399,7 +399,7 @@ async def test_whoever_says_no_and_then_yes_is_taken_by_the_last_word(
         await made.sign_in()
         made.world.calls = (DROPPABLE,)
         async with window(browser) as seen:
-            await seen.context.add_init_script(_CLOSED)
+            await seen.context.add_init_script(OPEN_ROOT)
             await seen.page.goto(page.origin)
             inside = seen.page.locator("caller-auth")
             await expect(inside.get_by_role("button", name=said("desk.wrong_person"))).to_be_visible()
