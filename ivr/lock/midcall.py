@@ -60,6 +60,10 @@ class Midcall:
         with suppress(Unavailable):
             # it ends by itself
             await done(*found.call)
+        if denied is None and found.mark is not None:
+            with suppress(Unavailable):
+                # the worker drops it as well: but there may be none, or one that does not reach the store
+                await self._marks.take_away(found.mark)
         if denied is not None:
             return await self._refuse(person, _VERIFY, denied, found.call)
         self._log.info("midcall.verify", person=person.id, call=found.call.id, policy=policy)

@@ -179,6 +179,15 @@ async def test_a_node_that_the_settings_do_not_have(switch: Switch, log: Log) ->
     assert Talks({}, log.logger).around("another", CALLER) == frozenset()
 
 
+async def test_where_the_connection_ends_behind_the_last_step_nobody_knows_and_nothing_is_taken_back(
+    server: AmiServer, switch: Switch
+) -> None:
+    server.rule("Redirect", lambda _: server.drop())
+    with pytest.raises(AmiError, match="^Redirect: connection lost$"):
+        await switch.part(NODE, CALLER, AGENT, "main", yes)
+    assert [one["Value"] for one in asked_of(server, "Setvar")] == ["main"]
+
+
 async def test_no_answer_is_no_no(server: AmiServer, switch: Switch) -> None:
     server.drop()
     with pytest.raises(AmiError):
