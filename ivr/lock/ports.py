@@ -92,10 +92,11 @@ class Waits(Protocol):
 class Switch(Protocol):
     """What is done to channels of a node."""
 
-    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
-        """Send the caller to be verified, and the agent to wait; False where one of them is not there any more.
+    async def part(self, node: str, caller: str, agent: str, policy: str, go_on: Callable[[], Awaitable[bool]]) -> bool:
+        """Send the caller to be verified, and the agent to wait, if `go_on` says so in the last moment.
 
-        Both by their unique ids; both go, or none.
+        Both by their unique ids; both go, or none. False where nothing was done: it said no, or one of them is not there
+        any more.
         """
         ...
 

@@ -78,8 +78,10 @@ class FakeSwitch:
         self.waiting: set[str] = set()
         """Names of channels that wait."""
 
-    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
+    async def part(self, node: str, caller: str, agent: str, policy: str, go_on: Callable[[], Awaitable[bool]]) -> bool:
         self._up()
+        if not await go_on():
+            return False
         if not self.gone:
             self.done.append(("part", node, caller, agent, policy))
         return not self.gone

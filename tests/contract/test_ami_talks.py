@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 import ivr.asterisk.exchange as exchange_module
+import ivr.asterisk.looks as looks_module
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.identity import demand
 from ivr.asterisk.talks import Talks
@@ -30,7 +32,7 @@ class Pbx:
         self.holding: set[str] = set()
         self.entity = NODE
         server.rules |= {
-            "Getvar": lambda asked: message(Response="Success", ActionID=asked["ActionID"], Variable="ENTITYID", Value=self.entity),
+            "Getvar": self._variable,
             "CoreShowChannels": self._channels, "BridgeList": self._bridges, "BridgeInfo": self._bridge, "Status": self._status
         }  # fmt: skip
 
@@ -44,6 +46,14 @@ class Pbx:
 
     def leave(self, who: str, bridge: str) -> bytes:
         return message(Event="BridgeLeave", BridgeUniqueid=bridge, BridgeTechnology="simple_bridge", **_channel(who))
+
+    def _variable(self, asked: Fields) -> bytes:
+        variable, value = asked["Variable"], self.entity
+        if found := re.fullmatch(r"CHANNELS\((.+)\)", variable):
+            value = " ".join(
+                name for name in (_channel(who)["Channel"] for who in self.seats) if re.match(found[1], name)
+            )
+        return message(Response="Success", ActionID=asked["ActionID"], Variable=variable, Value=value)
 
     def _channels(self, asked: Fields) -> bytes:
         told = [dict(Event="CoreShowChannel", BridgeId=self.seats[who], **_channel(who)) for who in self.seats]
@@ -196,7 +206,7 @@ async def test_events_that_do_not_come(server: AmiServer, pbx: Pbx, talks: Talks
     await with_whom(talks)
     pbx.put(caller="")
     server.send(message(Event="Unhold", **_channel("anna")))
-    talks._exchanges[NODE]._looks.clear()
+    talks._exchanges[NODE]._looks.forget_all()
     assert await with_whom(talks) == []
     assert len(log.of("talks.corrected")) == 1
 
@@ -207,11 +217,45 @@ async def test_a_proof_is_good_for_a_second(
     for _ in range(5):
         assert await with_whom(talks) == [["id-caller"]]
     assert len(server.of("BridgeInfo")) == 1
-    monkeypatch.setattr(exchange_module, "_FRESH", 0.0)
+    monkeypatch.setattr(looks_module, "_FRESH", 0.0)
     assert await with_whom(talks) == [["id-caller"]]
     assert len(server.of("BridgeInfo")) == 2
     assert await with_whom(talks, "PJSIP/bo") == []
-    assert len(server.of("Ping")) == 1
+    # of whoever is in no bridge that is asked alone
+    asked = [one["Variable"] for one in server.of("Getvar")][-1]
+    assert asked == "CHANNELS(^[Pp][Jj][Ss][Ii][Pp]/[Bb][Oo]-[^-]*$)"
+
+
+async def test_a_second_call_of_the_same_phone_is_seen_before_an_event_tells_of_it(
+    server: AmiServer, pbx: Pbx, talks: Talks, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is joined with somebody else as well is not known to talk with the first alone."""
+    monkeypatch.setattr(looks_module, "_FRESH", 0.0)
+    second = "PJSIP/anna-00000009"
+    pbx.put(**{second: "", "bo": ""})
+    assert await with_whom(talks) == [["id-caller"]], "it rings"
+    pbx.put(**{second: "y", "bo": "y"})
+    assert sorted(await with_whom(talks)) == [["id-bo"], ["id-caller"]]
+    assert len(log.of("talks.corrected")) == 1
+    # whoever waits in one that joins nobody talks with nobody
+    pbx.put(**{second: "z"})
+    pbx.holding.add("z")
+    server.send(pbx.leave(second, "y"))
+    await until(talks, [["id-caller"]])
+
+
+async def test_a_phone_is_the_same_in_upper_and_lower_case(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    pbx.put(**{"PJSIP/Anna-00000009": "y", "bo": "y"})
+    assert sorted(await with_whom(talks, "pjsip/ANNA")) == [["id-bo"], ["id-caller"]]
+
+
+@pytest.mark.parametrize("endpoint", ["SIP/a.b", "DAHDI/i1/5+5", "PJSIP/x(1)", "PJSIP/$^*"])
+async def test_an_endpoint_is_no_pattern(server: AmiServer, talks: Talks, endpoint: str) -> None:
+    assert await talks.of(endpoint) == ()
+    pattern = re.fullmatch(r"CHANNELS\((.+)\)", [one["Variable"] for one in server.of("Getvar")][-1])
+    assert pattern is not None
+    assert re.match(pattern[1], f"{endpoint}-0000000a")
+    assert not re.match(pattern[1], f"{endpoint}-b-0000000a")
 
 
 async def test_any_event_of_a_bridge_ends_the_proof(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
@@ -224,7 +268,7 @@ async def test_any_event_of_a_bridge_ends_the_proof(server: AmiServer, pbx: Pbx,
 
 @pytest.mark.parametrize("endpoint", ["PJSIP/anna", "PJSIP/bo"])
 async def test_a_link_that_is_half_open(server: AmiServer, talks: Talks, endpoint: str) -> None:
-    for action in ("BridgeInfo", "Ping"):
+    for action in ("BridgeInfo", "Getvar"):
         server.rule(action, lambda asked: None)
     with pytest.raises(Unavailable):
         await talks.of(endpoint)
@@ -234,7 +278,8 @@ async def test_an_answer_that_was_under_way_for_long_is_no_proof(
     server: AmiServer, pbx: Pbx, talks: Talks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asks while it is under way gets none that is older than the question."""
-    monkeypatch.setattr(exchange_module, "_PATIENCE", 0.4)
+    for module in (exchange_module, looks_module):
+        monkeypatch.setattr(module, "_PATIENCE", 0.4)
     late: list[bytes] = []
 
     def rule(asked: Fields) -> bytes | None:

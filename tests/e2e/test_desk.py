@@ -19,6 +19,7 @@ from rig.crm import DOCUMENT
 from rig.desk import Desk
 from rig.guest import Guest
 from rig.stage import ANNA, Stage
+from yarl import URL
 
 from ivr.vault.tokens import Verifier
 from tests.contract.hooks_kit import SECRET, listening
@@ -55,6 +56,7 @@ class Agent:
         self._key = ""
         self._used = -1
         self.csrf = ""
+        self._kept: dict[str, str] = {}
         self.browser = aiohttp.ClientSession(cookie_jar=Jar(unsafe=True))
 
     async def code(self) -> str:
@@ -85,6 +87,16 @@ class Agent:
         answer = await self._post(f"{self.desk.url}/sign-in", given)
         assert answer.headers.get("Location") == "/", await answer.text()
         self.csrf = (await self.get("/api/v1/session"))[1]["csrf"]
+
+    async def leave(self) -> None:
+        """Close the browser, which keeps its cookies."""
+        self._kept = {cookie.key: cookie.value for cookie in self.browser.cookie_jar}
+        await self.browser.close()
+
+    def come_back(self) -> None:
+        """Open it anew, in the loop that runs now."""
+        self.browser = aiohttp.ClientSession(cookie_jar=Jar(unsafe=True))
+        self.browser.cookie_jar.update_cookies(self._kept, URL(self.desk.url))
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         async with self.browser.get(f"{self.desk.url}{path}") as answer:
@@ -142,7 +154,10 @@ async def desk(stage: Stage, scene: Scene) -> AsyncIterator[Desk]:
 
 
 @asynccontextmanager
-async def at_work(desk: Desk, stage: Stage, login: str, phone: str, role: str = "agent") -> AsyncIterator[Agent]:
+async def at_work(
+    desk: Desk, stage: Stage, login: str, phone: str, role: str = "agent", *, leaves: bool = True
+) -> AsyncIterator[Agent]:
+    """Somebody new, signed in; who leaves has the phone no longer."""
     words = ("agent", "add", login, "--name", f"Agent {login}", "--role", role, "--endpoint", f"PJSIP/{phone}")
     told = await asyncio.to_thread(stage.command, *words)
     agent = Agent(desk, login, told.splitlines()[-1])
@@ -150,8 +165,9 @@ async def at_work(desk: Desk, stage: Stage, login: str, phone: str, role: str = 
         await agent.enrol()
         await agent.sign_in()
         yield agent
-    # a phone is one person's
-    await asyncio.to_thread(stage.command, "agent", "endpoints", login, "--remove", f"PJSIP/{phone}")
+    if leaves:
+        # a phone is one person's
+        await asyncio.to_thread(stage.command, "agent", "endpoints", login, "--remove", f"PJSIP/{phone}")
 
 
 async def test_the_record_is_open_while_its_customer_is_on_the_line_verified(scene: Scene, desk: Desk) -> None:
