@@ -16,7 +16,7 @@ from ivr.staff import Permission, Person
 from ivr.store.elements import Grant, allowed
 from ivr.web import tokenmodels
 from ivr.web.api import body, said
-from ivr.web.live import OWN, TAKING_SECONDS, Page, folded
+from ivr.web.live import ELEMENT, TAKING_SECONDS, Page, folded
 from ivr.web.problems import Problem
 from ivr.web.view import UNKNOWN, View, choices, view
 from ivr.web.visit import Visit
@@ -58,7 +58,7 @@ async def live(visit: Visit) -> web.StreamResponse:
     house, grant = visit.house, visit.grant
     if grant is None:
         raise Problem("not_signed_in")
-    with house.hub.follow(grant.session, visit.who, OWN) as page:
+    with house.hub.follow(visit.request, grant.session, visit.who, ELEMENT) as page:
         if page is None:
             raise Problem("too_many_requests", wait=_SILENT_SECONDS)
         answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})

@@ -236,7 +236,7 @@ async def whole(base: Any, server: Server, ports: Ports, monkeypatch: pytest.Mon
         people = await _people(house)
         refs = await _customers(house)
         log: Any = _Quiet()
-        serving = [asyncio.create_task(one._serve(settings, log)) for one in (product, proxy)]
+        serving = [asyncio.create_task(one._serve(settings, one.meters_of(settings), log)) for one in (product, proxy)]
         crm = web.Server(_crm)
         runner = web.ServerRunner(crm)
         await runner.setup()
