@@ -217,6 +217,26 @@ async def test_it_is_told_of_changes_and_of_the_end(open_desk: Desk) -> None:
             said = await line()
 
 
+async def test_it_is_told_no_more_when_its_token_has_ended(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with desk(server, crm(monkeypatch, "element_minutes = 1")) as made:
+        await made.sign_in()
+        async with followed(made, await token(made)) as line:
+            assert "words" in await line() and "view" in await line()
+            server.pass_time(61)
+            made.world.calls = (DROPPABLE,)
+            made.hub.changed(frozenset({"PJSIP/anna"}))
+            assert await line() == {"over": True}
+
+
+async def test_pages_that_were_left_make_room_at_once(open_desk: Desk) -> None:
+    """Each page of a CRM that holds the element is another one, and somebody who works goes from page to page."""
+    await open_desk.sign_in()
+    mine = await token(open_desk)
+    for _ in range(25):
+        async with followed(open_desk, mine) as line:
+            assert "words" in await line()
+
+
 async def test_it_hears_that_the_desk_is_there(open_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(element, "_SILENT_SECONDS", 0.05)
     monkeypatch.setattr(Hub, "until", lambda *_: 0.05)
