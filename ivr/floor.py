@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
@@ -54,3 +56,29 @@ async def talks_of(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringB
         await ami.open(patient=True)
         await demand(ami, node)
     return talks
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One node as monitoring sees it: `place` in the settings, whether its login stands, and whether its talks are known."""
+
+    place: str
+    node: str
+    ami: Ami
+    talks: Talks
+
+    @property
+    def connected(self) -> bool:
+        """Whether the manager interface is logged in to."""
+        return self.ami.connected
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known who talks with whom there."""
+        return self.talks.knows(self.node)
+
+
+def watched(settings: Settings, nodes: Mapping[str, Ami], talks: Talks) -> Iterator[Watched]:
+    """Each of them (`nodes_of`)."""
+    for place, (node, ami) in zip(settings.asterisks, nodes.items(), strict=False):
+        yield Watched(place, node, ami, talks)

@@ -144,7 +144,7 @@ async def _element(visit: Visit, token: Secret, scope: Scope, *, used: bool) -> 
         raise Problem("not_signed_in")
     if scope not in grant.scopes or scope not in known.may:
         raise Problem("not_permitted")
-    visit.person, visit.grant = person, grant
+    visit.person, visit.grant, visit.lent = person, grant, token
     visit.speak(person.language)
 
 

@@ -240,3 +240,8 @@ ROUTES: tuple[Route, ...] = (
     ),
 )  # fmt: skip
 """The table. `/healthz` and `/readyz` stand beside it: they are for monitoring, and say nothing of anybody."""
+
+PATTERNS = frozenset({"/healthz", "/readyz", "none", *(route.path for route in ROUTES)})
+"""All that the log names as a request's route."""
+LASTING = frozenset(route.path for route in ROUTES if route.lasts)
+"""Those of them that stay open."""

@@ -15,7 +15,7 @@ from ivr.config import Settings
 from ivr.config.listening import split
 from ivr.config.served import Served
 from ivr.errors import ConfigError, Unavailable
-from ivr.metrics import Readiness
+from ivr.metrics import METHODS, Readiness
 from ivr.web import guard, headers, problems, render
 from ivr.web.connections import REQUEST_SECONDS, Room, Runner
 from ivr.web.problems import Problem
@@ -131,6 +131,7 @@ class DeskServer:
 
     def _problem(self, request: web.Request, problem: Problem) -> web.StreamResponse:
         visit: Visit | None = request.get(_VISIT)
+        request[_REASON] = problem.name
         words = language_of(self._house.settings, request, None) if visit is None else visit.words
         if problem.status == 401 and not guard.is_api(request) and request.method == "GET" and not _is_live(request):
             return web.Response(status=303, headers={"Location": "/sign-in"})
@@ -175,8 +176,9 @@ class DeskServer:
         visit: Visit | None = request.get(_VISIT)
         person = None if visit is None or visit.person is None else visit.person.id
         self._house.log.info(
-            "web.request", method=request.method if request.method in _METHODS else "other", route=guard.route_of(request),
-            status=answer.status, person=person, peer=None if visit is None else visit.address, seconds=round(seconds, 4),
+            "web.request", method=request.method if request.method in METHODS else "other", route=guard.route_of(request),
+            status=answer.status, reason=request.get(_REASON), person=person, peer=None if visit is None else visit.address,
+            seconds=round(seconds, 4),
         )  # fmt: skip
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -188,7 +190,7 @@ class DeskServer:
 
 _VISIT = web.RequestKey("visit", Visit)
 _SHARED = web.RequestKey("shared", bool)
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REASON = web.RequestKey("reason", str)
 
 
 async def tells(readiness: Readiness | None) -> web.Response:

@@ -20,7 +20,7 @@ from ivr.web.visit import House, Visit
 
 T = TypeVar("T")
 
-KIND = Kind(Permission.WATCH, pause=0.2, all=True)
+KIND = Kind("team", Permission.WATCH, pause=0.2, all=True)
 """The page follows all phones of the team, and need not show each of many changes by itself."""
 
 

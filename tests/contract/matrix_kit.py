@@ -238,7 +238,7 @@ async def whole(base: Any, server: Server, ports: Ports, monkeypatch: pytest.Mon
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", crm_port).start()
         log: Any = _Quiet()
-        serving += [asyncio.create_task(one._serve(settings, log)) for one in (product, proxy)]
+        serving += [asyncio.create_task(one._serve(settings, one.meters_of(settings), log)) for one in (product, proxy)]
         try:
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as browser:
                 for address, task in zip((url, proxy_url), serving, strict=True):

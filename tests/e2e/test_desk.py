@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import aiohttp
@@ -18,11 +18,13 @@ import pytest
 from rig.crm import DOCUMENT
 from rig.desk import Desk
 from rig.guest import Guest
+from rig.ports import HOST, Ports
 from rig.stage import ANNA, Stage
 from yarl import URL
 
 from ivr.vault.tokens import Verifier
 from tests.contract.hooks_kit import SECRET, listening
+from tests.contract.metrics_kit import samples
 from tests.contract.web_kit import Jar
 from tests.e2e.scene import LIMIT, Scene
 
@@ -258,9 +260,15 @@ async def test_two_persons_open_one_record_without_a_call(scene: Scene, desk: De
 async def test_another_program_is_told_of_the_call_and_checks_its_token_by_itself(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage, audience, secret = scene.stage, "https://crm.example.com", secrets.token_urlsafe(32)
+    audience, secret = "https://crm.example.com", secrets.token_urlsafe(32)
     monkeypatch.setenv("CRM_SECRET", secret)
     monkeypatch.setenv("CRM_WEBHOOK", SECRET)
+    with closing(Ports()) as ports:
+        await _told(scene, audience, secret, ports.take())
+
+
+async def _told(scene: Scene, audience: str, secret: str, port: int) -> None:
+    stage = scene.stage
     async with listening() as heard:
         client = {"secret_env": "CRM_SECRET", "audiences": [audience], "origins": [audience]}
         stage.write_config(
@@ -268,6 +276,7 @@ async def test_another_program_is_told_of_the_call_and_checks_its_token_by_itsel
                 "tokens": {"audiences": [audience]},
                 "clients.crm": client,
                 "webhooks.crm": {"url": heard.url, "secret_env": "CRM_WEBHOOK"},
+                "desk.metrics": {"listen": f"{HOST}:{port}"},
             }
         )
         try:
@@ -311,8 +320,26 @@ async def test_another_program_is_told_of_the_call_and_checks_its_token_by_itsel
                         told["call"],
                         "over",
                     )
+                    async with program.get(f"http://{HOST}:{port}/metrics") as answer:
+                        _counted(samples(await answer.text()))
         finally:
             stage.write_config()
+
+
+def _counted(found: dict[tuple[str, frozenset[tuple[str, str]]], float]) -> None:
+    """What monitoring was told of that call, and nothing of whose it was."""
+
+    def number(name: str, **labels: str) -> float | None:
+        return found.get((name, frozenset(labels.items())))
+
+    issued = {"route": "/api/v1/calls/{call}/token", "method": "POST", "status": "201"}
+    assert number("tillit_http_requests_total", **issued) == 1
+    assert number("tillit_talks_known", node="asterisk") == number("tillit_manager_connected", node="asterisk") == 1
+    assert (number("tillit_webhooks_total", receiver="crm", result="told") or 0) >= 1
+    assert number("tillit_webhooks_unread_rows") is not None and number("tillit_ready", part="audit") == 1
+    assert (number("tillit_request_seconds_count", part="redis", node="") or 0) > 0
+    values = " ".join(value for _, labels in found for _, value in labels)
+    assert "tora" not in values and "agent1" not in values and "Andersson" not in values
 
 
 async def test_an_action_needs_the_same_and_the_desk_ends_in_order(scene: Scene, desk: Desk) -> None:
