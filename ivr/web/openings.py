@@ -14,6 +14,7 @@ from ivr.errors import InputError, Unavailable
 from ivr.lock import FIELDS, Denied, Record
 from ivr.staff import Permission, Person
 from ivr.store.openings import Opening
+from ivr.web import models
 from ivr.web.api import shut
 from ivr.web.live import Kind
 from ivr.web.pages import follow, page
@@ -106,7 +107,7 @@ async def _page(
     return page(
         visit, "openings.html", status=status, now=visit.house.wall(), fault=fault, wishes=_rows(found, visit.words), fields=FIELDS,
         ref=ref, reason=reason, chosen=chosen, blank=_BLANK, named=named, until=0 if record is None else record.until,
-        record=None if record is None else {name: _told(value, visit.words) for name, value in record.fields.items()},
+        record=None if record is None else {name: _told(value, visit.words) for name, value in models.record(record).fields.items()},
         minutes=visit.house.settings.lock.glass.open_minutes,
     )  # fmt: skip
 
