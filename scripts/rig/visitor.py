@@ -27,13 +27,15 @@ class Visitor:
     url: str
     login: str
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
+    key: str = field(default="", repr=False)
     _app: App | None = field(default=None, repr=False)
 
     async def enrol(self, link: str) -> None:
         """Use the one-time link of `agent add`, as its page asks for."""
         async with _browser() as browser:
             page, cookies = await _page(browser, link)
-            self._app = App(_found(r'<code class="key">([A-Z2-7]+)</code>', page))
+            self.key = _found(r'<code class="key">([A-Z2-7]+)</code>', page)
+            self._app = App(self.key)
             given = {name: _field(name, page) for name in ("csrf", "sealed")}
             given |= {"password": self.password, "again": self.password, "code": await self._app.code()}
             await self._post(browser, link, given, cookies, "/sign-in?welcome_done")
