@@ -25,7 +25,6 @@ from ivr.hooks.receiver import Receiver
 from ivr.lock import Locks
 from ivr.metrics import DeskMeters, HeardServed, Readiness, TimedTrail, serving
 from ivr.oidc import Provider
-from ivr.staff import TENANT
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
@@ -118,7 +117,7 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
         elsewhere = None
         if provider is not None:
             stack.push_async_callback(provider.close)
-            elsewhere = Elsewhere(provider, Identities(database, vault), people, door, tickets, TENANT)
+            elsewhere = Elsewhere(provider, Identities(database, vault), people, door, tickets)
         hub = Hub(log)
         talks.on_change(hub.changed)
 

@@ -218,6 +218,10 @@ class Openings(Protocol):
         """Those that nobody has granted or declined yet."""
         ...
 
+    async def of_person(self, tenant: str, person: str) -> Sequence[Opening]:
+        """Those that this person has asked for."""
+        ...
+
     async def approve(self, wish: Opening, opened: Opening) -> bool:
         """Put the one in the other's place, in one step; False where it is not as it was any more."""
         ...

@@ -16,7 +16,7 @@ from ivr.config.listening import split
 from ivr.config.served import Served
 from ivr.errors import ConfigError, Unavailable
 from ivr.metrics import METHODS, Readiness
-from ivr.web import guard, headers, problems, render
+from ivr.web import goals, guard, headers, problems, render
 from ivr.web.connections import REQUEST_SECONDS, Room, Runner
 from ivr.web.problems import Problem
 from ivr.web.routes import ROUTES, Route
@@ -134,7 +134,8 @@ class DeskServer:
         request[_REASON] = problem.name
         words = language_of(self._house.settings, request, None) if visit is None else visit.words
         if problem.status == 401 and not guard.is_api(request) and request.method == "GET" and not _is_live(request):
-            return web.Response(status=303, headers={"Location": "/sign-in"})
+            goal = goals.goal_at(request.path)
+            return web.Response(status=303, headers={"Location": f"/sign-in?for={goal}" if goal else "/sign-in"})
         if guard.is_api(request) or _is_live(request):
             answer = problems.answer(problem, words(f"reason.{problem.name}"))
         else:

@@ -130,6 +130,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/calls/{call}/token"): {"json": {"audience": AUDIENCE}},
     ("POST", "/api/v1/tokens/introspect"): {"data": {"token": "x.y.z"}},
     ("POST", "/api/v1/element/token"): {"json": {"login": "agent", "origin": ORIGIN}},
+    ("POST", "/openings"): {"data": {"ref": "a" * 12, "reason": "must be called back at once", "field-name": "yes"}},
+    ("POST", "/openings/{opening}"): {"data": {"do": "open"}},
     ("POST", "/sign-in/passkey"): {"data": {}},
     ("POST", "/sign-in/provider"): {"data": {}},
     ("POST", "/welcome/{token}/passkey"): {"data": {}},
@@ -165,9 +167,9 @@ async def _walk(made: Whole, route: Route, visitor: Visitor) -> tuple[int, str]:
             if "login" in fields:
                 # one that nobody has tried: failures are counted
                 given[kind] = {**fields, "login": f"who{made.line.calls}"}
-        if "json" in given and given["json"].get("ref"):
-            given["json"] = {**given["json"], "ref": made.line.asked.ref}
-            await made.line.no_wishes()
+            if fields.get("ref"):
+                given[kind] = {**fields, "ref": made.line.asked.ref}
+                await made.line.no_wishes()
     return await made.ask(visitor, route.method, place, **given)
 
 

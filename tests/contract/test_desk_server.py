@@ -75,7 +75,8 @@ async def test_nobody_who_is_not_signed_in_gets_past(route: object, open_desk: D
         # a page sends no program's secret: tests/contract/test_desk_tokens.py
         assert answer.status == 403
     elif needs is not Open.ANYONE and method == "GET" and not path.startswith("/api/") and not route.lasts:  # type: ignore[attr-defined]
-        assert (answer.status, answer.headers["Location"]) == (303, "/sign-in")
+        back = f"?for={path[1:]}" if path.count("/") == 1 else ""
+        assert (answer.status, answer.headers["Location"]) == (303, f"/sign-in{back}")
     elif needs is not Open.ANYONE and not path.startswith("/api/") and not route.lasts:  # type: ignore[attr-defined]
         assert answer.status == 401
     elif needs is not Open.ANYONE:
@@ -166,6 +167,16 @@ async def test_a_cookie_is_new_after_signing_in_and_worth_nothing_after_signing_
     await open_desk.send("DELETE", "/api/v1/session", headers={"CSRF-Token": first})
     second = await open_desk.sign_in()
     assert first != second and token != open_desk.cookie()
+    open_desk.browser.cookie_jar.clear()
+    stolen = await open_desk.get("/api/v1/session", headers={"Cookie": f"__Host-desk={token}"})
+    assert stolen.status == 401
+
+
+async def test_who_signs_in_anew_ends_the_session_of_before(open_desk: Desk) -> None:
+    """The browser forgets its token, and nobody would sign out of it."""
+    await open_desk.sign_in()
+    token = open_desk.cookie()
+    await open_desk.sign_in("rut")
     open_desk.browser.cookie_jar.clear()
     stolen = await open_desk.get("/api/v1/session", headers={"Cookie": f"__Host-desk={token}"})
     assert stolen.status == 401

@@ -36,6 +36,7 @@ async def test_a_session_is_what_was_begun_and_its_token_is_nowhere(server: Serv
     token, session = begun
     assert await sessions.of(token, used=False) == session
     assert (session.tenant, session.person, session.last) == ("south", "id-anna", LAST)
+    assert session.proved == session.begun and not session.elsewhere
     for wrong in (
         "",
         "south.",

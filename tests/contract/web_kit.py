@@ -244,6 +244,9 @@ class Second:
     async def waiting(self, by: Person) -> tuple[Opening, ...] | Shut:
         return tuple(wish for wish in self.wishes.values() if wish.by != by.id and not wish.approved)
 
+    async def own(self, person: Person) -> tuple[Opening, ...] | Shut:
+        return tuple(wish for wish in self.wishes.values() if wish.by == person.id)
+
     async def approve(self, by: Person, id: str) -> Opening | Shut:
         wish = self.wishes.get(id)
         if wish is None or wish.by == by.id:

@@ -46,8 +46,15 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used |= {f"sign_in.{name}" for name in ("ended", "signed_out", "welcome_done", "welcome_passkey")}
     used |= {f"sign_in.{name}" for name in ("refused", "refused_passkey")}
     used |= {f"account.{name}" for name in ("added", "removed", "renamed", "last", "failed")}
-    used |= {f"provider.{name}" for name in ("going", "go", "done", "on", "failed", "unknown", "down", "over")}
+    used |= {
+        f"provider.{name}"
+        for name in ("going", "go", "done", "on", "failed", "unknown", "down", "over", "leaving", "no_exit")
+    }
     used |= {f"desk.{direction}" for direction in Direction} | {f"field.{name}" for name in FIELDS}
+    used |= {f"openings.fault_{name}" for name in ("ref", "reason", "fields")}
+    used |= {f"openings.{name}" for name in ("open", "waiting")} | {
+        f"record.{name}" for name in ("yes", "no", "nothing")
+    }
     used |= {f"team.lock_{kind}" for kind in Held}
     assert set(words("en").texts) == used
 

@@ -1,5 +1,7 @@
 // The open page follows the own calls. It is told what to show, in words; it counts the seconds, and decides nothing.
 
+import { ended } from "./ended.js";
+
 const OVER = 4401;
 const desk = document.getElementById("desk");
 const list = document.getElementById("calls");
@@ -142,7 +144,7 @@ function connect() {
   });
   socket.addEventListener("close", (event) => {
     if (event.code === OVER) {
-      location.assign("/sign-in?ended");
+      ended("");
       return;
     }
     // who is on the line now is not known: nobody's name stands there

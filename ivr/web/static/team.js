@@ -1,5 +1,7 @@
 // The supervisor's page follows the team's calls, and says yes or no to what waits. It is told what to show, in words.
 
+import { ended } from "./ended.js";
+
 const OVER = 4401;
 const team = document.getElementById("team");
 const said = document.getElementById("said");
@@ -187,7 +189,7 @@ function connect() {
   });
   socket.addEventListener("close", (event) => {
     if (event.code === OVER) {
-      location.assign("/sign-in?ended");
+      ended("team");
       return;
     }
     draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], wishes: [] });
