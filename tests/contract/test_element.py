@@ -284,8 +284,10 @@ async def crm_server() -> AsyncIterator[Crm]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made.origin = f"http://localhost:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    try:
+        yield made
+    finally:
+        await runner.cleanup()
 
 
 async def _nothing(_: web.Request) -> web.Response:
