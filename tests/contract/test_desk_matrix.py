@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import html
 import os
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -47,6 +48,7 @@ GIVES = {
 _RECORD, _OPENED = ("GET", "/api/v1/customers/{ref}/record"), ("GET", "/api/v1/openings/{opening}/record")
 # What is the same for all who ask, whoever they are and whatever goes on: walked in two states.
 FEW = ("no call", "level 2")
+_HALVES = 2
 # What monitoring asks stands beside the table.
 BESIDE = {("GET", "/healthz"), ("GET", "/readyz")}
 # Whole numbers of who calls: nobody at the desk is shown one.
@@ -55,6 +57,7 @@ _NEVER = (CALLER, CALLER[3:], STRANGER, STRANGER[3:])
 
 @asynccontextmanager
 async def _made(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Whole]:
+    tmp_path.mkdir(exist_ok=True)
     with closing(Ports()) as ports:
         async with whole(settings_in(tmp_path), server, ports, monkeypatch) as made:
             yield made
@@ -199,9 +202,16 @@ async def test_nothing_of_a_customer_before_verification_whatever_is_asked(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {name.partition(",")[0] for name in PROXIED} == {*PATTERNS, "no pattern"}
-    async with _made(server, tmp_path, monkeypatch) as made:
-        await _nothing_is_left_out(made)
-        seen, given = await _walked(made)
+    seen: Seen = defaultdict(dict)
+    given: set[tuple[str, str]] = set()
+    async with AsyncExitStack() as stack:
+        # side by side: each waits most of the time
+        desks = [
+            await stack.enter_async_context(_made(server, tmp_path / str(half), monkeypatch)) for half in range(_HALVES)
+        ]
+        await _nothing_is_left_out(desks[0])
+        walks = [_walked(made, STATES[half::_HALVES], seen, given) for half, made in enumerate(desks)]
+        await asyncio.gather(*walks)
     # what is open is open: the walk has looked where there is something to be seen
     assert {one for one in given if one[0] != "proxy"} == GIVES
     assert {name for kind, name in given if kind == "proxy"} == {*PROXIED} - {"no pattern"}
@@ -223,11 +233,9 @@ async def _nothing_is_left_out(made: Whole) -> None:
     assert table >= {(method.upper(), path) for path, methods in described.items() for method in methods}
 
 
-async def _walked(made: Whole) -> tuple[Seen, set[tuple[str, str]]]:
-    """The statuses, and which answers have held a customer's data."""
-    seen: Seen = defaultdict(dict)
-    given: set[tuple[str, str]] = set()
-    for state in STATES:
+async def _walked(made: Whole, states: Iterable[str], seen: Seen, given: set[tuple[str, str]]) -> None:
+    """Notes the statuses, and which answers have held a customer's data."""
+    for state in states:
         for name in PROXIED:
             for role in ROLES:
                 seen["proxy", name][role, state], held = await _through(made, name, role, state)
@@ -242,14 +250,13 @@ async def _walked(made: Whole) -> tuple[Seen, set[tuple[str, str]]]:
                 key, where = (route.method, route.path), f"{route.method} {route.path}, {role}, {state}"
                 seen[key][role, state] = status
                 assert status < 500, f"{where}: {status}: {told}"
-                if found := _held(made, told):
+                if found := _held(told):
                     _may_hold(key, role, state, found, where)
                     given.add(key)
                 if _ends_session(route):
                     made.gone(role)
         for place in ("/healthz", "/readyz"):
-            assert not _held(made, (await made.ask(await made.visitor("agent"), "GET", place))[1])
-    return seen, given
+            assert not _held((await made.ask(await made.visitor("agent"), "GET", place))[1])
 
 
 async def _through(made: Whole, name: str, role: str, state: str) -> tuple[int, bool]:
@@ -265,7 +272,7 @@ async def _through(made: Whole, name: str, role: str, state: str) -> tuple[int, 
     # a search says in its answer alone whom it is about
     searched = name == "search" and role in READERS and state == "other customer"
     assert verified or searched or made.crm.asked == before, (*where, "the CRM was asked")
-    found = _held(made, told) - ({known.number} if known.number in place else set())
+    found = _held(told) - ({known.number} if known.number in place else set())
     assert verified or not found, (*where, found)
     assert known.phone not in found or name != "customer", "its pattern wants level 3 for that"
     return status, bool(found)
@@ -279,7 +286,7 @@ def _filled(what: Any, number: str, ref: str) -> Any:
     return what.replace("{number}", number).replace("{ref}", ref)
 
 
-def _held(made: Whole, told: str) -> set[str]:
+def _held(told: str) -> set[str]:
     """What of customers' data is in an answer, in whatever spelling."""
     text = laid_open(told)
     assert not any(number in text for number in _NEVER), told
@@ -354,16 +361,16 @@ async def test_an_open_page_is_told_nothing_of_a_customer_before_verification_ho
                         none = role != "other team" and one in NO_CALL
                         made.line.talks.tell(*made.whose(role).endpoints)
                         async for frame in frames:
-                            if _looked_at(made, frame, role, path, one, shown, none=none):
+                            if _looked_at(frame, role, path, one, shown, none=none):
                                 break
 
 
-def _looked_at(made: Whole, frame: str, role: str, path: str, state: str, shown: str, *, none: bool) -> bool:
+def _looked_at(frame: str, role: str, path: str, state: str, shown: str, *, none: bool) -> bool:
     """Whether it shows this very call, or none where there is none; one may be told of the call before once more."""
     view = orjson.loads(frame) if frame.startswith("{") else {}
     calls = view.get("view", view).get("calls")
     here = calls is not None and any(call["id"].endswith(shown) for call in calls)
-    if found := _held(made, frame):
+    if found := _held(frame):
         where = (path, role, state, found)
         assert role in READERS and path != "/team/live", where
         assert not here or state in {*OPEN, "other customer"}, where
@@ -413,7 +420,8 @@ one address of each kind of pattern, before a CRM that tells everybody everythin
 def _page(seen: Seen) -> str:
     lines = [_HEAD, "| Route | Needs | Role | Status |", "|---|---|---|---|"]
     needs = {(route.method, route.path): route.needs for route in ROUTES}
-    for key, cells in seen.items():
+    for key in (*(("proxy", name) for name in PROXIED), *needs):
+        cells = seen[key]
         states = [state for state in STATES if any(one == state for _, one in cells)]
         by_told: dict[str, list[str]] = defaultdict(list)
         for role in ROLES:

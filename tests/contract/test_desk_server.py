@@ -133,7 +133,7 @@ async def test_signing_in_by_the_page(open_desk: Desk) -> None:
     assert {"Secure", "HttpOnly", "SameSite=Strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
     assert "Domain" not in cookie and "Max-Age" not in cookie
     page = await (await open_desk.get("/")).text()
-    assert "Anna Ek" in page and "2026-11-20 08:15 UTC, 10.0.…" in page
+    assert "Anna Ek" in page and "2026-11-20 08:15 UTC, 10.0.*" in page
     assert "Failed tries to sign in since then: 1." in page
     left = await open_desk.send("POST", "/sign-out", data={"csrf": await form(open_desk, "/")})
     assert (left.status, left.headers["Location"]) == (303, "/sign-in?signed_out")

@@ -19,7 +19,7 @@ from tests.contract.live_server import Server
 pytestmark = pytest.mark.servers
 
 DESK = "[desk]\nidle_minutes = 15\nsession_hours = 2\n"
-LAST = LastSignIn("2026-01-01T00:00:00.000000Z", "203.0.113.…", 2)
+LAST = LastSignIn("2026-01-01T00:00:00.000000Z", "203.0.113.*", 2)
 
 
 def signed_in(login: str, tenant: str = "main", since: int = 2**53) -> SignedIn:

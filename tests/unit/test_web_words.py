@@ -84,4 +84,4 @@ def test_whose_language_it_is(own: str | None, accepted: str, company: str | Non
 
 
 def test_what_is_filled_in_is_not_filled_in_again() -> None:
-    assert words("en")("page.signed_in_as", name="{name} {login}") == "Signed in as {name} {login}"
+    assert words("en")("desk.last", when="{when} {login}") == "Last signed in: {when} {login}"

@@ -125,6 +125,7 @@ class CallerAuth extends HTMLElement {
       if (signal.aborted) return;
       // who is on the line now is not known: nobody's name stands there
       this.#draw({ known: false, calls: [] });
+      this.#none.hidden = true;
       this.#lost.hidden = !this.#words.lost;
       await new Promise((go) => setTimeout(go, wait * (0.75 + Math.random() / 2)));
       wait = Math.min(wait * 2, MOST);

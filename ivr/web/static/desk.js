@@ -149,6 +149,7 @@ function connect() {
     }
     // who is on the line now is not known: nobody's name stands there
     draw({ known: false, calls: [] });
+    show("unknown", false);
     show("lost", true);
     setTimeout(connect, wait);
     wait = Math.min(wait * 2, 10000);

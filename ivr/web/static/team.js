@@ -96,6 +96,7 @@ function draw(view) {
   document.getElementById("unknown").hidden = view.known;
   document.getElementById("count").textContent = view.known ? String(view.calls.length) : "";
   const talks = document.getElementById("talks");
+  talks.hidden = false;
   rows(talks, "tbody", "a-talk", view.calls, (one) => one.id, talk);
   if (!view.known) talks.querySelector("[data-empty]").hidden = true;
   for (const name of ["hour", "day"]) {
@@ -193,6 +194,7 @@ function connect() {
       return;
     }
     draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], wishes: [] });
+    document.getElementById("talks").hidden = true;
     document.getElementById("lost").hidden = false;
     setTimeout(connect, wait);
     wait = Math.min(wait * 2, 10000);
