@@ -97,15 +97,14 @@ class Exchange:
     def _is_proven(self, endpoint: str) -> bool:
         """Whether nobody need be asked: what is known of the endpoint agrees with what was looked at a moment ago."""
         self._demand_known()
-        now = monotonic()
-        circles = [circle for _, circle in self._board.circles(endpoint)]
-        bridges = frozenset[str]().union(*(circle.bridges for circle in circles))
-        if not bridges and now - self._alive_at > _FRESH:
+        circles = self._board.circles(endpoint)
+        names = self._looks.known_of(endpoint)
+        if names is None or set(names) - {own.name for own, _ in circles} or any(circle.open for _, circle in circles):
             return False
-        looks = [(bridge, self._looks.get(bridge)) for bridge in bridges]
-        return not any(circle.open for circle in circles) and all(
-            look is not None and now - look.at <= _FRESH and look.members == self._board.named(bridge)
-            for bridge, look in looks
+        return all(
+            (look := self._looks.known_at(bridge)) is not None and look.members == self._board.named(bridge)
+            for _, circle in circles
+            for bridge in circle.bridges
         )
 
     async def _agreed(self, endpoint: str) -> bool:

@@ -48,9 +48,19 @@ class Looks:
         """What the bridge is now."""
         return await self._fresh(bridge, lambda: self._look_at(bridge))
 
+    def known_at(self, bridge: str) -> Look | None:
+        """The same where nobody need be asked; None where it is older."""
+        found: Look | None = self._young(bridge, _FRESH)
+        return found
+
     async def channels_of(self, endpoint: str) -> tuple[str, ...]:
         """The names of this endpoint's channels, whatever they are doing."""
-        return await self._fresh(f"{endpoint.casefold()}-", lambda: self._named(endpoint))
+        return await self._fresh(_key(endpoint), lambda: self._named(endpoint))
+
+    def known_of(self, endpoint: str) -> tuple[str, ...] | None:
+        """The same where nobody need be asked; None where it is older."""
+        found: tuple[str, ...] | None = self._young(_key(endpoint), _FRESH)
+        return found
 
     async def bridge_of(self, name: str) -> str:
         """The bridge of the channel of this name; empty where it is in none, or is not there."""
@@ -110,9 +120,8 @@ class Looks:
     async def _fresh(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
         limit = _FRESH
         while True:
-            asked, found = self._found.get(key, (float("-inf"), None))
-            if monotonic() - asked <= limit:
-                known: T = found
+            known: T | None = self._young(key, limit)
+            if known is not None:
                 return known
             asking = self._asked.get(key)
             if asking is None:
@@ -121,6 +130,10 @@ class Looks:
             # of one key all ask the same, and one who goes does not take it from the others
             await asyncio.shield(asking)
             limit = _PATIENCE
+
+    def _young(self, key: str, limit: float) -> Any:
+        asked, found = self._found.get(key, (float("-inf"), None))
+        return found if monotonic() - asked <= limit else None
 
     async def _answered(self, key: str, ask: Callable[[], Awaitable[object]]) -> None:
         asked = monotonic()
@@ -134,6 +147,11 @@ class Looks:
         if not done.cancelled():
             # whoever asked may have gone
             done.exception()
+
+
+def _key(endpoint: str) -> str:
+    # no bridge's id ends so
+    return f"{endpoint.casefold()}-"
 
 
 def _either(letter: str) -> str:

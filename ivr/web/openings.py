@@ -22,7 +22,7 @@ from ivr.web.problems import Problem
 from ivr.web.visit import Visit
 from ivr.web.words import Words
 
-KIND = Kind(Permission.CALL)
+KIND = Kind("openings", Permission.CALL)
 """No phone stirs it: it looks by itself, sooner while something waits."""
 
 _PAGE = "/openings"

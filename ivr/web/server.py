@@ -19,7 +19,7 @@ from ivr.metrics import METHODS, Readiness
 from ivr.web import goals, guard, headers, problems, render
 from ivr.web.connections import REQUEST_SECONDS, Room, Runner
 from ivr.web.problems import Problem
-from ivr.web.routes import ROUTES, Route
+from ivr.web.routes import LASTING, ROUTES, Route
 from ivr.web.visit import MOST, House, Visit, address_of, in_time, language_of
 
 # aiohttp would write down what a peer sends that is no HTTP; faults of ours are logged by us.
@@ -212,7 +212,7 @@ def _is_theirs(request: web.BaseRequest, error: Exception) -> bool:
 
 def _is_live(request: web.BaseRequest) -> bool:
     """Whether a page's script asks: what it gets is not for people to read."""
-    return request.path in ("/live", "/team/live")
+    return request.path in LASTING
 
 
 def _json(body: dict[str, object], status: int) -> web.Response:
