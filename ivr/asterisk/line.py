@@ -175,6 +175,9 @@ class AriLine:
             case _:
                 raise Unavailable(f"channel {self._caller.channel} did not take its variables")
 
+    async def verified(self) -> bool:
+        return await is_verified(self._ari, self._caller.channel)
+
     async def music(self, *, on: bool) -> None:
         await self._voice.music(on=on)
 
@@ -227,7 +230,7 @@ class AriLine:
             if error.status != 404:
                 raise
             return False
-        return not await is_verified(self._ari, self._caller.channel)
+        return not await self.verified()
 
     async def hang_up(self) -> None:
         try:
