@@ -13,7 +13,8 @@ from ivr.asterisk.conversation import Conversation
 from ivr.asterisk.dismissal import Dismissal
 from ivr.asterisk.events import text
 from ivr.asterisk.leg import Legs, is_leg_of
-from ivr.asterisk.line import BRIDGE_PREFIX, AriLine
+from ivr.asterisk.line import AriLine
+from ivr.asterisk.meeting import BRIDGE_PREFIX
 from ivr.asterisk.sweep import Settle, is_verified
 from ivr.call.outcome import Status
 from ivr.call.ports import Caller

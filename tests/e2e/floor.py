@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rig.asterisk import AGENTS, CALLERS, Pbx
-from rig.state import CHECKOUT
+from rig.desk import USER
 
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.talks import Talks
@@ -18,19 +17,10 @@ from ivr.errors import Unavailable
 from ivr.secret import Secret
 from tests.contract.ari_log import Log
 
-USER = "tillit-desk"
 LIMIT = 15.0
 ENDPOINTS = tuple(f"PJSIP/{name}" for name in CALLERS + AGENTS)
 
 Whom = dict[str, list[tuple[str, ...]]]
-
-
-def user(secret: str, name: str = USER) -> str:
-    """The desk's user, or another one, as config/asterisk/manager.conf has it."""
-    text = (CHECKOUT / "config" / "asterisk" / "manager.conf").read_text()
-    found = re.search(rf"(?ms)^\[{name}\]\n.*?(?=^\[|^; For every|\Z)", text)
-    assert found is not None and found[0].count(";secret =") == 1
-    return "\n" + found[0].replace(";secret =", f"secret = {secret}")
 
 
 class Floor:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from rig.ami import Ami as AmiUser
+from rig.desk import USER, manager_user
 from rig.phone import Phone
 from rig.stage import ANNA
 
@@ -29,7 +30,6 @@ from ivr.store.register import Register
 from ivr.store.roster import NewPerson, Roster
 from ivr.vault import Vault
 from tests.contract.ari_log import Log
-from tests.e2e.floor import USER, user
 from tests.e2e.scene import LIMIT, Scene
 
 SECRET = secrets.token_urlsafe(16)
@@ -65,7 +65,7 @@ exten => 700,1,Park()
 exten => 701,1,ParkedCall(default,701)
 """,
     "overrides": {
-        "manager.conf": user(SECRET) + user(SECRET, "tillit-events"),
+        "manager.conf": manager_user(SECRET) + manager_user(SECRET, "tillit-events"),
         "res_parking.conf": "\n[general]\n[default]\nparkext => 700\nparkpos => 701-720\ncontext => parked\n",
         "confbridge.conf": "\n[general]\n[default_bridge]\ntype = bridge\n[default_user]\ntype = user\nannounce_only_user = no\n",
     },

@@ -9,12 +9,13 @@ from contextlib import AsyncExitStack
 
 import pytest
 from rig.asterisk import Pbx
+from rig.desk import manager_user
 from rig.phone import Phone
 from rig.state import wait_until
 
 from ivr.errors import Unavailable
 from tests.contract.ari_log import wait_for
-from tests.e2e.floor import Floor, opened, user
+from tests.e2e.floor import Floor, opened
 
 DIALPLAN = """
 [callers]
@@ -61,7 +62,7 @@ WAYS = ("100", "101", "102", "103", "104", "105", "106")
 
 @pytest.fixture(scope="module")
 def pbx() -> Iterator[Pbx]:
-    overrides = OVERRIDES | {"manager.conf": user(SECRET)}
+    overrides = OVERRIDES | {"manager.conf": manager_user(SECRET)}
     with Pbx(dialplan=(DIALPLAN,), overrides=overrides, name="talks", ports=200) as made:
         for module in ("res_parking.so", "app_confbridge.so"):
             made.cli(f"module load {module}")
