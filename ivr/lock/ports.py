@@ -22,6 +22,12 @@ from ivr.store.reads import Counted, Notice, Stopped
 from ivr.store.register import Customer
 
 
+class Sessions(Protocol):
+    async def has(self, tenant: str, person: str, id: str) -> bool:
+        """Whether this person is still signed in by the session of this identifier."""
+        ...
+
+
 class Staff(Protocol):
     """Those who sign in, as they stand at this moment: what a session remembers of them may be old."""
 

@@ -110,14 +110,17 @@ class Sessions:
 
     async def latest_of(self, tenant: str, person: str) -> str | None:
         """The SHA-256 of the token of this person's newest session that lives; None where nobody is signed in."""
-        match await self._link.ask("ZRANGE", self._key("sessions", tenant, person), 0, -1):
-            case [*hashes]:
-                for one in reversed([one.decode() for one in hashes if isinstance(one, bytes)]):
-                    if await self.lives(tenant, one) is not None:
-                        return one
-                return None
-            case _:
-                raise StoreError("Redis gave no list of sessions")
+        for one in await self._of(tenant, person):
+            if await self.lives(tenant, one) is not None:
+                return one
+        return None
+
+    async def has(self, tenant: str, person: str, id: str) -> bool:
+        """Whether this person's session of this identifier lives."""
+        for one in await self._of(tenant, person):
+            if await self.lives(tenant, one) == (id, person):
+                return True
+        return False
 
     async def end(self, token: Secret) -> bool:
         """End this one; whether there was such a session."""
@@ -141,6 +144,14 @@ class Sessions:
                 return count
             case _:
                 raise _strange(_END_ALL)
+
+    async def _of(self, tenant: str, person: str) -> list[str]:
+        """The SHA-256 of the tokens of this person's sessions, the newest first; some may have ended."""
+        match await self._link.ask("ZRANGE", self._key("sessions", tenant, person), 0, -1):
+            case [*hashes]:
+                return [one.decode() for one in reversed(hashes) if isinstance(one, bytes)]
+            case _:
+                raise StoreError("Redis gave no list of sessions")
 
     def _keys(self, tenant: str, hashed: str, person: str) -> list[str]:
         return [self._key("session", tenant, hashed), self._key("sessions", tenant, person)]

@@ -45,6 +45,7 @@ class Introspected(Model):
     agent: str | None = Field(None, description="The agent's id: compare it with whoever shows you the token")
     login: str | None = Field(None, description="The agent's login, of that tenant")
     tenant: str | None = None
+    sid: str | None = Field(None, description="The agent's session at the desk, with which it ends")
     level: int | None = None
     methods: tuple[str, ...] | None = None
 

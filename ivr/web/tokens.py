@@ -35,11 +35,13 @@ async def keys(visit: Visit) -> web.Response:
 
 async def issue(visit: Visit) -> web.Response:
     """The mark of an own call, as a token."""
+    assert visit.session is not None
     given = await body(visit, tokenmodels.Audience)
     call = visit.request.match_info["call"]
     try:
         # what is no name of a call is none of this person's
-        found = await visit.house.tokens.issue(visit.who, call if _CALL.fullmatch(call) else "", given.audience)
+        named = call if _CALL.fullmatch(call) else ""
+        found = await visit.house.tokens.issue(visit.who, named, given.audience, visit.session.id)
     except InputError as error:
         field, _, fault = str(error).partition(": ")
         raise Problem("invalid", errors=((field, fault),)) from None

@@ -184,7 +184,7 @@ class World:
         self._up()
         return [TOKEN_KEY.public]
 
-    async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut:
+    async def issue(self, person: Person, call: str, audience: str, session: str) -> Issued | Shut:
         if audience != AUDIENCE:
             raise InputError("audience: is none of [tokens] audiences. Nothing was done")
         if person.id != ANNA.id or call not in {one.call.name for one in self.calls}:
