@@ -200,7 +200,10 @@ async def tells(readiness: Readiness | None) -> web.Response:
 
 def _is_live(request: web.BaseRequest) -> bool:
     """Whether a page's script asks: what it gets is not for people to read."""
-    return request.path in ("/live", "/team/live")
+    return request.path in _LIVE
+
+
+_LIVE = frozenset(route.path for route in ROUTES if route.lasts)
 
 
 def _json(body: dict[str, object], status: int) -> web.Response:
