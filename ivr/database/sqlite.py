@@ -6,14 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import PoolProxiedConnection
 
 T = TypeVar("T")
-_Work = Callable[[Connection], Any]
-_Result = tuple[Any, Exception | None]
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -26,11 +25,15 @@ _PRAGMAS = (
 )
 
 
+class Elsewhere(Exception):
+    """It is to be asked on another thread."""
+
+
 class Threads:
     """Threads that have a connection to SQLite each, for whole transactions."""
 
-    def __init__(self, engine: Engine, count: int) -> None:
-        """So many threads; the engine, which must have one connection more, is theirs from now on."""
+    def __init__(self, engine: Engine, count: int, *, near: bool = False) -> None:
+        """So many threads; the engine, which must have two connections more, is theirs from now on. `near`: see `Database.open`."""
         self._engine = prepared(engine)
         self._writing = self._engine.execution_options(tillit_writes=True)
         # each statement sees one state of the database anyway
@@ -41,7 +44,7 @@ class Threads:
         # to take one out of the pool for each look-up takes longer than to look it up
         self._kept = threading.local()
         self._all: list[Connection] = []
-        self._waiting: list[tuple[_Work, asyncio.Future[Any]]] = []
+        self._near = threading.get_ident() if near else None
 
     async def run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         """What the work returns. A cancelled one that writes is waited for: whether it has written must not be unknown."""
@@ -55,14 +58,19 @@ class Threads:
                 await asyncio.wait([done])
             raise
 
-    async def run_together(self, work: Callable[[Connection], T]) -> T:
-        """The same of what only reads, and is short: all that is asked in one turn of the event loop goes to one thread."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
-        self._waiting.append((work, answer))
-        if len(self._waiting) == 1:
-            loop.call_soon(self._send, loop)
-        return await answer
+    def here(self, work: Callable[[Connection], T]) -> T:
+        """What short work that only reads returns, on this thread. Raises `Elsewhere` where it is not `near`, or another's lock is in the way."""
+        if self._near is None:
+            raise Elsewhere
+        connection = self._connection(self._asking)
+        try:
+            return work(connection)
+        except BaseException as error:
+            # nobody knows what state it is in
+            self._drop(connection)
+            if str(getattr(getattr(error, "orig", None), "sqlite_errorname", "")).startswith("SQLITE_BUSY"):
+                raise Elsewhere from None
+            raise
 
     async def close(self) -> None:
         """Transactions end first."""
@@ -71,33 +79,13 @@ class Threads:
             connection.close()
         self._engine.dispose()
 
-    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
-        some, self._waiting = self._waiting, []
-
-        def told(done: asyncio.Future[list[_Result]]) -> None:
-            for (_, answer), result in zip(some, done.result(), strict=True):
-                # who asked may have gone
-                if not answer.done():
-                    _tell(answer, result)
-
-        loop.run_in_executor(self._threads, self._each, [work for work, _ in some]).add_done_callback(told)
-
-    def _each(self, some: list[_Work]) -> list[_Result]:
-        results: list[_Result] = []
-        for work in some:
-            try:
-                results.append((self._run(work, writes=False), None))
-            except Exception as error:  # noqa: BLE001 (it is whose work it was who hears of it)
-                results.append((None, error))
-        return results
-
     def _run(self, work: Callable[[Connection], T], writes: bool) -> T:
         connection = self._connection(self._writing if writes else self._asking)
         try:
             with connection.begin():
                 return work(connection)
         except BaseException:
-            # the pool looks what state it is in
+            # nobody knows what state it is in
             self._drop(connection)
             raise
 
@@ -107,20 +95,15 @@ class Threads:
         if kept is None:
             kept = self._kept.connection = engine.connect()
             self._all.append(kept)
+            if threading.get_ident() == self._near:
+                _run_on(kept.connection, "PRAGMA busy_timeout = 0")
         return kept
 
     def _drop(self, connection: Connection) -> None:
         self._kept.connection = None
         self._all.remove(connection)
+        connection.invalidate()
         connection.close()
-
-
-def _tell(answer: asyncio.Future[Any], result: _Result) -> None:
-    value, error = result
-    if error is None:
-        answer.set_result(value)
-    else:
-        answer.set_exception(error)
 
 
 def prepared(engine: Engine) -> Engine:
@@ -131,10 +114,14 @@ def prepared(engine: Engine) -> Engine:
 
 
 def _prepare(connection: DBAPIConnection, _: object) -> None:
+    _run_on(connection, *_PRAGMAS)
+
+
+def _run_on(connection: DBAPIConnection | PoolProxiedConnection, *statements: str) -> None:
     cursor = connection.cursor()
     try:
-        for pragma in _PRAGMAS:
-            cursor.execute(pragma)
+        for statement in statements:
+            cursor.execute(statement)
     finally:
         cursor.close()
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from time import time
+from typing import Any, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -21,6 +22,9 @@ from ivr.store.sealing import is_ref
 
 # Somebody may be transferred while it is asked who has a mark: then it is asked again.
 _TRIES = 4
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 NOBODYS = "?"
 """No customer has this reference."""
@@ -70,16 +74,15 @@ class Judge:
         """The same by a customer number; one that nobody has is `NOBODYS`. Raises nothing."""
         return await self._judged(person, self._by_number(person.tenant, number), level)
 
-    async def _judged(self, person: Person, whom: Coroutine[None, None, tuple[str, bool]], level: int) -> Judged:
-        # each is a way to another process or thread: side by side
-        ground, asked = await asyncio.gather(self.ground(person), whom, return_exceptions=True)
-        ref = "" if isinstance(asked, BaseException) else asked[0]
+    async def _judged(self, person: Person, whom: Coroutine[Any, Any, tuple[str, bool]], level: int) -> Judged:
+        ref, asking = "", asyncio.create_task(whom)
         try:
-            if isinstance(ground, BaseException):
-                raise ground
-            if isinstance(asked, BaseException):
-                raise asked
-            verdict, in_force = judge(ground, ref, level), asked[1]
+            try:
+                ground = await self.ground(person)
+            finally:
+                # whom it was about is told where the rest is not known, too
+                ref, in_force = await asking
+            verdict = judge(ground, ref, level)
             if isinstance(verdict, Granted) and not in_force:
                 verdict = Denied(Reason.NOT_IN_FORCE)
         except Unknown as error:
@@ -112,9 +115,8 @@ class Judge:
             talks = await self._talks_of(fresh)
             parties = [(talk.node, party) for talk in talks for party in (talk.own, *talk.others)]
             channels = list({Channel(node, party.channel) for node, party in parties})
-            owners, found = await asyncio.gather(
-                self._staff.owners_of({party.endpoint for _, party in parties}),
-                self._marks.marks(channels),
+            found, owners = await _beside(
+                self._marks.marks(channels), self._staff.owners_of({party.endpoint for _, party in parties})
             )
             marks = {channel: mark for channel, mark in zip(channels, found, strict=True) if mark is not None}
             if await self._talks_of(fresh) == talks:
@@ -133,6 +135,16 @@ class Judge:
             return [talk for endpoint in sorted(person.endpoints) for talk in await self._talks.of(endpoint)]
         except Unavailable as error:
             raise Unknown(str(error)) from None
+
+
+async def _beside(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Both: the second while the first waits."""
+    other = asyncio.create_task(second)
+    try:
+        found = await first
+    finally:
+        beside = await other
+    return found, beside
 
 
 class Unknown(Unavailable):

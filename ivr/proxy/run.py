@@ -60,7 +60,7 @@ async def _serve(settings: Settings, meters: ServedMeters, log: FilteringBoundLo
         vault = Vault.open(settings)
         stack.callback(vault.close)
         seal = Seal.open(settings)
-        database = await Database.open(settings)
+        database = await Database.open(settings, near=True)
         stack.push_async_callback(database.close)
         live = await RedisLive.open(settings, redis, log)
         stack.push_async_callback(live.close)

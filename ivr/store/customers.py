@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import Row, Select, and_, bindparam, select
 
 from ivr.call.ports import Subject
-from ivr.database import Database
+from ivr.database import Database, Prepared
 from ivr.secret import Personal, Secret
 from ivr.store import keycheck, sealing
 from ivr.store.tables import CUSTOMERS, PHONES
@@ -52,10 +52,9 @@ _BY_PHONE = (
 
 _ANY = select(CUSTOMERS.c.ref).limit(1)
 _REF = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.number_index == bindparam("index"))
-_STANDING = select(CUSTOMERS.c.ref, CUSTOMERS.c.locked, CUSTOMERS.c.tenant).where(
-    CUSTOMERS.c.number_index == bindparam("index")
-)
-_LOCKED = select(CUSTOMERS.c.locked, CUSTOMERS.c.tenant).where(CUSTOMERS.c.ref == bindparam("ref"))
+_STANDING = select(CUSTOMERS.c.ref, CUSTOMERS.c.locked, CUSTOMERS.c.tenant)
+_BY_INDEX = Prepared(_STANDING.where(CUSTOMERS.c.number_index == bindparam("index")))
+_BY_REF = Prepared(_STANDING.where(CUSTOMERS.c.ref == bindparam("ref")))
 
 
 class Customers:
@@ -105,17 +104,14 @@ class Customers:
 
     async def in_force(self, subject: Subject, tenant: str | None = None) -> bool:
         """Whether the customer is there, of this tenant or of any, and not locked. Raises `StoreError`."""
-        ref = subject.ref
-        found = await self._database.glance(lambda connection: connection.execute(_LOCKED, {"ref": ref}).one_or_none())
-        return found is not None and _in_force(found.locked, found.tenant, tenant)
+        found = await self._database.glance(lambda connection: _BY_REF.rows(connection, ref=subject.ref))
+        return any(_in_force(locked, owner, tenant) for _, locked, owner in found)
 
     async def standing(self, number: Secret, tenant: str) -> tuple[str, bool] | None:
         """`ref_of`, and whether that customer is `in_force` there: in one look-up. Raises `StoreError`."""
         index = self._vault.index.customer_number(number)
-        found = await self._database.glance(
-            lambda connection: connection.execute(_STANDING, {"index": index}).one_or_none()
-        )
-        return None if found is None else (found.ref, _in_force(found.locked, found.tenant, tenant))
+        found = await self._database.glance(lambda connection: _BY_INDEX.rows(connection, index=index))
+        return next(((ref, _in_force(locked, owner, tenant)) for ref, locked, owner in found), None)
 
     async def ping(self) -> None:
         """Returns when the database can be read. Raises `StoreError`."""
