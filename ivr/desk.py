@@ -17,15 +17,14 @@ from ivr.audit.trail import Trail
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.floor import nodes_of, talks_of
+from ivr.floor import nodes_of, talks_of, watched
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
 from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
 from ivr.lock import Locks
-from ivr.metrics import Readiness
+from ivr.metrics import DeskMeters, HeardServed, Readiness, TimedTrail, serving
 from ivr.oidc import Provider
-from ivr.staff import TENANT
 from ivr.store.credentials import Credentials
 from ivr.store.customers import Customers
 from ivr.store.door import Door
@@ -46,32 +45,41 @@ from ivr.vault import Vault
 from ivr.vault.passkey import Party
 from ivr.web.elsewhere import Elsewhere
 from ivr.web.live import Hub
+from ivr.web.problems import STATUSES
 from ivr.web.programs import Programs
+from ivr.web.routes import LASTING, PATTERNS
 from ivr.web.server import DeskServer, listening, tls_of
 from ivr.web.visit import House
 
 
 def run(settings: Settings) -> None:
     """Serve until it is told to stop. Raises `ConfigError` where it cannot start, `Unreachable` where it could later."""
-    log = logs.setup(settings.log)
+    meters = meters_of(settings)
+    log = logs.setup(settings.log, HeardServed(meters))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, log))
+        runner.run(_serve(settings, meters, log))
 
 
-async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
+def meters_of(settings: Settings) -> DeskMeters:
+    """The desk's numbers, none of which was counted yet."""
+    return DeskMeters(f"{settings.worker.name}-desk", PATTERNS, STATUSES, settings.webhooks, lasting=LASTING)
+
+
+async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogger) -> None:
     # a chain of its own in the audit trail: a worker of the same name goes on with another one
-    name = f"{settings.worker.name}-desk"
+    name = meters.name
     place, trusted = listening(settings), tls_of(settings)
     programs = Programs.of(settings)
+    redis = meters.timed("redis")
     async with AsyncExitStack() as stack:
         vault = Vault.open(settings)
         stack.callback(vault.close)
         seal = Seal.open(settings)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
-        live = await RedisLive.open(settings, log=log)
+        live = await RedisLive.open(settings, redis, log)
         stack.push_async_callback(live.close)
-        link = Link.of(settings)
+        link = Link.of(settings, redis)
         stack.push_async_callback(link.close)
         trail = await stack.enter_async_context(
             Trail(
@@ -84,6 +92,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
                 log=log,
             )
         )
+        timed = TimedTrail(trail, meters.timed("audit"))
         customers = await Customers.open(database, vault)
         nodes = await nodes_of(settings, log)
         talks = await talks_of(nodes, stack, log)
@@ -97,18 +106,18 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         locks = Locks.of(
             settings, talks=talks, floor=talks, switch=Switch(nodes, log), glances=live, staff=people, marks=live, link=link,
             database=database, customers=customers, vault=vault,
-            trail=trail, seal=seal, chain=name, log=log,
+            trail=timed, seal=seal, chain=name, log=log,
         )  # fmt: skip
         await stack.enter_async_context(locks.signer)
         party = Party.of(settings.desk.url, settings.company.name)
         tickets = Tickets(link, settings.redis.prefix)
         keyring = Keyring(database, vault, elsewhere_alone=alone)
-        passkeys = None if party is None else Passkeys(keyring, tickets, trail, settings, party)
-        door = Door(credentials, throttle, sessions, vault, trail, passkeys, log=log)
+        passkeys = None if party is None else Passkeys(keyring, tickets, timed, settings, party)
+        door = Door(credentials, throttle, sessions, vault, timed, passkeys, log=log)
         elsewhere = None
         if provider is not None:
             stack.push_async_callback(provider.close)
-            elsewhere = Elsewhere(provider, Identities(database, vault), people, door, tickets, TENANT)
+            elsewhere = Elsewhere(provider, Identities(database, vault), people, door, tickets)
         hub = Hub(log)
         talks.on_change(hub.changed)
 
@@ -122,7 +131,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             people=people,
             door=door,
             sessions=sessions,
-            links=Welcome(credentials, vault, trail, settings, passkeys),
+            links=Welcome(credentials, vault, timed, settings, passkeys),
             lock=locks.lock,
             midcall=locks.midcall,
             reads=locks.reads,
@@ -148,10 +157,18 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        outbox = Outbox(database, {name: hook.events for name, hook in settings.webhooks.items()})
+        for node in watched(settings, nodes, talks):
+            meters.watch(node)
+        meters.show(hub.counts, outbox if settings.webhooks else None)
+        await stack.enter_async_context(
+            serving(settings, settings.desk.metrics, "[desk.metrics]", meters, readiness, log)
+        )
         with settings.desk.bound(settings.file, "[desk]"):
             await server.open(*place, trusted)
         if settings.webhooks:
-            post = _post(settings, database, live, link, log)
+            turn = Turn(link, settings.redis.prefix, "webhooks", seconds=TURN_SECONDS)
+            post = Post(_receivers(settings), outbox, live, turn, log)
             stack.push_async_callback(_ended, asyncio.create_task(post.run(), name="webhooks"))
         log.info("desk.started", address=settings.desk.listen, version=__version__)
         try:
@@ -162,14 +179,12 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             log.info("desk.stopped")
 
 
-def _post(settings: Settings, database: Database, live: RedisLive, link: Link, log: FilteringBoundLogger) -> Post:
+def _receivers(settings: Settings) -> dict[str, Receiver]:
     """Raises `ConfigError` where a secret is missing, or none."""
-    receivers = {
+    return {
         name: Receiver.of(settings, name, hook, secrets_of_hook(settings, name, hook))
         for name, hook in settings.webhooks.items()
     }
-    outbox = Outbox(database, {name: hook.events for name, hook in settings.webhooks.items()})
-    return Post(receivers, outbox, live, Turn(link, settings.redis.prefix, "webhooks", seconds=TURN_SECONDS), log)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

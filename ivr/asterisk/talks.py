@@ -25,6 +25,10 @@ class Talks:
         """Whether every node has told all that it has."""
         return all(exchange.known for exchange in self._exchanges.values())
 
+    def knows(self, node: str) -> bool:
+        """Whether this one has."""
+        return self._exchanges[node].known
+
     async def until_known(self) -> None:
         """Wait for that."""
         await asyncio.gather(*(exchange.until_known() for exchange in self._exchanges.values()))

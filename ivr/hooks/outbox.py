@@ -160,6 +160,10 @@ class Outbox:
             standing[name] = Standing(waiting, oldest, found.get((name, True), (0, 0))[0])
         return standing
 
+    async def unread(self) -> int:
+        """How many rows of the trail were not read yet; 0 where none ever was."""
+        return await self._database.look_up(_unread)
+
     async def revive(self, receiver: str, now: float) -> int:
         """Try again what was given up; how many there were."""
         where = MESSAGES.c.receiver == receiver, MESSAGES.c.dead.is_(True)
@@ -234,6 +238,14 @@ def _has_news(connection: Connection) -> bool:
         if (connection.execute(end).scalar() or 0) > known.get(chain, 0):
             return True
     return False
+
+
+def _unread(connection: Connection) -> int:
+    known: dict[str, int] = {row.chain: row.seq for row in connection.execute(select(CURSORS)).all()}
+    if _BEGUN not in known:
+        return 0
+    ends = select(AUDIT.c.chain, func.max(AUDIT.c.seq).label("seq")).group_by(AUDIT.c.chain)
+    return sum(max(0, row.seq - known.get(row.chain, 0)) for row in connection.execute(ends).all())
 
 
 def _rows(connection: Connection, chain: str, behind: int) -> list[Row]:

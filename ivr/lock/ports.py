@@ -18,8 +18,14 @@ from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.store.holds import Hold
 from ivr.store.openings import Opening
-from ivr.store.reads import Counted, Stopped
+from ivr.store.reads import Counted, Notice, Stopped
 from ivr.store.register import Customer
+
+
+class Sessions(Protocol):
+    async def has(self, tenant: str, person: str, id: str) -> bool:
+        """Whether this person is still signed in by the session of this identifier."""
+        ...
 
 
 class Staff(Protocol):
@@ -92,10 +98,11 @@ class Waits(Protocol):
 class Switch(Protocol):
     """What is done to channels of a node."""
 
-    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
-        """Send the caller to be verified, and the agent to wait; False where one of them is not there any more.
+    async def part(self, node: str, caller: str, agent: str, policy: str, go_on: Callable[[], Awaitable[bool]]) -> bool:
+        """Send the caller to be verified, and the agent to wait, if `go_on` says so in the last moment.
 
-        Both by their unique ids; both go, or none.
+        Both by their unique ids; both go, or none. False where nothing was done: it said no, or one of them is not there
+        any more.
         """
         ...
 
@@ -191,8 +198,12 @@ class Counts(Protocol):
         """Of each: how many in an hour, how many in a day, whether stopped."""
         ...
 
-    async def first_warning(self, person: str) -> bool:
-        """Whether nobody was warned of this person within the hour; from now on somebody is."""
+    async def warn(self, person: str) -> Notice:
+        """The warning of this person; for an hour it is the same."""
+        ...
+
+    async def told(self, person: str, which: str) -> None:
+        """The trail was told of this stop, or of this warning."""
         ...
 
     async def lift(self, person: str) -> None:
@@ -211,6 +222,10 @@ class Openings(Protocol):
 
     async def waiting(self, tenant: str) -> Sequence[Opening]:
         """Those that nobody has granted or declined yet."""
+        ...
+
+    async def of_person(self, tenant: str, person: str) -> Sequence[Opening]:
+        """Those that this person has asked for."""
         ...
 
     async def approve(self, wish: Opening, opened: Opening) -> bool:

@@ -32,6 +32,7 @@ from ivr.store.link import Link
 from ivr.store.openings import RedisOpenings
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
+from ivr.store.sessions import Sessions
 from ivr.store.waits import RedisWaits
 from ivr.vault import Vault
 
@@ -73,7 +74,7 @@ class Locks:
             reads,
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
             signer,
-            MarkTokens(settings.tokens, signer, judge, reads, rows, log),
+            MarkTokens(settings.tokens, signer, judge, reads, Sessions(link, prefix, settings.desk), rows, log),
             Watch(judge, floor, staff, glances, waits, switch, holds, Rounds(database), rows, time),
         )
 

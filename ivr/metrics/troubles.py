@@ -59,6 +59,7 @@ TROUBLES: Mapping[str, str] = {
     "reconcile.failed": "error",
     "records.failed": "error",
     "sweep.failed": "error",
+    "talks.other_node": "error",
     "task.failed": "error",
     "text.barred": "warning",
     "text.failed": "error",

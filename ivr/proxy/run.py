@@ -19,12 +19,12 @@ from ivr.config import Settings
 from ivr.config.listening import split
 from ivr.database import Database
 from ivr.errors import ConfigError, Unavailable
-from ivr.floor import nodes_of, talks_of
+from ivr.floor import nodes_of, talks_of, watched
 from ivr.lock import Locks
-from ivr.metrics import Readiness
+from ivr.metrics import HeardServed, Readiness, ServedMeters, TimedTrail, serving
 from ivr.proxy.entering import Entrance
 from ivr.proxy.passage import Passage
-from ivr.proxy.server import ProxyServer
+from ivr.proxy.server import ROUTES, ProxyServer
 from ivr.proxy.upstream import Upstream
 from ivr.store.customers import Customers
 from ivr.store.handovers import Handovers
@@ -33,30 +33,38 @@ from ivr.store.live import RedisLive
 from ivr.store.pace import RedisPace
 from ivr.store.people import People
 from ivr.vault import Vault
+from ivr.web.problems import STATUSES
 from ivr.web.server import tls_of
 
 
 def run(settings: Settings) -> None:
     """Serve until it is told to stop. Raises `ConfigError` where it cannot start, `Unreachable` where it could later."""
-    log = logs.setup(settings.log)
+    meters = meters_of(settings)
+    log = logs.setup(settings.log, HeardServed(meters))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, log))
+        runner.run(_serve(settings, meters, log))
 
 
-async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
+def meters_of(settings: Settings) -> ServedMeters:
+    """The proxy's numbers, none of which was counted yet."""
+    return ServedMeters(f"{settings.worker.name}-proxy", {*ROUTES, *settings.proxy.patterns}, STATUSES)
+
+
+async def _serve(settings: Settings, meters: ServedMeters, log: FilteringBoundLogger) -> None:
     # a chain of its own in the audit trail
-    name = f"{settings.worker.name}-proxy"
+    name = meters.name
     place, trusted = listening(settings), tls_of(settings, "proxy")
     url, desk = settings.proxy.url or "", settings.desk.url or ""
+    redis = meters.timed("redis")
     async with AsyncExitStack() as stack:
         vault = Vault.open(settings)
         stack.callback(vault.close)
         seal = Seal.open(settings)
         database = await Database.open(settings, near=True)
         stack.push_async_callback(database.close)
-        live = await RedisLive.open(settings, log=log)
+        live = await RedisLive.open(settings, redis, log)
         stack.push_async_callback(live.close)
-        link = Link.of(settings)
+        link = Link.of(settings, redis)
         stack.push_async_callback(link.close)
         trail = await stack.enter_async_context(
             Trail(
@@ -77,26 +85,32 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         people, prefix = People(database, vault), settings.redis.prefix
         locks = Locks.of(
             settings, talks=talks, floor=talks, switch=Switch(nodes, log), glances=live, staff=people, marks=live, link=link,
-            database=database, customers=customers, vault=vault, trail=trail, seal=seal, chain=name, log=log,
+            database=database, customers=customers, vault=vault, trail=TimedTrail(trail, meters.timed("audit")), seal=seal, chain=name, log=log,
         )  # fmt: skip
         signer = await stack.enter_async_context(locks.signer)
+        readiness = Readiness(
+            {
+                "redis": live.ping,
+                "database": customers.ping,
+                "audit": trail.ping,
+                "asterisk": lambda: _known(talks),
+                "upstream": upstream.ping,
+            },
+            seconds=max(settings.redis.request_seconds, settings.database.request_seconds),
+            log=log,
+        )
         server = ProxyServer(
             settings,
             Entrance(url, desk, Handovers(link, prefix, settings.desk), people, per_minute=settings.proxy.per_minute),
             Passage(locks.lock, customers, upstream, signer, url, settings.proxy.answer_kilobytes * 1024, log),
             RedisPace(link, prefix),
-            Readiness(
-                {
-                    "redis": live.ping,
-                    "database": customers.ping,
-                    "audit": trail.ping,
-                    "asterisk": lambda: _known(talks),
-                    "upstream": upstream.ping,
-                },
-                seconds=max(settings.redis.request_seconds, settings.database.request_seconds),
-                log=log,
-            ),
+            readiness,
             log,
+        )
+        for node in watched(settings, nodes, talks):
+            meters.watch(node)
+        await stack.enter_async_context(
+            serving(settings, settings.proxy.metrics, "[proxy.metrics]", meters, readiness, log)
         )
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
 from ivr.errors import Unavailable
-from ivr.metrics import Readiness
+from ivr.metrics import METHODS, Readiness
 from ivr.proxy import bodies
 from ivr.proxy.entering import Entrance, is_entrance
 from ivr.proxy.passage import Asked, Passage
@@ -31,7 +31,9 @@ _BACKLOG = 512
 # Bytes of a request's first line, and of one header: a CRM's cookies are long.
 _LONGEST = 8190
 _OWN = "/.tillit/"
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+ROUTES = frozenset({"none", "free", "entrance", "health"})
+"""What the log names as a request's pattern, beside those of the settings."""
 # Of a page that says what went wrong: it asks for nothing, and nobody frames it.
 _PAGE = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -174,6 +176,7 @@ class ProxyServer:
             problem = Problem("ambiguous", errors=((error.why, "can be read in more than one way"),))
         else:
             problem = error
+        one.reason = problem.name
         answer = self._said(one.request, problem, one.person)
         if one.request.body_exists:
             # what is left of the body is not waited for
@@ -205,7 +208,7 @@ class ProxyServer:
         """The pattern, not the address: that may hold a customer's number, a query anything."""
         method = one.request.method
         self._log.info(
-            "proxy.request", method=method if method in _METHODS else "other", pattern=one.route, status=answer.status,
+            "proxy.request", method=method if method in METHODS else "other", pattern=one.route, status=answer.status, reason=one.reason,
             person=None if one.person is None else one.person.id, peer=one.address, seconds=round(monotonic() - one.began, 4),
         )  # fmt: skip
 
@@ -218,6 +221,7 @@ class _One:
         self.address = address
         self.began = began
         self.route = "none"
+        self.reason: str | None = None
         self.person: Person | None = None
         self.asked: Asked | None = None
 

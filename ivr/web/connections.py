@@ -26,6 +26,8 @@ _LINGER_SECONDS = 1.0
 _LONGEST_LINE = 4096
 _MOST_HEADERS = 64
 
+_CONTINUE = "100-continue"
+
 Refused = Callable[[web.BaseRequest], web.StreamResponse]
 """The answer to what is no HTTP."""
 
@@ -114,8 +116,16 @@ class _Server(web.Server):
     """Makes such connections."""
 
     def __init__(self, made: web.Server, options: dict[str, Any]) -> None:
-        super().__init__(made.request_handler, request_factory=made.request_factory)
+        super().__init__(self._expected, request_factory=made.request_factory)
+        self._next = made.request_handler
         self._options = options
+
+    async def _expected(self, request: web.BaseRequest) -> web.StreamResponse:
+        """aiohttp answers an expectation that it does not know before anything of ours sees it, and repeats its words."""
+        if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
+            refused: Refused = self._options["refused"]
+            return refused(request)
+        return await self._next(request)
 
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=asyncio.get_running_loop(), **self._options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from time import monotonic
 
 import orjson
@@ -14,11 +15,11 @@ from ivr.config import Settings
 from ivr.config.listening import split
 from ivr.config.served import Served
 from ivr.errors import ConfigError, Unavailable
-from ivr.metrics import Readiness
-from ivr.web import guard, headers, problems, render
+from ivr.metrics import METHODS, Readiness
+from ivr.web import goals, guard, headers, problems, render
 from ivr.web.connections import REQUEST_SECONDS, Room, Runner
 from ivr.web.problems import Problem
-from ivr.web.routes import ROUTES, Route
+from ivr.web.routes import LASTING, ROUTES, Route
 from ivr.web.visit import MOST, House, Visit, address_of, in_time, language_of
 
 # aiohttp would write down what a peer sends that is no HTTP; faults of ours are logged by us.
@@ -117,18 +118,24 @@ class DeskServer:
             self._house.log.error("web.unavailable", route=guard.route_of(request), error=str(error))
             answer = self._problem(request, Problem("unavailable"))
         except Exception as error:  # noqa: BLE001 (a fault of ours: answered, and written down)
-            self._house.log.error(
-                "web.failed", error=type(error).__name__, code=guard.route_of(request), cure="please report this line"
-            )
-            answer = self._problem(request, Problem("internal"))
+            answer = self._problem(request, Problem("bad_request" if _is_theirs(request, error) else "internal"))
+            if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._house.log.error(
+                    "web.failed",
+                    error=type(error).__name__,
+                    code=guard.route_of(request),
+                    cure="please report this line",
+                )
         self._tell(request, answer, monotonic() - begun)
         return answer
 
     def _problem(self, request: web.Request, problem: Problem) -> web.StreamResponse:
         visit: Visit | None = request.get(_VISIT)
+        request[_REASON] = problem.name
         words = language_of(self._house.settings, request, None) if visit is None else visit.words
         if problem.status == 401 and not guard.is_api(request) and request.method == "GET" and not _is_live(request):
-            return web.Response(status=303, headers={"Location": "/sign-in"})
+            goal = goals.goal_at(request.path)
+            return web.Response(status=303, headers={"Location": f"/sign-in?for={goal}" if goal else "/sign-in"})
         if guard.is_api(request) or _is_live(request):
             answer = problems.answer(problem, words(f"reason.{problem.name}"))
         else:
@@ -170,8 +177,9 @@ class DeskServer:
         visit: Visit | None = request.get(_VISIT)
         person = None if visit is None or visit.person is None else visit.person.id
         self._house.log.info(
-            "web.request", method=request.method if request.method in _METHODS else "other", route=guard.route_of(request),
-            status=answer.status, person=person, peer=None if visit is None else visit.address, seconds=round(seconds, 4),
+            "web.request", method=request.method if request.method in METHODS else "other", route=guard.route_of(request),
+            status=answer.status, reason=request.get(_REASON), person=person, peer=None if visit is None else visit.address,
+            seconds=round(seconds, 4),
         )  # fmt: skip
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -183,7 +191,7 @@ class DeskServer:
 
 _VISIT = web.RequestKey("visit", Visit)
 _SHARED = web.RequestKey("shared", bool)
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REASON = web.RequestKey("reason", str)
 
 
 async def tells(readiness: Readiness | None) -> web.Response:
@@ -197,9 +205,14 @@ async def tells(readiness: Readiness | None) -> web.Response:
     return _json({"ready": ready, "parts": parts}, 200 if ready else 503)
 
 
+def _is_theirs(request: web.BaseRequest, error: Exception) -> bool:
+    """Whether a body is none that can be read, or whoever sent it has gone in the midst of it."""
+    return isinstance(error, (web.RequestPayloadError, ConnectionError)) and request.content.exception() is not None
+
+
 def _is_live(request: web.BaseRequest) -> bool:
     """Whether a page's script asks: what it gets is not for people to read."""
-    return request.path in ("/live", "/team/live")
+    return request.path in LASTING
 
 
 def _json(body: dict[str, object], status: int) -> web.Response:

@@ -20,12 +20,14 @@ from ivr.database import Database
 from ivr.errors import Unavailable
 from ivr.lock import Denied, Glass, Lock, Locks, MarkTokens, Midcall, Reads, Reason, Record, Signer, Watch
 from ivr.secret import Personal, Secret
-from ivr.staff import Person, Role
+from ivr.staff import Denied as Refused
+from ivr.staff import Person, Role, SignedIn
 from ivr.store.customers import Customers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.people import People
 from ivr.store.register import Customer, NewCustomer, Register
+from ivr.store.sessions import Sessions
 from ivr.vault import Vault
 from tests.contract.live_server import Server, placed
 from tests.unit.database_kit import RECORD, SEAL, asked, database_of, keys_of, trail_of
@@ -78,8 +80,10 @@ class FakeSwitch:
         self.waiting: set[str] = set()
         """Names of channels that wait."""
 
-    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
+    async def part(self, node: str, caller: str, agent: str, policy: str, go_on: Callable[[], Awaitable[bool]]) -> bool:
         self._up()
+        if not await go_on():
+            return False
         if not self.gone:
             self.done.append(("part", node, caller, agent, policy))
         return not self.gone
@@ -183,6 +187,17 @@ class Desk:
         async with self.database.write() as connection:
             assert await self.register.add(connection, [sealed])
         return sealed.ref
+
+    @property
+    def sessions(self) -> Sessions:
+        """Who has signed in."""
+        return self.live.sessions(self.settings.desk)
+
+    async def signed_in(self, person: Person = ANNA) -> tuple[Secret, str]:
+        """Token and identifier of a new session."""
+        begun = await self.sessions.begin(SignedIn(person, None, 0))
+        assert not isinstance(begun, Refused)
+        return begun[0], begun[1].id
 
     async def marked(self, ref: str, channel: str = "c.1", *, level: int = 2, seconds: int = 600) -> Mark:
         """The caller of this channel is verified."""

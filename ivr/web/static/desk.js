@@ -1,5 +1,7 @@
 // The open page follows the own calls. It is told what to show, in words; it counts the seconds, and decides nothing.
 
+import { ended } from "./ended.js";
+
 const OVER = 4401;
 const desk = document.getElementById("desk");
 const list = document.getElementById("calls");
@@ -70,12 +72,18 @@ async function act(card, method, path, given) {
   }
 }
 
+let asking = new AbortController();
+
 function sure() {
   const dialog = document.getElementById("sure");
-  dialog.returnValue = "";
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    // not by its closing: that is told late, and may be told when it is open again
+    dialog.addEventListener("submit", (event) => resolve(event.submitter?.value === "yes"), { once: true, signal });
+    dialog.addEventListener("cancel", () => resolve(false), { once: true, signal });
   });
 }
 
@@ -136,17 +144,19 @@ function connect() {
   });
   socket.addEventListener("close", (event) => {
     if (event.code === OVER) {
-      location.assign("/sign-in?ended");
+      ended("");
       return;
     }
     // who is on the line now is not known: nobody's name stands there
     draw({ known: false, calls: [] });
+    show("unknown", false);
     show("lost", true);
     setTimeout(connect, wait);
     wait = Math.min(wait * 2, 10000);
   });
 }
 
-for (const card of list.children) card.remove();
+// those that the page was sent with: each is drawn anew
+list.replaceChildren();
 connect();
 setInterval(tick, 1000);

@@ -1,5 +1,7 @@
 // The supervisor's page follows the team's calls, and says yes or no to what waits. It is told what to show, in words.
 
+import { ended } from "./ended.js";
+
 const OVER = 4401;
 const team = document.getElementById("team");
 const said = document.getElementById("said");
@@ -94,6 +96,7 @@ function draw(view) {
   document.getElementById("unknown").hidden = view.known;
   document.getElementById("count").textContent = view.known ? String(view.calls.length) : "";
   const talks = document.getElementById("talks");
+  talks.hidden = false;
   rows(talks, "tbody", "a-talk", view.calls, (one) => one.id, talk);
   if (!view.known) talks.querySelector("[data-empty]").hidden = true;
   for (const name of ["hour", "day"]) {
@@ -187,10 +190,11 @@ function connect() {
   });
   socket.addEventListener("close", (event) => {
     if (event.code === OVER) {
-      location.assign("/sign-in?ended");
+      ended("team");
       return;
     }
     draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], wishes: [] });
+    document.getElementById("talks").hidden = true;
     document.getElementById("lost").hidden = false;
     setTimeout(connect, wait);
     wait = Math.min(wait * 2, 10000);
