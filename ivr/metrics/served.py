@@ -187,6 +187,7 @@ class HeardServed:
         if isinstance(meters, DeskMeters):
             for result in RESULTS:
                 self._heard[f"webhook.{result}"] = _counting(meters, result)
+            self._heard["webhooks.given_up"] = _counting(meters, "given_up")
 
     def __call__(self, _: object, level: str, line: Line) -> Line:
         event = line["event"]
@@ -210,4 +211,9 @@ class HeardServed:
 
 
 def _counting(meters: DeskMeters, result: str) -> Callable[[Line], None]:
-    return lambda line: meters.webhooks.labels(one_of(line.get("receiver"), meters.receivers), result).inc()
+    def count(line: Line) -> None:
+        number = line.get("count", 1)
+        times = number if isinstance(number, int) and number > 0 else 1
+        meters.webhooks.labels(one_of(line.get("receiver"), meters.receivers), result).inc(times)
+
+    return count

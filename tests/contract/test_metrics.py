@@ -370,7 +370,7 @@ def test_every_error_raises_an_alert_at_its_first_time() -> None:
     (rest,) = (rule["expr"] for rule in rules() if rule["alert"] == "TillitError")
     left_out = set(re.findall(r"[a-z]+\.[a-z_]+", rest))
     # these have numbers of their own
-    counted = {"call.unavailable", "gateway.failed", "webhook.given_up"}
+    counted = {"call.unavailable", "gateway.failed", "webhook.given_up", "webhooks.given_up"}
     for event, (levels, _) in logged().items():
         if "error" in levels:
             assert TROUBLES[event] == "error", event
