@@ -95,9 +95,7 @@ def _login(said: Mapping[str, Any], rules: Oidc) -> str | None:
 
 
 def _age(at: object, now: float, rules: Oidc) -> float | None:
-    if not isinstance(at, int) or isinstance(at, bool) or not 0 < at <= now + rules.skew_seconds:
-        return None
-    return max(0.0, now - at)
+    return max(0.0, now - at) if isinstance(at, int) and at <= now + rules.skew_seconds else None
 
 
 def _texts(found: object) -> frozenset[str] | None:

@@ -8,7 +8,8 @@ import secrets
 import ssl
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -77,6 +78,7 @@ class Provider:
         self._kept: tuple[float, _Document] | None = None
         self._keys: tuple[float, KeySet] | None = None
         self._one = asyncio.Lock()
+        self._failures, self._failure = 0, ""
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
@@ -165,8 +167,21 @@ class Provider:
             raise OidcError(f"the provider gave no ID token (status {status})")
         return token
 
-    async def _document(self) -> _Document:
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One at a time: a provider that is away is asked once for all who have waited meanwhile. Raises `OidcError`."""
+        before = self._failures
         async with self._one:
+            if self._failures != before:
+                raise OidcError(self._failure)
+            try:
+                yield
+            except OidcError as error:
+                self._failures, self._failure = self._failures + 1, str(error)
+                raise
+
+    async def _document(self) -> _Document:
+        async with self._alone():
             if self._kept is not None and self._clock() - self._kept[0] < _KEPT_SECONDS:
                 return self._kept[1]
             status, said = await self._asked("GET", f"{self.rules.issuer.rstrip('/')}/.well-known/openid-configuration")
@@ -209,7 +224,7 @@ class Provider:
 
     async def _signers(self, document: _Document, *, anew: bool = False) -> KeySet | None:
         """Its keys; `anew`: those of now, None where they were asked for a moment ago."""
-        async with self._one:
+        async with self._alone():
             if self._keys is not None:
                 age = self._clock() - self._keys[0]
                 if age < _AGAIN_SECONDS and anew:

@@ -116,11 +116,7 @@ async def begin(visit: Visit) -> web.StreamResponse:
 async def finish(visit: Visit) -> web.StreamResponse:
     """Back from there."""
     elsewhere, query = _there(visit), visit.request.query
-    wait = await visit.house.pace.take(
-        "elsewhere", network(visit.address), per_minute=visit.house.settings.desk.requests.strangers_per_minute
-    )
-    if wait is not None:
-        raise Problem("too_many_requests", wait=wait)
+    await _paced(visit)
     token, state = visit.request.cookies.get(COOKIE, ""), query.get("state", "")
     begun = await elsewhere.flow(_bound(token), state) if token and state else None
     if begun is None:
@@ -149,12 +145,21 @@ async def finish(visit: Visit) -> web.StreamResponse:
 async def leave(visit: Visit) -> web.StreamResponse:
     """To the provider, to sign out there. Changes nothing here: any page could have sent the browser there itself."""
     elsewhere = _there(visit)
+    await _paced(visit)
     try:
         address = await elsewhere.provider.exit()
     except OidcError as error:
         visit.house.log.error("oidc.failed", error=str(error))
         return _again(visit, "down", 503)
     return _again(visit, "no_exit", 404) if address is None else _page(visit, "leaving", address, "go")
+
+
+async def _paced(visit: Visit) -> None:
+    """Raises `Problem`. Whoever opens these has the provider asked, and needs no form for it."""
+    per_minute = visit.house.settings.desk.requests.strangers_per_minute
+    wait = await visit.house.pace.take("elsewhere", network(visit.address), per_minute=per_minute)
+    if wait is not None:
+        raise Problem("too_many_requests", wait=wait)
 
 
 async def _refused(visit: Visit, nobody: Nobody, goal: str) -> web.StreamResponse:

@@ -127,13 +127,13 @@ Opened = Callable[..., Any]
 @pytest.fixture
 def opened(sqlite: Either, server: Server) -> Opened:
     @asynccontextmanager
-    async def made(more: str = "") -> AsyncIterator[World]:
+    async def made(more: str = "", trusted: trustme.CA = AUTHORITY) -> AsyncIterator[World]:
         port, theirs = free_port(), free_port()
         base = sqlite()
         secret = base.file.parent / "oidc.secret"
         secret.touch(mode=0o600)
         secret.write_text(SECRET)
-        AUTHORITY.cert_pem.write_to_path(str(secret.parent / "ca.pem"))
+        trusted.cert_pem.write_to_path(str(secret.parent / "ca.pem"))
         text = (
             f'[desk.oidc]\nca_file = "ca.pem"\nissuer = "https://127.0.0.1:{theirs}"\nname = "The company"\nclient_id = "{CLIENT}"\n'
             f'client_secret_file = "oidc.secret"\nrequest_seconds = 1.0\n{more}'

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
+import trustme
 from joserfc.jwk import RSAKey
 
 from ivr.staff import Denied
@@ -264,6 +265,35 @@ async def test_what_it_answers_may_be_anything(how: str, world: World) -> None:
             await world.op.leave()
     assert await visitor.back(back) == 503 and not visitor.in_
     assert "does not answer" in visitor.text
+
+
+async def test_a_provider_with_a_certificate_of_somebody_elses_is_told_nothing(opened: Opened) -> None:
+    async with opened(trusted=trustme.CA(key_type=trustme.KeyType.ECDSA)) as world:
+        visitor = world.visitor()
+        assert await visitor.begin() == "" and visitor.status == 503
+        assert world.op.asked == []
+        (line,) = [line for line in world.desk.log.lines if line["event"] == "oidc.failed"]
+        assert "certificate" in line["error"]
+
+
+async def test_many_who_wait_for_a_provider_that_is_away_wait_once(world: World) -> None:
+    """A hundred agents in the morning: not each behind all others."""
+    world.op.deaf.clear()
+    visitors = [world.visitor() for _ in range(8)]
+    begun = time.monotonic()
+    assert await asyncio.gather(*(visitor.begin() for visitor in visitors)) == [""] * 8
+    assert {visitor.status for visitor in visitors} == {503}
+    # the settings give it a second for an answer
+    assert time.monotonic() - begun < 4
+    assert world.op.asked.count("document") <= 2
+    world.op.deaf.set()
+    assert await visitors[0].begin() != ""
+
+
+async def test_who_has_the_provider_asked_again_and_again_waits(server: Server, opened: Opened) -> None:
+    async with opened("[desk.requests]\nstrangers_per_minute = 5\n") as world:
+        statuses = [(await world.visitor().get("/sign-out/provider"))[0] for _ in range(12)]
+        assert statuses[0] == 404 and statuses[-1] == 429
 
 
 async def test_a_provider_that_wants_the_secret_in_the_form(world: World) -> None:

@@ -107,7 +107,7 @@ async def test_removing_a_key_ends_every_other_session(desk: Site, browser: Brow
     await first.get_by_role("button", name="Remove Laptop").click()
     await first.get_by_text("is gone").wait_for()
     await second.goto(f"{desk.url}/account")
-    assert second.url == f"{desk.url}/sign-in"
+    assert second.url == f"{desk.url}/sign-in?for=account"
     assert faults == []
 
 
