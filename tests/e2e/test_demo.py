@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from rig.stage import ANNA, CECILIA
+from rig.stage import CECILIA, DAVID
 from rig.state import CHECKOUT, wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -131,7 +131,7 @@ async def test_its_links_open_the_desk_once_with_live_calls_and_it_ends_with_not
             agda = await _opened(browser, demo.link("Agda Alm"))
             page = await _page(browser, *agda)
             assert page.call["data-sign"] == "verified"
-            assert ANNA.name in page.text
+            assert DAVID.name in page.text
             async with browser.get(demo.link("Agda Alm"), allow_redirects=False) as again:
                 assert (again.status, again.cookies) == (404, {})
                 assert "was used" in await again.text()

@@ -19,7 +19,7 @@ from playwright.async_api import Browser, expect
 from rig.desk import Desk
 from rig.phone import Phone
 from rig.ports import Ports
-from rig.stage import ANNA, Stage
+from rig.stage import ANNA, Customer, Stage
 from rig.totp import App
 from rig.visitor import Visitor, handing
 
@@ -27,6 +27,10 @@ from tests.browser_kit import Window, browser, window
 from tests.e2e.scene import Scene
 
 __all__ = ["browser"]
+
+MARKUP = "<img src=x onerror=alert(1)>'\"</template><script>alert(2)</script>"
+# imported from a CSV file, as all of them are
+NASTY = Customer("10666", f"{MARKUP} Nasty", "+46701740666", "3571")
 
 STAGE = {
     "dialplan": """
@@ -41,7 +45,7 @@ exten => 300,1,Answer()
 ; a customer's telephone
 exten => caller3,1,Dial(PJSIP/agent3,20)
 """,
-    "customers": (ANNA,),
+    "customers": (ANNA, NASTY),
     "desk": True,
 }
 PASSWORD = secrets.token_urlsafe(18)
@@ -163,6 +167,31 @@ async def test_an_agent_has_a_caller_verified_and_opens_the_record(scene: Scene,
         await expect(agda.page.locator("#none")).to_be_visible()
         assert "Andersson" not in await agda.page.content()
         assert await agda.record(ref) == (403, "no_call")
+
+
+async def test_what_a_caller_and_a_customer_are_called_is_text(scene: Scene, desk: Desk, browser: Browser) -> None:
+    """The name in the SIP header, and the one in the file that the customers came from."""
+    dan = Visitor(desk.url, "dan")
+    await dan.enrol(
+        link_of(scene.stage, "dan", "--name", f"{MARKUP} Dan", "--role", "agent", "--endpoint", "PJSIP/agent3")
+    )
+    phone = await scene.phone("agent3")
+    ports = await scene.keep(_ports())
+    async with handing(ports.take()) as handed, window(browser) as seen:
+        await seen.page.goto(handed.link(dan))
+        await expect(seen.page.locator(".who")).to_contain_text(MARKUP)
+        caller = await scene.caller("100", who=NASTY, name=MARKUP)
+        await scene.key_pin(caller, NASTY)
+        await scene.key_code(caller, NASTY)
+        await phone.incoming()
+        await phone.answer()
+        await expect(seen.page.locator('[data-part="name"]')).to_have_text(NASTY.name)
+        await seen.page.get_by_role("button", name="Open the record").click()
+        await expect(seen.page.locator('[data-field="name"] dd')).to_have_text(NASTY.name)
+        await expect(seen.page.locator("img[src='x'], [onerror], script:not([src])")).to_have_count(0)
+        await caller.hang_up()
+        await expect(seen.page.locator("#none")).to_be_visible()
+    scene.stage.command("agent", "endpoints", "dan", "--remove", "PJSIP/agent3")
 
 
 async def test_a_supervisor_sees_the_team_and_the_demo_its_link(scene: Scene, desk: Desk, browser: Browser) -> None:
