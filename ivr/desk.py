@@ -3,45 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import AsyncExitStack
 
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
-from ivr.asterisk.switch import Switch
-from ivr.asterisk.talks import Talks
-from ivr.audit.signing import Seal
-from ivr.audit.trail import Trail
 from ivr.config import Settings
-from ivr.database import Database
-from ivr.errors import Unavailable
-from ivr.floor import nodes_of, talks_of, watched
+from ivr.front import opened, told_to_stop
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
 from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
-from ivr.lock import Locks
-from ivr.metrics import DeskMeters, HeardServed, Readiness, TimedTrail, serving
+from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
 from ivr.store.credentials import Credentials
-from ivr.store.customers import Customers
 from ivr.store.door import Door
 from ivr.store.elements import Elements
 from ivr.store.handovers import Handovers
 from ivr.store.identities import Identities
 from ivr.store.keyring import Keyring
-from ivr.store.link import Link
-from ivr.store.live import RedisLive
 from ivr.store.news import Heard, News
 from ivr.store.pace import RedisPace
 from ivr.store.passkeys import Passkeys
-from ivr.store.people import People
 from ivr.store.tickets import Tickets
 from ivr.store.turn import Turn
 from ivr.store.welcome import Welcome
-from ivr.vault import Vault
 from ivr.vault.passkey import Party
 from ivr.web.elsewhere import Elsewhere
 from ivr.web.live import Hub
@@ -66,54 +53,22 @@ def meters_of(settings: Settings) -> DeskMeters:
 
 
 async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogger) -> None:
-    # a chain of its own in the audit trail: a worker of the same name goes on with another one
-    name = meters.name
     place, trusted = listening(settings), tls_of(settings)
     programs = Programs.of(settings)
-    redis = meters.timed("redis")
     async with AsyncExitStack() as stack:
-        vault = Vault.open(settings)
-        stack.callback(vault.close)
-        seal = Seal.open(settings)
-        database = await Database.open(settings)
-        stack.push_async_callback(database.close)
-        live = await RedisLive.open(settings, redis, log)
-        stack.push_async_callback(live.close)
-        link = Link.of(settings, redis)
-        stack.push_async_callback(link.close)
-        trail = await stack.enter_async_context(
-            Trail(
-                database,
-                name,
-                seal,
-                head_seconds=settings.audit.head_seconds,
-                # behind one that fails, and its own
-                seconds=2 * settings.database.request_seconds,
-                log=log,
-            )
-        )
-        timed = TimedTrail(trail, meters.timed("audit"))
-        customers = await Customers.open(database, vault)
-        nodes = await nodes_of(settings, log)
-        talks = await talks_of(nodes, stack, log)
-
-        people = People(database, vault)
+        front = await stack.enter_async_context(opened(settings, meters, log))
+        vault, database, live, link, trail = front.vault, front.database, front.live, front.link, front.trail
+        talks, people, locks = front.talks, front.people, front.locks
         sessions = live.sessions(settings.desk)
         provider = Provider.of(settings)
         alone = provider is not None and provider.rules.alone
         credentials = Credentials(database, vault, elsewhere_alone=alone)
         throttle = live.throttle(settings.desk, vault.index)
-        locks = Locks.of(
-            settings, talks=talks, floor=talks, switch=Switch(nodes, log), glances=live, staff=people, marks=live, link=link,
-            database=database, customers=customers, vault=vault,
-            trail=timed, seal=seal, chain=name, log=log,
-        )  # fmt: skip
-        await stack.enter_async_context(locks.signer)
         party = Party.of(settings.desk.url, settings.company.name)
         tickets = Tickets(link, settings.redis.prefix)
         keyring = Keyring(database, vault, elsewhere_alone=alone)
-        passkeys = None if party is None else Passkeys(keyring, tickets, timed, settings, party)
-        door = Door(credentials, throttle, sessions, vault, timed, passkeys, log=log)
+        passkeys = None if party is None else Passkeys(keyring, tickets, trail, settings, party)
+        door = Door(credentials, throttle, sessions, vault, trail, passkeys, log=log)
         elsewhere = None
         if provider is not None:
             stack.push_async_callback(provider.close)
@@ -131,7 +86,7 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             people=people,
             door=door,
             sessions=sessions,
-            links=Welcome(credentials, vault, timed, settings, passkeys),
+            links=Welcome(credentials, vault, trail, settings, passkeys),
             lock=locks.lock,
             midcall=locks.midcall,
             reads=locks.reads,
@@ -148,18 +103,10 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             passkeys=passkeys,
             elsewhere=elsewhere,
         )
-        readiness = Readiness(
-            {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},
-            seconds=max(settings.redis.request_seconds, settings.database.request_seconds),
-            log=log,
-        )
+        readiness = front.readiness(settings, log)
         server = DeskServer(house, readiness)
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop = told_to_stop()
         outbox = Outbox(database, {name: hook.events for name, hook in settings.webhooks.items()})
-        for node in watched(settings, nodes, talks):
-            meters.watch(node)
         meters.show(hub.counts, outbox if settings.webhooks else None)
         await stack.enter_async_context(
             serving(settings, settings.desk.metrics, "[desk.metrics]", meters, readiness, log)
@@ -190,8 +137,3 @@ def _receivers(settings: Settings) -> dict[str, Receiver]:
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _known(talks: Talks) -> None:
-    if not talks.known:
-        raise Unavailable("what goes on in Asterisk is not known")

@@ -3,6 +3,7 @@
 It stands outside of calls and requests: the log's lines are heard, and the ports are wrapped where a process is put together.
 """
 
+from ivr.metrics.answers import alive_answer, ready_answer
 from ivr.metrics.heard import Heard
 from ivr.metrics.meters import Meters
 from ivr.metrics.ports import TimedCustomers, TimedPins, TimedTexts, TimedTrail
@@ -23,5 +24,7 @@ __all__ = [
     "TimedPins",
     "TimedTexts",
     "TimedTrail",
+    "alive_answer",
+    "ready_answer",
     "serving",
 ]

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address
 from time import monotonic
 
-import orjson
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Metrics, Settings
 from ivr.config.listening import is_served, split
+from ivr.metrics.answers import alive_answer, ready_answer
 from ivr.metrics.own import Own
 from ivr.metrics.ready import Readiness
 
@@ -132,16 +132,10 @@ class MetricsServer:
         return web.Response(body=encode(self._meters.registry), headers={"Content-Type": kind})
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return _json({"alive": True})
+        return alive_answer()
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        faults = await self._look()
-        ready = not any(faults.values())
-        parts = {
-            part: {"ready": fault is None, **({} if fault is None else {"error": fault})}
-            for part, fault in faults.items()
-        }
-        return _json({"ready": ready, "parts": parts}, status=200 if ready else 503)
+        return ready_answer(await self._look(), why=True)
 
     async def _look(self) -> dict[str, str | None]:
         faults = dict(await self._readiness.look())
@@ -154,10 +148,3 @@ class MetricsServer:
             due = loop.time() + _LOOK_SECONDS
             await asyncio.sleep(_LOOK_SECONDS)
             self._meters.lag.observe(max(0.0, loop.time() - due))
-
-
-def _json(body: dict[str, object], status: int = 200) -> web.Response:
-    # what was true a moment ago is of no use to anybody
-    return web.Response(
-        body=orjson.dumps(body) + b"\n", status=status, headers={"Content-Type": "application/json", "Cache-Control": "no-store"}
-    )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from time import monotonic
 
 from aiohttp import web
@@ -12,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
 from ivr.errors import Unavailable
-from ivr.metrics import METHODS, Readiness
+from ivr.metrics import METHODS, Readiness, alive_answer, ready_answer
 from ivr.proxy import bodies
 from ivr.proxy.entering import Entrance, is_entrance
 from ivr.proxy.passage import Asked, Passage
@@ -20,14 +19,12 @@ from ivr.proxy.rules import READING, Rules
 from ivr.proxy.target import Ambiguous, read
 from ivr.staff import Person
 from ivr.web import problems
-from ivr.web.connections import BareRunner, Room
+from ivr.web.connections import BareRunner, Listening, Room
 from ivr.web.ports import Pace
 from ivr.web.problems import Problem
-from ivr.web.server import tells
 from ivr.web.visit import Sparing, language_of, told_address
 
 _SILENT = logging.getLogger("ivr.web.silent")
-_BACKLOG = 512
 # Bytes of a request's first line, and of one header: a CRM's cookies are long.
 _LONGEST = 8190
 _OWN = "/.tillit/"
@@ -41,7 +38,7 @@ _PAGE = {
 }
 
 
-class ProxyServer:
+class ProxyServer(Listening):
     """`open`, then it serves until `close`."""
 
     def __init__(
@@ -67,24 +64,6 @@ class ProxyServer:
             self._handle, room, self._no_http, ending_seconds=proxy.shutdown_seconds, logger=_SILENT, longest=_LONGEST
         )
 
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._runner.addresses[0][1])
-
-    async def open(self, host: str, port: int, trusted: ssl.SSLContext | None) -> None:
-        """Begin to listen; raises `OSError` where that cannot be."""
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port, ssl_context=trusted, backlog=_BACKLOG).start()
-        except BaseException:
-            await self._runner.cleanup()
-            raise
-
-    async def close(self) -> None:
-        """Listen no longer; requests come to their end."""
-        await self._runner.cleanup()
-
     # ------------------------------------------------------------ each request
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -108,7 +87,8 @@ class ProxyServer:
         request, raw = one.request, one.request.raw_path
         if raw in (f"{_OWN}healthz", f"{_OWN}readyz") and request.method in READING:
             one.route = "health"
-            return await tells(self._readiness if raw.endswith("readyz") else None)
+            # what is wrong stands in the log: here anybody may ask
+            return ready_answer(await self._readiness.look(), why=False) if raw.endswith("readyz") else alive_answer()
         bodies.check(request)
         if request.host.lower() != self._host:
             raise Problem("misdirected")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ _LINGER_SECONDS = 1.0
 # Bytes of a request's first line, of one header, and how many headers.
 _LONGEST_LINE = 4096
 _MOST_HEADERS = 64
+# Connections that wait to be taken.
+_BACKLOG = 512
 
 _CONTINUE = "100-continue"
 
@@ -164,3 +167,27 @@ class BareRunner(web.ServerRunner):
 
     async def _make_server(self) -> web.Server:
         return _Server(await super()._make_server(), self._options)
+
+
+class Listening:
+    """A server on such a runner: `open`, then it serves until `close`."""
+
+    _runner: web.BaseRunner
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._runner.addresses[0][1])
+
+    async def open(self, host: str, port: int, trusted: ssl.SSLContext | None) -> None:
+        """Begin to listen; raises `OSError` where that cannot be."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=trusted, backlog=_BACKLOG).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+
+    async def close(self) -> None:
+        """Listen no longer; requests come to their end."""
+        await self._runner.cleanup()

@@ -8,16 +8,15 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import monotonic
 
-import orjson
 from aiohttp import web
 
 from ivr.config import Settings
 from ivr.config.listening import split
 from ivr.config.served import Served
 from ivr.errors import ConfigError, Unavailable
-from ivr.metrics import METHODS, Readiness
+from ivr.metrics import METHODS, Readiness, alive_answer, ready_answer
 from ivr.web import goals, guard, headers, problems, render
-from ivr.web.connections import REQUEST_SECONDS, Room, Runner
+from ivr.web.connections import REQUEST_SECONDS, Listening, Room, Runner
 from ivr.web.problems import Problem
 from ivr.web.routes import LASTING, ROUTES, Route
 from ivr.web.visit import MOST, House, Visit, address_of, in_time, language_of
@@ -25,12 +24,11 @@ from ivr.web.visit import MOST, House, Visit, address_of, in_time, language_of
 # aiohttp would write down what a peer sends that is no HTTP; faults of ours are logged by us.
 _SILENT = logging.getLogger("ivr.web.silent")
 _SILENT.setLevel(logging.CRITICAL)
-_BACKLOG = 512
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class DeskServer:
+class DeskServer(Listening):
     """`open`, then it serves until `close`."""
 
     def __init__(self, house: House, readiness: Readiness) -> None:
@@ -60,26 +58,12 @@ class DeskServer:
         self._runner = Runner(app, room, self._no_http, ending_seconds=rules.shutdown_seconds, logger=_SILENT)
         self.app = app
 
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._runner.addresses[0][1])
-
-    async def open(self, host: str, port: int, trusted: ssl.SSLContext | None) -> None:
-        """Begin to listen; raises `OSError` where that cannot be."""
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port, ssl_context=trusted, backlog=_BACKLOG).start()
-        except BaseException:
-            await self._runner.cleanup()
-            raise
-
     async def close(self) -> None:
         """Listen no longer; requests come to their end, open pages are told to come back."""
         for site in tuple(self._runner.sites):
             await site.stop()
         self._house.hub.go()
-        await self._runner.cleanup()
+        await super().close()
 
     # ------------------------------------------------------------ inside
 
@@ -183,26 +167,16 @@ class DeskServer:
         )  # fmt: skip
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return await tells(None)
+        return alive_answer()
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return await tells(self._readiness)
+        # what is wrong stands in the log: here anybody may ask
+        return ready_answer(await self._readiness.look(), why=False)
 
 
 _VISIT = web.RequestKey("visit", Visit)
 _SHARED = web.RequestKey("shared", bool)
 _REASON = web.RequestKey("reason", str)
-
-
-async def tells(readiness: Readiness | None) -> web.Response:
-    """What monitoring is told: whether it lives, or whether all parts that it needs do."""
-    if readiness is None:
-        return _json({"alive": True}, 200)
-    faults = await readiness.look()
-    ready = not any(faults.values())
-    # what is wrong stands in the log: here anybody may ask
-    parts = {part: fault is None for part, fault in faults.items()}
-    return _json({"ready": ready, "parts": parts}, 200 if ready else 503)
 
 
 def _is_theirs(request: web.BaseRequest, error: Exception) -> bool:
@@ -213,10 +187,6 @@ def _is_theirs(request: web.BaseRequest, error: Exception) -> bool:
 def _is_live(request: web.BaseRequest) -> bool:
     """Whether a page's script asks: what it gets is not for people to read."""
     return request.path in LASTING
-
-
-def _json(body: dict[str, object], status: int) -> web.Response:
-    return web.Response(body=orjson.dumps(body) + b"\n", status=status, headers={"Content-Type": "application/json"})
 
 
 def tls_of(settings: Settings, table: str = "desk") -> ssl.SSLContext | None:

@@ -247,8 +247,7 @@ async def desk_of(
         async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=seconds) as trail:
             locks = Locks.of(
                 settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
-                talks=talks, floor=talks, switch=switch, glances=live, staff=People(database, vault) if people else staff, marks=live,
-                link=link, database=database, vault=vault,
+                talks=talks, switch=switch, staff=People(database, vault) if people else staff, live=live, link=link,
                 customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
             )  # fmt: skip
             yield Desk(

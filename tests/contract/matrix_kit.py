@@ -17,6 +17,7 @@ from aiohttp import web
 from rig.ports import Ports
 
 from ivr import desk as product
+from ivr import front
 from ivr.proxy import fields
 from ivr.proxy import run as proxy
 from ivr.secret import Personal, Secret
@@ -223,10 +224,9 @@ async def whole(base: Any, server: Server, ports: Ports, monkeypatch: pytest.Mon
         desks.append(DeskServer(*given))
         return desks[0]
 
-    for process in (product, proxy):
-        monkeypatch.setattr(process, "nodes_of", nodes)
-        monkeypatch.setattr(process, "talks_of", told)
-    monkeypatch.setattr(product, "Switch", lambda *_: line.switch)
+    monkeypatch.setattr(front, "nodes_of", nodes)
+    monkeypatch.setattr(front, "talks_of", told)
+    monkeypatch.setattr(front, "Switch", lambda *_: line.switch)
     monkeypatch.setattr(product, "DeskServer", served)
     async with house_in(settings) as house:
         people = await _people(house)

@@ -134,9 +134,8 @@ async def desk(scene: Scene) -> AsyncIterator[Desk]:
             anna = await Register(vault).find(connection, Secret(ANNA.number))
         assert anna is not None
         locks = Locks.of(
-            settings, talks=talks, floor=talks, switch=Switch({node: ami}, log.logger), glances=live, staff=People(database, vault),
-                marks=live, link=link, database=database,
-            customers=await Customers.open(database, vault), vault=vault, trail=trail, seal=seal, chain="desk", log=log.logger,
+            settings, talks=talks, switch=Switch({node: ami}, log.logger), staff=People(database, vault), live=live, link=link,
+            customers=await Customers.open(database, vault), trail=trail, seal=seal, chain="desk", log=log.logger,
         )  # fmt: skip
         yield Desk(locks, tuple(persons), anna.ref)
 
