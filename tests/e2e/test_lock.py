@@ -228,8 +228,29 @@ async def test_parked_and_taken_up(scene: Scene, desk: Desk) -> None:
     await over(desk, caller, "agent1", "agent2")
 
 
-async def test_a_conference_is_open_to_colleagues_and_shut_by_a_stranger(scene: Scene, desk: Desk) -> None:
-    caller, agent = await talking(scene, desk)
+async def test_parked_out_of_the_workers_own_bridge_the_caller_stays_and_the_mark_goes(
+    scene: Scene, desk: Desk
+) -> None:
+    """Asterisk takes the caller out of the application, and the worker is not told what becomes of the call."""
+    caller, agent = await talking(scene, desk, "200")
+    colleague = await scene.phone("agent2")
+    await agent.transfer("700")
+    await agent.until("disconnected")
+    await scene.until(lambda: not scene.marks(), "the mark to be dropped")
+    await colleague.call("701")
+    await colleague.until("confirmed")
+    since = colleague.mark()
+    await caller.play_tone(700)
+    await colleague.hears(700, since=since)
+    await caller.silence()
+    await over(desk, caller, "agent1")
+
+
+@pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+async def test_a_conference_is_open_to_colleagues_and_shut_by_a_stranger(
+    scene: Scene, desk: Desk, extension: str
+) -> None:
+    caller, agent = await talking(scene, desk, extension)
     await agent.transfer("600")
     await desk.until()
     await agent.call("600")
