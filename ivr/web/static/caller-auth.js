@@ -280,6 +280,7 @@ class CallerAuth extends HTMLElement {
 
   async #press(id, method, what, given, fault, buttons) {
     fault.hidden = true;
+    const pressed = this.#root.activeElement;
     for (const button of buttons) button.disabled = true;
     try {
       const answer = await this.#ask(`/api/v1/calls/${encodeURIComponent(id)}/${what}`, {
@@ -291,6 +292,8 @@ class CallerAuth extends HTMLElement {
       fault.hidden = false;
     } finally {
       for (const button of buttons) button.disabled = false;
+      // a button that was disabled has lost the focus
+      pressed?.focus();
     }
   }
 

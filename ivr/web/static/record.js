@@ -14,6 +14,7 @@ function within(card, name) {
 
 function shut(card) {
   const record = within(card, "record");
+  const focused = record.contains(document.activeElement) ? document.activeElement : null;
   delete record.dataset.of;
   within(card, "opened").hidden = true;
   within(card, "refused").hidden = true;
@@ -22,6 +23,7 @@ function shut(card) {
     row.hidden = true;
     row.querySelector("dd").textContent = "";
   }
+  if (focused !== null && focused.offsetParent === null) card.querySelector('[data-part="title"]').focus();
 }
 
 function tongue(code) {

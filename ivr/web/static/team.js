@@ -35,7 +35,12 @@ function rows(section, place, template, items, key, fill) {
   const list = section.querySelector(place);
   const kept = new Map([...list.children].map((row) => [row.dataset.id, row]));
   const wanted = new Set(items.map(key));
-  for (const [id, row] of kept) if (!wanted.has(id)) row.remove();
+  for (const [id, row] of kept) {
+    if (wanted.has(id)) continue;
+    // whoever works by keyboard goes on at the page's beginning, and not at the browser's
+    if (row.contains(document.activeElement)) document.getElementById("content").focus();
+    row.remove();
+  }
   items.forEach((item, at) => {
     let row = kept.get(key(item));
     if (row === undefined) {
