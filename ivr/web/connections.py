@@ -163,7 +163,8 @@ class BareRunner(web.ServerRunner):
     ) -> None:  # fmt: skip
         """`longest`: bytes of a request's first line, and of one header."""
         super().__init__(web.Server(handler), handle_signals=False, shutdown_timeout=ending_seconds)
-        self._options = _options(room, refused, logger, longest)
+        # a body goes on as it came, with the headers that say how that is
+        self._options = {**_options(room, refused, logger, longest), "auto_decompress": False}
 
     async def _make_server(self) -> web.Server:
         return _Server(await super()._make_server(), self._options)
