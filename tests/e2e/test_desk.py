@@ -22,6 +22,8 @@ from rig.totp import App
 from yarl import URL
 
 from ivr.vault.tokens import Verifier
+from tests.contract.ami_server import PASSWORD as AMI_PASSWORD
+from tests.contract.ami_server import USER, AmiServer, message
 from tests.contract.hooks_kit import SECRET, listening
 from tests.contract.metrics_kit import samples
 from tests.contract.web_kit import Jar
@@ -368,6 +370,23 @@ async def test_an_action_needs_the_same_and_the_desk_ends_in_order(scene: Scene,
             assert hidden not in said
         assert desk.stop() == 0
         assert [line["event"] for line in desk.log()][-1] == "desk.stopped"
+
+
+async def test_a_manager_interface_that_is_another_asterisks(stage: Stage) -> None:
+    """One node's calls would be taken for another's."""
+    file = stage.folder / "other.password"
+    file.touch(0o600)
+    file.write_text(AMI_PASSWORD)
+    async with AmiServer() as other:
+        other.rule("Getvar", lambda asked: message(Response="Success", ActionID=asked["ActionID"], Value="02:00"))
+        stage.write_config({"asterisk.desk": {"port": other.port, "username": USER, "password_file": file.name}})
+        try:
+            done = await asyncio.to_thread(stage.attempt, "desk")
+        finally:
+            stage.write_config()
+    assert done.returncode == 2
+    assert "[asterisk.desk] host, port: the manager interface there is that of another Asterisk" in done.stderr
+    assert AMI_PASSWORD not in done.stderr + done.stdout
 
 
 def test_two_tables_that_lead_to_one_asterisk(stage: Stage) -> None:
