@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select, update
 
 from ivr.database import Database
 from ivr.hooks import cursor, events
@@ -14,7 +14,7 @@ from ivr.lock.words import Channel
 from ivr.store.tables import MESSAGES, WATCHED
 
 _LOCK = "webhooks"
-# When a message is due that stands behind another one of the same call: never, until that one is out of its way.
+# When a message is due that stands behind another one of the same call, or was given up: never, until that is changed.
 _BEHIND = 2**62
 # Calls, or messages, that are looked for at once.
 _MOST = 1000
@@ -154,22 +154,15 @@ class Outbox:
 
     async def hurry(self, receiver: str) -> None:
         """What waits for another try is tried at once."""
-        where = *_alive(receiver), MESSAGES.c.due > 0, MESSAGES.c.due < _BEHIND
-        change = update(MESSAGES).where(*where).values(due=0)
-        await self._database.put_down(lambda connection: connection.execute(change).rowcount, lock=_LOCK)
+        await self._change((*_alive(receiver), MESSAGES.c.due > 0, MESSAGES.c.due < _BEHIND), {"due": 0})
 
     async def give_up(self, receiver: str, before: int) -> int:
         """What happened before then, and was not taken, is told no more; how many there were."""
         old = *_alive(receiver), MESSAGES.c.since < before
-
-        def work(connection: Connection) -> int:
-            count = connection.execute(update(MESSAGES).where(*old).values(dead=True, due=_BEHIND)).rowcount
-            _in_order(connection, receiver)
-            return count
-
-        if await self._database.look_up(lambda connection: connection.execute(select(MESSAGES.c.place).where(*old).limit(1)).first()) is None:  # fmt: skip
+        there = select(MESSAGES.c.place).where(*old).limit(1)
+        if await self._database.look_up(lambda connection: connection.execute(there).first()) is None:
             return 0
-        return await self._database.put_down(work, lock=_LOCK)
+        return await self._change(old, {"dead": True, "due": _BEHIND})
 
     async def forget(self, before: int) -> int:
         """Throw away what was given up and happened before then, and what is for nobody any more; how many."""
@@ -203,17 +196,28 @@ class Outbox:
 
     async def revive(self, receiver: str, now: float) -> int:
         """Try again what was given up, of each call before what was not; how many there were."""
-        where = MESSAGES.c.receiver == receiver, MESSAGES.c.dead.is_(True)
-        values = {"dead": False, "tries": 0, "due": 0, "since": int(now)}
-
-        def work(connection: Connection) -> int:
-            count = connection.execute(update(MESSAGES).where(*where).values(**values)).rowcount
-            _in_order(connection, receiver)
-            return count
-
-        return await self._database.put_down(work, lock=_LOCK)
+        lost = MESSAGES.c.receiver == receiver, MESSAGES.c.dead.is_(True)
+        return await self._change(lost, {"dead": False, "tries": 0, "due": 0, "since": int(now)})
 
     # ------------------------------------------------------------ inside
+
+    async def _change(self, those: Collection[ColumnElement[bool]], values: Mapping[str, object]) -> int:
+        """Change all of them, which are those no more by it; how many there were. Calls' rows wait for no more than a piece."""
+        found = select(MESSAGES.c.place, MESSAGES.c.receiver, MESSAGES.c.call).where(*those).order_by(MESSAGES.c.place).limit(_MOST)  # fmt: skip
+        last = 0
+
+        def work(connection: Connection) -> Sequence[int]:
+            rows = connection.execute(found.where(MESSAGES.c.place > last)).all()
+            places = [row.place for row in rows]
+            connection.execute(update(MESSAGES).where(MESSAGES.c.place.in_(places)).values(**values))
+            for receiver in {row.receiver for row in rows}:
+                _in_order(connection, receiver, {row.call for row in rows})
+            return places
+
+        total = 0
+        while places := await self._database.put_down(work, lock=_LOCK):
+            total, last = total + len(places), places[-1]
+        return total
 
     def _put(self, connection: Connection, told: Sequence[Event]) -> None:
         wanted = [(name, event) for event in told for name, kinds in self._receivers.items() if event.kind in kinds]
@@ -269,8 +273,8 @@ def _let_go(connection: Connection, message: Message) -> None:
     connection.execute(update(MESSAGES).where(*where).values(due=0))
 
 
-def _in_order(connection: Connection, receiver: str) -> None:
-    """Of each call the first one is due, and no other."""
+def _in_order(connection: Connection, receiver: str, calls: Collection[str]) -> None:
+    """Of each of these calls the first one is due, and no other."""
     earlier = MESSAGES.alias("earlier")
     is_behind = (
         select(earlier.c.place)
@@ -280,7 +284,6 @@ def _in_order(connection: Connection, receiver: str) -> None:
         )
         .exists()
     )  # fmt: skip
-    connection.execute(
-        update(MESSAGES).where(*_alive(receiver), MESSAGES.c.due < _BEHIND, is_behind).values(due=_BEHIND)
-    )
-    connection.execute(update(MESSAGES).where(*_alive(receiver), MESSAGES.c.due == _BEHIND, ~is_behind).values(due=0))
+    due = case((is_behind, _BEHIND), (MESSAGES.c.due == _BEHIND, 0), else_=MESSAGES.c.due)
+    theirs = *_alive(receiver), MESSAGES.c.call.in_(sorted(calls))
+    connection.execute(update(MESSAGES).where(*theirs).values(due=due))
