@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -21,7 +22,7 @@ from ivr.secret import Secret
 from ivr.store.sessions import Sessions
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, NODE, RITA
-from tests.contract.proxy_kit import DESK, NAME, PUBLIC, XENIA, Door, proxied, said
+from tests.contract.proxy_kit import DESK, NAME, PUBLIC, XENIA, Answer, Door, proxied, said
 from tests.unit.database_kit import settings_in
 
 pytestmark = pytest.mark.servers
@@ -102,6 +103,25 @@ async def test_the_caller_hangs_up_while_the_crm_is_asked(door: Door) -> None:
         door.desk.joined(ANNA, "c.1")
         answer = await door.ask(path)
         assert (answer.status, answer.reason) == (403, "no_call")
+    assert (await door.desk.last())[2] == "withheld"
+
+
+async def test_the_caller_hangs_up_while_the_row_is_written(door: Door) -> None:
+    """The judgement that was made meanwhile is too old by then."""
+    await door.desk.call()
+    asking: asyncio.Task[Answer] | None = None
+    async with door.desk.database.write(lock=lock_of("desk")):
+        asked = door.desk.talks.asked
+        asking = asyncio.create_task(door.ask(CUSTOMER))
+        # before and after the marks, twice: it waits for the row alone
+        while door.desk.talks.asked < asked + 4:
+            await asyncio.sleep(0.01)
+        begun = monotonic()
+        while monotonic() - begun < 0.15:
+            await asyncio.sleep(0.01)
+        door.desk.talks.talks.clear()
+    answer = await asking
+    assert (answer.status, answer.reason) == (403, "no_call")
     assert (await door.desk.last())[2] == "withheld"
 
 
