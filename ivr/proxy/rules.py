@@ -11,7 +11,7 @@ from ivr.config import Pattern, Proxy
 from ivr.config.patterns import NUMBER, segments
 from ivr.proxy import pairs, pointers
 from ivr.proxy.pointers import Levels
-from ivr.proxy.target import Target, folded
+from ivr.proxy.target import Target, key_of
 from ivr.web.problems import Problem
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -37,7 +37,7 @@ class Shape:
         self._open_ended = self._segments[-1:] == ("**",)
         if self._open_ended:
             self._segments = self._segments[:-1]
-        self._keys = tuple(map(folded, self._segments))
+        self._keys = tuple(map(key_of, self._segments))
         self.plain = not self._open_ended and "*" not in self._segments
 
     def fits(self, target: Target) -> bool:
@@ -86,7 +86,11 @@ class Rule:
         if method == "HEAD" and self.pattern.answer:
             # there is nothing to compare, and how long it would be tells of others
             return False
-        return ("GET" if method == "HEAD" else method) in self.pattern.methods
+        return _asked(method) in self.pattern.methods
+
+    def is_told_by_path(self, method: str) -> bool:
+        """Whether the path alone says that a request of this method is about a customer; True for a method that is none of its own."""
+        return NUMBER in self.pattern.segments or _asked(method) not in self.pattern.methods
 
     def named(self, target: Target) -> list[Named]:
         """The customers whom the address names. Raises `Ambiguous`, and `Problem` where a number is missing."""
@@ -170,9 +174,10 @@ class Rules:
         """The rules that hold; None where it needs no customer. Raises `Problem` where it does not go through at all."""
         if method not in METHODS:
             raise Problem("method_not_allowed")
-        if self._is_free(method, target, plain=True):
-            return None
         fitting = [rule for rule in self._rules if rule.shape.fits(target)]
+        # /customers/new is no customer's; of one in the query, in a body or in the answer the path says nothing
+        if self._is_free(method, target, plain=True) and all(rule.is_told_by_path(method) for rule in fitting):
+            return None
         if fitting:
             allowed = tuple(rule for rule in fitting if rule.allows(method))
             if not allowed:
@@ -186,10 +191,14 @@ class Rules:
         raise Problem("unlisted")
 
     def _is_free(self, method: str, target: Target, *, plain: bool) -> bool:
-        asked = "GET" if method == "HEAD" else method
         return any(
-            asked == allowed and shape.plain is plain and shape.is_exactly(target) for allowed, shape in self._free
+            _asked(method) == allowed and shape.plain is plain and shape.is_exactly(target)
+            for allowed, shape in self._free
         )
+
+
+def _asked(method: str) -> str:
+    return "GET" if method == "HEAD" else method
 
 
 def _free(line: str) -> tuple[str, str]:

@@ -56,7 +56,12 @@ def read(raw: str) -> Target:
     if asked and (_QUERY.fullmatch(query) is None or _BAD_PERCENT.search(query)):
         raise Ambiguous("query")
     decoded = tuple(map(_segment, segments))
-    return Target(raw, decoded, tuple(map(folded, decoded)), query)
+    return Target(raw, decoded, tuple(map(key_of, decoded)), query)
+
+
+def key_of(segment: str) -> str:
+    """A segment as the most forgiving server compares it: a `+` may be a space, and a space at either end nothing."""
+    return folded(segment).strip("+")
 
 
 def folded(text: str) -> str:

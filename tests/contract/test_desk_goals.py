@@ -112,7 +112,7 @@ async def test_it_is_one_tenants_and_signs_in_its_people_alone(opened: Opened) -
         await world.linked(tenant="south")
         visitor = world.visitor()
         assert await visitor.signs_in() == 200
-        assert "Signed in as Name of anna" in (await visitor.get("/"))[2]
+        assert "</span> Name of anna</a>" in (await visitor.get("/"))[2]
         (session,) = [key async for key in _sessions(world)]
         assert ":session:south:" in session
         await world.house.enrolled("bo")

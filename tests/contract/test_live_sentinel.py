@@ -198,7 +198,8 @@ async def test_a_fail_over_under_load_forgets_nothing_and_counts_nothing_twice(g
 async def doctor(guarded: Guarded, redis_lines: str = "", ports: list[int] | None = None) -> dict[str, Finding]:
     """What it finds that has to do with more than one Redis, by name; what is well is `ok`."""
     kinds = {"ok", REPLICAS.name, *(kind.name for kind in sentinels.KINDS)}
-    found = [one for one in await check(guarded.settings(redis_lines, ports)) if one.name in kinds]
+    settings = guarded.settings(f"request_seconds = 10.0\n{redis_lines}", ports)
+    found = [one for one in await check(settings) if one.name in kinds]
     assert len({one.name for one in found}) == len(found), found
     for one in found:
         assert one.name == "ok" or (one.why and one.cure)

@@ -322,6 +322,27 @@ async def test_what_is_free_goes_through_for_who_is_signed_in(door: Door) -> Non
     assert not [row for row in await door.desk.rows() if row[1].startswith("proxy.") and row[2] == "granted"]
 
 
+async def test_what_is_free_frees_no_customer_who_stands_beside_the_path(tmp_path: Path, server: Server) -> None:
+    """A CRM may show everything at one address, and say in the query, in a body or in the answer of whom."""
+    patterns = {
+        "start": {"path": "/", "query": ["customer"]},
+        "index": {"path": "/index.php", "query": ["record"], "parameters": ["*"]},
+        "search": {"path": "/search", "answer": ["/items/*/id"], "parameters": ["q"]},
+        "merge": {"path": "/merge", "methods": ["POST"], "body": ["/id"]},
+    }
+    free = ("/", "/index.php", "/search", "POST /merge", "POST /index.php")
+    async with proxied(settings_in(tmp_path), server, patterns=patterns, free=free) as door:
+        await door.enter()
+        for path in ("/?customer=10001", "/index.php?module=Contacts&record=10001", "/search?q=a"):
+            await refused(door, path, "no_call")
+            assert (await door.ask(path, "HEAD")).status in (403, 405)
+        await refused(door, "/merge", "no_call", "POST", json={"id": "10001"})
+        await refused(door, "/index.php", "no_number")
+        # what is sent there is in no pattern, and somebody has said that it is free
+        assert (await door.ask("/index.php", "POST", data=b"user=x")).status == 200
+        assert len(door.crm.asked) == 1
+
+
 async def test_passing_all_others_protects_what_is_listed_and_what_lies_below(tmp_path: Path, server: Server) -> None:
     async with proxied(settings_in(tmp_path), server, others="pass") as door:
         await door.enter()

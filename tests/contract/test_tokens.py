@@ -237,10 +237,10 @@ async def test_what_is_not_known_is_no_answer(desk: Desk) -> None:
 async def test_where_the_marks_are_away_there_is_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.call()
 
-    async def mark(*_: object) -> None:
+    async def marks(*_: object) -> None:
         raise StoreError("Redis did not answer in time")
 
-    monkeypatch.setattr(desk.live, "mark", mark)
+    monkeypatch.setattr(desk.live, "marks", marks)
     assert await desk.tokens.issue(ANNA, CALL, WHO, (await desk.signed_in(ANNA))[1]) == denied(Reason.UNAVAILABLE)
 
 

@@ -50,7 +50,7 @@ UPGRADES = (CHECKOUT / "docs" / "upgrades.md").read_text()
 ANNA = Attempt("subject", "number", "channel")
 SENT = Challenge("id", "subject", "channel", "mac")
 BEFORE = Path(__file__).parent / "before_the_desk"
-THEN, NOW = "0004", "0008"
+THEN, NOW = "0004", "0010"
 
 
 @pytest.fixture
@@ -59,9 +59,10 @@ async def old(either: Either, cli: Cli) -> Settings:
     settings = either()
     folder = settings.file.parent
     (folder / "keys").mkdir(mode=0o700)
-    for file in BEFORE.glob("*.key"):
-        shutil.copy(file, folder / "keys")
-        (folder / "keys" / file.name).chmod(0o600)
+    for key in (BEFORE / "keys.txt").read_text().split():
+        file = folder / "keys" / f"{key.split('-')[1]}.key"
+        file.touch(0o600)
+        file.write_text(f"{key}\n")
     if not on_postgresql(settings):
         (folder / "tillit.db").touch(0o600)
         with closing(sqlite3.connect(folder / "tillit.db")) as database:

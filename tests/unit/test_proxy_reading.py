@@ -97,6 +97,8 @@ def customers_in(raw: str, steps: list[str]) -> str | None:
 @example(raw="/ap%c4%b1/customers/10002", steps=["decode", "upper"])
 @example(raw="/API/customers/10002", steps=["no case"])
 @example(raw="/api/orders:x", steps=["streams"])
+@example(raw="/api/orders+", steps=["plus", "spaces"])
+@example(raw="/+api/customers%2b/10002", steps=["decode", "plus", "spaces"])
 def test_no_reading_finds_a_customer_whom_the_proxy_does_not(raw: str, steps: list[str]) -> None:
     meant = customers_in(raw, steps)
     try:
