@@ -18,7 +18,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name != "postgresql":
         return
     for table, columns in _UNCOUNTED.items():
-        for column, type in columns.items():
+        for column, kept in columns.items():
             # the same type: nothing is written anew, and the samples that there are go
-            op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {type}")
+            op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} TYPE {kept}")
             op.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET STATISTICS 0")
