@@ -140,12 +140,12 @@ class Holds(Protocol):
         """For failures."""
         ...
 
-    async def customers(self, keys: Collection[str]) -> Mapping[str, str]:
-        """The references of the customers of these blind indexes."""
+    async def customers(self, tenant: str, keys: Collection[str]) -> Mapping[str, str]:
+        """The references of this tenant's customers of these blind indexes."""
         ...
 
-    async def locked(self, most: int) -> Sequence[str]:
-        """References of customers whom somebody has locked."""
+    async def locked(self, tenant: str, most: int) -> Sequence[str]:
+        """References of this tenant's customers whom somebody has locked."""
         ...
 
 
@@ -194,8 +194,8 @@ class Counts(Protocol):
         """Count one read, unless it would be more customers in an hour, or a day, than these."""
         ...
 
-    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool]]:
-        """Of each: how many in an hour, how many in a day, whether stopped."""
+    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool, bool]]:
+        """Of each: how many in an hour, how many in a day, whether stopped, and whether warned of."""
         ...
 
     async def warn(self, person: str) -> Notice:

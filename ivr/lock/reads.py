@@ -59,7 +59,7 @@ class Reads:
 
     async def stopped(self, person: Person) -> bool:
         """Whether this person reads nothing until another lifts it. Raises `Unavailable`."""
-        ((*_, stopped),) = await self._counts.of([_key(person)])
+        ((_, _, stopped, _),) = await self._counts.of([_key(person)])
         return stopped
 
     async def lift(self, by: Person, whom: str, reason: str) -> Lifted | Denied:
@@ -95,9 +95,7 @@ class Reads:
             found = await self._counts.of([_key(one) for one in persons])
         except Unavailable as error:
             return self._rows.failed(by, "reads.standing", error)
-        return tuple(
-            Standing(one.id, hour, day, stopped) for one, (hour, day, stopped) in zip(persons, found, strict=True)
-        )
+        return tuple(Standing(one.id, *counts) for one, counts in zip(persons, found, strict=True))
 
     async def _compare(self, person: Person, hour: int, day: int) -> None:
         """Warn, once in an hour, where it is far more than what others of the team read."""
@@ -107,7 +105,7 @@ class Reads:
             if one.team == person.team and one.id != person.id
         ]
         found = await self._counts.of([_key(one) for one in peers])
-        usual_hour, usual_day = _usual(hour for hour, _, _ in found), _usual(day for _, day, _ in found)
+        usual_hour, usual_day = _usual(hour for hour, *_ in found), _usual(day for _, day, *_ in found)
         much = hour > self._limits.warn_hour and hour > usual_hour * self._limits.warn_factor
         much_today = day > self._limits.warn_day and day > usual_day * self._limits.warn_factor
         if not (much or much_today):

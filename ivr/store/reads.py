@@ -63,15 +63,15 @@ class RedisReads:
             case _:
                 raise _strange(_READ)
 
-    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool]]:
-        """Of each: how many in an hour, how many in a day, whether stopped."""
-        keys = [key for person in persons for key in self._keys(person)]
+    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool, bool]]:
+        """Of each: how many in an hour, how many in a day, whether stopped, and whether warned of."""
+        keys = [key for person in persons for key in (*self._keys(person), self._warned(person))]
         answer = await self._link.run(_READS_OF, keys) if keys else [b"read"]
         numbers = [number for number in answer[1:] if isinstance(number, int)]
-        if len(numbers) != 3 * len(persons):
+        if len(numbers) != 4 * len(persons):
             raise _strange(_READS_OF)
-        hours, days, stops = numbers[0::3], numbers[1::3], numbers[2::3]
-        return [(hour, day, stop == 1) for hour, day, stop in zip(hours, days, stops, strict=True)]
+        each = (numbers[at : at + 4] for at in range(0, len(numbers), 4))
+        return [(hour, day, stop == 1, warned == 1) for hour, day, stop, warned in each]
 
     async def warn(self, person: str) -> Notice:
         """The warning of this person; for an hour it is the same."""

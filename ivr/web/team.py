@@ -44,9 +44,9 @@ async def seen(house: House, visit: Visit, person: Person) -> TeamView:
     calls = await house.watch.calls(person)
     if isinstance(calls, Denied):
         raise Unavailable("not permitted any more")
-    stopped = [one for one in await _or_none(house.reads.standing(person)) or () if one.stopped]
+    striking = [one for one in await _or_none(house.reads.standing(person)) or () if one.stopped or one.warned]
     names = {}
-    for one in stopped:
+    for one in striking:
         found = await house.people.by_id(person.tenant, one.person)
         names[one.person] = one.person if found is None else found.name
     approves = person.may(Permission.APPROVE)
@@ -55,7 +55,7 @@ async def seen(house: House, visit: Visit, person: Person) -> TeamView:
             calls,
             await _or_none(house.watch.statistics(person)) if _own(house, person) else None,
             await _or_none(house.watch.barred(person)) if _own(house, person) else None,
-            tuple(stopped),
+            tuple(striking),
             names,
             tuple(await _or_none(house.glass.waiting(person)) or ()) if approves else (),
         ),

@@ -83,6 +83,7 @@ class Reading(Model):
     hour: int = Field(description="In the last hour")
     day: int = Field(description="In the last day")
     stopped: bool = Field(description="Reads none until another person lifts it")
+    warned: bool = Field(description="In the last hour it was far more than others of the team read")
 
 
 class Readings(Model):
@@ -126,7 +127,9 @@ class Openings(Model):
 
 def reading(standing: Standing) -> Reading:
     """As it is given out."""
-    return Reading(person=standing.person, hour=standing.hour, day=standing.day, stopped=standing.stopped)
+    return Reading(
+        person=standing.person, hour=standing.hour, day=standing.day, stopped=standing.stopped, warned=standing.warned
+    )
 
 
 def opening(wish: Wished) -> Opening:

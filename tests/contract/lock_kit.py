@@ -178,10 +178,12 @@ class Desk:
         async with self.database.read() as connection:
             return await self.register.by_ref(connection, ref)
 
-    async def customer(self, number: str = "10001", name: str = "Xenia Ask", *phones: str) -> str:
+    async def customer(
+        self, number: str = "10001", name: str = "Xenia Ask", *phones: str, tenant: str = ANNA.tenant
+    ) -> str:
         """A new one's reference."""
         new = NewCustomer(
-            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv", tenant=ANNA.tenant
+            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv", tenant=tenant
         )  # fmt: skip
         sealed = self.register.seal(new)
         async with self.database.write() as connection:

@@ -105,7 +105,7 @@ async def test_one_customer_read_often_is_one(desk: Desk) -> None:
     for _ in range(20):
         assert isinstance(await desk.lock.record(ANNA, ref, ["name"]), Record)
     assert await desk.reads.standing(SVEN) == (
-        Standing("p-anna", 1, 1, False), Standing("p-bo", 0, 0, False), Standing("p-sven", 0, 0, False),
+        Standing("p-anna", 1, 1, False, False), Standing("p-bo", 0, 0, False, False), Standing("p-sven", 0, 0, False, False),
     )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ async def test_what_is_refused_is_not_counted(desk: Desk) -> None:
     desk.joined(ANNA, "c.9")
     for _ in range(20):
         assert await desk.lock.record(ANNA, ref, ["name"]) == denied(Reason.NOT_VERIFIED)
-    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 0, 0, False)
+    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 0, 0, False, False)
 
 
 # ---------------------------------------------------------------- counting
@@ -129,7 +129,7 @@ async def test_parallel_reads_do_not_pass_the_limit(server: Server) -> None:
     )  # fmt: skip
     assert sorted(one.hour for one in found if isinstance(one, Counted)) == list(range(1, 11))
     assert [one.notice.first for one in found if isinstance(one, Stopped)].count(True) == 1
-    assert await counts[0].of(["acme:p", "acme:q"]) == [(10, 10, True), (0, 0, False)]
+    assert await counts[0].of(["acme:p", "acme:q"]) == [(10, 10, True, False), (0, 0, False, False)]
     for link in links:
         await link.close()
 
@@ -138,7 +138,7 @@ async def test_parallel_reads_of_one_call_are_one_customer(desk: Desk) -> None:
     ref = await desk.call()
     found = await asyncio.gather(*(desk.lock.record(ANNA, ref, ["name"]) for _ in range(20)))
     assert {type(one) for one in found} == {Record}
-    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 1, 1, False)
+    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 1, 1, False, False)
 
 
 class Model:
@@ -194,7 +194,7 @@ def test_any_order_of_reads_and_pauses(server: Server, steps: list[str | int]) -
             else:
                 server.pass_time(step)
                 model.now += step
-            assert await counts.of(["acme:p"]) == [(model.within(HOUR), model.within(DAY), model.stopped)]
+            assert await counts.of(["acme:p"]) == [(model.within(HOUR), model.within(DAY), model.stopped, False)]
         await link.close()
 
     asyncio.run(run())
@@ -260,7 +260,10 @@ async def test_other_teams_and_tenants_are_no_peers(desk: Desk) -> None:
 async def test_a_supervisor_is_told_once_in_an_hour(desk: Desk, server: Server) -> None:
     await counted(desk, ANNA, 7)
     assert len(desk.log.of("reads.unusual")) == 1
+    # and sees it for so long
+    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 7, 7, False, True)
     server.pass_time(HOUR + 1)
+    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 0, 7, False, False)
     await counted(desk, ANNA, 7)
     assert len(desk.log.of("reads.unusual")) == 2
 
@@ -351,7 +354,7 @@ async def test_a_warning_of_which_the_trail_cannot_be_told_lets_nothing_be_read_
 async def stopped(desk: Desk) -> None:
     for number in range(9):
         await desk.reads.count(ANNA, f"ref-{number}")
-    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 8, 8, True)
+    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 8, 8, True, True)
 
 
 async def test_another_person_lifts_it_and_says_why(desk: Desk) -> None:
@@ -360,7 +363,7 @@ async def test_another_person_lifts_it_and_says_why(desk: Desk) -> None:
     actor, action, outcome, _, _, detail = await desk.last()
     assert (actor, action, outcome) == ("desk:sven", "reads.lifted", "done")
     assert (detail["whom"], detail["reason"]) == ("p-anna", "a fault at the exchange, everybody calls")
-    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 0, 0, False)
+    assert (await desk.reads.standing(SVEN))[0] == Standing("p-anna", 0, 0, False, False)
     assert isinstance(await call_of(desk, 1), Record)
 
 

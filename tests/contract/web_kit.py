@@ -223,10 +223,11 @@ class Second:
     world: World
     wishes: dict[str, Opening] = field(default_factory=dict)
     stopped: bool = True
+    warned: bool = True
 
     async def standing(self, by: Person) -> tuple[Standing, ...] | Shut:
         allowed = by.may(Permission.READS) or by.may(Permission.WATCH)
-        return (Standing(WHOM, 41, 60, self.stopped),) if allowed else Shut(Reason.NOT_PERMITTED)
+        return (Standing(WHOM, 41, 60, self.stopped, self.warned),) if allowed else Shut(Reason.NOT_PERMITTED)
 
     async def lift(self, by: Person, whom: str, reason: str) -> Lifted | Shut:
         if whom != WHOM:

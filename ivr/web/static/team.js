@@ -112,10 +112,12 @@ function draw(view) {
   const locks = document.getElementById("locks");
   locks.hidden = view.locks === null;
   rows(locks, "tbody", "a-lock", view.locks ?? [], (one) => `${one.kind} ${one.what} ${one.until}`, lock);
-  const stopped = document.getElementById("stopped");
-  news(stopped, view.stopped, ["name"]);
-  stopped.hidden = view.stopped.length === 0;
-  rows(stopped, "ul", "a-stop", view.stopped, (one) => one.id, (row, one) => parts(row, one, ["name", "told"]));
+  for (const [name, template] of [["stopped", "a-stop"], ["warned", "a-warning"]]) {
+    const section = document.getElementById(name);
+    news(section, view[name], ["name"]);
+    section.hidden = view[name].length === 0;
+    rows(section, "ul", template, view[name], (one) => one.id, (row, one) => parts(row, one, ["name", "told"]));
+  }
   const wishes = document.getElementById("wishes");
   if (wishes !== null) {
     news(wishes, view.wishes, ["login", "reason"]);
@@ -198,7 +200,7 @@ function connect() {
       ended("team");
       return;
     }
-    draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], wishes: [] });
+    draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], warned: [], wishes: [] });
     document.getElementById("talks").hidden = true;
     document.getElementById("lost").hidden = false;
     setTimeout(connect, wait);
