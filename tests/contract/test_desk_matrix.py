@@ -33,7 +33,7 @@ from tests.contract.matrix_kit import AUDIENCE, ORIGIN, READERS, ROLES, Visitor,
 from tests.contract.proxy_kit import PATTERNS
 from tests.unit.database_kit import settings_in
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
 

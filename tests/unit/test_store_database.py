@@ -51,7 +51,7 @@ async def test_a_path_of_odd_characters(tmp_path: Path) -> None:
     folder.mkdir()
     settings = settings_in(folder)
     async with await database_of(settings):
-        assert rows(settings, "SELECT version_num FROM alembic_version") == [("0009",)]
+        assert rows(settings, "SELECT version_num FROM alembic_version") == [(migrate.NEWEST,)]
 
 
 async def test_sqlite_is_set_to_lose_nothing(settings: Settings) -> None:
@@ -97,7 +97,7 @@ async def test_messages_of_one_call_wait_for_each_other_after_migrating_too(sett
                         place=place, receiver="crm", id=f"m{place}", call=call, body="{}", since=1, due=0, tries=0, dead=dead
                     )
                 )  # fmt: skip
-            assert await migrate.migrate(connection) == ("0008", "0009")
+            assert await migrate.migrate(connection) == ("0008", migrate.NEWEST)
         assert [one.id for one in await Outbox(database, {}).due("crm", 1.0, 10)] == ["m2", "m3"]
 
 
@@ -105,9 +105,9 @@ async def test_migrating_twice_changes_nothing(settings: Settings) -> None:
     migrate.create_file(settings)
     async with await Database.open_any(settings) as database:
         async with database.write() as connection:
-            assert await migrate.migrate(connection) == (None, "0009")
+            assert await migrate.migrate(connection) == (None, migrate.NEWEST)
         async with database.write() as connection:
-            assert await migrate.migrate(connection) == ("0009", "0009")
+            assert await migrate.migrate(connection) == (migrate.NEWEST, migrate.NEWEST)
     assert migrate.create_file(settings) is None
 
 
