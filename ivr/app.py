@@ -163,7 +163,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             seconds=max(settings.redis.request_seconds, settings.database.request_seconds),
             log=log,
         )
-        await stack.enter_async_context(metrics.serving(settings, meters, readiness, log))
+        await stack.enter_async_context(
+            metrics.serving(settings, settings.metrics, "[metrics]", meters, readiness, log)
+        )
         await _until_stopped(nodes, lease, begin, stop, settings, log)
 
 

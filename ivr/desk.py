@@ -3,103 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import AsyncExitStack
 
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
-from ivr.asterisk.switch import Switch
-from ivr.asterisk.talks import Talks
-from ivr.audit.signing import Seal
-from ivr.audit.trail import Trail
 from ivr.config import Settings
-from ivr.database import Database
-from ivr.errors import Unavailable
-from ivr.floor import nodes_of, talks_of
+from ivr.front import opened, told_to_stop
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
 from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
-from ivr.lock import Locks
-from ivr.metrics import Readiness
+from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
-from ivr.staff import TENANT
 from ivr.store.credentials import Credentials
-from ivr.store.customers import Customers
 from ivr.store.door import Door
 from ivr.store.elements import Elements
 from ivr.store.handovers import Handovers
 from ivr.store.identities import Identities
 from ivr.store.keyring import Keyring
-from ivr.store.link import Link
-from ivr.store.live import RedisLive
 from ivr.store.news import Heard, News
 from ivr.store.pace import RedisPace
 from ivr.store.passkeys import Passkeys
-from ivr.store.people import People
 from ivr.store.tickets import Tickets
 from ivr.store.turn import Turn
 from ivr.store.welcome import Welcome
-from ivr.vault import Vault
 from ivr.vault.passkey import Party
 from ivr.web.elsewhere import Elsewhere
 from ivr.web.live import Hub
+from ivr.web.problems import STATUSES
 from ivr.web.programs import Programs
+from ivr.web.routes import LASTING, PATTERNS
 from ivr.web.server import DeskServer, listening, tls_of
 from ivr.web.visit import House
 
 
 def run(settings: Settings) -> None:
     """Serve until it is told to stop. Raises `ConfigError` where it cannot start, `Unreachable` where it could later."""
-    log = logs.setup(settings.log)
+    meters = meters_of(settings)
+    log = logs.setup(settings.log, HeardServed(meters))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, log))
+        runner.run(_serve(settings, meters, log))
 
 
-async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
-    # a chain of its own in the audit trail: a worker of the same name goes on with another one
-    name = f"{settings.worker.name}-desk"
+def meters_of(settings: Settings) -> DeskMeters:
+    """The desk's numbers, none of which was counted yet."""
+    return DeskMeters(f"{settings.worker.name}-desk", PATTERNS, STATUSES, settings.webhooks, lasting=LASTING)
+
+
+async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogger) -> None:
     place, trusted = listening(settings), tls_of(settings)
     programs = Programs.of(settings)
     async with AsyncExitStack() as stack:
-        vault = Vault.open(settings)
-        stack.callback(vault.close)
-        seal = Seal.open(settings)
-        database = await Database.open(settings)
-        stack.push_async_callback(database.close)
-        live = await RedisLive.open(settings, log=log)
-        stack.push_async_callback(live.close)
-        link = Link.of(settings)
-        stack.push_async_callback(link.close)
-        trail = await stack.enter_async_context(
-            Trail(
-                database,
-                name,
-                seal,
-                head_seconds=settings.audit.head_seconds,
-                # behind one that fails, and its own
-                seconds=2 * settings.database.request_seconds,
-                log=log,
-            )
-        )
-        customers = await Customers.open(database, vault)
-        nodes = await nodes_of(settings, log)
-        talks = await talks_of(nodes, stack, log)
-
-        people = People(database, vault)
+        front = await stack.enter_async_context(opened(settings, meters, log))
+        vault, database, live, link, trail = front.vault, front.database, front.live, front.link, front.trail
+        talks, people, locks = front.talks, front.people, front.locks
         sessions = live.sessions(settings.desk)
         provider = Provider.of(settings)
         alone = provider is not None and provider.rules.alone
         credentials = Credentials(database, vault, elsewhere_alone=alone)
         throttle = live.throttle(settings.desk, vault.index)
-        locks = Locks.of(
-            settings, talks=talks, floor=talks, switch=Switch(nodes, log), glances=live, staff=people, marks=live, link=link,
-            database=database, customers=customers, vault=vault,
-            trail=trail, seal=seal, chain=name, log=log,
-        )  # fmt: skip
-        await stack.enter_async_context(locks.signer)
         party = Party.of(settings.desk.url, settings.company.name)
         tickets = Tickets(link, settings.redis.prefix)
         keyring = Keyring(database, vault, elsewhere_alone=alone)
@@ -108,7 +72,7 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
         elsewhere = None
         if provider is not None:
             stack.push_async_callback(provider.close)
-            elsewhere = Elsewhere(provider, Identities(database, vault), people, door, tickets, TENANT)
+            elsewhere = Elsewhere(provider, Identities(database, vault), people, door, tickets)
         hub = Hub(log)
         talks.on_change(hub.changed)
 
@@ -139,19 +103,19 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             passkeys=passkeys,
             elsewhere=elsewhere,
         )
-        readiness = Readiness(
-            {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},
-            seconds=max(settings.redis.request_seconds, settings.database.request_seconds),
-            log=log,
-        )
+        readiness = front.readiness(settings, log)
         server = DeskServer(house, readiness)
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop = told_to_stop()
+        outbox = Outbox(database, {name: hook.events for name, hook in settings.webhooks.items()})
+        meters.show(hub.counts, outbox if settings.webhooks else None)
+        await stack.enter_async_context(
+            serving(settings, settings.desk.metrics, "[desk.metrics]", meters, readiness, log)
+        )
         with settings.desk.bound(settings.file, "[desk]"):
             await server.open(*place, trusted)
         if settings.webhooks:
-            post = _post(settings, database, live, link, log)
+            turn = Turn(link, settings.redis.prefix, "webhooks", seconds=TURN_SECONDS)
+            post = Post(_receivers(settings), outbox, live, turn, log)
             stack.push_async_callback(_ended, asyncio.create_task(post.run(), name="webhooks"))
         log.info("desk.started", address=settings.desk.listen, version=__version__)
         try:
@@ -162,21 +126,14 @@ async def _serve(settings: Settings, log: FilteringBoundLogger) -> None:
             log.info("desk.stopped")
 
 
-def _post(settings: Settings, database: Database, live: RedisLive, link: Link, log: FilteringBoundLogger) -> Post:
+def _receivers(settings: Settings) -> dict[str, Receiver]:
     """Raises `ConfigError` where a secret is missing, or none."""
-    receivers = {
+    return {
         name: Receiver.of(settings, name, hook, secrets_of_hook(settings, name, hook))
         for name, hook in settings.webhooks.items()
     }
-    outbox = Outbox(database, {name: hook.events for name, hook in settings.webhooks.items()})
-    return Post(receivers, outbox, live, Turn(link, settings.redis.prefix, "webhooks", seconds=TURN_SECONDS), log)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _known(talks: Talks) -> None:
-    if not talks.known:
-        raise Unavailable("what goes on in Asterisk is not known")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.ari import Ari
+from ivr.asterisk.identity import demand
 from ivr.asterisk.inspection import node_of
 from ivr.asterisk.talks import Talks
 from ivr.config import Settings
@@ -45,10 +48,37 @@ async def nodes_of(settings: Settings, log: FilteringBoundLogger) -> dict[str, A
 
 
 async def talks_of(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
-    """Who talks with whom on them, until the stack is closed."""
+    """Who talks with whom on them, until the stack is closed. Raises `ConfigError` where a login leads to another node's AMI."""
     talks = Talks(nodes, log)
     stack.push_async_callback(talks.close)
-    for ami in nodes.values():
+    for node, ami in nodes.items():
         stack.push_async_callback(ami.close)
         await ami.open(patient=True)
+        await demand(ami, node)
     return talks
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One node as monitoring sees it: `place` in the settings, whether its login stands, and whether its talks are known."""
+
+    place: str
+    node: str
+    ami: Ami
+    talks: Talks
+
+    @property
+    def connected(self) -> bool:
+        """Whether the manager interface is logged in to."""
+        return self.ami.connected
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known who talks with whom there."""
+        return self.talks.knows(self.node)
+
+
+def watched(settings: Settings, nodes: Mapping[str, Ami], talks: Talks) -> Iterator[Watched]:
+    """Each of them (`nodes_of`)."""
+    for place, (node, ami) in zip(settings.asterisks, nodes.items(), strict=False):
+        yield Watched(place, node, ami, talks)

@@ -35,6 +35,14 @@ def e164(text: str, country: str) -> Personal | None:
     return Personal(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
+def calling(text: str, country: str) -> Personal | None:
+    """The same of what a caller presents; None, as where it is withheld, also where anything in it does not print.
+
+    No telephone writes a line break into its number: whoever does means to deceive what reads lines.
+    """
+    return e164(text, country) if text.isprintable() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """Where a number belongs: its `country` (ISO 3166), and the `prefix`, + and the digits that it begins with."""

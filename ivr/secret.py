@@ -45,7 +45,9 @@ class Secret:
         """Whether the texts are the same, in time that does not depend on where they differ."""
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self.__text.encode(), other.__text.encode())
+        # what was sent may be no text
+        mine, theirs = self.__text.encode(errors="surrogatepass"), other.__text.encode(errors="surrogatepass")
+        return hmac.compare_digest(mine, theirs)
 
     @classmethod
     def join(cls, parts: Iterable[Secret]) -> Self:

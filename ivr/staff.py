@@ -99,11 +99,17 @@ class LastSignIn:
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Who has shown who they are. `since`: when that began, in microseconds of Redis's clock; a session takes it (`Sessions.begin`)."""
+    """Who has shown who they are. `since`: when that began, in microseconds of Redis's clock; a session takes it (`Sessions.begin`).
+
+    `age`: seconds for which that is true already, as where a provider has asked before; None where it does not say.
+    `elsewhere`: whether it was a provider who asked.
+    """
 
     person: Person
     last: LastSignIn | None
     since: int
+    age: float | None = 0.0
+    elsewhere: bool = False
 
 
 class Denial(StrEnum):

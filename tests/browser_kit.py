@@ -78,12 +78,18 @@ class Window:
 
 @asynccontextmanager
 async def window(
-    browser: Browser, *, language: str = "en", size: ViewportSize = DESK, dark: bool = False, motion: bool = False
+    browser: Browser,
+    *,
+    language: str = "en",
+    size: ViewportSize = DESK,
+    dark: bool = False,
+    motion: bool = False,
+    scripts: bool = True,
 ) -> AsyncIterator[Window]:
     """Of a person who has not been here before. Its page must not complain of anything, and asks nobody else."""
     context = await browser.new_context(
         locale=language, viewport=size, color_scheme="dark" if dark else "light",
-        reduced_motion="no-preference" if motion else "reduce",
+        reduced_motion="no-preference" if motion else "reduce", java_script_enabled=scripts,
     )  # fmt: skip
     try:
         made = Window(context, await context.new_page())

@@ -104,6 +104,11 @@ class Ami:
         return cls(own, password, log=log, place=f"{settings.file}: {table}", trusted=trusted)
 
     @property
+    def place(self) -> str:
+        """Where its settings came from: file and table."""
+        return self._place
+
+    @property
     def connected(self) -> bool:
         """Whether it is logged in."""
         return self._wire is not None

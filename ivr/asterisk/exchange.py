@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from time import monotonic, time
-from typing import Any, TypeVar
+from collections.abc import Callable
+from time import time
 
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ami import Ami
-from ivr.asterisk.switchboard import Seat, Switchboard, holds, seat_of
+from ivr.asterisk.identity import entity_of
+from ivr.asterisk.looks import Looks
+from ivr.asterisk.switchboard import Switchboard, holds, seat_of
 from ivr.asterisk.wire import Message
 from ivr.call.ports import Talk
 from ivr.errors import AmiError, Unavailable
@@ -19,8 +19,7 @@ from ivr.errors import AmiError, Unavailable
 EVENTS = ("BridgeEnter", "BridgeLeave", "BridgeDestroy", "Hangup", "Hold", "Rename", "Unhold")
 """Those that are listened for; manager.conf's filter lets these through and no others."""
 
-# So old a proof may be, in seconds, and so long may be waited for one.
-_FRESH = 1.0
+# So long may be waited for a proof, in seconds.
 _PATIENCE = 1.0
 # So long events have to catch up with what was looked at, in seconds, before it is believed instead of them.
 _CATCH_UP = 0.15
@@ -28,27 +27,13 @@ _LOOK_AGAIN = 0.03
 # Waits before asking anew where asking for all failed, in seconds; the last one is repeated.
 _WAITS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What Asterisk says of a bridge itself, asked for `at` (monotonic seconds)."""
-
-    at: float
-    seats: tuple[Seat, ...]
-
-    @property
-    def members(self) -> frozenset[tuple[str, str]]:
-        return frozenset((seat.channel, seat.name) for seat in self.seats)
-
 
 class Exchange:
     """One Asterisk. `Ami.open` begins it, `close` ends it.
 
     Events tell of changes at once, and may lag: behind an Asterisk under load, and behind the lists of the beginning. Nor are
-    all changes told. An answer to Ping tells that somebody is there, and overtakes them. So whoever asks gets what
-    events have told only where the bridges themselves, looked at less than a second ago, say the same.
+    all changes told. An answer to what is asked overtakes them. So whoever asks gets what events have told only where the
+    endpoint's channels and their bridges themselves, looked at less than a second ago, say the same.
     """
 
     def __init__(self, node: str, ami: Ami, log: FilteringBoundLogger, told: Callable[[frozenset[str]], None]) -> None:
@@ -61,9 +46,7 @@ class Exchange:
         self._known = asyncio.Event()
         # what was told while the lists were asked for
         self._meanwhile: list[Message] | None = None
-        self._looks: dict[str, _Look] = {}
-        self._asked: dict[str, asyncio.Task[Any]] = {}
-        self._alive_at = float("-inf")
+        self._looks = Looks(ami)
         self._beginning: asyncio.Task[None] | None = None
         self._doubted: dict[str, asyncio.Task[None]] = {}
         for event in EVENTS:
@@ -82,7 +65,8 @@ class Exchange:
 
     async def close(self) -> None:
         """Ask for nothing more."""
-        left = [*self._doubted.values(), *self._asked.values()]
+        await self._looks.close()
+        left = [*self._doubted.values()]
         left += [] if self._beginning is None else [self._beginning]
         for task in left:
             task.cancel()
@@ -90,12 +74,13 @@ class Exchange:
 
     async def of(self, endpoint: str) -> tuple[Talk, ...]:
         """The endpoint's talks. Raises `Unavailable` where they are not known."""
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                while not await self._agreed(endpoint):
-                    await asyncio.sleep(_LOOK_AGAIN)
-        except TimeoutError:
-            raise Unavailable("Asterisk's events and its bridges do not agree, or it does not answer") from None
+        if not self._is_proven(endpoint):
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    while not await self._agreed(endpoint):
+                        await asyncio.sleep(_LOOK_AGAIN)
+            except TimeoutError:
+                raise Unavailable("Asterisk's events and its bridges do not agree, or it does not answer") from None
         return tuple(self._board.talks(self._node, endpoint))
 
     def told(self, endpoint: str) -> tuple[Talk, ...]:
@@ -109,18 +94,33 @@ class Exchange:
 
     # ------------------------------------------------------------ proof
 
+    def _is_proven(self, endpoint: str) -> bool:
+        """Whether nobody need be asked: what is known of the endpoint agrees with what was looked at a moment ago."""
+        self._demand_known()
+        circles = self._board.circles(endpoint)
+        names = self._looks.known_of(endpoint)
+        if names is None or set(names) - {own.name for own, _ in circles} or any(circle.open for _, circle in circles):
+            return False
+        return all(
+            (look := self._looks.known_at(bridge)) is not None and look.members == self._board.named(bridge)
+            for _, circle in circles
+            for bridge in circle.bridges
+        )
+
     async def _agreed(self, endpoint: str) -> bool:
         """Whether what is known of the endpoint is what Asterisk says now; nothing is awaited behind the last comparison."""
         self._demand_known()
-        circles = [circle for _, circle in self._board.circles(endpoint)]
-        bridges = frozenset[str]().union(*(circle.bridges for circle in circles))
-        open_ = frozenset[str]().union(*(circle.open for circle in circles))
-        if not bridges:
-            await self._alive()
-        looks = await asyncio.gather(*map(self._look, bridges))
-        closed = all([await self._leads_nowhere(half) for half in open_])
+        circles = self._board.circles(endpoint)
+        bridges = frozenset[str]().union(*(circle.bridges for _, circle in circles))
+        open_ = frozenset[str]().union(*(circle.open for _, circle in circles))
+        looks, names = await asyncio.gather(
+            asyncio.gather(*map(self._looks.at, bridges)), self._looks.channels_of(endpoint)
+        )
+        # of another channel of the endpoint no event may have told yet
+        doubtful = open_.union(names) - {own.name for own, _ in circles}
+        closed = all([await self._leads_nowhere(name) for name in doubtful])
         self._demand_known()
-        if not closed or circles != [circle for _, circle in self._board.circles(endpoint)]:
+        if not closed or circles != self._board.circles(endpoint):
             return False
         wrong = [
             bridge
@@ -128,7 +128,7 @@ class Exchange:
             if look.members != self._board.named(bridge)
         ]  # fmt: skip
         for bridge in wrong:
-            self._looks.pop(bridge, None)
+            self._looks.forget(bridge)
             self._doubt(bridge)
         return not wrong
 
@@ -136,83 +136,13 @@ class Exchange:
         if not self.known:
             raise Unavailable("what goes on in Asterisk is not known: its manager interface (AMI) does not answer")
 
-    async def _alive(self) -> None:
-        """Know that Asterisk answers, by an answer that is young enough; those who ask at once share it."""
-        limit = _FRESH
-        while monotonic() - self._alive_at > limit:
-            await self._shared("", self._ping)
-            # an answer that was under way for long is of that long ago
-            limit = _PATIENCE
-
-    async def _ping(self) -> None:
-        asked = monotonic()
-        await self._ami.action("Ping")
-        self._alive_at = asked
-
-    async def _look(self, bridge: str) -> _Look:
-        """What the bridge is now, by a look that is young enough; those who ask at once share it."""
-        look = self._looks.get(bridge)
-        limit = _FRESH
-        while look is None or monotonic() - look.at > limit:
-            look = await self._shared(bridge, lambda: self._look_at(bridge))
-            limit = _PATIENCE
-        return look
-
-    async def _look_at(self, bridge: str) -> _Look:
-        asked = monotonic()
-        try:
-            answer = await self._told_of("BridgeInfo", BridgeUniqueid=bridge)
-        except AmiError as error:
-            if not error.refused or error.status == "Permission denied":
-                raise
-            answer = []
-        seats = [seat_of(message, bridge, time()) for message in answer]
-        held = any(holds(message) for message in answer)
-        look = _Look(asked, () if held else tuple(seat for seat in seats if seat is not None))
-        if len(self._looks) > len(self._board) + 1000:
-            self._looks.clear()
-        self._looks[bridge] = look
-        return look
-
-    async def _told_of(self, action: str, **fields: str) -> list[Message]:
-        """The answer, if nothing came with it that a caller may have written: part of the answer would be missing."""
-        forged = self._ami.forged
-        answer = await self._ami.action(action, **fields)
-        if self._ami.forged != forged:
-            raise AmiError(action, "a caller has written into the answer")
-        return answer
-
-    async def _leads_nowhere(self, half: str) -> bool:
-        """Whether this half of a Local channel, of whose bridge no event has told, is in none that joins anybody."""
-        try:
-            answer = await self._told_of("Status", Channel=half)
-        except AmiError as error:
-            if not error.refused or error.status == "Permission denied":
-                raise
-            return True
-        told = [message["BridgeID"] for message in answer if message.get("Channel") == half and "BridgeID" in message]
-        if len(told) != 1:
-            raise AmiError("Status", "no answer to what was asked")
-        (bridge,) = told
-        if not bridge or not (await self._look(bridge)).seats:
+    async def _leads_nowhere(self, name: str) -> bool:
+        """Whether this channel, of whose bridge no event has told, is in none that joins anybody."""
+        bridge = await self._looks.bridge_of(name)
+        if not bridge or not (await self._looks.at(bridge)).seats:
             return True
         self._doubt(bridge)
         return False
-
-    async def _shared(self, key: str, ask: Callable[[], Awaitable[T]]) -> T:
-        asking = self._asked.get(key)
-        if asking is None:
-            asking = self._asked[key] = asyncio.ensure_future(ask())
-            asking.add_done_callback(lambda done: self._answered(key, done))
-        # of one key all ask the same, and one who goes does not take it from the others
-        answer: T = await asyncio.shield(asking)
-        return answer
-
-    def _answered(self, key: str, done: asyncio.Task[Any]) -> None:
-        self._asked.pop(key, None)
-        if not done.cancelled():
-            # whoever asked may have gone
-            done.exception()
 
     # ------------------------------------------------------------ correction
 
@@ -224,9 +154,9 @@ class Exchange:
 
     async def _correct(self, bridge: str) -> None:
         await asyncio.sleep(_CATCH_UP)
-        self._looks.pop(bridge, None)
+        self._looks.forget(bridge)
         try:
-            look = await self._look(bridge)
+            look = await self._looks.at(bridge)
         except AmiError:
             return  # as long as nobody answers nobody is told anything
         if self.known and (changed := self._board.correct(bridge, look.seats)):
@@ -244,8 +174,7 @@ class Exchange:
         was = self._board.talking()
         self._known.clear()
         self._meanwhile = None
-        self._alive_at = float("-inf")
-        self._looks.clear()
+        self._looks.forget_all()
         self._board.begin(())
         for task in (self._beginning, *self._doubted.values()):
             if task is not None:
@@ -270,9 +199,17 @@ class Exchange:
         self._tell(self._board.talking())
 
     async def _lists(self, *, first: bool) -> tuple[list[Message], list[Message]] | None:
-        """Channels, and then bridges: one that is not there any more, nobody is in. None where Asterisk tells neither."""
+        """Channels, and then bridges: one that is not there any more, nobody is in. None where this Asterisk tells neither."""
         self._meanwhile = []
         try:
+            if (found := await entity_of(self._ami)) != self._node:
+                # what another one tells of a channel would be taken for this one's of the same id
+                self._meanwhile = None
+                if first:
+                    self._log.error(
+                        "talks.other_node", node=self._node, found=found, cure="see host and port of the desk's table"
+                    )
+                return None
             return await self._ami.action("CoreShowChannels"), await self._ami.action("BridgeList")
         except AmiError as error:
             self._meanwhile = None
@@ -287,10 +224,10 @@ class Exchange:
         if not self.known:
             return
         if bridge := event.get("BridgeUniqueid"):
-            self._looks.pop(bridge, None)
+            self._looks.forget(bridge)
         changed, doubtful = self._board.feed(event, time())
         for bridge in doubtful:
-            self._looks.pop(bridge, None)
+            self._looks.forget(bridge)
             self._doubt(bridge)
         self._tell(changed)
 

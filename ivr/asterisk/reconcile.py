@@ -13,13 +13,14 @@ from ivr.asterisk.conversation import Conversation
 from ivr.asterisk.dismissal import Dismissal
 from ivr.asterisk.events import text
 from ivr.asterisk.leg import Legs, is_leg_of
-from ivr.asterisk.line import BRIDGE_PREFIX, AriLine
+from ivr.asterisk.line import AriLine
+from ivr.asterisk.meeting import BRIDGE_PREFIX
 from ivr.asterisk.sweep import Settle, is_verified
 from ivr.call.outcome import Status
 from ivr.call.ports import Caller
 from ivr.call.progress import Progress
 from ivr.errors import AriError, Unavailable
-from ivr.numbers import e164
+from ivr.numbers import calling
 from ivr.secret import Personal
 
 # How long after it is listed a new channel may take to be told of; on one machine it is about a millisecond.
@@ -280,7 +281,7 @@ class Reconciliation:
         return Caller(
             channel=channel,
             node=self._node,
-            number=e164(number.reveal(), self._country),
+            number=calling(number.reveal(), self._country),
             language=language,
             policy=arguments[1] if len(arguments) > 1 else "",
             again=list(arguments[2:3]) == ["again"],

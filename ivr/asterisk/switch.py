@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from structlog.typing import FilteringBoundLogger
 
@@ -26,10 +26,11 @@ class Switch:
         self._nodes = nodes
         self._log = log
 
-    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
-        """Send the caller to be verified by this policy, and the agent to wait; False where one of them is not there any more.
+    async def part(self, node: str, caller: str, agent: str, policy: str, go_on: Callable[[], Awaitable[bool]]) -> bool:
+        """Send the caller to be verified by this policy, and the agent to wait, if `go_on` says so when all else is ready.
 
-        Asterisk holds both before either goes. Raises `Unavailable` where it does not answer, or the dialplan has no place for them.
+        Asterisk holds both before either goes. False where one of them is not there any more, or it said no. Raises
+        `Unavailable` where Asterisk does not answer, or the dialplan has no place for them.
         """
         ami = self._ami(node)
         await self._demand_dialplan(ami)
@@ -38,7 +39,11 @@ class Switch:
             await self._set(ami, caller, ASKED, policy)
         except AmiError as error:
             return self._gone(error)
+        if not await go_on():
+            await self._forget(ami, caller)
+            return False
         try:
+            # nothing comes between this and what `go_on` has seen
             await ami.action(
                 "Redirect",
                 Channel=caller, Context=AGAIN, Exten=agent_name, Priority=1,

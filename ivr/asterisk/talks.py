@@ -25,6 +25,10 @@ class Talks:
         """Whether every node has told all that it has."""
         return all(exchange.known for exchange in self._exchanges.values())
 
+    def knows(self, node: str) -> bool:
+        """Whether this one has."""
+        return self._exchanges[node].known
+
     async def until_known(self) -> None:
         """Wait for that."""
         await asyncio.gather(*(exchange.until_known() for exchange in self._exchanges.values()))
@@ -35,6 +39,9 @@ class Talks:
         Takes a second at most. Raises `Unavailable` where one node's are not known: the endpoint could be talking there
         as well.
         """
+        if len(self._exchanges) == 1:
+            (only,) = self._exchanges.values()
+            return await only.of(endpoint)
         found = await asyncio.gather(*(exchange.of(endpoint) for exchange in self._exchanges.values()))
         return tuple(talk for talks in found for talk in talks)
 

@@ -20,6 +20,7 @@ from ivr.audit import anchors, heads
 from ivr.audit.signing import Seal, row_said
 from ivr.audit.table import AUDIT
 from ivr.call.ports import Entry
+from ivr.database import Prepared
 from ivr.errors import ConfigError, StoreError
 
 START = "0" * 64
@@ -32,7 +33,7 @@ _FORMAT, _FORMAT_ONCE = "tillit-audit-1", "tillit-audit-2"
 
 # Made once: making a statement takes longer than SQLite takes to run it.
 _INSERT = insert(AUDIT)
-_END = (
+_END = Prepared(
     select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.signature)
     .where(AUDIT.c.chain == bindparam("of"))
     .order_by(AUDIT.c.seq.desc())
@@ -158,8 +159,8 @@ def put(connection: Connection, chain: str, rows: Sequence[Written], seal: Seal,
 
 def end_of(connection: Connection, chain: str) -> End:
     """The last row as the database has it."""
-    row = connection.execute(_END, {"of": chain}).one_or_none()
-    return End() if row is None else End(row.seq, row.hash, row.signature)
+    rows = _END.rows(connection, of=chain)
+    return End(*rows[0]) if rows else End()
 
 
 def news(connection: Connection, rows: Sequence[Written]) -> tuple[Sequence[Written], dict[str, str]]:

@@ -43,6 +43,8 @@ class Session:
         self._refused: Refused | None = None
         self._to_do: list[Callable[[Refused], Awaitable[None]]] = []
         self._ending: asyncio.Task[None] | None = None
+        # what another worker's session has announced, the dialplan may say still
+        self._announced = taken is not None
         self._status = Status.ABANDONED
         self._began = house.tools.clock()
 
@@ -108,18 +110,15 @@ class Session:
         await self._house.live.place_mark(mark, attempt, self._held.now)
         assert self._course.policy is not None
         place = place_in_queue(self._course.policy.queue_priority)
+        self._announced = True
         await self._line.announce(mark.variables() | place, display(self._course.subject.name))
         await self._line.event("CallerAuthenticated", mark.variables())
         self._status = Status.VERIFIED
         self._watched.over(Status.VERIFIED)
         self._log.info(
-            "call.verified",
-            assurance=mark.level,
-            methods=mark.methods,
-            subject=mark.subject,
-            policy=verified.policy,
+            "call.verified", assurance=mark.level, methods=mark.methods, subject=mark.subject, policy=verified.policy,
             seconds=self._seconds(),
-        )
+        )  # fmt: skip
         return mark
 
     async def _hand_over(self, mark: Mark) -> None:
@@ -127,9 +126,8 @@ class Session:
         policy = self._course.policy
         assert policy is not None
         if policy.hand_over == "bridge" and not self._line.caller.again:
-            badge = Badge(
-                mark.header(), display(self._course.subject.name if self._course.subject else None), mark.expires
-            )
+            subject = self._course.subject
+            badge = Badge(mark.header(), display(subject.name if subject else None), mark.expires)
             if await connect(self._line, policy, badge, self._keypad, self._log):
                 await self._drop_mark(over=True)
                 await self._line.hang_up()
@@ -191,6 +189,9 @@ class Session:
         await self._line.hush()
 
     async def _announce_refused(self, refused: Refused) -> None:
+        if refused.status is Status.UNAVAILABLE and not self._announced and await self._line.verified():
+            # the store was not asked, which would have told: another worker has the call, and was quicker
+            raise TakenUp
         # the name too: it may say ✔ of a verification that came to nothing
         await self._line.announce(unmarked(refused.status), Personal(""))
         if refused.lock is not None:

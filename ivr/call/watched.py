@@ -21,21 +21,21 @@ class Watched:
 
     def begin(self) -> None:
         """The caller is here."""
-        self._tell()
+        self._tell(self._now)
 
     def step(self, name: str) -> None:
         """This comes next; nothing is asked for yet."""
-        self._tell(step=name, keyed=0, least=0, most=0)
+        self._tell(self._now and replace(self._now, step=name, keyed=0, least=0, most=0))
 
     def keyed(self, count: int, form: Form) -> None:
         """So many digits stand of an entry that is asked for."""
-        self._tell(keyed=count, least=form.least, most=form.most)
+        self._tell(self._now and replace(self._now, keyed=count, least=form.least, most=form.most))
 
     def over(self, status: Status) -> None:
         """How it has ended. Who was verified, or not, comes back; who has abandoned it, does not."""
-        self._tell(step="", keyed=0, least=0, most=0, status=status.value)
+        self._tell(self._now and replace(self._now, step="", keyed=0, least=0, most=0, status=status.value))
 
-    def _tell(self, **fields: object) -> None:
-        if self._now is not None:
-            self._now = replace(self._now, **fields)  # type: ignore[arg-type]  # fields of it
-            self._desks.tell(self._now)
+    def _tell(self, now: Waiting | None) -> None:
+        if now is not None:
+            self._now = now
+            self._desks.tell(now)

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from ivr.config.metrics import Metrics
 from ivr.config.oidc import Oidc
 from ivr.config.requests import Requests
 from ivr.config.section import Minutes, Name, Seconds, Section
@@ -82,3 +83,4 @@ class Desk(Served):
     sign_in: SignIn = Field(default_factory=SignIn, description="Guessing")
     oidc: Oidc | None = Field(None, description="Signing in by an OpenID provider")
     requests: Requests = Field(default_factory=Requests, description="How much one may ask")
+    metrics: Metrics = Field(default_factory=Metrics, description="What monitoring reads of the desk")

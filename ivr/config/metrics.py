@@ -16,7 +16,8 @@ class Metrics(Listening):
 
     # None, not an address: of several workers on a machine all but one would fail to start
     listen: str | None = Field(
-        None, description='Address and port, such as "127.0.0.1:9469"; left out, nothing is listened on'
+        None,
+        description='Address and port, such as "127.0.0.1:9469", of its own for each process; left out, nothing is listened on',
     )
     allow: tuple[IPvAnyAddress, ...] = Field(
         (), description='Addresses of your Prometheus, such as ["10.0.0.9"], where it is on another machine'

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ivr.config.clear import CaFile, PlainText, parts_of, refuse_clear
-from ivr.config.section import Section
+from ivr.config.section import Name, Section
 
 Entitling = Annotated[tuple[str, ...] | None, Field(description="Groups at the provider that entitle to this role")]
 
@@ -53,6 +53,11 @@ class Oidc(Section):
     groups: Groups | None = Field(
         None, description="Where it is there, nobody signs in this way who is in no group of the own role"
     )
+    tenant: Name = Field("main", description="Whose people sign in by it: those of this tenant, and nobody else")
+    sign_out: bool = Field(
+        False, description="Whether who signs out here, and has signed in there, goes on to sign out there too; else there is a "
+        "link. For desks that several people use, one after another",
+    )  # fmt: skip
     alone: bool = Field(
         False, description="Whether those who are linked sign in there alone: their password is good for nothing"
     )

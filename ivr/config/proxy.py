@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from ivr.config.clear import CaFile, loopback, parts_of
+from ivr.config.metrics import Metrics
 from ivr.config.patterns import Free, Pattern, check_path
 from ivr.config.section import Name, Seconds
 from ivr.config.served import Served
@@ -58,6 +59,7 @@ class Proxy(Served):
     shutdown_seconds: int = Field(
         5, ge=1, le=60, description="Seconds in which requests may come to their end when the proxy is stopped"
     )
+    metrics: Metrics = Field(default_factory=Metrics, description="What monitoring reads of the proxy")
     patterns: dict[Name, Pattern] = Field({}, description="What holds customers' data, each a [proxy.patterns.NAME]")
 
     @model_validator(mode="after")

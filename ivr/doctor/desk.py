@@ -15,6 +15,7 @@ from cryptography import x509
 
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.exchange import EVENTS
+from ivr.asterisk.identity import demand
 from ivr.config import Settings, tls
 from ivr.doctor.console import Console, value
 from ivr.doctor.filters import of_user, read
@@ -31,6 +32,11 @@ AMI_LOGIN = Kind(
     "desk-ami-login", Grade.FAULT,
     "AMI refuses the desk's user, or there is none",
     "The desk does not start.",
+)  # fmt: skip
+AMI_OTHER = Kind(
+    "desk-ami-other", Grade.FAULT,
+    "AMI of the desk's table belongs to another Asterisk than ARI",
+    "The desk does not start: it would take one node's calls for another's.",
 )  # fmt: skip
 AMI_RIGHTS = Kind(
     "desk-ami-rights", Grade.FAULT,
@@ -67,7 +73,7 @@ AWAY = Kind(
     "The desk does not answer at its address",
     "It is not started, or its name does not lead to it.",
 )  # fmt: skip
-KINDS = (AMI_AWAY, AMI_LOGIN, AMI_RIGHTS, AMI_MORE, AMI_BUTTONS, AMI_EVENTS, CERTIFICATE, ENDS, AWAY)
+KINDS = (AMI_AWAY, AMI_LOGIN, AMI_OTHER, AMI_RIGHTS, AMI_MORE, AMI_BUTTONS, AMI_EVENTS, CERTIFICATE, ENDS, AWAY)
 
 READ, WRITE = frozenset({"call"}), frozenset({"reporting"})
 """AMI's classes without which the desk does not work."""
@@ -99,8 +105,11 @@ async def check_node(node: Node) -> list[Finding]:
         return [AMI_LOGIN.told(subject, error)]
     try:
         await ami.action("CoreStatus")
+        await demand(ami, node.entity)
     except AmiError as error:
         return [_lacking(subject, user, f"may not ask for Asterisk's state ({error.status})")]
+    except ConfigError as error:
+        return [AMI_OTHER.told(subject, error)]
     finally:
         await ami.close()
     found = [] if node.console is None else await _rights(node.console, user, subject)

@@ -31,12 +31,17 @@ APP = Kind(
     "The dialplan hands calls to another application than the settings name",
     "Stasis() returns at once, and every caller goes the unverified way.",
 )  # fmt: skip
+OPEN = Kind(
+    "dialplan-open-pattern", Grade.WARNING,
+    "A pattern that matches anything hands calls to Tillit",
+    "What is dialled may hold a line break, which goes into AMI's events: other programs take what is behind it for events of Asterisk's.",
+)  # fmt: skip
 RECORDERS = Kind(
     "recorders", Grade.ADVICE,
     "The dialplan records calls, lets others hear them, or reads keys",
     "Where keys come as tones in the sound, whoever records or hears it before or during the verification has them. What Read() takes stands in a variable.",
 )  # fmt: skip
-KINDS = (MISSING, OTHER, UNUSED, APP, RECORDERS)
+KINDS = (MISSING, OTHER, UNUSED, APP, OPEN, RECORDERS)
 
 _OWN = Path(__file__).resolve().parents[2] / "dialplan" / "tillit.conf"
 _RELOAD = "asterisk -rx 'dialplan reload'"
@@ -87,6 +92,7 @@ def examine(lines: list[Line], subject: str, app: str, place: str) -> list[Findi
     found = [*_same(lines, subject), *_called(lines, subject), *_app(own, subject, app, place)]
     return [
         *(found or [ok(subject, "tillit.conf is this version's, and calls are handed to it")]),
+        *_open(lines, subject),
         *_recorders(lines, subject),
     ]
 
@@ -124,12 +130,36 @@ WAY_IN = re.compile(r"[(?:,]\s*tillit(?:-verify|-offer)?,|@tillit(?![\w-])|AGI\(
 """What hands a call to us, in a line of the dialplan: GotoIf(…?tillit,POLICY,1) and Local/POLICY@tillit too."""
 
 
+def _own_contexts() -> set[str]:
+    return {line.context for line in _own()} | {"tillit", "tillit-verify"}
+
+
 def _called(lines: list[Line], subject: str) -> Iterator[Finding]:
-    own = {line.context for line in _own()} | {"tillit", "tillit-verify"}
+    own = _own_contexts()
     if not any(WAY_IN.search(line.text) for line in lines if line.context not in own):
         yield UNUSED.found(
             subject, "no line has Gosub(tillit-verify,s,1(POLICY)) or Goto(tillit,POLICY,1)",
             "# add it before Queue() in your dialplan, as in config/asterisk/extensions.conf", _RELOAD,
+        )  # fmt: skip
+
+
+_ANYTHING = re.compile(r"_.*[.!]")
+_FILTERED = re.compile(r"(?:Goto\w*\(|[?:])([\w-]+),\$\{FILTER\(")
+"""Where a call goes whose extension is filtered on the way: Goto(numbers,${FILTER(0123456789,${EXTEN})},1)."""
+
+
+def _open(lines: list[Line], subject: str) -> Iterator[Finding]:
+    own = _own_contexts() | {name for line in lines for name in _FILTERED.findall(line.text)}
+    there = {
+        f"{line.extension} in {line.context}": None
+        for line in lines
+        if line.context not in own and _ANYTHING.fullmatch(line.extension) and WAY_IN.search(line.text)
+    }
+    if where := list(there):
+        yield OPEN.found(
+            subject, f"there is {', '.join(where[:5])}{' …' if where[5:] else ''}",
+            "# let digits alone go on, into a context of their own: exten => _X.,1,Goto(numbers,${FILTER(+0123456789*#,${EXTEN})},1)",
+            "# and hand calls over there; or write a pattern of a fixed length: _XXXX", _RELOAD,
         )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from ivr.config import Settings
+from ivr.config import Metrics, Settings
 from ivr.config.listening import split
 from ivr.doctor.finding import Finding, Grade, Kind, ok
 
@@ -15,19 +15,24 @@ OPEN = Kind(
 )  # fmt: skip
 KINDS = (OPEN,)
 
-_SUBJECT = "metrics"
-
 
 async def check(settings: Settings) -> list[Finding]:
-    """Where they are listened for."""
-    listen = settings.metrics.listen
-    if listen is None or ip_address(split(listen)[0]).is_loopback:
-        return [ok(_SUBJECT, f"read on this machine alone ({listen})" if listen else "[metrics] listen is not written")]
-    allowed = ", ".join(str(address) for address in settings.metrics.allow)
-    return [
-        OPEN.found(
-            _SUBJECT, f"[metrics] listen is {listen}, and allow names {allowed}",
-            "# see that a firewall lets these addresses alone come to that port, on a network of your own;",
-            '# or write listen = "127.0.0.1:9469", and let what collects for Prometheus run on this machine',
+    """Where they are listened for: the worker's, the desk's, the proxy's."""
+    own = settings.desk.metrics, settings.proxy.metrics
+    tables = [("[metrics]", settings.metrics), *zip(("[desk.metrics]", "[proxy.metrics]"), own, strict=True)]
+    return [_of(place, table) for place, table in tables if table.listen or table is settings.metrics]
+
+
+def _of(place: str, table: Metrics) -> Finding:
+    subject = place.strip("[]")
+    if table.listen is None or ip_address(split(table.listen)[0]).is_loopback:
+        return ok(
+            subject,
+            f"read on this machine alone ({table.listen})" if table.listen else f"{place} listen is not written",
         )
-    ]  # fmt: skip
+    allowed = ", ".join(str(address) for address in table.allow)
+    return OPEN.found(
+        subject, f"{place} listen is {table.listen}, and allow names {allowed}",
+        "# see that a firewall lets these addresses alone come to that port, on a network of your own;",
+        '# or let it listen on 127.0.0.1, and let what collects for Prometheus run on this machine',
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from ivr.doctor.console import Console
 class Node:
     """An Asterisk that answers.
 
-    `place` is its table in the settings: `[asterisk]`; `language` what it gives to every channel; `files` how many it
+    `place` is its table in the settings: `[asterisk]`; `entity` what it calls itself; `language` what it gives to every channel; `files` how many it
     may open, and `calls` how many it takes at once, where it says.
     """
 
@@ -26,6 +26,7 @@ class Node:
     files: int | None
     calls: int | None
     console: Console | None
+    entity: str
 
     @property
     def subject(self) -> str:

@@ -116,7 +116,7 @@ async def find(
                 case _:
                     files = calls = None
             seen = await Console.of(entity, console)
-            return Node(settings, asterisk, place, ari, version, language, files, calls, seen), []
+            return Node(settings, asterisk, place, ari, version, language, files, calls, seen, entity), []
         case _:
             problem = f"what answers at {asterisk.url} is not ARI"
             return None, [ARI_AWAY.found(subject, problem, f"# name the URL that ends in /ari in {place} url")]

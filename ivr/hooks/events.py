@@ -47,6 +47,7 @@ class Row:
 
     chain: str
     seq: int
+    hash: str
     at: str
     action: str
     outcome: str
@@ -78,8 +79,8 @@ def of(row: Row) -> Event | None:
         ]
         level = int(row.detail.get("level", "0"))
         data = {"customer": row.subject, "level": level, "methods": passed, **said}
-        return Event(_id(row.chain, str(row.seq)), VERIFIED, call, row.seconds, data)
-    return Event(_id(row.chain, str(row.seq)), REFUSED, call, row.seconds, {"outcome": row.outcome, **said})
+        return Event(_id(row.chain, str(row.seq), row.hash), VERIFIED, call, row.seconds, data)
+    return Event(_id(row.chain, str(row.seq), row.hash), REFUSED, call, row.seconds, {"outcome": row.outcome, **said})
 
 
 def ended(verified: str, call: Channel, subject: str, reason: str, at: int) -> Event:
@@ -88,4 +89,5 @@ def ended(verified: str, call: Channel, subject: str, reason: str, at: int) -> E
 
 
 def _id(*of: str) -> str:
+    # the hash, for behind a backup that was put back a number is given anew, and it is another row
     return f"msg_{hashlib.blake2b('/'.join(of).encode(), digest_size=12).hexdigest()}"

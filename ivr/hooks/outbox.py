@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select, update
 
-from ivr.audit.table import AUDIT, HEADS
 from ivr.database import Database
-from ivr.hooks import events
-from ivr.hooks.events import Event, Row
+from ivr.hooks import cursor, events
+from ivr.hooks.events import Event
 from ivr.lock.words import Channel
-from ivr.store.tables import CURSORS, MESSAGES, WATCHED
+from ivr.store.tables import MESSAGES, WATCHED
 
 _LOCK = "webhooks"
-# Rows that are read at once from each chain.
-_AT_ONCE = 500
-# No chain has this name: that the trail was read from some day on.
-_BEGUN = ""
+# When a message is due that stands behind another one of the same call, or was given up: never, until that is changed.
+_BEHIND = 2**62
+# Calls, or messages, that are looked for at once.
+_MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +25,8 @@ class Message:
     """One thing that one receiver is told. `since`: when it happened, in seconds since the epoch."""
 
     place: int
+    receiver: str
+    call: str
     id: str
     body: str
     since: int
@@ -67,9 +67,15 @@ class Outbox:
 
         The first time it begins at the end: nobody is told of what was before there were webhooks.
         """
-        if not await self._database.look_up(_has_news):
+        if not await self._database.look_up(cursor.has_news):
             return 0
-        return await self._database.put_down(lambda connection: self._read(connection, oldest), lock=_LOCK)
+
+        def work(connection: Connection) -> int:
+            count, told = cursor.read(connection, oldest)
+            self._put(connection, told)
+            return count
+
+        return await self._database.put_down(work, lock=_LOCK)
 
     async def watched(self) -> Sequence[Watched]:
         """Every mark whose end is to be told."""
@@ -85,7 +91,7 @@ class Outbox:
 
         def work(connection: Connection) -> None:
             for call, at in until.items():
-                connection.execute(update(WATCHED).where(*_of(call)).values(until=at))
+                connection.execute(update(WATCHED).where(*cursor.of_call(call)).values(until=at))
 
         if until:
             await self._database.put_down(work, lock=_LOCK)
@@ -97,7 +103,7 @@ class Outbox:
             told = []
             for mark, reason in ended:
                 # verified anew meanwhile: that is another mark
-                where = (*_of(mark.call), WATCHED.c.event == mark.event)
+                where = (*cursor.of_call(mark.call), WATCHED.c.event == mark.event)
                 if connection.execute(delete(WATCHED).where(*where)).rowcount:
                     told.append(events.ended(mark.event, mark.call, mark.subject, reason, now))
             self._put(connection, told)
@@ -105,34 +111,58 @@ class Outbox:
         if ended:
             await self._database.put_down(work, lock=_LOCK)
 
-    async def due(self, receiver: str, now: float, most: int) -> Sequence[Message]:
-        """What may be sent now: of each call the first one alone, for the next waits until that is taken or given up."""
-        theirs = MESSAGES.c.receiver == receiver, MESSAGES.c.dead.is_(False)
-        first = select(func.min(MESSAGES.c.place)).where(*theirs).group_by(MESSAGES.c.call)
+    async def due(self, receiver: str, now: float | None, most: int) -> Sequence[Message]:
+        """What may be sent now: of each call the first one alone, for the next waits until that is taken or given up.
+
+        `now` None: whenever it may be sent.
+        """
+        by = _BEHIND - 1 if now is None else int(now * 1000)
         query = (
             select(MESSAGES)
-            .where(MESSAGES.c.place.in_(first), MESSAGES.c.due <= int(now * 1000))
-            .order_by(MESSAGES.c.place)
+            .where(*_alive(receiver), MESSAGES.c.due <= by)
+            .order_by(MESSAGES.c.due, MESSAGES.c.place)
             .limit(most)
         )
         return await self._database.look_up(
             lambda connection: [
-                Message(row.place, row.id, row.body, row.since, row.tries) for row in connection.execute(query).all()
+                Message(row.place, row.receiver, row.call, row.id, row.body, row.since, row.tries)
+                for row in connection.execute(query).all()
             ]
         )
 
     async def taken(self, message: Message) -> None:
         """It has arrived."""
-        gone = delete(MESSAGES).where(MESSAGES.c.place == message.place, MESSAGES.c.id == message.id)
-        await self._database.put_down(lambda connection: connection.execute(gone).rowcount, lock=_LOCK)
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(MESSAGES).where(*_that(message)))
+            _let_go(connection, message)
+
+        await self._database.put_down(work, lock=_LOCK)
 
     async def not_taken(self, message: Message, again: float | None) -> None:
         """It is tried `again` then (seconds since the epoch); None: it is given up."""
-        values = {"tries": message.tries + 1, "dead": again is None, "due": int((again or 0) * 1000)}
-        where = MESSAGES.c.place == message.place, MESSAGES.c.id == message.id
-        await self._database.put_down(
-            lambda connection: connection.execute(update(MESSAGES).where(*where).values(**values)).rowcount, lock=_LOCK
-        )
+
+        def work(connection: Connection) -> None:
+            values = {"tries": message.tries + 1, "dead": again is None, "due": _BEHIND}
+            connection.execute(update(MESSAGES).where(*_that(message)).values(**values))
+            if again is None:
+                _let_go(connection, message)
+            elif _first(connection, message.receiver, message.call) == message.place:
+                connection.execute(update(MESSAGES).where(*_that(message)).values(due=int(again * 1000)))
+
+        await self._database.put_down(work, lock=_LOCK)
+
+    async def hurry(self, receiver: str) -> None:
+        """What waits for another try is tried at once."""
+        await self._change((*_alive(receiver), MESSAGES.c.due > 0, MESSAGES.c.due < _BEHIND), {"due": 0})
+
+    async def give_up(self, receiver: str, before: int) -> int:
+        """What happened before then, and was not taken, is told no more; how many there were."""
+        old = *_alive(receiver), MESSAGES.c.since < before
+        there = select(MESSAGES.c.place).where(*old).limit(1)
+        if await self._database.look_up(lambda connection: connection.execute(there).first()) is None:
+            return 0
+        return await self._change(old, {"dead": True, "due": _BEHIND})
 
     async def forget(self, before: int) -> int:
         """Throw away what was given up and happened before then, and what is for nobody any more; how many."""
@@ -160,96 +190,100 @@ class Outbox:
             standing[name] = Standing(waiting, oldest, found.get((name, True), (0, 0))[0])
         return standing
 
+    async def unread(self) -> int:
+        """How many rows of the trail were not read yet; 0 where none ever was."""
+        return await self._database.look_up(cursor.unread)
+
     async def revive(self, receiver: str, now: float) -> int:
-        """Try again what was given up; how many there were."""
-        where = MESSAGES.c.receiver == receiver, MESSAGES.c.dead.is_(True)
-        values = {"dead": False, "tries": 0, "due": 0, "since": int(now)}
-        return await self._database.put_down(
-            lambda connection: connection.execute(update(MESSAGES).where(*where).values(**values)).rowcount, lock=_LOCK
-        )
+        """Try again what was given up, of each call before what was not; how many there were."""
+        lost = MESSAGES.c.receiver == receiver, MESSAGES.c.dead.is_(True)
+        return await self._change(lost, {"dead": False, "tries": 0, "due": 0, "since": int(now)})
 
     # ------------------------------------------------------------ inside
 
-    def _read(self, connection: Connection, oldest: int) -> int:
-        known: dict[str, int] = {row.chain: row.seq for row in connection.execute(select(CURSORS)).all()}
-        if _BEGUN not in known:
-            ends = connection.execute(
-                select(AUDIT.c.chain, func.max(AUDIT.c.seq).label("seq")).group_by(AUDIT.c.chain)
-            ).all()
-            connection.execute(insert(CURSORS), [{"chain": _BEGUN, "seq": 0}, *({"chain": row.chain, "seq": row.seq} for row in ends)])  # fmt: skip
-            return 0
-        count, told = 0, list[Event]()
-        for chain in connection.execute(select(HEADS.c.chain).order_by(HEADS.c.chain)).scalars().all():
-            rows = _rows(connection, chain, known.get(chain, 0))
-            if not rows:
-                continue
-            count += len(rows)
-            told += [event for row in rows if row.seconds >= oldest for event in self._of(connection, row)]
-            _advance(connection, chain, rows[-1].seq, known=chain in known)
-        # of a call that went from one worker to another, in the order in which it happened
-        told.sort(key=lambda event: event.at)
-        self._put(connection, told)
-        return count
+    async def _change(self, those: Collection[ColumnElement[bool]], values: Mapping[str, object]) -> int:
+        """Change all of them, which are those no more by it; how many there were. Calls' rows wait for no more than a piece."""
+        found = select(MESSAGES.c.place, MESSAGES.c.receiver, MESSAGES.c.call).where(*those).order_by(MESSAGES.c.place).limit(_MOST)  # fmt: skip
+        last = 0
 
-    def _of(self, connection: Connection, row: Row) -> Iterable[Event]:
-        event, call = events.of(row), row.channel
-        if call is not None and row.action == events.DROP and row.outcome in events.DROPPED:
-            connection.execute(update(WATCHED).where(*_of(call)).values(reason=row.outcome))
-        if call is not None and row.action == events.VOID:
-            connection.execute(update(WATCHED).where(*_of(call)).values(reason="void"))
-        if event is None:
-            return ()
-        if event.kind == events.VERIFIED:
-            connection.execute(delete(WATCHED).where(*_of(event.call)))
-            connection.execute(
-                insert(WATCHED).values(
-                    node=event.call.node, channel=event.call.id, event=event.id, subject=row.subject, since=event.at,
-                    until=0, reason="",
-                )
-            )  # fmt: skip
-        return (event,)
+        def work(connection: Connection) -> Sequence[int]:
+            rows = connection.execute(found.where(MESSAGES.c.place > last)).all()
+            places = [row.place for row in rows]
+            connection.execute(update(MESSAGES).where(MESSAGES.c.place.in_(places)).values(**values))
+            for receiver in {row.receiver for row in rows}:
+                _in_order(connection, receiver, {row.call for row in rows})
+            return places
+
+        total = 0
+        while places := await self._database.put_down(work, lock=_LOCK):
+            total, last = total + len(places), places[-1]
+        return total
 
     def _put(self, connection: Connection, told: Sequence[Event]) -> None:
         wanted = [(name, event) for event in told for name, kinds in self._receivers.items() if event.kind in kinds]
         if not wanted:
             return
+        waiting = _waiting(connection, {_call(event) for _, event in wanted})
         place: int = connection.execute(select(func.coalesce(func.max(MESSAGES.c.place), 0))).scalar_one()
-        values = [
-            {
-                "place": place + number, "receiver": name, "id": event.id, "call": f"{event.call.node}/{event.call.id}",
-                "body": event.body(), "since": event.at, "due": 0, "tries": 0, "dead": False,
-            }
-            for number, (name, event) in enumerate(wanted, 1)
-        ]  # fmt: skip
+        values = []
+        for number, (name, event) in enumerate(wanted, 1):
+            key = name, _call(event)
+            values.append({
+                "place": place + number, "receiver": name, "id": event.id, "call": key[1], "body": event.body(), "since": event.at,
+                "due": _BEHIND if key in waiting else 0, "tries": 0, "dead": False,
+            })  # fmt: skip
+            waiting.add(key)
         connection.execute(insert(MESSAGES), values)
 
 
-def _has_news(connection: Connection) -> bool:
-    """Whether anything was written since it was read; most often nothing was."""
-    known: dict[str, int] = {row.chain: row.seq for row in connection.execute(select(CURSORS)).all()}
-    if _BEGUN not in known:
-        return True
-    for chain in connection.execute(select(HEADS.c.chain)).scalars().all():
-        end = select(AUDIT.c.seq).where(AUDIT.c.chain == chain).order_by(AUDIT.c.seq.desc()).limit(1)
-        if (connection.execute(end).scalar() or 0) > known.get(chain, 0):
-            return True
-    return False
+# ---------------------------------------------------------------- of each call one after another
 
 
-def _rows(connection: Connection, chain: str, behind: int) -> list[Row]:
-    query = select(AUDIT).where(AUDIT.c.chain == chain, AUDIT.c.seq > behind).order_by(AUDIT.c.seq).limit(_AT_ONCE)
-    return [
-        Row(row.chain, row.seq, row.at, row.action, row.outcome, row.call, row.subject, orjson.loads(row.detail))
-        for row in connection.execute(query).all()
-    ]
+def _alive(receiver: str) -> tuple[ColumnElement[bool], ...]:
+    return MESSAGES.c.receiver == receiver, MESSAGES.c.dead.is_(False)
 
 
-def _advance(connection: Connection, chain: str, seq: int, *, known: bool) -> None:
-    if known:
-        connection.execute(update(CURSORS).where(CURSORS.c.chain == chain).values(seq=seq))
-    else:
-        connection.execute(insert(CURSORS).values(chain=chain, seq=seq))
+def _that(message: Message) -> tuple[ColumnElement[bool], ...]:
+    return MESSAGES.c.place == message.place, MESSAGES.c.id == message.id
 
 
-def _of(call: Channel) -> tuple[ColumnElement[bool], ...]:
-    return WATCHED.c.node == call.node, WATCHED.c.channel == call.id
+def _call(event: Event) -> str:
+    return f"{event.call.node}/{event.call.id}"
+
+
+def _waiting(connection: Connection, calls: Collection[str]) -> set[tuple[str, str]]:
+    """Receiver and call of what is still to be told of these."""
+    found, listed = set[tuple[str, str]](), sorted(calls)
+    for start in range(0, len(listed), _MOST):
+        where = MESSAGES.c.call.in_(listed[start : start + _MOST]), MESSAGES.c.dead.is_(False)
+        rows = connection.execute(select(MESSAGES.c.receiver, MESSAGES.c.call).where(*where)).all()
+        found |= {(row.receiver, row.call) for row in rows}
+    return found
+
+
+def _first(connection: Connection, receiver: str, call: str) -> int | None:
+    where = *_alive(receiver), MESSAGES.c.call == call
+    return connection.execute(select(func.min(MESSAGES.c.place)).where(*where)).scalar()
+
+
+def _let_go(connection: Connection, message: Message) -> None:
+    """What stood behind this one is due."""
+    first = _first(connection, message.receiver, message.call)
+    where = MESSAGES.c.place == first, MESSAGES.c.due == _BEHIND
+    connection.execute(update(MESSAGES).where(*where).values(due=0))
+
+
+def _in_order(connection: Connection, receiver: str, calls: Collection[str]) -> None:
+    """Of each of these calls the first one is due, and no other."""
+    earlier = MESSAGES.alias("earlier")
+    is_behind = (
+        select(earlier.c.place)
+        .where(
+            earlier.c.receiver == MESSAGES.c.receiver, earlier.c.call == MESSAGES.c.call, earlier.c.place < MESSAGES.c.place,
+            earlier.c.dead.is_(False),
+        )
+        .exists()
+    )  # fmt: skip
+    due = case((is_behind, _BEHIND), (MESSAGES.c.due == _BEHIND, 0), else_=MESSAGES.c.due)
+    theirs = *_alive(receiver), MESSAGES.c.call.in_(sorted(calls))
+    connection.execute(update(MESSAGES).where(*theirs).values(due=due))

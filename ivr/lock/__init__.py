@@ -2,7 +2,7 @@
 
 from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
-from ivr.lock.judge import Judge
+from ivr.lock.judge import NOBODYS, Judge
 from ivr.lock.lock import FIELDS, Lock
 from ivr.lock.marktokens import Issued, MarkTokens
 from ivr.lock.matter import Matter
@@ -40,6 +40,7 @@ from ivr.lock.words import (
 
 __all__ = [
     "FIELDS",
+    "NOBODYS",
     "Barred",
     "Begun",
     "Channel",

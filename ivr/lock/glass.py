@@ -75,6 +75,18 @@ class Glass:
         except Unavailable as error:
             return self._rows.failed(by, _APPROVE, error)
 
+    async def own(self, person: Person) -> tuple[Opening, ...] | Denied:
+        """What this person has asked for: those that wait, and those that are open. The one that ends first comes first."""
+        try:
+            person = await self._judge.anew(person)
+            if not person.may(Permission.CALL):
+                return await self._rows.refuse(person, "glass.own", Denied(Reason.NOT_PERMITTED))
+            return tuple(
+                wish for wish in await self._wishes.of_person(person.tenant, person.id) if wish.by == person.id
+            )
+        except Unavailable as error:
+            return self._rows.failed(person, _ASK, error)
+
     async def approve(self, by: Person, id: str) -> Opening | Denied:
         """Open the record for the person who has asked, as the second one."""
         try:

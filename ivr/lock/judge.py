@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from time import time
+from typing import Any, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -15,19 +16,27 @@ from ivr.lock.decision import Caller, Ground, caller, judge
 from ivr.lock.lately import Lately
 from ivr.lock.ports import Marks, Records, Staff
 from ivr.lock.words import Channel, Denied, Granted, Reason
+from ivr.secret import Secret
 from ivr.staff import Permission, Person
 from ivr.store.sealing import is_ref
 
 # Somebody may be transferred while it is asked who has a mark: then it is asked again.
 _TRIES = 4
 
+A = TypeVar("A")
+B = TypeVar("B")
+
+NOBODYS = "?"
+"""No customer has this reference."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A verdict; `call` is the caller whom it is about, as far as there is one."""
+    """A verdict; `call` is the caller whom it is about, as far as there is one, and `ref` the customer who was asked for."""
 
     verdict: Granted | Denied
     call: Channel | None = None
+    ref: str = ""
 
 
 class Judge:
@@ -59,20 +68,31 @@ class Judge:
 
     async def judge(self, person: Person, ref: str, level: int) -> Judged:
         """Whether this customer is the caller of this person now, at this level, and in force. Raises nothing."""
+        return await self._judged(person, self._by_ref(person.tenant, ref), level)
+
+    async def judge_number(self, person: Person, number: Secret, level: int) -> Judged:
+        """The same by a customer number; one that nobody has is `NOBODYS`. Raises nothing."""
+        return await self._judged(person, self._by_number(person.tenant, number), level)
+
+    async def _judged(self, person: Person, whom: Coroutine[Any, Any, tuple[str, bool]], level: int) -> Judged:
+        ref, asking = "", asyncio.create_task(whom)
         try:
-            # each is a way to another process or thread: side by side
-            ground, in_force = await asyncio.gather(self.ground(person), self._in_force(person.tenant, ref))
+            try:
+                ground = await self.ground(person)
+            finally:
+                # whom it was about is told where the rest is not known, too
+                ref, in_force = await asking
             verdict = judge(ground, ref, level)
             if isinstance(verdict, Granted) and not in_force:
                 verdict = Denied(Reason.NOT_IN_FORCE)
         except Unknown as error:
             self._log.warning("lock.unknown", person=person.id, error=str(error))
-            return Judged(Denied(Reason.UNKNOWN_BRIDGES))
+            return Judged(Denied(Reason.UNKNOWN_BRIDGES), ref=ref)
         except Unavailable as error:
             self._log.error("lock.failed", action="judge", person=person.id, error=str(error))
-            return Judged(Denied(Reason.UNAVAILABLE))
+            return Judged(Denied(Reason.UNAVAILABLE), ref=ref)
         found = caller(ground)
-        return Judged(verdict, found.call if isinstance(found, Caller) else None)
+        return Judged(verdict, found.call if isinstance(found, Caller) else None, ref)
 
     async def again(self, person: Person, ref: str, level: int, call: Channel) -> Judged:
         """The same, where it was granted for this call before: another call of the same customer is another matter."""
@@ -95,24 +115,36 @@ class Judge:
             talks = await self._talks_of(fresh)
             parties = [(talk.node, party) for talk in talks for party in (talk.own, *talk.others)]
             channels = list({Channel(node, party.channel) for node, party in parties})
-            owners, found = await asyncio.gather(
-                self._staff.owners_of({party.endpoint for _, party in parties}),
-                asyncio.gather(*(self._marks.mark(*channel) for channel in channels)),
+            found, owners = await _beside(
+                self._marks.marks(channels), self._staff.owners_of({party.endpoint for _, party in parties})
             )
             marks = {channel: mark for channel, mark in zip(channels, found, strict=True) if mark is not None}
             if await self._talks_of(fresh) == talks:
                 return Ground(fresh, talks, owners, marks, self._wall())
         raise Unknown("who talks with whom changes all the time")
 
-    async def _in_force(self, tenant: str, ref: str) -> bool:
+    async def _by_ref(self, tenant: str, ref: str) -> tuple[str, bool]:
         # what has not the form is nobody's, and perhaps no text that can be asked for
-        return is_ref(ref) and await self._records.in_force(tenant, ref)
+        return ref, is_ref(ref) and await self._records.in_force(tenant, ref)
+
+    async def _by_number(self, tenant: str, number: Secret) -> tuple[str, bool]:
+        return await self._records.by_number(tenant, number) or (NOBODYS, False)
 
     async def _talks_of(self, person: Person) -> list[Talk]:
         try:
             return [talk for endpoint in sorted(person.endpoints) for talk in await self._talks.of(endpoint)]
         except Unavailable as error:
             raise Unknown(str(error)) from None
+
+
+async def _beside(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+    """Both: the second while the first waits."""
+    other = asyncio.create_task(second)
+    try:
+        found = await first
+    finally:
+        beside = await other
+    return found, beside
 
 
 class Unknown(Unavailable):

@@ -14,6 +14,7 @@ from ivr.config import Tokens
 from ivr.errors import InputError, Unavailable
 from ivr.lock.decision import Caller, caller
 from ivr.lock.judge import Judge, Unknown
+from ivr.lock.ports import Sessions
 from ivr.lock.reads import Reads
 from ivr.lock.rows import Rows
 from ivr.lock.signer import Signer
@@ -38,20 +39,22 @@ class MarkTokens:
     """It is asked anew each time who is on the line with whom."""
 
     def __init__(
-        self, rules: Tokens, signer: Signer, judge: Judge, reads: Reads, rows: Rows, log: FilteringBoundLogger,
+        self, rules: Tokens, signer: Signer, judge: Judge, reads: Reads, sessions: Sessions, rows: Rows, log: FilteringBoundLogger,
         wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
         self._rules = rules
         self._signer = signer
         self._judge = judge
         self._reads = reads
+        self._sessions = sessions
         self._rows = rows
         self._log = log
         self._wall = wall
 
-    async def issue(self, person: Person, call: str, audience: str) -> Issued | Denied:
+    async def issue(self, person: Person, call: str, audience: str, session: str) -> Issued | Denied:
         """For this person's caller of this call (`Channel.name`), where verified. Counts as a read of the customer's record.
 
+        `session`: the identifier of that by which it is asked for, and with which the token ends.
         Raises `InputError` for an audience that the settings do not name.
         """
         if audience not in self._rules.audiences:
@@ -77,7 +80,7 @@ class MarkTokens:
             seconds = max(1, min(self._rules.seconds, int(granted.until - self._wall())))
             claims = {
                 "jti": named, "sub": ref, "call": call, "node": granted.call.node, "channel": granted.call.id,
-                "agent": person.id, "login": person.login, "tenant": person.tenant,
+                "agent": person.id, "login": person.login, "tenant": person.tenant, "sid": session,
                 "level": granted.level, "methods": list(methods),
             }  # fmt: skip
             token = self._signer.sign(claims, audience, seconds, kind=KIND)
@@ -95,10 +98,12 @@ class MarkTokens:
         match claims:
             case {
                 "aud": str(audience), "sub": str(ref), "level": int(level), "tenant": str(tenant), "agent": str(agent),
-                "node": str(node), "channel": str(channel),
+                "node": str(node), "channel": str(channel), "sid": str(session),
             } if audience in audiences and audience in self._rules.audiences:  # fmt: skip
                 person = await self._judge.by_id(tenant, agent)
                 if person is None or await self._reads.stopped(person):
+                    return None
+                if not await self._sessions.has(tenant, agent, session):
                     return None
                 judged = await self._judge.again(person, ref, level, Channel(node, channel))
                 match judged.verdict:

@@ -1,14 +1,20 @@
-"""Data that lies elsewhere, for one request: weighed before it is fetched, noted beside that, looked at again before it is given."""
+"""Data that lies elsewhere, for one request: weighed before it is fetched, noted beside that, judged again before it is given."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping
+from time import monotonic
 from typing import Protocol
 
 from ivr.lock.judge import Judge, Judged
 from ivr.lock.rows import Rows
 from ivr.lock.words import Denied, Granted
+from ivr.secret import Secret
 from ivr.staff import Person
+
+# Seconds that a judgement may be old when its row is durable; both take a few thousandths.
+_MOMENT = 0.1
 
 
 class _Opened(Protocol):
@@ -22,7 +28,8 @@ class _Opened(Protocol):
 class Matter:
     """`weigh`, then `note`, then `still`: what was fetched may be given out when all three have granted it.
 
-    None of these raises `Unavailable`: a part that is down refuses.
+    None of these raises `Unavailable`: a part that is down refuses. Where it is fetched while it is noted, `begin_note` stands for
+    `note`: `still` waits for that, and `settled` is to be called at the end, whatever comes of it.
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class Matter:
         self._rows = rows
         self._level = 0
         self._granted: Granted | None = None
+        self._noting: asyncio.Task[Granted | Denied] | None = None
         self.ref = ""
         """The customer whom it is about."""
 
@@ -45,8 +53,15 @@ class Matter:
 
     async def weigh(self, ref: str, level: int) -> Granted | Denied:
         """Whether this may be given out, as far as is known now. It may be fetched then, if to fetch it changes nothing."""
-        self.ref, self._level = ref, level
-        judged = await self._judge.judge(self._person, ref, level)
+        return await self._weighed(await self._judge.judge(self._person, ref, level), level)
+
+    async def weigh_number(self, number: Secret, level: int) -> Granted | Denied:
+        """The same by a customer number; `ref` is known behind it."""
+        return await self._weighed(await self._judge.judge_number(self._person, number, level), level)
+
+    async def _weighed(self, judged: Judged, level: int) -> Granted | Denied:
+        ref = self.ref = judged.ref
+        self._level = level
         if isinstance(judged.verdict, Denied):
             return await self._rows.refuse(
                 self._person, self._what, judged.verdict, ref, judged.call, detail=self._detail
@@ -61,10 +76,28 @@ class Matter:
             self._person, self.ref, self._level, self._what, self._detail, Judged(granted, granted.call)
         )
 
+    def begin_note(self) -> None:
+        """`note`, and go on meanwhile."""
+        self._noting = asyncio.create_task(self.note())
+
+    async def settled(self) -> None:
+        """When nothing is being noted any more."""
+        if self._noting is not None:
+            await asyncio.wait([self._noting])
+
     async def still(self) -> Granted | Denied:
         """Whether it is so yet: the caller may have hung up while it was fetched. The level may be lower than before."""
-        granted = self._known()
+        granted, noting = self._known(), self._noting
+        asked = monotonic()
         judged = await self._judge.again(self._person, self.ref, self._level, granted.call)
+        if noting is not None:
+            noted = await noting
+            self._noting = None
+            if isinstance(noted, Denied):
+                return noted
+            if monotonic() - asked > _MOMENT:
+                # a disk that hangs: what was true before it did may be so no longer
+                judged = await self._judge.again(self._person, self.ref, self._level, granted.call)
         return await self.withhold(judged.verdict) if isinstance(judged.verdict, Denied) else judged.verdict
 
     async def withhold(self, denied: Denied) -> Denied:

@@ -60,6 +60,10 @@ class Midcall:
         with suppress(Unavailable):
             # it ends by itself
             await done(*found.call)
+        if denied is None and found.mark is not None:
+            with suppress(Unavailable):
+                # the worker drops it as well: but there may be none, or one that does not reach the store
+                await self._marks.take_away(found.mark)
         if denied is not None:
             return await self._refuse(person, _VERIFY, denied, found.call)
         self._log.info("midcall.verify", person=person.id, call=found.call.id, policy=policy)
@@ -91,16 +95,21 @@ class Midcall:
     # ------------------------------------------------------------ inside
 
     async def _part(self, person: Person, found: Caller, policy: str) -> Denied | None:
-        """The row, another look, and the two are parted. Raises `Unavailable`."""
+        """The row, and the two are parted if they are still the two. Raises `Unavailable`."""
         own, ref = found.talk.own.channel, "" if found.mark is None else found.mark.subject
         await self._rows.tell(person, _VERIFY, "asked", ref, found.call, detail={"policy": policy})
-        again = await self._sole(person, found.call.name)
-        if isinstance(again, Denied):
-            return again
-        if again.talk.own.channel != own or not await self._switch.part(*found.call, own, policy):
-            # one of them has hung up, or was taken elsewhere
-            return Denied(Reason.NO_CALL)
-        return None
+        # one of them may have hung up, or was taken elsewhere
+        denied = Denied(Reason.NO_CALL)
+
+        async def still() -> bool:
+            nonlocal denied
+            again = await self._sole(person, found.call.name)
+            if isinstance(again, Denied):
+                denied = again
+                return False
+            return again.talk.own.channel == own
+
+        return None if await self._switch.part(*found.call, own, policy, still) else denied
 
     async def _show(self, person: Person, found: Caller, ref: str, why: Why) -> None:
         """The mark is gone already: what announces it must follow, and is not what the lock goes by."""

@@ -14,11 +14,18 @@ from ivr.call.outcome import Status
 from ivr.call.ports import Entry, Talk, Waiting
 from ivr.call.progress import Progress
 from ivr.lock.actions import Change
+from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.store.holds import Hold
 from ivr.store.openings import Opening
-from ivr.store.reads import Counted, Stopped
+from ivr.store.reads import Counted, Notice, Stopped
 from ivr.store.register import Customer
+
+
+class Sessions(Protocol):
+    async def has(self, tenant: str, person: str, id: str) -> bool:
+        """Whether this person is still signed in by the session of this identifier."""
+        ...
 
 
 class Staff(Protocol):
@@ -42,6 +49,10 @@ class Staff(Protocol):
 class Marks(Protocol):
     async def mark(self, node: str, channel: str) -> Mark | None:
         """The mark of this channel; None where there is none, or no longer."""
+        ...
+
+    async def marks(self, channels: Sequence[tuple[str, str]]) -> Sequence[Mark | None]:
+        """The same of each of these channels, with its node."""
         ...
 
     async def progress(self, node: str, channel: str) -> Progress | None:
@@ -87,10 +98,11 @@ class Waits(Protocol):
 class Switch(Protocol):
     """What is done to channels of a node."""
 
-    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
-        """Send the caller to be verified, and the agent to wait; False where one of them is not there any more.
+    async def part(self, node: str, caller: str, agent: str, policy: str, go_on: Callable[[], Awaitable[bool]]) -> bool:
+        """Send the caller to be verified, and the agent to wait, if `go_on` says so in the last moment.
 
-        Both by their unique ids; both go, or none.
+        Both by their unique ids; both go, or none. False where nothing was done: it said no, or one of them is not there
+        any more.
         """
         ...
 
@@ -128,12 +140,12 @@ class Holds(Protocol):
         """For failures."""
         ...
 
-    async def customers(self, keys: Collection[str]) -> Mapping[str, str]:
-        """The references of the customers of these blind indexes."""
+    async def customers(self, tenant: str, keys: Collection[str]) -> Mapping[str, str]:
+        """The references of this tenant's customers of these blind indexes."""
         ...
 
-    async def locked(self, most: int) -> Sequence[str]:
-        """References of customers whom somebody has locked."""
+    async def locked(self, tenant: str, most: int) -> Sequence[str]:
+        """References of this tenant's customers whom somebody has locked."""
         ...
 
 
@@ -154,6 +166,10 @@ class Records(Protocol):
 
     async def in_force(self, tenant: str, ref: str) -> bool:
         """Whether the customer is there and not locked."""
+        ...
+
+    async def by_number(self, tenant: str, number: Secret) -> tuple[str, bool] | None:
+        """The reference of the customer with this number, of whatever tenant, and `in_force`."""
         ...
 
     async def read(self, tenant: str, ref: str) -> Customer | None:
@@ -178,12 +194,16 @@ class Counts(Protocol):
         """Count one read, unless it would be more customers in an hour, or a day, than these."""
         ...
 
-    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool]]:
-        """Of each: how many in an hour, how many in a day, whether stopped."""
+    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool, bool]]:
+        """Of each: how many in an hour, how many in a day, whether stopped, and whether warned of."""
         ...
 
-    async def first_warning(self, person: str) -> bool:
-        """Whether nobody was warned of this person within the hour; from now on somebody is."""
+    async def warn(self, person: str) -> Notice:
+        """The warning of this person; for an hour it is the same."""
+        ...
+
+    async def told(self, person: str, which: str) -> None:
+        """The trail was told of this stop, or of this warning."""
         ...
 
     async def lift(self, person: str) -> None:
@@ -202,6 +222,10 @@ class Openings(Protocol):
 
     async def waiting(self, tenant: str) -> Sequence[Opening]:
         """Those that nobody has granted or declined yet."""
+        ...
+
+    async def of_person(self, tenant: str, person: str) -> Sequence[Opening]:
+        """Those that this person has asked for."""
         ...
 
     async def approve(self, wish: Opening, opened: Opening) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from statistics import median
 
 from structlog.typing import FilteringBoundLogger
@@ -15,7 +17,14 @@ from ivr.lock.reasons import reason_of
 from ivr.lock.rows import Rows
 from ivr.lock.words import Denied, Lifted, Reason, Standing
 from ivr.staff import Permission, Person
-from ivr.store.reads import Counted, Stopped
+from ivr.store.reads import Counted, Notice, Stopped
+
+_STOPPED, _UNUSUAL = "reads.stopped", "reads.unusual"
+_OUTCOMES = {_STOPPED: "stopped", _UNUSUAL: "warned"}
+# A row that could not be written is tried again so often, in seconds; what is forgotten of them by the end of the process
+# is told when the same person reads, or tries to.
+_AGAIN_SECONDS = 1.0
+_MOST_OWED = 1000
 
 
 class Reads:
@@ -30,17 +39,18 @@ class Reads:
         self._judge = judge
         self._rows = rows
         self._log = log
+        self._owed: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     async def count(self, person: Person, ref: str) -> Denied | None:
         """Count one, before it is read; None where it may be. Raises `Unavailable`; then it may not."""
         limits = self._limits
         match await self._counts.count(_key(person), ref, hour=limits.stop_hour, day=limits.stop_day):
-            case Stopped(first, hour, day):
-                if first:
+            case Stopped(notice, hour, day):
+                if notice.first:
                     self._log.error("reads.stopped", person=person.id, hour=hour, day=day)
-                    await self._rows.tell(
-                        person, "reads.stopped", "stopped", detail={"hour": str(hour), "day": str(day)}
-                    )
+                # it holds all the same
+                with suppress(Unavailable):
+                    await self._tell(person, _STOPPED, notice, {"hour": hour, "day": day})
                 return Denied(Reason.TOO_MANY_READS)
             case Counted(hour, day):
                 if hour > limits.warn_hour or day > limits.warn_day:
@@ -49,7 +59,7 @@ class Reads:
 
     async def stopped(self, person: Person) -> bool:
         """Whether this person reads nothing until another lifts it. Raises `Unavailable`."""
-        ((*_, stopped),) = await self._counts.of([_key(person)])
+        ((_, _, stopped, _),) = await self._counts.of([_key(person)])
         return stopped
 
     async def lift(self, by: Person, whom: str, reason: str) -> Lifted | Denied:
@@ -85,9 +95,7 @@ class Reads:
             found = await self._counts.of([_key(one) for one in persons])
         except Unavailable as error:
             return self._rows.failed(by, "reads.standing", error)
-        return tuple(
-            Standing(one.id, hour, day, stopped) for one, (hour, day, stopped) in zip(persons, found, strict=True)
-        )
+        return tuple(Standing(one.id, *counts) for one, counts in zip(persons, found, strict=True))
 
     async def _compare(self, person: Person, hour: int, day: int) -> None:
         """Warn, once in an hour, where it is far more than what others of the team read."""
@@ -97,16 +105,46 @@ class Reads:
             if one.team == person.team and one.id != person.id
         ]
         found = await self._counts.of([_key(one) for one in peers])
-        usual_hour, usual_day = _usual(hour for hour, _, _ in found), _usual(day for _, day, _ in found)
+        usual_hour, usual_day = _usual(hour for hour, *_ in found), _usual(day for _, day, *_ in found)
         much = hour > self._limits.warn_hour and hour > usual_hour * self._limits.warn_factor
         much_today = day > self._limits.warn_day and day > usual_day * self._limits.warn_factor
-        if not (much or much_today) or not await self._counts.first_warning(_key(person)):
+        if not (much or much_today):
             return
-        self._log.warning(
-            "reads.unusual", person=person.id, hour=hour, day=day, usual_hour=usual_hour, usual_day=usual_day
-        )
+        notice = await self._counts.warn(_key(person))
         detail = {"hour": hour, "day": day, "usual_hour": usual_hour, "usual_day": usual_day}
-        await self._rows.tell(person, "reads.unusual", "warned", detail={name: f"{n:g}" for name, n in detail.items()})
+        if notice.first:
+            self._log.warning(
+                "reads.unusual", person=person.id, hour=hour, day=day, usual_hour=usual_hour, usual_day=usual_day
+            )
+        await self._tell(person, _UNUSUAL, notice, detail)
+
+    async def _tell(self, person: Person, what: str, notice: Notice, detail: Mapping[str, float]) -> None:
+        """The row of it, once; where that fails, as soon as it can be, whether or not this person goes on. Raises `Unavailable`."""
+        if not notice.untold:
+            return
+        try:
+            await self._told(person, what, notice.untold, detail)
+        except Unavailable:
+            owed = (person.id, notice.untold)
+            if owed not in self._owed and len(self._owed) < _MOST_OWED:
+                self._owed[owed] = task = asyncio.create_task(self._settle(person, what, notice.untold, detail))
+                task.add_done_callback(lambda _: self._owed.pop(owed, None))
+            raise
+
+    async def _settle(self, person: Person, what: str, which: str, detail: Mapping[str, float]) -> None:
+        while True:
+            await asyncio.sleep(_AGAIN_SECONDS)
+            with suppress(Unavailable):
+                await self._told(person, what, which, detail)
+                return
+
+    async def _told(self, person: Person, what: str, which: str, detail: Mapping[str, float]) -> None:
+        # whoever comes second, also in another process, changes nothing
+        once = f"{what}:{_key(person)}:{which}"
+        await self._rows.tell(
+            person, what, _OUTCOMES[what], once=once, detail={name: f"{n:g}" for name, n in detail.items()}
+        )
+        await self._counts.told(_key(person), which)
 
 
 def _usual(counts: Iterable[int]) -> float:

@@ -13,6 +13,7 @@ from ivr.call.ports import Entry, Subject
 from ivr.database import Database
 from ivr.errors import ConfigError, StoreError
 from ivr.lock.actions import Change
+from ivr.secret import Secret
 from ivr.store.customers import Customers
 from ivr.store.register import Customer, Register
 
@@ -32,6 +33,10 @@ class StoredRecords:
     async def in_force(self, tenant: str, ref: str) -> bool:
         """Whether the customer is there, and not locked. Raises `StoreError`."""
         return await self._customers.in_force(Subject(key="", known=True, ref=ref), tenant)
+
+    async def by_number(self, tenant: str, number: Secret) -> tuple[str, bool] | None:
+        """The customer's reference, and `in_force`. Raises `StoreError`."""
+        return await self._customers.standing(number, tenant)
 
     async def read(self, tenant: str, ref: str) -> Customer | None:
         """Raises `StoreError`, or `VaultError` where what is stored was changed."""

@@ -122,7 +122,7 @@ class Watch:
 
     async def _look(self) -> tuple[Barred, ...]:
         holds = await self._holds.in_force()
-        refs = await self._holds.customers([hold.of for hold in holds if hold.scope is Scope.CUSTOMER])
+        refs = await self._holds.customers(TENANT, [hold.of for hold in holds if hold.scope is Scope.CUSTOMER])
         rounds = await self._rounds.of([hold.by for hold in holds if hold.scope is Scope.NUMBER and hold.by])
         found = [
             Barred(Held.CUSTOMER, refs[hold.of], hold.until)
@@ -134,7 +134,7 @@ class Watch:
             if hold.scope is Scope.NUMBER:
                 told = rounds.get(hold.by)
                 found.append(Barred(Held.NUMBER, "" if told is None else told.number, hold.until))
-        found += [Barred(Held.BY_HAND, ref, None) for ref in await self._holds.locked(_MOST)]
+        found += [Barred(Held.BY_HAND, ref, None) for ref in await self._holds.locked(TENANT, _MOST)]
         ordered = sorted(found, key=lambda one: (one.until is None, one.until or 0, one.kind, one.what))
         return tuple(ordered[:_MOST])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import time
-from typing import Self
+from typing import Protocol, Self
 
 from structlog.typing import FilteringBoundLogger
 
@@ -12,7 +12,6 @@ from ivr.audit.rates import Rounds
 from ivr.audit.signing import Seal
 from ivr.call.ports import Talks, Trail
 from ivr.config import Settings
-from ivr.database import Database
 from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
@@ -32,8 +31,16 @@ from ivr.store.link import Link
 from ivr.store.openings import RedisOpenings
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
+from ivr.store.sessions import Sessions
 from ivr.store.waits import RedisWaits
-from ivr.vault import Vault
+
+
+class Told(Talks, Floor, Protocol):
+    """Who talks with whom, proven and as far as events tell."""
+
+
+class Live(Marks, Glances, Protocol):
+    """The marks, one by one and many at a glance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +60,27 @@ class Locks:
 
     @classmethod
     def of(
-        cls, settings: Settings, *, talks: Talks, floor: Floor, switch: Switch, glances: Glances, staff: Staff, marks: Marks,
-        link: Link, database: Database, customers: Customers, vault: Vault, trail: Trail, seal: Seal, chain: str,
-        log: FilteringBoundLogger,
+        cls, settings: Settings, *, talks: Told, switch: Switch, staff: Staff, live: Live, link: Link, customers: Customers,
+        trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger,
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks."""
-        rules, prefix = settings.lock, settings.redis.prefix
+        rules, prefix, database, vault = settings.lock, settings.redis.prefix, customers.database, customers.vault
         records = StoredRecords(database, Register(vault), customers, seal, chain)
         rows = Rows(trail, log)
-        judge = Judge(talks, staff, marks, records, log)
+        judge = Judge(talks, staff, live, records, log)
         reads = Reads(rules.reads, RedisReads(link, prefix), staff, judge, rows, log)
         signer = Signer(settings, database, vault, trail, log)
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits = RedisWaits(link, prefix)
-        currents = Currents(judge, marks, records, reads, rows, waits, switch, int(rules.fields.name))
+        currents = Currents(judge, live, records, reads, rows, waits, switch, int(rules.fields.name))
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
-            Midcall(_offered(settings), judge, marks, waits, switch, rows, log),
+            Midcall(_offered(settings), judge, live, waits, switch, rows, log),
             reads,
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
             signer,
-            MarkTokens(settings.tokens, signer, judge, reads, rows, log),
-            Watch(judge, floor, staff, glances, waits, switch, holds, Rounds(database), rows, time),
+            MarkTokens(settings.tokens, signer, judge, reads, Sessions(link, prefix, settings.desk), rows, log),
+            Watch(judge, talks, staff, live, waits, switch, holds, Rounds(database), rows, time),
         )
 
 

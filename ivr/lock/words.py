@@ -253,12 +253,16 @@ class Barred:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How many different customers' records somebody has read in the last hour and day. `stopped`: until it is lifted."""
+    """How many different customers' records somebody has read in the last hour and day.
+
+    `stopped`: until it is lifted. `warned`: far more than others of the team have; for an hour.
+    """
 
     person: str
     hour: int
     day: int
     stopped: bool
+    warned: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,30 @@
-"""What a worker shows of itself to monitoring: numbers for Prometheus, whether it turns, whether it is ready.
+"""What a worker, the desk and the proxy show of themselves to monitoring: numbers for Prometheus, whether they turn, whether they are ready.
 
-It stands outside of calls: `Meters` hears the log's lines, and the ports are wrapped where the worker is put together.
+It stands outside of calls and requests: the log's lines are heard, and the ports are wrapped where a process is put together.
 """
 
+from ivr.metrics.answers import alive_answer, ready_answer
 from ivr.metrics.heard import Heard
 from ivr.metrics.meters import Meters
 from ivr.metrics.ports import TimedCustomers, TimedPins, TimedTexts, TimedTrail
 from ivr.metrics.ready import Health, Readiness
+from ivr.metrics.served import METHODS, DeskMeters, HeardServed, ServedMeters
 from ivr.metrics.server import serving
 
 __all__ = [
+    "METHODS",
+    "DeskMeters",
     "Health",
     "Heard",
+    "HeardServed",
     "Meters",
     "Readiness",
+    "ServedMeters",
     "TimedCustomers",
     "TimedPins",
     "TimedTexts",
     "TimedTrail",
+    "alive_answer",
+    "ready_answer",
     "serving",
 ]

@@ -7,7 +7,8 @@ from typing import Any
 
 from ivr.call.outcome import Budget, Scope, Status
 from ivr.call.steps import all_steps
-from ivr.metrics.meters import OUTCOMES, Meters, node_of, one_of
+from ivr.metrics.meters import OUTCOMES, Meters
+from ivr.metrics.own import node_of, one_of
 
 Line = MutableMapping[str, Any]
 

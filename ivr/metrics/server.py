@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address
 from time import monotonic
 
-import orjson
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from structlog.typing import FilteringBoundLogger
 
-from ivr.config import Settings
+from ivr.config import Metrics, Settings
 from ivr.config.listening import is_served, split
-from ivr.metrics.meters import Meters
+from ivr.metrics.answers import alive_answer, ready_answer
+from ivr.metrics.own import Own
 from ivr.metrics.ready import Readiness
 
 # How often it is looked how late the event loop is.
@@ -35,15 +35,17 @@ Address = IPv4Address | IPv6Address
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, meters: Meters, readiness: Readiness, log: FilteringBoundLogger
+    settings: Settings, own: Metrics, place: str, meters: Own, readiness: Readiness, log: FilteringBoundLogger
 ) -> AsyncIterator[None]:
-    """Serve while this context lasts, where the settings say `[metrics] listen`; raises `ConfigError` where that cannot be."""
-    own = settings.metrics
+    """Serve while this context lasts, where `listen` of this table says so; raises `ConfigError` where that cannot be.
+
+    `place`: the table, such as `[metrics]`.
+    """
     if own.listen is None:
         yield
         return
-    server = MetricsServer(meters, readiness, own.allow, log)
-    with own.bound(settings.file, "[metrics]"):
+    server = MetricsServer(meters, readiness, own.allow, log, place)
+    with own.bound(settings.file, place):
         await server.open(*split(own.listen))
     log.info("metrics.listening", address=own.listen)
     try:
@@ -56,13 +58,14 @@ class MetricsServer:
     """`open`, then it serves until `close`."""
 
     def __init__(
-        self, meters: Meters, readiness: Readiness, allow: Collection[Address], log: FilteringBoundLogger
-    ) -> None:
-        """`allow`: peers beside this machine itself."""
+        self, meters: Own, readiness: Readiness, allow: Collection[Address], log: FilteringBoundLogger, place: str = "[metrics]"
+    ) -> None:  # fmt: skip
+        """`allow`: peers beside this machine itself; `place`: the table that names them."""
         self._meters = meters
         self._readiness = readiness
         self._allow = frozenset(allow)
         self._log = log
+        self._place = place
         self._refused_at = -_SPARING_SECONDS
         self._refused = 0
         self._lagging: asyncio.Task[None] | None = None
@@ -106,7 +109,7 @@ class MetricsServer:
         host = request.remote or ""
         if not is_served(host, self._allow):
             self._refuse(host)
-            return web.Response(status=403, text="[metrics] allow does not name this address\n")
+            return web.Response(status=403, text=f"{self._place} allow does not name this address\n")
         try:
             return await handler(request)
         except web.HTTPException:
@@ -123,20 +126,16 @@ class MetricsServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         await self._look()
+        for looked in self._meters.looked:
+            await looked.look()
         encode, kind = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._meters.registry), headers={"Content-Type": kind})
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return _json({"alive": True})
+        return alive_answer()
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        faults = await self._look()
-        ready = not any(faults.values())
-        parts = {
-            part: {"ready": fault is None, **({} if fault is None else {"error": fault})}
-            for part, fault in faults.items()
-        }
-        return _json({"ready": ready, "parts": parts}, status=200 if ready else 503)
+        return ready_answer(await self._look(), why=True)
 
     async def _look(self) -> dict[str, str | None]:
         faults = dict(await self._readiness.look())
@@ -149,10 +148,3 @@ class MetricsServer:
             due = loop.time() + _LOOK_SECONDS
             await asyncio.sleep(_LOOK_SECONDS)
             self._meters.lag.observe(max(0.0, loop.time() - due))
-
-
-def _json(body: dict[str, object], status: int = 200) -> web.Response:
-    # what was true a moment ago is of no use to anybody
-    return web.Response(
-        body=orjson.dumps(body) + b"\n", status=status, headers={"Content-Type": "application/json", "Cache-Control": "no-store"}
-    )  # fmt: skip

@@ -38,11 +38,15 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Who this is at the provider. `login`: by `link_by`, where that is verified; `groups`: None where there is no such claim."""
+    """Who this is at the provider. `login`: by `link_by`, where that is verified; `groups`: None where there is no such claim.
+
+    `age`: seconds since this person has signed in there, which may have been before; None where it does not say (`auth_time`).
+    """
 
     subject: str
     login: str | None
     groups: frozenset[str] | None
+    age: float | None
 
 
 def read(token: str, keys: KeySet, algorithms: frozenset[str], rules: Oidc, nonce: str, now: float) -> Claims | Refusal:
@@ -71,7 +75,9 @@ def read(token: str, keys: KeySet, algorithms: frozenset[str], rules: Oidc, nonc
         return Refusal.CONTEXT
     if not set(rules.amr) <= (_texts(said.get("amr")) or frozenset()):
         return Refusal.CONTEXT
-    return Claims(subject, _login(said, rules), _texts(said.get(rules.groups_claim)))
+    return Claims(
+        subject, _login(said, rules), _texts(said.get(rules.groups_claim)), _age(said.get("auth_time"), now, rules)
+    )
 
 
 def _is(value: str) -> jwt.ClaimsOption:
@@ -80,11 +86,16 @@ def _is(value: str) -> jwt.ClaimsOption:
 
 def _login(said: Mapping[str, Any], rules: Oidc) -> str | None:
     found = None if rules.link_by is None else said.get(rules.link_by)
-    if not isinstance(found, str) or not found:
+    # logins are ASCII, and of other letters some become that when they are folded: the Kelvin sign is a k, the long s an s
+    if not isinstance(found, str) or not found or not found.isascii():
         return None
     if rules.link_by == "email" and said.get("email_verified") is not True:
         return None
     return found.casefold()
+
+
+def _age(at: object, now: float, rules: Oidc) -> float | None:
+    return max(0.0, now - at) if isinstance(at, int) and at <= now + rules.skew_seconds else None
 
 
 def _texts(found: object) -> frozenset[str] | None:

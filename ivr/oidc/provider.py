@@ -8,7 +8,8 @@ import secrets
 import ssl
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -56,25 +57,28 @@ class _Document:
     algorithms: frozenset[str]
     says_issuer: bool
     basic: bool
+    exit: str | None
 
 
 class Provider:
     """Asked on the way in alone: whoever has signed in goes on while it is away. `close` it."""
 
     def __init__(
-        self, rules: Oidc, secret: Secret | None, trusted: ssl.SSLContext | bool, redirect: str,
+        self, rules: Oidc, secret: Secret | None, trusted: ssl.SSLContext | bool, redirect: str, after: str,
         *, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
-        """`redirect`: where it sends people back to."""
+        """`redirect`: where it sends people back to; `after`: the same, where they have signed out."""
         self.rules = rules
         self._secret = secret
         self._redirect = redirect
+        self._after = after
         self._clock = clock
         self._trusted = trusted
         self._session: aiohttp.ClientSession | None = None
         self._kept: tuple[float, _Document] | None = None
         self._keys: tuple[float, KeySet] | None = None
         self._one = asyncio.Lock()
+        self._failures, self._failure = 0, ""
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
@@ -84,15 +88,15 @@ class Provider:
             return None
         secret = secret_of(settings, "[desk.oidc] client_secret", rules.client_secret_file, rules.client_secret_env)
         trusted = tls.context(settings, "[desk.oidc]", rules.ca_file)
-        return cls(rules, secret, trusted, f"{settings.desk.url}/sign-in/provider")
+        return cls(rules, secret, trusted, f"{settings.desk.url}/sign-in/provider", f"{settings.desk.url}/sign-in")
 
     async def close(self) -> None:
         """Let its connections go; nothing happens when that was done."""
         if self._session is not None:
             await self._session.close()
 
-    async def address(self, flow: Flow) -> str:
-        """Where somebody goes to sign in. Raises `OidcError`."""
+    async def address(self, flow: Flow, *, within: int | None = None) -> str:
+        """Where somebody goes to sign in; `within`: anew, and not by a sign-in of longer ago, in seconds. Raises `OidcError`."""
         document = await self._document()
         challenge = urlsafe_b64encode(hashlib.sha256(flow.verifier.encode()).digest()).rstrip(b"=").decode()
         asked = {
@@ -102,8 +106,21 @@ class Provider:
         }  # fmt: skip
         if self.rules.acr:
             asked["acr_values"] = " ".join(self.rules.acr)
-        joint = "&" if urlsplit(document.authorization).query else "?"
-        return f"{document.authorization}{joint}{urlencode(asked)}"
+        if within is not None:
+            # whether it has done so is not believed: `auth_time`, which the second demands, says it
+            asked |= {"prompt": "login", "max_age": str(within)}
+        return _with(document.authorization, asked)
+
+    async def exit(self) -> str | None:
+        """Where somebody goes to sign out there; None where it has no such place. Raises `OidcError`.
+
+        OpenID Connect RP-Initiated Logout 1.0, without the ID token: that says who somebody is, and would stand in an address.
+        """
+        document = await self._document()
+        if document.exit is None:
+            return None
+        asked = {"client_id": self.rules.client_id, "post_logout_redirect_uri": self._after}
+        return _with(document.exit, asked)
 
     async def who(self, flow: Flow, answer: Mapping[str, str]) -> Claims | Refusal:
         """Who has signed in there, by what came back (`code`, `iss`, `error`). Raises `OidcError`."""
@@ -150,8 +167,21 @@ class Provider:
             raise OidcError(f"the provider gave no ID token (status {status})")
         return token
 
-    async def _document(self) -> _Document:
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """One at a time: a provider that is away is asked once for all who have waited meanwhile. Raises `OidcError`."""
+        before = self._failures
         async with self._one:
+            if self._failures != before:
+                raise OidcError(self._failure)
+            try:
+                yield
+            except OidcError as error:
+                self._failures, self._failure = self._failures + 1, str(error)
+                raise
+
+    async def _document(self) -> _Document:
+        async with self._alone():
             if self._kept is not None and self._clock() - self._kept[0] < _KEPT_SECONDS:
                 return self._kept[1]
             status, said = await self._asked("GET", f"{self.rules.issuer.rstrip('/')}/.well-known/openid-configuration")
@@ -173,6 +203,7 @@ class Provider:
         algorithms = said.get("id_token_signing_alg_values_supported")
         methods = said.get("token_endpoint_auth_methods_supported")
         challenges = said.get("code_challenge_methods_supported")
+        leaving = said.get("end_session_endpoint")
         if isinstance(challenges, list) and "S256" not in challenges:
             raise OidcError("the provider does not take PKCE with S256")
         return _Document(
@@ -182,6 +213,7 @@ class Provider:
             algorithms=claims.ALGORITHMS & set(algorithms if isinstance(algorithms, list) else ["RS256"]),
             says_issuer=said.get("authorization_response_iss_parameter_supported") is True,
             basic=not isinstance(methods, list) or "client_secret_basic" in methods,
+            exit=leaving if isinstance(leaving, str) and self._safe(leaving) else None,
         )
 
     def _safe(self, place: str) -> bool:
@@ -192,7 +224,7 @@ class Provider:
 
     async def _signers(self, document: _Document, *, anew: bool = False) -> KeySet | None:
         """Its keys; `anew`: those of now, None where they were asked for a moment ago."""
-        async with self._one:
+        async with self._alone():
             if self._keys is not None:
                 age = self._clock() - self._keys[0]
                 if age < _AGAIN_SECONDS and anew:
@@ -231,3 +263,8 @@ class Provider:
             raise OidcError("the provider's answer is no JSON") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise OidcError(f"the provider: {tls.fault(error) or type(error).__name__}") from None
+
+
+def _with(place: str, asked: Mapping[str, str]) -> str:
+    joint = "&" if urlsplit(place).query else "?"
+    return f"{place}{joint}{urlencode(asked)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from ivr.proxy import fields, pairs, pointers
 from ivr.proxy.pointers import Unreadable
@@ -16,6 +16,8 @@ from ivr.web.problems import Problem
 # Bytes of one that is looked into: it is taken apart in one go, while all others wait.
 _MOST_LOOKED_INTO = 256 * 1024
 _JSON = re.compile(r"(?:application|text)/(?:[a-z0-9.+-]+\+)?json\s*(?:;\s*charset=\"?utf-?8\"?\s*)?", re.IGNORECASE)
+# Of anything else, HTTP/2 in the words of HTTP/1 too, nobody knows how it ends.
+_VERSIONS = (HttpVersion10, HttpVersion11)
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -27,6 +29,8 @@ def is_json(content_type: str) -> bool:
 def check(request: web.BaseRequest) -> None:
     """Raises `Problem` for what would be framed, or asked, in two ways."""
     headers = request.headers
+    if request.version not in _VERSIONS:
+        raise Problem("ambiguous")
     if "Transfer-Encoding" in headers and ("Content-Length" in headers or request.version < (1, 1)):
         raise Problem("ambiguous")
     if any(
@@ -56,13 +60,16 @@ async def of(request: web.BaseRequest, protected: Protected | None, most: int) -
     if "Content-Encoding" in request.headers:
         raise Problem("unsupported_media_type")
     if is_json(kind):
-        if not protected.reads_body:
+        if not protected.reads_body and request.method != "POST":
             return _streamed(request, most), []
         body = await _whole(request, min(most, _MOST_LOOKED_INTO))
         try:
             document = pointers.read_strictly(body)
         except Unreadable:
             raise Problem("bad_request") from None
+        # of a POST, some take the method from what it says
+        if request.method == "POST" and isinstance(document, dict):
+            pairs.check_names(document)
         return body, [one for rule in protected.rules for one in (rule.in_body(document) if rule.pattern.body else [])]
     if kind.partition(";")[0].strip().lower() == _FORM and protected.takes_forms:
         body = await _whole(request, min(most, _MOST_LOOKED_INTO))

@@ -17,13 +17,12 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ivr.proxy import fields
-from ivr.proxy.ports import Handovers
+from ivr.proxy.ports import Handovers, People
 from ivr.proxy.target import Ambiguous, read
 from ivr.secret import Secret
 from ivr.staff import Permission, Person
 from ivr.store.handovers import Guest
 from ivr.web.crossing import ENTRANCE
-from ivr.web.ports import People
 from ivr.web.problems import Problem
 
 # Seconds in which somebody signs in at the desk.
@@ -37,19 +36,26 @@ _CODE = re.compile(r"code=([A-Za-z0-9_.-]{1,200})")
 class Entrance:
     """Who somebody is, and how to become known."""
 
-    def __init__(self, url: str, desk: str, handovers: Handovers, people: People) -> None:
-        """`url`, `desk`: what browsers call the proxy, and the desk."""
+    def __init__(self, url: str, desk: str, handovers: Handovers, people: People, *, per_minute: int) -> None:
+        """`url`, `desk`: what browsers call the proxy, and the desk; `per_minute`: requests that one person may make."""
         self.host = urlsplit(url).netloc.lower()
         self._url = url
         self._desk = desk
         self._handovers = handovers
         self._people = people
+        self._per_minute = per_minute
 
-    async def who(self, request: web.BaseRequest) -> Person:
-        """Raises `Problem` where nobody is signed in, or somebody who has no calls."""
+    async def guest(self, request: web.BaseRequest) -> Guest:
+        """Whose session it is, and whether this is one request too many. Raises `Problem` where nobody is signed in."""
         text = fields.token(request.headers)
-        guest: Guest | None = None if text is None else await self._handovers.of(Secret(text))
-        person = None if guest is None else await self._people.by_id(guest.tenant, guest.person)
+        guest = None if text is None else await self._handovers.of(Secret(text), per_minute=self._per_minute)
+        if guest is None:
+            raise Problem("not_signed_in")
+        return guest
+
+    async def person(self, guest: Guest) -> Person:
+        """Who that is. Raises `Problem` for somebody who is not there any more, or has no calls."""
+        person = await self._people.unnamed(guest.tenant, guest.person)
         if person is None or person.disabled:
             raise Problem("not_signed_in")
         if not person.may(Permission.CALL):

@@ -26,13 +26,13 @@ _HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer", "trailers", "transfer-encoding", "upgrade", "expect", "http2-settings", "content-length"}
 )  # fmt: skip
 # What only somebody before the CRM may say: who asks, from where, and for which address in truth.
-_SAID_BY_PROXIES = ("x-tillit-", "x-forwarded", "x-original-", "x-rewrite-", "x-envoy-", "x-accel-", "x-sendfile", "x-ms-original-", "x-remote-", "x-auth-request-", "sec-websocket-", "x-caller-auth")  # fmt: skip
-_SAID_BY_PROXY = frozenset({"host", "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "client-ip", "script-name", "x-script-name", "x-host", "x-http-host-override", "remote-user", "early-data"})  # fmt: skip
-OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+_SAID_BY_PROXIES = ("x-tillit-", "x-forwarded", "x-original-", "x-rewrite-", "x-envoy-", "x-accel-", "x-sendfile", "x-ms-original-", "x-remote-", "x-auth-request-", "sec-websocket-", "x-caller-auth", "x-ssl-", "ssl-client-", "x-client-cert", "x-client-dn", "x-client-verify", "x-webauth-", "x-authenticated-", "x-middleware-", "x-azure-", "cf-", "fastly-", "x-proxy", "x-request-ur", "x-http-destination")  # fmt: skip
+_SAID_BY_PROXY = frozenset({"host", "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip", "client-ip", "script-name", "x-script-name", "x-host", "x-http-host-override", "remote-user", "early-data", "request-uri", "destination", "base-url", "http-url", "url", "uri", "proxy", "proxy-host", "x-url-scheme", "x-scheme", "front-end-https", "x-user"})  # fmt: skip
+OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override", "x-method", "x-tunnel-method"})
 """Headers that say another method than the one that was looked at."""
 
 # What a client would have another answer for than the one that is looked at.
-_CONDITIONS = frozenset({"range", "if-range", "if-none-match", "if-modified-since"})
+_CONDITIONS = frozenset({"range", "if-range", "if-none-match", "if-modified-since", "a-im"})
 # Of an answer: where else to ask, or how it was kept before it was looked at.
 _NEVER_BACK = frozenset({"alt-svc", "strict-transport-security", "server", "set-cookie", "location", "content-location", "trailer"})  # fmt: skip
 _OF_A_KEPT_ONE = frozenset({"cache-control", "expires", "pragma", "age", "last-modified", "accept-ranges", "content-range", "warning"})  # fmt: skip
@@ -96,9 +96,10 @@ def moved(place: str, upstream: str, public: str) -> str:
     """An address of the CRM's, as the proxy's."""
     try:
         parts = urlsplit(place)
-        same = parts.netloc != "" and _origin(parts.scheme or urlsplit(upstream).scheme, parts.netloc) == _origin(
-            *urlsplit(upstream)[:2]
-        )
+        # whoever is named before an @ is the CRM's business
+        host = parts.netloc.rpartition("@")[2]
+        own = urlsplit(upstream)
+        same = host != "" and _origin(parts.scheme or own.scheme, host) == _origin(own.scheme, own.netloc)
     except ValueError:
         return place
     return public + parts._replace(scheme="", netloc="").geturl() if same else place

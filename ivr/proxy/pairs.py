@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import unquote_to_bytes
 
 from ivr.proxy.target import Ambiguous, folded
@@ -39,6 +39,12 @@ def check(query: str, named: Collection[str], others: Collection[str]) -> tuple[
             raise Ambiguous("parameter")
     _see_through(query, keys)
     return tuple(found[name] for name in named if name in found)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises `Ambiguous` where one of these says another method."""
+    if any(_keys(name) & _METHODS for name in names):
+        raise Ambiguous("method")
 
 
 def check_form(form: str) -> None:

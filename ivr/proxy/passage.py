@@ -14,7 +14,7 @@ from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import Unavailable
-from ivr.lock import Denied, Granted, Matter, Reason, Signs
+from ivr.lock import NOBODYS, Denied, Granted, Matter, Reason, Signs
 from ivr.proxy import bodies, fields, pointers
 from ivr.proxy.pointers import Unreadable
 from ivr.proxy.ports import Customers, Lock
@@ -27,8 +27,6 @@ from ivr.web.problems import Problem
 
 # Seconds after which it is asked again whether what is being given out may be: whoever is on the line may have hung up.
 _AGAIN_SECONDS = 1.0
-# No customer has this reference.
-_NOBODYS = "?"
 # Seconds that a signed header is good for: the CRM looks at it at once.
 _MARK_SECONDS = 60
 _WITHOUT_BODY = frozenset({204, 304})
@@ -74,46 +72,46 @@ class Passage:
         reading = asked.request.method in READING
         detail = {"pattern": protected.name[:100], "method": asked.request.method}
         matter = self._lock.matter(asked.person, "proxy.read" if reading else "proxy.change", detail)
-        granted = _granted(await matter.weigh(await self._ref(asked, matter), protected.level))
+        granted = _granted(await self._weighed(asked, matter, protected.level))
         if not reading:
             _granted(await matter.note())
             granted = _granted(await matter.still())
             return await self._given(asked, await self._ask(asked, granted, matter.ref), matter)
-        # nothing is given out before both have come to their end
-        noting = asyncio.create_task(matter.note())
+        matter.begin_note()
+        # first, for it takes longer than the CRM
+        await asyncio.sleep(0)
         try:
-            answer = await self._ask(asked, granted, matter.ref)
-        except BaseException:
-            await asyncio.wait([noting])
-            raise
-        try:
-            _granted(await noting)
-        except BaseException:
-            answer.close()
-            raise
-        return await self._given(asked, answer, matter)
+            return await self._given(asked, await self._ask(asked, granted, matter.ref), matter)
+        finally:
+            await matter.settled()
 
     # ------------------------------------------------------------ the customer
+
+    async def _weighed(self, asked: Asked, matter: Matter, level: int) -> Granted | Denied:
+        named = set(asked.named)
+        if len(named) == 1 and (one := named.pop()).holds == "number":
+            return await matter.weigh_number(Secret(one.text), level)
+        return await matter.weigh(await self._ref(asked, matter), level)
 
     async def _ref(self, asked: Asked, matter: Matter) -> str:
         """The customer whom the request names; where none is named, the caller: the answer must be about nobody else."""
         if asked.named:
             return await self._same(asked.named)
         try:
-            return await matter.whom() or _NOBODYS
+            return await matter.whom() or NOBODYS
         except Unavailable:
             # the lock says why
-            return _NOBODYS
+            return NOBODYS
 
     async def _same(self, named: Iterable[Named]) -> str:
         """The one whom all of them name; of several, or of nobody, no customer's."""
         refs = {await self._of(one) for one in set(named)}
-        return refs.pop() if len(refs) == 1 else _NOBODYS
+        return refs.pop() if len(refs) == 1 else NOBODYS
 
     async def _of(self, one: Named) -> str:
         if one.holds == "number":
-            return await self._customers.ref_of(Secret(one.text)) or _NOBODYS
-        return one.text or _NOBODYS
+            return await self._customers.ref_of(Secret(one.text)) or NOBODYS
+        return one.text or NOBODYS
 
     # ------------------------------------------------------------ the CRM
 

@@ -17,6 +17,12 @@ class Lock(Protocol):
     def matter(self, person: Person, what: str, detail: Mapping[str, str] = ...) -> Matter: ...
 
 
+class People(Protocol):
+    """`ivr.store.people.People`."""
+
+    async def unnamed(self, tenant: str, id: str) -> Person | None: ...
+
+
 class Customers(Protocol):
     async def ref_of(self, number: Secret) -> str | None:
         """The reference of the customer with this number."""
@@ -28,4 +34,4 @@ class Handovers(Protocol):
 
     async def take(self, code: Secret, host: str, begun: Secret) -> Secret | None: ...
 
-    async def of(self, token: Secret) -> Guest | None: ...
+    async def of(self, token: Secret, *, per_minute: int) -> Guest | None: ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from time import monotonic
 
 from aiohttp import web
@@ -12,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
 from ivr.errors import Unavailable
-from ivr.metrics import Readiness
+from ivr.metrics import METHODS, Readiness, alive_answer, ready_answer
 from ivr.proxy import bodies
 from ivr.proxy.entering import Entrance, is_entrance
 from ivr.proxy.passage import Asked, Passage
@@ -20,18 +19,18 @@ from ivr.proxy.rules import READING, Rules
 from ivr.proxy.target import Ambiguous, read
 from ivr.staff import Person
 from ivr.web import problems
-from ivr.web.connections import BareRunner, Room
+from ivr.web.connections import BareRunner, Listening, Room
 from ivr.web.ports import Pace
 from ivr.web.problems import Problem
-from ivr.web.server import tells
 from ivr.web.visit import Sparing, language_of, told_address
 
 _SILENT = logging.getLogger("ivr.web.silent")
-_BACKLOG = 512
 # Bytes of a request's first line, and of one header: a CRM's cookies are long.
 _LONGEST = 8190
 _OWN = "/.tillit/"
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+ROUTES = frozenset({"none", "free", "entrance", "health"})
+"""What the log names as a request's pattern, beside those of the settings."""
 # Of a page that says what went wrong: it asks for nothing, and nobody frames it.
 _PAGE = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
@@ -39,7 +38,7 @@ _PAGE = {
 }
 
 
-class ProxyServer:
+class ProxyServer(Listening):
     """`open`, then it serves until `close`."""
 
     def __init__(
@@ -65,24 +64,6 @@ class ProxyServer:
             self._handle, room, self._no_http, ending_seconds=proxy.shutdown_seconds, logger=_SILENT, longest=_LONGEST
         )
 
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._runner.addresses[0][1])
-
-    async def open(self, host: str, port: int, trusted: ssl.SSLContext | None) -> None:
-        """Begin to listen; raises `OSError` where that cannot be."""
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port, ssl_context=trusted, backlog=_BACKLOG).start()
-        except BaseException:
-            await self._runner.cleanup()
-            raise
-
-    async def close(self) -> None:
-        """Listen no longer; requests come to their end."""
-        await self._runner.cleanup()
-
     # ------------------------------------------------------------ each request
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -106,7 +87,8 @@ class ProxyServer:
         request, raw = one.request, one.request.raw_path
         if raw in (f"{_OWN}healthz", f"{_OWN}readyz") and request.method in READING:
             one.route = "health"
-            return await tells(self._readiness if raw.endswith("readyz") else None)
+            # what is wrong stands in the log: here anybody may ask
+            return ready_answer(await self._readiness.look(), why=False) if raw.endswith("readyz") else alive_answer()
         bodies.check(request)
         if request.host.lower() != self._host:
             raise Problem("misdirected")
@@ -115,16 +97,21 @@ class ProxyServer:
             one.route = "entrance"
             if not is_entrance(raw) or request.method != "GET":
                 raise Problem("not_found")
-            await self._paced("address", one.address, self._settings.desk.requests.strangers_per_minute)
+            per_minute = self._settings.desk.requests.strangers_per_minute
+            wait = await self._pace.take("address", one.address, per_minute=per_minute)
+            if wait is not None:
+                raise self._too_many("address", one.address, wait)
             return await self._entrance.enter(request)
         try:
-            one.person = await self._entrance.who(request)
+            guest = await self._entrance.guest(request)
+            if guest.wait is not None:
+                raise self._too_many("proxy", guest.person, guest.wait)
+            one.person = await self._entrance.person(guest)
         except Problem as problem:
             if problem.name == "not_signed_in" and _is_opened(request):
                 return self._entrance.begin(request)
             raise
         self._check_site(request)
-        await self._paced("proxy", one.person.id, self._proxy.per_minute)
         protected = self._rules.of(request.method, target)
         one.route = "free" if protected is None else protected.name
         named = [] if protected is None else [name for rule in protected.rules for name in rule.named(target)]
@@ -151,12 +138,10 @@ class ProxyServer:
     def _is_own(self, origin: str) -> bool:
         return origin.lower() == self._url.lower()
 
-    async def _paced(self, kind: str, whom: str, per_minute: int) -> None:
-        wait = await self._pace.take(kind, whom, per_minute=per_minute)
-        if wait is not None:
-            if self._sparing.may("paced"):
-                self._log.warning("proxy.paced", kind=kind, whom=whom, seconds=round(wait, 1))
-            raise Problem("too_many_requests", wait=wait)
+    def _too_many(self, kind: str, whom: str, wait: float) -> Problem:
+        if self._sparing.may("paced"):
+            self._log.warning("proxy.paced", kind=kind, whom=whom, seconds=round(wait, 1))
+        return Problem("too_many_requests", wait=wait)
 
     # ------------------------------------------------------------ what is said
 
@@ -171,6 +156,7 @@ class ProxyServer:
             problem = Problem("ambiguous", errors=((error.why, "can be read in more than one way"),))
         else:
             problem = error
+        one.reason = problem.name
         answer = self._said(one.request, problem, one.person)
         if one.request.body_exists:
             # what is left of the body is not waited for
@@ -202,7 +188,7 @@ class ProxyServer:
         """The pattern, not the address: that may hold a customer's number, a query anything."""
         method = one.request.method
         self._log.info(
-            "proxy.request", method=method if method in _METHODS else "other", pattern=one.route, status=answer.status,
+            "proxy.request", method=method if method in METHODS else "other", pattern=one.route, status=answer.status, reason=one.reason,
             person=None if one.person is None else one.person.id, peer=one.address, seconds=round(monotonic() - one.began, 4),
         )  # fmt: skip
 
@@ -215,6 +201,7 @@ class _One:
         self.address = address
         self.began = began
         self.route = "none"
+        self.reason: str | None = None
         self.person: Person | None = None
         self.asked: Asked | None = None
 

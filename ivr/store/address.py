@@ -20,12 +20,12 @@ def network(address: str) -> str:
 
 
 def masked(address: str) -> str:
-    """Enough for somebody to see that it was not them: `203.0.113.…`, `2001:db8:7:…`."""
+    """Enough for somebody to see that it was not them: `203.0.113.*`, `2001:db8:7:*`."""
     match _read(address):
         case IPv4Address() as four:
-            return f"{str(four).rpartition('.')[0]}.…"
+            return f"{str(four).rpartition('.')[0]}.*"
         case IPv6Address() as six:
-            return ":".join(f"{int(group, 16):x}" for group in six.exploded.split(":")[:3]) + ":…"
+            return ":".join(f"{int(group, 16):x}" for group in six.exploded.split(":")[:3]) + ":*"
         case None:
             return "?"
 

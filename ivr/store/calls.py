@@ -117,6 +117,17 @@ class Calls:
         """The mark of this channel; None where there is none, or no longer."""
         return _mark(await self._link.ask("GET", self._mark_keys(node, channel)[0]), node, channel)
 
+    async def marks(self, channels: Sequence[tuple[str, str]]) -> list[Mark | None]:
+        """`mark` of each of these channels, with its node: in one round trip."""
+        if not channels:
+            return []
+        keys = [self._mark_keys(node, channel)[0] for node, channel in channels]
+        match await self._link.ask("MGET", *keys):
+            case [*texts] if len(texts) == len(channels):
+                return [_mark(text, *channel) for text, channel in zip(texts, channels, strict=True)]
+            case _:
+                raise StoreError("Redis gave no list of marks")
+
     async def glance(self, channels: Sequence[tuple[str, str]]) -> list[Glance]:
         """Of each of these channels, with its node, `mark`, `progress`, and how the last one in mid-call ended: many in one round trip."""
         found: list[Glance] = []

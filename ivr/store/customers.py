@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 from sqlalchemy import Row, Select, and_, bindparam, select
 
 from ivr.call.ports import Subject
-from ivr.database import Database
+from ivr.database import Database, Prepared
 from ivr.secret import Personal, Secret
 from ivr.store import keycheck, sealing
 from ivr.store.tables import CUSTOMERS, PHONES
@@ -52,15 +52,17 @@ _BY_PHONE = (
 
 _ANY = select(CUSTOMERS.c.ref).limit(1)
 _REF = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.number_index == bindparam("index"))
-_LOCKED = select(CUSTOMERS.c.locked, CUSTOMERS.c.tenant).where(CUSTOMERS.c.ref == bindparam("ref"))
+_STANDING = select(CUSTOMERS.c.ref, CUSTOMERS.c.locked, CUSTOMERS.c.tenant)
+_BY_INDEX = Prepared(_STANDING.where(CUSTOMERS.c.number_index == bindparam("index")))
+_BY_REF = Prepared(_STANDING.where(CUSTOMERS.c.ref == bindparam("ref")))
 
 
 class Customers:
     """Implements `call.ports.Customers`. Each look-up is one query; both raise `StoreError` or `VaultError`."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
-        self._database = database
-        self._vault = vault
+        self.database = database
+        self.vault = vault
         self._decoy = _decoy(vault)
 
     @classmethod
@@ -73,7 +75,7 @@ class Customers:
     async def by_phone(self, number: Personal) -> Subject | None:
         """The one customer with this E.164 number; None where there is none, or more than one."""
         index = self.phone_key(number)
-        rows = await self._database.look_up(lambda connection: connection.execute(_BY_PHONE, {"index": index}).all())
+        rows = await self.database.look_up(lambda connection: connection.execute(_BY_PHONE, {"index": index}).all())
         if len(rows) != 1:
             return None
         return self._subject(rows[0].number_index, _stored(rows[0]))
@@ -83,11 +85,11 @@ class Customers:
 
         For a number that nobody has, as much is decrypted as for one that somebody has.
         """
-        return await self.by_key(self._vault.index.customer_number(number))
+        return await self.by_key(self.vault.index.customer_number(number))
 
     async def by_key(self, key: str) -> Subject:
         """The customer with this blind index, or a subject that is not known; takes as long for either."""
-        row = await self._database.look_up(
+        row = await self.database.look_up(
             lambda connection: connection.execute(_BY_NUMBER, {"index": key}).one_or_none()
         )
         subject = self._subject(key, self._decoy if row is None else _stored(row))
@@ -95,27 +97,32 @@ class Customers:
 
     async def ref_of(self, number: Secret) -> str | None:
         """The reference of the customer with this number; nothing is decrypted. Raises `StoreError`."""
-        index = self._vault.index.customer_number(number)
-        return await self._database.look_up(
+        index = self.vault.index.customer_number(number)
+        return await self.database.glance(
             lambda connection: connection.execute(_REF, {"index": index}).scalar_one_or_none()
         )
 
     async def in_force(self, subject: Subject, tenant: str | None = None) -> bool:
         """Whether the customer is there, of this tenant or of any, and not locked. Raises `StoreError`."""
-        ref = subject.ref
-        found = await self._database.look_up(lambda connection: connection.execute(_LOCKED, {"ref": ref}).one_or_none())
-        return found is not None and found.locked is False and tenant in (None, found.tenant)
+        found = await self.database.glance(lambda connection: _BY_REF.rows(connection, ref=subject.ref))
+        return any(_in_force(locked, owner, tenant) for _, locked, owner in found)
+
+    async def standing(self, number: Secret, tenant: str) -> tuple[str, bool] | None:
+        """`ref_of`, and whether that customer is `in_force` there: in one look-up. Raises `StoreError`."""
+        index = self.vault.index.customer_number(number)
+        found = await self.database.glance(lambda connection: _BY_INDEX.rows(connection, index=index))
+        return next(((ref, _in_force(locked, owner, tenant)) for ref, locked, owner in found), None)
 
     async def ping(self) -> None:
         """Returns when the database can be read. Raises `StoreError`."""
-        await self._database.look_up(lambda connection: connection.execute(_ANY).first())
+        await self.database.look_up(lambda connection: connection.execute(_ANY).first())
 
     def phone_key(self, number: Personal) -> str:
         """The blind index of a telephone number, for counting by it."""
-        return self._vault.index.phone(number)
+        return self.vault.index.phone(number)
 
     def _subject(self, key: str, stored: _Stored) -> Subject:
-        envelope = self._vault.envelopes.open(stored.ref, stored.key_id, stored.wrapped)
+        envelope = self.vault.envelopes.open(stored.ref, stored.key_id, stored.wrapped)
         return Subject(
             key=key,
             known=True,
@@ -127,6 +134,10 @@ class Customers:
             policy=stored.policy,
             locked=stored.locked,
         )
+
+
+def _in_force(locked: bool, owner: str, tenant: str | None) -> bool:
+    return locked is False and tenant in (None, owner)
 
 
 def _stored(row: Row[Any]) -> _Stored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from structlog.typing import FilteringBoundLogger
 
@@ -79,16 +80,16 @@ class Door:
     ) -> SignedIn | Denied:
         """Who this is, where the passkey is right, and beside it the password where one is given.
 
-        `bound`: what the challenge was bound to (`Passkeys.ask`). Alone it is counted by whose it says to be; one that nobody
-        has is counted and refused in the same way.
+        `bound`: what the challenge was bound to (`Passkeys.ask`). Alone it says itself whose it is, and of which tenant, and is
+        counted so; one that nobody has is counted and refused in the same way.
         """
         passkeys = self._passkeys
         if passkeys is None or (password is None and not passkeys.alone):
             return Denied(Denial.WRONG)
         claim = await passkeys.claim(answer)
-        owner = claim.owner if claim.owner is not None and claim.owner.tenant == tenant else None
+        owner = claim.owner
         if password is None:
-            login = "?passkey" if owner is None else owner.login
+            tenant, login = (tenant, "?passkey") if owner is None else (owner.tenant, owner.login)
         login = login[:_LONGEST].strip().casefold()
         one = self._throttle.of(tenant, login, address)
         counted = await self._throttle.count(one)
@@ -108,17 +109,21 @@ class Door:
             return await self._wrong(owner, tenant, address, why="count")
         return await self._right(owner, one, counted, address, "passkey" if password is None else "password,passkey")
 
-    async def sign_in_elsewhere(self, person: Person, address: str) -> SignedIn | Denied:
-        """This person, for whom a provider has answered. Not counted with the login: who guesses at that shuts nobody out here."""
+    async def sign_in_elsewhere(self, person: Person, address: str, age: float | None) -> SignedIn | Denied:
+        """This person, for whom a provider has answered. Not counted with the login: who guesses at that shuts nobody out here.
+
+        `age`: seconds since it has asked; None where it does not say.
+        """
         one = self._throttle.of(person.tenant, f"elsewhere {person.id}", address)
         counted = await self._throttle.count(one)
         if isinstance(counted, MayNot):
             return await self._refused(counted, person.tenant, address)
-        return await self._right(person, one, counted, address, "oidc")
+        found = await self._right(person, one, counted, address, "oidc")
+        return replace(found, age=age, elsewhere=True)
 
-    async def refuse(self, tenant: str, address: str, *, why: str) -> None:
-        """Tell the trail of somebody whom a provider has sent, and who was not let in."""
-        await self._wrong(None, tenant, address, why=why)
+    async def refuse(self, tenant: str, address: str, *, why: str, person: Person | None = None) -> None:
+        """Tell the trail of somebody whom a provider has sent, and who was not let in; and who that is, where it is known."""
+        await self._wrong(person, tenant, address, why=why)
 
     async def tell(self, person: Person, action: str, outcome: str, address: str, **detail: str) -> None:
         """Write a row of what this person has had done."""

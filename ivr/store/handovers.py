@@ -15,10 +15,11 @@ from ivr.config import Desk
 from ivr.errors import StoreError
 from ivr.secret import Secret
 from ivr.store.link import Link, Script
+from ivr.store.pace import evenly, paces
 
 _KEEP = Script("keep_hand_over")
 _TAKE = Script("take_hand_over")
-_OF = Script("clock", "proxied", "session_of")
+_OF = Script("clock", "evenly", "proxied", "session_of")
 
 # Milliseconds: a browser goes on at once.
 _LASTS = 30_000
@@ -31,11 +32,11 @@ _TOKEN = re.compile(r"(?P<tenant>[A-Za-z0-9_-]{1,40})\.(?P<session>[0-9a-f]{64})
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Whose session it is. `session`: its identifier, which is no secret."""
+    """Whose session it is. `wait`: seconds, where this is one request too many."""
 
     tenant: str
     person: str
-    session: str
+    wait: float | None = None
 
 
 class Handovers:
@@ -83,16 +84,24 @@ class Handovers:
             case _:
                 raise _strange(_TAKE)
 
-    async def of(self, token: Secret) -> Guest | None:
-        """Whose it is; the session goes on from now, for somebody is at work with it. None where it is over."""
+    async def of(self, token: Secret, *, per_minute: int) -> Guest | None:
+        """Whose it is; the session goes on from now, for somebody is at work with it. None where it is over.
+
+        One request is counted of the `per_minute` that one person may make.
+        """
         found = _TOKEN.fullmatch(token.reveal())
         if found is None:
             return None
         tenant, hashed = found["tenant"], _hashed(Secret(token.reveal().rpartition(".")[2]))
-        answer = await self._link.run(_OF, [self._key("session", tenant, found["session"])], self._idle, 1, hashed)
+        answer = await self._link.run(
+            _OF, [self._key("session", tenant, found["session"])],
+            self._idle, 1, hashed, paces(self._prefix, "proxy"), *evenly(per_minute),
+        )  # fmt: skip
         match answer:
-            case [b"session", bytes(named), bytes(person), *_]:
-                return Guest(tenant, person.decode(), named.decode())
+            case [b"session", _, bytes(person), *_]:
+                return Guest(tenant, person.decode())
+            case [b"wait", bytes(person), bytes(microseconds)]:
+                return Guest(tenant, person.decode(), int(microseconds) / 1_000_000)
             case [b"none"]:
                 return None
             case _:

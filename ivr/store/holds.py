@@ -55,20 +55,21 @@ class StoredHolds:
                         raise StoreError(f"Redis gave an unknown answer to {_HOLDS.name}")
         return tuple(found)
 
-    async def customers(self, keys: Collection[str]) -> Mapping[str, str]:
-        """The references of those customers of these blind indexes who are there."""
+    async def customers(self, tenant: str, keys: Collection[str]) -> Mapping[str, str]:
+        """The references of those customers of this tenant who have one of these blind indexes."""
         wanted = sorted(set(keys))
         found: dict[str, str] = {}
         for at in range(0, len(wanted), _IN_ONE):
             query = select(CUSTOMERS.c.number_index, CUSTOMERS.c.ref)
-            query = query.where(CUSTOMERS.c.number_index.in_(wanted[at : at + _IN_ONE]))
+            query = query.where(CUSTOMERS.c.number_index.in_(wanted[at : at + _IN_ONE]), CUSTOMERS.c.tenant == tenant)
             async with self._database.read() as connection:
                 found.update((row.number_index, row.ref) for row in await connection.execute(query))
         return found
 
-    async def locked(self, most: int) -> tuple[str, ...]:
-        """References of customers whom somebody has locked, so many at most."""
-        query = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.locked).order_by(CUSTOMERS.c.ref).limit(most)
+    async def locked(self, tenant: str, most: int) -> tuple[str, ...]:
+        """References of this tenant's customers whom somebody has locked, so many at most."""
+        query = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.locked, CUSTOMERS.c.tenant == tenant)
+        query = query.order_by(CUSTOMERS.c.ref).limit(most)
         async with self._database.read() as connection:
             return tuple(await connection.scalars(query))
 

@@ -71,10 +71,17 @@ class RedisOpenings:
 
     async def waiting(self, tenant: str) -> Sequence[Opening]:
         """Those that nobody has granted or declined yet; the one that lapses first comes first."""
-        match await self._link.ask("ZRANGE", self._waiting(tenant), 0, -1):
+        return [one for one in await self._listed(tenant, self._waiting(tenant)) if not one.approved]
+
+    async def of_person(self, tenant: str, person: str) -> Sequence[Opening]:
+        """Those that this person has asked for; the one that ends first comes first."""
+        return await self._listed(tenant, self._persons(tenant, person))
+
+    async def _listed(self, tenant: str, key: str) -> list[Opening]:
+        match await self._link.ask("ZRANGE", key, 0, -1):
             case [*ids]:
                 found = [await self.of(tenant, one.decode()) for one in ids if isinstance(one, bytes)]
-                return [one for one in found if one is not None and not one.approved]
+                return [one for one in found if one is not None]
             case _:
                 raise StoreError("Redis gave no list of wishes")
 
@@ -102,12 +109,15 @@ class RedisOpenings:
     def _keys(self, wish: Opening) -> list[str]:
         return [
             self._key(wish.tenant, wish.id),
-            f"{self._prefix}:opening:by:{wish.tenant}:{wish.by}",
+            self._persons(wish.tenant, wish.by),
             self._waiting(wish.tenant),
         ]
 
     def _key(self, tenant: str, id: str) -> str:
         return f"{self._prefix}:opening:one:{tenant}:{id}"
+
+    def _persons(self, tenant: str, person: str) -> str:
+        return f"{self._prefix}:opening:by:{tenant}:{person}"
 
     def _waiting(self, tenant: str) -> str:
         return f"{self._prefix}:opening:waiting:{tenant}"

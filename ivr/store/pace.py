@@ -5,7 +5,7 @@ from __future__ import annotations
 from ivr.errors import StoreError
 from ivr.store.link import Link, Script
 
-_PACE = Script("pace")
+_PACE = Script("evenly", "pace")
 
 _MINUTE = 60_000_000
 
@@ -19,11 +19,20 @@ class RedisPace:
 
     async def take(self, kind: str, whom: str, *, per_minute: int) -> float | None:
         """Count one; the seconds to wait where it is one too many, and is not counted. A tenth of a minute's may come at once."""
-        key = f"{self._prefix}:pace:{kind}:{whom}"
-        match await self._link.run(_PACE, [key], _MINUTE // per_minute, max(per_minute // 10, 5)):
+        match await self._link.run(_PACE, [paces(self._prefix, kind) + whom], *evenly(per_minute)):
             case [b"go"]:
                 return None
             case [b"wait", bytes(microseconds)]:
                 return int(microseconds) / 1_000_000
             case _:
                 raise StoreError(f"Redis gave an unknown answer to {_PACE.name}")
+
+
+def paces(prefix: str, kind: str) -> str:
+    """What the keys of this kind begin with; who it is stands behind."""
+    return f"{prefix}:pace:{kind}:"
+
+
+def evenly(per_minute: int) -> tuple[int, int]:
+    """What evenly.lua takes: microseconds from one to the next, and how many may come at once."""
+    return _MINUTE // per_minute, max(per_minute // 10, 5)

@@ -54,6 +54,9 @@ class Passkeys:
         """Whose passkey this says to be. Uses nothing up: it is to be counted first."""
         shown = passkey.shown(answer, new=False)
         found = None if shown is None else await self._keyring.owner(passkey.named(shown.credential))
+        # nobody was named before, so it must say so itself (WebAuthn level 2, 7.2, step 6)
+        if shown is not None and found is not None and shown.handle != found[0].id.encode():
+            found = None
         challenge = b"" if shown is None else shown.challenge
         return Claim(answer, challenge, *(found or (None, None)))
 

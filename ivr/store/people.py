@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import zip_longest
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, select
 
-from ivr.database import Database
+from ivr.database import Database, Prepared
 from ivr.staff import Permission, Person, Role
 from ivr.store import sealing
 from ivr.store.tables import ENDPOINTS, PEOPLE, PERMISSIONS
 from ivr.vault import Vault
 
-_OWNERS = (
+
+def _of(beside: Table) -> ColumnElement[bool]:
+    # by both, as the indexes have it
+    return and_(beside.c.tenant == PEOPLE.c.tenant, beside.c.person == PEOPLE.c.id)
+
+
+# Endpoints in one query: those of a talk are two or three.
+_KEYS = ("k0", "k1", "k2", "k3")
+_OWNERS = Prepared(
     select(ENDPOINTS.c.key, PEOPLE.c.tenant, PEOPLE.c.id)
-    .join_from(ENDPOINTS, PEOPLE, ENDPOINTS.c.person == PEOPLE.c.id)
-    .where(ENDPOINTS.c.key.in_(bindparam("keys", expanding=True)))
+    .join_from(ENDPOINTS, PEOPLE, _of(ENDPOINTS))
+    .where(ENDPOINTS.c.key.in_([bindparam(name) for name in _KEYS]))
 )
 
 
@@ -34,7 +44,11 @@ class People:
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         """Whoever has this identifier there."""
-        return await self._database.look_up(lambda connection: _one(connection, self._vault, tenant, id))
+        return await self._database.glance(lambda connection: _one(connection, tenant, id, self._vault))
+
+    async def unnamed(self, tenant: str, id: str) -> Person | None:
+        """The same without the name, which is sealed: for whoever asks at each request what somebody may do."""
+        return await self._database.glance(lambda connection: _one(connection, tenant, id))
 
     async def by_login(self, tenant: str, login: str) -> Person | None:
         """Whoever signs in by this there."""
@@ -60,11 +74,17 @@ class People:
 
     async def owner_ids_of(self, endpoints: Collection[str]) -> Mapping[str, tuple[str, str]]:
         """The same, by tenant and identifier; nothing is decrypted."""
-        keys = {sealing.endpoint_key(endpoint) for endpoint in endpoints}
-        rows = await self._database.look_up(
-            lambda connection: connection.execute(_OWNERS, {"keys": list(keys)}).all() if keys else []
-        )
-        owners = {row.key: (row.tenant, row.id) for row in rows}
+        keys = sorted({sealing.endpoint_key(endpoint) for endpoint in endpoints})
+
+        def work(connection: Connection) -> dict[str, tuple[str, str]]:
+            found: dict[str, tuple[str, str]] = {}
+            for at in range(0, len(keys), len(_KEYS)):
+                some = keys[at : at + len(_KEYS)]
+                given = dict(zip_longest(_KEYS, some, fillvalue=some[0]))
+                found |= {key: (tenant, person) for key, tenant, person in _OWNERS.rows(connection, **given)}
+            return found
+
+        owners = await self._database.glance(work) if keys else {}
         return {endpoint: owners[key] for endpoint in endpoints if (key := sealing.endpoint_key(endpoint)) in owners}
 
     async def administrators(self) -> int:
@@ -88,26 +108,33 @@ def people_in(connection: Connection, vault: Vault, *where: ColumnElement[bool])
     return tuple(_person(vault, row, endpoints.get(row.id, ()), permissions.get(row.id, ())) for row in rows)
 
 
-# each request asks for one person, some of them twice: to put a statement together takes longer than to carry it out
-_ONE = select(PEOPLE).where(PEOPLE.c.tenant == bindparam("tenant"), PEOPLE.c.id == bindparam("id"))
-_ENDPOINTS_OF = select(ENDPOINTS.c.endpoint).where(ENDPOINTS.c.person == bindparam("id"))
-_PERMISSIONS_OF = select(PERMISSIONS.c.permission, PERMISSIONS.c.granted).where(PERMISSIONS.c.person == bindparam("id"))
+# each request asks for one person: to put a statement together takes longer than to carry it out
+_COLUMNS = tuple(PEOPLE.c)
+_ONE = Prepared(
+    select(ENDPOINTS.c.endpoint, PERMISSIONS.c.permission, PERMISSIONS.c.granted, *_COLUMNS)
+    .join_from(PEOPLE, ENDPOINTS, _of(ENDPOINTS), isouter=True)
+    .join(PERMISSIONS, _of(PERMISSIONS), isouter=True)
+    .where(PEOPLE.c.tenant == bindparam("of"), PEOPLE.c.id == bindparam("named"))
+)
 
 
-def _one(connection: Connection, vault: Vault, tenant: str, id: str) -> Person | None:
-    row = connection.execute(_ONE, {"tenant": tenant, "id": id}).one_or_none()
-    # asked too where there is nobody: it is not to be told by the time
-    endpoints = connection.execute(_ENDPOINTS_OF, {"id": id}).all()
-    permissions = connection.execute(_PERMISSIONS_OF, {"id": id}).all()
-    return None if row is None else _person(vault, row, endpoints, permissions)
+def _one(connection: Connection, tenant: str, id: str, vault: Vault | None = None) -> Person | None:
+    """Without a vault, without the name."""
+    rows = _ONE.rows(connection, of=tenant, named=id)
+    if not rows:
+        return None
+    endpoints = {(endpoint,) for endpoint, *_ in rows if endpoint is not None}
+    permissions = {(permission, granted) for _, permission, granted, *_ in rows if permission is not None}
+    row = SimpleNamespace(**dict(zip((column.name for column in _COLUMNS), rows[0][3:], strict=True)))
+    return _person(vault, row, endpoints, permissions)
 
 
-def _person(vault: Vault, row: Any, endpoints: Iterable[Any], permissions: Sequence[Any]) -> Person:
+def _person(vault: Vault | None, row: Any, endpoints: Iterable[Any], permissions: Collection[Any]) -> Person:
     return Person(
         id=row.id,
         tenant=row.tenant,
         login=row.login,
-        name=_name(vault, row),
+        name="" if vault is None else _name(vault, row),
         role=Role(row.role),
         team=row.team,
         endpoints=frozenset(endpoint for (endpoint,) in endpoints),

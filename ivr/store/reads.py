@@ -10,8 +10,12 @@ from ivr.store.link import Link, Script
 
 _READ = Script("clock", "read")
 _READS_OF = Script("clock", "reads_of")
+_WARNED = Script("clock", "warned")
+_TOLD = Script("told")
 
 _HOUR = 3_600_000
+# What stands for a stop or a warning when the trail was told of it.
+_KNOWN = b"told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,18 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """No more is read until it is lifted; `first`: nobody was told of it yet."""
+class Notice:
+    """A stop or a warning. `first`: it begins now; `untold`: which one it is, until the trail was told of it, then empty."""
 
     first: bool
+    untold: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """No more is read until it is lifted."""
+
+    notice: Notice
     hour: int
     day: int
 
@@ -46,24 +58,32 @@ class RedisReads:
         match await self._link.run(_READ, self._keys(person), ref, hour, day):
             case [b"counted", int(in_hour), int(in_day)]:
                 return Counted(in_hour, in_day)
-            case [b"stopped", int(first), int(in_hour), int(in_day)]:
-                return Stopped(first == 1, in_hour, in_day)
+            case [b"stopped", int(first), int(in_hour), int(in_day), bytes(which)]:
+                return Stopped(_notice(first, which), in_hour, in_day)
             case _:
                 raise _strange(_READ)
 
-    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool]]:
-        """Of each: how many in an hour, how many in a day, whether stopped."""
-        keys = [key for person in persons for key in self._keys(person)]
+    async def of(self, persons: Sequence[str]) -> Sequence[tuple[int, int, bool, bool]]:
+        """Of each: how many in an hour, how many in a day, whether stopped, and whether warned of."""
+        keys = [key for person in persons for key in (*self._keys(person), self._warned(person))]
         answer = await self._link.run(_READS_OF, keys) if keys else [b"read"]
         numbers = [number for number in answer[1:] if isinstance(number, int)]
-        if len(numbers) != 3 * len(persons):
+        if len(numbers) != 4 * len(persons):
             raise _strange(_READS_OF)
-        hours, days, stops = numbers[0::3], numbers[1::3], numbers[2::3]
-        return [(hour, day, stop == 1) for hour, day, stop in zip(hours, days, stops, strict=True)]
+        each = (numbers[at : at + 4] for at in range(0, len(numbers), 4))
+        return [(hour, day, stop == 1, warned == 1) for hour, day, stop, warned in each]
 
-    async def first_warning(self, person: str) -> bool:
-        """Whether nobody was warned of this person within the hour; from now on somebody is."""
-        return await self._link.ask("SET", self._warned(person), 1, "NX", "PX", _HOUR) is not None
+    async def warn(self, person: str) -> Notice:
+        """The warning of this person; for an hour it is the same."""
+        match await self._link.run(_WARNED, [self._warned(person)], _HOUR):
+            case [b"warned", int(first), bytes(which)]:
+                return _notice(first, which)
+            case _:
+                raise _strange(_WARNED)
+
+    async def told(self, person: str, which: str) -> None:
+        """The trail was told of this stop, or of this warning."""
+        await self._link.run(_TOLD, [self._keys(person)[1], self._warned(person)], which)
 
     async def lift(self, person: str) -> None:
         """Begin the counts anew."""
@@ -74,6 +94,10 @@ class RedisReads:
 
     def _warned(self, person: str) -> str:
         return f"{self._prefix}:reads:warned:{person}"
+
+
+def _notice(first: int, which: bytes) -> Notice:
+    return Notice(first == 1, "" if which == _KNOWN else which.decode())
 
 
 def _strange(script: Script) -> StoreError:

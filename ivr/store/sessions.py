@@ -32,7 +32,8 @@ _TOKEN = re.compile(r"(?P<tenant>[A-Za-z0-9_-]{1,40})\.[0-9a-f]{64}")
 class Session:
     """Somebody who is signed in. `id` may be shown; `csrf` stands in each form of this session.
 
-    `begun`, `seen`: seconds since the epoch. `last`: the sign-in before, to be shown.
+    `begun`, `seen`: seconds since the epoch; `proved`: when this person last showed who they are, 0 where nobody says.
+    `last`: the sign-in before, to be shown. `elsewhere`: whether it was a provider who asked.
     """
 
     id: str
@@ -42,6 +43,8 @@ class Session:
     begun: float
     seen: float
     last: LastSignIn | None = None
+    proved: float = 0.0
+    elsewhere: bool = False
 
 
 class Sessions:
@@ -63,11 +66,15 @@ class Sessions:
             _BEGIN,
             [*self._keys(person.tenant, _hashed(token), person.id), self._key("ended", person.tenant, person.id)],
             named, person.id, _hashed(token), self._idle, self._most, signed_in.since, written,
+            b"" if signed_in.age is None else round(signed_in.age * 1000), int(signed_in.elsewhere),
         )  # fmt: skip
         match answer:
             case [b"begun", int(now)]:
                 at = now / 1000
-                return token, Session(named, person.id, person.tenant, _csrf(token), at, at, last)
+                proved = 0.0 if signed_in.age is None else (now - round(signed_in.age * 1000)) / 1000
+                return token, Session(
+                    named, person.id, person.tenant, _csrf(token), at, at, last, proved, signed_in.elsewhere
+                )
             case [b"ended"]:
                 return Denied(Denial.ENDED)
             case _:
@@ -80,9 +87,11 @@ class Sessions:
             return None
         answer = await self._link.run(_OF, [self._key("session", tenant, _hashed(token))], self._idle, int(used))
         match answer:
-            case [b"session", bytes(named), bytes(person), bytes(last), int(begun), int(seen)]:
-                csrf = _csrf(token)
-                return Session(named.decode(), person.decode(), tenant, csrf, begun / 1000, seen / 1000, _last(last))
+            case [b"session", bytes(named), bytes(person), bytes(last), int(begun), int(seen), int(proved), int(how)]:
+                return Session(
+                    named.decode(), person.decode(), tenant, _csrf(token), begun / 1000, seen / 1000, _last(last),
+                    proved / 1000, how == 1,
+                )  # fmt: skip
             case [b"none"]:
                 return None
             case _:
@@ -101,14 +110,17 @@ class Sessions:
 
     async def latest_of(self, tenant: str, person: str) -> str | None:
         """The SHA-256 of the token of this person's newest session that lives; None where nobody is signed in."""
-        match await self._link.ask("ZRANGE", self._key("sessions", tenant, person), 0, -1):
-            case [*hashes]:
-                for one in reversed([one.decode() for one in hashes if isinstance(one, bytes)]):
-                    if await self.lives(tenant, one) is not None:
-                        return one
-                return None
-            case _:
-                raise StoreError("Redis gave no list of sessions")
+        for one in await self._of(tenant, person):
+            if await self.lives(tenant, one) is not None:
+                return one
+        return None
+
+    async def has(self, tenant: str, person: str, id: str) -> bool:
+        """Whether this person's session of this identifier lives."""
+        for one in await self._of(tenant, person):
+            if await self.lives(tenant, one) == (id, person):
+                return True
+        return False
 
     async def end(self, token: Secret) -> bool:
         """End this one; whether there was such a session."""
@@ -132,6 +144,14 @@ class Sessions:
                 return count
             case _:
                 raise _strange(_END_ALL)
+
+    async def _of(self, tenant: str, person: str) -> list[str]:
+        """The SHA-256 of the tokens of this person's sessions, the newest first; some may have ended."""
+        match await self._link.ask("ZRANGE", self._key("sessions", tenant, person), 0, -1):
+            case [*hashes]:
+                return [one.decode() for one in reversed(hashes) if isinstance(one, bytes)]
+            case _:
+                raise StoreError("Redis gave no list of sessions")
 
     def _keys(self, tenant: str, hashed: str, person: str) -> list[str]:
         return [self._key("session", tenant, hashed), self._key("sessions", tenant, person)]

@@ -188,6 +188,7 @@ MESSAGES = Table(
     Column("dead", Boolean, nullable=False),
     UniqueConstraint("receiver", "id", name="webhook_messages_by_id"),
     Index("webhook_messages_by_call", "receiver", "call", "place"),
+    Index("webhook_messages_by_due", "receiver", "due", "place"),
 )
 """What is still to be told, in the order of `place`, and what was given up (`dead`). `due`: when it is tried, in milliseconds
-since the epoch; `since`: when it happened, in seconds."""
+since the epoch, or 2^62 where it is not, for another message of the same call is before it, or it was given up; `since`: when it happened, in seconds."""

@@ -94,6 +94,8 @@ class Shown:
 
     challenge: bytes
     credential: bytes
+    handle: bytes | None
+    """Whose it is, as it was told when it was made; None of one that was just made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +143,17 @@ def shown(answer: str, *, new: bool) -> Shown | None:
     if len(answer) > MOST:
         return None
     try:
-        parsed = parse_registration_credential_json(answer) if new else parse_authentication_credential_json(answer)
+        handle = None
+        if new:
+            parsed: Any = parse_registration_credential_json(answer)
+        else:
+            parsed = parse_authentication_credential_json(answer)
+            handle = parsed.response.user_handle
         client = parse_client_data_json(parsed.response.client_data_json)
         # in another site's frame nobody sees whom a key is shown to
         if client.cross_origin:
             return None
-        return Shown(client.challenge, parsed.raw_id)
+        return Shown(client.challenge, parsed.raw_id, handle)
     except Exception:  # noqa: BLE001 (the library raises what it likes for what is malformed)
         return None
 

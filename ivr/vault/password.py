@@ -50,10 +50,11 @@ def weakness(password: Secret, rules: Password, own: Iterable[str]) -> Weak | No
 
     Takes some milliseconds of the processor: not for the event loop.
     """
-    if len(password) < rules.least:
-        return Weak.SHORT
     if len(password) > MOST:
         return Weak.LONG
+    # what it is compared as: letter and accent typed apart are one
+    if len(_normal(password)) < rules.least:
+        return Weak.SHORT
     words = sorted({word for text in own for word in (text, *text.replace("@", " ").replace(".", " ").split()) if word})
     estimated = zxcvbn(_normal(password).reveal()[:_ESTIMATED], user_inputs=words)
     return Weak.GUESSABLE if estimated["score"] < rules.score else None

@@ -16,7 +16,7 @@ from ivr.web.ports import Session
 from ivr.web.problems import Problem
 from ivr.web.visit import Visit
 
-_PAGE = "/account"
+GOAL, _PAGE = "account", "/account"
 # What a redirect may say in the page that it leads to.
 _SAID = ("added", "removed", "renamed", "last", "failed")
 
@@ -30,7 +30,7 @@ async def account(visit: Visit) -> web.StreamResponse:
     return render.page(
         visit.request, "account.html", visit.words,
         {
-            "person": person, "fresh": _fresh(visit), "possible": passkeys is not None,
+            "person": person, "fresh": _fresh(visit), "unproved": visit.session is not None and not visit.session.proved, "possible": passkeys is not None,
             "ways": {name: _day(since) for name, since in ways.items()}, "bad": said in ("last", "failed"),
             "told": visit.words(f"account.{said}") if said else "",
             "keys": [
@@ -102,7 +102,7 @@ def _there(visit: Visit) -> Passkeys:
 
 def _fresh(visit: Visit) -> bool:
     session: Session | None = visit.session
-    return session is not None and visit.house.wall() - session.begun < visit.house.settings.desk.fresh_minutes * 60
+    return session is not None and visit.house.wall() - session.proved < visit.house.settings.desk.fresh_minutes * 60
 
 
 def _bound(visit: Visit) -> bytes:

@@ -45,6 +45,8 @@ async def signed_in(visit: Visit, found: SignedIn | Denied) -> tuple[Person, Sec
     """A session of this person, where all was right."""
     if isinstance(found, Denied):
         return found
+    # the browser forgets it, and so nobody would sign out of it
+    await ended(visit)
     begun = await visit.house.door.begin(found)
     if isinstance(begun, Denied):
         return begun
@@ -70,6 +72,14 @@ async def ended(visit: Visit) -> None:
     """The session is over at once, its open pages too."""
     if visit.token is not None and visit.session is not None:
         await visit.house.door.sign_out(visit.token, visit.session, visit.who.actor)
+        visit.house.hub.end(visit.session.id)
+        visit.house.log.info("web.signed_out", person=visit.session.person)
+
+
+async def ended_everywhere(visit: Visit) -> None:
+    """All sessions of this person are over."""
+    if visit.session is not None:
+        await visit.house.door.sign_out_everywhere(visit.session, visit.who.actor)
         visit.house.hub.end(visit.session.id)
         visit.house.log.info("web.signed_out", person=visit.session.person)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ _LINGER_SECONDS = 1.0
 # Bytes of a request's first line, of one header, and how many headers.
 _LONGEST_LINE = 4096
 _MOST_HEADERS = 64
+# Connections that wait to be taken.
+_BACKLOG = 512
+
+_CONTINUE = "100-continue"
 
 Refused = Callable[[web.BaseRequest], web.StreamResponse]
 """The answer to what is no HTTP."""
@@ -114,8 +119,16 @@ class _Server(web.Server):
     """Makes such connections."""
 
     def __init__(self, made: web.Server, options: dict[str, Any]) -> None:
-        super().__init__(made.request_handler, request_factory=made.request_factory)
+        super().__init__(self._expected, request_factory=made.request_factory)
+        self._next = made.request_handler
         self._options = options
+
+    async def _expected(self, request: web.BaseRequest) -> web.StreamResponse:
+        """aiohttp answers an expectation that it does not know before anything of ours sees it, and repeats its words."""
+        if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
+            refused: Refused = self._options["refused"]
+            return refused(request)
+        return await self._next(request)
 
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=asyncio.get_running_loop(), **self._options)
@@ -150,7 +163,32 @@ class BareRunner(web.ServerRunner):
     ) -> None:  # fmt: skip
         """`longest`: bytes of a request's first line, and of one header."""
         super().__init__(web.Server(handler), handle_signals=False, shutdown_timeout=ending_seconds)
-        self._options = _options(room, refused, logger, longest)
+        # a body goes on as it came, with the headers that say how that is
+        self._options = {**_options(room, refused, logger, longest), "auto_decompress": False}
 
     async def _make_server(self) -> web.Server:
         return _Server(await super()._make_server(), self._options)
+
+
+class Listening:
+    """A server on such a runner: `open`, then it serves until `close`."""
+
+    _runner: web.BaseRunner
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._runner.addresses[0][1])
+
+    async def open(self, host: str, port: int, trusted: ssl.SSLContext | None) -> None:
+        """Begin to listen; raises `OSError` where that cannot be."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=trusted, backlog=_BACKLOG).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+
+    async def close(self) -> None:
+        """Listen no longer; requests come to their end."""
+        await self._runner.cleanup()

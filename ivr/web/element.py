@@ -12,11 +12,12 @@ import orjson
 from aiohttp import web
 
 from ivr.errors import Unavailable
+from ivr.secret import Secret
 from ivr.staff import Permission, Person
 from ivr.store.elements import Grant, allowed
-from ivr.web import models
+from ivr.web import tokenmodels
 from ivr.web.api import body, said
-from ivr.web.live import OWN, TAKING_SECONDS, Page, folded
+from ivr.web.live import ELEMENT, TAKING_SECONDS, Page, folded
 from ivr.web.problems import Problem
 from ivr.web.view import UNKNOWN, View, choices, view
 from ivr.web.visit import Visit
@@ -35,7 +36,7 @@ _SILENT_SECONDS = 15.0
 async def token(visit: Visit) -> web.Response:
     """For an agent who is signed in at the desk now, and for pages of one origin."""
     program, house = visit.asking, visit.house
-    given = await body(visit, models.ElementAsked)
+    given = await body(visit, tokenmodels.ElementAsked)
     origins = program.rules.origins
     origin = given.origin or (origins[0] if len(origins) == 1 else "")
     if origin not in origins:
@@ -50,33 +51,33 @@ async def token(visit: Visit) -> web.Response:
     seconds = program.rules.element_minutes * 60
     made = await house.elements.begin(grant, seconds)
     house.log.info("web.element", person=person.id, program=program.name)
-    return said(models.ElementToken(token=made.reveal(), expires_in=seconds, may=program.rules.may), 201)
+    return said(tokenmodels.ElementToken(token=made.reveal(), expires_in=seconds, may=program.rules.may), 201)
 
 
 async def live(visit: Visit) -> web.StreamResponse:
     """The own calls as they change, a line of JSON each."""
     house, grant = visit.house, visit.grant
-    if grant is None:
+    if grant is None or visit.lent is None:
         raise Problem("not_signed_in")
-    with house.hub.follow(grant.session, visit.who, OWN) as page:
+    with house.hub.follow(visit.request, grant.session, visit.who, ELEMENT) as page:
         if page is None:
             raise Problem("too_many_requests", wait=_SILENT_SECONDS)
         answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await answer.prepare(visit.request)
         # it may take nothing any more
         with suppress(TimeoutError, ConnectionError):
-            await _follow(visit, grant, page, answer)
+            await _follow(visit, grant, visit.lent, page, answer)
     return answer
 
 
-async def _follow(visit: Visit, grant: Grant, page: Page, answer: web.StreamResponse) -> None:
+async def _follow(visit: Visit, grant: Grant, token: Secret, page: Page, answer: web.StreamResponse) -> None:
     await _say(answer, _first(visit, grant))
     told, when = b"", monotonic()
     while not page.going:
         page.stir.clear()
         shown = UNKNOWN
         try:
-            person = None if page.over else await _whose(visit, grant)
+            person = None if page.over else await _whose(visit, grant, token)
             if person is None:
                 await _say(answer, {"over": True})
                 return
@@ -114,9 +115,10 @@ def _without_name(shown: View, grant: Grant) -> View:
     return shown
 
 
-async def _whose(visit: Visit, grant: Grant) -> Person | None:
-    """None where the session has ended, or the agent may see no calls any more. Looking does not make it go on."""
-    if await visit.house.sessions.lives(grant.tenant, grant.session) is None:
+async def _whose(visit: Visit, grant: Grant, token: Secret) -> Person | None:
+    """None where the token or the session has ended, or the agent may see no calls any more. Looking does not make it go on."""
+    house = visit.house
+    if await house.elements.of(token) is None or await house.sessions.lives(grant.tenant, grant.session) is None:
         return None
     person = await visit.house.people.by_id(grant.tenant, grant.person)
     return person if person is not None and person.may(Permission.CALL) else None

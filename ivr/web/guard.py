@@ -144,7 +144,7 @@ async def _element(visit: Visit, token: Secret, scope: Scope, *, used: bool) -> 
         raise Problem("not_signed_in")
     if scope not in grant.scopes or scope not in known.may:
         raise Problem("not_permitted")
-    visit.person, visit.grant = person, grant
+    visit.person, visit.grant, visit.lent = person, grant, token
     visit.speak(person.language)
 
 
@@ -186,13 +186,14 @@ async def _csrf(visit: Visit, wanted: Secret) -> None:
 # ---------------------------------------------------------------- cookies
 
 
-def _put(answer: web.StreamResponse, name: str, text: str, max_age: int | None = None) -> None:
+def put(answer: web.StreamResponse, name: str, text: str, max_age: int | None = None) -> None:
+    """Have the browser keep it, for so many seconds, or until it is closed."""
     answer.set_cookie(name, text, path="/", secure=True, httponly=True, samesite="Strict", max_age=max_age)
 
 
 def sign_in(answer: web.StreamResponse, token: Secret) -> None:
     """The browser is this person's from now on, until it is closed or the session ends."""
-    _put(answer, SESSION, token.reveal())
+    put(answer, SESSION, token.reveal())
     drop(answer, FORM)
 
 
@@ -223,7 +224,7 @@ def link(request: web.Request) -> Secret:
 
 def keep_form(answer: web.StreamResponse, token: Secret) -> None:
     """Put it into the cookie too."""
-    _put(answer, FORM, token.reveal(), 3600)
+    put(answer, FORM, token.reveal(), 3600)
 
 
 def drop(answer: web.StreamResponse, name: str) -> None:

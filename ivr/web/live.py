@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,13 +40,16 @@ FULL = 4429
 class Kind:
     """What a page needs. `pause`: seconds between two looks, however much happens. `all`: whether any phone's talks stir it."""
 
+    name: str
     needs: Permission
     pause: float = 0.0
     all: bool = False
 
 
-OWN = Kind(Permission.CALL)
+OWN = Kind("own", Permission.CALL)
 """The agent's own calls."""
+ELEMENT = Kind("element", Permission.CALL)
+"""The same, on a page of another site."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +62,8 @@ class Page:
     stir: asyncio.Event = field(default_factory=asyncio.Event)
     over: bool = False
     going: bool = False
+    gone: Callable[[], bool] = lambda: False
+    """Whether nobody is there any more who would be told."""
 
 
 Shown = Callable[[Person], Awaitable[Mapping[str, Any]]]
@@ -79,6 +85,10 @@ class Hub:
 
     def __len__(self) -> int:
         return len(self._pages)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many pages of each kind."""
+        return Counter(page.kind.name for page in self._pages)
 
     def changed(self, endpoints: frozenset[str]) -> None:
         """These phones' talks are others than before."""
@@ -114,10 +124,10 @@ class Hub:
             heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=TAKING_SECONDS, autoping=True
         )
         await socket.prepare(request)
-        if sum(page.session == session for page in self._pages) >= _WINDOWS:
+        if self._full(session):
             await socket.close(code=FULL)
             return socket
-        with self._open(session, person, kind) as page:
+        with self._open(session, person, kind, request) as page:
             telling = asyncio.create_task(self._tell(socket, page, look, shown, unknown))
             try:
                 async for message in socket:
@@ -130,17 +140,21 @@ class Hub:
         return socket
 
     @contextmanager
-    def follow(self, session: str, person: Person, kind: Kind) -> Iterator[Page | None]:
+    def follow(self, request: web.BaseRequest, session: str, person: Person, kind: Kind) -> Iterator[Page | None]:
         """For whoever tells a page by other means; None where that session has too many."""
-        if sum(page.session == session for page in self._pages) >= _WINDOWS:
+        if self._full(session):
             yield None
             return
-        with self._open(session, person, kind) as page:
+        with self._open(session, person, kind, request) as page:
             yield page
 
+    def _full(self, session: str) -> bool:
+        # a page that was left is told of nothing for a while, and so does not know of it
+        return sum(page.session == session and not page.gone() for page in self._pages) >= _WINDOWS
+
     @contextmanager
-    def _open(self, session: str, person: Person, kind: Kind) -> Iterator[Page]:
-        page = Page(session, kind, folded(person.endpoints))
+    def _open(self, session: str, person: Person, kind: Kind, request: web.BaseRequest) -> Iterator[Page]:
+        page = Page(session, kind, folded(person.endpoints), gone=lambda: request.transport is None)
         self._pages.add(page)
         try:
             yield page

@@ -13,15 +13,13 @@ from ivr.errors import Unavailable
 from ivr.lock import FIELDS
 from ivr.staff import Denied, Permission, Person, SignedIn
 from ivr.store.welcome import Offer, Unfit
-from ivr.web import guard, render
-from ivr.web.api import ended, signed_in
+from ivr.web import goals, guard, render, tenants
+from ivr.web.api import ended, ended_everywhere, signed_in
 from ivr.web.live import OWN, Kind, Shown
 from ivr.web.problems import STATUSES, Problem
 from ivr.web.view import UNKNOWN, View, choices, view
 from ivr.web.view import Shown as ShownCall
 from ivr.web.visit import House, Visit
-
-_GOALS = ("account",)
 
 _BLANK: ShownCall = {
     "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "held": False,
@@ -95,46 +93,60 @@ async def ask_sign_in(visit: Visit) -> web.StreamResponse:
         ),
         "",
     )
-    return sign_in_form(visit, told=told, goal=_goal(query.get("for", "")))
+    return sign_in_form(
+        visit, told=told, goal=goals.goal(query.get("for", "")), tenant=query.get("tenant"), leave="provider" in query
+    )
 
 
 async def sign_in(visit: Visit) -> web.StreamResponse:
     """The same words, whatever was wrong."""
     form = await visit.form()
-    login, goal = form.get("login", "").strip()[:64], _goal(form.get("for", ""))
+    login, goal, typed = form.get("login", "").strip()[:64], goals.goal(form.get("for", "")), form.get("tenant")
+    tenant = tenants.read(typed)
     if passkey := form.get("passkey"):
-        found = await signed_in(visit, await _by_passkey(visit, login, passkey))
+        found = await signed_in(visit, await _by_passkey(visit, tenant, login, passkey))
     else:
-        house, password, code = visit.house, await visit.secret("password"), await visit.secret("code")
-        found = await signed_in(visit, await house.door.sign_in(house.tenant, login, password, code, visit.address))
+        password, code = await visit.secret("password"), await visit.secret("code")
+        found = await signed_in(visit, await visit.house.door.sign_in(tenant, login, password, code, visit.address))
     if isinstance(found, Denied):
         if found.seconds is None:
             told = visit.words("sign_in.refused_passkey" if passkey else "sign_in.refused")
-            return sign_in_form(visit, told, login=login, status=401, goal=goal)
+            return sign_in_form(visit, told, login=login, status=401, goal=goal, tenant=typed)
         fault = visit.words("sign_in.wait", seconds=found.seconds)
-        return sign_in_form(visit, fault, login=login, status=429, wait=found.seconds, goal=goal)
-    _, token, _ = found
-    answer = web.Response(status=303, headers={"Location": f"/{goal}"})
+        return sign_in_form(visit, fault, login=login, status=429, wait=found.seconds, goal=goal, tenant=typed)
+    person, token, _ = found
+    answer = web.Response(status=303, headers={"Location": goals.place(goal)})
     guard.sign_in(answer, token)
+    tenants.keep(answer, person.tenant)
     return answer
 
 
-async def _by_passkey(visit: Visit, login: str, answer: str) -> SignedIn | Denied:
+async def _by_passkey(visit: Visit, tenant: str, login: str, answer: str) -> SignedIn | Denied:
     house, bound = visit.house, guard.bound_to_form(visit.request)
     if house.passkeys is None:
         raise Problem("not_found")
     if house.passkeys.alone:
-        return await house.door.sign_in_by_passkey(house.tenant, answer, bound, visit.address)
+        return await house.door.sign_in_by_passkey(tenant, answer, bound, visit.address)
     return await house.door.sign_in_by_passkey(
-        house.tenant, answer, bound, visit.address, login=login, password=await visit.secret("password")
+        tenant, answer, bound, visit.address, login=login, password=await visit.secret("password")
     )
 
 
 async def sign_out(visit: Visit) -> web.StreamResponse:
     """The session is over in every window."""
-    goal = _goal((await visit.form()).get("for", ""))
-    await ended(visit)
-    to = f"/sign-in?for={goal}" if goal else "/sign-in?signed_out"
+    form = await visit.form()
+    goal, elsewhere = goals.goal(form.get("for", "")), visit.house.elsewhere
+    there = elsewhere is not None and visit.session is not None and visit.session.elsewhere
+    if "everywhere" in form:
+        await ended_everywhere(visit)
+    else:
+        await ended(visit)
+    if goal:
+        to = f"/sign-in?for={goal}"
+    elif elsewhere is not None and there and elsewhere.rules.sign_out:
+        to = "/sign-out/provider"
+    else:
+        to = "/sign-in?signed_out" + ("&provider" if there else "")
     answer = web.Response(status=303, headers={"Location": to})
     guard.sign_out(answer)
     return answer
@@ -165,7 +177,7 @@ async def welcome(visit: Visit) -> web.StreamResponse:
     match taken:
         case Person():
             visit.house.log.info("web.enrolled", person=taken.id)
-            raise web.HTTPSeeOther("/sign-in?welcome_passkey" if answer else "/sign-in?welcome_done")
+            raise web.HTTPSeeOther(tenants.way(taken.tenant, "welcome_passkey" if answer else "welcome_done"))
         case Unfit.LINK:
             raise Problem("link_gone")
         case _:
@@ -215,9 +227,12 @@ def page(visit: Visit, template: str, *, status: int = 200, **fields: object) ->
 
 def sign_in_form(
     visit: Visit, fault: str = "", *, told: str = "", login: str = "", status: int = 200, wait: int | None = None,
-    goal: str = "",
+    goal: str = "", tenant: str | None = None, leave: bool = False,
 ) -> web.StreamResponse:  # fmt: skip
-    """Asks for login, password and code, or for another way; `fault` and `told` stand above."""
+    """Asks for login, password and code, or for another way; `fault` and `told` stand above.
+
+    `tenant`: what was given as one; None where the browser knows best. `leave`: say that one is still signed in at the provider.
+    """
     passkeys, elsewhere = visit.house.passkeys, visit.house.elsewhere
     token = guard.form_token(visit.request)
     answer = page(
@@ -230,6 +245,8 @@ def sign_in_form(
         csrf=escape(token.reveal()),
         person=None,
         goal=goal,
+        tenant=tenants.known(visit.request) if tenant is None else tenant[:40],
+        leave="" if elsewhere is None or not leave else visit.words("sign_in.leave", provider=elsewhere.rules.name),
         passkeys=passkeys is not None,
         alone=passkeys is not None and passkeys.alone,
         provider="" if elsewhere is None else visit.words("sign_in.provider", provider=elsewhere.rules.name),
@@ -238,11 +255,6 @@ def sign_in_form(
     if wait is not None:
         answer.headers["Retry-After"] = str(wait)
     return answer
-
-
-def _goal(said: str) -> str:
-    """Where somebody goes who has signed in: to the start, or to a page that asked for it."""
-    return said if said in _GOALS else ""
 
 
 def _when(at: str, place: str) -> str:

@@ -21,11 +21,14 @@ from ivr.web import (
     midcall,
     models,
     openapi,
+    openings,
     pages,
     paging,
     render,
     second,
     team,
+    teammodels,
+    tokenmodels,
     tokens,
 )
 from ivr.web.guard import Needs, Open
@@ -89,9 +92,14 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/live", pages.live, Permission.CALL, lasts=True),
     Route("GET", "/team", team.team, Permission.WATCH),
     Route("GET", "/team/live", team.live, Permission.WATCH, lasts=True),
+    Route("GET", "/openings", openings.openings, Permission.CALL),
+    Route("POST", "/openings", openings.ask, Permission.CALL),
+    Route("GET", "/openings/live", openings.live, Permission.CALL, lasts=True),
+    Route("POST", "/openings/{opening}", openings.act, Permission.CALL),
     Route("GET", "/sign-in", pages.ask_sign_in, Open.ANYONE),
     Route("POST", "/sign-in", pages.sign_in, Open.ANYONE),
     Route("POST", "/sign-out", pages.sign_out, Open.ANYONE),
+    Route("GET", "/sign-out/provider", elsewhere.leave, Open.ANYONE),
     Route("GET", "/welcome/{token}", pages.ask_welcome, Open.ANYONE),
     Route("POST", "/welcome/{token}", pages.welcome, Open.ANYONE),
     Route("POST", "/sign-in/passkey", account.ask, Open.ANYONE),
@@ -128,17 +136,17 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET", "/api/v1/calls", team.calls, Permission.WATCH,
-        Described("getTeamCalls", "The team's calls: who talks, and how far each caller is verified.", models.TeamCalls,
+        Described("getTeamCalls", "The team's calls: who talks, and how far each caller is verified.", teammodels.TeamCalls,
             problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
     ),
     Route(
         "GET", "/api/v1/statistics", team.statistics, Permission.WATCH,
-        Described("getStatistics", "How verifications ended in the last hour and day.", models.VerificationRates,
+        Described("getStatistics", "How verifications ended in the last hour and day.", teammodels.VerificationRates,
             problems=("not_permitted", "unavailable", "invalid")),
     ),
     Route(
         "GET", "/api/v1/locks", team.locks, Permission.WATCH,
-        Described("getLocks", "Which customers and calling numbers are locked now.", models.LocksInForce,
+        Described("getLocks", "Which customers and calling numbers are locked now.", teammodels.LocksInForce,
             problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
     ),
     Route(
@@ -179,27 +187,27 @@ ROUTES: tuple[Route, ...] = (
     Route(
         # whoever sees reads, or watches a team: the lock looks which
         "GET", "/api/v1/reads", second.standing, Open.SIGNED_IN,
-        Described("getReads", "How many customers' records each has read: of the team, or of all.", models.Readings,
+        Described("getReads", "How many customers' records each has read: of the team, or of all.", teammodels.Readings,
             problems=("not_permitted", "invalid"), query=paging.QUERY),
     ),
     Route(
         "POST", "/api/v1/people/{person}/reads/lift", second.lift, Permission.APPROVE,
-        Described("liftReads", "Let somebody read again who has read too much.", models.Lifted, takes=models.Why,
+        Described("liftReads", "Let somebody read again who has read too much.", teammodels.Lifted, takes=teammodels.Reasoned,
             problems=("not_permitted", "csrf", "cross_site")),
     ),
     Route(
         "POST", "/api/v1/openings", second.ask, Permission.CALL,
-        Described("askForOpening", "Wish to open one record without a call; another person has to agree.", models.Opening, 201,
-            models.Wish, ("not_permitted", "too_many_wishes", "csrf", "cross_site")),
+        Described("askForOpening", "Wish to open one record without a call; another person has to agree.", teammodels.Opening, 201,
+            teammodels.Wish, ("not_permitted", "too_many_wishes", "csrf", "cross_site")),
     ),
     Route(
         "GET", "/api/v1/openings", second.waiting, Permission.APPROVE,
-        Described("getOpenings", "The wishes of others that wait for somebody who agrees.", models.Openings,
+        Described("getOpenings", "The wishes of others that wait for somebody who agrees.", teammodels.Openings,
             problems=("not_permitted", "invalid"), query=paging.QUERY),
     ),
     Route(
         "POST", f"{_OPENING}/approval", second.approve, Permission.APPROVE,
-        Described("approveOpening", "Agree: the record is open to the person who wishes, for a short time.", models.Opening,
+        Described("approveOpening", "Agree: the record is open to the person who wishes, for a short time.", teammodels.Opening,
             problems=("not_permitted", "not_open", "csrf", "cross_site")),
     ),
     Route(
@@ -215,26 +223,31 @@ ROUTES: tuple[Route, ...] = (
     # ------------------------------------------------------------ tokens
     Route(
         "GET", "/.well-known/jwks.json", tokens.keys, Open.ANYONE,
-        Described("getKeys", "The keys with which tokens are checked.", models.PublicKeys, problems=("unavailable",)),
+        Described("getKeys", "The keys with which tokens are checked.", tokenmodels.PublicKeys, problems=("unavailable",)),
         static=True,
     ),
     Route(
         "POST", f"{_CALL}/token", tokens.issue, Permission.CALL,
-        Described("issueToken", "The mark of this call, signed, for a program that checks by itself.", models.MarkToken, 201,
-            models.Audience, (*_LOCKED, "csrf", "cross_site")),
+        Described("issueToken", "The mark of this call, signed, for a program that checks by itself.", tokenmodels.MarkToken, 201,
+            tokenmodels.Audience, (*_LOCKED, "csrf", "cross_site")),
     ),
     Route(
         "POST", "/api/v1/tokens/introspect", tokens.introspect, Open.PROGRAM,
-        Described("introspectToken", "Whether a token still holds (RFC 7662).", models.Introspected,
-            takes=models.Introspection, form=True, problems=("program_refused", "cross_site", "unavailable")),
+        Described("introspectToken", "Whether a token still holds (RFC 7662).", tokenmodels.Introspected,
+            takes=tokenmodels.Introspection, form=True, problems=("program_refused", "cross_site", "unavailable")),
     ),
     # ------------------------------------------------------------ the element on other sites' pages
     Route("GET", "/element/caller-auth.js", element.script, Open.ANYONE, static=True),
     Route("GET", "/element/live", element.live, Permission.CALL, lasts=True, scope="calls"),
     Route(
         "POST", "/api/v1/element/token", element.token, Open.PROGRAM,
-        Described("issueElementToken", "A token for the <caller-auth> of an agent who is signed in.", models.ElementToken, 201,
-            models.ElementAsked, ("program_refused", "cross_site", "agent_away", "unavailable")),
+        Described("issueElementToken", "A token for the <caller-auth> of an agent who is signed in.", tokenmodels.ElementToken, 201,
+            tokenmodels.ElementAsked, ("program_refused", "cross_site", "agent_away", "unavailable")),
     ),
 )  # fmt: skip
 """The table. `/healthz` and `/readyz` stand beside it: they are for monitoring, and say nothing of anybody."""
+
+PATTERNS = frozenset({"/healthz", "/readyz", "none", *(route.path for route in ROUTES)})
+"""All that the log names as a request's route."""
+LASTING = frozenset(route.path for route in ROUTES if route.lasts)
+"""Those of them that stay open."""

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ivr.errors import InputError
 from ivr.lock import Denied
-from ivr.web import models, paging
+from ivr.web import models, paging, teammodels
 from ivr.web.api import body, said, shut
 from ivr.web.problems import Problem
 from ivr.web.visit import Visit
@@ -21,21 +21,21 @@ async def standing(visit: Visit) -> web.Response:
     """How many customers' records each has read."""
     found = await _granted(visit.house.reads.standing(visit.who))
     given, after = paging.piece(visit, found, lambda one: one.person)
-    return said(models.Readings(persons=tuple(models.reading(one) for one in given), next=after))
+    return said(teammodels.Readings(persons=tuple(teammodels.reading(one) for one in given), next=after))
 
 
 async def lift(visit: Visit) -> web.Response:
     """Let somebody read again who was stopped."""
-    given = await body(visit, models.Why)
+    given = await body(visit, teammodels.Reasoned)
     done = await _granted(visit.house.reads.lift(visit.who, visit.request.match_info["person"], given.reason))
-    return said(models.Lifted(person=done.person))
+    return said(teammodels.Lifted(person=done.person))
 
 
 async def ask(visit: Visit) -> web.Response:
     """Wish to open one record without a call."""
-    given = await body(visit, models.Wish)
+    given = await body(visit, teammodels.Wish)
     wish = await _granted(visit.house.glass.ask(visit.who, given.ref, given.reason, given.fields))
-    return said(models.opening(wish), 201)
+    return said(teammodels.opening(wish), 201)
 
 
 async def waiting(visit: Visit) -> web.Response:
@@ -43,13 +43,13 @@ async def waiting(visit: Visit) -> web.Response:
     found = await _granted(visit.house.glass.waiting(visit.who))
     # the one that lapses first comes first
     given, after = paging.piece(visit, found, lambda one: f"{one.until:012}/{one.id}")
-    return said(models.Openings(openings=tuple(models.opening(one) for one in given), next=after))
+    return said(teammodels.Openings(openings=tuple(teammodels.opening(one) for one in given), next=after))
 
 
 async def approve(visit: Visit) -> web.Response:
     """Agree to one."""
     wish = await _granted(visit.house.glass.approve(visit.who, visit.request.match_info["opening"]))
-    return said(models.opening(wish))
+    return said(teammodels.opening(wish))
 
 
 async def decline(visit: Visit) -> web.Response:

@@ -5,31 +5,30 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from time import monotonic
 
-import orjson
 from aiohttp import web
 
 from ivr.config import Settings
 from ivr.config.listening import split
 from ivr.config.served import Served
 from ivr.errors import ConfigError, Unavailable
-from ivr.metrics import Readiness
-from ivr.web import guard, headers, problems, render
-from ivr.web.connections import REQUEST_SECONDS, Room, Runner
+from ivr.metrics import METHODS, Readiness, alive_answer, ready_answer
+from ivr.web import goals, guard, headers, problems, render
+from ivr.web.connections import REQUEST_SECONDS, Listening, Room, Runner
 from ivr.web.problems import Problem
-from ivr.web.routes import ROUTES, Route
+from ivr.web.routes import LASTING, ROUTES, Route
 from ivr.web.visit import MOST, House, Visit, address_of, in_time, language_of
 
 # aiohttp would write down what a peer sends that is no HTTP; faults of ours are logged by us.
 _SILENT = logging.getLogger("ivr.web.silent")
 _SILENT.setLevel(logging.CRITICAL)
-_BACKLOG = 512
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class DeskServer:
+class DeskServer(Listening):
     """`open`, then it serves until `close`."""
 
     def __init__(self, house: House, readiness: Readiness) -> None:
@@ -59,26 +58,12 @@ class DeskServer:
         self._runner = Runner(app, room, self._no_http, ending_seconds=rules.shutdown_seconds, logger=_SILENT)
         self.app = app
 
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._runner.addresses[0][1])
-
-    async def open(self, host: str, port: int, trusted: ssl.SSLContext | None) -> None:
-        """Begin to listen; raises `OSError` where that cannot be."""
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port, ssl_context=trusted, backlog=_BACKLOG).start()
-        except BaseException:
-            await self._runner.cleanup()
-            raise
-
     async def close(self) -> None:
         """Listen no longer; requests come to their end, open pages are told to come back."""
         for site in tuple(self._runner.sites):
             await site.stop()
         self._house.hub.go()
-        await self._runner.cleanup()
+        await super().close()
 
     # ------------------------------------------------------------ inside
 
@@ -117,18 +102,24 @@ class DeskServer:
             self._house.log.error("web.unavailable", route=guard.route_of(request), error=str(error))
             answer = self._problem(request, Problem("unavailable"))
         except Exception as error:  # noqa: BLE001 (a fault of ours: answered, and written down)
-            self._house.log.error(
-                "web.failed", error=type(error).__name__, code=guard.route_of(request), cure="please report this line"
-            )
-            answer = self._problem(request, Problem("internal"))
+            answer = self._problem(request, Problem("bad_request" if _is_theirs(request, error) else "internal"))
+            if answer.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._house.log.error(
+                    "web.failed",
+                    error=type(error).__name__,
+                    code=guard.route_of(request),
+                    cure="please report this line",
+                )
         self._tell(request, answer, monotonic() - begun)
         return answer
 
     def _problem(self, request: web.Request, problem: Problem) -> web.StreamResponse:
         visit: Visit | None = request.get(_VISIT)
+        request[_REASON] = problem.name
         words = language_of(self._house.settings, request, None) if visit is None else visit.words
         if problem.status == 401 and not guard.is_api(request) and request.method == "GET" and not _is_live(request):
-            return web.Response(status=303, headers={"Location": "/sign-in"})
+            goal = goals.goal_at(request.path)
+            return web.Response(status=303, headers={"Location": f"/sign-in?for={goal}" if goal else "/sign-in"})
         if guard.is_api(request) or _is_live(request):
             answer = problems.answer(problem, words(f"reason.{problem.name}"))
         else:
@@ -170,40 +161,32 @@ class DeskServer:
         visit: Visit | None = request.get(_VISIT)
         person = None if visit is None or visit.person is None else visit.person.id
         self._house.log.info(
-            "web.request", method=request.method if request.method in _METHODS else "other", route=guard.route_of(request),
-            status=answer.status, person=person, peer=None if visit is None else visit.address, seconds=round(seconds, 4),
+            "web.request", method=request.method if request.method in METHODS else "other", route=guard.route_of(request),
+            status=answer.status, reason=request.get(_REASON), person=person, peer=None if visit is None else visit.address,
+            seconds=round(seconds, 4),
         )  # fmt: skip
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return await tells(None)
+        return alive_answer()
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return await tells(self._readiness)
+        # what is wrong stands in the log: here anybody may ask
+        return ready_answer(await self._readiness.look(), why=False)
 
 
 _VISIT = web.RequestKey("visit", Visit)
 _SHARED = web.RequestKey("shared", bool)
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REASON = web.RequestKey("reason", str)
 
 
-async def tells(readiness: Readiness | None) -> web.Response:
-    """What monitoring is told: whether it lives, or whether all parts that it needs do."""
-    if readiness is None:
-        return _json({"alive": True}, 200)
-    faults = await readiness.look()
-    ready = not any(faults.values())
-    # what is wrong stands in the log: here anybody may ask
-    parts = {part: fault is None for part, fault in faults.items()}
-    return _json({"ready": ready, "parts": parts}, 200 if ready else 503)
+def _is_theirs(request: web.BaseRequest, error: Exception) -> bool:
+    """Whether a body is none that can be read, or whoever sent it has gone in the midst of it."""
+    return isinstance(error, (web.RequestPayloadError, ConnectionError)) and request.content.exception() is not None
 
 
 def _is_live(request: web.BaseRequest) -> bool:
     """Whether a page's script asks: what it gets is not for people to read."""
-    return request.path in ("/live", "/team/live")
-
-
-def _json(body: dict[str, object], status: int) -> web.Response:
-    return web.Response(body=orjson.dumps(body) + b"\n", status=status, headers={"Content-Type": "application/json"})
+    return request.path in LASTING
 
 
 def tls_of(settings: Settings, table: str = "desk") -> ssl.SSLContext | None:

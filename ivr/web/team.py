@@ -10,7 +10,7 @@ from aiohttp import web
 from ivr.errors import Unavailable
 from ivr.lock import Barred, Denied, Watched
 from ivr.staff import Permission, Person
-from ivr.web import models, paging
+from ivr.web import paging, teammodels
 from ivr.web.api import said, shut
 from ivr.web.live import Kind
 from ivr.web.pages import follow, page
@@ -20,7 +20,7 @@ from ivr.web.visit import House, Visit
 
 T = TypeVar("T")
 
-KIND = Kind(Permission.WATCH, pause=0.2, all=True)
+KIND = Kind("team", Permission.WATCH, pause=0.2, all=True)
 """The page follows all phones of the team, and need not show each of many changes by itself."""
 
 
@@ -44,9 +44,9 @@ async def seen(house: House, visit: Visit, person: Person) -> TeamView:
     calls = await house.watch.calls(person)
     if isinstance(calls, Denied):
         raise Unavailable("not permitted any more")
-    stopped = [one for one in await _or_none(house.reads.standing(person)) or () if one.stopped]
+    striking = [one for one in await _or_none(house.reads.standing(person)) or () if one.stopped or one.warned]
     names = {}
-    for one in stopped:
+    for one in striking:
         found = await house.people.by_id(person.tenant, one.person)
         names[one.person] = one.person if found is None else found.name
     approves = person.may(Permission.APPROVE)
@@ -55,7 +55,7 @@ async def seen(house: House, visit: Visit, person: Person) -> TeamView:
             calls,
             await _or_none(house.watch.statistics(person)) if _own(house, person) else None,
             await _or_none(house.watch.barred(person)) if _own(house, person) else None,
-            tuple(stopped),
+            tuple(striking),
             names,
             tuple(await _or_none(house.glass.waiting(person)) or ()) if approves else (),
         ),
@@ -82,7 +82,7 @@ async def _or_none(work: Awaitable[T | Denied]) -> T | None:
 async def calls(visit: Visit) -> web.Response:
     """The team's calls."""
     found, after = paging.piece(visit, await _granted(visit.house.watch.calls(visit.who)), _call_key)
-    return said(models.TeamCalls(calls=tuple(models.team_call(one) for one in found), next=after))
+    return said(teammodels.TeamCalls(calls=tuple(teammodels.team_call(one) for one in found), next=after))
 
 
 async def statistics(visit: Visit) -> web.Response:
@@ -91,8 +91,8 @@ async def statistics(visit: Visit) -> web.Response:
         raise Problem("invalid", errors=(("query", "takes no parameters"),))
     found = await _granted(visit.house.watch.statistics(visit.who))
     return said(
-        models.VerificationRates(
-            hour=tuple(models.rate(one) for one in found.hour), day=tuple(models.rate(one) for one in found.day)
+        teammodels.VerificationRates(
+            hour=tuple(teammodels.rate(one) for one in found.hour), day=tuple(teammodels.rate(one) for one in found.day)
         )
     )
 
@@ -100,7 +100,7 @@ async def statistics(visit: Visit) -> web.Response:
 async def locks(visit: Visit) -> web.Response:
     """What is locked."""
     found, after = paging.piece(visit, await _granted(visit.house.watch.barred(visit.who)), _lock_key)
-    return said(models.LocksInForce(locks=tuple(models.in_force(one) for one in found), next=after))
+    return said(teammodels.LocksInForce(locks=tuple(teammodels.in_force(one) for one in found), next=after))
 
 
 async def _granted(work: Awaitable[T | Denied]) -> T:

@@ -42,7 +42,7 @@ class Lock(TypedDict):
     until: int | None
 
 
-class Stopped(TypedDict):
+class Reader(TypedDict):
     id: str
     name: str
     told: str
@@ -65,23 +65,24 @@ class TeamView(TypedDict):
     hour: list[Rate] | None
     day: list[Rate] | None
     locks: list[Lock] | None
-    stopped: list[Stopped]
+    stopped: list[Reader]
+    warned: list[Reader]
     wishes: list[Wish]
 
 
 UNKNOWN: TeamView = {
-    "known": False, "calls": [], "hour": None, "day": None, "locks": None, "stopped": [], "wishes": [],
+    "known": False, "calls": [], "hour": None, "day": None, "locks": None, "stopped": [], "warned": [], "wishes": [],
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the view is made of. `names`: those of `stopped`, by their ids."""
+    """What the view is made of. `striking`: who was stopped, or warned of; `names`: theirs, by their ids."""
 
     calls: Sequence[Watched]
     statistics: Statistics | None
     barred: Sequence[Barred] | None
-    stopped: Sequence[Standing]
+    striking: Sequence[Standing]
     names: Mapping[str, str]
     wishes: Sequence[Opening]
 
@@ -94,10 +95,8 @@ def view(seen: Seen, words: Words) -> TeamView:
         "hour": None if seen.statistics is None else [_rate(one) for one in seen.statistics.hour],
         "day": None if seen.statistics is None else [_rate(one) for one in seen.statistics.day],
         "locks": None if seen.barred is None else [_lock(one, words) for one in seen.barred],
-        "stopped": [
-            Stopped(id=one.person, name=seen.names[one.person], told=words("team.read", hour=one.hour, day=one.day))
-            for one in seen.stopped
-        ],
+        "stopped": [_reader(one, seen.names, words) for one in seen.striking if one.stopped],
+        "warned": [_reader(one, seen.names, words) for one in seen.striking if not one.stopped],
         "wishes": [
             Wish(
                 id=one.id, login=one.login, ref=one.ref, fields=", ".join(words(f"field.{name}") for name in one.fields),
@@ -106,6 +105,10 @@ def view(seen: Seen, words: Words) -> TeamView:
             for one in seen.wishes
         ],
     }  # fmt: skip
+
+
+def _reader(one: Standing, names: Mapping[str, str], words: Words) -> Reader:
+    return Reader(id=one.person, name=names[one.person], told=words("team.read", hour=one.hour, day=one.day))
 
 
 def _call(one: Watched, words: Words) -> TeamCall:

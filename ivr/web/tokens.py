@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ivr.errors import InputError
 from ivr.lock import Denied
 from ivr.lock.signer import CACHED_SECONDS
-from ivr.web import models
+from ivr.web import tokenmodels
 from ivr.web.api import body, said, shut
 from ivr.web.problems import Problem
 from ivr.web.visit import Visit
@@ -35,28 +35,32 @@ async def keys(visit: Visit) -> web.Response:
 
 async def issue(visit: Visit) -> web.Response:
     """The mark of an own call, as a token."""
-    given = await body(visit, models.Audience)
+    assert visit.session is not None
+    given = await body(visit, tokenmodels.Audience)
     call = visit.request.match_info["call"]
     try:
         # what is no name of a call is none of this person's
-        found = await visit.house.tokens.issue(visit.who, call if _CALL.fullmatch(call) else "", given.audience)
+        named = call if _CALL.fullmatch(call) else ""
+        found = await visit.house.tokens.issue(visit.who, named, given.audience, visit.session.id)
     except InputError as error:
         field, _, fault = str(error).partition(": ")
         raise Problem("invalid", errors=((field, fault),)) from None
     if isinstance(found, Denied):
         raise shut(found)
-    return said(models.MarkToken(token=found.token, expires_in=found.seconds), 201)
+    return said(tokenmodels.MarkToken(token=found.token, expires_in=found.seconds), 201)
 
 
 async def introspect(visit: Visit) -> web.Response:
     """Whether a token holds now. Of one that does not, nothing is told, not even why."""
     program = visit.asking
     try:
-        given = models.Introspection.model_validate(dict(await visit.form()))
+        given = tokenmodels.Introspection.model_validate(dict(await visit.form()))
     except ValidationError:
         raise Problem("invalid", errors=(("token", "is missing"),)) from None
     claims = await visit.house.tokens.holds(given.token, program.rules.audiences)
-    found = models.Introspected(active=False) if claims is None else models.Introspected(active=True, **claims)
+    found = (
+        tokenmodels.Introspected(active=False) if claims is None else tokenmodels.Introspected(active=True, **claims)
+    )
     return web.Response(
         body=orjson.dumps(found.model_dump(mode="json", exclude_none=True)),
         headers={"Content-Type": "application/json"},

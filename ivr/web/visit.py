@@ -117,6 +117,8 @@ class Visit:
     person: Person | None = None
     program: Program | None = None
     grant: Grant | None = None
+    lent: Secret | None = None
+    """The token by which there is a `grant`."""
     _form: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property

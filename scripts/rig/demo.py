@@ -194,6 +194,7 @@ class Demo:
 def how_to_look(made: Kept, console: Console) -> None:
     """The links with which somebody looks at the desk."""
     console.print("\n[bold]The desk is up. Open one of these in a browser here; each link works once:[/bold]")
+    console.print("(a browser is one person at a time; a private window is another browser)")
     for one in PEOPLE:
         console.print(f"  {one.name}, {one.role}: sees {one.sees}", highlight=False, soft_wrap=True)
         console.print(f"    {made.links[one.login]}", highlight=False, soft_wrap=True)
@@ -253,10 +254,12 @@ async def _main(options: argparse.Namespace, stage: Stage, console: Console) -> 
         verdict = "[green]All three calls went as they should." if ok else "[red]Not all calls went as they should."
         console.print(f"\n{verdict}")
         if options.keep:
+            console.print("Now the desk: four people are signed up, and two callers stay on the line …")
             async with kept(stage, worker, options.ports) as made:
                 how_to_look(made, console)
                 how_to_call(stage, console)
                 await stopping
+                console.print("Ending the calls, the desk, Redis and Asterisk …")
         stopping.cancel()
         return 0 if ok else 1
 

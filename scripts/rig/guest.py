@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-import pyotp
 from yarl import URL
 
 from rig.state import RigError
+from rig.totp import App
 
 
 class _Jar(aiohttp.CookieJar):
@@ -83,18 +82,17 @@ class Guest:
 
     async def _enrol(self) -> None:
         page = await self._page(self._link)
-        key = _found(r'<code class="key">([A-Z2-7]+)</code>', page)
-        step = int(time.time()) // 30
+        app = App(_found(r'<code class="key">([A-Z2-7]+)</code>', page))
         given = {
             "csrf": _field("csrf", page),
             "sealed": _field("sealed", page),
             "password": self._password,
             "again": self._password,
         }
-        await self._post(self._link, {**given, "code": pyotp.TOTP(key).generate_otp(step - 1)})
+        await self._post(self._link, {**given, "code": await app.code()})
         page = await self._page(f"{self.desk}/sign-in")
         signing = {"csrf": _field("csrf", page), "login": self._login, "password": self._password}
-        await self._post(f"{self.desk}/sign-in", {**signing, "code": pyotp.TOTP(key).generate_otp(step)})
+        await self._post(f"{self.desk}/sign-in", {**signing, "code": await app.code()})
 
     async def _page(self, url: str) -> str:
         async with self.browser.get(url) as answer:

@@ -5,23 +5,19 @@ For demo and bench. The desk knows nothing of such links: what answers here is a
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.cookies import Morsel
 
 import aiohttp
-import pyotp
 from aiohttp import web
 
 from rig.ports import HOST
 from rig.state import RigError
-
-_STEP = 30
+from rig.totp import App
 
 
 @dataclass
@@ -32,39 +28,33 @@ class Visitor:
     login: str
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
     key: str = field(default="", repr=False)
-    _used: int = -1
+    _app: App | None = field(default=None, repr=False)
 
     async def enrol(self, link: str) -> None:
         """Use the one-time link of `agent add`, as its page asks for."""
         async with _browser() as browser:
             page, cookies = await _page(browser, link)
             self.key = _found(r'<code class="key">([A-Z2-7]+)</code>', page)
+            self._app = App(self.key)
             given = {name: _field(name, page) for name in ("csrf", "sealed")}
-            given |= {"password": self.password, "again": self.password, "code": await self.code()}
+            given |= {"password": self.password, "again": self.password, "code": await self._app.code()}
             await self._post(browser, link, given, cookies, "/sign-in?welcome_done")
 
     async def sign_in(self) -> str:
         """By the page; the cookie that belongs into a browser, as a Set-Cookie header."""
+        assert self._app is not None
         async with _browser() as browser:
             page, cookies = await _page(browser, f"{self.url}/sign-in")
             given = {
                 "csrf": _field("csrf", page),
                 "login": self.login,
                 "password": self.password,
-                "code": await self.code(),
+                "code": await self._app.code(),
             }
             cookie = await self._post(browser, f"{self.url}/sign-in", given, cookies, "/")
             if cookie is None:
                 raise RigError(f"{self.login} was signed in without a cookie")
             return cookie.OutputString()
-
-    async def code(self) -> str:
-        """The next one that was not used; waited for where two were used in this half minute. One of a step ahead counts too."""
-        # never one of a step behind: it may be two behind when it is looked at
-        step = max(int(time.time()) // _STEP, self._used + 1)
-        await asyncio.sleep(max(0.0, (step - 1) * _STEP - time.time()))
-        self._used = step
-        return pyotp.TOTP(self.key).generate_otp(step)
 
     async def _post(
         self, browser: aiohttp.ClientSession, url: str, given: dict[str, str], cookies: str, led_to: str

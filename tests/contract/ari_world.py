@@ -194,8 +194,8 @@ class Call:
     @property
     def playback(self) -> str:
         """The playback that was begun last, and is not over."""
-        assert self.line._playback is not None
-        return self.line._playback.id
+        assert self.line._voice.playing is not None
+        return self.line._voice.playing
 
 
 class World(ABC):

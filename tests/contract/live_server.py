@@ -43,7 +43,8 @@ end
 
 for _, key in ipairs(redis.call('KEYS', '*')) do
     local left = redis.call('PTTL', key)
-    if left <= 0 then
+    -- 0: within this millisecond
+    if left == -1 then
         return redis.error_reply(key .. ' does not expire')
     end
     if left <= shift then

@@ -20,12 +20,14 @@ from ivr.database import Database
 from ivr.errors import Unavailable
 from ivr.lock import Denied, Glass, Lock, Locks, MarkTokens, Midcall, Reads, Reason, Record, Signer, Watch
 from ivr.secret import Personal, Secret
-from ivr.staff import Person, Role
+from ivr.staff import Denied as Refused
+from ivr.staff import Person, Role, SignedIn
 from ivr.store.customers import Customers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.people import People
 from ivr.store.register import Customer, NewCustomer, Register
+from ivr.store.sessions import Sessions
 from ivr.vault import Vault
 from tests.contract.live_server import Server, placed
 from tests.unit.database_kit import RECORD, SEAL, asked, database_of, keys_of, trail_of
@@ -78,8 +80,10 @@ class FakeSwitch:
         self.waiting: set[str] = set()
         """Names of channels that wait."""
 
-    async def part(self, node: str, caller: str, agent: str, policy: str) -> bool:
+    async def part(self, node: str, caller: str, agent: str, policy: str, go_on: Callable[[], Awaitable[bool]]) -> bool:
         self._up()
+        if not await go_on():
+            return False
         if not self.gone:
             self.done.append(("part", node, caller, agent, policy))
         return not self.gone
@@ -115,6 +119,8 @@ class FakeStaff:
             self.meanwhile(self.asked)
         found = self.persons.get(id)
         return found if found is not None and found.tenant == tenant else None
+
+    unnamed = by_id
 
     async def colleagues(self, tenant: str) -> list[Person]:
         return [person for person in self.persons.values() if person.tenant == tenant]
@@ -172,15 +178,28 @@ class Desk:
         async with self.database.read() as connection:
             return await self.register.by_ref(connection, ref)
 
-    async def customer(self, number: str = "10001", name: str = "Xenia Ask", *phones: str) -> str:
+    async def customer(
+        self, number: str = "10001", name: str = "Xenia Ask", *phones: str, tenant: str = ANNA.tenant
+    ) -> str:
         """A new one's reference."""
         new = NewCustomer(
-            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv", tenant=ANNA.tenant
+            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv", tenant=tenant
         )  # fmt: skip
         sealed = self.register.seal(new)
         async with self.database.write() as connection:
             assert await self.register.add(connection, [sealed])
         return sealed.ref
+
+    @property
+    def sessions(self) -> Sessions:
+        """Who has signed in."""
+        return self.live.sessions(self.settings.desk)
+
+    async def signed_in(self, person: Person = ANNA) -> tuple[Secret, str]:
+        """Token and identifier of a new session."""
+        begun = await self.sessions.begin(SignedIn(person, None, 0))
+        assert not isinstance(begun, Refused)
+        return begun[0], begun[1].id
 
     async def marked(self, ref: str, channel: str = "c.1", *, level: int = 2, seconds: int = 600) -> Mark:
         """The caller of this channel is verified."""
@@ -230,8 +249,7 @@ async def desk_of(
         async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=seconds) as trail:
             locks = Locks.of(
                 settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
-                talks=talks, floor=talks, switch=switch, glances=live, staff=People(database, vault) if people else staff, marks=live,
-                link=link, database=database, vault=vault,
+                talks=talks, switch=switch, staff=People(database, vault) if people else staff, live=live, link=link,
                 customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
             )  # fmt: skip
             yield Desk(

@@ -8,66 +8,42 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-import orjson
 import pytest
 from aiohttp import web
 from rig.ports import Ports
 
 from ivr import desk as product
-from ivr.call.mark import Mark
-from ivr.call.ports import Party, Talk
+from ivr import front
 from ivr.proxy import fields
 from ivr.proxy import run as proxy
 from ivr.secret import Personal, Secret
-from ivr.staff import TENANT, Person, Role, SignedIn
+from ivr.staff import TENANT, Permission, Person, Role, SignedIn
 from ivr.store.handovers import Handovers
 from ivr.store.link import Link
-from ivr.store.register import NewCustomer, Register
 from ivr.store.roster import NewPerson
+from ivr.web.server import DeskServer
 from ivr.web.visit import CSRF, FORM, SESSION
 from tests.contract.desk_kit import House, house_in, settings_of
-from tests.contract.live_server import Server, round_of
-from tests.contract.lock_kit import FakeSwitch, FakeTalks
+from tests.contract.live_server import Server
+from tests.contract.matrix_calls import Line, Talks
 from tests.contract.proxy_kit import PATTERNS
-from tests.unit.database_kit import RECORD
-
-NODE = "node-a"
-CALLER = "+46701112233"
-NAME, NUMBER, PHONE = "Xenia Kanariefågel", "70001234", "+46701999888"
-OTHER_NAME = "Orvar Sidovagn"
-CANARIES = (NAME, "Kanarie", NUMBER, PHONE, "701999888", OTHER_NAME, "Sidovagn")
-
-STATES = (
-    "no call", "ringing", "not verified", "verifying", "refused", "level 1", "level 2", "other customer", "third party", "held",
-    "hung up", "expired",
-)  # fmt: skip
-OPEN = frozenset({"level 1", "level 2", "held"})
-"""In these alone the customer is verified on a call of the person's."""
 
 ROLES = (
-    "nobody", "agent", "colleague", "supervisor", "administrator", "auditor", "data_owner", "disabled", "other tenant", "ended",
-    "program", "element",
+    "nobody", "agent", "colleague", "supervisor", "watching", "other team", "administrator", "auditor", "data_owner", "denied", "granted",
+    "disabled", "other tenant", "ended", "program", "element",
 )  # fmt: skip
-"""`colleague`: an agent, while the call is another one's of the same team. `ended`: an agent whose session was ended. `program`: one of the
-settings, with its secret. `element`: such a program's page, with a token of the agent's."""
-READERS = frozenset({"agent", "supervisor", "other tenant", "element"})
-"""Who may have a call at all. In another tenant they have calls of their own."""
-
-
-class Talks(FakeTalks):
-    """As the desk's process wants it."""
-
-    known = True
-
-    def on_change(self, told: Callable[[frozenset[str]], None]) -> None:
-        pass
-
-    def around(self, channel: str) -> frozenset[str]:
-        return frozenset()
+"""docs/matrix.md says what they are."""
+READERS = frozenset({"agent", "supervisor", "granted", "element"})
+"""Who may be given a customer of this tenant at all: the call is their own."""
+ELSEWHERE = frozenset({"nobody", "colleague", "watching", "other team", "program", "element"})
+"""While the call is the agent's."""
+_WITHOUT_PERSON = frozenset({"nobody", "program", "element"})
+_KINDS = {"watching": Role.SUPERVISOR, "other team": Role.SUPERVISOR, "granted": Role.AUDITOR}
+_PERMISSIONS = {"denied": (Permission.CALL, False), "granted": (Permission.CALL, True)}
 
 
 @dataclass
@@ -78,6 +54,8 @@ class Visitor:
     person: Person | None
     token: str = ""
     csrf: str = ""
+    passed: str = ""
+    """What the proxy knows this browser by."""
 
 
 _FORM = "f" * 43
@@ -91,25 +69,36 @@ class Whole:
     """A running desk."""
 
     house: House
-    talks: Talks
-    link: Link
+    line: Line
+    desk: DeskServer
+    crm: Crm
     url: str
     proxy_url: str
     handovers: Handovers
     browser: aiohttp.ClientSession
     people: dict[str, Person]
-    ref: str
-    other: str
-    calls: int = 0
-    channel: str = ""
     lent: str = ""
+    visitors: dict[str, Visitor] = field(default_factory=dict)
 
-    @property
-    def prefix(self) -> str:
-        return self.house.settings.redis.prefix
+    def whose(self, role: str) -> Person:
+        """Whose call it is."""
+        return self.people["agent" if role in ELSEWHERE else role]
+
+    async def put(self, state: str, role: str) -> None:
+        """The call is so now."""
+        await self.line.put(state, self.whose(role), self.people["colleague"])
 
     async def visitor(self, role: str) -> Visitor:
-        """With a session of its own."""
+        """With a session of its own, as long as that lasts."""
+        if role not in self.visitors:
+            self.visitors[role] = await self._visitor(role)
+        return self.visitors[role]
+
+    def gone(self, role: str) -> None:
+        """The session was ended: the next one is another."""
+        self.visitors.pop(role, None)
+
+    async def _visitor(self, role: str) -> Visitor:
         if role in ("nobody", "program"):
             return Visitor(role, None, csrf=_FORM)
         if role == "element":
@@ -117,15 +106,25 @@ class Whole:
             return Visitor(role, None, self.lent, _FORM)
         person = self.people[role]
         token, session = await self.house.sessions.begin(SignedIn(person, None, time.time_ns() // 1000))  # type: ignore[misc]
+        passed = await self._passed(token)
         if role == "ended":
             await self.house.sessions.end(token)
         # whoever is not let in any more has a form of somebody who is not signed in
         csrf = _FORM if role in ("ended", "disabled") else session.csrf.reveal()
-        return Visitor(role, person, token.reveal(), csrf)
+        return Visitor(role, person, token.reveal(), csrf, passed)
+
+    async def _passed(self, token: Secret) -> str:
+        """What the proxy gives a browser that comes from the desk."""
+        host, begun = self.proxy_url.partition("://")[2], hashlib.sha256(b"bits").hexdigest()
+        code = await self.handovers.keep(token, host, begun)
+        assert code is not None
+        taken = await self.handovers.take(code, host, Secret("bits"))
+        assert taken is not None
+        return taken.reveal()
 
     async def _lent(self) -> str:
-        """A token for an element of the agent's, who is signed in."""
-        await self.visitor("agent")
+        """A token for an element of the agent's, who is signed in: by a session that nobody ends."""
+        await self.house.sessions.begin(SignedIn(self.people["agent"], None, time.time_ns() // 1000))
         given = {"login": self.people["agent"].login, "origin": ORIGIN}
         status, told = await self.ask(Visitor("program", None, csrf=_FORM), "POST", "/api/v1/element/token", json=given)
         assert status == 201, told
@@ -139,29 +138,6 @@ class Whole:
         cookie = f"{FORM}={_FORM}" + (f"; {SESSION}={visitor.token}" if visitor.token else "")
         return {"Origin": self.url, "Cookie": cookie, CSRF: visitor.csrf}
 
-    async def put(self, state: str, whose: Person) -> None:
-        """The call of this person is so now; it is another one each time."""
-        self.calls += 1
-        self.channel = channel = f"c.{self.calls}"
-        (endpoint,) = whose.endpoints
-        own = Party(f"own.{self.calls}", endpoint, None, state == "held", 1.0)
-        caller = Party(channel, "PJSIP/trunk", Personal(CALLER), False, 1.0, first=True)
-        stranger = Party(f"s.{self.calls}", "PJSIP/trunk", Personal("+46702223344"), False, 1.0)
-        others = (caller, stranger) if state == "third party" else (caller,)
-        joined = state not in ("no call", "ringing", "hung up")
-        self.talks.talks = {endpoint: (Talk(NODE, own, others),)} if joined else {}
-        if state in ("verifying", "refused"):
-            progress = round_of(NODE, channel)
-            await self.house.live.begin(replace(progress, status="refused" if state == "refused" else ""))
-        if state not in ("no call", "not verified", "verifying", "refused"):
-            await self._mark(state, channel)
-
-    async def _mark(self, state: str, channel: str) -> None:
-        until = int(time.time()) + (-60 if state == "expired" else 600)
-        ref, level = self.other if state == "other customer" else self.ref, 1 if state == "level 1" else 2
-        mark = Mark(NODE, channel, ref, level, ("pin", "sms_code"), "main", until, f"nonce-{channel}")
-        await self.link.ask("SET", f"{self.prefix}:mark:{NODE}:{channel}", orjson.dumps(asdict(mark)), "EX", 600)
-
     async def ask(self, visitor: Visitor, method: str, place: str, **given: Any) -> tuple[int, str]:
         """As that visitor's page does it: the status, and all that comes with it."""
         headers = self._headers(visitor)
@@ -172,34 +148,48 @@ class Whole:
 
     async def through(self, visitor: Visitor, method: str, place: str, **given: Any) -> tuple[int, str]:
         """By the proxy, to the CRM behind."""
-        headers = {"Origin": self.proxy_url}
-        if visitor.token and visitor.role != "element":
-            bits = Secret("bits")
-            host, begun = self.proxy_url.partition("://")[2], hashlib.sha256(b"bits").hexdigest()
-            code = await self.handovers.keep(Secret(visitor.token), host, begun)
-            token = None if code is None else await self.handovers.take(code, host, bits)
-            headers["Cookie"] = f"{fields.COOKIE}={'' if token is None else token.reveal()}"
+        headers = {"Origin": self.proxy_url, "Cookie": f"{fields.COOKIE}={visitor.passed}"}
         url = self.proxy_url + place
         async with self.browser.request(method, url, headers=headers, allow_redirects=False, **given) as answer:
-            return answer.status, f"{answer.headers}\n{await answer.text()}"
+            return answer.status, f"{answer.reason}\n{answer.headers}\n{await answer.text()}"
 
-    async def follow(self, visitor: Visitor, place: str) -> tuple[int, str]:
-        """The same for a websocket: its first word."""
+    @asynccontextmanager
+    async def opened(self, visitor: Visitor, place: str) -> AsyncIterator[tuple[int, Frames]]:
+        """An open page's websocket, or what an element follows line by line: the status, and what comes of it, one by one."""
         headers = self._headers(visitor)
+        if place.startswith("/element/"):
+            async with self.browser.get(self.url + place, headers=headers, allow_redirects=False) as answer:
+                yield answer.status, _lines(answer)
+            return
         try:
-            async with self.browser.ws_connect(self.url + place, headers=headers) as socket:
-                message = await socket.receive(timeout=10)
-                return 101, str(message.data)
+            socket = await self.browser.ws_connect(self.url + place, headers=headers)
         except aiohttp.WSServerHandshakeError as error:
-            return error.status, str(error.headers)
+            yield error.status, _refused(str(error.headers))
+            return
+        async with socket:
+            yield 101, _frames(socket)
 
-    async def stream(self, visitor: Visitor, place: str) -> tuple[int, str]:
-        """The same for an answer that goes on line by line: its first ones."""
-        async with self.browser.get(self.url + place, headers=self._headers(visitor), allow_redirects=False) as answer:
-            if answer.status != 200:
-                return answer.status, await answer.text()
-            lines = [(await answer.content.readline()).decode() for _ in range(2)]
-            return answer.status, "".join(lines)
+
+Frames = AsyncIterator[str]
+
+
+async def _frames(socket: aiohttp.ClientWebSocketResponse) -> Frames:
+    while True:
+        yield str((await socket.receive(timeout=10)).data)
+
+
+async def _lines(answer: aiohttp.ClientResponse) -> Frames:
+    if answer.status != 200:
+        yield f"{answer.headers}\n{await answer.text()}"
+        return
+    yield f"{answer.headers}"
+    while True:
+        async with asyncio.timeout(20):
+            yield (await answer.content.readline()).decode()
+
+
+async def _refused(told: str) -> Frames:
+    yield told
 
 
 @asynccontextmanager
@@ -220,34 +210,41 @@ async def whole(base: Any, server: Server, ports: Ports, monkeypatch: pytest.Mon
         f'[proxy]\nlisten = "127.0.0.1:{proxy_port}"\nurl = "{proxy_url}"\nupstream = "http://127.0.0.1:{crm_port}"\n'
         f"per_minute = 100000\n{_patterns()}",
     )  # fmt: skip
-    talks = Talks()
+    serving: list[asyncio.Task[None]] = []
 
     async def nodes(*_: Any) -> dict[str, Any]:
         return {}
 
     async def told(*_: Any) -> Talks:
-        return talks
+        return line.talks
 
-    for process in (product, proxy):
-        monkeypatch.setattr(process, "nodes_of", nodes)
-        monkeypatch.setattr(process, "talks_of", told)
-    monkeypatch.setattr(product, "Switch", lambda *_: FakeSwitch())
+    desks: list[DeskServer] = []
+
+    def served(*given: Any) -> DeskServer:
+        desks.append(DeskServer(*given))
+        return desks[0]
+
+    monkeypatch.setattr(front, "nodes_of", nodes)
+    monkeypatch.setattr(front, "talks_of", told)
+    monkeypatch.setattr(front, "Switch", lambda *_: line.switch)
+    monkeypatch.setattr(product, "DeskServer", served)
     async with house_in(settings) as house:
         people = await _people(house)
-        refs = await _customers(house)
-        log: Any = _Quiet()
-        serving = [asyncio.create_task(one._serve(settings, log)) for one in (product, proxy)]
-        crm = web.Server(_crm)
-        runner = web.ServerRunner(crm)
+        link = Link.of(settings)
+        line = Line(house, link)
+        await line.add_customers()
+        crm = Crm(line)
+        runner = web.ServerRunner(web.Server(crm.answer))
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", crm_port).start()
-        link = Link.of(settings)
+        log: Any = _Quiet()
+        serving += [asyncio.create_task(one._serve(settings, one.meters_of(settings), log)) for one in (product, proxy)]
         try:
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as browser:
                 for address, task in zip((url, proxy_url), serving, strict=True):
                     await _up(browser, address, task)
                 handovers = Handovers(link, settings.redis.prefix, settings.desk)
-                yield Whole(house, talks, link, url, proxy_url, handovers, browser, people, *refs)
+                yield Whole(house, line, desks[0], crm, url, proxy_url, handovers, browser, people)
         finally:
             for task in serving:
                 task.cancel()
@@ -270,34 +267,39 @@ async def _up(browser: aiohttp.ClientSession, url: str, serving: asyncio.Task[No
 
 async def _people(house: House) -> dict[str, Person]:
     found = {}
-    for role in ROLES[1:-2]:
+    for role in ROLES:
+        if role in _WITHOUT_PERSON:
+            continue
         tenant = "acme" if role == "other tenant" else TENANT
-        kind = Role(role) if role in list(Role) else Role.AGENT
-        login = role.replace(" ", "-").replace("_", "-")
+        kind = _KINDS.get(role) or (Role(role) if role in list(Role) else Role.AGENT)
+        login, team = role.replace(" ", "-").replace("_", "-"), "sales" if role == "other team" else "support"
         async with house.database.write() as connection:
-            new = NewPerson(tenant, login, Personal(f"Name of {role}"), kind, "support", (f"PJSIP/{login}",))
+            new = NewPerson(tenant, login, Personal(f"Name of {role}"), kind, team, (f"PJSIP/{login}",))
             found[role] = await house.roster.add(connection, new)
-    # the colleague's call is the agent's own, and so that one needs no other
+            if role in _PERMISSIONS:
+                await house.roster.permit(connection, found[role], *_PERMISSIONS[role])
     async with house.database.write() as connection:
         await house.roster.disable(connection, found["disabled"])
     return found
 
 
-async def _customers(house: House) -> tuple[str, str]:
-    register = Register(house.vault)
-    refs = []
-    for number, name, phone in ((NUMBER, NAME, PHONE), ("70005678", OTHER_NAME, "+46701999777")):
-        sealed = register.seal(NewCustomer(Secret(number), Personal(name), (Personal(phone),), RECORD, "sv"))
-        async with house.database.write() as connection:
-            assert await register.add(connection, [sealed])
-        refs.append(sealed.ref)
-    return refs[0], refs[1]
+@dataclass
+class Crm:
+    """The system behind tells everybody everything, in words, headers and errors: to keep it back is the proxy's."""
 
+    line: Line
+    asked: int = 0
 
-async def _crm(_: web.BaseRequest) -> web.StreamResponse:
-    """It tells everybody everything: to keep it back is the proxy's."""
-    one = {"id": NUMBER, "name": NAME, "phones": [PHONE], "cards": [{"number": "4111"}]}
-    return web.json_response({**one, "items": [{"id": NUMBER, "name": NAME}]})
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.asked += 1
+        known = self.line.asked
+        one = {"id": known.number, "name": known.name, "phones": [known.phone], "cards": [{"number": "4111"}]}
+        listed = {"id": known.number, "name": known.name}
+        said: Any = [listed] if request.path.startswith("/api/list/") else {**one, "items": [listed]}
+        headers = {"X-Customer": known.number, "ETag": f'"{known.number}"', "Set-Cookie": f"last={known.number}"}
+        if request.method == "PUT":
+            return web.json_response(said, status=422, reason=known.number, headers=headers)
+        return web.json_response(said, headers=headers)
 
 
 def _patterns() -> str:

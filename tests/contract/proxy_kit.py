@@ -202,7 +202,7 @@ async def proxied(settings: Settings, server: Server, *, rules: Any = None, **ch
 
             served = ProxyServer(
                 made,
-                Entrance(PUBLIC, DESK, handovers, staff),
+                Entrance(PUBLIC, DESK, handovers, staff, per_minute=made.proxy.per_minute),
                 Passage(desk.lock, customers, upstream, signer, PUBLIC, made.proxy.answer_kilobytes * 1024, log),
                 RedisPace(desk.link, prefix),
                 Readiness({"redis": alive, "upstream": upstream.ping}, seconds=2, log=log, lasts=0),

@@ -14,7 +14,6 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from ivr.metrics import Readiness
 from ivr.oidc import Provider
-from ivr.staff import TENANT
 from ivr.store.identities import Identities
 from ivr.store.pace import RedisPace
 from ivr.web.elsewhere import Elsewhere
@@ -60,7 +59,7 @@ async def opened(house: House, url: str, port: int) -> AsyncIterator[Site]:
     provider, elsewhere = Provider.of(house.settings), None
     if provider is not None:
         identities = Identities(house.database, house.vault)
-        elsewhere = Elsewhere(provider, identities, house.people, house.door, house.tickets, TENANT)
+        elsewhere = Elsewhere(provider, identities, house.people, house.door, house.tickets)
     log = Log()
     hub = Hub(log)  # type: ignore[arg-type]
     world, link = World(house.sessions), house.live._link

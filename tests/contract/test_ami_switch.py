@@ -52,12 +52,16 @@ async def switch(server: AmiServer, log: Log) -> AsyncIterator[Switch]:
     await ami.close()
 
 
+async def yes() -> bool:
+    return True
+
+
 def asked_of(server: AmiServer, name: str) -> list[Fields]:
     return [{key: value for key, value in one.items() if key not in ("Action", "ActionID")} for one in server.of(name)]
 
 
 async def test_both_go_at_once(server: AmiServer, switch: Switch) -> None:
-    assert await switch.part(NODE, CALLER, AGENT, "main")
+    assert await switch.part(NODE, CALLER, AGENT, "main", yes)
     assert asked_of(server, "Setvar") == [{"Channel": CALLER, "Variable": "TILLIT_ASKED", "Value": "main"}]
     assert asked_of(server, "Redirect") == [
         {
@@ -67,16 +71,38 @@ async def test_both_go_at_once(server: AmiServer, switch: Switch) -> None:
     ]  # fmt: skip
 
 
+async def test_it_is_asked_last_whether_they_are_still_the_two(server: AmiServer, switch: Switch) -> None:
+    """Whoever is transferred meanwhile is left where they are, and nothing is left of it."""
+
+    async def no() -> bool:
+        assert [one["Value"] for one in asked_of(server, "Setvar")] == ["main"]
+        assert len(server.of("ShowDialPlan")) == len(server.of("Getvar")) == 2
+        return False
+
+    assert not await switch.part(NODE, CALLER, AGENT, "main", no)
+    assert [one["Value"] for one in asked_of(server, "Setvar")] == ["main", ""]
+    assert not server.of("Redirect")
+
+    async def late() -> bool:
+        nonlocal before
+        before = len(server.actions)
+        return True
+
+    before = 0
+    assert await switch.part(NODE, CALLER, AGENT, "main", late)
+    assert [one["Action"] for one in server.actions[before:]] == ["Redirect"]
+
+
 @pytest.mark.parametrize("gone", [CALLER, AGENT])
 async def test_where_one_is_gone_the_other_stays(server: AmiServer, switch: Switch, gone: str) -> None:
     caller, agent = (f"{one}-gone" if one == gone else one for one in (CALLER, AGENT))
-    assert not await switch.part(NODE, caller, agent, "main")
+    assert not await switch.part(NODE, caller, agent, "main", yes)
     assert not server.of("Redirect")
 
 
 async def test_one_who_goes_in_the_last_moment(server: AmiServer, switch: Switch) -> None:
     server.rule("Redirect", refused("Redirect failed, channel not up."))
-    assert not await switch.part(NODE, CALLER, AGENT, "main")
+    assert not await switch.part(NODE, CALLER, AGENT, "main", yes)
     assert [one["Value"] for one in asked_of(server, "Setvar")] == ["main", ""], "nothing is left of it"
 
 
@@ -87,7 +113,7 @@ async def test_nothing_is_left_to_be_taken_back_of_who_is_gone(server: AmiServer
         "Setvar",
         lambda asked: next(answers).replace(b"Response", f"ActionID: {asked['ActionID']}\r\nResponse".encode(), 1),
     )
-    assert not await switch.part(NODE, CALLER, AGENT, "main")
+    assert not await switch.part(NODE, CALLER, AGENT, "main", yes)
 
 
 @pytest.mark.parametrize("context", ["tillit-again", "tillit-wait"])
@@ -103,7 +129,7 @@ async def test_nobody_is_sent_where_the_dialplan_has_no_place(
         ),
     )
     with pytest.raises(Unavailable, match=f"the dialplan has no context {context}"):
-        await switch.part(NODE, CALLER, AGENT, "main")
+        await switch.part(NODE, CALLER, AGENT, "main", yes)
     assert not server.of("Setvar")
     assert [line["context"] for line in log.of("midcall.no_dialplan")] == [context]
 
@@ -112,7 +138,7 @@ async def test_nobody_is_sent_where_the_dialplan_has_no_place(
 async def test_a_user_who_may_not(server: AmiServer, switch: Switch, log: Log, action: str) -> None:
     server.rule(action, refused("Permission denied"))
     with pytest.raises(AmiError):
-        await switch.part(NODE, CALLER, AGENT, "main")
+        await switch.part(NODE, CALLER, AGENT, "main", yes)
     assert [line["action"] for line in log.of("midcall.denied")] == [action]
 
 
@@ -153,9 +179,18 @@ async def test_a_node_that_the_settings_do_not_have(switch: Switch, log: Log) ->
     assert Talks({}, log.logger).around("another", CALLER) == frozenset()
 
 
+async def test_where_the_connection_ends_behind_the_last_step_nobody_knows_and_nothing_is_taken_back(
+    server: AmiServer, switch: Switch
+) -> None:
+    server.rule("Redirect", lambda _: server.drop())
+    with pytest.raises(AmiError, match="^Redirect: connection lost$"):
+        await switch.part(NODE, CALLER, AGENT, "main", yes)
+    assert [one["Value"] for one in asked_of(server, "Setvar")] == ["main"]
+
+
 async def test_no_answer_is_no_no(server: AmiServer, switch: Switch) -> None:
     server.drop()
     with pytest.raises(AmiError):
-        await switch.part(NODE, CALLER, AGENT, "main")
+        await switch.part(NODE, CALLER, AGENT, "main", yes)
     with pytest.raises(AmiError):
         await switch.waits(NODE, NAMES[AGENT])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 import ivr.asterisk.exchange as exchange_module
+import ivr.asterisk.looks as looks_module
 from ivr.asterisk.ami import Ami
+from ivr.asterisk.identity import demand
 from ivr.asterisk.talks import Talks
 from ivr.config import AmiSettings
-from ivr.errors import Unavailable
+from ivr.errors import ConfigError, Unavailable
 from ivr.secret import Secret
 from tests.contract.ami_server import PASSWORD, AmiServer, Fields, Rule, message
 from tests.contract.ari_log import Log, wait_for
@@ -27,7 +30,9 @@ class Pbx:
         self.server = server
         self.seats: dict[str, str] = {}
         self.holding: set[str] = set()
+        self.entity = NODE
         server.rules |= {
+            "Getvar": self._variable,
             "CoreShowChannels": self._channels, "BridgeList": self._bridges, "BridgeInfo": self._bridge, "Status": self._status
         }  # fmt: skip
 
@@ -41,6 +46,14 @@ class Pbx:
 
     def leave(self, who: str, bridge: str) -> bytes:
         return message(Event="BridgeLeave", BridgeUniqueid=bridge, BridgeTechnology="simple_bridge", **_channel(who))
+
+    def _variable(self, asked: Fields) -> bytes:
+        variable, value = asked["Variable"], self.entity
+        if found := re.fullmatch(r"CHANNELS\((.+)\)", variable):
+            value = " ".join(
+                name for name in (_channel(who)["Channel"] for who in self.seats) if re.match(found[1], name)
+            )
+        return message(Response="Success", ActionID=asked["ActionID"], Variable=variable, Value=value)
 
     def _channels(self, asked: Fields) -> bytes:
         told = [dict(Event="CoreShowChannel", BridgeId=self.seats[who], **_channel(who)) for who in self.seats]
@@ -193,7 +206,7 @@ async def test_events_that_do_not_come(server: AmiServer, pbx: Pbx, talks: Talks
     await with_whom(talks)
     pbx.put(caller="")
     server.send(message(Event="Unhold", **_channel("anna")))
-    talks._exchanges[NODE]._looks.clear()
+    talks._exchanges[NODE]._looks.forget_all()
     assert await with_whom(talks) == []
     assert len(log.of("talks.corrected")) == 1
 
@@ -204,11 +217,45 @@ async def test_a_proof_is_good_for_a_second(
     for _ in range(5):
         assert await with_whom(talks) == [["id-caller"]]
     assert len(server.of("BridgeInfo")) == 1
-    monkeypatch.setattr(exchange_module, "_FRESH", 0.0)
+    monkeypatch.setattr(looks_module, "_FRESH", 0.0)
     assert await with_whom(talks) == [["id-caller"]]
     assert len(server.of("BridgeInfo")) == 2
     assert await with_whom(talks, "PJSIP/bo") == []
-    assert len(server.of("Ping")) == 1
+    # of whoever is in no bridge that is asked alone
+    asked = [one["Variable"] for one in server.of("Getvar")][-1]
+    assert asked == "CHANNELS(^[Pp][Jj][Ss][Ii][Pp]/[Bb][Oo]-[^-]*$)"
+
+
+async def test_a_second_call_of_the_same_phone_is_seen_before_an_event_tells_of_it(
+    server: AmiServer, pbx: Pbx, talks: Talks, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is joined with somebody else as well is not known to talk with the first alone."""
+    monkeypatch.setattr(looks_module, "_FRESH", 0.0)
+    second = "PJSIP/anna-00000009"
+    pbx.put(**{second: "", "bo": ""})
+    assert await with_whom(talks) == [["id-caller"]], "it rings"
+    pbx.put(**{second: "y", "bo": "y"})
+    assert sorted(await with_whom(talks)) == [["id-bo"], ["id-caller"]]
+    assert len(log.of("talks.corrected")) == 1
+    # whoever waits in one that joins nobody talks with nobody
+    pbx.put(**{second: "z"})
+    pbx.holding.add("z")
+    server.send(pbx.leave(second, "y"))
+    await until(talks, [["id-caller"]])
+
+
+async def test_a_phone_is_the_same_in_upper_and_lower_case(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    pbx.put(**{"PJSIP/Anna-00000009": "y", "bo": "y"})
+    assert sorted(await with_whom(talks, "pjsip/ANNA")) == [["id-bo"], ["id-caller"]]
+
+
+@pytest.mark.parametrize("endpoint", ["SIP/a.b", "DAHDI/i1/5+5", "PJSIP/x(1)", "PJSIP/$^*"])
+async def test_an_endpoint_is_no_pattern(server: AmiServer, talks: Talks, endpoint: str) -> None:
+    assert await talks.of(endpoint) == ()
+    pattern = re.fullmatch(r"CHANNELS\((.+)\)", [one["Variable"] for one in server.of("Getvar")][-1])
+    assert pattern is not None
+    assert re.match(pattern[1], f"{endpoint}-0000000a")
+    assert not re.match(pattern[1], f"{endpoint}-b-0000000a")
 
 
 async def test_any_event_of_a_bridge_ends_the_proof(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
@@ -221,7 +268,7 @@ async def test_any_event_of_a_bridge_ends_the_proof(server: AmiServer, pbx: Pbx,
 
 @pytest.mark.parametrize("endpoint", ["PJSIP/anna", "PJSIP/bo"])
 async def test_a_link_that_is_half_open(server: AmiServer, talks: Talks, endpoint: str) -> None:
-    for action in ("BridgeInfo", "Ping"):
+    for action in ("BridgeInfo", "Getvar"):
         server.rule(action, lambda asked: None)
     with pytest.raises(Unavailable):
         await talks.of(endpoint)
@@ -231,7 +278,8 @@ async def test_an_answer_that_was_under_way_for_long_is_no_proof(
     server: AmiServer, pbx: Pbx, talks: Talks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asks while it is under way gets none that is older than the question."""
-    monkeypatch.setattr(exchange_module, "_PATIENCE", 0.4)
+    for module in (exchange_module, looks_module):
+        monkeypatch.setattr(module, "_PATIENCE", 0.4)
     late: list[bytes] = []
 
     def rule(asked: Fields) -> bytes | None:
@@ -405,6 +453,7 @@ async def test_several_nodes_and_one_of_them_is_away(server: AmiServer, pbx: Pbx
     async with AmiServer() as second:
         other = Pbx(second)
         other.put(anna="x", bo="x")
+        pbx.entity, other.entity = str(server.port), str(second.port)
         amis = {
             str(one.port): Ami(AmiSettings(port=one.port), Secret(PASSWORD), log=log.logger) for one in (server, second)
         }
@@ -421,3 +470,35 @@ async def test_several_nodes_and_one_of_them_is_away(server: AmiServer, pbx: Pbx
         for ami in amis.values():
             await ami.close()
         await talks.close()
+
+
+async def test_another_nodes_interface_tells_nothing(
+    server: AmiServer, pbx: Pbx, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two Asterisks a channel may have the same id; also of one that has come in the other's place meanwhile."""
+    monkeypatch.setattr(exchange_module, "_WAITS", (0.01,))
+    pbx.put(anna="x", caller="x")
+    ami = Ami(AmiSettings(port=server.port), Secret(PASSWORD), log=log.logger, place="tillit.toml: [nodes.south.desk]")
+    talks = Talks({NODE: ami}, log.logger)
+    await ami.open()
+    await talks.until_known()
+    await demand(ami, NODE)
+    pbx.entity = "02:00:00:00:00:99"
+    with pytest.raises(
+        ConfigError, match=r"^tillit\.toml: \[nodes\.south\.desk\] host, port: the manager interface there is"
+    ):
+        await demand(ami, NODE)
+    asked = len(server.of("Getvar"))
+    server.drop()
+    await wait_for(lambda: len(server.of("Getvar")) > asked + 3, "it to be asked again")
+    with pytest.raises(Unavailable):
+        await talks.of("PJSIP/anna")
+    assert [line["found"] for line in log.of("talks.other_node")] == [pbx.entity]
+    pbx.entity = NODE
+    await talks.until_known()
+    assert await with_whom(talks) == [["id-caller"]]
+    server.drop()
+    # whoever does not answer is not taken for another
+    await demand(ami, "another")
+    await ami.close()
+    await talks.close()

@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-import ivr.asterisk.line as line_module
+import ivr.asterisk.voice as voice_module
 from ivr.asterisk.events import Started
 from ivr.asterisk.leg import AriLeg
 from ivr.call.mark import METHODS, STATUS, unmarked
@@ -112,7 +112,7 @@ async def test_a_hush_whose_end_is_not_told_finds_out_that_nothing_is(
     stub: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The application counts as one that nobody is connected to, and its next look would have come too late."""
-    monkeypatch.setattr(line_module, "_AT_ONCE", 0.05)
+    monkeypatch.setattr(voice_module, "_AT_ONCE", 0.05)
     monkeypatch.setattr(stub.ari._vigil, "_seconds", 0.1)
     call = await stub.call()
     server = stub.model.server

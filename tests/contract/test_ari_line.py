@@ -114,7 +114,7 @@ async def test_a_prompt_that_ends_while_its_stop_is_under_way(stub: World) -> No
 async def test_hush_waits_for_the_end_and_no_longer_than_its_limit(stub: World) -> None:
     call = await stub.call()
     await call.line.say(LONG, language="en")
-    call.line._seconds = 0.05
+    call.line._voice._seconds = 0.05
     stub.model.server.rule("DELETE", "playbacks/*", Text("", 204))
     with pytest.raises(AriError) as caught:
         await call.line.hush()

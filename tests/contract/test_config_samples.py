@@ -295,7 +295,7 @@ async def test_the_desk_follows_a_call_and_is_told_nothing_else(pbx: Pbx) -> Non
 
     log = Log()
     ami = Manager(AmiSettings(port=pbx.ami_port, username="tillit-desk"), Secret(pbx.ami_password), log=log.logger)
-    talks = Talks({"node": ami}, log.logger)
+    talks = Talks({pbx.ari("GET", "asterisk/info")["system"]["entity_id"]: ami}, log.logger)
     # with the option t keys go through Asterisk's hands, and not from phone to phone
     pbx.cli('dialplan add extension talk,1,Dial,"PJSIP/agent3,30,t" into from-trunk')
     async with (

@@ -42,7 +42,7 @@ async def test_password_and_code_let_somebody_in_and_each_of_them_alone_does_not
     ]
     again = await house.sign_in(" ANNA ")
     assert isinstance(again, SignedIn) and again.last is not None
-    assert (again.last.place, again.last.failures) == ("203.0.113.…", 4)
+    assert (again.last.place, again.last.failures) == ("203.0.113.*", 4)
 
 
 async def test_a_code_is_accepted_once_also_by_two_at_once_and_a_step_early_or_late(house: House) -> None:
@@ -194,7 +194,7 @@ async def test_all_sessions_end_also_of_a_sign_in_that_is_under_way(house: House
     found = await house.sessions.of(token)
     assert found is not None and found.seen >= made.seen
     assert dataclasses.replace(found, seen=made.seen) == made
-    assert made.last is not None and made.last.place == "203.0.113.…"
+    assert made.last is not None and made.last.place == "203.0.113.*"
     await house.door.sign_out(token, made, anna.actor)
     assert await house.sessions.of(token) is None
     assert (await house.rows())[-1] == ("desk:anna", "desk.sign_out", "done")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from ivr.errors import ConfigError
 from ivr.web import connections
 from ivr.web.live import FULL, OVER
 from ivr.web.server import tls_of
+from ivr.web.visit import SESSION
 from tests.contract.live_server import Server
 from tests.contract.web_kit import ANNA, CALL, PASSWORD, VERIFIED, Desk, desk
 
@@ -147,18 +150,66 @@ async def test_nobody_but_one_who_is_signed_in_opens_one(open_desk: Desk) -> Non
     assert (await open_desk.get("/live")).status == 400
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://elsewhere.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+     {"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "same-origin"}],
+)  # fmt: skip
+async def test_no_other_site_opens_one_with_the_browsers_cookie(open_desk: Desk, headers: dict[str, str]) -> None:
+    await open_desk.sign_in()
+    open_desk.world.calls = (VERIFIED,)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await page(open_desk, **headers)
+    assert refused.value.status == 403
+    assert len(open_desk.hub) == 0
+
+
 async def test_a_page_has_nothing_to_say(open_desk: Desk) -> None:
     await open_desk.sign_in()
-    for said in ("hello", "x" * 1000):
+    for said in ("hello", "x" * 1000, "x" * 10_000_000):
         async with await page(open_desk) as socket:
             await socket.receive_json()
-            await socket.send_str(said)
+            with suppress(ConnectionError):
+                # it may be closed before all is sent
+                await socket.send_str(said)
             closed = await socket.receive(timeout=5)
+            if len(said) > 100_000 and closed.type is not aiohttp.WSMsgType.CLOSE:
+                # the word was lost where the rest was still coming
+                assert closed.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+                continue
             assert closed.type is aiohttp.WSMsgType.CLOSE
             assert closed.data in (aiohttp.WSCloseCode.POLICY_VIOLATION, aiohttp.WSCloseCode.MESSAGE_TOO_BIG)
     async with asyncio.timeout(5):
         while len(open_desk.hub):
             await asyncio.sleep(0.01)
+
+
+async def test_a_page_that_takes_nothing_is_let_go_and_keeps_up_no_other(
+    server: Server, brisk: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ivr.web.live.TAKING_SECONDS", 0.5)
+    async with desk(server) as made:
+        await made.sign_in()
+        async with await page(made) as other:
+            await other.receive_json()
+            _, writer = await asyncio.open_connection("127.0.0.1", made.server.port, limit=1024)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            asked = (
+                f"GET /live HTTP/1.1\r\nHost: {made.origin[7:]}\r\nOrigin: {made.origin}\r\nCookie: {SESSION}={made.cookie()}\r\n"
+                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            writer.write(asked.encode())
+            async with asyncio.timeout(20):
+                while len(made.hub) < 2:
+                    await asyncio.sleep(0.01)
+                for count in itertools.count():
+                    # more than any buffer between them holds
+                    made.world.calls = (replace(CALL, number=f"{count}" + "x" * 100_000),)
+                    made.hub.changed(frozenset({"PJSIP/anna"}))
+                    assert (await other.receive_json())["calls"][0]["number"].startswith(f"{count}x")
+                    if len(made.hub) < 2:
+                        break
+            writer.close()
 
 
 async def test_one_session_has_so_many_pages_at_once(open_desk: Desk) -> None:

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from html import unescape
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,132 +13,19 @@ import pytest
 import trustme
 from joserfc.jwk import RSAKey
 
-from ivr.staff import Denied, Person
-from ivr.web.visit import SESSION
+from ivr.staff import Denied
 from tests.contract.authenticator import Authenticator
-from tests.contract.desk_kit import HERE, House
+from tests.contract.desk_kit import HERE
 from tests.contract.live_server import Server
-from tests.contract.openid_provider import CLIENT, SECRET, OpenIdProvider, provider
-from tests.contract.signin_kit import Site, free_port, site
+from tests.contract.openid_kit import Opened, Visitor, World, opened, world
+from tests.contract.openid_provider import CLIENT, SECRET
+from tests.contract.signin_kit import site
 from tests.contract.test_desk_door import WRONG
-from tests.contract.web_kit import Jar
 from tests.unit.conftest import Either
 from tests.unit.database_kit import asked
 
+__all__ = ["opened", "world"]
 pytestmark = pytest.mark.servers
-
-
-AUTHORITY = trustme.CA(key_type=trustme.KeyType.ECDSA)
-TRUSTING = ssl.create_default_context()
-AUTHORITY.configure_trust(TRUSTING)
-
-
-@dataclass
-class Visitor:
-    """A browser, in which somebody is signed in at the provider."""
-
-    desk: Site
-    jar: Jar = field(default_factory=lambda: Jar(unsafe=True))
-
-    async def begin(self) -> str:
-        """The address at the provider."""
-        async with self.browser() as browser:
-            page = await (await browser.get(f"{self.desk.url}/sign-in")).text()
-            csrf = re.search(r'name="csrf" value="([^"]+)"', page)
-            assert csrf is not None and "Sign in with The company" in page
-            answer = await browser.post(
-                f"{self.desk.url}/sign-in/provider", data={"csrf": csrf[1]}, headers={"Origin": self.desk.url}
-            )
-            self.status, self.text = answer.status, await answer.text()
-            found = re.search(r'content="0;url=([^"]+)"', self.text)
-            return unescape(found[1]) if found else ""
-
-    async def there(self, address: str) -> str:
-        """Signs in there; where one is sent back to."""
-        async with self.browser() as browser:
-            answer = await browser.get(address, allow_redirects=False)
-            return answer.headers["Location"]
-
-    async def back(self, address: str) -> int:
-        """What the desk says to that."""
-        async with self.browser() as browser:
-            answer = await browser.get(address, allow_redirects=False, headers={"Sec-Fetch-Site": "cross-site"})
-            self.status, self.text = answer.status, await answer.text()
-            return answer.status
-
-    async def signs_in(self) -> int:
-        """All of it."""
-        return await self.back(await self.there(await self.begin()))
-
-    @property
-    def in_(self) -> bool:
-        """Whether somebody is signed in here."""
-        return any(cookie.key == SESSION and cookie.value for cookie in self.jar)
-
-    @asynccontextmanager
-    async def browser(self) -> AsyncIterator[aiohttp.ClientSession]:
-        session = aiohttp.ClientSession(cookie_jar=self.jar, connector=aiohttp.TCPConnector(ssl=TRUSTING))
-        try:
-            yield session
-        finally:
-            await session.connector.close()  # type: ignore[union-attr]
-            session.detach()
-
-
-@dataclass
-class World:
-    """A desk and its provider."""
-
-    desk: Site
-    op: OpenIdProvider
-
-    @property
-    def house(self) -> House:
-        return self.desk.house
-
-    def visitor(self) -> Visitor:
-        return Visitor(self.desk)
-
-    async def linked(self, login: str = "anna") -> Person:
-        person = await self.house.enrolled(login)
-        assert self.desk.web.elsewhere is not None
-        assert await self.desk.web.elsewhere.identities.link(person, self.op.issuer, self.op.subject())
-        return person
-
-    async def refusals(self) -> list[str]:
-        return [line["why"] for line in self.desk.log.lines if line["event"] == "oidc.refused"]
-
-
-Opened = Callable[..., Any]
-
-
-@pytest.fixture
-def opened(sqlite: Either, server: Server) -> Opened:
-    @asynccontextmanager
-    async def made(more: str = "") -> AsyncIterator[World]:
-        port, theirs = free_port(), free_port()
-        base = sqlite()
-        secret = base.file.parent / "oidc.secret"
-        secret.touch(mode=0o600)
-        secret.write_text(SECRET)
-        AUTHORITY.cert_pem.write_to_path(str(secret.parent / "ca.pem"))
-        text = (
-            f'[desk.oidc]\nca_file = "ca.pem"\nissuer = "https://127.0.0.1:{theirs}"\nname = "The company"\nclient_id = "{CLIENT}"\n'
-            f'client_secret_file = "oidc.secret"\nrequest_seconds = 1.0\n{more}'
-        )
-        async with (
-            provider(theirs, f"http://localhost:{port}/sign-in/provider", AUTHORITY) as op,
-            site(base, server, text, port=port) as desk,
-        ):
-            yield World(desk, op)
-
-    return made
-
-
-@pytest.fixture
-async def world(opened: Opened) -> AsyncIterator[World]:
-    async with opened() as made:
-        yield made
 
 
 async def test_who_is_linked_signs_in(world: World) -> None:
@@ -383,6 +265,35 @@ async def test_what_it_answers_may_be_anything(how: str, world: World) -> None:
             await world.op.leave()
     assert await visitor.back(back) == 503 and not visitor.in_
     assert "does not answer" in visitor.text
+
+
+async def test_a_provider_with_a_certificate_of_somebody_elses_is_told_nothing(opened: Opened) -> None:
+    async with opened(trusted=trustme.CA(key_type=trustme.KeyType.ECDSA)) as world:
+        visitor = world.visitor()
+        assert await visitor.begin() == "" and visitor.status == 503
+        assert world.op.asked == []
+        (line,) = [line for line in world.desk.log.lines if line["event"] == "oidc.failed"]
+        assert "certificate" in line["error"]
+
+
+async def test_many_who_wait_for_a_provider_that_is_away_wait_once(world: World) -> None:
+    """A hundred agents in the morning: not each behind all others."""
+    world.op.deaf.clear()
+    visitors = [world.visitor() for _ in range(8)]
+    begun = time.monotonic()
+    assert await asyncio.gather(*(visitor.begin() for visitor in visitors)) == [""] * 8
+    assert {visitor.status for visitor in visitors} == {503}
+    # the settings give it a second for an answer
+    assert time.monotonic() - begun < 4
+    assert world.op.asked.count("document") <= 2
+    world.op.deaf.set()
+    assert await visitors[0].begin() != ""
+
+
+async def test_who_has_the_provider_asked_again_and_again_waits(server: Server, opened: Opened) -> None:
+    async with opened("[desk.requests]\nstrangers_per_minute = 5\n") as world:
+        statuses = [(await world.visitor().get("/sign-out/provider"))[0] for _ in range(12)]
+        assert statuses[0] == 404 and statuses[-1] == 429
 
 
 async def test_a_provider_that_wants_the_secret_in_the_form(world: World) -> None:

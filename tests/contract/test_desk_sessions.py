@@ -19,7 +19,7 @@ from tests.contract.live_server import Server
 pytestmark = pytest.mark.servers
 
 DESK = "[desk]\nidle_minutes = 15\nsession_hours = 2\n"
-LAST = LastSignIn("2026-01-01T00:00:00.000000Z", "203.0.113.…", 2)
+LAST = LastSignIn("2026-01-01T00:00:00.000000Z", "203.0.113.*", 2)
 
 
 def signed_in(login: str, tenant: str = "main", since: int = 2**53) -> SignedIn:
@@ -36,6 +36,7 @@ async def test_a_session_is_what_was_begun_and_its_token_is_nowhere(server: Serv
     token, session = begun
     assert await sessions.of(token, used=False) == session
     assert (session.tenant, session.person, session.last) == ("south", "id-anna", LAST)
+    assert session.proved == session.begun and not session.elsewhere
     for wrong in (
         "",
         "south.",

@@ -179,6 +179,8 @@ async def test_a_supervisor_can_use_the_page(team: Desk, browser: Browser, langu
         await page.keyboard.type("looked at it together")
         await page.keyboard.press("Enter")
         await expect(page.locator("#stopped")).to_be_hidden()
+        await expect(page.locator("#warned")).to_contain_text(said("team.warned_help"))
+        assert await seen.seen_by_all() == []
         await page.locator('[data-do="approve"]').focus()
         await page.keyboard.press("Enter")
         await page.get_by_role("dialog").get_by_role("button", name=said("team.approve")).press("Enter")

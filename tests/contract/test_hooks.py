@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import trustme
 from aiohttp.abc import AbstractResolver
@@ -21,7 +22,8 @@ from ivr.call.mark import Mark
 from ivr.call.ports import Entry
 from ivr.config import Webhook
 from ivr.errors import ConfigError, StoreError
-from ivr.hooks import post
+from ivr.hooks import events, line, post
+from ivr.hooks.events import Row
 from ivr.hooks.outbox import Outbox
 from ivr.hooks.post import Post
 from ivr.hooks.receiver import Receiver, Refusal
@@ -109,7 +111,9 @@ def _no_tls() -> Any:
 @pytest.fixture
 async def world(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(post, "_LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(post, "_WAITS", (0.02,))
+    monkeypatch.setattr(line, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(line, "_WAITS", (0.02,))
+    monkeypatch.setattr(line, "_AWAY_WAITS", (0.02,))
     settings = server.settings()
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(await database_of(settings_in(tmp_path)))
@@ -192,6 +196,131 @@ async def test_a_mark_that_another_round_has_made_void(world: World) -> None:
     assert heard.heard[1].body["data"]["reason"] == "void"
 
 
+@pytest.mark.parametrize(("dropped", "reason"), [("wrong_person", "wrong_person"), ("", "anew")])
+async def test_each_mark_that_is_told_of_is_told_to_have_ended(world: World, dropped: str, reason: str) -> None:
+    """Also where the next one was there before anybody looked, as after an hour without a desk."""
+    await world.round("c.1")
+    if dropped:
+        drop = Entry("desk:anna", "mark.drop", dropped, call="c.1", subject="abcdefghijkl", detail={"node": NODE})
+        await world.trail.append(drop)
+    await world.round("c.1", level="3")
+    await world.mark("c.1")
+    async with listening() as heard, world.posting(heard):
+        await heard.until(lambda one: len(one.taken) == 3)
+        await world.live.disown(NODE, "c.1")
+        await heard.until(lambda one: len(one.taken) == 4)
+    first, ended, second, last = (one.body for one in heard.heard)
+    assert [one["type"] for one in (first, ended, second, last)] == ["call.verified", "mark.ended"] * 2
+    assert (ended["data"]["verified"], ended["data"]["reason"]) == (heard.heard[0].id, reason)
+    assert (second["data"]["level"], last["data"]["verified"]) == (3, heard.heard[2].id)
+
+
+def test_another_row_of_the_same_number_is_another_message() -> None:
+    """A back-up that is put back has its chains go on with numbers that were told of."""
+    made = Row("tillit", 7, "a" * 64, "2026-11-22T10:00:00.000000Z", "verify", "refused", "c.1", "", {"node": NODE})
+    first, second = events.of(made), events.of(replace(made, hash="b" * 64))
+    assert first is not None and second is not None and first.id != second.id and first == events.of(made)
+
+
+async def test_a_receiver_that_is_away_is_asked_now_and_then_and_told_all_when_it_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # none of them would be tried again by itself while this test runs
+    monkeypatch.setattr(line, "_WAITS", (3600,))
+    async with listening() as heard:
+        heard.answers = [503] * 12
+        async with world.posting(heard):
+            for number in range(30):
+                await world.round(f"c.{number}", "refused")
+            await heard.until(lambda one: len(one.taken) == 30)
+            await world.empty()
+        # eight at once at most until it was known, then one after another
+        assert len(heard.heard) == 42 and [one.status for one in heard.heard].count(503) == 12
+    assert len(world.log.of("webhook.away")) == len(world.log.of("webhook.back")) == 1
+    assert len(world.log.of("webhook.failed")) == 12
+
+
+async def test_one_message_that_is_never_taken_makes_nobody_away(world: World) -> None:
+    async with listening() as heard:
+        heard.answers = [500] * 30
+        async with world.posting(heard):
+            await world.round("c.1", "refused")
+            await heard.until(lambda one: len(one.taken) == 1)
+    assert len(world.log.of("webhook.failed")) == 30 and not world.log.of("webhook.away")
+
+
+async def test_what_nobody_came_to_try_is_given_up_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "_OLD_SECONDS", 0.0)
+    monkeypatch.setattr(line, "_AWAY_WAITS", (3600,))
+    async with listening() as heard:
+        heard.answers = [503] * 1000
+        async with world.posting(heard):
+            for number in range(40):
+                await world.round(f"c.{number}", "refused")
+                await world.round(f"c.{number}", "timeout")
+            await _until(lambda: world.log.of("webhook.away"))
+            async with asyncio.timeout(10):
+                while len(await world.left()) < 80:
+                    await asyncio.sleep(0.01)
+            world.clock.ahead = 73 * 3600
+            await _until(lambda: world.log.of("webhooks.given_up"))
+        assert sum(one["count"] for one in world.log.of("webhooks.given_up")) == 80
+        assert (await world.outbox("r0").standing())["r0"].dead == 80
+    # and anew, in order
+    async with listening() as heard:
+        assert await world.outbox("r0").revive("r0", time.time()) == 80
+        world.clock.ahead = 0
+        async with world.posting(heard):
+            await heard.until(lambda one: len(one.taken) == 80)
+        told: dict[str, list[str]] = {}
+        for one in heard.heard:
+            told.setdefault(one.body["data"]["channel"], []).append(one.body["data"]["outcome"])
+        assert set(map(tuple, told.values())) == {("refused", "timeout")}
+
+
+async def test_what_was_given_up_is_told_anew_before_what_follows_it(world: World) -> None:
+    outbox = world.outbox()
+    for outcome in "refused", "timeout", "locked":
+        await world.round("c.1", outcome)
+    assert await outbox.read(0) == 3
+
+    async def due() -> list[str]:
+        return [orjson.loads(one.body)["data"]["outcome"] for one in await outbox.due("crm", time.time(), 10)]
+
+    (first,) = await outbox.due("crm", time.time(), 10)
+    await outbox.not_taken(first, None)
+    (second,) = await outbox.due("crm", time.time(), 10)
+    assert await due() == ["timeout"]
+    assert await outbox.revive("crm", time.time()) == 1
+    assert await due() == ["refused"]
+    # what was on its way meanwhile waits behind it
+    await outbox.not_taken(second, 1.0)
+    assert await due() == ["refused"]
+    for expected in "refused", "timeout", "locked":
+        (message,) = await outbox.due("crm", time.time(), 10)
+        assert expected in message.body
+        await outbox.taken(message)
+    assert await due() == []
+
+
+async def test_what_is_next_is_found_by_an_index(world: World) -> None:
+    """A receiver that is away for days has hundreds of thousands of messages, and they are asked for each second."""
+    plan = await asked(
+        world.database, "EXPLAIN QUERY PLAN SELECT * FROM webhook_messages WHERE receiver = 'crm' AND dead IS 0 AND due <= 5 ORDER BY due, place LIMIT 16"
+    )  # fmt: skip
+    assert [row[-1] for row in plan] == [
+        "SEARCH webhook_messages USING INDEX webhook_messages_by_due (receiver=? AND due<?)"
+    ]
+
+
+async def test_a_row_that_nobody_can_read_is_told_of_and_stops_nothing_but_the_reading(world: World) -> None:
+    async with listening() as heard, world.posting(heard):
+        await world.round("c.1", "verified", level="x")
+        await _until(lambda: world.log.of("task.failed"))
+        assert world.log.of("task.failed")[0]["code"] == "webhooks/read"
+        assert not heard.arrived
+
+
 async def test_what_is_not_taken_is_told_again_and_nothing_of_the_call_before_it(world: World) -> None:
     async with listening() as heard:
         heard.answers = [500, 503, 429, 302, 404]
@@ -239,7 +368,7 @@ async def test_one_that_does_not_answer_in_time_is_told_again(world: World) -> N
 async def test_killed_at_any_moment_nothing_is_lost_and_doubles_are_known_by_their_id(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(post, "_ENDING_SECONDS", 0)
+    monkeypatch.setattr(line, "_ENDING_SECONDS", 0)
     told = 30
     async with listening() as heard:
         feeding = asyncio.create_task(_feed(world, told))

@@ -74,6 +74,22 @@ async def test_two_persons_open_one_record_for_one_of_them(desk: Desk) -> None:
     assert (await desk.rows())[-1] == ("desk:anna", "glass.read", "granted")
 
 
+async def test_who_has_asked_sees_what_became_of_it_and_nobody_else_does(desk: Desk) -> None:
+    ref = await desk.customer()
+    assert await desk.glass.own(ANNA) == ()
+    waits = await asked(desk, ref)
+    other = await asked(desk, ref, "phones")
+    approved = await desk.glass.approve(SVEN, other.id)
+    found = await desk.glass.own(ANNA)
+    assert not isinstance(found, Denied) and set(found) == {waits, approved}
+    for person in (BO, SVEN, ELSE):
+        assert await desk.glass.own(person) == ()
+    await desk.glass.decline(ANNA, waits.id)
+    assert await desk.glass.own(ANNA) == (approved,)
+    desk.staff.change(ANNA, denied=frozenset({Permission.CALL}))
+    assert await desk.glass.own(ANNA) == denied(Reason.NOT_PERMITTED)
+
+
 async def test_the_reason_is_in_the_trail_with_both_persons(desk: Desk) -> None:
     await opened(desk, await desk.customer())
     detail = (await desk.last())[5]
@@ -272,7 +288,7 @@ async def test_where_a_part_is_down_nothing_is_opened(desk: Desk, server: Server
     server.kill()
     for answer in (
         await desk.glass.record(ANNA, wish.id), await desk.glass.ask(ANNA, ref, WHY, ["name"]), await desk.glass.waiting(SVEN),
-        await desk.glass.approve(SVEN, wish.id), await desk.glass.decline(SVEN, wish.id),
+        await desk.glass.approve(SVEN, wish.id), await desk.glass.decline(SVEN, wish.id), await desk.glass.own(ANNA),
     ):  # fmt: skip
         assert answer == denied(Reason.UNAVAILABLE)
 

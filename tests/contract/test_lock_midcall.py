@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,35 @@ async def test_pressed_twice_it_is_done_once(desk: Desk) -> None:
     assert isinstance(await pressed(desk), Begun)
     assert await pressed(desk) == denied(Reason.UNDER_WAY)
     assert len(desk.switch.done) == 1
+
+
+async def test_a_mark_of_before_is_void_from_then_on_whether_or_not_there_is_a_worker(desk: Desk) -> None:
+    ref = await desk.call()
+    desk.switch.gone = True
+    assert await pressed(desk) == denied(Reason.NO_CALL)
+    assert await desk.live.mark(*CALL) is not None, "nothing was done"
+    desk.switch.gone = False
+    assert isinstance(await pressed(desk), Begun)
+    assert await desk.live.mark(*CALL) is None
+    assert await desk.lock.record(ANNA, ref, ["name"]) == denied(Reason.NOT_VERIFIED)
+
+
+async def test_one_that_was_won_meanwhile_stays(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker may be done before this process goes on."""
+    ref = await desk.call()
+    part = desk.switch.part
+
+    async def parted(*asked: Any) -> bool:
+        done = await part(*asked)
+        await desk.live.disown(*CALL)
+        mark = await desk.marked(ref)
+        await desk.live.disown(*CALL)
+        await placed(desk.live, replace(mark, nonce="another"))
+        return done
+
+    monkeypatch.setattr(desk.switch, "part", parted)
+    assert isinstance(await pressed(desk), Begun)
+    assert (await desk.live.mark(*CALL)) is not None
 
 
 async def test_who_has_hung_up_meanwhile_is_not_parted_and_nothing_is_left(desk: Desk) -> None:

@@ -183,12 +183,17 @@ async def fail(server: Server, subject: str, number: str | None, call: str, time
 
 async def test_what_is_locked_now(desk: Desk, server: Server) -> None:
     limits = Limits()
-    ref = await desk.customer("10001")
-    by_hand = await desk.customer("10002")
+    ref = await desk.customer("10001", tenant=SIV.tenant)
+    by_hand = await desk.customer("10002", tenant=SIV.tenant)
+    # another's are no business of theirs
+    elses = await desk.customer("10003")
+    await desk.customer("10004")
     async with desk.database.write() as connection:
-        customer = await desk.register.by_ref(connection, by_hand, change=True)
-        assert customer is not None
-        await desk.register.set_locked(connection, customer, locked=True)
+        for one in (by_hand, elses):
+            customer = await desk.register.by_ref(connection, one, change=True)
+            assert customer is not None
+            await desk.register.set_locked(connection, customer, locked=True)
+    await fail(server, desk.vault.index.customer_number(replace_number("10004")), None, "c", limits.customer_in_a_row)
     key = desk.vault.index.customer_number(replace_number("10001"))
     await fail(server, key, None, "a", limits.customer_in_a_row)
     # a number that nobody has is counted like a customer, and is none
@@ -213,7 +218,7 @@ def replace_number(number: str) -> Any:
 
 
 async def test_a_customer_whom_only_an_unlock_helps(desk: Desk, server: Server) -> None:
-    ref = await desk.customer("10001")
+    ref = await desk.customer("10001", tenant=SIV.tenant)
     key = desk.vault.index.customer_number(replace_number("10001"))
     await desk.link.ask("HSET", f"{server.settings().redis.prefix}:fail:customer:{key}", "n", 10_000)
     assert await desk.watch.barred(SIV) == (Barred(Held.CUSTOMER, ref, None),)

@@ -9,25 +9,21 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import orjson
 import pytest
-import structlog
 from prometheus_client.parser import text_string_to_metric_families
 from rig.state import CHECKOUT
 
 from ivr.config import Settings
 from ivr.errors import AriError, ConfigError, HungUp, StoreError
-from ivr.metrics import Health, Heard, Meters, Readiness, ready, serving
-from ivr.metrics.server import MetricsServer
+from ivr.metrics import Health, Meters, Readiness, ready, serving
 from ivr.metrics.troubles import TROUBLES
 from tests.contract.ari_log import Log, wait_for
+from tests.contract.metrics_kit import Served, exposed, heard, samples, served
 from tests.contract.monitored import dashboard, fault, queries, rules
 from tests.contract.texts_kit import settings_in
 from tests.unit.test_docs import logged, page, rows, words
@@ -57,50 +53,6 @@ class Watched:
     stands_by: bool = False
 
 
-@dataclass
-class Served:
-    """A server of metrics, and what it is asked about; `faults` are parts that are not ready."""
-
-    meters: Meters
-    log: Log = field(default_factory=Log)
-    faults: dict[str, str] = field(default_factory=dict)
-    looked: int = 0
-    host: str = "127.0.0.1"
-    port: int = 0
-
-    def check(self, part: str) -> Callable[[], Awaitable[None]]:
-        async def check() -> None:
-            self.looked += 1
-            if self.faults.get(part) == "hangs":
-                await asyncio.Event().wait()
-            if self.faults.get(part) == "breaks":
-                raise AttributeError("canary")
-            if part in self.faults:
-                raise StoreError(self.faults[part])
-
-        return check
-
-    async def get(self, path: str, *, method: str = "GET", **headers: str) -> tuple[int, str]:
-        async with (
-            aiohttp.ClientSession() as http,
-            http.request(method, f"http://{self.host}:{self.port}{path}", headers=headers) as answer,
-        ):
-            return answer.status, await answer.text()
-
-    async def number(self, name: str, **labels: str) -> float | None:
-        """A sample, as Prometheus reads it."""
-        _, text = await self.get("/metrics")
-        return samples(text).get((name, frozenset(labels.items())))
-
-
-def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return settings_in(
@@ -108,26 +60,6 @@ def settings(tmp_path: Path) -> Settings:
         asterisk={"url": "https://192.0.2.7:8088/ari"},
         **{"nodes.south": {"url": "https://192.0.2.8:8088/ari"}},
     )
-
-
-@asynccontextmanager
-async def served(
-    settings: Settings, *, host: str = "127.0.0.1", allow: Sequence[str] = (), lasts: float = 0.0
-) -> AsyncIterator[Served]:
-    made = Served(Meters(settings), host=host)
-    readiness = Readiness(
-        {part: made.check(part) for part in ("redis", "database", "asterisk")},
-        seconds=0.2,
-        log=made.log.logger,
-        lasts=lasts,
-    )
-    server = MetricsServer(made.meters, readiness, [ip_address(one) for one in allow], made.log.logger)
-    await server.open(host, 0)
-    made.port = server.port
-    try:
-        yield made
-    finally:
-        await server.close()
 
 
 # ---------------------------------------------------------------- who may read what
@@ -220,7 +152,7 @@ async def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         settings = settings_in(tmp_path, metrics={"listen": listen})
         with pytest.raises(ConfigError, match=rf"\[metrics\] listen: {listen} cannot be listened on"):
-            async with serving(settings, Meters(settings), Readiness({}, seconds=1.0, log=Log().logger), Log().logger):
+            async with serving(settings, settings.metrics, "[metrics]", Meters(settings), Readiness({}, seconds=1.0, log=Log().logger), Log().logger):  # fmt: skip
                 pass
 
 
@@ -233,7 +165,7 @@ def test_it_is_open_to_nobody_by_mistake(tmp_path: Path, fields: Mapping[str, ob
 
 async def test_nothing_is_listened_on_unless_it_is_asked_for(settings: Settings) -> None:
     log = Log()
-    async with serving(settings, Meters(settings), Readiness({}, seconds=1.0, log=log.logger), log.logger):
+    async with serving(settings, settings.metrics, "[metrics]", Meters(settings), Readiness({}, seconds=1.0, log=log.logger), log.logger):  # fmt: skip
         assert log.lines == []
 
 
@@ -301,18 +233,6 @@ async def test_what_a_caller_can_choose_is_no_label(settings: Settings) -> None:
         for number in range(100):
             log.info("call.refused", status=f"s{number}", lock=f"l{number}", policy=f"p{number}", place=f"[n{number}]")
         assert len(samples((await made.get("/metrics"))[1])) == len(samples(text))
-
-
-def heard(meters: Meters) -> structlog.typing.FilteringBoundLogger:
-    """A logger that nothing is written by."""
-
-    def drop(*_: object) -> str:
-        raise structlog.DropEvent
-
-    logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-        None, processors=[Heard(meters), drop], wrapper_class=structlog.make_filtering_bound_logger(0)
-    )
-    return logger
 
 
 PROGRAM = """
@@ -426,15 +346,17 @@ async def test_the_dashboard_and_the_alerts_ask_for_what_is_exposed(tmp_path: Pa
             made.meters.timed(part)
         made.meters.timed("ari", "[asterisk]")
         _, text = await made.get("/metrics")
-        asked = list(queries())
-        assert len(asked) > 35
-        for where, query in asked:
-            assert not (why := fault(query, samples(text))), f"{where}: {why}"
-        for wrong in (
-            "rate(tillit_verdict_total[5m])", 'tillit_verdicts_total{result="verified"}', "sum by (phone) (tillit_calls)",
-            'tillit_verdicts_total{outcome=~"verified|happy"}', "sum(tillit_calls", "histogram_quantile(0.9, rate(tillit_gateway_bucket[1m]))",
-        ):  # fmt: skip
-            assert fault(wrong, samples(text)), wrong
+    async with exposed(tmp_path) as others:
+        exposed_by_all = samples(text) | samples(others)
+    asked = list(queries())
+    assert len(asked) > 50
+    for where, query in asked:
+        assert not (why := fault(query, exposed_by_all)), f"{where}: {why}"
+    for wrong in (
+        "rate(tillit_verdict_total[5m])", 'tillit_verdicts_total{result="verified"}', "sum by (phone) (tillit_calls)",
+        'tillit_verdicts_total{outcome=~"verified|happy"}', "sum(tillit_calls", "histogram_quantile(0.9, rate(tillit_gateway_bucket[1m]))",
+    ):  # fmt: skip
+        assert fault(wrong, exposed_by_all), wrong
 
 
 def test_the_events_that_alerts_look_for_are_logged() -> None:
@@ -448,7 +370,7 @@ def test_every_error_raises_an_alert_at_its_first_time() -> None:
     (rest,) = (rule["expr"] for rule in rules() if rule["alert"] == "TillitError")
     left_out = set(re.findall(r"[a-z]+\.[a-z_]+", rest))
     # these have numbers of their own
-    counted = {"call.unavailable", "gateway.failed"}
+    counted = {"call.unavailable", "gateway.failed", "webhook.given_up", "webhooks.given_up"}
     for event, (levels, _) in logged().items():
         if "error" in levels:
             assert TROUBLES[event] == "error", event
@@ -466,10 +388,16 @@ def test_every_alert_has_its_section_and_no_other() -> None:
         assert rule["labels"]["severity"] in ("critical", "warning")
 
 
-async def test_every_metric_is_told_of_with_its_labels(settings: Settings) -> None:
+async def test_every_metric_is_told_of_with_its_labels(settings: Settings, tmp_path: Path) -> None:
     async with served(settings) as made:
-        _, text = await made.get("/metrics")
-    told = {words(row[0])[0]: set(words(row[1])) for row in rows(page("monitoring"), "| Metric |")}
+        _, worker = await made.get("/metrics")
+    async with exposed(tmp_path) as desk:
+        text = worker + desk
+    tables = page("monitoring").split("\n| Metric |")[1:]
+    assert len(tables) == 2
+    told = {
+        words(row[0])[0]: set(words(row[1])) for table in tables for row in rows(f"\n| Metric |{table}", "| Metric |")
+    }
     of_samples = {family.name: family for family in text_string_to_metric_families(text)}
     own = {name: family for name, family in of_samples.items() if name.startswith("tillit_")}
     assert set(told) == {f"{name}_total" if family.type == "counter" else name for name, family in own.items()}

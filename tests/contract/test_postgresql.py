@@ -162,6 +162,16 @@ async def test_what_is_erased_is_in_no_file_of_the_tables(registered: Registered
     assert len(await registered.left(server, 18)) == 5
 
 
+async def test_the_planner_keeps_no_sample_of_what_is_erased(registered: Registered, server: PostgreSQL) -> None:
+    """It takes one of every table now and then, by itself."""
+    async with registered.database.write() as connection:
+        # so many that every customer is in it
+        await connection.execute(text("SET LOCAL default_statistics_target = 1000"))
+        await connection.execute(text("ANALYZE customers, phones"))
+    assert await registered.erase(17) is None
+    assert await registered.left(server, 17) == set()
+
+
 async def test_somebody_who_reads_keeps_rows_and_that_is_told(registered: Registered, server: PostgreSQL) -> None:
     async with registered.database.snapshot() as reader:
         await reader.execute(text("SELECT count(*) FROM customers"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import aiohttp
@@ -20,7 +22,7 @@ from ivr.secret import Secret
 from ivr.store.sessions import Sessions
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, NODE, RITA
-from tests.contract.proxy_kit import DESK, NAME, PUBLIC, XENIA, Door, proxied, said
+from tests.contract.proxy_kit import DESK, NAME, PUBLIC, XENIA, Answer, Door, proxied, said
 from tests.unit.database_kit import settings_in
 
 pytestmark = pytest.mark.servers
@@ -101,6 +103,25 @@ async def test_the_caller_hangs_up_while_the_crm_is_asked(door: Door) -> None:
         door.desk.joined(ANNA, "c.1")
         answer = await door.ask(path)
         assert (answer.status, answer.reason) == (403, "no_call")
+    assert (await door.desk.last())[2] == "withheld"
+
+
+async def test_the_caller_hangs_up_while_the_row_is_written(door: Door) -> None:
+    """The judgement that was made meanwhile is too old by then."""
+    await door.desk.call()
+    asking: asyncio.Task[Answer] | None = None
+    async with door.desk.database.write(lock=lock_of("desk")):
+        asked = door.desk.talks.asked
+        asking = asyncio.create_task(door.ask(CUSTOMER))
+        # before and after the marks, twice: it waits for the row alone
+        while door.desk.talks.asked < asked + 4:
+            await asyncio.sleep(0.01)
+        begun = monotonic()
+        while monotonic() - begun < 0.15:
+            await asyncio.sleep(0.01)
+        door.desk.talks.talks.clear()
+    answer = await asking
+    assert (answer.status, answer.reason) == (403, "no_call")
     assert (await door.desk.last())[2] == "withheld"
 
 
@@ -367,6 +388,7 @@ async def test_what_would_be_framed_or_asked_in_two_ways_is_refused(door: Door) 
         b"GET /api/customers/10001 HTTP/1.1\r\nHost: crm.example.com\r\nX_HTTP_Method-Override: DELETE\r\n",
         b"GET /api/customers/10001 HTTP/1.1\r\nHost: crm.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
         b"GET /api/customers/10001 HTTP/1.1\r\nHost: crm.example.com\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n",
+        b"GET /api/customers/10001 HTTP/2.0\r\nHost: crm.example.com\r\n",
         b"GET /api/customers/10001\r\n",
         b"GET /api/customers/10001 HTTP/1.1\r\nHost: crm.example.com\r\nCo okie: x\r\n",
         b"GET /api/customers/10001 HTTP/1.1\r\nHost: crm.example.com\r\nX: y\r\n folded\r\n",
@@ -414,6 +436,45 @@ async def test_the_crm_is_told_for_whom_by_us_alone(door: Door) -> None:
     assert free is not None
     assert (free["login"], "sub" in free, "level" in free) == ("anna", False, False)
     assert door.crm.last.headers["Accept-Encoding"] == "gzip"
+
+
+async def test_no_header_says_another_address_method_or_person(door: Door) -> None:
+    await door.desk.call()
+    for name in (
+        "X-Request-URI", "Request-URI", "X-HTTP-DestinationURL", "Destination", "X-Proxy-URL", "Base-Url", "Http-Url", "Url", "Uri", "Proxy-Host", "Proxy",
+        "X-Url-Scheme", "X-Scheme", "Front-End-Https", "CF-Connecting-IP", "Fastly-Client-IP", "X-Azure-ClientIP", "X-SSL-Client-DN", "SSL-Client-Cert",
+        "X-Client-Cert", "X-User", "X-WebAuth-User", "X-Authenticated-User", "X-Middleware-Subrequest", "A-IM",
+    ):  # fmt: skip
+        assert (await door.ask(CUSTOMER, headers={name: "x"})).status == 200, name
+        assert name not in door.crm.last.headers
+    for name in ("X-Method", "X-Tunnel-Method", "X-HTTP-Method"):
+        await refused(door, CUSTOMER, "ambiguous", headers={name: "DELETE"})
+
+
+async def test_a_compressed_body_goes_on_as_it_came(door: Door) -> None:
+    sent = gzip.compress(b"user=" + b"x" * 5000)
+    kinds = {"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}
+    assert (await door.ask("/login", "POST", data=sent, headers=kinds)).status == 200
+    assert door.crm.last.headers["Content-Encoding"] == "gzip"
+    assert door.crm.last.headers["Content-Length"] == str(len(sent))
+    # this CRM unpacks it
+    assert door.crm.bodies[-1] == b"user=" + b"x" * 5000
+
+
+async def test_what_json_of_a_post_says_of_the_method_is_refused(door: Door) -> None:
+    await door.desk.call()
+    json = {"Content-Type": "application/json"}
+    for body in (b'{"_method": "DELETE"}', b'{"X-HTTP-Method-Override": "DELETE"}', b'{"_Method": "DELETE"}'):
+        await refused(door, "/forms/10001", "ambiguous", "POST", data=body, headers=json)
+    await refused(door, "/forms/10001", "ambiguous", "POST", data=b'{"a": 1, "A": 2}', headers=json)
+    await refused(door, "/forms/10001", "bad_request", "POST", data=b'{"a": 1} {}', headers=json)
+    assert (await door.ask("/forms/10001", "POST", data=b'{"method": "x"}', headers=json)).status == 200
+
+
+async def test_an_address_of_the_crm_with_a_name_in_it_is_the_proxys_too(door: Door) -> None:
+    place = door.crm.origin.replace("http://", "http://user:secret@")
+    door.crm.says("/assets/x", lambda: web.Response(status=302, headers={"Location": f"{place}/next"}))
+    assert (await door.ask("/assets/x")).headers["Location"] == f"{PUBLIC}/next"
 
 
 async def test_another_sites_page_does_nothing_here(door: Door) -> None:
@@ -624,7 +685,7 @@ async def test_a_code_is_for_one_host_for_a_moment(door: Door, server: Server) -
     assert await door.handovers.take(late, NAME, Secret("bits")) is None
     assert await door.handovers.take(Secret("x"), NAME, Secret("bits")) is None
     for token in ("", "x", door.cookie[:-1] + ("0" if door.cookie[-1] != "0" else "1")):
-        assert await door.handovers.of(Secret(token)) is None
+        assert await door.handovers.of(Secret(token), per_minute=600) is None
 
 
 async def test_two_cookies_of_ours_are_none(door: Door) -> None:

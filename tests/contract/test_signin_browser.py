@@ -107,7 +107,7 @@ async def test_removing_a_key_ends_every_other_session(desk: Site, browser: Brow
     await first.get_by_role("button", name="Remove Laptop").click()
     await first.get_by_text("is gone").wait_for()
     await second.goto(f"{desk.url}/account")
-    assert second.url == f"{desk.url}/sign-in"
+    assert second.url == f"{desk.url}/sign-in?for=account"
     assert faults == []
 
 
@@ -161,7 +161,7 @@ async def test_what_is_not_there_is_not_changed(desk: Site, browser: Browser) ->
     await page.get_by_text("The desk has no name").wait_for()
     answer = await page.request.post(f"{desk.url}/account/passkey", form={"csrf": csrf}, headers=own)
     assert answer.status == 404
-    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
     await page.wait_for_url("**/sign-in?signed_out")
     assert await page.locator("#passkey").count() == 0
     csrf = await page.locator("input[name=csrf]").first.get_attribute("value") or ""
@@ -190,7 +190,7 @@ async def test_a_person_who_changes_their_mind_and_a_device_without_a_key(desk: 
     await page.get_by_role("button", name="Make a passkey").click()
     await page.get_by_text("The passkey is set.").wait_for()
     await desk.house.invite(anna)
-    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
     await button.click()
     await page.get_by_role("alert").get_by_text("The passkey is not one of this desk").wait_for()
     assert faults == []
@@ -210,7 +210,7 @@ async def test_beside_a_password_it_stands_in_the_stead_of_a_code(
         await page.get_by_label("Name", exact=True).fill("Laptop")
         await page.get_by_role("button", name="Make a passkey").click()
         await page.get_by_text("The passkey is set.").wait_for()
-        await page.get_by_role("button", name="Sign out").click()
+        await page.get_by_role("button", name="Sign out", exact=True).click()
         await page.get_by_label("User name").fill("anna")
         await page.get_by_label("Password", exact=True).fill("another")
         await shot(page, PICTURES, "sign_in_beside")

@@ -157,7 +157,7 @@ async def test_a_look_up_that_does_less_for_nobody_is_found(house: House) -> Non
 
     async def hasty() -> None:
         key = house.vault.index.customer_number(nobodys())
-        await house.customers._database.look_up(
+        await house.customers.database.look_up(
             lambda connection: connection.exec_driver_sql(
                 "SELECT * FROM customers WHERE number_index = ?", (key,)
             ).one_or_none()

@@ -37,7 +37,7 @@ async def desk(tmp_path: Path, server: Server) -> AsyncIterator[Desk]:
 
 
 async def issued(desk: Desk, audience: str = WHO) -> str:
-    found = await desk.tokens.issue(ANNA, CALL, audience)
+    found = await desk.tokens.issue(ANNA, CALL, audience, (await desk.signed_in(ANNA))[1])
     assert isinstance(found, Issued), found
     return found.token
 
@@ -94,7 +94,7 @@ async def test_there_is_none_where_the_record_is_not_open(desk: Desk, reason: Re
     if reason is Reason.NOT_PERMITTED:
         desk.staff.change(ANNA, disabled=True)
     desk.talks.down = reason is Reason.UNKNOWN_BRIDGES
-    assert await desk.tokens.issue(ANNA, CALL, WHO) == denied(reason)
+    assert await desk.tokens.issue(ANNA, CALL, WHO, (await desk.signed_in(ANNA))[1]) == denied(reason)
     actor, action, outcome, *_, detail = await desk.last()
     assert (actor, action, outcome, detail["reason"]) == ("desk:anna", "mark.token", "refused", reason.value)
 
@@ -103,18 +103,20 @@ async def test_there_is_none_for_another_call_or_audience_or_where_nobody_can_be
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.call()
-    assert await desk.tokens.issue(ANNA, Channel(NODE, "c.9").name, WHO) == denied(Reason.NO_CALL)
-    assert await desk.tokens.issue(ANNA, "", WHO) == denied(Reason.NO_CALL)
-    assert await desk.tokens.issue(BO, CALL, WHO) == denied(Reason.NO_CALL)
+    assert await desk.tokens.issue(ANNA, Channel(NODE, "c.9").name, WHO, (await desk.signed_in(ANNA))[1]) == denied(
+        Reason.NO_CALL
+    )
+    assert await desk.tokens.issue(ANNA, "", WHO, (await desk.signed_in(ANNA))[1]) == denied(Reason.NO_CALL)
+    assert await desk.tokens.issue(BO, CALL, WHO, (await desk.signed_in(BO))[1]) == denied(Reason.NO_CALL)
     with pytest.raises(InputError, match="audience"):
-        await desk.tokens.issue(ANNA, CALL, "https://evil.example.com")
+        await desk.tokens.issue(ANNA, CALL, "https://evil.example.com", (await desk.signed_in(ANNA))[1])
 
     async def append(_: object) -> str:
         raise StoreError("database: gone")
 
     with monkeypatch.context() as patch:
         patch.setattr(desk.trail, "append", append)
-        assert await desk.tokens.issue(ANNA, CALL, WHO) == denied(Reason.UNAVAILABLE)
+        assert await desk.tokens.issue(ANNA, CALL, WHO, (await desk.signed_in(ANNA))[1]) == denied(Reason.UNAVAILABLE)
 
 
 async def test_who_has_read_too_much_gets_none_and_those_given_hold_no_more(tmp_path: Path, server: Server) -> None:
@@ -124,7 +126,7 @@ async def test_who_has_read_too_much_gets_none_and_those_given_hold_no_more(tmp_
         token = await issued(desk)
         await desk.marked(await desk.customer("10002", "Yngve Ask", "+46701234568"), "c.2")
         desk.joined(ANNA, "c.2")
-        second = await desk.tokens.issue(ANNA, Channel(NODE, "c.2").name, WHO)
+        second = await desk.tokens.issue(ANNA, Channel(NODE, "c.2").name, WHO, (await desk.signed_in(ANNA))[1])
         assert second == denied(Reason.TOO_MANY_READS)
         desk.joined(ANNA, "c.1")
         assert await desk.tokens.holds(token, [WHO]) is None
@@ -141,7 +143,7 @@ async def test_a_caller_who_goes_in_the_midst_of_it_is_not_told_of(desk: Desk) -
                 desk.talks.talks.clear()
 
         desk.talks.asked, desk.talks.meanwhile = 0, gone
-        found = await desk.tokens.issue(ANNA, CALL, WHO)
+        found = await desk.tokens.issue(ANNA, CALL, WHO, (await desk.signed_in(ANNA))[1])
         desk.talks.meanwhile = None
         if isinstance(found, Issued):
             # it was asked no more often than this
@@ -195,6 +197,33 @@ async def test_it_holds_as_long_as_the_rule_does_and_no_longer(desk: Desk) -> No
     assert not await holds()
 
 
+async def test_it_ends_with_the_session_that_it_was_asked_for_by(desk: Desk) -> None:
+    await desk.call()
+    (mine, named), (other, _) = await desk.signed_in(), await desk.signed_in()
+    found = await desk.tokens.issue(ANNA, CALL, WHO, named)
+    assert isinstance(found, Issued)
+    assert part(found.token, 1)["sid"] == named
+    await desk.sessions.end(other)
+    assert await desk.tokens.holds(found.token, [WHO]) is not None
+    await desk.sessions.end(mine)
+    await desk.signed_in()
+    assert await desk.tokens.holds(found.token, [WHO]) is None
+
+
+async def test_whoever_is_signed_out_by_others_has_no_token_either(desk: Desk) -> None:
+    ref = await desk.call()
+    token = await issued(desk)
+    # the mark is there again, and the session is not
+    await desk.link.ask("FLUSHALL")
+    assert await desk.tokens.holds(token, [WHO]) is None
+    await desk.marked(ref)
+    assert await desk.tokens.holds(token, [WHO]) is None
+    token = await issued(desk)
+    assert await desk.tokens.holds(token, [WHO]) is not None
+    await desk.sessions.end_all(ANNA.tenant, ANNA.id)
+    assert await desk.tokens.holds(token, [WHO]) is None
+
+
 async def test_what_is_not_known_is_no_answer(desk: Desk) -> None:
     await desk.call()
     token = await issued(desk)
@@ -208,11 +237,11 @@ async def test_what_is_not_known_is_no_answer(desk: Desk) -> None:
 async def test_where_the_marks_are_away_there_is_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.call()
 
-    async def mark(*_: object) -> None:
+    async def marks(*_: object) -> None:
         raise StoreError("Redis did not answer in time")
 
-    monkeypatch.setattr(desk.live, "mark", mark)
-    assert await desk.tokens.issue(ANNA, CALL, WHO) == denied(Reason.UNAVAILABLE)
+    monkeypatch.setattr(desk.live, "marks", marks)
+    assert await desk.tokens.issue(ANNA, CALL, WHO, (await desk.signed_in(ANNA))[1]) == denied(Reason.UNAVAILABLE)
 
 
 async def test_for_another_audience_it_is_nothing(desk: Desk) -> None:

@@ -93,7 +93,7 @@ class World:
     welcome_name: str = "Ny Person"
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     pressed: list[tuple[str, str]] = field(default_factory=list)
-    offered = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
+    offered: tuple[Offered, ...] = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
@@ -117,7 +117,7 @@ class World:
             or Secret.join([code]) not in (Secret(CODE), Secret("246 810"))
         ):
             return Denied(Denial.WRONG)
-        return SignedIn(found, LastSignIn("2026-11-20T08:15:00+00:00", "10.0.…", 1), 0)
+        return SignedIn(found, LastSignIn("2026-11-20T08:15:00+00:00", "10.0.*", 1), 0)
 
     async def sign_in_by_passkey(
         self, tenant: str, answer: str, bound: bytes, address: str, *, login: str = "", password: Secret | None = None
@@ -184,7 +184,7 @@ class World:
         self._up()
         return [TOKEN_KEY.public]
 
-    async def issue(self, person: Person, call: str, audience: str) -> Issued | Shut:
+    async def issue(self, person: Person, call: str, audience: str, session: str) -> Issued | Shut:
         if audience != AUDIENCE:
             raise InputError("audience: is none of [tokens] audiences. Nothing was done")
         if person.id != ANNA.id or call not in {one.call.name for one in self.calls}:
@@ -223,10 +223,11 @@ class Second:
     world: World
     wishes: dict[str, Opening] = field(default_factory=dict)
     stopped: bool = True
+    warned: bool = True
 
     async def standing(self, by: Person) -> tuple[Standing, ...] | Shut:
         allowed = by.may(Permission.READS) or by.may(Permission.WATCH)
-        return (Standing(WHOM, 41, 60, self.stopped),) if allowed else Shut(Reason.NOT_PERMITTED)
+        return (Standing(WHOM, 41, 60, self.stopped, self.warned),) if allowed else Shut(Reason.NOT_PERMITTED)
 
     async def lift(self, by: Person, whom: str, reason: str) -> Lifted | Shut:
         if whom != WHOM:
@@ -243,6 +244,9 @@ class Second:
 
     async def waiting(self, by: Person) -> tuple[Opening, ...] | Shut:
         return tuple(wish for wish in self.wishes.values() if wish.by != by.id and not wish.approved)
+
+    async def own(self, person: Person) -> tuple[Opening, ...] | Shut:
+        return tuple(wish for wish in self.wishes.values() if wish.by == person.id)
 
     async def approve(self, by: Person, id: str) -> Opening | Shut:
         wish = self.wishes.get(id)

@@ -60,8 +60,8 @@ async def scene(stage: Stage, worker: Worker) -> AsyncIterator[Scene]:
     for text in stage.outbox.glob("*.json"):
         text.unlink()
     with redis.Redis(port=stage.redis.port, password=stage.redis.password) as client:
-        # the worker has its application by then
-        if left := [key for key in client.scan_iter() if b":lease:" not in key]:
+        # the worker has its application by then; and who has signed in once for a module is signed in
+        if left := [key for key in client.scan_iter() if b":lease:" not in key and b":session:" not in key]:
             client.delete(*left)
     async with AsyncExitStack() as stack:
         ami = await stack.enter_async_context(Ami(stage.pbx))

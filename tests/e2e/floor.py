@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from rig.asterisk import AGENTS, CALLERS, Pbx
-from rig.state import CHECKOUT
+from rig.desk import USER
 
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.talks import Talks
@@ -18,26 +17,17 @@ from ivr.errors import Unavailable
 from ivr.secret import Secret
 from tests.contract.ari_log import Log
 
-NODE = "node"
-USER = "tillit-desk"
 LIMIT = 15.0
 ENDPOINTS = tuple(f"PJSIP/{name}" for name in CALLERS + AGENTS)
 
 Whom = dict[str, list[tuple[str, ...]]]
 
 
-def user(secret: str) -> str:
-    """The desk's user, as config/asterisk/manager.conf has it."""
-    text = (CHECKOUT / "config" / "asterisk" / "manager.conf").read_text()
-    found = re.search(rf"(?ms)^\[{USER}\]\n.*?(?=^\[|^; For every|\Z)", text)
-    assert found is not None and found[0].count(";secret =") == 1
-    return "\n" + found[0].replace(";secret =", f"secret = {secret}")
-
-
 class Floor:
     """Whom each endpoint talks with, now and since the test began."""
 
-    def __init__(self, talks: Talks, ami: Ami, log: Log) -> None:
+    def __init__(self, node: str, talks: Talks, ami: Ami, log: Log) -> None:
+        self.node = node
         self.talks = talks
         self.ami = ami
         self.log = log
@@ -89,7 +79,7 @@ class Floor:
 
     def _note(self, endpoints: frozenset[str]) -> None:
         for endpoint in endpoints:
-            for talk in self.talks._exchanges[NODE]._board.talks(NODE, endpoint):
+            for talk in self.talks._exchanges[self.node]._board.talks(self.node, endpoint):
                 self.history.append((endpoint, frozenset(_short(other.endpoint) for other in talk.others)))
 
 
@@ -98,8 +88,9 @@ async def opened(pbx: Pbx, secret: str) -> AsyncIterator[Floor]:
     """Who talks with whom on this one."""
     log = Log()
     ami = Ami(AmiSettings(port=pbx.ami_port, username=USER), Secret(secret), log=log.logger)
-    talks = Talks({NODE: ami}, log.logger)
-    floor = Floor(talks, ami, log)
+    node = pbx.ari("GET", "asterisk/info")["system"]["entity_id"]
+    talks = Talks({node: ami}, log.logger)
+    floor = Floor(node, talks, ami, log)
     await ami.open()
     await talks.until_known()
     try:

@@ -7,21 +7,25 @@ import base64
 import json
 import re
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import aiohttp
-import pyotp
 import pytest
 from rig.crm import DOCUMENT
 from rig.desk import Desk
 from rig.guest import Guest
+from rig.ports import HOST, Ports
 from rig.stage import ANNA, Stage
+from rig.totp import App
+from yarl import URL
 
 from ivr.vault.tokens import Verifier
+from tests.contract.ami_server import PASSWORD as AMI_PASSWORD
+from tests.contract.ami_server import USER, AmiServer, message
 from tests.contract.hooks_kit import SECRET, listening
+from tests.contract.metrics_kit import samples
 from tests.contract.web_kit import Jar
 from tests.e2e.scene import LIMIT, Scene
 
@@ -52,39 +56,47 @@ class Agent:
         self.desk = desk
         self.login = login
         self._link = link
-        self._key = ""
-        self._used = -1
+        self._app: App | None = None
         self.csrf = ""
+        self._kept: dict[str, str] = {}
         self.browser = aiohttp.ClientSession(cookie_jar=Jar(unsafe=True))
-
-    async def code(self) -> str:
-        """The next code that was not used: an app shows a new one every half minute, and a code a step ahead counts too."""
-        now = int(time.time()) // 30
-        step = max(now - 1, self._used + 1)
-        assert step <= now + 1, "no code is left: the test has used three in half a minute"
-        self._used = step
-        return pyotp.TOTP(self._key).generate_otp(step)
 
     async def enrol(self) -> None:
         """Use the one-time link, as its page asks for."""
         page = await self._page(self._link)
-        self._key = _found(r'<code class="key">([A-Z2-7]+)</code>', page)
+        self._app = App(_found(r'<code class="key">([A-Z2-7]+)</code>', page))
         given = {
             "csrf": _field("csrf", page),
             "sealed": _field("sealed", page),
             "password": PASSWORD,
             "again": PASSWORD,
         }
-        answer = await self._post(self._link, {**given, "code": await self.code()})
+        answer = await self._post(self._link, {**given, "code": await self._app.code()})
         assert answer.headers["Location"] == "/sign-in?welcome_done", await answer.text()
 
     async def sign_in(self) -> None:
         """By the page."""
+        assert self._app is not None
         page = await self._page(f"{self.desk.url}/sign-in")
-        given = {"csrf": _field("csrf", page), "login": self.login, "password": PASSWORD, "code": await self.code()}
+        given = {
+            "csrf": _field("csrf", page),
+            "login": self.login,
+            "password": PASSWORD,
+            "code": await self._app.code(),
+        }
         answer = await self._post(f"{self.desk.url}/sign-in", given)
         assert answer.headers.get("Location") == "/", await answer.text()
         self.csrf = (await self.get("/api/v1/session"))[1]["csrf"]
+
+    async def leave(self) -> None:
+        """Close the browser, which keeps its cookies."""
+        self._kept = {cookie.key: cookie.value for cookie in self.browser.cookie_jar}
+        await self.browser.close()
+
+    def come_back(self) -> None:
+        """Open it anew, in the loop that runs now."""
+        self.browser = aiohttp.ClientSession(cookie_jar=Jar(unsafe=True))
+        self.browser.cookie_jar.update_cookies(self._kept, URL(self.desk.url))
 
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         async with self.browser.get(f"{self.desk.url}{path}") as answer:
@@ -142,7 +154,10 @@ async def desk(stage: Stage, scene: Scene) -> AsyncIterator[Desk]:
 
 
 @asynccontextmanager
-async def at_work(desk: Desk, stage: Stage, login: str, phone: str, role: str = "agent") -> AsyncIterator[Agent]:
+async def at_work(
+    desk: Desk, stage: Stage, login: str, phone: str, role: str = "agent", *, leaves: bool = True
+) -> AsyncIterator[Agent]:
+    """Somebody new, signed in; who leaves has the phone no longer."""
     words = ("agent", "add", login, "--name", f"Agent {login}", "--role", role, "--endpoint", f"PJSIP/{phone}")
     told = await asyncio.to_thread(stage.command, *words)
     agent = Agent(desk, login, told.splitlines()[-1])
@@ -150,8 +165,9 @@ async def at_work(desk: Desk, stage: Stage, login: str, phone: str, role: str = 
         await agent.enrol()
         await agent.sign_in()
         yield agent
-    # a phone is one person's
-    await asyncio.to_thread(stage.command, "agent", "endpoints", login, "--remove", f"PJSIP/{phone}")
+    if leaves:
+        # a phone is one person's
+        await asyncio.to_thread(stage.command, "agent", "endpoints", login, "--remove", f"PJSIP/{phone}")
 
 
 async def test_the_record_is_open_while_its_customer_is_on_the_line_verified(scene: Scene, desk: Desk) -> None:
@@ -242,9 +258,15 @@ async def test_two_persons_open_one_record_without_a_call(scene: Scene, desk: De
 async def test_another_program_is_told_of_the_call_and_checks_its_token_by_itself(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage, audience, secret = scene.stage, "https://crm.example.com", secrets.token_urlsafe(32)
+    audience, secret = "https://crm.example.com", secrets.token_urlsafe(32)
     monkeypatch.setenv("CRM_SECRET", secret)
     monkeypatch.setenv("CRM_WEBHOOK", SECRET)
+    with closing(Ports()) as ports:
+        await _told(scene, audience, secret, ports.take())
+
+
+async def _told(scene: Scene, audience: str, secret: str, port: int) -> None:
+    stage = scene.stage
     async with listening() as heard:
         client = {"secret_env": "CRM_SECRET", "audiences": [audience], "origins": [audience]}
         stage.write_config(
@@ -252,6 +274,7 @@ async def test_another_program_is_told_of_the_call_and_checks_its_token_by_itsel
                 "tokens": {"audiences": [audience]},
                 "clients.crm": client,
                 "webhooks.crm": {"url": heard.url, "secret_env": "CRM_WEBHOOK"},
+                "desk.metrics": {"listen": f"{HOST}:{port}"},
             }
         )
         try:
@@ -295,8 +318,26 @@ async def test_another_program_is_told_of_the_call_and_checks_its_token_by_itsel
                         told["call"],
                         "over",
                     )
+                    async with program.get(f"http://{HOST}:{port}/metrics") as answer:
+                        _counted(samples(await answer.text()))
         finally:
             stage.write_config()
+
+
+def _counted(found: dict[tuple[str, frozenset[tuple[str, str]]], float]) -> None:
+    """What monitoring was told of that call, and nothing of whose it was."""
+
+    def number(name: str, **labels: str) -> float | None:
+        return found.get((name, frozenset(labels.items())))
+
+    issued = {"route": "/api/v1/calls/{call}/token", "method": "POST", "status": "201"}
+    assert number("tillit_http_requests_total", **issued) == 1
+    assert number("tillit_talks_known", node="asterisk") == number("tillit_manager_connected", node="asterisk") == 1
+    assert (number("tillit_webhooks_total", receiver="crm", result="told") or 0) >= 1
+    assert number("tillit_webhooks_unread_rows") is not None and number("tillit_ready", part="audit") == 1
+    assert (number("tillit_request_seconds_count", part="redis", node="") or 0) > 0
+    values = " ".join(value for _, labels in found for _, value in labels)
+    assert "tora" not in values and "agent1" not in values and "Andersson" not in values
 
 
 async def test_an_action_needs_the_same_and_the_desk_ends_in_order(scene: Scene, desk: Desk) -> None:
@@ -329,6 +370,23 @@ async def test_an_action_needs_the_same_and_the_desk_ends_in_order(scene: Scene,
             assert hidden not in said
         assert desk.stop() == 0
         assert [line["event"] for line in desk.log()][-1] == "desk.stopped"
+
+
+async def test_a_manager_interface_that_is_another_asterisks(stage: Stage) -> None:
+    """One node's calls would be taken for another's."""
+    file = stage.folder / "other.password"
+    file.touch(0o600)
+    file.write_text(AMI_PASSWORD)
+    async with AmiServer() as other:
+        other.rule("Getvar", lambda asked: message(Response="Success", ActionID=asked["ActionID"], Value="02:00"))
+        stage.write_config({"asterisk.desk": {"port": other.port, "username": USER, "password_file": file.name}})
+        try:
+            done = await asyncio.to_thread(stage.attempt, "desk")
+        finally:
+            stage.write_config()
+    assert done.returncode == 2
+    assert "[asterisk.desk] host, port: the manager interface there is that of another Asterisk" in done.stderr
+    assert AMI_PASSWORD not in done.stderr + done.stdout
 
 
 def test_two_tables_that_lead_to_one_asterisk(stage: Stage) -> None:

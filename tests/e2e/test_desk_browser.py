@@ -9,25 +9,28 @@ import asyncio
 import os
 import re
 import secrets
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-import pyotp
 import pytest
 from playwright.async_api import Browser, expect
 from rig.desk import Desk
 from rig.phone import Phone
 from rig.ports import Ports
-from rig.stage import ANNA, Stage
+from rig.stage import ANNA, Customer, Stage
+from rig.totp import App
 from rig.visitor import Visitor, handing
 
 from tests.browser_kit import Window, browser, window
 from tests.e2e.scene import Scene
 
 __all__ = ["browser"]
+
+MARKUP = "<img src=x onerror=alert(1)>'\"</template><script>alert(2)</script>"
+# imported from a CSV file, as all of them are
+NASTY = Customer("10666", f"{MARKUP} Nasty", "+46701740666", "3571")
 
 STAGE = {
     "dialplan": """
@@ -42,7 +45,7 @@ exten => 300,1,Answer()
 ; a customer's telephone
 exten => caller3,1,Dial(PJSIP/agent3,20)
 """,
-    "customers": (ANNA,),
+    "customers": (ANNA, NASTY),
     "desk": True,
 }
 PASSWORD = secrets.token_urlsafe(18)
@@ -57,34 +60,25 @@ class Person:
         self.seen = seen
         self.page = seen.page
         self.login = login
-        self._key = ""
-        self._used = -1
-
-    def code(self) -> str:
-        """The next code that was not used: a code a step ahead counts too."""
-        now = int(time.time()) // 30
-        # never one of a step behind: it may be two behind when it is looked at
-        step = max(now, self._used + 1)
-        assert step <= now + 1, "no code is left: the test has used two in half a minute"
-        self._used = step
-        return pyotp.TOTP(self._key).generate_otp(step)
+        self._app: App | None = None
 
     async def enrol(self, link: str) -> None:
         """Open the one-time link, and do what it asks for."""
         await self.page.goto(link)
-        self._key = await self.page.locator("code.key").inner_text()
+        self._app = App(await self.page.locator("code.key").inner_text())
         await self.page.fill("#password", PASSWORD)
         await self.page.fill("#again", PASSWORD)
-        await self.page.fill("#code", self.code())
+        await self.page.fill("#code", await self._app.code())
         await self.page.get_by_role("button", name="Finish").click()
         await self.page.wait_for_url(f"{self.desk.url}/sign-in?welcome_done")
 
     async def sign_in(self) -> None:
         """By password and code."""
+        assert self._app is not None
         await self.page.fill("#login", self.login)
         await self.page.fill("#password", PASSWORD)
         await self.picture("sign-in")
-        await self.page.fill("#code", self.code())
+        await self.page.fill("#code", await self._app.code())
         await self.page.get_by_role("button", name="Sign in").click()
         await self.page.wait_for_url(f"{self.desk.url}/")
 
@@ -173,6 +167,31 @@ async def test_an_agent_has_a_caller_verified_and_opens_the_record(scene: Scene,
         await expect(agda.page.locator("#none")).to_be_visible()
         assert "Andersson" not in await agda.page.content()
         assert await agda.record(ref) == (403, "no_call")
+
+
+async def test_what_a_caller_and_a_customer_are_called_is_text(scene: Scene, desk: Desk, browser: Browser) -> None:
+    """The name in the SIP header, and the one in the file that the customers came from."""
+    dan = Visitor(desk.url, "dan")
+    await dan.enrol(
+        link_of(scene.stage, "dan", "--name", f"{MARKUP} Dan", "--role", "agent", "--endpoint", "PJSIP/agent3")
+    )
+    phone = await scene.phone("agent3")
+    ports = await scene.keep(_ports())
+    async with handing(ports.take()) as handed, window(browser) as seen:
+        await seen.page.goto(handed.link(dan))
+        await expect(seen.page.locator(".who")).to_contain_text(MARKUP)
+        caller = await scene.caller("100", who=NASTY, name=MARKUP)
+        await scene.key_pin(caller, NASTY)
+        await scene.key_code(caller, NASTY)
+        await phone.incoming()
+        await phone.answer()
+        await expect(seen.page.locator('[data-part="name"]')).to_have_text(NASTY.name)
+        await seen.page.get_by_role("button", name="Open the record").click()
+        await expect(seen.page.locator('[data-field="name"] dd')).to_have_text(NASTY.name)
+        await expect(seen.page.locator("img[src='x'], [onerror], script:not([src])")).to_have_count(0)
+        await caller.hang_up()
+        await expect(seen.page.locator("#none")).to_be_visible()
+    scene.stage.command("agent", "endpoints", "dan", "--remove", "PJSIP/agent3")
 
 
 async def test_a_supervisor_sees_the_team_and_the_demo_its_link(scene: Scene, desk: Desk, browser: Browser) -> None:

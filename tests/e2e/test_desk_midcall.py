@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from time import time as now
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from rig.desk import Desk
 from rig.phone import Phone
+from rig.proxy import Wire
 from rig.stage import ANNA, Stage
 from rig.state import CHECKOUT
 from rig.worker import Worker
@@ -203,16 +203,28 @@ def desk(stage: Stage) -> Any:
         yield running
 
 
+@pytest.fixture(scope="module")
+def agda(desk: Desk, stage: Stage) -> Agent:
+    """Who has the first phone. She signs in once: how that is done is tested elsewhere."""
+
+    async def signed_in() -> Agent:
+        async with at_work(desk, stage, "agda", "agent1", leaves=False) as agent:
+            await agent.leave()
+            return agent
+
+    return asyncio.run(signed_in())
+
+
 @pytest.fixture
-async def floor(scene: Scene, desk: Desk, request: pytest.FixtureRequest) -> AsyncIterator[Floor]:
-    async with AsyncExitStack() as stack:
-        agda = await stack.enter_async_context(at_work(desk, scene.stage, f"agda{id(request)}", "agent1"))
-        board = Board(agda, scene.worker)
-        following = asyncio.create_task(board.follow())
-        await board.until()
-        yield Floor(scene, desk, agda, board)
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+async def floor(scene: Scene, desk: Desk, agda: Agent) -> AsyncIterator[Floor]:
+    agda.come_back()
+    board = Board(agda, scene.worker)
+    following = asyncio.create_task(board.follow())
+    await board.until()
+    yield Floor(scene, desk, agda, board)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await agda.leave()
 
 
 # ---------------------------------------------------------------- verify now
@@ -259,8 +271,10 @@ async def test_through_a_queue_the_page_follows_and_the_mark_is_taken_away(floor
     await agent.hang_up()
     await caller.until("disconnected")
     await floor.board.until()
-    rows = [(row["actor"], row["outcome"]) for name in ("call.verify", "mark.drop") for row in floor.scene.audit(name)]
-    assert [outcome for actor, outcome in rows if actor == f"desk:{floor.agda.login}"] == ["asked", "over", "refused"]
+    rows = [row for name in ("call.verify", "mark.drop") for row in floor.scene.audit(name) if row["call"] == before]
+    assert [(row["actor"], row["outcome"]) for row in rows] == [
+        ("desk:agda", outcome) for outcome in ("asked", "over", "refused")
+    ]
 
 
 async def test_on_hold_behind_two_local_channels_and_the_wrong_person(floor: Floor) -> None:
@@ -412,3 +426,66 @@ async def test_by_the_feature_code_and_the_worker_dies(floor: Floor) -> None:
     await floor.board.until(sign="refused", help=ENDED["unavailable"])
     await caller.hang_up()
     await agent.until("disconnected")
+
+
+@pytest.fixture
+def cut_off(stage: Stage, scene: Scene) -> Iterator[Wire]:
+    """Between a worker, which takes the other one's place, and Redis; the desk has its own way there."""
+    assert scene.worker.stop() == 0
+    with Wire(stage.redis.port) as wire:
+        stage.write_config({"redis": {"url": f"redis://127.0.0.1:{wire.port}/0", "request_seconds": 1.0}})
+        scene.worker = scene.another()
+        try:
+            scene.worker.start()
+        finally:
+            stage.write_config()
+        yield wire
+        wire.mend()
+        scene.worker.stop()
+
+
+async def test_redis_goes_away_before_the_worker_has_begun(cut_off: Wire, floor: Floor) -> None:
+    """The caller hears so, and comes back; and a mark of before opens nothing, also when Redis is there again."""
+    scene = floor.scene
+    caller, agent = await floor.verified()
+    ref = floor.board.call["ref"]
+    assert await floor.agda.record(ref) == (200, "Anna Andersson")
+    cut_off.trap(b'"again":true', cut_off.swallow)
+    assert (await floor.press())[0] == 202
+    await scene.logged("call.handed_back", status="unavailable")
+    await together(caller, agent)
+    await floor.board.until(sign="refused", help=ENDED["unavailable"])
+    assert scene.marks() == []
+    assert await floor.agda.record(ref) == (403, "not_verified")
+    assert floor.variable("caller", "CALLER_AUTH_STATUS") == "unavailable"
+    assert not any(shown(agent))
+    cut_off.mend()
+    assert (await floor.press())[0] == 202
+    await scene.key_pin(caller)
+    await floor.board.until(sign="verified")
+    await together(caller, agent)
+    await caller.hang_up()
+    await agent.until("disconnected")
+
+
+@pytest.mark.parametrize("milliseconds", [0, 5, 20])
+async def test_pressed_while_the_caller_is_transferred(floor: Floor, milliseconds: int) -> None:
+    """One of the two happens, whole: nobody is lost, or stays in silence."""
+    scene = floor.scene
+    second = await scene.phone("agent2")
+    caller, agent = await floor.talking()
+    pressing = asyncio.create_task(floor.press())
+    await asyncio.sleep(milliseconds / 1000)
+    await agent.transfer("0123")
+    status, told = await pressing
+    if status == 202:
+        await scene.asked("pin")
+        await caller.send_digits(f"{ANNA.pin}#")
+        await together(caller, agent)
+    else:
+        assert (status, told["reason"]) == (403, "no_call")
+        await second.incoming()
+        await second.answer()
+        await together(caller, second)
+    await caller.hang_up()
+    await floor.board.until()

@@ -19,6 +19,7 @@ from rig.state import wait_until
 
 from ivr.config import load
 from ivr.doctor import KINDS, Finding, examine
+from tests.contract.ami_server import PASSWORD, USER, AmiServer, message
 from tests.e2e.doctor_kit import House, manager
 from tests.unit.ami_filters import FILTERS, UNSURE
 
@@ -315,10 +316,12 @@ FAULTS = (
     command("module-missing", "module unload app_channelredirect.so"),
     command("module-missing", "module unload res_ari_playbacks.so", told="of ARI"),
     Fault("dialplan-missing", without_dialplan, include_again),
-    edit("dialplan-other", "tillit.conf", "Set(CALLERID(name)=)\n same => n,Set(CALLERID(num)", "Set(CALLERID(num)", "dialplan reload"),
+    edit("dialplan-other", "tillit.conf", "Set(CALLERID(name)=)\n same => n,Set(CALLER_AUTH_STATUS=)", "Set(CALLER_AUTH_STATUS=)", "dialplan reload"),
     edit("dialplan-unused", "extensions.conf", "Gosub(tillit-verify,s,1(main))", "NoOp(soon)", "dialplan reload"),
     edit("dialplan-app", "tillit.conf", "Stasis(tillit,", "Stasis(other,", "dialplan reload"),
     edit("dialplan-app", "tillit.conf", ",^tillit(-|$),offer", ",^other(-|$),offer", "dialplan reload", told="of offers"),
+    added("dialplan-open-pattern", "extensions.conf", "\n[open]\nexten => _X.,1,Gosub(tillit-verify,s,1(main))\n", "dialplan reload"),
+    added("dialplan-open-pattern", "extensions.conf", "\n[open]\nexten => _[a-z]!,1,Answer()\n same => n(on),Goto(tillit,main,1)\n", "dialplan reload", told="later in it"),
     settings("calls-not-offered", worker={"at_once": 2}),
     command("offer-time", "dialplan set global TILLIT_BROADCAST 1s"),
     command("offer-module", "dialplan set global TILLIT_BROADCAST 1000", "module unload app_stasis_broadcast.so"),
@@ -584,12 +587,24 @@ async def test_the_dialplan_is_the_same_by_ami(house: House) -> None:
     house.pbx.cli("dialplan reload")
 
 
+async def test_the_desks_interface_is_another_asterisks(house: House) -> None:
+    async with AmiServer() as other:
+        other.rule("Getvar", lambda asked: message(Response="Success", ActionID=asked["ActionID"], Value="02:00"))
+        (house.config.parent / "other.password").touch(0o600)
+        (house.config.parent / "other.password").write_text(PASSWORD)
+        house.write({"asterisk.desk": {"port": other.port, "username": USER, "password_file": "other.password"}})
+        (found,) = [one for one in await house.look() if one.name == "desk-ami-other"]
+    assert "entity_id 02:00, not " in found.what
+    house.restore()
+
+
 def test_every_finding_has_its_fault() -> None:
     made = {fault.name for fault in FAULTS} | {
         "ari-unread",
         "files-few",
         "calls-unlimited",
         "ari-debug",
+        "desk-ami-other",
         "clock-asterisk",
         "clock-redis",
     }

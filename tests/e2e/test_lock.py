@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+from rig.ami import Ami as AmiUser
+from rig.desk import USER, manager_user
 from rig.phone import Phone
 from rig.stage import ANNA
 
@@ -28,7 +30,6 @@ from ivr.store.register import Register
 from ivr.store.roster import NewPerson, Roster
 from ivr.vault import Vault
 from tests.contract.ari_log import Log
-from tests.e2e.floor import USER, user
 from tests.e2e.scene import LIMIT, Scene
 
 SECRET = secrets.token_urlsafe(16)
@@ -49,6 +50,14 @@ exten => 200,1,Gosub(tillit-verify,s,1(bridge))
 exten => 500,1,Dial(PJSIP/agent1,30)
 exten => _502.,1,Dial(PJSIP/agent2,30)
 exten => 600,1,ConfBridge(room)
+; as docs/dialplan.md has it
+exten => _8X.,1,Set(CALLERID(num)=${FILTER(+0123456789,${CALLERID(num)})})
+ same => n,Goto(numbers,${FILTER(+0123456789*#,${EXTEN})},1)
+exten => 900,1,Gosub(tillit-verify,s,1(main))
+ same => n,Hangup()
+[numbers]
+exten => _8X!,1,Gosub(tillit-verify,s,1(main))
+ same => n,Hangup()
 [agents]
 exten => 202,1,Dial(PJSIP/agent2,30)
 exten => 600,1,ConfBridge(room)
@@ -56,7 +65,7 @@ exten => 700,1,Park()
 exten => 701,1,ParkedCall(default,701)
 """,
     "overrides": {
-        "manager.conf": user(SECRET),
+        "manager.conf": manager_user(SECRET) + manager_user(SECRET, "tillit-events"),
         "res_parking.conf": "\n[general]\n[default]\nparkext => 700\nparkpos => 701-720\ncontext => parked\n",
         "confbridge.conf": "\n[general]\n[default_bridge]\ntype = bridge\n[default_user]\ntype = user\nannounce_only_user = no\n",
     },
@@ -125,9 +134,8 @@ async def desk(scene: Scene) -> AsyncIterator[Desk]:
             anna = await Register(vault).find(connection, Secret(ANNA.number))
         assert anna is not None
         locks = Locks.of(
-            settings, talks=talks, floor=talks, switch=Switch({node: ami}, log.logger), glances=live, staff=People(database, vault),
-                marks=live, link=link, database=database,
-            customers=await Customers.open(database, vault), vault=vault, trail=trail, seal=seal, chain="desk", log=log.logger,
+            settings, talks=talks, switch=Switch({node: ami}, log.logger), staff=People(database, vault), live=live, link=link,
+            customers=await Customers.open(database, vault), trail=trail, seal=seal, chain="desk", log=log.logger,
         )  # fmt: skip
         yield Desk(locks, tuple(persons), anna.ref)
 
@@ -220,8 +228,29 @@ async def test_parked_and_taken_up(scene: Scene, desk: Desk) -> None:
     await over(desk, caller, "agent1", "agent2")
 
 
-async def test_a_conference_is_open_to_colleagues_and_shut_by_a_stranger(scene: Scene, desk: Desk) -> None:
-    caller, agent = await talking(scene, desk)
+async def test_parked_out_of_the_workers_own_bridge_the_caller_stays_and_the_mark_goes(
+    scene: Scene, desk: Desk
+) -> None:
+    """Asterisk takes the caller out of the application, and the worker is not told what becomes of the call."""
+    caller, agent = await talking(scene, desk, "200")
+    colleague = await scene.phone("agent2")
+    await agent.transfer("700")
+    await agent.until("disconnected")
+    await scene.until(lambda: not scene.marks(), "the mark to be dropped")
+    await colleague.call("701")
+    await colleague.until("confirmed")
+    since = colleague.mark()
+    await caller.play_tone(700)
+    await colleague.hears(700, since=since)
+    await caller.silence()
+    await over(desk, caller, "agent1")
+
+
+@pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+async def test_a_conference_is_open_to_colleagues_and_shut_by_a_stranger(
+    scene: Scene, desk: Desk, extension: str
+) -> None:
+    caller, agent = await talking(scene, desk, extension)
     await agent.transfer("600")
     await desk.until()
     await agent.call("600")
@@ -258,3 +287,23 @@ async def test_a_phone_that_writes_into_what_asterisk_tells(scene: Scene, desk: 
     await accomplice.hang_up()
     await desk.until("agent1")
     await over(desk, caller, "agent1")
+
+
+EVENT = "%0D%0A%0D%0AEvent%3A%20UserEvent%0D%0AUserEvent%3A%20CallerAuthenticated%0D%0A%0D%0A"
+
+
+@pytest.mark.parametrize("place", ["number", "extension"])
+async def test_what_a_caller_writes_is_no_event_to_whoever_hears_as_the_sample_says(scene: Scene, place: str) -> None:
+    """Other programs act by `CallerAuthenticated`. One with more classes is told of it, and so it is seen that it was written."""
+    heard = await scene.keep(AmiUser(scene.stage.pbx, "tillit-events", SECRET))
+    caller = await scene.phone("caller")
+    if place == "number":
+        await caller.call("900", number=f"{ANNA.phones}{EVENT}")
+    else:
+        await caller.call(f"81{EVENT}", number=ANNA.phones)
+    await scene.key_pin(caller)
+    await heard.user_event("CallerAuthenticated")
+    assert len(heard.events("CallerAuthenticated")) == 1
+    assert len(scene.ami.events("CallerAuthenticated")) > 1
+    (told,) = heard.events("CallerAuthenticated")
+    assert told["CALLER_AUTH_LEVEL"] == "1"

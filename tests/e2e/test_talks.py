@@ -9,12 +9,13 @@ from contextlib import AsyncExitStack
 
 import pytest
 from rig.asterisk import Pbx
+from rig.desk import manager_user
 from rig.phone import Phone
 from rig.state import wait_until
 
 from ivr.errors import Unavailable
 from tests.contract.ari_log import wait_for
-from tests.e2e.floor import Floor, opened, user
+from tests.e2e.floor import Floor, opened
 
 DIALPLAN = """
 [callers]
@@ -61,7 +62,7 @@ WAYS = ("100", "101", "102", "103", "104", "105", "106")
 
 @pytest.fixture(scope="module")
 def pbx() -> Iterator[Pbx]:
-    overrides = OVERRIDES | {"manager.conf": user(SECRET)}
+    overrides = OVERRIDES | {"manager.conf": manager_user(SECRET)}
     with Pbx(dialplan=(DIALPLAN,), overrides=overrides, name="talks", ports=200) as made:
         for module in ("res_parking.so", "app_confbridge.so"):
             made.cli(f"module load {module}")
@@ -107,6 +108,24 @@ class Room:
             {"agent1": [("agent2",), ("caller",)], "agent2": [("agent1",)], "caller": [("agent1",)]}
         )  # fmt: skip
         return colleague, first, second
+
+    async def consulting(self, agent: Phone) -> Phone:
+        """The same by the feature code: the caller waits."""
+        colleague = await self.phone("agent2")
+        await agent.send_digits("*2")
+        await agent.hears()
+        await agent.send_digits("202")
+        await colleague.incoming()
+        await colleague.answer()
+        await self.floor.two("agent1", "agent2")
+        return colleague
+
+    async def passed_on(self, caller: Phone) -> None:
+        """Agent 2 has the caller, who hangs up; nobody but the two agents ever had."""
+        await self.floor.two("agent2", "caller")
+        await caller.hang_up()
+        await self.floor.nobody()
+        assert self.floor.had("caller") == {"agent1", "agent2"}
 
 
 @pytest.fixture
@@ -194,9 +213,7 @@ async def test_a_blind_transfer(room: Room, extension: str) -> None:
     await colleague.incoming()
     await room.floor.nobody()
     await colleague.answer()
-    await room.floor.two("agent2", "caller")
-    await caller.hang_up()
-    assert room.floor.had("caller") == {"agent1", "agent2"}
+    await room.passed_on(caller)
 
 
 @pytest.mark.parametrize("second", ["202", "212", "222"])
@@ -209,9 +226,7 @@ async def test_an_attended_transfer(room: Room, first: str, second: str) -> None
     await agent.transfer(to_call=other, call=one)
     await room.floor.two("agent2", "caller")
     assert (await room.floor.talk("agent2")).others[0].channel == before
-    await caller.hang_up()
-    await room.floor.nobody()
-    assert room.floor.had("caller") == {"agent1", "agent2"}
+    await room.passed_on(caller)
 
 
 async def test_an_attended_transfer_into_an_application(room: Room) -> None:
@@ -255,13 +270,7 @@ async def test_an_attended_transfer_into_a_conference(room: Room) -> None:
 @pytest.mark.parametrize("ending", ["transfer", "back"])
 async def test_an_attended_transfer_by_feature_code(room: Room, ending: str) -> None:
     caller, agent = await room.talking()
-    colleague = await room.phone("agent2")
-    await agent.send_digits("*2")
-    await agent.hears()
-    await agent.send_digits("202")
-    await colleague.incoming()
-    await colleague.answer()
-    await room.floor.two("agent1", "agent2")
+    colleague = await room.consulting(agent)
     await (agent if ending == "transfer" else colleague).hang_up()
     await room.floor.two("agent2" if ending == "transfer" else "agent1", "caller")
     await caller.hang_up()
@@ -277,9 +286,7 @@ async def test_a_blind_transfer_by_feature_code(room: Room) -> None:
     await agent.send_digits("202")
     await colleague.incoming()
     await colleague.answer()
-    await room.floor.two("agent2", "caller")
-    await caller.hang_up()
-    assert room.floor.had("caller") == {"agent1", "agent2"}
+    await room.passed_on(caller)
 
 
 @pytest.mark.parametrize("extension", ["103", "105"])
@@ -289,10 +296,7 @@ async def test_a_caller_is_parked_and_another_takes_the_call_up(room: Room, exte
     await agent.transfer("700")
     await room.floor.nobody()
     await colleague.call("701")
-    await room.floor.two("agent2", "caller")
-    await caller.hang_up()
-    await room.floor.nobody()
-    assert room.floor.had("caller") == {"agent1", "agent2"}
+    await room.passed_on(caller)
 
 
 # ---------------------------------------------------------------- many
@@ -338,13 +342,7 @@ THREE = {
 async def three(room: Room) -> tuple[Phone, Phone, Phone]:
     """Caller, agent 1 and agent 2 in one bridge: by the code that makes three of an enquiry."""
     caller, agent = await room.talking()
-    colleague = await room.phone("agent2")
-    await agent.send_digits("*2")
-    await agent.hears()
-    await agent.send_digits("202")
-    await colleague.incoming()
-    await colleague.answer()
-    await room.floor.two("agent1", "agent2")
+    colleague = await room.consulting(agent)
     await agent.send_digits("*3")
     await room.floor.until(THREE)
     return caller, agent, colleague
@@ -360,13 +358,7 @@ async def test_of_an_enquiry_three_are_made(room: Room) -> None:
 
 async def test_an_agent_swaps_between_the_two(room: Room) -> None:
     caller, agent = await room.talking()
-    colleague = await room.phone("agent2")
-    await agent.send_digits("*2")
-    await agent.hears()
-    await agent.send_digits("202")
-    await colleague.incoming()
-    await colleague.answer()
-    await room.floor.two("agent1", "agent2")
+    await room.consulting(agent)
     await agent.send_digits("*4")
     await room.floor.two("agent1", "caller")
     await agent.send_digits("*4")
@@ -520,10 +512,10 @@ async def test_many_who_ask_at_once_ask_asterisk_once(room: Room, monkeypatch: p
         return await inner(name, **fields)
 
     monkeypatch.setattr(room.floor.ami, "action", counted)
-    room.floor.talks._exchanges["node"]._looks.clear()
+    room.floor.talks._exchanges[room.floor.node]._looks.forget_all()
     found = await asyncio.gather(*(room.floor.talks.of("PJSIP/agent1") for _ in range(200)))
     assert len({talks[0].others[0].channel for talks in found}) == 1
-    assert asked == ["BridgeInfo"]
+    assert sorted(asked) == ["BridgeInfo", "Getvar"]
 
 
 async def test_asterisk_restarts(room: Room) -> None:

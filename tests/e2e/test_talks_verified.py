@@ -6,10 +6,11 @@ import secrets
 from collections.abc import AsyncIterator
 
 import pytest
+from rig.desk import manager_user
 from rig.phone import Phone
 from rig.stage import ANNA
 
-from tests.e2e.floor import Floor, opened, user
+from tests.e2e.floor import Floor, opened
 from tests.e2e.scene import Scene
 from tests.e2e.test_midcall import CODE, FEATURES
 
@@ -46,7 +47,7 @@ exten => s,1,Dial(PJSIP/agent3,30)
 exten => 300,1,Dial(PJSIP/agent1,20,b(tillit-badge^s^1))
 exten => 700,1,Dial(PJSIP/agent2,20)
 """,
-    "overrides": {"features.conf": FEATURES, "manager.conf": user(SECRET)},
+    "overrides": {"features.conf": FEATURES, "manager.conf": manager_user(SECRET)},
     "customers": (ANNA,),
 }
 

@@ -297,7 +297,7 @@ async def test_a_call_that_cannot_be_hung_up_after_its_conversation_ends_with_it
     ari._http = cast(Any, _Refusing())
     caller = Caller("1.1", "pbx", None, "en", "main")
     line = AriLine(ari, caller, Legs(), seconds=5.0, log=logger(()))
-    line._leg = leg = AriLeg(ari, "PJSIP/anna", "1.1")
+    line._meeting._leg = leg = AriLeg(ari, "PJSIP/anna", "1.1")
     leg.destroyed(16)
     with pytest.raises(AriError):
         async with line.up():

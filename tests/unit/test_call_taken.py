@@ -243,6 +243,26 @@ def test_a_call_that_was_taken_up_is_let_go_of_at_the_next_word_to_the_store(pin
         assert world.logged("call.left") and not world.logged("call.unavailable"), when
 
 
+@pytest.mark.parametrize("verified", [True, False])
+def test_a_worker_that_comes_to_nothing_takes_nothing_from_one_that_has_verified_the_caller_meanwhile(
+    verified: bool,
+) -> None:
+    """It was busy for so long that Asterisk took the call back, and another worker has it: its own store did not say so."""
+    world = World()
+    line = world.line("pin", answers={Prompt.ASK_PIN: [RIGHT_PIN]})
+
+    def elsewhere() -> None:
+        if verified:
+            line.variables[STATUS] = "verified"
+        raise Unavailable("the store does not answer")
+
+    world.plot.on("live.standing", elsewhere)
+    world.run(line)
+    assert line.variables[STATUS] == ("verified" if verified else "unavailable")
+    assert line.handed_back is not verified
+    assert bool(world.logged("call.left")) is verified
+
+
 def test_a_worker_that_is_replaced_leaves_the_mark_of_the_next_one() -> None:
     world = World()
     line = world.line("pin", answers={Prompt.ASK_PIN: [RIGHT_PIN]})

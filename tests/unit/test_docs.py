@@ -203,6 +203,7 @@ def test_every_option_that_is_named_alone_is_one() -> None:
         "--seconds",
         "--only",
         "--brief",
+        "--parts",
         "--engine",
         "--seed",
         "--faults",
@@ -214,7 +215,7 @@ def test_every_option_that_is_named_alone_is_one() -> None:
         for span in re.findall(r"`(--[a-z-]+)", text):
             assert span in known, f"{name}: {span}"
     for script, option in (("test", "--fast"), ("rig/demo.py", "--json"), ("rig/demo.py", "--keep"),
-        ("rig/chaos/__main__.py", "--faults"), ("rig/chaos/__main__.py", "--rate")):  # fmt: skip
+        ("rig/chaos/__main__.py", "--faults"), ("rig/chaos/__main__.py", "--rate"), ("rig/bench/__main__.py", "--parts")):  # fmt: skip
         assert option in (CHECKOUT / "scripts" / script).read_text()
 
 

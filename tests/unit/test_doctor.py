@@ -53,7 +53,7 @@ def node(
         }
     )
     ari = Ari(url="", username="", password=Secret(""), app="", seconds=1, log=structlog.get_logger())
-    return Node(settings, settings.asterisk, "[asterisk]", ari, version, "en", files, calls, None)
+    return Node(settings, settings.asterisk, "[asterisk]", ari, version, "en", files, calls, None, "node")
 
 
 @pytest.mark.parametrize(
@@ -271,6 +271,26 @@ def test_every_line_of_the_own_dialplan_is_read() -> None:
     lines = list(dialplan.written(text))
     assert len(lines) == len(re.findall(r"(?m)^\s*(?:exten|same)\s*=>", text))
     assert len({line.context for line in lines}) == len(re.findall(r"(?m)^\[", text))
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ([("in", "_X.", "Gosub(tillit-verify,s,1(main))")], ["_X. in in"]),
+        ([("in", "_.", "NoOp()"), ("in", "_.", "Goto(tillit,main,1)")], ["_. in in"]),
+        ([("in", "_[a-z]!", "Goto(tillit,main,1)"), ("out", "_X.", "Dial(PJSIP/x)")], ["_[a-z]! in in"]),
+        ([("in", "_XXXX", "Goto(tillit,main,1)"), ("in", "100", "Goto(tillit,main,1)")], []),
+        # clean by the way that leads there
+        ([("in", "_X.", "Goto(digits,${FILTER(0123456789,${EXTEN})},1)"), ("digits", "_X.", "Goto(tillit,main,1)")], []),
+        ([("in", "_X.", "GotoIf($[1]?digits,${FILTER(0123456789,${EXTEN})},1)"), ("digits", "_X.", "Goto(tillit,main,1)")], []),
+        ([("in", "_X.", "Goto(digits,${EXTEN},1)"), ("digits", "_X.", "Goto(tillit,main,1)")], ["_X. in digits"]),
+    ],
+)  # fmt: skip
+def test_patterns_that_let_anything_through(lines: list[tuple[str, str, str]], named: list[str]) -> None:
+    own = list(dialplan.written((CHECKOUT / "dialplan" / "tillit.conf").read_text()))
+    found = dialplan.examine([*own, *(dialplan.Line(*line) for line in lines)], "dialplan", "tillit", "[asterisk]")
+    told = [one.what for one in found if one.name == "dialplan-open-pattern"]
+    assert told == [f"there is {', '.join(named)}"] * bool(named)
 
 
 def test_a_value_is_found_by_its_name() -> None:

@@ -19,7 +19,8 @@ from ivr.config import Settings
 from ivr.database import Database, migrate
 from ivr.database.url import url_of
 from ivr.errors import ConfigError, StoreError, Unreachable
-from ivr.store.tables import KEYS
+from ivr.hooks.outbox import Outbox
+from ivr.store.tables import KEYS, MESSAGES
 from ivr.store.tables import METADATA as STORE
 from tests.unit.conftest import Either
 from tests.unit.database_kit import asked, database_of, directly, rows, settings_in
@@ -50,7 +51,7 @@ async def test_a_path_of_odd_characters(tmp_path: Path) -> None:
     folder.mkdir()
     settings = settings_in(folder)
     async with await database_of(settings):
-        assert rows(settings, "SELECT version_num FROM alembic_version") == [("0008",)]
+        assert rows(settings, "SELECT version_num FROM alembic_version") == [(migrate.NEWEST,)]
 
 
 async def test_sqlite_is_set_to_lose_nothing(settings: Settings) -> None:
@@ -85,13 +86,28 @@ def test_the_newest_version_is_the_last_migration() -> None:
     assert ScriptDirectory(str(Path(migrate.__file__).with_name("migrations"))).get_current_head() == migrate.NEWEST
 
 
+async def test_messages_of_one_call_wait_for_each_other_after_migrating_too(settings: Settings) -> None:
+    migrate.create_file(settings)
+    async with await Database.open_any(settings) as database:
+        async with database.write() as connection:
+            await migrate.migrate(connection, "0008")
+            for place, call, dead in (1, "n/a", True), (2, "n/a", False), (3, "n/b", False), (4, "n/a", False):
+                await connection.execute(
+                    insert(MESSAGES).values(
+                        place=place, receiver="crm", id=f"m{place}", call=call, body="{}", since=1, due=0, tries=0, dead=dead
+                    )
+                )  # fmt: skip
+            assert await migrate.migrate(connection) == ("0008", migrate.NEWEST)
+        assert [one.id for one in await Outbox(database, {}).due("crm", 1.0, 10)] == ["m2", "m3"]
+
+
 async def test_migrating_twice_changes_nothing(settings: Settings) -> None:
     migrate.create_file(settings)
     async with await Database.open_any(settings) as database:
         async with database.write() as connection:
-            assert await migrate.migrate(connection) == (None, "0008")
+            assert await migrate.migrate(connection) == (None, migrate.NEWEST)
         async with database.write() as connection:
-            assert await migrate.migrate(connection) == ("0008", "0008")
+            assert await migrate.migrate(connection) == (migrate.NEWEST, migrate.NEWEST)
     assert migrate.create_file(settings) is None
 
 
@@ -154,7 +170,7 @@ async def test_a_database_of_another_version_says_which(settings: Settings) -> N
         pass
     with directly(settings) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0000'")
-    assert (await refused(settings)).problem == "the database is of version 0000, this program of 0008"
+    assert (await refused(settings)).problem == "the database is of version 0000, this program of 0009"
 
 
 async def test_what_is_no_database_is_told_as_that(settings: Settings) -> None:

@@ -48,6 +48,8 @@ def test_a_key_is_new_and_its_address_is_what_apps_read() -> None:
     ("password", "why"),
     [
         ("Tr0ub4dor&3", Weak.SHORT),
+        # twelve, of which each two are one letter
+        ("e\u0301a\u0300o\u0308u\u0308n\u0303c\u0327", Weak.SHORT),
         ("x" * (MOST + 1), Weak.LONG),
         ("passwordpassword", Weak.GUESSABLE),
         ("qwertyuiopasdf", Weak.GUESSABLE),

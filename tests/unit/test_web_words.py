@@ -46,8 +46,15 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used |= {f"sign_in.{name}" for name in ("ended", "signed_out", "welcome_done", "welcome_passkey")}
     used |= {f"sign_in.{name}" for name in ("refused", "refused_passkey")}
     used |= {f"account.{name}" for name in ("added", "removed", "renamed", "last", "failed")}
-    used |= {f"provider.{name}" for name in ("going", "go", "done", "on", "failed", "unknown", "down", "over")}
+    used |= {
+        f"provider.{name}"
+        for name in ("going", "go", "done", "on", "failed", "unknown", "down", "over", "leaving", "no_exit")
+    }
     used |= {f"desk.{direction}" for direction in Direction} | {f"field.{name}" for name in FIELDS}
+    used |= {f"openings.fault_{name}" for name in ("ref", "reason", "fields")}
+    used |= {f"openings.{name}" for name in ("open", "waiting")} | {
+        f"record.{name}" for name in ("yes", "no", "nothing")
+    }
     used |= {f"team.lock_{kind}" for kind in Held}
     assert set(words("en").texts) == used
 
@@ -77,4 +84,4 @@ def test_whose_language_it_is(own: str | None, accepted: str, company: str | Non
 
 
 def test_what_is_filled_in_is_not_filled_in_again() -> None:
-    assert words("en")("page.signed_in_as", name="{name} {login}") == "Signed in as {name} {login}"
+    assert words("en")("desk.last", when="{when} {login}") == "Last signed in: {when} {login}"

@@ -95,6 +95,10 @@ class Line(Protocol):
         """Set channel variables and the caller's display name, and read the variables back."""
         ...
 
+    async def verified(self) -> bool:
+        """Whether the channel says that the caller is verified."""
+        ...
+
     async def music(self, *, on: bool) -> None: ...
 
     async def ring(self, endpoint: str, *, badge: Badge, seconds: int) -> Leg:

@@ -125,6 +125,7 @@ class CallerAuth extends HTMLElement {
       if (signal.aborted) return;
       // who is on the line now is not known: nobody's name stands there
       this.#draw({ known: false, calls: [] });
+      this.#none.hidden = true;
       this.#lost.hidden = !this.#words.lost;
       await new Promise((go) => setTimeout(go, wait * (0.75 + Math.random() / 2)));
       wait = Math.min(wait * 2, MOST);
@@ -269,13 +270,17 @@ class CallerAuth extends HTMLElement {
     const form = made("form", { method: "dialog" }, title, made("p", { textContent: words.wrong_person_help }), made("p", { className: "acts" }, yes, no));
     this.#sure.setAttribute("aria-labelledby", "sure");
     this.#sure.replaceChildren(form);
-    this.#sure.returnValue = "";
     this.#sure.showModal();
-    return new Promise((tell) => this.#sure.addEventListener("close", () => tell(this.#sure.returnValue === "yes"), { once: true }));
+    return new Promise((tell) => {
+      // not by its closing: that is told late, and may be told when it is open again; the form is another one each time
+      form.addEventListener("submit", (event) => tell(event.submitter?.value === "yes"), { once: true });
+      this.#sure.addEventListener("cancel", () => tell(false), { once: true });
+    });
   }
 
   async #press(id, method, what, given, fault, buttons) {
     fault.hidden = true;
+    const pressed = this.#root.activeElement;
     for (const button of buttons) button.disabled = true;
     try {
       const answer = await this.#ask(`/api/v1/calls/${encodeURIComponent(id)}/${what}`, {
@@ -287,6 +292,8 @@ class CallerAuth extends HTMLElement {
       fault.hidden = false;
     } finally {
       for (const button of buttons) button.disabled = false;
+      // a button that was disabled has lost the focus
+      pressed?.focus();
     }
   }
 

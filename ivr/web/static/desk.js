@@ -1,5 +1,7 @@
 // The open page follows the own calls. It is told what to show, in words; it counts the seconds, and decides nothing.
 
+import { ended } from "./ended.js";
+
 const OVER = 4401;
 const desk = document.getElementById("desk");
 const list = document.getElementById("calls");
@@ -46,6 +48,16 @@ function dots(card, [filled, all]) {
   part(card, "dots", "\u25cf".repeat(filled) + "\u25cb".repeat(Math.max(0, all - filled)));
 }
 
+// Whoever works by keyboard stays where they were: what goes away under the focus hands it to the call's title.
+function keepFocus(card, element) {
+  if (element === null || element.offsetParent !== null) return;
+  card.querySelector('[data-part="title"]').focus();
+}
+
+function focusIn(place) {
+  return place.contains(document.activeElement) ? document.activeElement : null;
+}
+
 function fault(card, text) {
   part(card, "fault", text);
   card.querySelector('[data-part="fault"]').hidden = text === "";
@@ -54,6 +66,8 @@ function fault(card, text) {
 // What comes of it, the page is told like all else; here is said only why nothing does.
 async function act(card, method, path, given) {
   const buttons = [...card.querySelectorAll("button")];
+  // a button that is disabled has no focus
+  const pressed = focusIn(card);
   fault(card, "");
   for (const button of buttons) button.disabled = true;
   try {
@@ -67,15 +81,25 @@ async function act(card, method, path, given) {
     fault(card, desk.dataset.failed);
   } finally {
     for (const button of buttons) button.disabled = false;
+    if (card.isConnected && pressed !== null) {
+      pressed.focus();
+      keepFocus(card, pressed);
+    }
   }
 }
 
+let asking = new AbortController();
+
 function sure() {
   const dialog = document.getElementById("sure");
-  dialog.returnValue = "";
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    // not by its closing: that is told late, and may be told when it is open again
+    dialog.addEventListener("submit", (event) => resolve(event.submitter?.value === "yes"), { once: true, signal });
+    dialog.addEventListener("cancel", () => resolve(false), { once: true, signal });
   });
 }
 
@@ -101,7 +125,9 @@ function draw(view) {
   show("none", view.known && calls.length === 0);
   show("unknown", !view.known);
   for (const card of [...list.children]) {
-    if (!calls.some((call) => call.id === card.dataset.id)) card.remove();
+    if (calls.some((call) => call.id === card.dataset.id)) continue;
+    if (focusIn(card) !== null) document.getElementById("content").focus();
+    card.remove();
   }
   for (const call of calls) {
     let card = cardOf(call.id);
@@ -110,6 +136,7 @@ function draw(view) {
       card.dataset.id = call.id;
       list.append(card);
     }
+    const focused = focusIn(card);
     card.dataset.sign = call.sign;
     for (const name of ["title", "help", "number", "direction", "name", "ref", "keyed"]) part(card, name, call[name]);
     dots(card, call.dots);
@@ -117,6 +144,7 @@ function draw(view) {
       card.querySelector(`[data-row="${name}"]`).hidden = !call[name];
     }
     card.querySelector('[data-row="acts"]').hidden = !call.verifiable && !call.droppable;
+    keepFocus(card, focused);
     const old = before.find((one) => one.id === call.id);
     if (old === undefined || old.title !== call.title || old.help !== call.help) {
       fault(card, "");
@@ -136,17 +164,19 @@ function connect() {
   });
   socket.addEventListener("close", (event) => {
     if (event.code === OVER) {
-      location.assign("/sign-in?ended");
+      ended("");
       return;
     }
     // who is on the line now is not known: nobody's name stands there
     draw({ known: false, calls: [] });
+    show("unknown", false);
     show("lost", true);
     setTimeout(connect, wait);
     wait = Math.min(wait * 2, 10000);
   });
 }
 
-for (const card of list.children) card.remove();
+// those that the page was sent with: each is drawn anew
+list.replaceChildren();
 connect();
 setInterval(tick, 1000);

@@ -2,6 +2,7 @@
 
 const desk = document.getElementById("desk");
 const list = document.getElementById("calls");
+const tongues = new Intl.DisplayNames([document.documentElement.lang], { type: "language" });
 
 function refOf(card) {
   return card.querySelector('[data-part="ref"]').textContent;
@@ -13,6 +14,7 @@ function within(card, name) {
 
 function shut(card) {
   const record = within(card, "record");
+  const focused = record.contains(document.activeElement) ? document.activeElement : null;
   delete record.dataset.of;
   within(card, "opened").hidden = true;
   within(card, "refused").hidden = true;
@@ -21,10 +23,20 @@ function shut(card) {
     row.hidden = true;
     row.querySelector("dd").textContent = "";
   }
+  if (focused !== null && focused.offsetParent === null) card.querySelector('[data-part="title"]').focus();
 }
 
-function told(value) {
+function tongue(code) {
+  try {
+    return tongues.of(code);
+  } catch {
+    return code;
+  }
+}
+
+function told(name, value) {
   if (value === null || value.length === 0) return desk.dataset.nothing;
+  if (name === "language") return tongue(value);
   if (typeof value === "boolean") return value ? desk.dataset.yes : desk.dataset.no;
   return Array.isArray(value) ? value.join(", ") : value;
 }
@@ -55,7 +67,7 @@ async function open(card) {
   }
   for (const [name, value] of Object.entries(found.fields)) {
     const row = card.querySelector(`[data-field="${name}"]`);
-    row.querySelector("dd").textContent = told(value);
+    row.querySelector("dd").textContent = told(name, value);
     row.hidden = false;
   }
   within(card, "open").hidden = true;

@@ -1,5 +1,7 @@
 // The supervisor's page follows the team's calls, and says yes or no to what waits. It is told what to show, in words.
 
+import { ended } from "./ended.js";
+
 const OVER = 4401;
 const team = document.getElementById("team");
 const said = document.getElementById("said");
@@ -33,7 +35,12 @@ function rows(section, place, template, items, key, fill) {
   const list = section.querySelector(place);
   const kept = new Map([...list.children].map((row) => [row.dataset.id, row]));
   const wanted = new Set(items.map(key));
-  for (const [id, row] of kept) if (!wanted.has(id)) row.remove();
+  for (const [id, row] of kept) {
+    if (wanted.has(id)) continue;
+    // whoever works by keyboard goes on at the page's beginning, and not at the browser's
+    if (row.contains(document.activeElement)) document.getElementById("content").focus();
+    row.remove();
+  }
   items.forEach((item, at) => {
     let row = kept.get(key(item));
     if (row === undefined) {
@@ -94,6 +101,7 @@ function draw(view) {
   document.getElementById("unknown").hidden = view.known;
   document.getElementById("count").textContent = view.known ? String(view.calls.length) : "";
   const talks = document.getElementById("talks");
+  talks.hidden = false;
   rows(talks, "tbody", "a-talk", view.calls, (one) => one.id, talk);
   if (!view.known) talks.querySelector("[data-empty]").hidden = true;
   for (const name of ["hour", "day"]) {
@@ -104,10 +112,12 @@ function draw(view) {
   const locks = document.getElementById("locks");
   locks.hidden = view.locks === null;
   rows(locks, "tbody", "a-lock", view.locks ?? [], (one) => `${one.kind} ${one.what} ${one.until}`, lock);
-  const stopped = document.getElementById("stopped");
-  news(stopped, view.stopped, ["name"]);
-  stopped.hidden = view.stopped.length === 0;
-  rows(stopped, "ul", "a-stop", view.stopped, (one) => one.id, (row, one) => parts(row, one, ["name", "told"]));
+  for (const [name, template] of [["stopped", "a-stop"], ["warned", "a-warning"]]) {
+    const section = document.getElementById(name);
+    news(section, view[name], ["name"]);
+    section.hidden = view[name].length === 0;
+    rows(section, "ul", template, view[name], (one) => one.id, (row, one) => parts(row, one, ["name", "told"]));
+  }
   const wishes = document.getElementById("wishes");
   if (wishes !== null) {
     news(wishes, view.wishes, ["login", "reason"]);
@@ -187,10 +197,11 @@ function connect() {
   });
   socket.addEventListener("close", (event) => {
     if (event.code === OVER) {
-      location.assign("/sign-in?ended");
+      ended("team");
       return;
     }
-    draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], wishes: [] });
+    draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], warned: [], wishes: [] });
+    document.getElementById("talks").hidden = true;
     document.getElementById("lost").hidden = false;
     setTimeout(connect, wait);
     wait = Math.min(wait * 2, 10000);

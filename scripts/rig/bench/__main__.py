@@ -1,15 +1,20 @@
-"""`scripts/bench`: what a call costs, by the plain dialplan, by a published ARI client, and by Tillit."""
+"""`scripts/bench`: what a call costs, by the plain dialplan, by a published ARI client, and by Tillit; what the proxy adds to a
+request; and how late the desk's pages are."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from time import monotonic
+from typing import Any
 
 from rich.console import Console
 
+from rig.bench import crossing, pages
 from rig.bench.contenders import CONTENDERS, DIALPLAN, ENDPOINT, WHOLE, Crowd
 from rig.bench.gateway import Gateway
 from rig.bench.measure import Bench, Climb, Growth, Waiting
@@ -18,6 +23,7 @@ from rig.ports import HOST, Ports
 from rig.stage import Stage
 from rig.state import RigError, instance_folder
 
+_PARTS = ("calls", "proxy", "pages")
 # Calls that wait at once, and how many are made to see what grows.
 _WAITING, _MANY = 1000, 10_000
 _WAITING_RATE = 60
@@ -28,6 +34,7 @@ _MANY_RATE = 42
 def main() -> int:
     """Measure, print; 1 where something could not be measured."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS, help="these alone; else all of them")
     parser.add_argument("--json", action="store_true", help="print one object instead of tables")
     parser.add_argument("--seconds", type=int, default=5, help="how long each rate is held (5)")
     parser.add_argument("--rates", type=int, nargs="+", help="calls a second")
@@ -40,6 +47,35 @@ def main() -> int:
     def say(text: str) -> None:
         console.print(f"{monotonic() - begun:4.0f} s  {text}", highlight=False)
 
+    # in a file no line is broken
+    out = Console(width=None if sys.stdout.isatty() else 110)
+    parts: dict[str, object] = {}
+    try:
+        if "calls" in options.parts:
+            measured = _calls(options, say)
+            parts |= measured
+            if not options.json:
+                report(out, *measured.values())
+        if "proxy" in options.parts:
+            say("requests through the proxy …")
+            parts["crossings"] = crossings = asyncio.run(crossing.measure(crossing.COUNT))
+            if not options.json:
+                out.print("\nA request through the proxy\n", crossing.table(crossings), sep="", highlight=False)
+        if "pages" in options.parts:
+            say(f"{pages.AGENTS} agents' pages …")
+            parts["pages"] = shown = pages.run()
+            if not options.json:
+                out.print(f"\nThe desk's pages\n{shown.told}", highlight=False)
+    except RigError as error:
+        console.print(str(error), highlight=False)
+        return 1
+    if options.json:
+        print(json.dumps(parts, default=asdict))
+    return 0
+
+
+def _calls(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    """What `report` takes, by its names."""
     ports = Ports(200)
     chosen = [one for one in CONTENDERS if options.only is None or one.extension in options.only]
     try:
@@ -53,18 +89,9 @@ def main() -> int:
                 bench = Bench(stage, Crowd(gateway, stage), ports, seconds=options.seconds, say=say)
                 climbs = [bench.climb(one, options.rates) for one in chosen]
                 waiting, growth = (None, None) if options.brief else _at_length(bench, climbs)
-    except RigError as error:
-        console.print(str(error), highlight=False)
-        return 1
     finally:
         ports.close()
-    if options.json:
-        parts = {"climbs": climbs, "waiting": waiting, "growth": growth}
-        print(json.dumps(parts, default=lambda part: {**asdict(part)}))
-    else:
-        # in a file no line is broken
-        report(Console(width=None if sys.stdout.isatty() else 110), climbs, waiting, growth)
-    return 0
+    return {"climbs": climbs, "waiting": waiting, "growth": growth}
 
 
 def _at_length(bench: Bench, climbs: list[Climb]) -> tuple[Waiting, Growth]:

@@ -7,7 +7,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
@@ -29,7 +29,7 @@ Ask = Callable[[], Awaitable[None]]
 
 
 @dataclass
-class Row:
+class Crossing:
     """Requests of one kind: milliseconds, without and with the proxy."""
 
     what: str
@@ -46,18 +46,23 @@ def main() -> int:
     """Measure, and print."""
     parser = argparse.ArgumentParser(prog="rig.bench.crossing", description=__doc__)
     parser.add_argument("--count", type=int, default=COUNT, help=f"requests of each kind ({COUNT})")
-    rows = asyncio.run(measure(parser.parse_args().count))
-    table = Table()
-    for head in ("ms", "CRM alone: median", "99th", "by the proxy: median", "99th", "it adds"):
-        table.add_column(head, justify="left" if head == "ms" else "right")
-    for row in rows:
-        figures = (median(row.alone), _late(row.alone), median(row.behind), _late(row.behind), row.adds)
-        table.add_row(row.what, *(f"{figure:.2f}" for figure in figures))
-    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    crossings = asyncio.run(measure(parser.parse_args().count))
+    Console(width=None if sys.stdout.isatty() else 110).print(table(crossings))
     return 0
 
 
-async def measure(count: int) -> list[Row]:
+def table(crossings: Iterable[Crossing]) -> Table:
+    """A line a kind of request."""
+    made = Table("ms", box=None)
+    for head in ("CRM alone: median", "99th", "by the proxy: median", "99th", "it adds"):
+        made.add_column(head, justify="right")
+    for one in crossings:
+        figures = (median(one.alone), _late(one.alone), median(one.behind), _late(one.behind), one.adds)
+        made.add_row(one.what, *(f"{figure:.2f}" for figure in figures))
+    return made
+
+
+async def measure(count: int) -> list[Crossing]:
     """One verified caller on an agent's line, and the agent's requests."""
     with _everything() as (stage, desk_url, proxy_url, crm_url):
         link = (await asyncio.to_thread(stage.command, "agent", "add", "anna", "--name", "Anna", "--role", "agent", "--endpoint", "PJSIP/agent1")).split()[-1]  # fmt: skip
@@ -85,7 +90,7 @@ async def measure(count: int) -> list[Row]:
                 ("a document of 256 KiB", f"/api/customers/{ANNA.number}/document"),
                 ("what is free", "/assets/first.css"),
             ):
-                rows.append(Row(what, *await _times(alone(path), behind(path), count)))
+                rows.append(Crossing(what, *await _times(alone(path), behind(path), count)))
             return rows
 
 

@@ -258,26 +258,32 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=SECONDS, help=f"how long ({SECONDS})")
     parser.add_argument("--log", type=Path, help="where the desk's log is copied to")
     options = parser.parse_args()
+    try:
+        print(run(options.agents, options.changes, options.seconds, options.log).told)
+    except RigError as error:
+        print(error)
+        return 1
+    return 0
+
+
+def run(agents: int = AGENTS, changes: int = CHANGES, seconds: int = SECONDS, log: Path | None = None) -> Measured:
+    """The whole of it, on an Asterisk of its own; the desk's log is copied to `log`. Raises `RigError`."""
     ports = Ports(200)
     try:
         port = ports.take()
-        phones = _PHONES + "".join(_PHONE.format(number=number, port=port) for number in range(options.agents))
+        phones = _PHONES + "".join(_PHONE.format(number=number, port=port) for number in range(agents))
         settings: dict[str, dict[str, object]] = {"log": {"level": "INFO", "format": "json"}}
         stage = Stage(
             name="pages", dialplan=_DIALPLAN, customers=(), settings=settings, brisk=True, ports=4000, desk=True,
             overrides={"pjsip.conf": phones},
         )  # fmt: skip
         with stage, _answering(stage.pbx, port):
-            measured = asyncio.run(measure(stage, ports, options.agents, options.changes, options.seconds))
-            if options.log:
-                shutil.copy(stage.pbx.folder / "log" / "desk.jsonl", options.log)
-    except RigError as error:
-        print(error)
-        return 1
+            measured = asyncio.run(measure(stage, ports, agents, changes, seconds))
+            if log:
+                shutil.copy(stage.pbx.folder / "log" / "desk.jsonl", log)
+            return measured
     finally:
         ports.close()
-    print(measured.told)
-    return 0
 
 
 if __name__ == "__main__":

@@ -80,6 +80,9 @@ class _Channel:
 
     async def announce(self, variables: Mapping[str, str], display: Personal) -> None: ...
 
+    async def verified(self) -> bool:
+        return False
+
     async def music(self, *, on: bool) -> None: ...
 
     async def ring(self, endpoint: str, *, badge: Badge, seconds: int) -> Leg:

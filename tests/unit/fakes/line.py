@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from ivr.call.mark import STATUS
 from ivr.call.ports import (
     Badge,
     Caller,
@@ -238,6 +239,10 @@ class FakeLine:
             self._still_here()
             self.variables.update(variables)
             self.display = display
+
+    async def verified(self) -> bool:
+        async with self._plot.operation("line.verified"):
+            return self.variables.get(STATUS) == "verified"
 
     async def music(self, *, on: bool) -> None:
         if on == self.playing_music:

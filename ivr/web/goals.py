@@ -1,0 +1,22 @@
+"""Where somebody goes who has signed in: back to the page that asked for it. Pages of ours alone, by names of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_PLACES: Mapping[str, str] = {"account": "/account", "team": "/team", "openings": "/openings"}
+
+
+def goal(said: str) -> str:
+    """The same, where it is the name of one; else nothing, which is the start."""
+    return said if said in _PLACES else ""
+
+
+def goal_at(path: str) -> str:
+    """The name of the page at this path; nothing where it is none to come back to."""
+    return next((name for name, place in _PLACES.items() if place == path), "")
+
+
+def place(goal: str) -> str:
+    """Its path."""
+    return _PLACES.get(goal, "/")
