@@ -72,14 +72,16 @@ class Locks:
         signer = Signer(settings, database, vault, trail, log)
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits = RedisWaits(link, prefix)
-        currents = Currents(judge, live, records, reads, rows, waits, switch, int(rules.fields.name))
+        currents = Currents(judge, live, records, reads, rows, waits, switch, int(rules.fields.name), vault.index)
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
-            Midcall(_offered(settings), judge, live, waits, switch, rows, log),
+            Midcall(_offered(settings), judge, live, waits, switch, rows, vault.index, log),
             reads,
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
             signer,
-            MarkTokens(settings.tokens, signer, judge, reads, Sessions(link, prefix, settings.desk), rows, log),
+            MarkTokens(
+                settings.tokens, signer, judge, reads, Sessions(link, prefix, settings.desk), rows, vault.index, log
+            ),
             Watch(judge, talks, staff, live, waits, switch, holds, Rounds(database), rows, time),
         )
 

@@ -27,7 +27,7 @@ async def verify(visit: Visit) -> web.Response:
         raise Problem("invalid", errors=((field, fault),)) from None
     if isinstance(begun, Denied):
         raise shut(begun)
-    return said(models.Begun(call=begun.call.name, policy=begun.policy), 202)
+    return said(models.Begun(call=begun.id, policy=begun.policy), 202)
 
 
 async def drop(visit: Visit) -> web.Response:

@@ -178,6 +178,10 @@ class Desk:
         async with self.database.read() as connection:
             return await self.register.by_ref(connection, ref)
 
+    def id(self, channel: str = "c.1") -> str:
+        """What the API calls the call of this channel."""
+        return self.vault.index.call(NODE, channel)
+
     async def customer(
         self, number: str = "10001", name: str = "Xenia Ask", *phones: str, tenant: str = ANNA.tenant
     ) -> str:
