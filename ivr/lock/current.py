@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from ivr.call.outcome import Status
@@ -29,9 +30,9 @@ class Currents:
 
     def __init__(
         self, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, waits: Waits, switch: Switch,
-        name_level: int, index: Index,
+        name_level: int, verified: Collection[str], index: Index,
     ) -> None:  # fmt: skip
-        """`name_level`: at which a name may be read."""
+        """`name_level`: at which a name may be read; `verified`: tenants whose customers can be verified from the desk."""
         self._judge = judge
         self._marks = marks
         self._records = records
@@ -40,6 +41,7 @@ class Currents:
         self._waits = waits
         self._switch = switch
         self._name_level = name_level
+        self._verified = verified
         self._index = index
         self._told: dict[str, None] = {}
 
@@ -66,7 +68,7 @@ class Currents:
         sole = isinstance(one, Caller) and one.call == found.call and len(found.talk.others) == 1
         return replace(
             seen,
-            verifiable=may and sole and seen.state is not State.VERIFYING,
+            verifiable=may and sole and seen.state is not State.VERIFYING and ground.person.tenant in self._verified,
             droppable=may and found.mark is not None,
         )
 

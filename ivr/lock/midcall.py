@@ -37,18 +37,18 @@ class Midcall:
         self._index = index
         self._log = log
 
-    @property
-    def offered(self) -> tuple[Offered, ...]:
-        """The policies that may be chosen, in the order of the settings."""
-        return tuple(self._offered.values())
+    def offered(self, tenant: str) -> tuple[Offered, ...]:
+        """The policies that people of this tenant may choose, in the order of the settings: those that verify its customers."""
+        return tuple(one for one in self._offered.values() if one.tenant == tenant)
 
     async def verify(self, person: Person, call: str, policy: str) -> Begun | Denied:
         """Send the caller of this call (`vault.Index.call`) to the keypad part; this person's phone waits, with music.
 
         Raises `InputError` for a policy that may not be chosen.
         """
-        if policy not in self._offered:
-            raise InputError(f"policy: may not be chosen here. Here belong: {', '.join(self._offered)}")
+        offered = [one.name for one in self.offered(person.tenant)]
+        if policy not in offered:
+            raise InputError(f"policy: may not be chosen here. Here belong: {', '.join(offered)}")
         found = await self._sole(person, call)
         if isinstance(found, Denied):
             return await self._rows.refuse(person, _VERIFY, found)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ivr.call.outcome import Status
 from ivr.secret import Personal
+from ivr.staff import TENANT
 
 
 class Channel(NamedTuple):
@@ -143,11 +144,12 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A policy that may be chosen in mid-call."""
+    """A policy that may be chosen in mid-call, by people of the tenant whose customers it verifies."""
 
     name: str
     level: int
     steps: tuple[str, ...]
+    tenant: str = TENANT
 
 
 class Direction(StrEnum):

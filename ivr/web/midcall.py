@@ -14,7 +14,8 @@ from ivr.web.visit import Visit
 
 async def policies(visit: Visit) -> web.Response:
     """Those that may be chosen."""
-    return said(models.Policies(policies=tuple(models.policy(one) for one in visit.house.midcall.offered)))
+    offered = visit.house.midcall.offered(visit.who.tenant)
+    return said(models.Policies(policies=tuple(models.policy(one) for one in offered)))
 
 
 async def verify(visit: Visit) -> web.Response:

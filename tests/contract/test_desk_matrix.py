@@ -21,12 +21,13 @@ import orjson
 import pytest
 from rig.ports import Ports
 
-from ivr.staff import Permission
+from ivr.staff import TENANT, Permission
 from ivr.web import team
 from ivr.web.guard import Open
 from ivr.web.live import Kind
 from ivr.web.render import static_path
 from ivr.web.routes import ROUTES, Route
+from tests.contract.keys_kit import whose
 from tests.contract.live_server import Server
 from tests.contract.matrix_calls import ANNA, CALLER, CUSTOMERS, OPEN, OTHER, STATES, STRANGER
 from tests.contract.matrix_kit import AUDIENCE, ORIGIN, READERS, ROLES, Visitor, Whole, whole
@@ -213,6 +214,9 @@ async def test_nothing_of_a_customer_before_verification_whatever_is_asked(
         await _nothing_is_left_out(desks[0])
         walks = [_walked(made, STATES[half::_HALVES], seen, given) for half, made in enumerate(desks)]
         await asyncio.gather(*walks)
+        kinds, wrong = whose(server.client.keys(), desks[0].line.prefix, frozenset({TENANT}))
+    assert wrong == [], "a key of Redis that is of no kind, or misses its tenant"
+    assert kinds >= {"pace:person", "pace:proxy", "session", "opening:one", "reads:of"}
     # what is open is open: the walk has looked where there is something to be seen
     assert {one for one in given if one[0] != "proxy"} == GIVES
     assert {name for kind, name in given if kind == "proxy"} == {*PROXIED} - {"no pattern"}

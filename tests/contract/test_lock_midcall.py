@@ -57,7 +57,7 @@ async def test_the_caller_is_parted_from_the_agent(desk: Desk) -> None:
 
 async def test_no_other_policy_than_those_of_the_settings(desk: Desk) -> None:
     desk.joined(ANNA, "c.1")
-    assert [one.name for one in desk.midcall.offered] == list(desk.settings.policies)
+    assert [one.name for one in desk.midcall.offered(ANNA.tenant)] == list(desk.settings.policies)
     with pytest.raises(InputError, match=r"^policy: may not be chosen here\. Here belong: "):
         await pressed(desk, policy="nobody-wrote-this")
     assert desk.switch.done == []

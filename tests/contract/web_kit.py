@@ -101,7 +101,7 @@ class World:
     welcome_name: str = "Ny Person"
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     pressed: list[tuple[str, str]] = field(default_factory=list)
-    offered: tuple[Offered, ...] = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
+    choices: tuple[Offered, ...] = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
@@ -204,8 +204,11 @@ class World:
         self._up()
         return {"sub": REF, "level": 2} if self.calls and audiences == (AUDIENCE,) else None
 
+    def offered(self, tenant: str) -> tuple[Offered, ...]:
+        return tuple(one for one in self.choices if one.tenant == tenant)
+
     async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut:
-        if policy not in {one.name for one in self.offered}:
+        if policy not in {one.name for one in self.choices}:
             raise InputError("policy: may not be chosen here. Here belong: main, quick")
         if call not in {one.id for one in self.calls}:
             return Shut(Reason.NO_CALL)
