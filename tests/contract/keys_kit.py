@@ -16,7 +16,7 @@ TENANTS = (
     "fail:customer", "texts", "challenge", "unlock",
     # of a person
     "session", "sessions", "ended", "element", "handover", "tries:login", "reads:of", "reads:stop", "reads:warned",
-    "opening:one", "opening:by", "opening:waiting", "pace:person", "pace:proxy", r"ticket:[a-z]+",
+    "opening:one", "opening:by", "opening:waiting", "pace:person", "pace:proxy", r"ticket:[a-z-]+",
 )  # fmt: skip
 
 
