@@ -120,7 +120,7 @@ def set_pin(context: typer.Context, number: Number, pin_stdin: PinStdin = False,
         pin = fields.pin(_pin(stdin=pin_stdin), number=customer.number, phones=customer.phones)
         record = await office.vault.pins.make(pin)
         async with office.act() as act:
-            customer = await act.known(number, tenant, "customer.set_pin")
+            customer = await act.known(number, customer.tenant, "customer.set_pin")
             await act.tell("customer.set_pin", [customer.ref])
             await office.register.set_pin(act.connection, customer, record)
         return customer.ref
@@ -155,11 +155,13 @@ def remove(
     """Remove a customer and everything that is stored of it, but for the audit trail."""
 
     async def run(office: Office) -> str:
+        whose = tenant
         if not yes:
             customer = await office.show(number, tenant)
             typer.confirm(f"Remove customer {customer.ref} ({customer.name.masked}) for ever?", abort=True, err=True)
+            whose = customer.tenant
         async with office.act() as act:
-            customer = await act.known(number, tenant, "customer.remove")
+            customer = await act.known(number, whose, "customer.remove")
             await act.tell("customer.remove", [customer.ref])
             await office.register.remove(act.connection, customer)
         return customer.ref

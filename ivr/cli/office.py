@@ -109,9 +109,7 @@ class Act:
         if len(tenants) > 1:
             said = f"number: a customer of each of these tenants has it: {', '.join(tenants)}. Name one with --tenant. Nothing was done"
             raise Refused(said, action, "ambiguous")
-        customer = None
-        for one in tenants:
-            customer = await self._register.find(self.connection, named, one)
+        customer = await self._register.find(self.connection, named, *tenants) if tenants else None
         if customer is None:
             raise Refused("number: no customer has it. Nothing was done", action, "unknown")
         return customer

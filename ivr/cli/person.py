@@ -91,11 +91,13 @@ def erase(
         # Opened first: where Redis is away nothing is done by halves.
         live = await RedisLive.open(office.settings)
         try:
+            whose = tenant
             if not yes:
                 shown = await office.show(number, tenant)
                 typer.confirm(f"Erase customer {shown.ref} ({shown.name.masked}) for ever?", abort=True, err=True)
+                whose = shown.tenant
             async with office.act() as act:
-                customer = await act.known(number, tenant, "customer.erase")
+                customer = await act.known(number, whose, "customer.erase")
                 for option, text in (("--by", by), ("--reason", reason)):
                     if names(text, customer):
                         said = f"{option}: has the customer's name or number, and would stay. Nothing was done"

@@ -91,7 +91,7 @@ async def _confirm(office: Office, live: RedisLive, whose: Whose, *, yes: bool) 
     if not yes:
         typer.confirm(f"Unlock customer {customer.ref} ({customer.name.masked})?", abort=True, err=True)
     async with office.act() as act:
-        customer = await act.known(*whose, "customer.unlock")
+        customer = await act.known(whose[0], customer.tenant, "customer.unlock")
         await act.tell("customer.unlock", [customer.ref], reason=wish.reason, asked_by=wish.actor)
         await office.register.set_locked(act.connection, customer, locked=False)
     await live.unlock(customer.key)
