@@ -115,7 +115,7 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             await server.open(*place, trusted)
         if settings.webhooks:
             turn = Turn(link, settings.redis.prefix, "webhooks", seconds=TURN_SECONDS)
-            post = Post(_receivers(settings), outbox, live, turn, log)
+            post = Post(_receivers(settings), outbox, live, turn, vault.index, log)
             stack.push_async_callback(_ended, asyncio.create_task(post.run(), name="webhooks"))
         log.info("desk.started", address=settings.desk.listen, version=__version__)
         try:

@@ -17,10 +17,11 @@ from ivr.errors import ConfigError
 class Policy:
     """A policy of the settings, checked: its steps exist, and can give the level.
 
-    `tries` and `code_seconds` are None where the steps' own settings hold.
+    `tries` and `code_seconds` are None where the steps' own settings hold. `tenant`: whose customers are verified.
     """
 
     name: str
+    tenant: str
     steps: tuple[type[Step], ...]
     level: int
     tries: int | None
@@ -58,6 +59,7 @@ def _policy(settings: Settings, name: str) -> Policy:
         )
     return Policy(
         name=name,
+        tenant=written.tenant,
         steps=steps,
         level=written.level,
         tries=written.tries,

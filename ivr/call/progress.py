@@ -15,7 +15,7 @@ _PASSED = "passed"
 class Progress:
     """Of one channel's way through the application, the `round`; `holder` is the session that runs it now.
 
-    `subject` is the customer's blind index, empty where it is not known who calls; `hinted`: found by the calling
+    `subject` is the customer's key (`Subject.key`), empty where it is not known who calls; `hinted`: found by the calling
     number. `steps` are outcomes (`pin:passed`); `tried` and `challenge` belong to the step that comes next: tries
     that were counted, and the code that was sent. `wrong` counts over all steps. `status` is set, and `lock` may be,
     where it is decided that the caller is not verified. `taken`: how often another worker has taken the call up.

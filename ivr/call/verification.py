@@ -95,7 +95,7 @@ class Verification:
         begun = self._course.held.now
         self.keypad.preface(Prompt.LOST_KEYS if self._course.taken else Prompt.WELCOME)
         self._course.phase = "find"
-        found = await self.known() if begun.subject else await self._hinted()
+        found = await self.known() if begun.subject else await self._hinted(policy.tenant)
         if (verdict := begun.verdict) is not None:
             # the worker before has decided it, and may have told the caller
             return verdict
@@ -106,7 +106,7 @@ class Verification:
                 self._log.info("subject.other")
                 self.keypad.language = self._language(None)
         self._course.phase = "find"
-        subject = await self._keyed()
+        subject = await self._keyed(policy.tenant)
         if subject is None:
             self._course.subject = None
             return Refused(policy.name, Status.TIMEOUT)
@@ -168,25 +168,25 @@ class Verification:
         course.outcomes = [Passed(step.name, step.factor) for step in done]
         return policy.steps[len(done) :]
 
-    async def _hinted(self) -> Subject | None:
-        """The customer whose number is calling, where it is one customer's."""
+    async def _hinted(self, tenant: str) -> Subject | None:
+        """The customer whose number is calling, where it is one customer's of this tenant."""
         number = self._line.caller.number
-        hinted = None if number is None else await self._house.customers.by_phone(number)
+        hinted = None if number is None else await self._house.customers.by_phone(number, tenant)
         if hinted is not None:
             self._log.info("subject.found", by="calling_number")
             # no customer number is asked for, and that tells as much
             self.keypad.language = self._language(hinted.language)
         return hinted
 
-    async def _keyed(self) -> Subject | None:
-        """The customer whose number is keyed. None: nothing was."""
+    async def _keyed(self, tenant: str) -> Subject | None:
+        """The customer of this tenant whose number is keyed. None: nothing was."""
         looks, keypad = self._house.settings.customer_number, self._house.settings.keypad
         self.watched.step("customer_number")
         form = Form(looks.least, looks.most, keypad.first_seconds, keypad.between_seconds)
         entry = await self.keypad.ask("customer_number", (Prompt.ASK_CUSTOMER_NUMBER,), form)
         if not isinstance(entry, Entered):
             return None
-        subject = await self._house.customers.by_number(entry.digits)
+        subject = await self._house.customers.by_number(entry.digits, tenant)
         self._log.info("subject.found", by="customer_number")
         return subject
 

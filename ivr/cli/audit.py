@@ -25,6 +25,7 @@ from ivr.audit.heads import Head
 from ivr.audit.signing import Seal, Verifier
 from ivr.audit.verify import Wanted, heads_in, recent, verify
 from ivr.call.ports import Entry
+from ivr.cli import staff
 from ivr.cli.moments import moment
 from ivr.cli.newfile import new_file
 from ivr.cli.office import CHAIN, opened, settings_of
@@ -121,13 +122,17 @@ def show(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Before then, written in the same way.")] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    tenant: Annotated[
+        str | None,
+        typer.Option(help="Whose customer, where customers of several have the number.", callback=staff.tenant_of),
+    ] = None,
 ) -> None:
     """Show the youngest rows, oldest of them first."""
     settings = settings_of(context)
     times = [
         None if text is None else moment(text, option) for text, option in ((since, "--since"), (until, "--until"))
     ]
-    subject = None if customer is None else _reference(settings, customer)
+    subject = None if customer is None else _reference(settings, customer, tenant)
     wanted = Wanted(subject, who, call, *times)
     rows = _with(settings, lambda database: recent(database, most=last, wanted=wanted))
     if json:
@@ -202,12 +207,12 @@ def accept(context: typer.Context, chain: Annotated[str, typer.Argument(help="Th
     typer.echo(f"Chain {chain} goes on")
 
 
-def _reference(settings: Settings, customer: str) -> str:
+def _reference(settings: Settings, customer: str, tenant: str | None) -> str:
     """The reference of the customer who has this number: a row tells of it. What is no number is a reference itself."""
 
     async def run() -> str:
         async with opened(settings) as office:
-            return (await office.show(customer)).ref
+            return (await office.show(customer, tenant)).ref
 
     return asyncio.run(run()) if customer.isdecimal() else customer
 

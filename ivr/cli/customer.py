@@ -27,6 +27,12 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 _TOLD = 20
 
 Number = Annotated[str, typer.Argument(help="The customer number.", metavar="NUMBER")]
+Tenant = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose customer. Needed where customers of several tenants have the number.", callback=staff.tenant_of
+    ),
+]
 PinStdin = Annotated[bool, typer.Option("--pin-stdin", help="Take the PIN from the first line of the standard input.")]
 
 
@@ -44,7 +50,9 @@ def add(
     ] = None,
     pin_stdin: PinStdin = False,
     no_pin: Annotated[bool, typer.Option("--no-pin", help="Set no PIN.")] = False,
-    tenant: Annotated[str, typer.Option(help="Whose customer this is: its people alone see the record.")] = TENANT,
+    tenant: Annotated[
+        str, typer.Option(help="Whose customer this is: its people alone see the record, its policies alone verify.")
+    ] = TENANT,
 ) -> None:
     """Add a customer. Asks for the PIN."""
     settings = settings_of(context)
@@ -62,12 +70,13 @@ def add(
         async with office.act() as act:
             await act.tell("customer.add", [sealed.ref], pin="set" if pin else "none", tenant=whose)
             if not await office.register.add(act.connection, [sealed]):
-                raise Refused("number: another customer has it. Nothing was done", "customer.add", "taken")
+                raise Refused(f"number: another customer of {whose} has it. Nothing was done", "customer.add", "taken")
         return sealed.ref
 
     typer.echo(f"Added customer {_with(context, run)}")
     if (why := fields.no_text(phones)) is not None:
         typer.echo(f"No text goes to the first telephone number: {why}", err=True)
+    _tell_unverified(fields, whose)
 
 
 @app.command()
@@ -75,13 +84,14 @@ def show(
     context: typer.Context,
     number: Number,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show name and numbers whole.")] = False,
+    tenant: Tenant = None,
 ) -> None:
     """Show a customer, masked. The audit trail tells of it."""
 
     async def run(office: Office) -> Customer:
         async with office.act() as act:
             action = "customer.reveal" if reveal else "customer.show"
-            customer = await act.known(number, action)
+            customer = await act.known(number, tenant, action)
             await act.tell(action, [customer.ref])
         return customer
 
@@ -100,17 +110,17 @@ def show(
 
 
 @app.command("set-pin")
-def set_pin(context: typer.Context, number: Number, pin_stdin: PinStdin = False) -> None:
+def set_pin(context: typer.Context, number: Number, pin_stdin: PinStdin = False, tenant: Tenant = None) -> None:
     """Set a new PIN. Asks for it."""
 
     async def run(office: Office) -> str:
         # whoever is asked for a PIN sees that there is such a customer
-        customer = await office.show(number)
+        customer = await office.show(number, tenant)
         fields = Fields(office.settings)
         pin = fields.pin(_pin(stdin=pin_stdin), number=customer.number, phones=customer.phones)
         record = await office.vault.pins.make(pin)
         async with office.act() as act:
-            customer = await act.known(number, "customer.set_pin")
+            customer = await act.known(number, customer.tenant, "customer.set_pin")
             await act.tell("customer.set_pin", [customer.ref])
             await office.register.set_pin(act.connection, customer, record)
         return customer.ref
@@ -119,12 +129,12 @@ def set_pin(context: typer.Context, number: Number, pin_stdin: PinStdin = False)
 
 
 @app.command()
-def lock(context: typer.Context, number: Number) -> None:
+def lock(context: typer.Context, number: Number, tenant: Tenant = None) -> None:
     """Lock a customer: nobody who says to be this customer is verified."""
 
     async def run(office: Office) -> str:
         async with office.act() as act:
-            customer = await act.known(number, "customer.lock")
+            customer = await act.known(number, tenant, "customer.lock")
             await act.tell("customer.lock", [customer.ref])
             await office.register.set_locked(act.connection, customer, locked=True)
         return customer.ref
@@ -140,15 +150,18 @@ def remove(
     context: typer.Context,
     number: Number,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tenant: Tenant = None,
 ) -> None:
     """Remove a customer and everything that is stored of it, but for the audit trail."""
 
     async def run(office: Office) -> str:
+        whose = tenant
         if not yes:
-            customer = await office.show(number)
+            customer = await office.show(number, tenant)
             typer.confirm(f"Remove customer {customer.ref} ({customer.name.masked}) for ever?", abort=True, err=True)
+            whose = customer.tenant
         async with office.act() as act:
-            customer = await act.known(number, "customer.remove")
+            customer = await act.known(number, whose, "customer.remove")
             await act.tell("customer.remove", [customer.ref])
             await office.register.remove(act.connection, customer)
         return customer.ref
@@ -179,6 +192,7 @@ def import_(
         typer.echo(f"{file}: line {line}: no text goes to the first telephone number: {why}", err=True)
     if len(added.no_text) > _TOLD:
         typer.echo(f"{file}: and {len(added.no_text) - _TOLD} more to whom no text goes", err=True)
+    _tell_unverified(Fields(settings_of(context)), whose)
     if added.pins:
         typer.echo(f"{file} still holds the PINs in clear: delete it.", err=True)
 
@@ -191,6 +205,11 @@ def _with(context: typer.Context, run: Callable[[Office], Awaitable[T]]) -> T:
             return await run(office)
 
     return asyncio.run(opening())
+
+
+def _tell_unverified(fields: Fields, tenant: str) -> None:
+    if fields.nobody_verifies(tenant):
+        typer.echo(f"No policy verifies customers of {tenant}: write tenant into one of [policies.NAME]", err=True)
 
 
 def _pin(*, stdin: bool) -> Secret:

@@ -85,6 +85,10 @@ class Fields:
             return f"it is a number of {bar.country}, and texts go to {allowed} ([texts] countries)"
         return f"it is of a kind that no text goes to ({bar.why})"
 
+    def nobody_verifies(self, tenant: str) -> bool:
+        """Whether no policy verifies this tenant's customers: the name may be misspelled, or the policy is still to be written."""
+        return tenant not in {policy.tenant for policy in self._settings.policies.values()}
+
     def language(self, text: str | None) -> str | None:
         """A language that there are prompts in; None: the channel's, or the company's."""
         if not text:

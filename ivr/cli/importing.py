@@ -44,7 +44,7 @@ class Imported:
 async def import_file(office: Office, file: Path, tenant: str = TENANT) -> Imported:
     """Add every customer of the file to this tenant's; raises `InputError` that names every fault, and adds none."""
     with bars() as progress:
-        rows = await _checked(office, file, progress, progress.add_task("Checking", total=_size(file)))
+        rows = await _checked(office, file, tenant, progress, progress.add_task("Checking", total=_size(file)))
         rows = [replace(row, customer=replace(row.customer, tenant=tenant)) for row in rows]
         sealed = await _sealed(office, rows, progress, progress.add_task("Hashing PINs", total=len(rows)))
         progress.add_task("Writing", total=None)
@@ -67,7 +67,7 @@ def _size(file: Path) -> int | None:
         return None
 
 
-async def _checked(office: Office, file: Path, progress: Progress, task: TaskID) -> list[Row]:
+async def _checked(office: Office, file: Path, tenant: str, progress: Progress, task: TaskID) -> list[Row]:
     """Every row, all of them good; raises `InputError` with every fault of every row."""
     fields = Fields(office.settings)
     index = office.vault.index.customer_number
@@ -89,9 +89,9 @@ async def _checked(office: Office, file: Path, progress: Progress, task: TaskID)
             rows.append(row)
 
     async with office.database.read() as connection:
-        taken = await office.register.taken(connection, list(first))
+        taken = await office.register.taken(connection, list(first), tenant)
     for index_ in taken:
-        faults.setdefault(first[index_], []).append("number: another customer has it. Leave the row out")
+        faults.setdefault(first[index_], []).append(f"number: another customer of {tenant} has it. Leave the row out")
     if taken:
         refused = Refused(_told(file, faults), "customer.import", "taken")
         await office.note(refused)

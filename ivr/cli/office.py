@@ -75,10 +75,10 @@ class Office:
         async with self.database.write(lock=lock_of(CHAIN)) as connection:
             await append_within(connection, CHAIN, entry, seal=self.seal)
 
-    async def show(self, number: str) -> Customer:
-        """The customer with this number, for a person to see something of; a row tells of it. Raises `Refused`."""
+    async def show(self, number: str, tenant: str | None) -> Customer:
+        """The customer of `Act.known`, for a person to see something of; a row tells of it. Raises `Refused`."""
         async with self.act() as act:
-            customer = await act.known(number, "customer.show")
+            customer = await act.known(number, tenant, "customer.show")
             await act.tell("customer.show", [customer.ref])
         return customer
 
@@ -102,9 +102,14 @@ class Act:
         self._register = register
         self._told = False
 
-    async def known(self, number: str, action: str) -> Customer:
-        """The customer with this number. Raises `Refused`: that nobody has it is something to know, too."""
-        customer = await self._register.find(self.connection, Secret(number))
+    async def known(self, number: str, tenant: str | None, action: str) -> Customer:
+        """The customer with this number, where no tenant is named the only one. Raises `Refused`: that nobody has it is something to know, too."""
+        named = Secret(number)
+        tenants = (tenant,) if tenant is not None else await self._register.tenants_of(self.connection, named)
+        if len(tenants) > 1:
+            said = f"number: a customer of each of these tenants has it: {', '.join(tenants)}. Name one with --tenant. Nothing was done"
+            raise Refused(said, action, "ambiguous")
+        customer = await self._register.find(self.connection, named, *tenants) if tenants else None
         if customer is None:
             raise Refused("number: no customer has it. Nothing was done", action, "unknown")
         return customer

@@ -14,7 +14,7 @@ import typer
 
 from ivr.audit.chain import stamp, utc_now
 from ivr.audit.verify import Wanted, rows_of
-from ivr.cli.customer import Number
+from ivr.cli.customer import Number, Tenant
 from ivr.cli.newfile import new_file
 from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.personal import names
@@ -34,12 +34,13 @@ def export(
     context: typer.Context,
     number: Number,
     out: Annotated[Path | None, typer.Option(help="A new file, mode 0600. Else the standard output.")] = None,
+    tenant: Tenant = None,
 ) -> None:
     """Write all that is held of a customer as JSON, the audit trail's rows too. The audit trail tells of it."""
 
     async def run(office: Office) -> dict[str, Any]:
         async with office.act() as act:
-            customer = await act.known(number, "customer.export")
+            customer = await act.known(number, tenant, "customer.export")
             await act.tell("customer.export", [customer.ref])
             rows = await rows_of(act.connection, Wanted(subject=customer.ref))
         held: dict[str, Any] = {"format": _FORMAT, "at": stamp(utc_now()), "reference": customer.ref}
@@ -76,6 +77,7 @@ def erase(
     by: Annotated[str, typer.Option(help="Who has decided it.", metavar="NAME")],
     reason: Annotated[str, typer.Option(help="Why: stands in the audit trail, so without the customer's name.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tenant: Tenant = None,
 ) -> None:
     """Erase a customer and the data key for ever. The audit trail keeps the reference, which names nobody any more."""
     # Imported here: only this asks Redis, and the other commands start sooner without it.
@@ -89,11 +91,13 @@ def erase(
         # Opened first: where Redis is away nothing is done by halves.
         live = await RedisLive.open(office.settings)
         try:
+            whose = tenant
             if not yes:
-                shown = await office.show(number)
+                shown = await office.show(number, tenant)
                 typer.confirm(f"Erase customer {shown.ref} ({shown.name.masked}) for ever?", abort=True, err=True)
+                whose = shown.tenant
             async with office.act() as act:
-                customer = await act.known(number, "customer.erase")
+                customer = await act.known(number, whose, "customer.erase")
                 for option, text in (("--by", by), ("--reason", reason)):
                     if names(text, customer):
                         said = f"{option}: has the customer's name or number, and would stay. Nothing was done"

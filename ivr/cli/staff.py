@@ -36,6 +36,11 @@ def named(text: str, option: str) -> str:
     return text
 
 
+def tenant_of(text: str | None) -> str | None:
+    """That of `--tenant`, where it is given."""
+    return None if text is None else named(text, "--tenant")
+
+
 def role(text: str) -> Role:
     """One of those that there are."""
     try:

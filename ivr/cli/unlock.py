@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ivr.cli import who
+from ivr.cli import staff, who
 from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.personal import names
 from ivr.errors import InputError
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # The audit trail keeps a reason for good.
 _LEAST, _MOST = 5, 200
 
+# The number, and the tenant where one is named.
+Whose = tuple[str, str | None]
+
 
 def unlock(
     context: typer.Context,
@@ -26,16 +29,22 @@ def unlock(
     reason: Annotated[str | None, typer.Option(help="Ask for it, and say why. Another person confirms.")] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Do what another person has asked for.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    tenant: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose customer. Needed where customers of several tenants have the number.", callback=staff.tenant_of
+        ),
+    ] = None,
 ) -> None:
     """Unlock a customer, and forget the failures that were counted. It takes two persons."""
     if (reason is None) is not confirm:
         raise InputError(
             "customer unlock: one person asks with --reason, another one does it with --confirm. Nothing was done"
         )
-    asyncio.run(_run(context, number, _reason(reason), yes=yes))
+    asyncio.run(_run(context, (number, tenant), _reason(reason), yes=yes))
 
 
-async def _run(context: typer.Context, number: str, reason: str | None, *, yes: bool) -> None:
+async def _run(context: typer.Context, whose: Whose, reason: str | None, *, yes: bool) -> None:
     # Imported here: only this asks Redis, and the other commands start sooner without it.
     from ivr.store.live import RedisLive
 
@@ -44,16 +53,16 @@ async def _run(context: typer.Context, number: str, reason: str | None, *, yes: 
         live = await RedisLive.open(office.settings)
         try:
             if reason is None:
-                await _confirm(office, live, number, yes=yes)
+                await _confirm(office, live, whose, yes=yes)
             else:
-                await _ask(office, live, number, reason)
+                await _ask(office, live, whose, reason)
         finally:
             await live.close()
 
 
-async def _ask(office: Office, live: RedisLive, number: str, reason: str) -> None:
+async def _ask(office: Office, live: RedisLive, whose: Whose, reason: str) -> None:
     async with office.act() as act:
-        customer = await act.known(number, "customer.unlock_asked")
+        customer = await act.known(*whose, "customer.unlock_asked")
         if names(reason, customer):
             said = "--reason: has the customer's name or number, and would stay. Nothing was done"
             raise Refused(said, "customer.unlock_asked", "refused", customer.ref)
@@ -65,8 +74,8 @@ async def _ask(office: Office, live: RedisLive, number: str, reason: str) -> Non
     )
 
 
-async def _confirm(office: Office, live: RedisLive, number: str, *, yes: bool) -> None:
-    customer = await office.show(number)
+async def _confirm(office: Office, live: RedisLive, whose: Whose, *, yes: bool) -> None:
+    customer = await office.show(*whose)
     wish = await live.wished(customer.key)
     if wish is None:
         raise InputError(
@@ -82,7 +91,7 @@ async def _confirm(office: Office, live: RedisLive, number: str, *, yes: bool) -
     if not yes:
         typer.confirm(f"Unlock customer {customer.ref} ({customer.name.masked})?", abort=True, err=True)
     async with office.act() as act:
-        customer = await act.known(number, "customer.unlock")
+        customer = await act.known(whose[0], customer.tenant, "customer.unlock")
         await act.tell("customer.unlock", [customer.ref], reason=wish.reason, asked_by=wish.actor)
         await office.register.set_locked(act.connection, customer, locked=False)
     await live.unlock(customer.key)

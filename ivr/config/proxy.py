@@ -30,6 +30,10 @@ class Proxy(Served):
     upstream_host: Literal["own", "public"] = Field(
         "own", description='The name by which the CRM is asked: its own, or "public", that of the proxy\'s url'
     )
+    tenants: tuple[Name, ...] = Field(
+        ("main",), min_length=1,
+        description="Whose people it lets through: the CRM's customers are theirs. Name several only where the CRM itself tells their customers apart, by the tenant in X-Tillit-Mark",
+    )  # fmt: skip
     free: tuple[Free, ...] = Field(
         (), description='What needs no customer, for whoever has signed in: ["/", "/assets/**", "POST /login"]. '
         "A pattern goes before what has a * here"

@@ -113,6 +113,9 @@ class Policy(Section):
     level: int = Field(
         ge=1, le=3, description="The level it gives: 1 one factor, 2 two factors of different kinds, 3 eID"
     )
+    tenant: Name = Field(
+        "main", description="Whose customers it verifies: others' numbers are to it as if nobody had them"
+    )
     tries: int | None = Field(
         None, ge=1, le=5, description="Tries for each step, where this policy grants other than the steps' own settings"
     )

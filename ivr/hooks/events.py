@@ -12,6 +12,7 @@ import orjson
 
 from ivr.call.outcome import Status
 from ivr.lock.words import Channel
+from ivr.vault import Index
 
 VERIFIED, REFUSED, ENDED = "call.verified", "call.refused", "mark.ended"
 
@@ -34,10 +35,10 @@ class Event:
     at: int
     data: Mapping[str, Any]
 
-    def body(self) -> str:
-        """As it is sent (Standard Webhooks)."""
+    def body(self, index: Index) -> str:
+        """As it is sent (Standard Webhooks); `index` says what the API calls the call."""
         stamp = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        call = {"call": self.call.name, "node": self.call.node, "channel": self.call.id}
+        call = {"call": index.call(*self.call), "node": self.call.node, "channel": self.call.id}
         return orjson.dumps({"type": self.kind, "timestamp": stamp, "data": {**call, **self.data}}).decode()
 
 

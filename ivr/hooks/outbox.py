@@ -12,6 +12,7 @@ from ivr.hooks import cursor, events
 from ivr.hooks.events import Event
 from ivr.lock.words import Channel
 from ivr.store.tables import MESSAGES, WATCHED
+from ivr.vault import Index
 
 _LOCK = "webhooks"
 # When a message is due that stands behind another one of the same call, or was given up: never, until that is changed.
@@ -62,9 +63,10 @@ class Outbox:
         self._database = database
         self._receivers = receivers
 
-    async def read(self, oldest: int) -> int:
+    async def read(self, oldest: int, index: Index) -> int:
         """Read the trail on, and put down what is to be told; how many rows were read. What is older than `oldest` is left out.
 
+        `index` says what the API calls the calls.
         The first time it begins at the end: nobody is told of what was before there were webhooks.
         """
         if not await self._database.look_up(cursor.has_news):
@@ -72,7 +74,7 @@ class Outbox:
 
         def work(connection: Connection) -> int:
             count, told = cursor.read(connection, oldest)
-            self._put(connection, told)
+            self._put(connection, told, index)
             return count
 
         return await self._database.put_down(work, lock=_LOCK)
@@ -96,7 +98,7 @@ class Outbox:
         if until:
             await self._database.put_down(work, lock=_LOCK)
 
-    async def gone(self, ended: Sequence[tuple[Watched, str]], now: int) -> None:
+    async def gone(self, ended: Sequence[tuple[Watched, str]], now: int, index: Index) -> None:
         """These marks are there no more, each for this reason."""
 
         def work(connection: Connection) -> None:
@@ -106,7 +108,7 @@ class Outbox:
                 where = (*cursor.of_call(mark.call), WATCHED.c.event == mark.event)
                 if connection.execute(delete(WATCHED).where(*where)).rowcount:
                     told.append(events.ended(mark.event, mark.call, mark.subject, reason, now))
-            self._put(connection, told)
+            self._put(connection, told, index)
 
         if ended:
             await self._database.put_down(work, lock=_LOCK)
@@ -219,7 +221,7 @@ class Outbox:
             total, last = total + len(places), places[-1]
         return total
 
-    def _put(self, connection: Connection, told: Sequence[Event]) -> None:
+    def _put(self, connection: Connection, told: Sequence[Event], index: Index) -> None:
         wanted = [(name, event) for event in told for name, kinds in self._receivers.items() if event.kind in kinds]
         if not wanted:
             return
@@ -229,7 +231,8 @@ class Outbox:
         for number, (name, event) in enumerate(wanted, 1):
             key = name, _call(event)
             values.append({
-                "place": place + number, "receiver": name, "id": event.id, "call": key[1], "body": event.body(), "since": event.at,
+                "place": place + number, "receiver": name, "id": event.id, "call": key[1], "body": event.body(index),
+                "since": event.at,
                 "due": _BEHIND if key in waiting else 0, "tries": 0, "dead": False,
             })  # fmt: skip
             waiting.add(key)

@@ -20,6 +20,7 @@ from ivr.hooks.receiver import Receiver
 from ivr.lock.words import Channel
 from ivr.secret import Secret
 from ivr.store.turn import Turn
+from ivr.vault import Index
 
 # Seconds between looks into the trail, and at the marks that were told of.
 _LOOK_SECONDS = 1.0
@@ -48,13 +49,15 @@ class Post:
     """`run` until it is cancelled. Nothing that is said to it is lost when it is killed: who takes its turn goes on."""
 
     def __init__(
-        self, receivers: Mapping[str, Receiver], outbox: Outbox, marks: Marks, turn: Turn, log: FilteringBoundLogger,
+        self, receivers: Mapping[str, Receiver], outbox: Outbox, marks: Marks, turn: Turn, index: Index,
+        log: FilteringBoundLogger,
         *, wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
         self._lines = [Line(name, receiver, outbox, log, wall) for name, receiver in receivers.items()]
         self._outbox = outbox
         self._marks = marks
         self._turn = turn
+        self._index = index
         self._log = log
         self._wall = wall
         self._mine = asyncio.Event()
@@ -116,7 +119,7 @@ class Post:
         """Whether there may be more in the trail: then the turn is asked for anew before it is read on."""
         now = self._wall()
         longest = max(line.receiver.rules.give_up_hours for line in self._lines)
-        count = await self._outbox.read(int(now) - longest * 3600)
+        count = await self._outbox.read(int(now) - longest * 3600, self._index)
         if count:
             self._stir()
         if count >= cursor.AT_ONCE:
@@ -136,7 +139,7 @@ class Post:
             elif one.until or now - one.since >= _PLACED_SECONDS:
                 gone.append((one, one.reason or ("expired" if 0 < one.until <= now else "over")))
         await self._outbox.seen(seen)
-        await self._outbox.gone(gone, now)
+        await self._outbox.gone(gone, now, self._index)
         if gone:
             self._stir()
 

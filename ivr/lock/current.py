@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from ivr.call.outcome import Status
@@ -16,6 +17,7 @@ from ivr.lock.rows import Rows
 from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Keying, Reason, State
 from ivr.secret import Personal
 from ivr.staff import Permission, Person
+from ivr.vault import Index
 
 # A page asks at every change; of one mark the trail is told once.
 _TOLD = 10_000
@@ -28,9 +30,9 @@ class Currents:
 
     def __init__(
         self, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, waits: Waits, switch: Switch,
-        name_level: int,
+        name_level: int, verified: Collection[str], index: Index,
     ) -> None:  # fmt: skip
-        """`name_level`: at which a name may be read."""
+        """`name_level`: at which a name may be read; `verified`: tenants whose customers can be verified from the desk."""
         self._judge = judge
         self._marks = marks
         self._records = records
@@ -39,6 +41,8 @@ class Currents:
         self._waits = waits
         self._switch = switch
         self._name_level = name_level
+        self._verified = verified
+        self._index = index
         self._told: dict[str, None] = {}
 
     async def of(self, person: Person) -> tuple[Current, ...]:
@@ -65,7 +69,7 @@ class Currents:
         sole = isinstance(one, Caller) and one.call == found.call and len(found.talk.others) == 1
         return replace(
             seen,
-            verifiable=may and sole and seen.state is not State.VERIFYING,
+            verifiable=may and sole and seen.state is not State.VERIFYING and ground.person.tenant in self._verified,
             droppable=may and found.mark is not None,
         )
 
@@ -76,10 +80,19 @@ class Currents:
             waits, gone = await self._waits.of(endpoint)
             # a worker that has died tells of no end: it is asked who waits
             away = [one for one in waits if Channel(one.node, one.channel) not in here]
-            shown += [_waited(one) for one in away if await self._switch.waits(one.node, one.agent)]
+            shown += [self._waited(one) for one in away if await self._switch.waits(one.node, one.agent)]
             if gone is not None and Channel(gone.node, gone.channel) not in here:
-                shown.append(replace(_waited(gone), state=State.GONE, keying=None))
+                shown.append(replace(self._waited(gone), state=State.GONE, keying=None))
         return shown
+
+    def _waited(self, waiting: Waiting) -> Current:
+        """As it is shown: nothing is open, for nobody is on the line."""
+        call = Channel(waiting.node, waiting.channel)
+        keying = Keying(waiting.step, waiting.keyed, waiting.least, waiting.most)
+        return Current(
+            self._index.call(*call), call, waiting.number or None, False, waiting.since, State.VERIFYING, Reason.NO_CALL,
+            keying=keying, ended=Status(waiting.status) if waiting.status else None,
+        )  # fmt: skip
 
     async def _seen(self, asked: Judge, ground: Ground, found: Caller, one: Caller | Denied) -> Current:
         mark = found.mark
@@ -88,7 +101,7 @@ class Currents:
             shut = one.reason if isinstance(one, Denied) else Reason.NOT_VERIFIED if mark is None else Reason.EXPIRED
             state, ended = await self._unverified(found)
             return Current(
-                found.call, number, found.talk.own.held, found.party.since, state, shut, direction=direction(found), ended=ended,
+                self._index.call(*found.call), found.call, number, found.talk.own.held, found.party.since, state, shut, direction=direction(found), ended=ended,
             )  # fmt: skip
         verdict: Granted | Denied = judge(ground, mark.subject, 1)
         name = None
@@ -103,7 +116,7 @@ class Currents:
         if isinstance(verdict, Granted) and verdict.level >= self._name_level:
             name = await self._name(asked, ground.person, mark.subject, mark.nonce, verdict)
         return Current(
-            found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
+            self._index.call(*found.call), found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
             verdict.reason if isinstance(verdict, Denied) else None,
             mark.level, mark.methods, mark.expires, ref, name, direction(found),
         )  # fmt: skip
@@ -146,12 +159,3 @@ def direction(found: Caller) -> Direction:
     """Who has called whom: whoever is called has a channel that was made for another one's."""
     outbound = found.talk.own.first and not found.party.first
     return Direction.OUTBOUND if outbound else Direction.INBOUND
-
-
-def _waited(waiting: Waiting) -> Current:
-    """As it is shown: nothing is open, for nobody is on the line."""
-    keying = Keying(waiting.step, waiting.keyed, waiting.least, waiting.most)
-    return Current(
-        Channel(waiting.node, waiting.channel), waiting.number or None, False, waiting.since, State.VERIFYING,
-        Reason.NO_CALL, keying=keying, ended=Status(waiting.status) if waiting.status else None,
-    )  # fmt: skip

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Tokens
 from ivr.errors import InputError, Unavailable
-from ivr.lock.decision import Caller, caller
+from ivr.lock.decision import caller
 from ivr.lock.judge import Judge, Unknown
 from ivr.lock.ports import Sessions
 from ivr.lock.reads import Reads
@@ -20,6 +20,7 @@ from ivr.lock.rows import Rows
 from ivr.lock.signer import Signer
 from ivr.lock.words import Channel, Denied, Granted, Reason
 from ivr.staff import Person
+from ivr.vault import Index
 
 KIND = "tillit-mark+jwt"
 """The `typ` of such a token (RFC 8725 3.11): nothing else that is signed with the same keys is taken for one."""
@@ -39,7 +40,8 @@ class MarkTokens:
     """It is asked anew each time who is on the line with whom."""
 
     def __init__(
-        self, rules: Tokens, signer: Signer, judge: Judge, reads: Reads, sessions: Sessions, rows: Rows, log: FilteringBoundLogger,
+        self, rules: Tokens, signer: Signer, judge: Judge, reads: Reads, sessions: Sessions, rows: Rows, index: Index,
+        log: FilteringBoundLogger,
         wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
         self._rules = rules
@@ -48,11 +50,12 @@ class MarkTokens:
         self._reads = reads
         self._sessions = sessions
         self._rows = rows
+        self._index = index
         self._log = log
         self._wall = wall
 
     async def issue(self, person: Person, call: str, audience: str, session: str) -> Issued | Denied:
-        """For this person's caller of this call (`Channel.name`), where verified. Counts as a read of the customer's record.
+        """For this person's caller of this call (`vault.Index.call`), where verified. Counts as a read of the customer's record.
 
         `session`: the identifier of that by which it is asked for, and with which the token ends.
         Raises `InputError` for an audience that the settings do not name.
@@ -125,17 +128,14 @@ class MarkTokens:
             return Denied(Reason.UNKNOWN_BRIDGES)
         except Unavailable as error:
             return self._rows.failed(person, _WHAT, error)
-        match found:
-            case Denied():
-                return found
-            case Caller(mark=None) if found.call.name == call:
-                return Denied(Reason.NOT_VERIFIED)
-            case Caller(mark=mark) if mark is not None and found.call.name == call:
-                judged = await self._judge.again(person, mark.subject, 1, found.call)
-                return (
-                    judged.verdict
-                    if isinstance(judged.verdict, Denied)
-                    else (judged.verdict, mark.subject, mark.methods)
-                )
-            case Caller():
-                return Denied(Reason.NO_CALL)
+        if isinstance(found, Denied):
+            return found
+        if self._index.call(*found.call) != call:
+            return Denied(Reason.NO_CALL)
+        mark = found.mark
+        if mark is None:
+            return Denied(Reason.NOT_VERIFIED)
+        judged = await self._judge.again(person, mark.subject, 1, found.call)
+        if isinstance(judged.verdict, Denied):
+            return judged.verdict
+        return judged.verdict, mark.subject, mark.methods

@@ -14,6 +14,7 @@ from ivr.lock.ports import Marks, Switch, Waits
 from ivr.lock.rows import Rows
 from ivr.lock.words import Begun, Channel, Denied, Dropped, Offered, Reason, Why
 from ivr.staff import Permission, Person
+from ivr.vault import Index
 
 _VERIFY = "call.verify"
 _DROP = "mark.drop"
@@ -24,7 +25,7 @@ class Midcall:
 
     def __init__(
         self, offered: Mapping[str, Offered], judge: Judge, marks: Marks, waits: Waits, switch: Switch, rows: Rows,
-        log: FilteringBoundLogger,
+        index: Index, log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         """`offered`: the policies that may be chosen, by name."""
         self._offered = offered
@@ -33,20 +34,21 @@ class Midcall:
         self._waits = waits
         self._switch = switch
         self._rows = rows
+        self._index = index
         self._log = log
 
-    @property
-    def offered(self) -> tuple[Offered, ...]:
-        """The policies that may be chosen, in the order of the settings."""
-        return tuple(self._offered.values())
+    def offered(self, tenant: str) -> tuple[Offered, ...]:
+        """The policies that people of this tenant may choose, in the order of the settings: those that verify its customers."""
+        return tuple(one for one in self._offered.values() if one.tenant == tenant)
 
     async def verify(self, person: Person, call: str, policy: str) -> Begun | Denied:
-        """Send the caller of this call (`Channel.name`) to the keypad part; this person's phone waits, with music.
+        """Send the caller of this call (`vault.Index.call`) to the keypad part; this person's phone waits, with music.
 
         Raises `InputError` for a policy that may not be chosen.
         """
-        if policy not in self._offered:
-            raise InputError(f"policy: may not be chosen here. Here belong: {', '.join(self._offered)}")
+        offered = [one.name for one in self.offered(person.tenant)]
+        if policy not in offered:
+            raise InputError(f"policy: may not be chosen here. Here belong: {', '.join(offered)}")
         found = await self._sole(person, call)
         if isinstance(found, Denied):
             return await self._rows.refuse(person, _VERIFY, found)
@@ -67,7 +69,7 @@ class Midcall:
         if denied is not None:
             return await self._refuse(person, _VERIFY, denied, found.call)
         self._log.info("midcall.verify", person=person.id, call=found.call.id, policy=policy)
-        return Begun(found.call, policy)
+        return Begun(call, found.call, policy)
 
     async def drop(self, person: Person, call: str, why: Why) -> Dropped | Denied:
         """Take the mark of this call's caller away, as long as it is the one that is seen now. Others in the call keep it from nobody."""
@@ -103,7 +105,7 @@ class Midcall:
 
         async def still() -> bool:
             nonlocal denied
-            again = await self._sole(person, found.call.name)
+            again = await self._sole(person, self._index.call(*found.call))
             if isinstance(again, Denied):
                 denied = again
                 return False
@@ -131,7 +133,7 @@ class Midcall:
         found = caller(ground)
         if isinstance(found, Denied):
             return found
-        if found.call.name != call:
+        if self._index.call(*found.call) != call:
             return Denied(Reason.NO_CALL)
         return found if len(found.talk.others) == 1 else Denied(Reason.THIRD_PARTY)
 
@@ -141,7 +143,7 @@ class Midcall:
         if isinstance(ground, Denied):
             return ground
         found = (one for talk in own_talks(ground) for one in outsiders(ground, talk))
-        return next((one for one in found if one.call.name == call), Denied(Reason.NO_CALL))
+        return next((one for one in found if self._index.call(*one.call) == call), Denied(Reason.NO_CALL))
 
     async def _ground(self, person: Person) -> Ground | Denied:
         try:

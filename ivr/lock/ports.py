@@ -141,7 +141,7 @@ class Holds(Protocol):
         ...
 
     async def customers(self, tenant: str, keys: Collection[str]) -> Mapping[str, str]:
-        """The references of this tenant's customers of these blind indexes."""
+        """The references of this tenant's customers of these keys (`Hold.of`)."""
         ...
 
     async def locked(self, tenant: str, most: int) -> Sequence[str]:
@@ -169,7 +169,7 @@ class Records(Protocol):
         ...
 
     async def by_number(self, tenant: str, number: Secret) -> tuple[str, bool] | None:
-        """The reference of the customer with this number, of whatever tenant, and `in_force`."""
+        """The reference of the customer with this number, and `in_force`."""
         ...
 
     async def read(self, tenant: str, ref: str) -> Customer | None:

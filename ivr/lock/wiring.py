@@ -72,14 +72,20 @@ class Locks:
         signer = Signer(settings, database, vault, trail, log)
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits = RedisWaits(link, prefix)
-        currents = Currents(judge, live, records, reads, rows, waits, switch, int(rules.fields.name))
+        offered = _offered(settings)
+        currents = Currents(
+            judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
+            frozenset(one.tenant for one in offered.values()), vault.index,
+        )  # fmt: skip
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
-            Midcall(_offered(settings), judge, live, waits, switch, rows, log),
+            Midcall(offered, judge, live, waits, switch, rows, vault.index, log),
             reads,
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
             signer,
-            MarkTokens(settings.tokens, signer, judge, reads, Sessions(link, prefix, settings.desk), rows, log),
+            MarkTokens(
+                settings.tokens, signer, judge, reads, Sessions(link, prefix, settings.desk), rows, vault.index, log
+            ),
             Watch(judge, talks, staff, live, waits, switch, holds, Rounds(database), rows, time),
         )
 
@@ -88,4 +94,4 @@ def _offered(settings: Settings) -> dict[str, Offered]:
     """The policies that may be chosen at the desk."""
     names = settings.desk.policies or tuple(settings.policies)
     found = [(name, settings.policies[name]) for name in names]
-    return {name: Offered(name, policy.level, tuple(policy.steps)) for name, policy in found}
+    return {name: Offered(name, policy.level, tuple(policy.steps), policy.tenant) for name, policy in found}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +9,7 @@ from typing import NamedTuple
 
 from ivr.call.outcome import Status
 from ivr.secret import Personal
+from ivr.staff import TENANT
 
 
 class Channel(NamedTuple):
@@ -18,12 +17,6 @@ class Channel(NamedTuple):
 
     node: str
     id: str
-
-    @property
-    def name(self) -> str:
-        """What the API calls it: 22 letters of base64url. It opens nothing; whose call it is, is asked each time."""
-        spelled = hashlib.blake2b(f"{self.node}\0{self.id}".encode(), digest_size=16).digest()
-        return base64.urlsafe_b64encode(spelled).rstrip(b"=").decode()
 
 
 class Reason(StrEnum):
@@ -136,6 +129,7 @@ class Keying:
 class Begun:
     """The caller is on the way to the keypad part, and the agent waits."""
 
+    id: str
     call: Channel
     policy: str
 
@@ -150,11 +144,12 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A policy that may be chosen in mid-call."""
+    """A policy that may be chosen in mid-call, by people of the tenant whose customers it verifies."""
 
     name: str
     level: int
     steps: tuple[str, ...]
+    tenant: str = TENANT
 
 
 class Direction(StrEnum):
@@ -168,13 +163,14 @@ class Direction(StrEnum):
 class Current:
     """A caller with whom a phone of this person's is joined now, or for whom it waits.
 
-    `number` is masked. `held`: this person has put the caller on hold. `since` and `until` are seconds since the epoch.
+    `id`: what the API calls the call (`vault.Index.call`). `number` is masked. `held`: this person has put the caller on hold. `since` and `until` are seconds since the epoch.
     `level`, `methods`, `until` and `ref` stand where `state` is verified; `name` where the record is open to this
     person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
     `keying`: of a caller for whom this person waits. `ended`: how the last verification of this call ended, where that was
     in mid-call and did not verify anybody. `verifiable` and `droppable`: what this person may do now.
     """
 
+    id: str
     call: Channel
     number: str | None
     held: bool

@@ -62,15 +62,15 @@ class TimedCustomers:
         self._customers = customers
         self._timed = timed
 
-    async def by_phone(self, number: Personal) -> Subject | None:
+    async def by_phone(self, number: Personal, tenant: str) -> Subject | None:
         """As of the customers themselves."""
         with self._timed():
-            return await self._customers.by_phone(number)
+            return await self._customers.by_phone(number, tenant)
 
-    async def by_number(self, number: Secret) -> Subject:
+    async def by_number(self, number: Secret, tenant: str) -> Subject:
         """As of the customers themselves."""
         with self._timed():
-            return await self._customers.by_number(number)
+            return await self._customers.by_number(number, tenant)
 
     async def by_key(self, key: str) -> Subject:
         """As of the customers themselves."""

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Collection
 from secrets import token_urlsafe
 from urllib.parse import urlsplit
 
@@ -36,14 +37,20 @@ _CODE = re.compile(r"code=([A-Za-z0-9_.-]{1,200})")
 class Entrance:
     """Who somebody is, and how to become known."""
 
-    def __init__(self, url: str, desk: str, handovers: Handovers, people: People, *, per_minute: int) -> None:
-        """`url`, `desk`: what browsers call the proxy, and the desk; `per_minute`: requests that one person may make."""
+    def __init__(
+        self, url: str, desk: str, handovers: Handovers, people: People, *, per_minute: int, tenants: Collection[str]
+    ) -> None:
+        """`url`, `desk`: what browsers call the proxy, and the desk; `per_minute`: requests that one person may make.
+
+        `tenants`: whose people come in. A number of the CRM's may be another customer's in any other.
+        """
         self.host = urlsplit(url).netloc.lower()
         self._url = url
         self._desk = desk
         self._handovers = handovers
         self._people = people
         self._per_minute = per_minute
+        self._tenants = tenants
 
     async def guest(self, request: web.BaseRequest) -> Guest:
         """Whose session it is, and whether this is one request too many. Raises `Problem` where nobody is signed in."""
@@ -54,11 +61,11 @@ class Entrance:
         return guest
 
     async def person(self, guest: Guest) -> Person:
-        """Who that is. Raises `Problem` for somebody who is not there any more, or has no calls."""
+        """Who that is. Raises `Problem` for somebody who is not there any more, has no calls, or is of another tenant."""
         person = await self._people.unnamed(guest.tenant, guest.person)
         if person is None or person.disabled:
             raise Problem("not_signed_in")
-        if not person.may(Permission.CALL):
+        if not person.may(Permission.CALL) or person.tenant not in self._tenants:
             raise Problem("not_permitted")
         return person
 

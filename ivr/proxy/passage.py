@@ -96,21 +96,21 @@ class Passage:
     async def _ref(self, asked: Asked, matter: Matter) -> str:
         """The customer whom the request names; where none is named, the caller: the answer must be about nobody else."""
         if asked.named:
-            return await self._same(asked.named)
+            return await self._same(asked.named, asked.person)
         try:
             return await matter.whom() or NOBODYS
         except Unavailable:
             # the lock says why
             return NOBODYS
 
-    async def _same(self, named: Iterable[Named]) -> str:
-        """The one whom all of them name; of several, or of nobody, no customer's."""
-        refs = {await self._of(one) for one in set(named)}
+    async def _same(self, named: Iterable[Named], person: Person) -> str:
+        """The one whom all of them name; of several, or of nobody, no customer's. A number is one of this person's tenant."""
+        refs = {await self._of(one, person) for one in set(named)}
         return refs.pop() if len(refs) == 1 else NOBODYS
 
-    async def _of(self, one: Named) -> str:
+    async def _of(self, one: Named, person: Person) -> str:
         if one.holds == "number":
-            return await self._customers.ref_of(Secret(one.text)) or NOBODYS
+            return await self._customers.ref_of(Secret(one.text), person.tenant) or NOBODYS
         return one.text or NOBODYS
 
     # ------------------------------------------------------------ the CRM
@@ -187,7 +187,7 @@ class Passage:
         found = [] if document is None else [one for rule in protected.rules for one in rule.in_answer(document[0])]
         if not found and asked.named:
             return
-        if NOBODY in found or await self._same(found) != matter.ref:
+        if NOBODY in found or await self._same(found, asked.person) != matter.ref:
             raise shut(await matter.withhold(Denied(Reason.OTHER_CUSTOMER)))
 
     async def _streamed(

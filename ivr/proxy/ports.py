@@ -24,8 +24,8 @@ class People(Protocol):
 
 
 class Customers(Protocol):
-    async def ref_of(self, number: Secret) -> str | None:
-        """The reference of the customer with this number."""
+    async def ref_of(self, number: Secret, tenant: str) -> str | None:
+        """The reference of this tenant's customer with this number."""
         ...
 
 

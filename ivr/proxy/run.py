@@ -49,7 +49,7 @@ async def _serve(settings: Settings, meters: ServedMeters, log: FilteringBoundLo
         readiness = front.readiness(settings, log, upstream=upstream.ping)
         server = ProxyServer(
             settings,
-            Entrance(url, desk, handovers, front.people, per_minute=proxy.per_minute),
+            Entrance(url, desk, handovers, front.people, per_minute=proxy.per_minute, tenants=proxy.tenants),
             Passage(front.locks.lock, front.customers, upstream, front.locks.signer, url, proxy.answer_kilobytes * 1024, log),
             RedisPace(front.link, settings.redis.prefix),
             readiness,

@@ -9,7 +9,9 @@ from sqlalchemy import Row, Select, and_, bindparam, select
 from ivr.call.ports import Subject
 from ivr.database import Database, Prepared
 from ivr.secret import Personal, Secret
+from ivr.staff import TENANT
 from ivr.store import keycheck, sealing
+from ivr.store.sealing import customer_key, of_customer_key
 from ivr.store.tables import CUSTOMERS, PHONES
 from ivr.vault import PinRecord, Vault
 
@@ -42,23 +44,27 @@ def _lookup() -> Select[Any]:
     )  # fmt: skip
 
 
-_BY_NUMBER = _lookup().where(CUSTOMERS.c.number_index == bindparam("index"))
+_NUMBER = CUSTOMERS.c.number_index == bindparam("index"), CUSTOMERS.c.tenant == bindparam("tenant")
+_BY_NUMBER = _lookup().where(*_NUMBER)
 # Two rows are enough to know that it is not one.
 _BY_PHONE = (
     _lookup()
-    .where(CUSTOMERS.c.ref.in_(select(_FOUND.c.customer).where(_FOUND.c.phone_index == bindparam("index"))))
+    .where(
+        CUSTOMERS.c.ref.in_(select(_FOUND.c.customer).where(_FOUND.c.phone_index == bindparam("index"))),
+        CUSTOMERS.c.tenant == bindparam("tenant"),
+    )
     .limit(2)
 )
 
 _ANY = select(CUSTOMERS.c.ref).limit(1)
-_REF = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.number_index == bindparam("index"))
+_REF = select(CUSTOMERS.c.ref).where(*_NUMBER)
 _STANDING = select(CUSTOMERS.c.ref, CUSTOMERS.c.locked, CUSTOMERS.c.tenant)
-_BY_INDEX = Prepared(_STANDING.where(CUSTOMERS.c.number_index == bindparam("index")))
+_BY_INDEX = Prepared(_STANDING.where(*_NUMBER))
 _BY_REF = Prepared(_STANDING.where(CUSTOMERS.c.ref == bindparam("ref")))
 
 
 class Customers:
-    """Implements `call.ports.Customers`. Each look-up is one query; both raise `StoreError` or `VaultError`."""
+    """Implements `call.ports.Customers`. Each look-up is one query, of one tenant's customers; both raise `StoreError` or `VaultError`."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self.database = database
@@ -72,35 +78,35 @@ class Customers:
             await keycheck.check(connection, vault.keys)
         return cls(database, vault)
 
-    async def by_phone(self, number: Personal) -> Subject | None:
+    async def by_phone(self, number: Personal, tenant: str = TENANT) -> Subject | None:
         """The one customer with this E.164 number; None where there is none, or more than one."""
-        index = self.phone_key(number)
-        rows = await self.database.look_up(lambda connection: connection.execute(_BY_PHONE, {"index": index}).all())
+        values = {"index": self.phone_key(number), "tenant": tenant}
+        rows = await self.database.look_up(lambda connection: connection.execute(_BY_PHONE, values).all())
         if len(rows) != 1:
             return None
-        return self._subject(rows[0].number_index, _stored(rows[0]))
+        return self._subject(customer_key(tenant, rows[0].number_index), _stored(rows[0]))
 
-    async def by_number(self, number: Secret) -> Subject:
+    async def by_number(self, number: Secret, tenant: str = TENANT) -> Subject:
         """The customer with this customer number, or a subject that is not known.
 
         For a number that nobody has, as much is decrypted as for one that somebody has.
         """
-        return await self.by_key(self.vault.index.customer_number(number))
+        return await self.by_key(customer_key(tenant, self.vault.index.customer_number(number)))
 
     async def by_key(self, key: str) -> Subject:
-        """The customer with this blind index, or a subject that is not known; takes as long for either."""
-        row = await self.database.look_up(
-            lambda connection: connection.execute(_BY_NUMBER, {"index": key}).one_or_none()
-        )
+        """The customer of `Subject.key`, or a subject that is not known; takes as long for either."""
+        tenant, index = of_customer_key(key)
+        # of a call that a worker without tenants has begun, there is an index alone
+        key = customer_key(tenant or TENANT, index)
+        values = {"index": index, "tenant": tenant or TENANT}
+        row = await self.database.look_up(lambda connection: connection.execute(_BY_NUMBER, values).one_or_none())
         subject = self._subject(key, self._decoy if row is None else _stored(row))
         return subject if row is not None else Subject(key=key, known=False)
 
-    async def ref_of(self, number: Secret) -> str | None:
-        """The reference of the customer with this number; nothing is decrypted. Raises `StoreError`."""
-        index = self.vault.index.customer_number(number)
-        return await self.database.glance(
-            lambda connection: connection.execute(_REF, {"index": index}).scalar_one_or_none()
-        )
+    async def ref_of(self, number: Secret, tenant: str) -> str | None:
+        """The reference of this tenant's customer with this number; nothing is decrypted. Raises `StoreError`."""
+        values = {"index": self.vault.index.customer_number(number), "tenant": tenant}
+        return await self.database.glance(lambda connection: connection.execute(_REF, values).scalar_one_or_none())
 
     async def in_force(self, subject: Subject, tenant: str | None = None) -> bool:
         """Whether the customer is there, of this tenant or of any, and not locked. Raises `StoreError`."""
@@ -110,7 +116,7 @@ class Customers:
     async def standing(self, number: Secret, tenant: str) -> tuple[str, bool] | None:
         """`ref_of`, and whether that customer is `in_force` there: in one look-up. Raises `StoreError`."""
         index = self.vault.index.customer_number(number)
-        found = await self.database.glance(lambda connection: _BY_INDEX.rows(connection, index=index))
+        found = await self.database.glance(lambda connection: _BY_INDEX.rows(connection, index=index, tenant=tenant))
         return next(((ref, _in_force(locked, owner, tenant)) for ref, locked, owner in found), None)
 
     async def ping(self) -> None:

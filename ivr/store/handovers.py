@@ -95,7 +95,7 @@ class Handovers:
         tenant, hashed = found["tenant"], _hashed(Secret(token.reveal().rpartition(".")[2]))
         answer = await self._link.run(
             _OF, [self._key("session", tenant, found["session"])],
-            self._idle, 1, hashed, paces(self._prefix, "proxy"), *evenly(per_minute),
+            self._idle, 1, hashed, f"{paces(self._prefix, 'proxy')}{tenant}:", *evenly(per_minute),
         )  # fmt: skip
         match answer:
             case [b"session", _, bytes(person), *_]:

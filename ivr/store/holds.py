@@ -11,6 +11,7 @@ from ivr.call.outcome import Scope
 from ivr.database import Database
 from ivr.errors import StoreError
 from ivr.store.link import Link, Script
+from ivr.store.sealing import of_customer_key
 from ivr.store.tables import CUSTOMERS
 
 _HOLDS = Script("clock", "holds")
@@ -23,7 +24,7 @@ _IN_ONE = 500
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """`of`: the blind index. `until`: seconds since the epoch; None where somebody has to unlock it. `by`: the channel whose try set it."""
+    """`of`: the customer's key (`Subject.key`), or the calling number's blind index. `until`: seconds since the epoch; None where somebody has to unlock it. `by`: the channel whose try set it."""
 
     scope: Scope
     of: str
@@ -56,15 +57,18 @@ class StoredHolds:
         return tuple(found)
 
     async def customers(self, tenant: str, keys: Collection[str]) -> Mapping[str, str]:
-        """The references of those customers of this tenant who have one of these blind indexes."""
-        wanted = sorted(set(keys))
-        found: dict[str, str] = {}
+        """The references of those customers of this tenant who have one of these keys."""
+        whose = {key: of_customer_key(key) for key in keys}
+        # what was counted when there was no tenant in the key holds for whoever has the number
+        theirs = {key: index for key, (owner, index) in whose.items() if owner in (tenant, "")}
+        wanted = sorted(set(theirs.values()))
+        refs: dict[str, str] = {}
         for at in range(0, len(wanted), _IN_ONE):
             query = select(CUSTOMERS.c.number_index, CUSTOMERS.c.ref)
             query = query.where(CUSTOMERS.c.number_index.in_(wanted[at : at + _IN_ONE]), CUSTOMERS.c.tenant == tenant)
             async with self._database.read() as connection:
-                found.update((row.number_index, row.ref) for row in await connection.execute(query))
-        return found
+                refs.update((row.number_index, row.ref) for row in await connection.execute(query))
+        return {key: refs[index] for key, index in theirs.items() if index in refs}
 
     async def locked(self, tenant: str, most: int) -> tuple[str, ...]:
         """References of this tenant's customers whom somebody has locked, so many at most."""

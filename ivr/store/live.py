@@ -1,8 +1,9 @@
 """What many workers share, in Redis: counts of failures, codes that wait for their answer, marks, how far calls are.
 
 Every method is one round trip: one Lua script, which Redis runs alone, with Redis's own clock. Every key
-begins with the settings' prefix and expires; customers and numbers stand in keys as blind indexes, codes
-as keyed hashes.
+begins with the settings' prefix and expires; customers and numbers stand in keys as blind indexes, a customer's
+behind the tenant; codes as keyed hashes. Calling numbers, texts and failures over all, and calls are of no tenant: who
+rings is not known when they are counted.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from ivr.numbers import Range
 from ivr.store import calls, lease, unlocking
 from ivr.store.link import Link, Script, reason, root
 from ivr.store.pool import InClear
+from ivr.store.sealing import of_customer_key
 from ivr.store.sessions import Sessions
 from ivr.store.throttle import Throttle
 from ivr.vault import Index
@@ -175,7 +177,8 @@ class RedisLive(unlocking.Unlocking):
 
     async def unlock(self, subject: str) -> bool:
         """Forget the failures of a customer (`Subject.key`); whether there were any. For `customer unlock`."""
-        return await self._link.ask("DEL", self._key("fail:customer", subject)) == 1
+        counted = await self._link.ask("DEL", *self._failure_keys(subject))
+        return isinstance(counted, int) and counted > 0
 
     # ------------------------------------------------------------ codes
 
@@ -191,7 +194,7 @@ class RedisLive(unlocking.Unlocking):
         answer = await self._link.run(
             _OPEN_CHALLENGE,
             [
-                self._key("challenge", challenge.id), self._key("texts", challenge.subject), self._key("call", challenge.call),
+                self._challenge_key(challenge), self._key("texts", challenge.subject), self._key("call", challenge.call),
                 self._key("budget", "all"), self._key("budget:country", country), self._key("budget:prefix", prefix),
             ],
             challenge.subject, challenge.call, challenge.mac,
@@ -221,7 +224,7 @@ class RedisLive(unlocking.Unlocking):
         answer = await self._scoped(
             _TRY_CHALLENGE, attempt, progress,
             challenge.subject, challenge.call, challenge.mac, rules.tries,
-            keys=[self._key("challenge", challenge.id)],
+            keys=[self._challenge_key(challenge)],
         )  # fmt: skip
         match answer:
             case Locked() as lock:
@@ -234,6 +237,10 @@ class RedisLive(unlocking.Unlocking):
                 return Spent()
             case _:
                 raise _strange(_TRY_CHALLENGE)
+
+    def _challenge_key(self, challenge: Challenge) -> str:
+        tenant, _ = of_customer_key(challenge.subject)
+        return self._key("challenge", f"{tenant}:{challenge.id}")
 
     # ------------------------------------------------------------ marks
 
@@ -265,12 +272,14 @@ class RedisLive(unlocking.Unlocking):
         keys: Sequence[str] = (),
     ) -> Locked | list[object]:
         """Run a script that begins with scopes.lua; `keys` are more keys of its own."""
+        customer, before = self._failure_keys(attempt.subject)
         scopes = [
             self._key("fail", "all"),
-            self._key("fail:customer", attempt.subject),
+            customer,
             self._key("fail:call", attempt.call),
             self._key("fail:number", attempt.number or ""),
             self._key("call", attempt.call),
+            before,
         ]
         answer = await self._link.run(
             script, [*scopes, *keys],

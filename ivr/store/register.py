@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.secret import Personal, Secret
@@ -91,22 +91,25 @@ class Register:
         }
         return Sealed(ref, customer, self._phones(envelope, new.phones))
 
-    async def taken(self, connection: AsyncConnection, indexes: Sequence[str]) -> frozenset[str]:
-        """Those of these indexes of customer numbers (`vault.Index`) that customers have."""
+    async def taken(self, connection: AsyncConnection, indexes: Sequence[str], tenant: str = TENANT) -> frozenset[str]:
+        """Those of these indexes of customer numbers (`vault.Index`) that customers of this tenant have."""
         taken: set[str] = set()
         for some in _chunks(indexes):
-            rows = await connection.execute(select(CUSTOMERS.c.number_index).where(CUSTOMERS.c.number_index.in_(some)))
+            query = select(CUSTOMERS.c.number_index).where(CUSTOMERS.c.number_index.in_(some))
+            rows = await connection.execute(query.where(CUSTOMERS.c.tenant == tenant))
             taken.update(rows.scalars())
         return frozenset(taken)
 
     async def add(self, connection: AsyncConnection, customers: Sequence[Sealed]) -> bool:
-        """Insert them all; False, and none is inserted, where one of the customer numbers is taken.
+        """Insert them all; False, and none is inserted, where one of the customer numbers is taken in its tenant.
 
         Raises `ConfigError` where the master key that they were sealed with is none that the database knows (any more).
         """
         await keycheck.need(connection, {one.customer["key_id"] for one in customers})
-        if await self.taken(connection, [one.customer["number_index"] for one in customers]):
-            return False
+        for tenant in {one.customer["tenant"] for one in customers}:
+            theirs = [one.customer["number_index"] for one in customers if one.customer["tenant"] == tenant]
+            if await self.taken(connection, theirs, tenant):
+                return False
         for some in _chunks(customers):
             await connection.execute(insert(CUSTOMERS), [one.customer for one in some])
             phones = [phone for one in some for phone in one.phones]
@@ -114,9 +117,16 @@ class Register:
                 await connection.execute(insert(PHONES), phones)
         return True
 
-    async def find(self, connection: AsyncConnection, number: Secret) -> Customer | None:
-        """The customer with this number, decrypted."""
-        return await self._found(connection, CUSTOMERS.c.number_index == self._vault.index.customer_number(number))
+    async def find(self, connection: AsyncConnection, number: Secret, tenant: str = TENANT) -> Customer | None:
+        """This tenant's customer with this number, decrypted."""
+        index = self._vault.index.customer_number(number)
+        return await self._found(connection, and_(CUSTOMERS.c.number_index == index, CUSTOMERS.c.tenant == tenant))
+
+    async def tenants_of(self, connection: AsyncConnection, number: Secret) -> tuple[str, ...]:
+        """Those that have a customer with this number."""
+        index = self._vault.index.customer_number(number)
+        query = select(CUSTOMERS.c.tenant).where(CUSTOMERS.c.number_index == index).order_by(CUSTOMERS.c.tenant)
+        return tuple(await connection.scalars(query))
 
     async def by_ref(self, connection: AsyncConnection, ref: str, *, change: bool = False) -> Customer | None:
         """The customer with this reference, decrypted. To `change` it: whoever else means to waits for this transaction's end."""
@@ -135,7 +145,7 @@ class Register:
         envelope = self._vault.envelopes.open(row.ref, row.key_id, row.wrapped)
         return Customer(
             ref=row.ref,
-            key=row.number_index,
+            key=sealing.customer_key(row.tenant, row.number_index),
             number=envelope.open(sealing.NUMBER, row.number),
             name=envelope.open(sealing.NAME, row.name),
             phones=tuple(envelope.open(sealing.phone(phone.position), phone.phone) for phone in phones.all()),

@@ -46,3 +46,14 @@ def credential(method: str) -> str:
 def endpoint_key(endpoint: str) -> str:
     """What an endpoint is found by: two that differ in upper and lower case alone belong to one person."""
     return endpoint.casefold()
+
+
+def customer_key(tenant: str, index: str) -> str:
+    """What is counted of a customer by (`Subject.key`): the tenant, and the blind index of the number."""
+    return f"{tenant}:{index}"
+
+
+def of_customer_key(key: str) -> tuple[str, str]:
+    """Tenant and blind index again; the tenant is empty where none stands there, as before customers had one."""
+    tenant, _, index = key.rpartition(":")
+    return tenant, index

@@ -36,7 +36,7 @@ CUSTOMERS = Table(
     "customers",
     METADATA,
     Column("ref", String(16), primary_key=True),
-    Column("number_index", String(64), nullable=False, unique=True),
+    Column("number_index", String(64), nullable=False),
     Column("key_id", String(8), nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
     Column("number", LargeBinary, nullable=False),
@@ -46,8 +46,9 @@ CUSTOMERS = Table(
     Column("policy", String(40)),
     Column("locked", Boolean, nullable=False),
     Column("tenant", String(40), nullable=False, server_default="main"),
+    UniqueConstraint("number_index", "tenant", name="customers_by_number"),
 )
-"""`key_id` and `wrapped` are the envelope; `number`, `name` and `pin` are sealed in it."""
+"""`key_id` and `wrapped` are the envelope; `number`, `name` and `pin` are sealed in it. A number is one customer's of each tenant."""
 
 PHONES = Table(
     "phones",

@@ -7,15 +7,17 @@ from dataclasses import asdict
 import orjson
 
 from ivr.errors import StoreError
+from ivr.staff import TENANT
 from ivr.store.calls import Calls
 from ivr.store.link import Script
+from ivr.store.sealing import of_customer_key
 from ivr.store.wish import LIFE_MINUTES, Wish
 
 FORGET = Script("forget")
 
 
 class Unlocking(Calls):
-    """The part of `RedisLive` that keeps wishes, by the customer's blind index."""
+    """The part of `RedisLive` that keeps wishes, by `Subject.key`."""
 
     _most: int
     """Failures in a row after which only a wish that was granted helps."""
@@ -43,14 +45,21 @@ class Unlocking(Calls):
 
         Else whoever may erase and add customers could lift a lock alone. Raises `StoreError`.
         """
-        keys = [self._key("fail:customer", subject), self._wish_key(subject)]
-        match await self._link.run(FORGET, keys, self._most):
+        counted, before = self._failure_keys(subject)
+        keys = [counted, self._wish_key(subject), before]
+        tenant, _ = of_customer_key(subject)
+        match await self._link.run(FORGET, keys, self._most, int(tenant == TENANT)):
             case [b"forgotten"]:
                 return False
             case [b"kept"]:
                 return True
             case _:
                 raise StoreError(f"Redis gave an unknown answer to {FORGET.name}")
+
+    def _failure_keys(self, subject: str) -> tuple[str, str]:
+        """Those of a customer; and those that were counted when there was no tenant in the key, which lock for 90 days yet."""
+        tenant, index = of_customer_key(subject)
+        return self._key("fail:customer", subject), self._key("fail:customer", index if tenant else "")
 
     def _wish_key(self, subject: str) -> str:
         return self._key("unlock", subject)

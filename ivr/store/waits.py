@@ -39,7 +39,7 @@ def gone_key(prefix: str, endpoint: str) -> str:
 
 def ended_key(prefix: str, node: str, channel: str) -> str:
     """How the last verification of this call ended that was in mid-call."""
-    return f"{prefix}:ended:{node}:{channel}"
+    return f"{prefix}:outcome:{node}:{channel}"
 
 
 class RedisWaits:

@@ -103,7 +103,7 @@ def _first(visit: Visit, grant: Grant) -> dict[str, object]:
     words, may = visit.words, allowed(grant.scopes, visit.house.settings.clients[grant.client].may)
     told = {name: words(f"desk.{name}") for name in _WORDS}
     told["left"] = words("desk.left", minutes="{minutes}")
-    offered = choices(visit.house.midcall.offered, words) if "verify" in may else []
+    offered = choices(visit.house.midcall.offered(grant.tenant), words) if "verify" in may else []
     return {"words": told, "language": words.language, "may": may, "policies": offered}
 
 

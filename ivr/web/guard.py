@@ -163,7 +163,7 @@ async def _program(visit: Visit) -> None:
 async def _paced(visit: Visit, needs: Needs, *, unsafe: bool) -> None:
     rules, pace = visit.house.settings.desk.requests, visit.house.pace
     if visit.person is not None:
-        wait = await pace.take("person", visit.person.id, per_minute=rules.per_minute)
+        wait = await pace.take("person", f"{visit.person.tenant}:{visit.person.id}", per_minute=rules.per_minute)
     elif unsafe or needs is not Open.ANYONE or visit.request.match_info:
         wait = await pace.take("address", network(visit.address), per_minute=rules.strangers_per_minute)
     else:

@@ -14,7 +14,8 @@ from ivr.web.visit import Visit
 
 async def policies(visit: Visit) -> web.Response:
     """Those that may be chosen."""
-    return said(models.Policies(policies=tuple(models.policy(one) for one in visit.house.midcall.offered)))
+    offered = visit.house.midcall.offered(visit.who.tenant)
+    return said(models.Policies(policies=tuple(models.policy(one) for one in offered)))
 
 
 async def verify(visit: Visit) -> web.Response:
@@ -27,7 +28,7 @@ async def verify(visit: Visit) -> web.Response:
         raise Problem("invalid", errors=((field, fault),)) from None
     if isinstance(begun, Denied):
         raise shut(begun)
-    return said(models.Begun(call=begun.call.name, policy=begun.policy), 202)
+    return said(models.Begun(call=begun.id, policy=begun.policy), 202)
 
 
 async def drop(visit: Visit) -> web.Response:

@@ -178,7 +178,7 @@ class ProblemDetails(Model):
 def call(current: Current) -> Call:
     """As it is given out: the lock has decided what of it may be seen."""
     return Call(
-        id=current.call.name, node=current.call.node, channel=current.call.id, number=current.number,
+        id=current.id, node=current.call.node, channel=current.call.id, number=current.number,
         direction=current.direction, held=current.held, since=current.since,
         state=current.state, shut=current.shut, level=current.level, methods=current.methods, until=current.until,
         ref=current.ref, name=None if current.name is None else current.name.reveal(),

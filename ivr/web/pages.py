@@ -38,7 +38,7 @@ async def desk(visit: Visit) -> web.StreamResponse:
     last = None if before is None else _when(before.at, before.place)
     return page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
-        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), last=last, offered=choices(visit.house.midcall.offered, visit.words),
+        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), last=last, offered=choices(visit.house.midcall.offered(person.tenant), visit.words),
         failures=0 if before is None else before.failures,
     )  # fmt: skip
 

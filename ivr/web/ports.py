@@ -157,10 +157,9 @@ class Lock(Protocol):
 
 
 class Midcall(Protocol):
-    """`ivr.lock.Midcall`: a part that is down refuses. `call` is `Channel.name`."""
+    """`ivr.lock.Midcall`: a part that is down refuses. `call` is what `vault.Index.call` says."""
 
-    @property
-    def offered(self) -> tuple[Offered, ...]: ...
+    def offered(self, tenant: str) -> tuple[Offered, ...]: ...
 
     async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut: ...
 

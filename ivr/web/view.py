@@ -62,7 +62,7 @@ def _shown(current: Current, words: Words) -> Shown:
         if current.state is State.NOT_VERIFIED and current.shut not in (None, Reason.NOT_VERIFIED):
             told = f"{words(f'reason.{current.shut}')} {told}"
     return Shown(
-        id=current.call.name,
+        id=current.id,
         sign=sign,
         title=title,
         help=told,

@@ -178,6 +178,10 @@ class Desk:
         async with self.database.read() as connection:
             return await self.register.by_ref(connection, ref)
 
+    def id(self, channel: str = "c.1") -> str:
+        """What the API calls the call of this channel."""
+        return self.vault.index.call(NODE, channel)
+
     async def customer(
         self, number: str = "10001", name: str = "Xenia Ask", *phones: str, tenant: str = ANNA.tenant
     ) -> str:
@@ -248,7 +252,7 @@ async def desk_of(
     try:
         async with await database_of(settings, vault) as database, trail_of(database, "desk", seconds=seconds) as trail:
             locks = Locks.of(
-                settings.model_copy(update={"lock": Rules.model_validate(rules or {})}),
+                settings.model_copy(update={"lock": Rules.model_validate(rules or {}), "policies": _of_acme(settings)}),
                 talks=talks, switch=switch, staff=People(database, vault) if people else staff, live=live, link=link,
                 customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
             )  # fmt: skip
@@ -260,6 +264,11 @@ async def desk_of(
         await link.close()
         await live.close()
         vault.close()
+
+
+def _of_acme(settings: Settings) -> dict[str, Any]:
+    """The policies, which verify the customers of those who work here."""
+    return {name: one.model_copy(update={"tenant": ANNA.tenant}) for name, one in settings.policies.items()}
 
 
 def given(record: Record | Denied) -> dict[str, Any]:

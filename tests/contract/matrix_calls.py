@@ -10,7 +10,6 @@ import orjson
 
 from ivr.call.mark import Mark
 from ivr.call.ports import Party, Talk, Waiting
-from ivr.lock import Channel
 from ivr.secret import Personal, Secret
 from ivr.staff import Person
 from ivr.store.link import Link
@@ -101,7 +100,7 @@ class Line:
     @property
     def call(self) -> str:
         """What the API calls it."""
-        return Channel(NODE, self.channel).name
+        return self.house.vault.index.call(NODE, self.channel)
 
     @property
     def asked(self) -> Known:

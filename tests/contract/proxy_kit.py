@@ -177,7 +177,8 @@ async def proxied(settings: Settings, server: Server, *, rules: Any = None, **ch
     await web.TCPSite(runner, HOST, 0).start()
     crm.origin = f"http://{HOST}:{runner.addresses[0][1]}"
     proxy: dict[str, Any] = {
-        "listen": "127.0.0.1:1", "url": PUBLIC, "upstream": crm.origin, "patterns": PATTERNS, "free": FREE, **changes,
+        "listen": "127.0.0.1:1", "url": PUBLIC, "upstream": crm.origin, "patterns": PATTERNS, "free": FREE, "tenants": [ANNA.tenant],
+        **changes,
     }  # fmt: skip
     async with desk_of(settings, server, rules) as desk:
         prefix = f"p{secrets.token_hex(4)}"
@@ -202,7 +203,7 @@ async def proxied(settings: Settings, server: Server, *, rules: Any = None, **ch
 
             served = ProxyServer(
                 made,
-                Entrance(PUBLIC, DESK, handovers, staff, per_minute=made.proxy.per_minute),
+                Entrance(PUBLIC, DESK, handovers, staff, per_minute=made.proxy.per_minute, tenants=made.proxy.tenants),
                 Passage(desk.lock, customers, upstream, signer, PUBLIC, made.proxy.answer_kilobytes * 1024, log),
                 RedisPace(desk.link, prefix),
                 Readiness({"redis": alive, "upstream": upstream.ping}, seconds=2, log=log, lasts=0),

@@ -169,7 +169,7 @@ def test_that_nobody_has_a_number_is_told_of_too(made: Settings, words: tuple[st
 def test_a_number_that_is_taken(made: Settings) -> None:
     count = len(trail(made))
     ended = typed("customer", "add", "10001", "--name", "Bo", "--no-pin")
-    assert (ended.code, ended.err) == (2, "number: another customer has it. Nothing was done\n")
+    assert (ended.code, ended.err) == (2, "number: another customer of main has it. Nothing was done\n")
     assert trail(made)[count:] == [("cli", "customer.add", "taken")]
 
 

@@ -33,7 +33,7 @@ def tried(settings: Settings, times: int) -> list[Granted | Locked]:
     async def attempts() -> list[Granted | Locked]:
         live = await RedisLive.open(settings)
         try:
-            return [await live.attempt(Attempt(key, None, f"call-{n}")) for n in range(times)]
+            return [await live.attempt(Attempt(f"main:{key}", None, f"call-{n}")) for n in range(times)]
         finally:
             await live.close()
 
@@ -138,6 +138,35 @@ def test_what_is_neither_asked_for_nor_confirmed(made: Settings, words: tuple[st
     assert trail(made) == before
 
 
+def test_of_two_tenants_customers_with_one_number_the_one_who_is_named(server: Server, made: Settings) -> None:
+    """Also where `erase` looks for whom it erases."""
+    assert isinstance(tried(made, 4)[-1], Locked)
+    assert typed("customer", "add", "10001", "--name", "Nora", "--no-pin", "--tenant", "north").code == 0
+    for tenant in ("main", "north"):
+        assert typed("customer", "lock", "10001", "--tenant", tenant).code == 0
+    erase = "customer", "erase", "10001", "--by", "DPO", "--reason", "asked", "--yes"
+    before = trail(made)
+    for words in (("customer", "unlock", "10001", "--reason", "a reason"), erase):
+        ended = by("rita", *words)
+        assert (ended.code, ended.err) == (
+            2,
+            "number: a customer of each of these tenants has it: main, north. Name one with --tenant. Nothing was done\n",
+        )
+    assert trail(made) == [
+        *before, ("cli", "customer.unlock_asked", "ambiguous"), ("cli", "customer.erase", "ambiguous")
+    ]  # fmt: skip
+    of_north = "10001", "--tenant", "north"
+    assert by("rita", "customer", "unlock", *of_north, "--reason", "a reason").code == 0
+    assert "nobody has asked" in by("sven", "customer", "unlock", "10001", "--tenant", "main", "--confirm", "--yes").err
+    assert by("sven", "customer", "unlock", *of_north, "--confirm", "--yes").code == 0
+    assert "locked     no" in typed("customer", "show", *of_north).out
+    assert "locked     yes" in typed("customer", "show", "10001", "--tenant", "main").out
+    assert typed(*erase, "--tenant", "north").code == 0
+    # what was counted of the other one is not touched
+    assert "Anna" in typed("customer", "show", "10001", "--reveal").out
+    assert isinstance(tried(made, 1)[-1], Locked)
+
+
 def test_other_customers_stay_locked(server: Server, made: Settings) -> None:
     assert isinstance(tried(made, 4)[-1], Locked)
     assert typed("customer", "add", "10002", "--name", "Bo", "--no-pin").code == 0
@@ -233,7 +262,7 @@ def test_failures_of_an_erased_customer_that_have_locked_nothing_are_forgotten(s
 
 def test_the_most_failures_are_kept_even_where_the_lock_is_not(server: Server, made: Settings) -> None:
     ((key,),) = rows(made, "SELECT number_index FROM customers")
-    server.client.hset(f"tillit:fail:customer:{key}", "n", 10)
-    server.client.pexpire(f"tillit:fail:customer:{key}", 1_000_000)
+    server.client.hset(f"tillit:fail:customer:main:{key}", "n", 10)
+    server.client.pexpire(f"tillit:fail:customer:main:{key}", 1_000_000)
     assert typed("customer", "erase", "10001", "--by", "DPO", "--reason", "asked", "--yes").code == 0
-    assert server.client.hget(f"tillit:fail:customer:{key}", "n") == "10"
+    assert server.client.hget(f"tillit:fail:customer:main:{key}", "n") == "10"

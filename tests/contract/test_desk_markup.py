@@ -60,7 +60,7 @@ async def _is_text(seen: Window) -> None:
 async def test_on_the_agents_page(server: Server, browser: Browser) -> None:
     async with desk(server) as made, _watched(browser) as seen:
         made.world.people[ANNA.id] = replace(ANNA, name=NAME)
-        made.world.offered = (Offered("main", 2, ("pin", NAME)), Offered(NAME, 1, ()))
+        made.world.choices = (Offered("main", 2, ("pin", NAME)), Offered(NAME, 1, ()))
         call = replace(VERIFIED, name=Personal(NAME), number=NAME, methods=(NAME,), verifiable=True, droppable=True)
         made.world.calls = (call,)
         texts = {"number": Personal(NAME), "name": Personal(NAME), "language": NAME, "policy": NAME}
@@ -129,7 +129,7 @@ async def test_in_the_element_on_another_page(
         desk(server, crm(monkeypatch, 'may = ["calls", "verify", "record"]', origin=crms.origin)) as made,
     ):
         crms.desk = made
-        made.world.offered = (Offered(NAME, 1, (NAME,)),)
+        made.world.choices = (Offered(NAME, 1, (NAME,)),)
         made.world.calls = (replace(VERIFIED, name=Personal(NAME), number=NAME, methods=(NAME,), verifiable=True),)
         await made.sign_in()
         async with _watched(browser) as seen:

@@ -27,6 +27,7 @@ from ivr.web.guard import Open
 from ivr.web.live import Kind
 from ivr.web.render import static_path
 from ivr.web.routes import ROUTES, Route
+from tests.contract.keys_kit import whose
 from tests.contract.live_server import Server
 from tests.contract.matrix_calls import ANNA, CALLER, CUSTOMERS, OPEN, OTHER, STATES, STRANGER
 from tests.contract.matrix_kit import AUDIENCE, ORIGIN, READERS, ROLES, Visitor, Whole, whole
@@ -213,6 +214,9 @@ async def test_nothing_of_a_customer_before_verification_whatever_is_asked(
         await _nothing_is_left_out(desks[0])
         walks = [_walked(made, STATES[half::_HALVES], seen, given) for half, made in enumerate(desks)]
         await asyncio.gather(*walks)
+        kinds, wrong = _of_tenants(desks, server)
+    assert wrong == [], "a key of Redis that is of no kind, or misses its tenant"
+    assert kinds >= {"session", "opening:one", "opening:by", "reads:of", "tries:login", "element"}
     # what is open is open: the walk has looked where there is something to be seen
     assert {one for one in given if one[0] != "proxy"} == GIVES
     assert {name for kind, name in given if kind == "proxy"} == {*PROXIED} - {"no pattern"}
@@ -222,6 +226,13 @@ async def test_nothing_of_a_customer_before_verification_whatever_is_asked(
     assert PAGE.read_text() == page, (
         "docs/matrix.md is another: DESK_MATRIX=write scripts/test tests/contract/test_desk_matrix.py"
     )
+
+
+def _of_tenants(desks: Iterable[Whole], server: Server) -> tuple[set[str], list[str]]:
+    """What the walk has left in Redis: the kinds of keys that are a tenant's, and what is of no kind, or misses its tenant."""
+    prefixes = {made.line.prefix for made in desks}
+    tenants = frozenset(person.tenant for made in desks for person in made.people.values())
+    return whose(server.client.keys(), f"(?:{'|'.join(prefixes)})", tenants)
 
 
 async def _nothing_is_left_out(made: Whole) -> None:

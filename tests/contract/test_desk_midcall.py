@@ -19,7 +19,7 @@ from tests.contract.web_kit import ANNA, CALL, VERIFIED, Desk, desk
 
 pytestmark = pytest.mark.servers
 
-PATH = f"/api/v1/calls/{CALL.call.name}"
+PATH = f"/api/v1/calls/{CALL.id}"
 KEYING = replace(CALL, state=State.VERIFYING, shut=Reason.NO_CALL, keying=Keying("sms_code", 3, 6, 6))
 
 
@@ -35,8 +35,8 @@ async def test_verify_now(open_desk: Desk) -> None:
     offered = await (await open_desk.get("/api/v1/policies")).json()
     assert offered["policies"][0] == {"name": "main", "level": 2, "steps": ["pin", "sms_code"]}
     answer = await open_desk.send("POST", f"{PATH}/verification", json={"policy": "main"}, headers=csrf)
-    assert (answer.status, await answer.json()) == (202, {"call": CALL.call.name, "policy": "main"})
-    assert open_desk.world.pressed == [(CALL.call.name, "main")]
+    assert (answer.status, await answer.json()) == (202, {"call": CALL.id, "policy": "main"})
+    assert open_desk.world.pressed == [(CALL.id, "main")]
     for given, status, reason in (
         ({"policy": "nobody-wrote-this"}, 422, "invalid"), ({}, 422, "invalid"), ({"policy": "a b"}, 422, "invalid"),
     ):  # fmt: skip
@@ -55,7 +55,7 @@ async def test_the_mark_goes(open_desk: Desk, why: str) -> None:
     open_desk.world.calls = (VERIFIED,)
     answer = await open_desk.send("DELETE", f"{PATH}/mark", json={"why": why}, headers=csrf)
     assert (answer.status, await answer.read()) == (204, b"")
-    assert open_desk.world.pressed == [(CALL.call.name, why)]
+    assert open_desk.world.pressed == [(CALL.id, why)]
     assert (await open_desk.send("DELETE", f"{PATH}/mark", json={"why": "bored"}, headers=csrf)).status == 422
     open_desk.world.calls = (CALL,)
     answer = await open_desk.send("DELETE", f"{PATH}/mark", json={"why": why}, headers=csrf)
@@ -85,7 +85,7 @@ async def test_the_api_tells_how_far_a_caller_is(open_desk: Desk) -> None:
     await open_desk.sign_in()
     open_desk.world.calls = (KEYING,)
     (call,) = (await (await open_desk.get("/api/v1/calls/current")).json())["calls"]
-    assert (call["id"], call["state"], call["shut"]) == (CALL.call.name, "verifying", "no_call")
+    assert (call["id"], call["state"], call["shut"]) == (CALL.id, "verifying", "no_call")
     assert call["keying"] == {"step": "sms_code", "keyed": 3, "least": 6, "most": 6}
 
 

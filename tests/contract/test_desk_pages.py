@@ -86,7 +86,7 @@ async def test_an_agent_works_by_keyboard_alone_and_is_told_what_is_there(server
         await expect(page.get_by_role("status").first).to_have_text("Not verified. Give out nothing, change nothing.")
         await pressed("button", "Verify now")
         await expect(page.get_by_role("button", name="Verify now")).to_be_focused()
-        assert world.pressed == [(CALL.call.name, "main")]
+        assert world.pressed == [(CALL.id, "main")]
         await shown(replace(CALL, state=State.VERIFYING), "Verifying")
         await expect(page.get_by_role("heading", name="Verifying")).to_be_focused()
 

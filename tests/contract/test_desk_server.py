@@ -389,6 +389,8 @@ async def test_too_many_requests_wait(server: Server) -> None:
         assert [answer.status for answer in answers] == [200] * 6 + [429] * 2
         assert answers[-1].headers["Retry-After"] == "1"
         assert (await answers[-1].json())["reason"] == "too_many_requests"
+        (counted,) = server.client.keys("*:pace:person:*")
+        assert counted.split(":")[-2:] == [ANNA.tenant, ANNA.id]
         made.browser.cookie_jar.clear()
         guesses = [await made.get("/api/v1/session", headers={"Cookie": f"__Host-desk={n}"}) for n in range(6)]
         assert [guess.status for guess in guesses] == [401] * 4 + [429] * 2

@@ -61,7 +61,7 @@ async def test_the_keys_are_open_to_all_and_may_be_kept_for_some_minutes(open_de
 
 
 async def test_an_agent_gets_a_token_of_the_own_call(open_desk: Desk) -> None:
-    place = f"/api/v1/calls/{VERIFIED.call.name}/token"
+    place = f"/api/v1/calls/{VERIFIED.id}/token"
     refused = await open_desk.send("POST", place, json={"audience": AUDIENCE})
     assert refused.status == 401
     csrf = {"CSRF-Token": await open_desk.sign_in()}
@@ -70,14 +70,14 @@ async def test_an_agent_gets_a_token_of_the_own_call(open_desk: Desk) -> None:
     assert (no_call.status, (await no_call.json())["reason"]) == (403, "no_call")
     open_desk.world.calls = (VERIFIED,)
     listed = await (await open_desk.get("/api/v1/calls/current")).json()
-    assert listed["calls"][0]["id"] == VERIFIED.call.name
+    assert listed["calls"][0]["id"] == VERIFIED.id
     given = await open_desk.send("POST", place, json={"audience": AUDIENCE}, headers=csrf)
     assert given.status == 201
     told = await given.json()
     assert told["expires_in"] == 120 and told["token"].count(".") == 2
     other = await open_desk.send("POST", place, json={"audience": "https://evil.example.com"}, headers=csrf)
     assert (other.status, (await other.json())["errors"][0]["field"]) == (422, "audience")
-    for strange in ("x", "17.1", f"{VERIFIED.call.name}x"):
+    for strange in ("x", "17.1", f"{VERIFIED.id}x"):
         answer = await open_desk.send(
             "POST", f"/api/v1/calls/{strange}/token", json={"audience": AUDIENCE}, headers=csrf
         )

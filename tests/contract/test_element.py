@@ -130,13 +130,13 @@ async def test_it_does_what_the_settings_say_and_reads_no_record(open_desk: Desk
     open_desk.world.record_of = {"name": Personal("Anna Andersson")}
     status, _, said = await use(open_desk, mine)
     (call,) = orjson.loads(said)["calls"]
-    assert (call["ref"], call["name"], call["id"]) == (REF, None, VERIFIED.call.name)
+    assert (call["ref"], call["name"], call["id"]) == (REF, None, VERIFIED.id)
     status, headers, said = await use(open_desk, mine, f"/api/v1/customers/{REF}/record")
     assert (status, orjson.loads(said)["reason"]) == (403, "not_permitted") and b"Andersson" not in said
-    place = f"/api/v1/calls/{VERIFIED.call.name}"
+    place = f"/api/v1/calls/{VERIFIED.id}"
     assert (await use(open_desk, mine, f"{place}/verification", "POST", json={"policy": "main"}))[0] == 202
     assert (await use(open_desk, mine, f"{place}/mark", "DELETE", json={"why": "over"}))[0] == 204
-    assert open_desk.world.pressed == [(VERIFIED.call.name, "main"), (VERIFIED.call.name, "over")]
+    assert open_desk.world.pressed == [(VERIFIED.id, "main"), (VERIFIED.id, "over")]
     # no other route knows it
     for method, path in (
         ("GET", "/api/v1/session"), ("DELETE", "/api/v1/session"), ("POST", f"{place}/token"), ("GET", "/api/v1/reads"),
@@ -154,7 +154,7 @@ async def test_less_or_more_where_the_settings_say_so(server: Server, monkeypatc
         made.world.calls, made.world.record_of = (DROPPABLE,), {"name": Personal("Anna Andersson")}
         assert orjson.loads((await use(made, mine))[2])["calls"][0]["name"] == "Anna Andersson"
         assert b"Andersson" in (await use(made, mine, f"/api/v1/customers/{REF}/record"))[2]
-        place = f"/api/v1/calls/{VERIFIED.call.name}/verification"
+        place = f"/api/v1/calls/{VERIFIED.id}/verification"
         assert (await use(made, mine, place, "POST", json={"policy": "main"}))[0] == 403
         assert not made.world.pressed
 
@@ -164,7 +164,7 @@ async def test_a_browser_may_ask_before(open_desk: Desk) -> None:
         headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         return await open_desk.browser.options(open_desk.url(path), headers=headers)
 
-    place = f"/api/v1/calls/{CALL.call.name}/verification"
+    place = f"/api/v1/calls/{CALL.id}/verification"
     answer = await before(place, ORIGIN)
     assert (answer.status, answer.headers["Access-Control-Allow-Methods"]) == (204, "POST")
     assert answer.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
@@ -350,7 +350,7 @@ async def test_a_page_of_another_origin_shows_the_call(
             made.world.calls = (DROPPABLE,)
             made.hub.changed(frozenset({"PJSIP/anna"}))
             await inside.get_by_role("button", name=said("desk.verify")).press("Enter")
-            await _pressed(made, (VERIFIED.call.name, "main"))
+            await _pressed(made, (VERIFIED.id, "main"))
             # a button that was pressed is none until it is answered, nor are those beside it
             drop, wrong = (
                 inside.get_by_role("button", name=said("desk.drop")),
@@ -358,7 +358,7 @@ async def test_a_page_of_another_origin_shows_the_call(
             )
             await expect(drop).to_be_enabled()
             await drop.press("Enter")
-            await _pressed(made, (VERIFIED.call.name, "over"))
+            await _pressed(made, (VERIFIED.id, "over"))
             await expect(wrong).to_be_enabled()
             await wrong.press("Enter")
             await expect(inside.get_by_role("dialog")).to_be_visible()
@@ -368,7 +368,7 @@ async def test_a_page_of_another_origin_shows_the_call(
             assert len(made.world.pressed) == 2
             await wrong.press("Enter")
             await inside.get_by_role("dialog").get_by_role("button", name=said("desk.wrong_person")).press("Enter")
-            await _pressed(made, (VERIFIED.call.name, "wrong_person"))
+            await _pressed(made, (VERIFIED.id, "wrong_person"))
             # the agent signs out at the desk: nothing of the call stays on the page
             await made.send("DELETE", "/api/v1/session", headers={"CSRF-Token": csrf})
             await expect(inside.get_by_text(said("desk.lost"))).to_be_visible()
@@ -395,7 +395,7 @@ async def test_what_is_refused_is_said_and_the_page_hears_of_the_call(
             button = inside.get_by_role("button", name=words("en")("desk.verify"))
             await expect(button).to_be_visible()
             heard = await seen.page.evaluate("window.heard")
-            assert heard == {"known": True, "calls": [{"id": CALL.call.name, "sign": "not_verified", "ref": ""}]}
+            assert heard == {"known": True, "calls": [{"id": CALL.id, "sign": "not_verified", "ref": ""}]}
             # the caller hangs up just now
             made.world.calls = ()
             await button.press("Enter")
@@ -433,7 +433,7 @@ async def test_whoever_says_no_and_then_yes_is_taken_by_the_last_word(
             inside = seen.page.locator("caller-auth")
             await expect(inside.get_by_role("button", name=said("desk.wrong_person"))).to_be_visible()
             await inside.evaluate(f"element => ({_QUICK})(element.shadowRoot)")
-            await _pressed(made, (VERIFIED.call.name, "wrong_person"))
+            await _pressed(made, (VERIFIED.id, "wrong_person"))
             assert len(made.world.pressed) == 1
         async with window(browser) as seen:
             await seen.page.goto(f"{made.origin}/sign-in")
@@ -443,5 +443,5 @@ async def test_whoever_says_no_and_then_yes_is_taken_by_the_last_word(
             await expect(seen.page.get_by_role("button", name=said("desk.wrong_person"))).to_be_visible()
             made.world.pressed.clear()
             await seen.page.evaluate(f"() => ({_QUICK})(document)")
-            await _pressed(made, (VERIFIED.call.name, "wrong_person"))
+            await _pressed(made, (VERIFIED.id, "wrong_person"))
         assert len(made.world.pressed) == 1

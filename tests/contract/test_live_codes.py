@@ -29,11 +29,11 @@ from tests.contract.live_server import LIMITS, RULES, Server, placed, round_of
 
 pytestmark = pytest.mark.servers
 
-ANNA = Attempt("anna", "number", "channel")
+ANNA = Attempt("main:anna", "number", "channel")
 CODE = "7391846205"
 
 
-def challenge(code: str = CODE, *, id: str = "id", subject: str = "anna", call: str = "channel") -> Challenge:
+def challenge(code: str = CODE, *, id: str = "id", subject: str = "main:anna", call: str = "channel") -> Challenge:
     mac = hmac.new(b"key", f"{id}|{subject}|{call}|{code}".encode(), hashlib.sha256).hexdigest()
     return Challenge(id, subject, call, mac)
 
@@ -46,18 +46,18 @@ async def test_the_right_code_is_right_once_and_no_failure(live: RedisLive, serv
     assert await live.open_challenge(SENT, RULES) == Opened()
     assert await live.try_challenge(SENT, ANNA, RULES) == Right()
     assert await live.try_challenge(SENT, ANNA, RULES) == Spent()
-    assert server.client.keys() == ["tillit:texts:anna"]
+    assert server.client.keys() == ["tillit:texts:main:anna"]
 
 
 async def test_wrong_codes_are_counted_in_every_scope(live: RedisLive, server: Server) -> None:
     await live.open_challenge(SENT, RULES)
     assert await live.try_challenge(GUESS, ANNA, RULES) == Wrong(2)
     assert await live.try_challenge(GUESS, ANNA, RULES) == Wrong(1)
-    for key in ("fail:customer:anna", "fail:number:number", "fail:call:channel"):
+    for key in ("fail:customer:main:anna", "fail:number:number", "fail:call:channel"):
         assert server.client.hget(f"tillit:{key}", "n") == "2"
     assert server.client.get("tillit:fail:all") == "2"
     assert await live.try_challenge(SENT, ANNA, RULES) == Right()
-    assert server.client.hget("tillit:fail:customer:anna", "n") == "2"
+    assert server.client.hget("tillit:fail:customer:main:anna", "n") == "2"
 
 
 async def test_after_the_last_try_the_right_code_is_too_late(server: Server) -> None:
@@ -66,8 +66,8 @@ async def test_after_the_last_try_the_right_code_is_too_late(server: Server) -> 
     for left in (2, 1, 0):
         assert await live.try_challenge(GUESS, ANNA, RULES) == Wrong(left)
     assert await live.try_challenge(SENT, ANNA, RULES) == Spent()
-    assert server.client.hget("tillit:fail:customer:anna", "n") == "3"  # what is spent is not counted
-    assert server.client.hget("tillit:challenge:id", "mac") is None
+    assert server.client.hget("tillit:fail:customer:main:anna", "n") == "3"  # what is spent is not counted
+    assert server.client.hget("tillit:challenge:main:id", "mac") is None
     server.pass_time(60)
     assert await live.open_challenge(SENT, RULES) == TooMany()
     assert await live.try_challenge(SENT, ANNA, RULES) == Spent()
@@ -81,8 +81,8 @@ async def test_a_lock_comes_first_and_evaluates_nothing(live: RedisLive, server:
     answer = await live.try_challenge(SENT, ANNA, RULES)
     assert isinstance(answer, Locked)
     assert answer.scope is Scope.CUSTOMER
-    assert server.client.hget("tillit:challenge:id", "tries") is None
-    await live.unlock("anna")
+    assert server.client.hget("tillit:challenge:main:id", "tries") is None
+    await live.unlock("main:anna")
     assert await live.try_challenge(SENT, ANNA, RULES) == Right()
 
 
@@ -100,19 +100,19 @@ async def test_a_code_has_a_life(live: RedisLive, server: Server) -> None:
     assert await live.try_challenge(GUESS, ANNA, RULES) == Wrong(2)
     server.pass_time(1)
     assert await live.try_challenge(SENT, ANNA, RULES) == Spent()
-    assert server.client.hget("tillit:challenge:id", "mac") is None
-    assert server.client.hget("tillit:fail:customer:anna", "n") == "1"
+    assert server.client.hget("tillit:challenge:main:id", "mac") is None
+    assert server.client.hget("tillit:fail:customer:main:anna", "n") == "1"
 
 
 async def test_a_code_counts_for_its_own_subject_call_and_challenge(live: RedisLive) -> None:
     await live.open_challenge(SENT, RULES)
     for other in (
-        dataclasses.replace(SENT, subject="bo"),
+        dataclasses.replace(SENT, subject="main:bo"),
         dataclasses.replace(SENT, call="another"),
         dataclasses.replace(SENT, id="another"),
     ):
         assert await live.try_challenge(other, ANNA, RULES) == Spent()
-    assert await live.open_challenge(dataclasses.replace(SENT, subject="bo"), RULES) == TooMany()
+    assert await live.open_challenge(dataclasses.replace(SENT, subject="main:bo"), RULES) == TooMany()
     assert await live.try_challenge(SENT, ANNA, RULES) == Right()
 
 
@@ -141,7 +141,7 @@ async def test_texts_to_a_subject_have_a_distance_over_all_calls(live: RedisLive
     assert await live.open_challenge(other, RULES) in (TooSoon(60), TooSoon(59))
     server.pass_time(50)
     assert await live.open_challenge(other, RULES) in (TooSoon(10), TooSoon(9))
-    assert await live.open_challenge(challenge(id="bo", subject="bo"), RULES) == Opened()
+    assert await live.open_challenge(challenge(id="bo", subject="main:bo"), RULES) == Opened()
     server.pass_time(10)
     assert await live.open_challenge(other, RULES) == Opened()
     assert await live.try_challenge(SENT, ANNA, RULES) == Right()  # what was refused replaced nothing
@@ -183,7 +183,7 @@ async def test_a_hundred_guesses_at_once_and_three_are_evaluated(server: Server)
     await workers[0].open_challenge(SENT, RULES)
     answers = await asyncio.gather(
         *(
-            workers[n % 4].try_challenge(challenge(f"{n:010}"), Attempt("anna", None, "channel"), RULES)
+            workers[n % 4].try_challenge(challenge(f"{n:010}"), Attempt("main:anna", None, "channel"), RULES)
             for n in range(100)
         )
     )
@@ -202,7 +202,7 @@ async def test_a_hundred_guesses_over_many_challenges_stop_at_the_customers_limi
     last = challenge("0000000000", id="id-9", call="call-9")
     guesses = [challenge("0000000000", id=f"id-{n % 5 + 5}", call=f"call-{n % 5 + 5}") for n in range(100)]
     answers = await asyncio.gather(
-        *(live.try_challenge(guess, Attempt("anna", None, guess.call), rules) for guess in [*guesses, last])
+        *(live.try_challenge(guess, Attempt("main:anna", None, guess.call), rules) for guess in [*guesses, last])
     )
     assert sum(isinstance(answer, Wrong) for answer in answers) == 3
     assert sum(isinstance(answer, Locked | Spent) for answer in answers) == 98
@@ -216,7 +216,7 @@ async def test_no_code_stands_in_a_dump_and_no_key_stays(live: RedisLive, server
         assert 0 < server.client.ttl(key) <= 90 * 24 * 3600, key
     server.client.save()
     dump = (server.folder / "dump.rdb").read_bytes()
-    assert b"tillit:challenge:id" in dump
+    assert b"tillit:challenge:main:id" in dump
     assert CODE.encode() not in dump
     assert b"0000000000" not in dump
 
@@ -312,7 +312,7 @@ async def test_each_method_is_one_round_trip(live: RedisLive, server: Server) ->
         "standing": lambda: live.standing(ANNA),
         "attempt": lambda: live.attempt(ANNA),
         "give_back": lambda: live.give_back(ANNA),
-        "unlock": lambda: live.unlock("anna"),
+        "unlock": lambda: live.unlock("main:anna"),
         "open_challenge": lambda: live.open_challenge(SENT, RULES),
         "try_challenge": lambda: live.try_challenge(SENT, ANNA, RULES),
         "place_mark": lambda: live.place_mark(mark(), dataclasses.replace(ANNA, call="node:1712.5"), progress),

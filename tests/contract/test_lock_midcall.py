@@ -39,12 +39,12 @@ async def desk(tmp_path: Path, server: Server) -> AsyncIterator[Desk]:
 
 
 async def pressed(desk: Desk, call: Channel = CALL, policy: str = "support") -> Begun | Denied:
-    return await desk.midcall.verify(ANNA, call.name, policy)
+    return await desk.midcall.verify(ANNA, desk.id(call.id), policy)
 
 
 async def test_the_caller_is_parted_from_the_agent(desk: Desk) -> None:
     desk.joined(ANNA, "c.1")
-    assert await pressed(desk) == Begun(CALL, "support")
+    assert await pressed(desk) == Begun(desk.id(), CALL, "support")
     assert desk.switch.done == [("part", NODE, "c.1", "own-p-anna", "support")]
     assert await desk.last() == (
         "desk:anna", "call.verify", "asked", "c.1", "",
@@ -57,7 +57,7 @@ async def test_the_caller_is_parted_from_the_agent(desk: Desk) -> None:
 
 async def test_no_other_policy_than_those_of_the_settings(desk: Desk) -> None:
     desk.joined(ANNA, "c.1")
-    assert [one.name for one in desk.midcall.offered] == list(desk.settings.policies)
+    assert [one.name for one in desk.midcall.offered(ANNA.tenant)] == list(desk.settings.policies)
     with pytest.raises(InputError, match=r"^policy: may not be chosen here\. Here belong: "):
         await pressed(desk, policy="nobody-wrote-this")
     assert desk.switch.done == []
@@ -90,13 +90,13 @@ async def test_who_may_not_sees_no_buttons_and_presses_none(desk: Desk) -> None:
     (current,) = await desk.lock.current(ANNA)
     assert (current.verifiable, current.droppable) == (False, False)
     assert await pressed(desk) == denied(Reason.NOT_PERMITTED)
-    assert await desk.midcall.drop(ANNA, CALL.name, Why.OVER) == denied(Reason.NOT_PERMITTED)
+    assert await desk.midcall.drop(ANNA, desk.id(), Why.OVER) == denied(Reason.NOT_PERMITTED)
 
 
 async def test_nobody_presses_for_another(desk: Desk) -> None:
     await desk.call()
-    assert await desk.midcall.verify(BO, CALL.name, "support") == denied(Reason.NO_CALL)
-    assert await desk.midcall.drop(SVEN, CALL.name, Why.OVER) == denied(Reason.NO_CALL)
+    assert await desk.midcall.verify(BO, desk.id(), "support") == denied(Reason.NO_CALL)
+    assert await desk.midcall.drop(SVEN, desk.id(), Why.OVER) == denied(Reason.NO_CALL)
     assert desk.switch.done == []
 
 
@@ -193,7 +193,7 @@ async def test_without_a_row_nothing_happens(desk: Desk, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(desk.trail, "append", down)
     assert await pressed(desk) == denied(Reason.UNAVAILABLE)
-    assert await desk.midcall.drop(ANNA, CALL.name, Why.OVER) == denied(Reason.UNAVAILABLE)
+    assert await desk.midcall.drop(ANNA, desk.id(), Why.OVER) == denied(Reason.UNAVAILABLE)
     assert desk.switch.done == []
     assert await desk.live.mark(*CALL) is not None
 
@@ -211,14 +211,14 @@ async def test_without_redis_nothing_happens(desk: Desk, server: Server) -> None
 @pytest.mark.parametrize("why", list(Why))
 async def test_the_mark_goes_and_all_that_announces_it(desk: Desk, why: Why) -> None:
     ref = await desk.call()
-    assert await desk.midcall.drop(ANNA, CALL.name, why) == Dropped(CALL, why)
+    assert await desk.midcall.drop(ANNA, desk.id(), why) == Dropped(CALL, why)
     assert await desk.live.mark(*CALL) is None
     assert await desk.live.marked(NODE) == frozenset()
     assert (await desk.last())[:5] == ("desk:anna", "mark.drop", why.value, "c.1", ref)
     wrong = [("event", NODE, "CallerWrongPerson", "c.1", ref, "p-anna")] if why is Why.WRONG_PERSON else []
     assert desk.switch.done == [("unmark", NODE, "c.1", "own-p-anna"), *wrong]
     assert len(desk.log.of("mark.wrong_person")) == len(wrong)
-    assert await desk.midcall.drop(ANNA, CALL.name, why) == denied(Reason.NOT_VERIFIED)
+    assert await desk.midcall.drop(ANNA, desk.id(), why) == denied(Reason.NOT_VERIFIED)
 
 
 async def test_it_goes_whoever_else_is_there(desk: Desk) -> None:
@@ -226,7 +226,7 @@ async def test_it_goes_whoever_else_is_there(desk: Desk) -> None:
     ref = await desk.call()
     desk.joined(ANNA, "c.1", "c.2")
     assert [one.droppable for one in await desk.lock.current(ANNA)] == [True, False]
-    assert isinstance(await desk.midcall.drop(ANNA, CALL.name, Why.OVER), Dropped)
+    assert isinstance(await desk.midcall.drop(ANNA, desk.id(), Why.OVER), Dropped)
     assert (await desk.last())[4] == ref
 
 
@@ -244,7 +244,7 @@ async def test_only_the_very_mark_goes(desk: Desk, monkeypatch: pytest.MonkeyPat
         return await append(entry)  # type: ignore[arg-type]
 
     monkeypatch.setattr(desk.trail, "append", verified_anew)
-    assert await desk.midcall.drop(ANNA, CALL.name, Why.OVER) == denied(Reason.NOT_VERIFIED)
+    assert await desk.midcall.drop(ANNA, desk.id(), Why.OVER) == denied(Reason.NOT_VERIFIED)
     assert (await desk.live.mark(*CALL)) is not None
     assert desk.switch.done == []
 
@@ -252,7 +252,7 @@ async def test_only_the_very_mark_goes(desk: Desk, monkeypatch: pytest.MonkeyPat
 async def test_what_cannot_be_taken_back_in_asterisk_is_told_of(desk: Desk) -> None:
     await desk.call()
     desk.switch.down = True
-    assert isinstance(await desk.midcall.drop(ANNA, CALL.name, Why.WRONG_PERSON), Dropped)
+    assert isinstance(await desk.midcall.drop(ANNA, desk.id(), Why.WRONG_PERSON), Dropped)
     assert await desk.live.mark(*CALL) is None
     assert len(desk.log.of("midcall.not_shown")) == 1
 
@@ -300,8 +300,8 @@ async def test_an_agent_who_waits_sees_how_far_the_caller_is(desk: Desk, worker:
     assert await desk.lock.current(ANNA) == (), "Asterisk does not say that this phone waits"
     desk.switch.waiting.add(AGENT)
     (current,) = await desk.lock.current(ANNA)
-    assert (current.call, current.state, current.shut, current.number) == (
-        CALL, State.VERIFYING, Reason.NO_CALL, "+46…01",
+    assert (current.id, current.call, current.state, current.shut, current.number) == (
+        desk.id(), CALL, State.VERIFYING, Reason.NO_CALL, "+46…01",
     )  # fmt: skip
     assert current.keying is not None
     assert (current.keying.step, current.keying.keyed, current.keying.least, current.keying.most) == ("pin", 3, 4, 8)
@@ -367,7 +367,7 @@ async def test_the_desks_hear_of_marks(desk: Desk, worker: Worker) -> None:
     worker.desks.changed(NODE, "c.1")
     await wait_for(lambda: worker.heard == [Heard(node=NODE, channel="c.1")])
     await desk.call()
-    await desk.midcall.drop(ANNA, CALL.name, Why.OVER)
+    await desk.midcall.drop(ANNA, desk.id(), Why.OVER)
     await wait_for(lambda: worker.heard == [Heard(node=NODE, channel="c.1")] * 2)
 
 

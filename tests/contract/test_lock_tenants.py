@@ -41,8 +41,11 @@ async def test_a_verified_caller_of_another_tenant_is_read_by_nobody_here(desk: 
     assert await desk.read(ref) == before
     (shown,) = await desk.lock.current(NILS)
     assert (shown.state, shown.shut, shown.name, shown.ref) == (State.VERIFIED, Reason.NOT_IN_FORCE, None, None)
+    # the policies verify the other tenant's customers: there is none that could be chosen
+    assert (shown.verifiable, shown.droppable) == (False, True)
     # the own tenant's person on the same call does
     desk.joined(ANNA, "c.1")
+    assert [one.verifiable for one in await desk.lock.current(ANNA)] == [True]
     assert given(await desk.lock.record(ANNA, ref, ["name"])) == {"name": "Xenia Ask"}
 
 
@@ -75,12 +78,44 @@ async def test_whose_customers_are_added_imported_and_shown(either: Either) -> N
 
     await asyncio.to_thread(well, "init")
     await asyncio.to_thread(well, "customer", "add", "10001", "--name", "Xenia", "--no-pin")
-    await asyncio.to_thread(well, "customer", "add", "10002", "--name", "Nisse", "--no-pin", "--tenant", "north")
+    told = "No policy verifies customers of north: write tenant into one of [policies.NAME]\n"
+    nisse = ("customer", "add", "10002", "--name", "Nisse", "--no-pin", "--tenant", "north", "--config", str(file))
+    assert (await asyncio.to_thread(typed, *nisse)).err == told
     table = file.parent / "customers.csv"
     table.write_text("number,name,phones,pin,language,policy\n10003,Nadia,,,,\n")
-    await asyncio.to_thread(well, "customer", "import", str(table), "--tenant", "north")
+    ended = await asyncio.to_thread(typed, "customer", "import", str(table), "--tenant", "north", "--config", str(file))
+    assert (ended.code, ended.err) == (0, told)
     shown = [await asyncio.to_thread(well, "customer", "show", number) for number in ("10001", "10002", "10003")]
     assert [text.split("tenant")[1].split()[0] for text in shown] == ["main", "north", "north"]
+    # the same number is another customer's in another tenant; whose is meant must be said then
+    await asyncio.to_thread(well, "customer", "add", "10001", "--name", "Nora", "--no-pin", "--tenant", "north")
+    table.write_text("number,name,phones,pin,language,policy\n10002,Maja,,,,\n")
+    await asyncio.to_thread(well, "customer", "import", str(table))
+
+    async def refused(*words: str) -> str:
+        ended = await asyncio.to_thread(typed, *words, "--config", str(file))
+        assert ended.code == 2, ended
+        return ended.err
+
+    for command in (
+        ("customer", "show"), ("customer", "lock"), ("customer", "remove", "--yes"), ("customer", "export"),
+        ("customer", "set-pin", "--pin-stdin"), ("audit", "show", "--customer"),
+    ):  # fmt: skip
+        assert (await refused(*command, "10001")) == (
+            "number: a customer of each of these tenants has it: main, north. Name one with --tenant. Nothing was done\n"
+        )
+    for tenant, name in (("main", "Xenia"), ("north", "Nora")):
+        shown = await asyncio.to_thread(well, "customer", "show", "10001", "--reveal", "--tenant", tenant)
+        assert name in shown and tenant in shown
+    await asyncio.to_thread(well, "customer", "lock", "10001", "--tenant", "north")
+    assert "locked     no" in await asyncio.to_thread(well, "customer", "show", "10001", "--tenant", "main")
+    await asyncio.to_thread(well, "customer", "remove", "10001", "--tenant", "north", "--yes")
+    assert "Xenia" in await asyncio.to_thread(well, "customer", "show", "10001", "--reveal")
+    assert (await refused("customer", "show", "10001", "--tenant", "north")).startswith("number: no customer has it")
+    assert (await refused("customer", "add", "10002", "--name", "X", "--no-pin", "--tenant", "north")).startswith(
+        "number: another customer of north has it"
+    )
+    assert (await refused("customer", "show", "10001", "--tenant", "a b")).startswith("--tenant: is not 1 to 40")
     ended = await asyncio.to_thread(
         typed, "customer", "add", "10004", "--name", "X", "--no-pin", "--tenant", "a b", "--config", str(file)
     )

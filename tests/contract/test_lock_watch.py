@@ -15,10 +15,11 @@ from ivr.call.ports import Attempt, Entry, Party, Talk, Waiting
 from ivr.config import Limits
 from ivr.errors import StoreError, Unavailable
 from ivr.lock import Barred, Direction, Ended, Held, Reason, State, Watched
-from ivr.secret import Personal
+from ivr.secret import Personal, Secret
 from ivr.staff import TENANT, Person
 from ivr.store.holds import StoredHolds
 from ivr.store.live import RedisLive
+from ivr.store.sealing import customer_key
 from ivr.store.waits import ended_key, waits_key, written
 from tests.contract.live_server import Server, round_of
 from tests.contract.lock_kit import ANNA, BO, ELSE, NODE, RITA, SVEN, Desk, denied, desk_of
@@ -193,8 +194,8 @@ async def test_what_is_locked_now(desk: Desk, server: Server) -> None:
             customer = await desk.register.by_ref(connection, one, change=True)
             assert customer is not None
             await desk.register.set_locked(connection, customer, locked=True)
-    await fail(server, desk.vault.index.customer_number(replace_number("10004")), None, "c", limits.customer_in_a_row)
-    key = desk.vault.index.customer_number(replace_number("10001"))
+    await fail(server, key_of(desk, "10004", ANNA.tenant), None, "c", limits.customer_in_a_row)
+    key = key_of(desk, "10001", SIV.tenant)
     await fail(server, key, None, "a", limits.customer_in_a_row)
     # a number that nobody has is counted like a customer, and is none
     await fail(server, "nobody", "number-index", "b", limits.number_in_a_row)
@@ -211,15 +212,17 @@ async def test_what_is_locked_now(desk: Desk, server: Server) -> None:
     assert ref not in str(await desk.watch.barred(SIV))
 
 
-def replace_number(number: str) -> Any:
-    from ivr.secret import Secret
+def key_of(desk: Desk, number: str, tenant: str) -> str:
+    """What this customer's failures are counted by."""
+    return customer_key(tenant, desk.vault.index.customer_number(Secret(number)))
 
-    return Secret(number)
 
-
-async def test_a_customer_whom_only_an_unlock_helps(desk: Desk, server: Server) -> None:
+@pytest.mark.parametrize("counted", ["main:{}", "{}"], ids=["now", "before"])
+async def test_a_customer_whom_only_an_unlock_helps(desk: Desk, server: Server, counted: str) -> None:
     ref = await desk.customer("10001", tenant=SIV.tenant)
-    key = desk.vault.index.customer_number(replace_number("10001"))
+    # of another tenant, with the same number: what was counted before there were tenants holds for both, and each sees the own
+    await desk.customer("10001", tenant=ANNA.tenant)
+    key = counted.format(desk.vault.index.customer_number(Secret("10001")))
     await desk.link.ask("HSET", f"{server.settings().redis.prefix}:fail:customer:{key}", "n", 10_000)
     assert await desk.watch.barred(SIV) == (Barred(Held.CUSTOMER, ref, None),)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 
@@ -28,6 +31,7 @@ from tests.unit.database_kit import settings_in
 pytestmark = pytest.mark.servers
 
 CUSTOMER = "/api/customers/10001"
+NILS = replace(ANNA, id="p-nils", login="nils", tenant="north", endpoints=frozenset({"PJSIP/nils"}))
 LEFT = {"id": "10001", "name": "Xenia Ask", "cards": [{"name": "gold"}]}
 
 
@@ -182,6 +186,52 @@ async def test_who_reads_too_many_customers_is_stopped_here_too(tmp_path: Path, 
         await door.desk.call(channel="c.2", number="10002")
         answer = await door.ask("/api/customers/10002")
         assert (answer.status, answer.reason) == (403, "too_many_reads")
+
+
+async def test_people_of_another_tenant_are_let_through_to_nothing(door: Door) -> None:
+    """Their customer of the same number is another one than the CRM's."""
+    door.desk.staff.persons[NILS.id] = NILS
+    await verified_in_both(door)
+    await door.enter(NILS)
+    for path in (CUSTOMER, "/assets/x.js", "/api/search?q=a", "/elsewhere"):
+        await refused(door, path, "not_permitted", status=403)
+
+
+async def test_where_the_crm_tells_tenants_apart_a_number_is_one_of_the_agents_own(
+    tmp_path: Path, server: Server
+) -> None:
+    async with proxied(settings_in(tmp_path), server, tenants=[ANNA.tenant, NILS.tenant]) as door:
+        door.desk.staff.persons[NILS.id] = NILS
+        refs = await verified_in_both(door)
+        door.crm.says("/api/list/10001", lambda: said([{"id": "10001"}]))
+        for person in (ANNA, NILS):
+            await door.enter(person)
+            # in the path alone; and in path and answer, where all are looked up
+            for path in (CUSTOMER, "/api/list/10001"):
+                assert (await door.ask(path)).status == 200, (person.tenant, path)
+                told = decoded(door.crm.last.headers[fields.MARK])
+                assert (told["tenant"], told["sub"]) == (person.tenant, refs[person.tenant])
+                assert (await door.desk.last())[4] == refs[person.tenant]
+            # one that only the other tenant has is nobody's
+            await refused(door, f"/api/customers/{10002 if person is NILS else 10003}", "other_customer")
+            assert (await door.desk.last())[4] == ""
+
+
+async def verified_in_both(door: Door) -> dict[str, str]:
+    """Each talks with the own tenant's customer 10001, verified; the references."""
+    refs = {}
+    for person, other in ((ANNA, "10002"), (NILS, "10003")):
+        await door.desk.customer(other, tenant=person.tenant)
+        refs[person.tenant] = await door.desk.customer("10001", tenant=person.tenant)
+        await door.desk.marked(refs[person.tenant], f"c.{person.login}")
+        door.desk.joined(person, f"c.{person.login}")
+    return refs
+
+
+def decoded(token: str) -> dict[str, Any]:
+    """What it says."""
+    said: dict[str, Any] = orjson.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    return said
 
 
 # ---------------------------------------------------------------- where the number stands

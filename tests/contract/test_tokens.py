@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ivr.errors import InputError, StoreError, Unavailable
-from ivr.lock import Channel, Issued, Reason
+from ivr.lock import Issued, Reason
 from ivr.lock.marktokens import KIND
 from ivr.store import tokenkeys
 from tests.contract.live_server import Server
@@ -22,7 +22,6 @@ from tests.unit.database_kit import settings_in
 pytestmark = pytest.mark.servers
 
 WHO, OTHER = "https://crm.example.com", "https://erp.example.com"
-CALL = Channel(NODE, "c.1").name
 TEXT = f"""[tokens]
 audiences = ["{WHO}", "{OTHER}"]
 [desk]
@@ -37,7 +36,7 @@ async def desk(tmp_path: Path, server: Server) -> AsyncIterator[Desk]:
 
 
 async def issued(desk: Desk, audience: str = WHO) -> str:
-    found = await desk.tokens.issue(ANNA, CALL, audience, (await desk.signed_in(ANNA))[1])
+    found = await desk.tokens.issue(ANNA, desk.id(), audience, (await desk.signed_in(ANNA))[1])
     assert isinstance(found, Issued), found
     return found.token
 
@@ -55,7 +54,7 @@ async def test_a_token_says_who_is_on_which_call_of_whose_and_holds(desk: Desk) 
     assert claims is not None and claims == part(token, 1) and part(token, 0)["typ"] == KIND
     told = {name: claims[name] for name in ("iss", "aud", "sub", "call", "node", "channel", "agent", "login", "tenant", "level", "methods")}  # fmt: skip
     assert told == {
-        "iss": "https://desk.example.com", "aud": WHO, "sub": ref, "call": CALL, "node": NODE, "channel": "c.1",
+        "iss": "https://desk.example.com", "aud": WHO, "sub": ref, "call": desk.id(), "node": NODE, "channel": "c.1",
         "agent": "p-anna", "login": "anna", "tenant": "acme", "level": 2, "methods": ["pin", "sms_code"],
     }  # fmt: skip
     assert claims["exp"] - claims["iat"] == 120
@@ -94,7 +93,7 @@ async def test_there_is_none_where_the_record_is_not_open(desk: Desk, reason: Re
     if reason is Reason.NOT_PERMITTED:
         desk.staff.change(ANNA, disabled=True)
     desk.talks.down = reason is Reason.UNKNOWN_BRIDGES
-    assert await desk.tokens.issue(ANNA, CALL, WHO, (await desk.signed_in(ANNA))[1]) == denied(reason)
+    assert await desk.tokens.issue(ANNA, desk.id(), WHO, (await desk.signed_in(ANNA))[1]) == denied(reason)
     actor, action, outcome, *_, detail = await desk.last()
     assert (actor, action, outcome, detail["reason"]) == ("desk:anna", "mark.token", "refused", reason.value)
 
@@ -103,20 +102,20 @@ async def test_there_is_none_for_another_call_or_audience_or_where_nobody_can_be
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await desk.call()
-    assert await desk.tokens.issue(ANNA, Channel(NODE, "c.9").name, WHO, (await desk.signed_in(ANNA))[1]) == denied(
-        Reason.NO_CALL
-    )
+    assert await desk.tokens.issue(ANNA, desk.id("c.9"), WHO, (await desk.signed_in(ANNA))[1]) == denied(Reason.NO_CALL)
     assert await desk.tokens.issue(ANNA, "", WHO, (await desk.signed_in(ANNA))[1]) == denied(Reason.NO_CALL)
-    assert await desk.tokens.issue(BO, CALL, WHO, (await desk.signed_in(BO))[1]) == denied(Reason.NO_CALL)
+    assert await desk.tokens.issue(BO, desk.id(), WHO, (await desk.signed_in(BO))[1]) == denied(Reason.NO_CALL)
     with pytest.raises(InputError, match="audience"):
-        await desk.tokens.issue(ANNA, CALL, "https://evil.example.com", (await desk.signed_in(ANNA))[1])
+        await desk.tokens.issue(ANNA, desk.id(), "https://evil.example.com", (await desk.signed_in(ANNA))[1])
 
     async def append(_: object) -> str:
         raise StoreError("database: gone")
 
     with monkeypatch.context() as patch:
         patch.setattr(desk.trail, "append", append)
-        assert await desk.tokens.issue(ANNA, CALL, WHO, (await desk.signed_in(ANNA))[1]) == denied(Reason.UNAVAILABLE)
+        assert await desk.tokens.issue(ANNA, desk.id(), WHO, (await desk.signed_in(ANNA))[1]) == denied(
+            Reason.UNAVAILABLE
+        )
 
 
 async def test_who_has_read_too_much_gets_none_and_those_given_hold_no_more(tmp_path: Path, server: Server) -> None:
@@ -126,7 +125,7 @@ async def test_who_has_read_too_much_gets_none_and_those_given_hold_no_more(tmp_
         token = await issued(desk)
         await desk.marked(await desk.customer("10002", "Yngve Ask", "+46701234568"), "c.2")
         desk.joined(ANNA, "c.2")
-        second = await desk.tokens.issue(ANNA, Channel(NODE, "c.2").name, WHO, (await desk.signed_in(ANNA))[1])
+        second = await desk.tokens.issue(ANNA, desk.id("c.2"), WHO, (await desk.signed_in(ANNA))[1])
         assert second == denied(Reason.TOO_MANY_READS)
         desk.joined(ANNA, "c.1")
         assert await desk.tokens.holds(token, [WHO]) is None
@@ -143,7 +142,7 @@ async def test_a_caller_who_goes_in_the_midst_of_it_is_not_told_of(desk: Desk) -
                 desk.talks.talks.clear()
 
         desk.talks.asked, desk.talks.meanwhile = 0, gone
-        found = await desk.tokens.issue(ANNA, CALL, WHO, (await desk.signed_in(ANNA))[1])
+        found = await desk.tokens.issue(ANNA, desk.id(), WHO, (await desk.signed_in(ANNA))[1])
         desk.talks.meanwhile = None
         if isinstance(found, Issued):
             # it was asked no more often than this
@@ -200,7 +199,7 @@ async def test_it_holds_as_long_as_the_rule_does_and_no_longer(desk: Desk) -> No
 async def test_it_ends_with_the_session_that_it_was_asked_for_by(desk: Desk) -> None:
     await desk.call()
     (mine, named), (other, _) = await desk.signed_in(), await desk.signed_in()
-    found = await desk.tokens.issue(ANNA, CALL, WHO, named)
+    found = await desk.tokens.issue(ANNA, desk.id(), WHO, named)
     assert isinstance(found, Issued)
     assert part(found.token, 1)["sid"] == named
     await desk.sessions.end(other)
@@ -241,7 +240,7 @@ async def test_where_the_marks_are_away_there_is_none(desk: Desk, monkeypatch: p
         raise StoreError("Redis did not answer in time")
 
     monkeypatch.setattr(desk.live, "marks", marks)
-    assert await desk.tokens.issue(ANNA, CALL, WHO, (await desk.signed_in(ANNA))[1]) == denied(Reason.UNAVAILABLE)
+    assert await desk.tokens.issue(ANNA, desk.id(), WHO, (await desk.signed_in(ANNA))[1]) == denied(Reason.UNAVAILABLE)
 
 
 async def test_for_another_audience_it_is_nothing(desk: Desk) -> None:

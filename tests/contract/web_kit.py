@@ -65,7 +65,15 @@ AUDIENCE = "https://crm.example.com"
 CRM_SECRET, CRM_NEXT = "s" * 40, "n" * 40
 TOKEN_KEY = TokenKey.new()
 REF = "perukcnyu6jt"
-CALL = Current(Channel("node", "17.1"), "+46…01", False, 1_700_000_000.0, State.NOT_VERIFIED, Reason.NOT_VERIFIED)
+CALL = Current(
+    "Zm9vYmFyYmF6cXV4cXV1eA",
+    Channel("node", "17.1"),
+    "+46…01",
+    False,
+    1_700_000_000.0,
+    State.NOT_VERIFIED,
+    Reason.NOT_VERIFIED,
+)
 VERIFIED = replace(
     CALL, state=State.VERIFIED, shut=None, level=2, methods=("pin", "sms_code"), until=1_900_000_000, ref=REF,
     name=Personal("Anna Andersson"),
@@ -93,7 +101,7 @@ class World:
     welcome_name: str = "Ny Person"
     refused: list[tuple[str, str, str]] = field(default_factory=list)
     pressed: list[tuple[str, str]] = field(default_factory=list)
-    offered: tuple[Offered, ...] = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
+    choices: tuple[Offered, ...] = (Offered("main", 2, ("pin", "sms_code")), Offered("quick", 1, ("pin",)))
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         self._up()
@@ -187,7 +195,7 @@ class World:
     async def issue(self, person: Person, call: str, audience: str, session: str) -> Issued | Shut:
         if audience != AUDIENCE:
             raise InputError("audience: is none of [tokens] audiences. Nothing was done")
-        if person.id != ANNA.id or call not in {one.call.name for one in self.calls}:
+        if person.id != ANNA.id or call not in {one.id for one in self.calls}:
             return Shut(Reason.NO_CALL)
         claims = {"iss": self.issuer, "aud": audience, "sub": REF, "level": 2, "exp": int(time.time()) + 120}
         return Issued(TOKEN_KEY.sign(claims, kind=KIND), 120)
@@ -196,16 +204,19 @@ class World:
         self._up()
         return {"sub": REF, "level": 2} if self.calls and audiences == (AUDIENCE,) else None
 
+    def offered(self, tenant: str) -> tuple[Offered, ...]:
+        return tuple(one for one in self.choices if one.tenant == tenant)
+
     async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut:
-        if policy not in {one.name for one in self.offered}:
+        if policy not in {one.name for one in self.choices}:
             raise InputError("policy: may not be chosen here. Here belong: main, quick")
-        if call not in {one.call.name for one in self.calls}:
+        if call not in {one.id for one in self.calls}:
             return Shut(Reason.NO_CALL)
         self.pressed.append((call, policy))
-        return Begun(self.calls[0].call, policy)
+        return Begun(call, self.calls[0].call, policy)
 
     async def drop(self, person: Person, call: str, why: Why) -> Dropped | Shut:
-        found = next((one for one in self.calls if one.call.name == call), None)
+        found = next((one for one in self.calls if one.id == call), None)
         if found is None or found.ref is None:
             return Shut(Reason.NO_CALL if found is None else Reason.NOT_VERIFIED)
         self.pressed.append((call, why.value))

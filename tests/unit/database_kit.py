@@ -15,7 +15,7 @@ from ivr.config import Settings, load
 from ivr.database import Database, migrate
 from ivr.database.url import url_of
 from ivr.store import keycheck
-from ivr.vault import Key, Keys, PinRecord, Vault, keyfile, keys
+from ivr.vault import Index, Key, Keys, PinRecord, Vault, keyfile, keys
 
 TOML = """
 [company]
@@ -51,6 +51,9 @@ _MIGRATED: list[bytes] = []
 
 SEAL = Seal(Key("0a0b0c0d", bytes(range(32))))
 """An audit key."""
+
+INDEX = Index(Key("0a0b0c0d", bytes(range(32))))
+"""Of another hash key than that of any settings."""
 
 
 def trail_of(database: Database, chain: str, *, seal: Seal = SEAL, **more: Any) -> Trail:

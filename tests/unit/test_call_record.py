@@ -8,7 +8,7 @@ from ivr.call.mark import METHODS, STATUS
 from ivr.call.outcome import Scope
 from ivr.prompts import Prompt
 from tests.unit.call_kit import OWN, RIGHT_PIN, WRONG_PIN, assert_unverified, assert_verified, right
-from tests.unit.fakes import ANNA, ANNA_PHONE, UNKNOWN, World, index
+from tests.unit.fakes import ANNA_PHONE, UNKNOWN, World
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_calling_number_is_a_hint_that_the_caller_may_correct() -> None:
     ]
     assert line.voices[:3] == ["sv", "en", "en"]
     assert world.trail.rows[-1].subject == "", "not the customer whose number called"
-    assert world.live.failures[Scope.CUSTOMER, index(ANNA)] == 0
+    assert world.live.failures[Scope.CUSTOMER, world.anna_key] == 0
 
 
 def test_who_corrects_the_hint_and_then_keys_nothing_is_nobody() -> None:

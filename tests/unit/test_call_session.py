@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -63,6 +64,33 @@ def test_a_number_of_two_customers_finds_neither() -> None:
     line = world.call(answers=right(world))
     assert line.heard[0] == (Prompt.WELCOME, Prompt.ASK_CUSTOMER_NUMBER)
     assert_verified(world, line)
+
+
+NORTH = {"policies": {"north": {"steps": ["pin", "sms_code"], "level": 2, "tenant": "north"}}}
+
+
+def test_a_customer_of_another_tenant_is_nobody_on_this_line() -> None:
+    world = World(**NORTH)
+    # neither the calling number nor the customer number, keyed with the right PIN, finds Anna of main
+    line = world.call("north", answers={**right(world), Prompt.ASK_PIN: [RIGHT_PIN] * 3})
+    assert_unverified(world, line, "refused", Prompt.REFUSED)
+    assert line.heard[:2] == [(Prompt.WELCOME, Prompt.ASK_CUSTOMER_NUMBER), (Prompt.ASK_PIN,)]
+    assert world.trail.rows[-1].subject == "" and world.live.failures[Scope.CUSTOMER, world.anna_key] == 0
+
+
+def test_of_two_customers_with_one_number_the_policy_says_which() -> None:
+    world = World(**NORTH)
+    nora = replace(world.anna, ref="ref-nora", pin=FakePins.record("8642"))
+    world.customers.add(ANNA, nora, ANNA_PHONE, tenant="north")
+    code = {Prompt.ASK_CODE: [world.texts.code]}
+    line = world.call("north", answers={Prompt.ASK_PIN: [WRONG_PIN, "8642#"], **code})
+    assert line.variables[SUBJECT] == "ref-nora"
+    # whoever knows the PIN of the one is not the other
+    line = world.call("north", answers={Prompt.ASK_PIN: [RIGHT_PIN] * 3, **code})
+    assert line.variables[STATUS] == "refused"
+    assert world.live.failures[Scope.CUSTOMER, world.anna_key] == 0
+    line = world.call("main", answers={Prompt.ASK_PIN: [RIGHT_PIN], **code})
+    assert line.variables[SUBJECT] == "ref-anna"
 
 
 def test_a_caller_who_keys_no_customer_number_is_sent_on() -> None:

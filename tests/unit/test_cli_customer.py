@@ -80,7 +80,7 @@ def test_the_name_is_asked_for(cli: Cli, made: Settings) -> None:
         (["20000", *(f"--phone=08123456{end}" for end in range(10, 21))], "", "phones: there are more than 10"),
         (["20000", "--language", "xx"], "", "language: there are no prompts in it. Write one of: de, en, pl, sv"),
         (["20000", "--policy", "canary"], "", "policy: is not in the settings. Write one of: support; or leave it out"),
-        (["10001"], "9753", "number: another customer has it. Nothing was done"),
+        (["10001"], "9753", "number: another customer of main has it. Nothing was done"),
         (["20000"], "", "pin: is not 4 to 8 digits. See [steps.pin] in the settings"),
         (["20000"], "123", "pin: is not 4 to 8 digits"),
         (["20000"], "975319753", "pin: is not 4 to 8 digits"),
@@ -214,7 +214,7 @@ def test_import_of_a_wrong_file_ends_with_2(cli: Cli, made: Settings) -> None:
     ended = cli("customer", "import", "bad.csv")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
-        "bad.csv: line 2: number: another customer has it. Leave the row out\n"
+        "bad.csv: line 2: number: another customer of main has it. Leave the row out\n"
         "Nothing was imported: 1 of the rows is wrong\n"
     )
 

@@ -64,7 +64,7 @@ def refused(system: Settings, content: str | bytes) -> list[str]:
     before = trail(system)
     with pytest.raises(InputError) as caught:
         run(system, content)
-    taken = "another customer has it. Leave the row out" in str(caught.value)
+    taken = "another customer of main has it. Leave the row out" in str(caught.value)
     assert trail(system) == before + [("cli", "customer.import", "taken")] * taken
     return [line.removeprefix(f"{system.file.parent}/customers.csv: ") for line in str(caught.value).splitlines()]
 
@@ -126,7 +126,7 @@ def test_every_fault_of_every_row_is_named(system: Settings) -> None:
         "50000,Pin,0709753123,9753,,\n"  # 9
         "20000,Third,,,,\n",  # 10
     ) == [
-        "line 2: number: another customer has it. Leave the row out",
+        "line 2: number: another customer of main has it. Leave the row out",
         "line 4: number: is not 4 to 12 digits. See [customer_number] in the settings",
         "line 4: name: is empty. Write the name that agents shall see",
         "line 4: phones: the first is no telephone number. Write it as +46701234567, or as it is dialled in SE",

@@ -13,7 +13,7 @@ from ivr.config import load
 from ivr.database import Database
 from ivr.hooks.outbox import Outbox
 from tests.unit.cli_kit import Cli, Ended, typed
-from tests.unit.database_kit import TOML, trail_of
+from tests.unit.database_kit import INDEX, TOML, trail_of
 
 HOOK = '[webhooks.crm]\nurl = "https://crm.example.com/hook"\nsecret_env = "HOOK"\n'
 
@@ -40,10 +40,10 @@ async def test_what_waits_and_what_was_given_up(cli: Cli, tmp_path: Path) -> Non
     settings = load(file)
     async with await Database.open(settings) as database, trail_of(database, "tillit") as trail:
         outbox = Outbox(database, {"crm": settings.webhooks["crm"].events})
-        await outbox.read(0)
+        await outbox.read(0, INDEX)
         for channel in ("c.1", "c.2"):
             await trail.append(Entry("caller", "verify", "refused", call=channel, detail={"node": "n"}))
-        assert await outbox.read(0) == 2
+        assert await outbox.read(0, INDEX) == 2
         assert (await ended("webhooks", "list")).out.startswith("crm: 2 wait, the oldest of 20")
         (first, second) = await outbox.due("crm", time.time(), 10)
         await outbox.not_taken(first, None)

@@ -11,7 +11,7 @@ from ivr.call.ports import Entry
 from ivr.doctor.webhooks import check
 from ivr.hooks.outbox import Outbox
 from tests.contract.hooks_kit import SECRET, listening
-from tests.unit.database_kit import database_of, settings_in, trail_of
+from tests.unit.database_kit import INDEX, database_of, settings_in, trail_of
 
 
 def _named(findings: object) -> list[str]:
@@ -45,12 +45,12 @@ async def test_what_was_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         async with await database_of(settings) as database, trail_of(database, "tillit") as trail:
             assert _named(await check(settings)) == ["ok"]
             outbox = Outbox(database, {"crm": settings.webhooks["crm"].events})
-            await outbox.read(0)
+            await outbox.read(0, INDEX)
             row = Entry(
                 "caller", "verify", "refused", call="c.1", detail={"node": "n", "happened": "2026-01-01T00:00:00Z"}
             )
             await trail.append(row)
-            assert await outbox.read(0) == 1
+            assert await outbox.read(0, INDEX) == 1
             assert _named(await check(settings)) == ["webhook-late"]
             (message,) = await outbox.due("crm", time.time(), 9)
             await outbox.not_taken(message, None)

@@ -12,7 +12,7 @@ from ivr.call.ports import Entry
 from ivr.database import Database
 from ivr.hooks.outbox import Outbox, Standing
 from tests.unit.conftest import Either
-from tests.unit.database_kit import database_of, trail_of
+from tests.unit.database_kit import INDEX, database_of, trail_of
 
 ALL = ("call.verified", "call.refused", "mark.ended")
 HOUR = 3600
@@ -39,12 +39,12 @@ async def test_each_call_in_its_order_and_each_receiver_by_itself(database: Data
     outbox = Outbox(database, {"crm": ALL, "erp": ("call.refused",)})
     assert await outbox.unread() == 0
     async with trail_of(database, "north") as north, trail_of(database, "south") as south:
-        await outbox.read(0)
+        await outbox.read(0, INDEX)
         for outcome in "timeout", "refused":
             await north.append(ended("c.1", outcome))
         await south.append(ended("c.2", "locked"))
         assert await outbox.unread() == 3
-        assert await outbox.read(0) == 3 and await outbox.unread() == 0 and await outbox.read(0) == 0
+        assert await outbox.read(0, INDEX) == 3 and await outbox.unread() == 0 and await outbox.read(0, INDEX) == 0
         assert sorted(await outcomes(outbox)) == sorted(await outcomes(outbox, "erp")) == ["locked", "timeout"]
 
         (message,) = [one for one in await outbox.due("crm", 10.0, 100) if "timeout" in one.body]
@@ -54,7 +54,7 @@ async def test_each_call_in_its_order_and_each_receiver_by_itself(database: Data
         assert sorted(await outcomes(outbox)) == ["locked", "timeout"]
         # what comes later stands behind what is not taken
         await north.append(ended("c.1", "verified"))
-        await outbox.read(0)
+        await outbox.read(0, INDEX)
         assert sorted(await outcomes(outbox)) == ["locked", "timeout"]
         await outbox.taken(message)
         assert sorted(await outcomes(outbox)) == ["locked", "refused"]
@@ -70,10 +70,10 @@ async def test_each_call_in_its_order_and_each_receiver_by_itself(database: Data
 async def test_what_is_too_old_is_given_up_and_what_stands_behind_it_is_not(database: Database) -> None:
     outbox = Outbox(database, {"crm": ALL})
     async with trail_of(database, "tillit") as trail:
-        await outbox.read(0)
+        await outbox.read(0, INDEX)
         await trail.append(ended("c.1", "timeout", happened="2026-01-01T00:00:00.000000Z"))
         await trail.append(ended("c.1", "refused"))
-        await outbox.read(0)
+        await outbox.read(0, INDEX)
         assert await outcomes(outbox) == ["timeout"]
         old = (await outbox.due("crm", 10.0, 1))[0].since
         assert await outbox.give_up("crm", old) == 0
@@ -88,7 +88,7 @@ async def test_what_is_too_old_is_given_up_and_what_stands_behind_it_is_not(data
 async def test_rows_that_are_written_meanwhile_are_told_of_once(database: Database) -> None:
     """Several workers write, two desks read: no row is left out, and none is there twice."""
     one, two = Outbox(database, {"crm": ALL}), Outbox(database, {"crm": ALL})
-    await one.read(0)
+    await one.read(0, INDEX)
     told: list[str] = []
 
     async def write(chain: str) -> None:
@@ -99,7 +99,7 @@ async def test_rows_that_are_written_meanwhile_are_told_of_once(database: Databa
     async def take(outbox: Outbox, writing: asyncio.Task[list[None]]) -> None:
         while True:
             over = writing.done()
-            if await outbox.read(0) == 0 and over:
+            if await outbox.read(0, INDEX) == 0 and over:
                 return
 
     writing = asyncio.create_task(_all(write("a"), write("b"), write("c")))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from ivr.config import Settings
 from ivr.database import Database
@@ -18,6 +18,8 @@ from ivr.secret import Personal, Secret
 from ivr.store import keycheck
 from ivr.store.customers import Customers
 from ivr.store.register import NewCustomer, Register
+from ivr.store.sealing import customer_key
+from ivr.store.tables import CUSTOMERS
 from ivr.vault import Envelope, Vault
 from tests.unit.conftest import Either
 from tests.unit.database_kit import RECORD, database_of, directly, keys_of, on_postgresql, rows, settings_in
@@ -69,7 +71,7 @@ async def house(either: Either) -> AsyncIterator[House]:
 async def test_a_customer_by_number(house: House) -> None:
     subject = await house.customers.by_number(Secret("10001"))
     assert subject.known
-    assert subject.key == house.vault.index.customer_number(Secret("10001"))
+    assert subject.key == customer_key("main", house.vault.index.customer_number(Secret("10001")))
     assert subject.name is not None and subject.name.reveal() == "Anna Åkesson"
     assert subject.mobile is not None and subject.mobile.reveal() == "+46701234567"
     assert (subject.pin, subject.language, subject.policy, subject.locked) == (RECORD, "en", "support", False)
@@ -91,6 +93,49 @@ async def test_two_customers_with_one_telephone_are_none(house: House) -> None:
     assert await house.customers.by_phone(Personal("+46812345678")) is None
 
 
+async def test_customers_of_two_tenants_have_the_same_numbers(house: House) -> None:
+    """Each is found by whoever names the tenant, and is nobody to the other."""
+    register, customers = Register(house.vault), house.customers
+    nora = NewCustomer(Secret("10001"), Personal("Nora"), (Personal("+46701234567"),), tenant="north")
+    async with house.database.write() as connection:
+        assert await register.add(connection, [register.seal(nora)])
+    async with house.database.write() as connection:
+        for same in (nora, ANNA):
+            assert not await register.add(connection, [register.seal(same)])
+        # of both in one file, one that is taken
+        assert not await register.add(
+            connection, [register.seal(one) for one in (replace(nora, number=Secret("10002")), ANNA)]
+        )
+    anna, there = await customers.by_number(Secret("10001")), await customers.by_number(Secret("10001"), "north")
+    assert anna.known and there.known and anna.ref != there.ref and anna.key != there.key
+    assert there == await customers.by_phone(Personal("+46701234567"), "north") == await customers.by_key(there.key)
+    assert anna == await customers.by_phone(Personal("+46701234567"))
+    assert not (await customers.by_number(Secret("10002"), "north")).known
+    assert await customers.by_phone(Personal("+46701234567"), "south") is None
+    assert await customers.ref_of(Secret("10001"), "north") == there.ref
+    assert await customers.ref_of(Secret("10002"), "north") is None
+    assert await customers.standing(Secret("10001"), "north") == (there.ref, True)
+    assert await customers.standing(Secret("10002"), "north") is None
+    async with house.database.read() as connection:
+        assert await register.tenants_of(connection, Secret("10001")) == ("main", "north")
+        assert await register.tenants_of(connection, Secret("10002")) == ("main",)
+        assert await register.tenants_of(connection, Secret("99999")) == ()
+    # a call that a worker without tenants has begun goes on: its customer is one of main
+    assert await customers.by_key(house.vault.index.customer_number(Secret("10001"))) == anna
+
+
+async def test_the_database_has_each_number_once_in_a_tenant(house: House) -> None:
+    with pytest.raises(StoreError):
+        await _moved(house, "10002", "10001")
+
+
+async def _moved(house: House, number: str, onto: str) -> None:
+    index = house.vault.index.customer_number
+    where = CUSTOMERS.c.number_index == index(Secret(number))
+    async with house.database.write() as connection:
+        await connection.execute(update(CUSTOMERS).where(where).values(number_index=index(Secret(onto))))
+
+
 async def test_a_telephone_that_nobody_has_is_none(house: House) -> None:
     assert await house.customers.by_phone(Personal("+46700000000")) is None
 
@@ -110,7 +155,7 @@ async def test_texts_go_to_the_first_telephone_even_when_the_other_called(tmp_pa
 async def test_an_unknown_number_is_a_subject_that_is_not_known(house: House) -> None:
     subject = await house.customers.by_number(Secret("99999"))
     assert not subject.known
-    assert subject.key == house.vault.index.customer_number(Secret("99999"))
+    assert subject.key == customer_key("main", house.vault.index.customer_number(Secret("99999")))
     assert (subject.ref, subject.name, subject.mobile, subject.pin, subject.policy) == ("", None, None, None, None)
 
 

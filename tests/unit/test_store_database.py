@@ -12,7 +12,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, insert, text
+from sqlalchemy import MetaData, delete, insert, select, text
 
 from ivr.audit.table import METADATA as AUDIT
 from ivr.config import Settings
@@ -20,7 +20,7 @@ from ivr.database import Database, migrate
 from ivr.database.url import url_of
 from ivr.errors import ConfigError, StoreError, Unreachable
 from ivr.hooks.outbox import Outbox
-from ivr.store.tables import KEYS, MESSAGES
+from ivr.store.tables import CUSTOMERS, KEYS, MESSAGES, PHONES
 from ivr.store.tables import METADATA as STORE
 from tests.unit.conftest import Either
 from tests.unit.database_kit import asked, database_of, directly, rows, settings_in
@@ -99,6 +99,39 @@ async def test_messages_of_one_call_wait_for_each_other_after_migrating_too(sett
                 )  # fmt: skip
             assert await migrate.migrate(connection) == ("0008", migrate.NEWEST)
         assert [one.id for one in await Outbox(database, {}).due("crm", 1.0, 10)] == ["m2", "m3"]
+
+
+async def test_customers_and_their_telephones_are_there_after_migrating(settings: Settings) -> None:
+    migrate.create_file(settings)
+    customer = {"key_id": "k", "wrapped": b"w", "number": b"n", "name": b"a", "locked": True}
+    async with await Database.open_any(settings) as database:
+        async with database.write() as connection:
+            await migrate.migrate(connection, "0010")
+            for ref, tenant in ("ref-1", "main"), ("ref-2", "north"):
+                await connection.execute(
+                    insert(CUSTOMERS).values(ref=ref, number_index=f"i-{ref}", tenant=tenant, **customer)
+                )
+                for position in (0, 1):
+                    values = {"customer": ref, "position": position, "phone_index": f"p-{ref}", "phone": b"p"}
+                    await connection.execute(insert(PHONES).values(**values))
+            kept = [[tuple(row) for row in await connection.execute(select(table))] for table in (CUSTOMERS, PHONES)]
+            assert [len(rows) for rows in kept] == [2, 4]
+            assert await migrate.migrate(connection) == ("0010", migrate.NEWEST)
+            assert kept == [
+                [tuple(row) for row in await connection.execute(select(table))] for table in (CUSTOMERS, PHONES)
+            ]
+            # the same number in another tenant, and not twice in one
+            await connection.execute(
+                insert(CUSTOMERS).values(ref="ref-3", number_index="i-ref-1", tenant="north", **customer)
+            )
+        with pytest.raises(StoreError):
+            async with database.write() as connection:
+                await connection.execute(
+                    insert(CUSTOMERS).values(ref="ref-4", number_index="i-ref-1", tenant="main", **customer)
+                )
+        async with database.write() as connection:
+            await connection.execute(delete(CUSTOMERS).where(CUSTOMERS.c.ref == "ref-1"))
+            assert len((await connection.execute(select(PHONES))).all()) == 2, "a customer's go with the customer"
 
 
 async def test_migrating_twice_changes_nothing(settings: Settings) -> None:

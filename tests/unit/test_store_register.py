@@ -13,6 +13,7 @@ from ivr.secret import Personal, Secret
 from ivr.store import sealing
 from ivr.store.customers import Customers
 from ivr.store.register import Customer, NewCustomer, Register
+from ivr.store.sealing import customer_key
 from ivr.vault import Vault
 from tests.unit.conftest import Either
 from tests.unit.database_kit import RECORD, asked, database_of, keys_of
@@ -57,7 +58,7 @@ async def test_a_customer_is_found_as_added(house: House) -> None:
     ]  # fmt: skip
     assert (anna.has_pin, anna.locked, anna.language, anna.policy) == (True, False, None, None)
     assert (bo.has_pin, len(bo.phones)) == (False, 1)
-    assert anna.key == house.vault.index.customer_number(Secret("10001"))
+    assert anna.key == customer_key("main", house.vault.index.customer_number(Secret("10001")))
     assert anna.ref != bo.ref
     assert await house.find("10003") is None
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +39,21 @@ def test_indexes_stay_what_they_were() -> None:
     index = Index(HASH)
     assert index.customer_number(Secret("10001")) == "61fb51d4350dbd0cfd9e4bc4d4f666d75adda4982ac363c576eea44172f2b2a9"
     assert index.phone(Personal("+46701234567")) == "89c6824d1d92b0d8ec9781a55c2c290ce803a3eef2f03f13003398ae808bac62"
+
+
+def test_what_a_call_is_called_nobody_computes_from_its_channel() -> None:
+    index = Index(HASH)
+    name = index.call("pbx1", "1795341600.17")
+    assert re.fullmatch("[A-Za-z0-9_-]{22}", name) and name == Index(HASH).call("pbx1", "1795341600.17")
+    others = {
+        Index(Key("0123abcd", bytes(32))).call("pbx1", "1795341600.17"), index.call("pbx1", "1795341600.18"),
+        index.call("pbx2", "1795341600.17"), index.call("pbx", "11795341600.17"), index.call("pbx1\0", "1795341600.17"),
+        index.call("pbx1", "\udc80"),
+    }  # fmt: skip
+    assert name not in others and len(others) == 6
+    # as it was once, without a key
+    bare = hashlib.blake2b(b"pbx1\x001795341600.17", digest_size=16).digest()
+    assert name != base64.urlsafe_b64encode(bare).rstrip(b"=").decode()
 
 
 def test_a_code_is_bound_to_every_part_in_its_order() -> None:

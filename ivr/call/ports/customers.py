@@ -13,7 +13,7 @@ from ivr.vault.pin import PinRecord
 class Subject:
     """The customer whom the caller says to be.
 
-    `key` is what failures are counted by: the blind index of the customer number, known or not.
+    `key` is what failures are counted by: the tenant, and the blind index of the customer number, known or not.
     `known` is False for a number that nobody has: its steps run alike, and cannot be passed.
     `ref` is the opaque reference that agents and the dialplan see; empty where not known.
     """
@@ -30,16 +30,16 @@ class Subject:
 
 
 class Customers(Protocol):
-    async def by_phone(self, number: Personal) -> Subject | None:
-        """The one customer with this E.164 number; None where there is none, or more than one."""
+    async def by_phone(self, number: Personal, tenant: str) -> Subject | None:
+        """The one customer of this tenant with this E.164 number; None where there is none, or more than one."""
         ...
 
-    async def by_number(self, number: Secret) -> Subject:
-        """The customer with this customer number, or a subject that is not known."""
+    async def by_number(self, number: Secret, tenant: str) -> Subject:
+        """The customer of this tenant with this customer number, or a subject that is not known."""
         ...
 
     async def by_key(self, key: str) -> Subject:
-        """The customer with this blind index (`Subject.key`), or a subject that is not known."""
+        """The customer of this `Subject.key`, or a subject that is not known."""
         ...
 
     async def in_force(self, subject: Subject) -> bool:

@@ -1,6 +1,6 @@
--- KEYS 1 to 5 as in scopes.lua; 6 mark, 7 the node's marks: channels by the end of their marks, in seconds
+-- KEYS 1 to 6 as in scopes.lua; 7 mark, 8 the node's marks: channels by the end of their marks, in seconds
 -- ARGV 1 to 13 as in scopes.lua; 14 the mark, 15 seconds since the epoch at which it ends, 16 channel
-local MARK, MARKS = KEYS[6], KEYS[7]
+local MARK, MARKS = KEYS[7], KEYS[8]
 local written, ends, channel = ARGV[14], ARGV[15], ARGV[16]
 
 if lost(RECORD, HOLDER) then

@@ -1,12 +1,15 @@
 -- Failures, counted by customer, calling number and call, and over all calls.
 --
--- KEYS 1 all, 2 customer, 3 call, 4 calling number (not touched where it is withheld), 5 the call's record
+-- KEYS 1 all, 2 customer, 3 call, 4 calling number (not touched where it is withheld), 5 the call's record,
+-- 6 the customer's record of when there was no tenant in its key: nothing is counted there any more, but it counts as long
+-- as it is kept
 -- ARGV 1 to 8 limits, as `RedisLive` writes them; 9 channel; 10 subject; 11 "1" where there is a calling number;
 -- 12 holder of the record, 13 how far the call is (empty: the record stays as it is)
 --
 -- A record of a customer or a number is a hash: `n` failures in a row, `until` the end of its lock,
 -- `by` the channel whose try set the lock; of a number also `of:SUBJECT`, that customer's share of `n`.
 local ALL, CUSTOMER, CALL = KEYS[1], KEYS[2], KEYS[3]
+local BEFORE = KEYS[6]
 local NUMBER = ARGV[11] == '1' and KEYS[4]
 local limits = {
     customer = tonumber(ARGV[1]), customer_lock = tonumber(ARGV[2]), customer_most = tonumber(ARGV[3]),
@@ -35,6 +38,10 @@ local function lock_left(key)
     return stored(key, 'until') - now
 end
 
+local function customers_failures()
+    return stored(CUSTOMER, 'n') + stored(BEFORE, 'n')
+end
+
 local function refusal(scope, milliseconds)
     return {'locked', scope, milliseconds and math.max(1, math.ceil(milliseconds / 1000)) or -1}
 end
@@ -44,11 +51,12 @@ local function locked()
     if (tonumber(redis.call('GET', ALL)) or 0) >= limits.all then
         return refusal('all', redis.call('PTTL', ALL))
     end
-    if stored(CUSTOMER, 'n') >= limits.customer_most then
+    if customers_failures() >= limits.customer_most then
         return refusal('customer')
     end
-    if lock_left(CUSTOMER) > 0 then
-        return refusal('customer', lock_left(CUSTOMER))
+    local left = math.max(lock_left(CUSTOMER), lock_left(BEFORE))
+    if left > 0 then
+        return refusal('customer', left)
     end
     if NUMBER and lock_left(NUMBER) > 0 then
         return refusal('number', lock_left(NUMBER))
@@ -59,8 +67,8 @@ local function locked()
     return nil
 end
 
-local function add(key, keep, limit, lock)
-    local n = redis.call('HINCRBY', key, 'n', 1)
+local function add(key, keep, limit, lock, more)
+    local n = redis.call('HINCRBY', key, 'n', 1) + (more or 0)
     if limit and n >= limit then
         -- Every further failure locks at once, and for twice as long: one try after each lock.
         local length = math.min(lock * 2 ^ (n - limit), LOCK_MOST)
@@ -74,7 +82,8 @@ local function count()
     if redis.call('INCR', ALL) == 1 then
         redis.call('PEXPIRE', ALL, limits.all_window)
     end
-    add(CUSTOMER, KEEP_CUSTOMER, limits.customer, limits.customer_lock)
+    add(CUSTOMER, KEEP_CUSTOMER, limits.customer, limits.customer_lock, stored(BEFORE, 'n'))
+    redis.call('PEXPIRE', BEFORE, KEEP_CUSTOMER)
     add(CALL, KEEP_CALL)
     if NUMBER then
         add(NUMBER, KEEP_NUMBER, limits.number, limits.number_lock)

@@ -1,6 +1,6 @@
--- KEYS 6 challenge
+-- KEYS 7 challenge
 -- ARGV 14 subject, 15 channel, 16 MAC of what was keyed, 17 tries
-local CHALLENGE = KEYS[6]
+local CHALLENGE = KEYS[7]
 local subject, channel, mac, tries = ARGV[14], ARGV[15], ARGV[16], tonumber(ARGV[17])
 
 if lost(RECORD, HOLDER) then

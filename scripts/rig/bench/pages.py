@@ -186,7 +186,7 @@ async def _world(stage: Stage, count: int) -> AsyncIterator[tuple[list[Agent], s
     try:
         async with await Database.open(settings) as database:
             customers = await Customers.open(database, vault)
-            refs = [ref for one in CUSTOMERS if (ref := await customers.ref_of(Secret(one.number))) is not None]
+            refs = [ref for one in CUSTOMERS if (ref := await customers.ref_of(Secret(one.number), TENANT)) is not None]
             people: list[Person] = []
             async with database.write() as connection:
                 for number in range(count):

@@ -24,8 +24,7 @@ from rig.fuzz.case import Timeless, quiet
 from rig.fuzz.exchange import Channel
 from rig.fuzz.source import Source
 from rig.fuzz.wire import Spoiled
-from rig.fuzz.worker import ANNA, GONE, PASSWORD, PIN, Worker, anna
-from tests.unit.fakes import index
+from rig.fuzz.worker import GONE, PASSWORD, PIN, Worker, anna
 
 _POLICIES = {
     "main": {"steps": ["pin", "sms_code"], "level": 2},
@@ -126,7 +125,7 @@ class _Run:
             progress = Progress.begin(app="tillit", node="pbx", channel=channel, policy=policy, again=False)
             if source.once_in(2):
                 progress = replace(
-                    progress, subject=index(ANNA), hinted=True, steps=("pin:passed",), tried=source.below(4)
+                    progress, subject=anna().key, hinted=True, steps=("pin:passed",), tried=source.below(4)
                 )
                 self._worker.keyed[channel] = list(PIN)
             if source.once_in(3):

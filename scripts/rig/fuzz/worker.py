@@ -26,6 +26,7 @@ from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.errors import StoreError
 from ivr.secret import Personal, Secret
+from ivr.staff import TENANT
 from rig.fuzz.case import Finding, logger
 from rig.fuzz.exchange import Json
 from rig.fuzz.source import Source
@@ -40,7 +41,7 @@ GONE = "1699999999.1"
 def anna() -> Subject:
     """The one customer there is."""
     return Subject(
-        key=index(ANNA),
+        key=f"{TENANT}:{index(ANNA)}",
         known=True,
         ref="ref-anna",
         name=Personal("Anna A"),

@@ -9,6 +9,7 @@ from ivr.call.ports import (
     Subject,
 )
 from ivr.secret import Personal, Secret
+from ivr.staff import TENANT
 from ivr.vault.pin import PinRecord
 from tests.unit.fakes.plot import Plot
 
@@ -18,24 +19,25 @@ class FakeCustomers:
 
     def __init__(self, plot: Plot) -> None:
         self._plot = plot
-        self._by_phone: dict[str, list[Subject]] = {}
-        self._by_number: dict[str, Subject] = {}
+        self._by_phone: dict[tuple[str, str], list[Subject]] = {}
+        self._by_number: dict[tuple[str, str], Subject] = {}
 
-    def add(self, number: str, subject: Subject, *phones: str) -> None:
+    def add(self, number: str, subject: Subject, *phones: str, tenant: str = TENANT) -> None:
         """One more customer, or another in the place of one."""
-        self._by_number[number] = subject = replace(subject, key=index(number))
+        self._by_number[tenant, number] = subject = replace(subject, key=f"{tenant}:{index(number)}")
         for phone in phones:
-            others = [other for other in self._by_phone.get(phone, []) if other.key != subject.key]
-            self._by_phone[phone] = [*others, subject]
+            others = [other for other in self._by_phone.get((tenant, phone), []) if other.key != subject.key]
+            self._by_phone[tenant, phone] = [*others, subject]
 
-    async def by_phone(self, number: Personal) -> Subject | None:
+    async def by_phone(self, number: Personal, tenant: str) -> Subject | None:
         async with self._plot.operation("customers.by_phone"):
-            found = self._by_phone.get(number.reveal(), [])
+            found = self._by_phone.get((tenant, number.reveal()), [])
             return found[0] if len(found) == 1 else None
 
-    async def by_number(self, number: Secret) -> Subject:
+    async def by_number(self, number: Secret, tenant: str) -> Subject:
         async with self._plot.operation("customers.by_number"):
-            return self._by_number.get(number.reveal()) or Subject(key=index(number.reveal()), known=False)
+            key = f"{tenant}:{index(number.reveal())}"
+            return self._by_number.get((tenant, number.reveal())) or Subject(key=key, known=False)
 
     async def by_key(self, key: str) -> Subject:
         async with self._plot.operation("customers.by_key"):

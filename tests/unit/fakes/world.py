@@ -22,6 +22,7 @@ from ivr.call.steps import Tools
 from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.secret import Personal
+from ivr.staff import TENANT
 from tests.unit.fakes.agents import Agent
 from tests.unit.fakes.customers import FakeCustomers, FakePins, index
 from tests.unit.fakes.line import Answers, FakeLine
@@ -91,7 +92,7 @@ class World:
         self._calls = 0
         self.desks = FakeDesks()
         self.anna = Subject(
-            key=index(ANNA),
+            key=self.anna_key,
             known=True,
             ref="ref-anna",
             name=Personal("Anna Maria Andersson"),
@@ -104,6 +105,11 @@ class World:
         """Other fields of Anna's record."""
         self.anna = replace(self.anna, **fields)
         self.customers.add(ANNA, self.anna, ANNA_PHONE)
+
+    @property
+    def anna_key(self) -> str:
+        """What her failures are counted by."""
+        return f"{TENANT}:{index(ANNA)}"
 
     def line(
         self,
