@@ -115,7 +115,7 @@ class Judge:
             talks = await self._talks_of(fresh)
             parties = [(talk.node, party) for talk in talks for party in (talk.own, *talk.others)]
             channels = list({Channel(node, party.channel) for node, party in parties})
-            found, owners = await _beside(
+            found, owners = await beside(
                 self._marks.marks(channels), self._staff.owners_of({party.endpoint for _, party in parties})
             )
             marks = {channel: mark for channel, mark in zip(channels, found, strict=True) if mark is not None}
@@ -137,7 +137,7 @@ class Judge:
             raise Unknown(str(error)) from None
 
 
-async def _beside(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+async def beside(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """Both: the second while the first waits."""
     other = asyncio.create_task(second)
     try:
