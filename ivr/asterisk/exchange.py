@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import time
 
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.identity import entity_of
-from ivr.asterisk.looks import Looks
+from ivr.asterisk.looks import Look, Looks
 from ivr.asterisk.switchboard import Switchboard, holds, seat_of
 from ivr.asterisk.wire import Message
 from ivr.call.ports import Talk
@@ -26,6 +27,15 @@ _CATCH_UP = 0.15
 _LOOK_AGAIN = 0.03
 # Waits before asking anew where asking for all failed, in seconds; the last one is repeated.
 _WAITS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """An endpoint's talks, and the looks that they agreed with."""
+
+    names: tuple[str, ...]
+    looks: tuple[tuple[str, Look], ...]
+    talks: tuple[Talk, ...]
 
 
 class Exchange:
@@ -47,6 +57,9 @@ class Exchange:
         # what was told while the lists were asked for
         self._meanwhile: list[Message] | None = None
         self._looks = Looks(ami)
+        # by endpoint, of this version of the board: whoever asks does so several times in a few thousandths of a second
+        self._proofs: dict[str, _Proof] = {}
+        self._version = -1
         self._beginning: asyncio.Task[None] | None = None
         self._doubted: dict[str, asyncio.Task[None]] = {}
         for event in EVENTS:
@@ -74,13 +87,14 @@ class Exchange:
 
     async def of(self, endpoint: str) -> tuple[Talk, ...]:
         """The endpoint's talks. Raises `Unavailable` where they are not known."""
-        if not self._is_proven(endpoint):
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    while not await self._agreed(endpoint):
-                        await asyncio.sleep(_LOOK_AGAIN)
-            except TimeoutError:
-                raise Unavailable("Asterisk's events and its bridges do not agree, or it does not answer") from None
+        if (proven := self._proven(endpoint)) is not None:
+            return proven
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not await self._agreed(endpoint):
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except TimeoutError:
+            raise Unavailable("Asterisk's events and its bridges do not agree, or it does not answer") from None
         return tuple(self._board.talks(self._node, endpoint))
 
     def told(self, endpoint: str) -> tuple[Talk, ...]:
@@ -94,18 +108,28 @@ class Exchange:
 
     # ------------------------------------------------------------ proof
 
-    def _is_proven(self, endpoint: str) -> bool:
-        """Whether nobody need be asked: what is known of the endpoint agrees with what was looked at a moment ago."""
+    def _proven(self, endpoint: str) -> tuple[Talk, ...] | None:
+        """The endpoint's talks where nobody need be asked: they agree with what was looked at a moment ago."""
         self._demand_known()
-        circles = self._board.circles(endpoint)
+        if self._version != self._board.version:
+            self._version = self._board.version
+            self._proofs.clear()
         names = self._looks.known_of(endpoint)
-        if names is None or set(names) - {own.name for own, _ in circles} or any(circle.open for _, circle in circles):
-            return False
-        return all(
-            (look := self._looks.known_at(bridge)) is not None and look.members == self._board.named(bridge)
-            for _, circle in circles
-            for bridge in circle.bridges
-        )
+        if names is None:
+            return None
+        known = self._proofs.get(endpoint)
+        if known is not None and known.names is names and all(self._looks.known_at(at) is look for at, look in known.looks):
+            return known.talks
+        circles = self._board.circles(endpoint)
+        if set(names) - {own.name for own, _ in circles} or any(circle.open for _, circle in circles):
+            return None
+        looks = [(bridge, self._looks.known_at(bridge)) for _, circle in circles for bridge in circle.bridges]
+        young = tuple((bridge, look) for bridge, look in looks if look is not None)
+        if len(young) < len(looks) or any(look.members != self._board.named(bridge) for bridge, look in young):
+            return None
+        talks = tuple(self._board.talks(self._node, endpoint))
+        self._proofs[endpoint] = _Proof(names, young, talks)
+        return talks
 
     async def _agreed(self, endpoint: str) -> bool:
         """Whether what is known of the endpoint is what Asterisk says now; nothing is awaited behind the last comparison."""

@@ -88,6 +88,8 @@ class Switchboard:
         self._halves: dict[str, str] = {}
         # upper and lower case are the same phone, as for whose phone it is
         self._endpoints: defaultdict[str, set[str]] = defaultdict(set)
+        self.version = 0
+        """Another one after each change: by the same one, everything is known as before."""
 
     # ------------------------------------------------------------ what is told
 
@@ -126,6 +128,7 @@ class Switchboard:
 
     def begin(self, seats: Iterable[Seat]) -> None:
         """Forget all, and begin with these."""
+        self.version += 1
         for known in (self._seats, self._bridges, self._halves, self._endpoints):
             known.clear()
         for seat in seats:
@@ -193,6 +196,7 @@ class Switchboard:
 
     def _change(self, seats: Mapping[str, Seat | None]) -> frozenset[str]:
         """Sit channels down, or have them leave; the endpoints whose talks are others by that."""
+        self.version += 1
         touched = {seat.bridge for channel in seats if (seat := self._seats.get(channel)) is not None}
         touched |= {seat.bridge for seat in seats.values() if seat is not None}
         halves = [seat.other_half for seat in (*seats.values(), *map(self._seats.get, seats)) if seat is not None]

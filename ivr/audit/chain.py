@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import orjson
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.audit import anchors, heads
 from ivr.audit.signing import Seal, row_said
 from ivr.audit.table import AUDIT
 from ivr.call.ports import Entry
-from ivr.database import Prepared
+from ivr.database import Prepared, PreparedRows
 from ivr.errors import ConfigError, StoreError
 
 START = "0" * 64
@@ -32,7 +32,7 @@ COLUMNS = ("chain", "seq", "at", "actor", "action", "outcome", "call", "subject"
 _FORMAT, _FORMAT_ONCE = "tillit-audit-1", "tillit-audit-2"
 
 # Made once: making a statement takes longer than SQLite takes to run it.
-_INSERT = insert(AUDIT)
+_ROWS = PreparedRows(AUDIT)
 _END = Prepared(
     select(AUDIT.c.seq, AUDIT.c.hash, AUDIT.c.signature)
     .where(AUDIT.c.chain == bindparam("of"))
@@ -153,7 +153,7 @@ def put(connection: Connection, chain: str, rows: Sequence[Written], seal: Seal,
     if not values:
         return end
     values[-1]["signature"] = signature = seal.sign(*row_said(chain, seq, digest))
-    connection.execute(_INSERT, values)
+    _ROWS.put(connection, values)
     return End(seq, digest, signature)
 
 

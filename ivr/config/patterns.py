@@ -17,6 +17,7 @@ NUMBER = "{number}"
 # What no server reads in two ways; * is any one segment, and ** at the end any number of them.
 _SEGMENT = re.compile(r"(?!\.+$)[A-Za-z0-9_.@:+=$-]+|\*|\{number\}")
 _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)*")
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -56,6 +57,10 @@ class Pattern(Section):
         {}, description='Parts of the answer\'s JSON that need another level, by pointer: {"/phones" = 3, "/cards/*/number" = 3}; '
         "what the caller's level does not cover is taken out. The nearest pointer counts; \"\" is all that no other one names"
     )  # fmt: skip
+    headers: tuple[str, ...] = Field(
+        (), description='Headers of the answer, such as "X-Total-Count", that go back beside the usual ones although fields or answer is '
+        "there: they have nothing of a customer in them"
+    )  # fmt: skip
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -72,6 +77,12 @@ class Pattern(Section):
         check_path(self.path, number=True)
         for name in ("body", "answer", "fields"):
             _check_pointers(name, getattr(self, name))
+        if not all(map(_HEADER.fullmatch, self.headers)):
+            raise ValueError(
+                'headers has something that is no name of a header. Write names alone, such as "X-Total-Count"'
+            )
+        if self.headers and not self.reads_answer:
+            raise ValueError("headers is there, and neither fields nor answer: all of them go back. Leave it out")
         if not (NUMBER in self.segments or self.query or self.body or self.answer):
             raise ValueError(
                 "nothing says where the customer's number stands. Write {number} into path, or name it in query, body or answer"

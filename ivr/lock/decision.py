@@ -77,7 +77,11 @@ def outsiders(ground: Ground, talk: Talk) -> Iterator[Caller]:
 
 def judge(ground: Ground, ref: str, level: int) -> Granted | Denied:
     """Whether this customer is the person's caller at this level. That the customer is still in force is asked by who calls."""
-    found = caller(ground)
+    return judge_caller(ground, caller(ground), ref, level)
+
+
+def judge_caller(ground: Ground, found: Caller | Denied, ref: str, level: int) -> Granted | Denied:
+    """The same of what `caller` has found."""
     if isinstance(found, Denied):
         return found
     if found.mark is None:

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Talk, Talks
 from ivr.errors import Unavailable
-from ivr.lock.decision import Caller, Ground, caller, judge
+from ivr.lock.decision import Caller, Ground, caller, judge_caller
 from ivr.lock.lately import Lately
 from ivr.lock.ports import Marks, Records, Staff
 from ivr.lock.words import Channel, Denied, Granted, Reason
@@ -82,7 +82,8 @@ class Judge:
             finally:
                 # whom it was about is told where the rest is not known, too
                 ref, in_force = await asking
-            verdict = judge(ground, ref, level)
+            found = caller(ground)
+            verdict = judge_caller(ground, found, ref, level)
             if isinstance(verdict, Granted) and not in_force:
                 verdict = Denied(Reason.NOT_IN_FORCE)
         except Unknown as error:
@@ -91,7 +92,6 @@ class Judge:
         except Unavailable as error:
             self._log.error("lock.failed", action="judge", person=person.id, error=str(error))
             return Judged(Denied(Reason.UNAVAILABLE), ref=ref)
-        found = caller(ground)
         return Judged(verdict, found.call if isinstance(found, Caller) else None, ref)
 
     async def again(self, person: Person, ref: str, level: int, call: Channel) -> Judged:
@@ -115,7 +115,7 @@ class Judge:
             talks = await self._talks_of(fresh)
             parties = [(talk.node, party) for talk in talks for party in (talk.own, *talk.others)]
             channels = list({Channel(node, party.channel) for node, party in parties})
-            found, owners = await _beside(
+            found, owners = await beside(
                 self._marks.marks(channels), self._staff.owners_of({party.endpoint for _, party in parties})
             )
             marks = {channel: mark for channel, mark in zip(channels, found, strict=True) if mark is not None}
@@ -137,7 +137,7 @@ class Judge:
             raise Unknown(str(error)) from None
 
 
-async def _beside(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
+async def beside(first: Coroutine[Any, Any, A], second: Coroutine[Any, Any, B]) -> tuple[A, B]:
     """Both: the second while the first waits."""
     other = asyncio.create_task(second)
     try:

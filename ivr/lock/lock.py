@@ -10,7 +10,7 @@ from ivr.config import Lock as Rules
 from ivr.errors import InputError, Unavailable
 from ivr.lock.actions import ACTIONS, checked
 from ivr.lock.current import Currents
-from ivr.lock.judge import Judge, Judged
+from ivr.lock.judge import Judge, Judged, beside
 from ivr.lock.matter import Matter
 from ivr.lock.ports import Records
 from ivr.lock.reads import Reads
@@ -139,37 +139,47 @@ class Lock:
     # ------------------------------------------------------------ inside
 
     async def _opened(
-        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str], judged: Judged | None = None
-    ) -> Granted | Denied:
-        """Judged, counted, and the trail told of it."""
+        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str], judged: Judged | None = None,
+        *, at_once: bool = False,
+    ) -> Granted | Denied:  # fmt: skip
+        """Judged, counted, and the trail told of it.
+
+        `at_once`: both at the same time. Of one read too many the trail is told then that it was withheld, behind that it was granted.
+        """
         judged = judged or await self._judge.judge(person, ref, level)
         if isinstance(judged.verdict, Denied):
             return await self._rows.refuse(person, what, judged.verdict, ref, judged.call, detail=detail)
         granted = judged.verdict
-        if (denied := await self._counted(person, ref, what, granted.call, detail=detail)) is not None:
-            return denied
+        outcome = "withheld" if at_once else "refused"
+        counting = self._counted(person, ref, what, granted.call, outcome=outcome, detail=detail)
+        told = {**detail, "level": str(granted.level), "needs": str(level)}
+
+        async def tell() -> None:
+            await self._rows.tell(person, what, "granted", ref, granted.call, detail=told)
+
         try:
-            await self._rows.tell(
-                person,
-                what,
-                "granted",
-                ref,
-                granted.call,
-                detail={**detail, "level": str(granted.level), "needs": str(level)},
-            )
+            if at_once:
+                _, denied = await beside(tell(), counting)
+            elif (denied := await counting) is None:
+                await tell()
         except Unavailable as error:
             return self._rows.failed(person, what, error)
+        if denied is not None:
+            return denied
         self._log.info("lock.granted", action=what, person=person.id, subject=ref)
         return granted
 
     async def _counted(
-        self, person: Person, ref: str, what: str, call: Channel, detail: Mapping[str, str] = NOTHING
-    ) -> Denied | None:
+        self, person: Person, ref: str, what: str, call: Channel, *, outcome: str = "refused",
+        detail: Mapping[str, str] = NOTHING,
+    ) -> Denied | None:  # fmt: skip
         try:
             denied = await self._reads.count(person, ref)
         except Unavailable as error:
             denied = self._rows.failed(person, what, error)
-        return None if denied is None else await self._rows.refuse(person, what, denied, ref, call, detail=detail)
+        if denied is None:
+            return None
+        return await self._rows.refuse(person, what, denied, ref, call, outcome=outcome, detail=detail)
 
 
 def wanted(fields: Collection[str]) -> tuple[str, ...]:

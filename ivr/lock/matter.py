@@ -21,8 +21,9 @@ class _Opened(Protocol):
     """`Lock`'s: counts, and tells the trail."""
 
     def __call__(
-        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str], judged: Judged
-    ) -> Awaitable[Granted | Denied]: ...
+        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str], judged: Judged,
+        *, at_once: bool = False,
+    ) -> Awaitable[Granted | Denied]: ...  # fmt: skip
 
 
 class Matter:
@@ -71,14 +72,18 @@ class Matter:
 
     async def note(self) -> Granted | Denied:
         """The read is counted, and the trail told of it: before anything is changed, and before anything is given out."""
-        granted = self._known()
-        return await self._opened(
-            self._person, self.ref, self._level, self._what, self._detail, Judged(granted, granted.call)
-        )
+        return await self._noted()
 
     def begin_note(self) -> None:
         """`note`, and go on meanwhile."""
-        self._noting = asyncio.create_task(self.note())
+        self._noting = asyncio.create_task(self._noted(at_once=True))
+
+    async def _noted(self, *, at_once: bool = False) -> Granted | Denied:
+        granted = self._known()
+        judged = Judged(granted, granted.call)
+        return await self._opened(
+            self._person, self.ref, self._level, self._what, self._detail, judged, at_once=at_once
+        )
 
     async def settled(self) -> None:
         """When nothing is being noted any more."""

@@ -38,6 +38,10 @@ _NEVER_BACK = frozenset({"alt-svc", "strict-transport-security", "server", "set-
 _OF_A_KEPT_ONE = frozenset({"cache-control", "expires", "pragma", "age", "last-modified", "accept-ranges", "content-range", "warning"})  # fmt: skip
 # Of a document before something was taken out of it.
 _OF_THE_WHOLE = frozenset({"etag", "content-md5", "digest", "content-digest", "repr-digest", "content-encoding", "content-type"})  # fmt: skip
+# Of one in which something may be a customer's and not for this caller's level: what browsers and their caches go by, and no more.
+_OF_ANY = frozenset({"accept-patch", "allow", "content-language", "content-security-policy", "content-security-policy-report-only", "content-type", "cross-origin-embedder-policy", "cross-origin-opener-policy", "cross-origin-resource-policy", "date", "permissions-policy", "referrer-policy", "retry-after", "vary", "www-authenticate", "x-frame-options"})  # fmt: skip
+# Where one is sent on to (RFC 9110 10.2.2); anywhere else nobody goes by it.
+_LEADING_ON = frozenset({201, 301, 302, 303, 307, 308})
 
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
@@ -62,20 +66,27 @@ def to_upstream(given: Headers, *, protected: bool, whole: bool) -> CIMultiDict[
     return sent
 
 
-def to_client(given: Headers, *, upstream: str, public: str, protected: bool, changed: bool) -> CIMultiDict[str]:
-    """Those of an answer that go back. `upstream`, `public`: what the CRM and the proxy are called; `changed`: by us."""
-    named = _named_hops(given)
+def to_client(
+    given: Headers, status: int, *, upstream: str, public: str, protected: bool, changed: bool,
+    named: frozenset[str] | None = None,
+) -> CIMultiDict[str]:  # fmt: skip
+    """Those of an answer that go back. `upstream`, `public`: what the CRM and the proxy are called; `changed`: by us.
+
+    `named`: in small letters, the only ones beside those that any answer has; None: all of them.
+    """
+    hops = _named_hops(given)
     sent: CIMultiDict[str] = CIMultiDict()
     for name, value in given.items():
         low = name.lower()
         if (
-            low in _HOP or low in named or low in _NEVER_BACK or low.startswith(("x-tillit-", "x-accel-", "x-sendfile"))
+            low in _HOP or low in hops or low in _NEVER_BACK or low.startswith(("x-tillit-", "x-accel-", "x-sendfile"))
             or (protected and low in _OF_A_KEPT_ONE) or (changed and low in _OF_THE_WHOLE)
+            or (named is not None and low not in _OF_ANY and low not in named)
         ):  # fmt: skip
             continue
         sent.add(name, value)
-    for name in ("Location", "Content-Location"):
-        if (place := given.get(name)) is not None:
+    for name, well in (("Location", status in _LEADING_ON), ("Content-Location", False)):
+        if (named is None or well or name.lower() in named) and (place := given.get(name)) is not None:
             sent[name] = moved(place, upstream, public)
     for cookie in given.getall("Set-Cookie", []):
         if (kept := _own_cookie(cookie)) is not None:

@@ -216,9 +216,10 @@ class Passage:
         return given
 
     def _headers(self, asked: Asked, answer: aiohttp.ClientResponse, *, changed: bool) -> Any:
+        protected = asked.protected
         return fields.to_client(
-            answer.headers, upstream=self._upstream.origin, public=self._public,
-            protected=asked.protected is not None, changed=changed,
+            answer.headers, answer.status, upstream=self._upstream.origin, public=self._public,
+            protected=protected is not None, changed=changed, named=None if protected is None else protected.headers,
         )  # fmt: skip
 
 

@@ -77,6 +77,7 @@ class Rule:
         self.pattern = pattern
         self.shape = Shape(pattern.path)
         self.levels = Levels.of(pattern.fields)
+        self.headers = frozenset(name.lower() for name in pattern.headers) if pattern.reads_answer else None
         self._form = number if pattern.holds == "number" else _REFERENCE
         self._body = [pointers.parsed(one) for one in pattern.body]
         self._answer = [pointers.parsed(one) for one in pattern.answer]
@@ -136,6 +137,12 @@ class Protected:
     def reads_answer(self) -> bool:
         """Whether an answer must be JSON, and is read whole."""
         return any(rule.pattern.reads_answer for rule in self.rules)
+
+    @property
+    def headers(self) -> frozenset[str] | None:
+        """In small letters, headers that may go back beside those that belong to any answer; None: all of them."""
+        named = [rule.headers for rule in self.rules if rule.headers is not None]
+        return named[0].intersection(*named) if named else None
 
     @property
     def compares(self) -> bool:

@@ -25,7 +25,7 @@ from ivr.secret import Secret
 from ivr.store.sessions import Sessions
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, NODE, RITA
-from tests.contract.proxy_kit import DESK, NAME, PUBLIC, XENIA, Answer, Door, proxied, said
+from tests.contract.proxy_kit import DESK, NAME, PATTERNS, PUBLIC, XENIA, Answer, Door, proxied, said
 from tests.unit.database_kit import settings_in
 
 pytestmark = pytest.mark.servers
@@ -186,6 +186,13 @@ async def test_who_reads_too_many_customers_is_stopped_here_too(tmp_path: Path, 
         await door.desk.call(channel="c.2", number="10002")
         answer = await door.ask("/api/customers/10002")
         assert (answer.status, answer.reason) == (403, "too_many_reads")
+        told = [row for row in await door.desk.rows() if row[1] == "proxy.read"]
+        # the CRM was asked meanwhile, and nothing of it was given
+        assert told[1:] == [("desk:anna", "proxy.read", "granted"), ("desk:anna", "proxy.read", "withheld")]
+        assert (await door.desk.last())[5]["reason"] == "too_many_reads"
+        count = len(door.crm.asked)
+        await refused(door, "/api/customers/10002", "too_many_reads", "PUT", json={})
+        assert len(door.crm.asked) == count
 
 
 async def test_people_of_another_tenant_are_let_through_to_nothing(door: Door) -> None:
@@ -589,11 +596,12 @@ async def test_of_an_answer_goes_back_what_belongs_to_it(door: Door) -> None:
         "Connection": "X-Hop", "X-Hop": "x", "X-Accel-Redirect": "/x", "X-Tillit-Mark": "echo", "Digest": "x", "Strict-Transport-Security": "max-age=0",
         "Location": f"{door.crm.origin}/next?a=1", "Server": "crm/1.0",
     }  # fmt: skip
-    door.crm.says(CUSTOMER, lambda: said(XENIA, **more))
-    answer = await door.ask(CUSTOMER)
+    page = "/customers/10001/page"
+    door.crm.says(page, lambda: said(XENIA, **more))
+    answer = await door.ask(page)
     assert {name.lower() for name in answer.headers} == {
         "content-type", "content-length", "date", "x-own", "cache-control", "x-content-type-options", "x-frame-options", "referrer-policy",
-        "server", "location", "strict-transport-security",
+        "server", "location", "strict-transport-security", "etag", "digest",
     }  # fmt: skip
     assert answer.headers["Location"] == f"{PUBLIC}/next?a=1"
     assert (answer.headers["Server"], answer.headers["X-Own"]) == ("proxy", "kept")
@@ -612,6 +620,38 @@ async def test_of_an_answer_goes_back_what_belongs_to_it(door: Door) -> None:
     door.crm.says("/assets/x", cookies)
     given = (await door.ask("/assets/x")).headers.getall("Set-Cookie")
     assert given == ["sid=1; Path=/; HttpOnly", "a=2"]
+
+
+async def test_of_an_answer_with_something_to_be_taken_out_no_header_tells_it(tmp_path: Path, server: Server) -> None:
+    """A CRM may write what it knows of a customer into a header as well."""
+    patterns = {
+        "customer": {**PATTERNS["customer"], "headers": ["X-Total-Count", "x-page"]},
+        "all": {"path": "/api/*/{number}", "fields": {"/phones": 3}, "headers": ["X-Page"]},
+        "search": PATTERNS["search"],
+    }
+    async with proxied(settings_in(tmp_path), server, patterns=patterns) as door:
+        await door.enter()
+        await door.desk.call()
+        telling = {
+            "X-Phones": "+46701234567", "Link": "<tel:+46701234567>", "Content-Disposition": "attachment; filename=+46701234567", "Refresh": "0;tel:+46701234567",
+            "Content-Location": "/+46701234567", "X-Total-Count": "+46701234567", "Warning": "+46701234567", "ETag": "+46701234567", "Location": "/+46701234567",
+        }  # fmt: skip
+        usual = {"content-type", "content-length", "date", "cache-control", "x-content-type-options", "x-frame-options", "referrer-policy", "server", "strict-transport-security"}  # fmt: skip
+        more = {"X-Page": "1", "Retry-After": "9", "Content-Language": "sv", "Set-Cookie": "sid=1", **telling}
+        door.crm.says(CUSTOMER, lambda: said(XENIA, **more))
+        for method in ("GET", "HEAD", "PUT"):
+            answer = await door.ask(CUSTOMER, method)
+            assert answer.status == 200
+            # of the second pattern none but this one, and it counts wherever it fits
+            own = {"x-page"} if method != "PUT" else {"x-page", "x-total-count"}
+            got = {name.lower() for name in answer.headers} - {"content-length"}
+            assert got == usual - {"content-length"} | own | {"retry-after", "content-language", "set-cookie"}, method
+        door.crm.says("/api/search", lambda: said({"items": [{"id": "10001"}]}, **more))
+        answer = await door.ask("/api/search?q=a")
+        assert {name.lower() for name in answer.headers} == usual | {"retry-after", "content-language", "set-cookie"}
+        # who must sign in at the CRM is sent there
+        door.crm.says(CUSTOMER, lambda: web.Response(status=302, headers={"Location": f"{door.crm.origin}/login"}))
+        assert (await door.ask(CUSTOMER)).headers["Location"] == f"{PUBLIC}/login"
 
 
 async def test_long_answers_and_bodies_are_passed_on_as_they_come(door: Door) -> None:

@@ -40,6 +40,8 @@ PATTERN = "[proxy.patterns.one]\n"
         (PATTERN + 'path = "/a"\nbody = ["id"]\nmethods = ["POST"]\n', "no pointer of RFC 6901"),
         (PATTERN + 'path = "/a"\nanswer = ["/x/-"]\n', "no pointer of RFC 6901"),
         (PATTERN + 'path = "/a/{number}"\nfields = {"/x~2" = 3}\n', "no pointer of RFC 6901"),
+        (PATTERN + 'path = "/a/{number}"\nfields = {"/x" = 3}\nheaders = ["X-A: b"]\n', "no name of a header"),
+        (PATTERN + 'path = "/a/{number}"\nheaders = ["X-A"]\n', "Leave it out"),
         (PATTERN + 'path = "/a"\nanswer = ["/x"]\nmethods = ["POST"]\n', 'Write methods = ["GET"]'),
         (PATTERN + 'path = "/a"\nquery = ["x"]\nforms = true\nmethods = ["POST"]\n', "forms are not looked into"),
     ],

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select, text
 from sqlalchemy.exc import OperationalError
 
 from ivr.config import Settings
-from ivr.database import Database, Prepared
+from ivr.database import Database, Prepared, PreparedRows
 from ivr.errors import StoreError
 from ivr.store.tables import KEYS, PEOPLE
 from tests.unit.conftest import Either
@@ -53,6 +53,23 @@ async def test_what_goes_wrong_is_told_without_what_was_asked_for(either: Either
         with pytest.raises(StoreError, match=r"^database: \w+$") as caught:
             await database.glance(lambda c: gone.rows(c, of="canary"))
     assert "canary" not in str(caught.value.__context__)
+
+
+async def test_whole_rows_are_written_as_they_are_or_not_at_all(either: Either) -> None:
+    rows = PreparedRows(KEYS)
+    given = [{"kind": "k", "id": number, "checks": f"'{number}\"\n:id"} for number in "12"]
+    async with await database_of(either()) as database:
+        await database.put_down(lambda c: rows.put(c, given), lock="keys")
+
+        def all_of(connection: Connection) -> list[dict[str, Any]]:
+            return [dict(row) for row in connection.execute(select(KEYS).order_by(KEYS.c.id)).mappings()]
+
+        assert await database.look_up(all_of) == given
+        again = [{"kind": "k", "id": "3", "checks": ""}, {"kind": "k", "id": "1", "checks": "canary"}]
+        with pytest.raises(StoreError, match=r"^database: (SQLITE_CONSTRAINT_\w+|23505)$") as caught:
+            await database.put_down(lambda c: rows.put(c, again), lock="keys")
+        assert "canary" not in str(caught.value.__context__)
+        assert await database.look_up(all_of) == given
 
 
 def _thread(connection: Connection) -> tuple[int, object]:
