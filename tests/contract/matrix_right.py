@@ -19,6 +19,8 @@ from tests.contract.matrix_calls import ANNA, OPEN
 from tests.contract.matrix_kit import AUDIENCE, ORIGIN, ROLES, Visitor, Whole
 
 Answer = tuple[int, str]
+# Those whom the route lets in, and an element's page: for all others the row of the route itself says what they are answered.
+_LET_IN = ("agent", "colleague", "supervisor", "granted", "other tenant", "element")
 _serial = count(1)
 
 
@@ -44,7 +46,7 @@ def _fields(names: str) -> Right:
     async def ask(made: Whole, visitor: Visitor) -> Answer:
         return await made.ask(visitor, "GET", f"/api/v1/customers/{made.line.asked.ref}/record?fields={names}")
 
-    return Right(f"GET /api/v1/customers/{{ref}}/record?fields={names}", ask)
+    return Right(f"GET /api/v1/customers/{{ref}}/record?fields={names}", ask, roles=_LET_IN)
 
 
 _ADDED, _OTHER = "+46701999555", "+46701999444"
@@ -64,7 +66,7 @@ def _action(name: str) -> Right:
         await _as_before(made, name, changed=status == 200)
         return status, told
 
-    return Right(f"POST /api/v1/customers/{{ref}}/actions/{name}", ask)
+    return Right(f"POST /api/v1/customers/{{ref}}/actions/{name}", ask, roles=_LET_IN)
 
 
 async def _as_before(made: Whole, action: str, *, changed: bool) -> None:
@@ -166,10 +168,10 @@ RIGHT: Mapping[tuple[str, str], tuple[Right, ...]] = {
     ("POST", "/welcome/{token}/passkey"): (
         Right("POST /welcome/{token}/passkey, a new one", _asks_for_a_passkey, few=True),
     ),
-    ("GET", "/crossing"): (Right("GET /crossing?begun={begun}", _crosses),),
+    ("GET", "/crossing"): (Right("GET /crossing?begun={begun}", _crosses, few=True),),
     ("POST", "/api/v1/tokens/introspect"): (
         Right("POST /api/v1/tokens/introspect, issued at level 2", _introspects, roles=("program",)),
     ),
-    ("POST", "/api/v1/element/token"): (Right("POST /api/v1/element/token, for who is signed in", _lends),),
+    ("POST", "/api/v1/element/token"): (Right("POST /api/v1/element/token, for who is signed in", _lends, few=True),),
 }
 """By the route whose row it stands behind."""
