@@ -194,9 +194,9 @@ class Line:
 
     async def no_wishes(self) -> None:
         """All that stand, taken back."""
-        for pattern in ("one:*", "by:*", "waiting:*"):
-            for key in await self.link.ask("KEYS", f"{self.prefix}:opening:{pattern}"):  # type: ignore[attr-defined]
-                await self.link.ask("DEL", key.decode())
+        keys = [key.decode() for key in await self.link.ask("KEYS", f"{self.prefix}:opening:*")]  # type: ignore[attr-defined]
+        if keys:
+            await self.link.ask("DEL", *keys)
 
     async def open_for(self, person: Person, second: Person) -> str:
         """This person has wished for the record, and the second one has agreed."""

@@ -72,13 +72,14 @@ def _action(name: str) -> Right:
 async def _as_before(made: Whole, action: str, *, changed: bool) -> None:
     """The record is changed exactly where the answer says so; then it is set back."""
     register, known = Register(made.house.vault), made.line.asked
-    async with made.house.database.write() as connection:
-        held = await register.by_ref(connection, known.ref, change=changed)
-        assert held is not None
-        phones = [one.reveal() for one in held.phones]
-        is_other = phones != [known.phone] or (held.locked and made.line.state != "locked")
-        assert is_other == (changed and action != "clear_pin"), (action, made.line.state)
-        if is_other:
+    async with made.house.database.read() as connection:
+        held = await register.by_ref(connection, known.ref)
+    assert held is not None
+    phones = [one.reveal() for one in held.phones]
+    is_other = phones != [known.phone] or (held.locked and made.line.state != "locked")
+    assert is_other == (changed and action != "clear_pin"), (action, made.line.state)
+    if is_other:
+        async with made.house.database.write() as connection:
             await register.set_phones(connection, held, [Personal(known.phone)])
             await register.set_locked(connection, held, locked=False)
 
@@ -151,20 +152,15 @@ async def _lends(made: Whole, visitor: Visitor) -> Answer:
     return await made.ask(visitor, "POST", "/api/v1/element/token", json=given)
 
 
-_WITHOUT_SESSION = ("nobody", "program", "element")
 _ACTION = ("POST", "/api/v1/customers/{ref}/actions/{action}")
 
 RIGHT: Mapping[tuple[str, str], tuple[Right, ...]] = {
     ("GET", "/api/v1/customers/{ref}/record"): tuple(map(_fields, ("name", "number", "phones"))),
     _ACTION: tuple(_action(name) for name in ACTIONS if name != "set_language"),
-    ("POST", "/sign-in"): (Right("POST /sign-in, as it must be", _signs_in, few=True, roles=_WITHOUT_SESSION),),
-    ("POST", "/api/v1/session"): (
-        Right("POST /api/v1/session, as it must be", _begins, few=True, roles=_WITHOUT_SESSION),
-    ),
+    ("POST", "/sign-in"): (Right("POST /sign-in, as it must be", _signs_in, few=True, roles=("nobody",)),),
+    ("POST", "/api/v1/session"): (Right("POST /api/v1/session, as it must be", _begins, few=True, roles=("nobody",)),),
     ("GET", "/welcome/{token}"): (Right("GET /welcome/{token}, a new one", _looks, few=True),),
-    ("POST", "/welcome/{token}"): (
-        Right("POST /welcome/{token}, a new one", _enrols, few=True, roles=_WITHOUT_SESSION),
-    ),
+    ("POST", "/welcome/{token}"): (Right("POST /welcome/{token}, a new one", _enrols, few=True, roles=("nobody",)),),
     ("POST", "/welcome/{token}/passkey"): (
         Right("POST /welcome/{token}/passkey, a new one", _asks_for_a_passkey, few=True),
     ),

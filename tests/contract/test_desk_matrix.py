@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -50,9 +51,8 @@ GIVES = {
 _RECORD = ("GET", "/api/v1/customers/{ref}/record")
 _ACTION = ("POST", "/api/v1/customers/{ref}/actions/{action}")
 _OPENED = {("GET", "/api/v1/openings/{opening}/record"), ("POST", "/openings/{opening}")}
-# What is the same whatever goes on: walked in two states by all, and in the others by these.
+# What is the same whatever goes on: walked in two states by all, and in the others by the agent.
 FEW = ("no call", "level 2")
-TWO = ("nobody", "agent")
 _HALVES = 2
 # What monitoring asks stands beside the table.
 BESIDE = {("GET", "/healthz"), ("GET", "/readyz")}
@@ -249,7 +249,7 @@ async def _walked(made: Whole, states: Iterable[str], seen: Seen, given: set[tup
                 if held:
                     given.add(("proxy", name))
         for route in ROUTES:
-            for role in ROLES if state in FEW or not _few(route) else TWO:
+            for role in ROLES if state in FEW or not _few(route) else ("agent",):
                 await made.put(state, role)
                 where = f"{route.method} {route.path}, {role}, {state}"
                 status, told = await _walk(made, route, await made.visitor(role))
@@ -311,9 +311,16 @@ def _filled(what: Any, number: str, ref: str) -> Any:
 
 def _held(told: str) -> set[str]:
     """What of customers' data is in an answer, in whatever spelling."""
+    heads, _, body = told.partition("\n")
+    return {*_found(heads), *_found(body)}
+
+
+@lru_cache(maxsize=512)
+def _found(told: str) -> frozenset[str]:
+    # many bodies are the same for all
     text = laid_open(told)
     assert not any(number in text for number in _NEVER), told
-    return {canary for known in CUSTOMERS for canary in known.canaries if canary in text}
+    return frozenset({canary for known in CUSTOMERS for canary in known.canaries if canary in text})
 
 
 def laid_open(told: str) -> str:
@@ -440,7 +447,7 @@ What stands for all is the same in all states, or for all roles that are named. 
 
 A 404 behind `/welcome` is a link that nobody has; 303 leads to where one signs in; a 404 of `/crossing` is one that the proxy has not sent. [The proxy](proxy.md) is walked by
 one address of each kind of pattern, before a CRM that tells everybody everything and refuses all changes (422): nothing of a request that is refused here comes to it. What needs no one's permission, and knows nothing of calls, is walked in two states by all, and in
-all others by two of them. A row of its own has what is right there: a login with its password and code, a link, a token. One that was issued at level 2 is told to be good while that caller is this agent's, verified at no less, and in no other state.
+all others by the agent. A row of its own has what is right there: a login with its password and code, a link, a token. One that was issued at level 2 is told to be good while that caller is this agent's, verified at no less, and in no other state.
 """
 
 
