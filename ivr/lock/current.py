@@ -43,7 +43,8 @@ class Currents:
 
     async def of(self, person: Person) -> tuple[Current, ...]:
         """Raises `Unavailable` where it is not known whom this person talks with, or who is marked."""
-        ground = await self._judge.ground(person)
+        asked = self._judge.of_one_request(await self._judge.anew(person))
+        ground = await asked.ground(person)
         if not ground.person.may(Permission.CALL):
             return ()
         one = caller(ground)
@@ -52,7 +53,7 @@ class Currents:
             for found in outsiders(ground, talk):
                 # a colleague who is a marked caller as well is no caller of this person's
                 if found.call not in shown and found.party.endpoint not in ground.owners:
-                    seen = await self._seen(ground, found, one)
+                    seen = await self._seen(asked, ground, found, one)
                     shown[found.call] = self._with_buttons(ground, found, one, seen)
         for waited in await self._waited_for(ground.person, frozenset(shown)):
             shown[waited.call] = waited
@@ -80,7 +81,7 @@ class Currents:
                 shown.append(replace(_waited(gone), state=State.GONE, keying=None))
         return shown
 
-    async def _seen(self, ground: Ground, found: Caller, one: Caller | Denied) -> Current:
+    async def _seen(self, asked: Judge, ground: Ground, found: Caller, one: Caller | Denied) -> Current:
         mark = found.mark
         number = None if found.party.number is None else found.party.number.masked
         if mark is None or mark.expires <= ground.now:
@@ -100,7 +101,7 @@ class Currents:
         if isinstance(verdict, Granted) and await self._reads.stopped(ground.person):
             verdict = Denied(Reason.TOO_MANY_READS)
         if isinstance(verdict, Granted) and verdict.level >= self._name_level:
-            name = await self._name(ground.person, mark.subject, mark.nonce, verdict)
+            name = await self._name(asked, ground.person, mark.subject, mark.nonce, verdict)
         return Current(
             found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
             verdict.reason if isinstance(verdict, Denied) else None,
@@ -116,7 +117,7 @@ class Currents:
             return State.NOT_VERIFIED, None
         return (State.REFUSED, Status(progress.status)) if progress.status else (State.VERIFYING, None)
 
-    async def _name(self, person: Person, ref: str, nonce: str, granted: Granted) -> Personal | None:
+    async def _name(self, asked: Judge, person: Person, ref: str, nonce: str, granted: Granted) -> Personal | None:
         """The row, the name, and whether all is as it was; None where one of them fails."""
         once = f"{_SHOWN}:{nonce}:{person.id}"
         try:
@@ -130,7 +131,7 @@ class Currents:
         except Unavailable as error:
             self._rows.failed(person, _SHOWN, error)
             return None
-        again = await self._judge.again(person, ref, self._name_level, granted.call)
+        again = await asked.again(person, ref, self._name_level, granted.call)
         return held.name if held is not None and isinstance(again.verdict, Granted) else None
 
 

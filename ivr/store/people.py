@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any
@@ -94,18 +95,22 @@ class People:
         return await self._database.look_up(lambda connection: int(connection.execute(query).scalar_one()))
 
     async def _found(self, *where: ColumnElement[bool]) -> tuple[Person, ...]:
-        return await self._database.look_up(lambda connection: people_in(connection, self._vault, *where))
+        return await self._database.look_up(lambda connection: _people(connection, self._vault, _known_name, *where))
 
 
 def people_in(connection: Connection, vault: Vault, *where: ColumnElement[bool]) -> tuple[Person, ...]:
     """Those of whom this is so, by their logins, with what stands beside them in other tables."""
+    return _people(connection, vault, _name, *where)
+
+
+def _people(connection: Connection, vault: Vault, name: _Name, *where: ColumnElement[bool]) -> tuple[Person, ...]:
     rows = connection.execute(select(PEOPLE).where(*where).order_by(PEOPLE.c.tenant, PEOPLE.c.login)).all()
     ids = [row.id for row in rows]
     endpoints = _beside(connection, ids, select(ENDPOINTS.c.person, ENDPOINTS.c.endpoint))
     permissions = _beside(
         connection, ids, select(PERMISSIONS.c.person, PERMISSIONS.c.permission, PERMISSIONS.c.granted)
     )
-    return tuple(_person(vault, row, endpoints.get(row.id, ()), permissions.get(row.id, ())) for row in rows)
+    return tuple(_person(vault, name, row, endpoints.get(row.id, ()), permissions.get(row.id, ())) for row in rows)
 
 
 # each request asks for one person: to put a statement together takes longer than to carry it out
@@ -126,15 +131,17 @@ def _one(connection: Connection, tenant: str, id: str, vault: Vault | None = Non
     endpoints = {(endpoint,) for endpoint, *_ in rows if endpoint is not None}
     permissions = {(permission, granted) for _, permission, granted, *_ in rows if permission is not None}
     row = SimpleNamespace(**dict(zip((column.name for column in _COLUMNS), rows[0][3:], strict=True)))
-    return _person(vault, row, endpoints, permissions)
+    return _person(vault, _known_name, row, endpoints, permissions)
 
 
-def _person(vault: Vault | None, row: Any, endpoints: Iterable[Any], permissions: Collection[Any]) -> Person:
+def _person(
+    vault: Vault | None, name: _Name, row: Any, endpoints: Iterable[Any], permissions: Collection[Any]
+) -> Person:
     return Person(
         id=row.id,
         tenant=row.tenant,
         login=row.login,
-        name="" if vault is None else _name(vault, row),
+        name="" if vault is None else name(vault, row.id, row.key_id, row.wrapped, row.name),
         role=Role(row.role),
         team=row.team,
         endpoints=frozenset(endpoint for (endpoint,) in endpoints),
@@ -160,7 +167,12 @@ def _beside(connection: Connection, ids: Sequence[str], query: Any) -> dict[str,
     return found
 
 
-def _name(vault: Vault, row: Any) -> str:
+def _name(vault: Vault, id: str, key: str, wrapped: bytes, name: bytes) -> str:
     """Colleagues see it; it is sealed so that it goes with the data key."""
-    envelope = vault.envelopes.open(sealing.person(row.id), row.key_id, row.wrapped)
-    return envelope.open_bytes(sealing.NAME, row.name).decode()
+    envelope = vault.envelopes.open(sealing.person(id), key, wrapped)
+    return envelope.open_bytes(sealing.NAME, name).decode()
+
+
+_Name = Callable[[Vault, str, str, bytes, bytes], str]
+# A supervisor's page asks for all of a team some times a second. Not where somebody signs in: who was seen lately would be found sooner.
+_known_name: _Name = lru_cache(maxsize=2048)(_name)
