@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any
@@ -208,15 +208,18 @@ class Hub:
                     return
                 page.endpoints = folded(person.endpoints)
                 view = await shown(person)
-                if page.keeps(view):
-                    await look(True)
+                keeps = page.keeps(view)
             except Unavailable:
-                view = unknown
+                view, keeps = unknown, False
             said = orjson.dumps(view)
             if said != told:
                 async with asyncio.timeout(TAKING_SECONDS):
                     await socket.send_str(said.decode())
                 told = said
+            if keeps:
+                # where Redis is away, the next look tells
+                with suppress(Unavailable):
+                    await look(True)
             try:
                 if page.kind.pause and not page.over and not page.going:
                     await asyncio.sleep(page.kind.pause)
