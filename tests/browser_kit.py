@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, async_playwright, expect
 
 DESK: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 360, "height": 740}
+
+# What is waited for comes in a moment; the five seconds that Playwright gives it are not enough where all cores are taken.
+expect.set_options(timeout=20_000)
 
 # Chromium keeps its own processes from root by a sandbox that root cannot have.
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--force-color-profile=srgb")

@@ -62,7 +62,10 @@ class Desk(Served):
     listen: str | None = Field(
         None, description='Address and port, such as "127.0.0.1:8443"; left out, there is no desk'
     )
-    idle_minutes: int = Field(15, ge=1, le=480, description="Minutes without a request after which a session ends")
+    idle_minutes: int = Field(
+        15, ge=1, le=480, description="Minutes without a request after which a session ends; they do not run while its person "
+        "talks with a caller on the own phone and has the page open",
+    )  # fmt: skip
     # NIST SP 800-63B-4 2.2.3: at most 24 hours with two factors
     session_hours: int = Field(10, ge=1, le=24, description="Hours after which a session ends, whatever is done in it")
     fresh_minutes: Minutes = Field(

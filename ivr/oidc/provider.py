@@ -58,6 +58,7 @@ class _Document:
     says_issuer: bool
     basic: bool
     exit: str | None
+    tells: frozenset[str]
 
 
 class Provider:
@@ -121,6 +122,10 @@ class Provider:
             return None
         asked = {"client_id": self.rules.client_id, "post_logout_redirect_uri": self._after}
         return _with(document.exit, asked)
+
+    async def tells(self) -> frozenset[str]:
+        """Which of `acr` and `amr` its document says that it tells; there may be others (Discovery 3). Raises `OidcError`."""
+        return (await self._document()).tells
 
     async def who(self, flow: Flow, answer: Mapping[str, str]) -> Claims | Refusal:
         """Who has signed in there, by what came back (`code`, `iss`, `error`). Raises `OidcError`."""
@@ -214,6 +219,7 @@ class Provider:
             says_issuer=said.get("authorization_response_iss_parameter_supported") is True,
             basic=not isinstance(methods, list) or "client_secret_basic" in methods,
             exit=leaving if isinstance(leaving, str) and self._safe(leaving) else None,
+            tells=_tells(said),
         )
 
     def _safe(self, place: str) -> bool:
@@ -263,6 +269,12 @@ class Provider:
             raise OidcError("the provider's answer is no JSON") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise OidcError(f"the provider: {tls.fault(error) or type(error).__name__}") from None
+
+
+def _tells(said: Mapping[str, Any]) -> frozenset[str]:
+    named = said.get("claims_supported")
+    found = {name for name in ("acr", "amr") if isinstance(named, list) and name in named}
+    return frozenset(found | ({"acr"} if said.get("acr_values_supported") else set()))
 
 
 def _with(place: str, asked: Mapping[str, str]) -> str:

@@ -81,7 +81,7 @@ class Sessions:
                 raise _strange(_BEGIN)
 
     async def of(self, token: Secret, *, used: bool = True) -> Session | None:
-        """The session of this token. `used`: its idle time begins anew; not so where a page asks by itself."""
+        """The session of this token. `used`: its idle time begins anew; not so where a page asks by itself, unless its person talks."""
         tenant = _tenant(token)
         if tenant is None:
             return None

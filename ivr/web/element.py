@@ -83,6 +83,8 @@ async def _follow(visit: Visit, grant: Grant, token: Secret, page: Page, answer:
                 return
             page.endpoints = folded(person.endpoints)
             shown = _without_name(view(await visit.house.lock.current(person), visit.words), grant)
+            if page.keeps(shown):
+                await visit.house.sessions.lives(grant.tenant, grant.session, used=True)
         except Unavailable:
             pass
         line = orjson.dumps(shown)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import orjson
@@ -15,6 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import Unavailable
+from ivr.lock import State
 from ivr.staff import Permission, Person
 from ivr.web.view import UNKNOWN
 
@@ -25,6 +26,8 @@ _IDLE_LOOK_SECONDS = 10.0
 # Seconds in which a page must take what it is told, and answer a ping.
 TAKING_SECONDS = 5.0
 _PING_SECONDS = 20.0
+# Seconds after which a session is told once more that its person talks; `idle_minutes` is 60 seconds at least.
+KEEP_SECONDS = 15.0
 # Bytes: a page says nothing.
 _MOST = 64
 # Pages of one session.
@@ -38,17 +41,21 @@ FULL = 4429
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a page needs. `pause`: seconds between two looks, however much happens. `all`: whether any phone's talks stir it."""
+    """What a page needs. `pause`: seconds between two looks, however much happens. `all`: whether any phone's talks stir it.
+
+    `own`: whether its calls are those of the person's own phone.
+    """
 
     name: str
     needs: Permission
     pause: float = 0.0
     all: bool = False
+    own: bool = False
 
 
-OWN = Kind("own", Permission.CALL)
+OWN = Kind("own", Permission.CALL, own=True)
 """The agent's own calls."""
-ELEMENT = Kind("element", Permission.CALL)
+ELEMENT = Kind("element", Permission.CALL, own=True)
 """The same, on a page of another site."""
 
 
@@ -64,12 +71,22 @@ class Page:
     going: bool = False
     gone: Callable[[], bool] = lambda: False
     """Whether nobody is there any more who would be told."""
+    kept: float = float("-inf")
+    """When the session was last told that its person talks."""
+
+    def keeps(self, view: Mapping[str, Any]) -> bool:
+        """Whether the session is to go on now: who talks on the own phone is there. Whoever is on hold may be waiting for nobody."""
+        talks = self.kind.own and any(not call["held"] and call["sign"] != State.GONE for call in view["calls"])
+        if not talks or monotonic() - self.kept < KEEP_SECONDS:
+            return False
+        self.kept = monotonic()
+        return True
 
 
 Shown = Callable[[Person], Awaitable[Mapping[str, Any]]]
 """What a page of this person shows now. Raises `Unavailable`."""
-Look = Callable[[], Awaitable[Person | None]]
-"""Whose the session is; None where it is over. It does not go on by being looked at. Raises `Unavailable`."""
+Look = Callable[[bool], Awaitable[Person | None]]
+"""Whose the session is; None where it is over. It goes on from now where it is told so, and not by being looked at. Raises `Unavailable`."""
 
 
 class Hub:
@@ -185,19 +202,24 @@ class Hub:
                 await socket.close(code=WSCloseCode.GOING_AWAY)
                 return
             try:
-                person = None if page.over else await look()
+                person = None if page.over else await look(False)
                 if person is None or not person.may(page.kind.needs):
                     await socket.close(code=OVER)
                     return
                 page.endpoints = folded(person.endpoints)
                 view = await shown(person)
+                keeps = page.keeps(view)
             except Unavailable:
-                view = unknown
+                view, keeps = unknown, False
             said = orjson.dumps(view)
             if said != told:
                 async with asyncio.timeout(TAKING_SECONDS):
                     await socket.send_str(said.decode())
                 told = said
+            if keeps:
+                # where Redis is away, the next look tells
+                with suppress(Unavailable):
+                    await look(True)
             try:
                 if page.kind.pause and not page.over and not page.going:
                     await asyncio.sleep(page.kind.pause)

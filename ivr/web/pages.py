@@ -70,8 +70,8 @@ async def follow(
     token, session, house = visit.token, visit.session, visit.house
     assert token is not None and session is not None
 
-    async def look() -> Person | None:
-        standing = await house.sessions.of(token, used=False)
+    async def look(used: bool) -> Person | None:
+        standing = await house.sessions.of(token, used=used)
         return None if standing is None else await house.people.by_id(standing.tenant, standing.person)
 
     return await house.hub.serve(visit.request, session.id, visit.who, look, shown, kind, unknown)

@@ -62,7 +62,7 @@ class Sessions(Protocol):
         ...
 
     async def of(self, token: Secret, *, used: bool = True) -> Any | None:
-        """The session with this token; it goes on from now where it is `used`: an open page is not a person at work."""
+        """The session with this token; it goes on from now where it is `used`: an open page alone is not a person at work."""
         ...
 
     async def lives(self, tenant: str, hashed: str, *, used: bool = False) -> tuple[str, str] | None:

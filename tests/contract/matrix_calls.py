@@ -26,11 +26,11 @@ CALLER, STRANGER = "+46701112233", "+46702223344"
 TRUNK = "PJSIP/trunk"
 
 STATES = (
-    "no call", "ringing", "not verified", "verifying", "keying", "refused", "level 1", "level 2", "other customer", "third party",
+    "no call", "ringing", "not verified", "verifying", "keying", "refused", "level 1", "level 2", "level 3", "other customer", "third party",
     "two customers", "two calls", "held", "asking a colleague", "somebody else meanwhile", "colleague", "hung up", "expired", "locked",
     "opened",
 )  # fmt: skip
-OPEN = frozenset({"level 1", "level 2", "held", "asking a colleague"})
+OPEN = frozenset({"level 1", "level 2", "level 3", "held", "asking a colleague"})
 """In these alone the customer is verified on a call of the person's."""
 
 _APART = frozenset({"no call", "ringing", "keying", "hung up", "opened"})
@@ -124,6 +124,14 @@ class Line:
     async def put(self, state: str, whose: Person, colleague: Person) -> None:
         """The call of this person is so now; it is another one each time."""
         self.calls += 1
+        await self._put(state, whose, colleague)
+
+    async def again(self, state: str, whose: Person, colleague: Person) -> None:
+        """The same call is so now."""
+        await self.link.ask("DEL", f"{self.prefix}:mark:{NODE}:{self.channel}")
+        await self._put(state, whose, colleague)
+
+    async def _put(self, state: str, whose: Person, colleague: Person) -> None:
         self.state, self.channel, self.switch.waiting = state, f"c.{self.calls}", set()
         (endpoint,) = whose.endpoints
         self.talks.talks = {} if state in _APART else {endpoint: self._talks(endpoint, colleague)}
@@ -177,7 +185,7 @@ class Line:
 
     async def _mark(self, channel: str, whom: Known) -> None:
         until = int(time.time()) + (-60 if self.state == "expired" else 600)
-        level, ref = 1 if self.state == "level 1" else 2, self.customers[whom.number].ref
+        level, ref = int(self.state[-1]) if self.state.startswith("level") else 2, self.customers[whom.number].ref
         mark = Mark(NODE, channel, ref, level, ("pin", "sms_code"), "main", until, f"nonce-{channel}")
         await self.link.ask("SET", f"{self.prefix}:mark:{NODE}:{channel}", orjson.dumps(asdict(mark)), "EX", 600)
 
@@ -185,9 +193,9 @@ class Line:
 
     async def no_wishes(self) -> None:
         """All that stand, taken back."""
-        for pattern in ("one:*", "by:*", "waiting:*"):
-            for key in await self.link.ask("KEYS", f"{self.prefix}:opening:{pattern}"):  # type: ignore[attr-defined]
-                await self.link.ask("DEL", key.decode())
+        keys = [key.decode() for key in await self.link.ask("KEYS", f"{self.prefix}:opening:*")]  # type: ignore[attr-defined]
+        if keys:
+            await self.link.ask("DEL", *keys)
 
     async def open_for(self, person: Person, second: Person) -> str:
         """This person has wished for the record, and the second one has agreed."""

@@ -58,7 +58,7 @@ class Visitor:
     """What the proxy knows this browser by."""
 
 
-_FORM = "f" * 43
+FORM_TOKEN = "f" * 43
 _SECRET = "s" * 43
 AUDIENCE = "https://crm.example.com"
 ORIGIN = "https://shop.example.com"
@@ -100,17 +100,17 @@ class Whole:
 
     async def _visitor(self, role: str) -> Visitor:
         if role in ("nobody", "program"):
-            return Visitor(role, None, csrf=_FORM)
+            return Visitor(role, None, csrf=FORM_TOKEN)
         if role == "element":
             self.lent = self.lent or await self._lent()
-            return Visitor(role, None, self.lent, _FORM)
+            return Visitor(role, None, self.lent, FORM_TOKEN)
         person = self.people[role]
         token, session = await self.house.sessions.begin(SignedIn(person, None, time.time_ns() // 1000))  # type: ignore[misc]
         passed = await self._passed(token)
         if role == "ended":
             await self.house.sessions.end(token)
         # whoever is not let in any more has a form of somebody who is not signed in
-        csrf = _FORM if role in ("ended", "disabled") else session.csrf.reveal()
+        csrf = FORM_TOKEN if role in ("ended", "disabled") else session.csrf.reveal()
         return Visitor(role, person, token.reveal(), csrf, passed)
 
     async def _passed(self, token: Secret) -> str:
@@ -126,7 +126,9 @@ class Whole:
         """A token for an element of the agent's, who is signed in: by a session that nobody ends."""
         await self.house.sessions.begin(SignedIn(self.people["agent"], None, time.time_ns() // 1000))
         given = {"login": self.people["agent"].login, "origin": ORIGIN}
-        status, told = await self.ask(Visitor("program", None, csrf=_FORM), "POST", "/api/v1/element/token", json=given)
+        status, told = await self.ask(
+            Visitor("program", None, csrf=FORM_TOKEN), "POST", "/api/v1/element/token", json=given
+        )
         assert status == 201, told
         return str(json.loads(told.rpartition("\n")[2])["token"])
 
@@ -135,7 +137,7 @@ class Whole:
             return {"Origin": ORIGIN, "Authorization": f"Bearer {visitor.token}"}
         if visitor.role == "program":
             return {"Authorization": aiohttp.encode_basic_auth("crm", _SECRET)}
-        cookie = f"{FORM}={_FORM}" + (f"; {SESSION}={visitor.token}" if visitor.token else "")
+        cookie = f"{FORM}={FORM_TOKEN}" + (f"; {SESSION}={visitor.token}" if visitor.token else "")
         return {"Origin": self.url, "Cookie": cookie, CSRF: visitor.csrf}
 
     async def ask(self, visitor: Visitor, method: str, place: str, **given: Any) -> tuple[int, str]:
@@ -204,11 +206,12 @@ async def whole(base: Any, server: Server, ports: Ports, monkeypatch: pytest.Mon
     settings = settings_of(
         base, server, f'[desk]\nlisten = "127.0.0.1:{port}"\nurl = "{url}"\n[desk.password]\nscrypt_p = 1\n'
         "[desk.requests]\nper_minute = 100000\nstrangers_per_minute = 100000\n[desk.sign_in]\naddress_in_a_row = 1000\nall = 100000\n"
+        "[lock.fields]\nphones = 3\n"
         f'[lock.glass]\nwaiting = 20\n[tokens]\naudiences = ["{AUDIENCE}"]\n'
         f'[clients.crm]\nsecret_file = "{secret}"\naudiences = ["{AUDIENCE}"]\norigins = ["{ORIGIN}"]\n'
         f'may = ["calls", "verify", "drop", "record"]\n'
         f'[proxy]\nlisten = "127.0.0.1:{proxy_port}"\nurl = "{proxy_url}"\nupstream = "http://127.0.0.1:{crm_port}"\n'
-        f"per_minute = 100000\n{_patterns()}",
+        f'per_minute = 100000\nfree = ["/assets/**"]\n{_patterns()}',
     )  # fmt: skip
     serving: list[asyncio.Task[None]] = []
 
@@ -291,6 +294,8 @@ class Crm:
     asked: int = 0
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith("/assets/"):
+            return web.Response(text="the same for all")
         self.asked += 1
         known = self.line.asked
         one = {"id": known.number, "name": known.name, "phones": [known.phone], "cards": [{"number": "4111"}]}

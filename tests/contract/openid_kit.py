@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from typing import Any
@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 import trustme
 
+from ivr.oidc import Provider
 from ivr.staff import TENANT, Person
 from ivr.web.visit import SESSION
 from tests.contract.desk_kit import House
@@ -111,6 +112,20 @@ class World:
     def visitor(self) -> Visitor:
         return Visitor(self.desk)
 
+    @property
+    def provider(self) -> Provider:
+        """The desk's own end of it."""
+        assert self.desk.web.elsewhere is not None
+        return self.desk.web.elsewhere.provider
+
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """The least time that the settings may give it to answer: too little on a busy machine, but for a test of that."""
+        before = self.provider.rules
+        self.provider.rules = before.model_copy(update={"request_seconds": 0.5})
+        yield
+        self.provider.rules = before
+
     async def linked(self, login: str = "anna", tenant: str = TENANT) -> Person:
         person = await self.house.enrolled(login, tenant=tenant)
         assert self.desk.web.elsewhere is not None
@@ -136,7 +151,7 @@ def opened(sqlite: Either, server: Server) -> Opened:
         trusted.cert_pem.write_to_path(str(secret.parent / "ca.pem"))
         text = (
             f'[desk.oidc]\nca_file = "ca.pem"\nissuer = "https://127.0.0.1:{theirs}"\nname = "The company"\nclient_id = "{CLIENT}"\n'
-            f'client_secret_file = "oidc.secret"\nrequest_seconds = 1.0\n{more}'
+            f'client_secret_file = "oidc.secret"\nrequest_seconds = 20.0\n{more}'
         )
         async with (
             provider(theirs, f"http://localhost:{port}/sign-in/provider", AUTHORITY) as op,

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from ivr.config import Settings, load
-from ivr.doctor import Finding
+from ivr.doctor import Finding, openid
 from ivr.doctor.desk import check
 from tests.contract.live_server import Server
+from tests.contract.openid_kit import Opened, opened
 from tests.contract.signin_kit import free_port, site
 from tests.unit.conftest import Either
 
+__all__ = ["opened"]
 pytestmark = pytest.mark.servers
 
 
@@ -94,5 +97,31 @@ async def test_a_desk_that_answers_one_that_does_not_and_something_else(sqlite: 
     assert finding.name == "desk-away"
 
 
+@pytest.mark.parametrize(
+    ("demanded", "document", "found", "cure"),
+    [
+        ('amr = ["mfa"]\n', {}, "ok", ""),
+        ('acr = ["phr"]\n', {"claims_supported": ["sub"]}, "ok", ""),
+        ("", {"claims_supported": ["sub", "amr"]}, "oidc-factor", "the provider says amr"),
+        ("", {"acr_values_supported": ["phr"], "claims_supported": ["amr"]}, "oidc-factor", "says acr and amr"),
+        ("", {"claims_supported": ["sub"]}, "oidc-factor", "have it tell one of them"),
+        ("", {"claims_supported": "acr", "acr_values_supported": []}, "oidc-factor", "have it tell one of them"),
+        ("", {"claims_supported": None}, "oidc-factor", "have it tell one of them"),
+        ("", {"issuer": "https://evil.net"}, "oidc-away", "curl https://127.0.0.1:"),
+    ],
+)
+async def test_whether_a_second_factor_at_the_provider_can_be_seen(
+    demanded: str, document: dict[str, Any], found: str, cure: str, opened: Opened
+) -> None:
+    async with opened(demanded) as world:
+        world.op.document = document
+        (finding,) = await openid.check(world.house.settings)
+        assert finding.name == found and cure in " ".join(finding.cure), finding
+        await world.op.leave()
+        (finding,) = await openid.check(world.house.settings)
+        assert finding.name == "oidc-away"
+
+
 async def test_without_a_desk_nothing_is_said(sqlite: Either) -> None:
     assert await check(load(sqlite().file)) == []
+    assert await openid.check(load(sqlite().file)) == []

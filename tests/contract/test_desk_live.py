@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,8 @@ import pytest
 import trustme
 
 from ivr.errors import ConfigError
-from ivr.web import connections
+from ivr.lock import Current, State
+from ivr.web import connections, live
 from ivr.web.live import FULL, OVER
 from ivr.web.server import tls_of
 from ivr.web.visit import SESSION
@@ -111,16 +113,77 @@ async def test_it_ends_with_the_permission(open_desk: Desk) -> None:
         assert (await socket.receive(timeout=5)).data == OVER
 
 
-async def test_an_open_page_keeps_no_session_alive(open_desk: Desk, server: Server) -> None:
+def idle(server: Server, minutes: int) -> None:
+    """As if nobody had done anything for so long."""
+    (key,) = server.client.keys("*:session:*")
+    for field in ("begun", "seen", "until"):
+        server.client.hincrby(key, field, -minutes * 60_000)
+    server.client.pexpire(key, server.client.pttl(key) - minutes * 60_000)
+
+
+def seen(server: Server) -> int:
+    """Minutes for which the session has not been used; the whole ones."""
+    (key,) = server.client.keys("*:session:*")
+    return int(time.time() - int(server.client.hget(key, "seen")) / 1000) // 60
+
+
+async def shows(socket: aiohttp.ClientWebSocketResponse, made: Desk, *calls: Current) -> None:
+    """These, and what follows from them is done: each look ends before the next one begins."""
+    for title in ("before", "then"):
+        made.world.calls = tuple(replace(call, number=title) for call in calls)
+        made.hub.changed(frozenset({"PJSIP/anna"}))
+        told = (await socket.receive_json(timeout=10))["calls"]
+        while [call["number"] for call in told] != [title] * len(calls):
+            told = (await socket.receive_json(timeout=10))["calls"]
+
+
+@pytest.mark.parametrize(
+    "calls", [(replace(CALL, held=True),), (replace(CALL, state=State.GONE),), (replace(VERIFIED, held=True),)]
+)
+async def test_an_open_page_keeps_no_session_alive(
+    open_desk: Desk, server: Server, calls: tuple[Current, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does somebody on hold: nobody need be there."""
+    monkeypatch.setattr(live, "KEEP_SECONDS", 0.0)
     await open_desk.sign_in()
-    open_desk.world.calls = (CALL,)
     async with await page(open_desk) as socket:
         await socket.receive_json()
-        (key,) = server.client.keys("*:session:*")
-        seen = server.client.hget(key, "seen")
-        open_desk.world.calls = (VERIFIED,)
+        idle(server, 14)
+        await shows(socket, open_desk, *calls)
+        assert seen(server) == 14
+        idle(server, 1)
+        assert (await socket.receive(timeout=10)).data == OVER
+
+
+async def test_whoever_listens_for_long_stays_signed_in_and_not_for_ever(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Talking on the own phone with the page open is being there; the hours of a session end it all the same."""
+    monkeypatch.setattr(live, "KEEP_SECONDS", 0.0)
+    async with desk(server, "[desk]\nsession_hours = 1\n") as made:
+        await made.sign_in()
+        async with await page(made) as socket:
+            await socket.receive_json()
+            for call in (CALL, VERIFIED, replace(CALL, state=State.VERIFYING), CALL):
+                idle(server, 14)
+                await shows(socket, made, call)
+                assert seen(server) == 0
+            idle(server, 4)
+            assert (await socket.receive(timeout=10)).data == OVER
+        assert (await made.get("/")).status == 303
+
+
+async def test_that_somebody_talks_is_told_to_the_session_now_and_then(open_desk: Desk, server: Server) -> None:
+    """Not at each look: a page looks often."""
+    await open_desk.sign_in()
+    async with await page(open_desk) as socket:
         await socket.receive_json()
-        assert server.client.hget(key, "seen") == seen
+        idle(server, 14)
+        await shows(socket, open_desk, CALL)
+        assert seen(server) == 0
+        idle(server, 14)
+        await shows(socket, open_desk, VERIFIED)
+        assert seen(server) == 14
 
 
 async def test_a_page_that_opens_itself_again_keeps_no_session_alive_either(open_desk: Desk, server: Server) -> None:

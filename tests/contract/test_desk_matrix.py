@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +22,7 @@ import orjson
 import pytest
 from rig.ports import Ports
 
+from ivr.lock.actions import ACTIONS
 from ivr.staff import Permission
 from ivr.web import team
 from ivr.web.guard import Open
@@ -31,6 +33,7 @@ from tests.contract.keys_kit import whose
 from tests.contract.live_server import Server
 from tests.contract.matrix_calls import ANNA, CALLER, CUSTOMERS, OPEN, OTHER, STATES, STRANGER
 from tests.contract.matrix_kit import AUDIENCE, ORIGIN, READERS, ROLES, Visitor, Whole, whole
+from tests.contract.matrix_right import RIGHT
 from tests.contract.proxy_kit import PATTERNS
 from tests.unit.database_kit import settings_in
 
@@ -47,8 +50,9 @@ GIVES = {
     ("GET", "/api/v1/openings/{opening}/record"), ("POST", "/openings/{opening}"),
 }  # fmt: skip
 _RECORD = ("GET", "/api/v1/customers/{ref}/record")
+_ACTION = ("POST", "/api/v1/customers/{ref}/actions/{action}")
 _OPENED = {("GET", "/api/v1/openings/{opening}/record"), ("POST", "/openings/{opening}")}
-# What is the same for all who ask, whoever they are and whatever goes on: walked in two states.
+# What is the same whatever goes on: walked in two states by all, and in the others by the agent.
 FEW = ("no call", "level 2")
 _HALVES = 2
 # What monitoring asks stands beside the table.
@@ -189,6 +193,7 @@ PROXIED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "listed": ("GET", "/api/list/{number}", {}),
     "form": ("POST", "/forms/{number}", {"data": {"note": "x"}}),
     "own": ("GET", "/by-ref/{ref}", {}),
+    "free": ("GET", "/assets/app.js", {}),
     "no pattern": ("GET", "/elsewhere", {}),
 }
 
@@ -203,7 +208,8 @@ def _few(route: Route) -> bool:
 async def test_nothing_of_a_customer_before_verification_whatever_is_asked(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {name.partition(",")[0] for name in PROXIED} == {*PATTERNS, "no pattern"}
+    assert {name.partition(",")[0] for name in PROXIED} == {*PATTERNS, "free", "no pattern"}
+    assert {"set_language", *(one.said.rpartition("/")[2] for one in RIGHT[_ACTION])} == set(ACTIONS)
     seen: Seen = defaultdict(dict)
     given: set[tuple[str, str]] = set()
     async with AsyncExitStack() as stack:
@@ -219,7 +225,7 @@ async def test_nothing_of_a_customer_before_verification_whatever_is_asked(
     assert kinds >= {"session", "opening:one", "opening:by", "reads:of", "tries:login", "element"}
     # what is open is open: the walk has looked where there is something to be seen
     assert {one for one in given if one[0] != "proxy"} == GIVES
-    assert {name for kind, name in given if kind == "proxy"} == {*PROXIED} - {"no pattern"}
+    assert {name for kind, name in given if kind == "proxy"} == {*PROXIED} - {"free", "no pattern"}
     page = _page(seen)
     if os.environ.get("DESK_MATRIX") == "write":
         PAGE.write_text(page)
@@ -254,21 +260,34 @@ async def _walked(made: Whole, states: Iterable[str], seen: Seen, given: set[tup
                 if held:
                     given.add(("proxy", name))
         for route in ROUTES:
-            if _few(route) and state not in FEW:
-                continue
-            for role in ROLES:
+            for role in ROLES if state in FEW or not _few(route) else ("agent",):
                 await made.put(state, role)
+                where = f"{route.method} {route.path}, {role}, {state}"
                 status, told = await _walk(made, route, await made.visitor(role))
-                key, where = (route.method, route.path), f"{route.method} {route.path}, {role}, {state}"
-                seen[key][role, state] = status
-                assert status < 500, f"{where}: {status}: {told}"
-                if found := _held(told):
-                    _may_hold(key, role, state, found, where)
-                    given.add(key)
+                key = route.method, route.path
+                _noted(key, key, role, state, status, told, where, seen, given)
                 if _ends_session(route):
                     made.gone(role)
+            for right in RIGHT.get((route.method, route.path), ()):
+                for role in right.roles if state in FEW or not right.few else ():
+                    await made.put(state, role)
+                    where = f"{right.said}, {role}, {state}"
+                    status, told = await right.ask(made, await made.visitor(role))
+                    key = route.method, route.path
+                    _noted(key, ("", right.said), role, state, status, told, where, seen, given)
         for place in ("/healthz", "/readyz"):
             assert not _held((await made.ask(await made.visitor("agent"), "GET", place))[1])
+
+
+def _noted(
+    key: tuple[str, str], row: tuple[str, str], role: str, state: str, status: int, told: str, where: str, seen: Seen,
+    given: set[tuple[str, str]],
+) -> None:  # fmt: skip
+    seen[row][role, state] = status
+    assert status < 500, f"{where}: {status}: {told}"
+    if found := _held(told):
+        _may_hold(key, role, state, found, where)
+        given.add(key)
 
 
 async def _through(made: Whole, name: str, role: str, state: str) -> tuple[int, bool]:
@@ -286,7 +305,10 @@ async def _through(made: Whole, name: str, role: str, state: str) -> tuple[int, 
     assert verified or searched or made.crm.asked == before, (*where, "the CRM was asked")
     found = _held(told) - ({known.number} if known.number in place else set())
     assert verified or not found, (*where, found)
-    assert known.phone not in found or name != "customer", "its pattern wants level 3 for that"
+    assert known.phone not in found or name != "customer" or state == "level 3", (
+        *where,
+        "its pattern wants level 3 for that",
+    )
     return status, bool(found)
 
 
@@ -300,9 +322,16 @@ def _filled(what: Any, number: str, ref: str) -> Any:
 
 def _held(told: str) -> set[str]:
     """What of customers' data is in an answer, in whatever spelling."""
+    heads, _, body = told.partition("\n")
+    return {*_found(heads), *_found(body)}
+
+
+@lru_cache(maxsize=512)
+def _found(told: str) -> frozenset[str]:
+    # many bodies are the same for all
     text = laid_open(told)
     assert not any(number in text for number in _NEVER), told
-    return {canary for known in CUSTOMERS for canary in known.canaries if canary in text}
+    return frozenset({canary for known in CUSTOMERS for canary in known.canaries if canary in text})
 
 
 def laid_open(told: str) -> str:
@@ -322,10 +351,11 @@ def _may_hold(key: tuple[str, str], role: str, state: str, found: set[str], wher
         return
     assert state in OPEN or (state == "other customer" and key != _RECORD), (where, found)
     whose = OTHER if state == "other customer" else ANNA
-    assert found <= (set(whose.name.split()) if state == "level 1" or key != _RECORD else whose.canaries), (
-        where,
-        found,
-    )
+    told = set(whose.name.split())
+    if key == _RECORD and state != "level 1":
+        # telephones take level 3 here
+        told |= whose.canaries if state == "level 3" else {whose.number}
+    assert found <= told, (where, found)
 
 
 def _ends_session(route: Route) -> bool:
@@ -415,7 +445,7 @@ walked by itself, for the list is the desk's own table, of which [the API's desc
 |---|---|
 | ringing, hung up | the caller bears a mark, and nobody is on the line. So it is of a caller who is parked |
 | verifying, keying | before the agent has the caller; in mid-call, while the agent waits |
-| level 1, level 2 | verified |
+| level 1, level 2, level 3 | verified |
 | other customer | verified, and not the one whose record is asked for |
 | third party, two customers | somebody else is in the same call, verified or not |
 | two calls, somebody else meanwhile | a second caller on the same phone, while the first one is not on hold, or is |
@@ -424,32 +454,43 @@ walked by itself, for the list is the desk's own table, of which [the API's desc
 | locked | verified, and locked since then |
 | opened | no call, and [a second person has agreed](lock.md#without-a-call) to open the record |
 
-What stands for all is the same in all states, or for all roles.
+What stands for all is the same in all states, or for all roles that are named. All levels are those of [the settings](configuration.md) unless changed, but for the telephones, which take level 3 here.
 
 A 404 behind `/welcome` is a link that nobody has; 303 leads to where one signs in; a 404 of `/crossing` is one that the proxy has not sent. [The proxy](proxy.md) is walked by
-one address of each kind of pattern, before a CRM that tells everybody everything and refuses all changes (422): nothing of a request that is refused here comes to it. What needs no one's permission, and knows nothing of calls, is walked in two states.
+one address of each kind of pattern, before a CRM that tells everybody everything and refuses all changes (422): nothing of a request that is refused here comes to it. What needs no one's permission, and knows nothing of calls, is walked in two states by all, and in
+all others by the agent. A row of its own has what is right there: a login with its password and code, a link, a token. One that was issued at level 2 is told to be good while that caller is this agent's, verified at no less, and in no other state.
 """
 
 
 def _page(seen: Seen) -> str:
     lines = [_HEAD, "| Route | Needs | Role | Status |", "|---|---|---|---|"]
     needs = {(route.method, route.path): route.needs for route in ROUTES}
-    for key in (*(("proxy", name) for name in PROXIED), *needs):
+    behind = {("", right.said): key for key, more in RIGHT.items() for right in more}
+    rows = [row for key in needs for row in (key, *(one for one, of in behind.items() if of == key))]
+    for key in (*(("proxy", name) for name in PROXIED), *rows):
         cells = seen[key]
-        states = [state for state in STATES if any(one == state for _, one in cells)]
         by_told: dict[str, list[str]] = defaultdict(list)
         for role in ROLES:
-            by_told[_statuses({state: cells[role, state] for state in states})].append(role)
-        need = needs.get(key)
+            if told_of := {state: cells[role, state] for state in STATES if (role, state) in cells}:
+                by_told[_statuses(told_of)].append(role)
+        need = needs.get(behind.get(key, key))
         name = "call" if need is None else need.value if isinstance(need, Permission) else need.value.replace("_", " ")
         if key[0] == "proxy":
             method, place, _ = PROXIED[key[1]]
             first = f"by the proxy: `{method} {place}` | {name}"
         else:
-            first = f"`{key[0]} {key[1]}` | {name}"
+            asked, _, how = " ".join(key).strip().partition(", ")
+            first = f"`{asked}`{', ' if how else ''}{how} | {name}"
         usual = max(by_told, key=lambda told: len(by_told[told]))
         for told, roles in sorted(by_told.items(), key=lambda one: one[0] == usual):
-            who = "all" if len(by_told) == 1 else "all others" if told == usual and len(roles) > 2 else ", ".join(roles)
+            every = sum(map(len, by_told.values())) == len(ROLES)
+            who = (
+                "all"
+                if len(roles) == len(ROLES)
+                else "all others"
+                if every and told == usual and len(roles) > 2
+                else ", ".join(roles)
+            )
             lines.append(f"| {first} | {who} | {told} |")
             first = " | "
     return "\n".join(lines) + "\n"

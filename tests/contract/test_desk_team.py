@@ -10,9 +10,12 @@ from playwright.async_api import Browser, expect
 
 from ivr.lock import Barred, Channel, Direction, Ended, Held, State, Statistics, Watched
 from ivr.staff import Permission
+from ivr.web import live
+from ivr.web.live import OVER
 from ivr.web.words import languages, words
 from tests.browser_kit import PHONE, browser, window
 from tests.contract.live_server import Server
+from tests.contract.test_desk_live import idle, seen
 from tests.contract.test_desk_pages import sign_in
 from tests.contract.web_kit import ANNA, REF, SUPERVISOR, Desk, desk
 
@@ -47,6 +50,24 @@ async def team(server: Server) -> AsyncIterator[Desk]:
 async def _get(made: Desk, place: str) -> tuple[int, dict[str, object]]:
     answer = await made.get(f"/api/v1{place}")
     return answer.status, await answer.json()
+
+
+async def test_that_others_talk_keeps_no_supervisor_signed_in(
+    team: Desk, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "KEEP_SECONDS", 0.0)
+    await team.sign_in("siv")
+    async with team.browser.ws_connect(team.url("/team/live"), headers={"Origin": team.origin}) as socket:
+        assert (await socket.receive_json())["calls"]
+        idle(server, 14)
+        # what follows from a look is done before the next one begins
+        for count in (1, 2):
+            team.watched.calls_of = TALKS[:count]
+            team.hub.changed(frozenset({"PJSIP/whoever"}))
+            assert len((await socket.receive_json(timeout=10))["calls"]) == count
+        assert seen(server) == 14
+        idle(server, 1)
+        assert (await socket.receive(timeout=10)).data == OVER
 
 
 # ---------------------------------------------------------------- the API

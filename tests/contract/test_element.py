@@ -21,6 +21,7 @@ from ivr.web.live import Hub
 from ivr.web.words import languages, words
 from tests.browser_kit import PHONE, browser, window
 from tests.contract.live_server import Server
+from tests.contract.test_desk_live import idle, seen
 from tests.contract.web_kit import ANNA, AUDIENCE, CALL, CODE, PASSWORD, REF, VERIFIED, Desk, as_crm, crm, desk
 
 __all__ = ["browser"]
@@ -215,6 +216,21 @@ async def test_it_is_told_of_changes_and_of_the_end(open_desk: Desk) -> None:
         said = await line()
         while "over" not in said:
             said = await line()
+
+
+async def test_who_talks_stays_signed_in_by_the_element_too(open_desk: Desk, server: Server) -> None:
+    await open_desk.sign_in()
+    async with followed(open_desk, await token(open_desk)) as line:
+        assert "words" in await line() and "view" in await line()
+        idle(server, 14)
+        open_desk.world.calls = (replace(DROPPABLE, held=True),)
+        open_desk.hub.changed(frozenset({"PJSIP/anna"}))
+        assert (await line())["view"]["calls"]
+        assert seen(server) == 14
+        open_desk.world.calls = (DROPPABLE,)
+        open_desk.hub.changed(frozenset({"PJSIP/anna"}))
+        assert (await line())["view"]["calls"]
+        assert seen(server) == 0
 
 
 async def test_it_is_told_no_more_when_its_token_has_ended(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,3 +102,13 @@ async def opened(pbx: Pbx, secret: str) -> AsyncIterator[Floor]:
 
 def _short(endpoint: str) -> str:
     return endpoint.removeprefix("PJSIP/")
+
+
+def replaces(pbx: Pbx, endpoint: str) -> list[tuple[str, str]]:
+    """The header of an INVITE that takes the place of this endpoint's channel."""
+    channel = next(one["id"] for one in pbx.ari("GET", "channels") if one["name"].startswith(f"PJSIP/{endpoint}-"))
+
+    def of(name: str) -> str:
+        return str(pbx.ari("GET", f"channels/{channel}/variable?variable=CHANNEL(pjsip,{name})")["value"])
+
+    return [("Replaces", f"{of('call-id')};to-tag={of('local_tag')};from-tag={of('remote_tag')}")]

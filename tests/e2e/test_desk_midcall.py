@@ -326,6 +326,35 @@ async def test_the_worker_had_bridged_them_itself(floor: Floor) -> None:
     assert not floor.scene.audit("mark.void")
 
 
+@pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+async def test_the_check_mark_goes_off_the_agents_display_while_the_caller_keys(floor: Floor, extension: str) -> None:
+    """The mark of before is void by then, and only this round's outcome says what the display says next."""
+    caller, agent = await floor.verified(extension)
+
+    def is_shown(name: str) -> bool:
+        return shown(agent)[-1:] == [name]
+
+    await floor.scene.until(lambda: not shown(agent) or is_shown("✔ Anna A."), "the mark to be on the display")
+    assert (await floor.press())[0] == 202
+    await floor.scene.until(lambda: is_shown(""), "the check mark to go")
+    await floor.scene.asked("pin", 2)
+    assert is_shown("")
+    await caller.send_digits(f"{ANNA.pin}#")
+    await floor.scene.until(lambda: is_shown("✔ Anna A."), "the mark to come back")
+    await together(caller, agent)
+
+    assert (await floor.press())[0] == 202
+    await floor.scene.until(lambda: is_shown(""), "the check mark to go again")
+    for time in range(3):
+        await floor.scene.asked("pin", 3 + time)
+        await caller.send_digits("9999#")
+    await floor.board.until(sign="refused")
+    await together(caller, agent)
+    assert is_shown("")
+    await caller.hang_up()
+    await agent.until("disconnected")
+
+
 @pytest.mark.parametrize("who", ["caller", "agent"])
 async def test_bridged_by_the_worker_and_one_hangs_up_while_keys_are_waited_for(floor: Floor, who: str) -> None:
     caller, agent = await floor.verified("200")

@@ -47,6 +47,9 @@ MADE_ELSEWHERE = {
     "desk-certificate",
     "desk-certificate-ends",
     "desk-away",
+    # there too: a provider of all kinds
+    "oidc-away",
+    "oidc-factor",
     # tests/unit/test_doctor_webhooks.py: receivers that are there and not
     "program-secret",
     "webhook-away",

@@ -30,6 +30,7 @@ from ivr.store.register import Register
 from ivr.store.roster import NewPerson, Roster
 from ivr.vault import Vault
 from tests.contract.ari_log import Log
+from tests.e2e.floor import replaces
 from tests.e2e.scene import LIMIT, Scene
 
 SECRET = secrets.token_urlsafe(16)
@@ -50,6 +51,9 @@ exten => 200,1,Gosub(tillit-verify,s,1(bridge))
 exten => 500,1,Dial(PJSIP/agent1,30)
 exten => _502.,1,Dial(PJSIP/agent2,30)
 exten => 600,1,ConfBridge(room)
+exten => 604,1,ConfBridge(lair)
+exten => 701,1,ParkedCall(default,701)
+exten => 801,1,PickupChan(PJSIP/agent1)
 ; as docs/dialplan.md has it
 exten => _8X.,1,Set(CALLERID(num)=${FILTER(+0123456789,${CALLERID(num)})})
  same => n,Goto(numbers,${FILTER(+0123456789*#,${EXTEN})},1)
@@ -63,6 +67,7 @@ exten => 202,1,Dial(PJSIP/agent2,30)
 exten => 600,1,ConfBridge(room)
 exten => 700,1,Park()
 exten => 701,1,ParkedCall(default,701)
+exten => 801,1,PickupChan(PJSIP/agent1)
 """,
     "overrides": {
         "manager.conf": manager_user(SECRET) + manager_user(SECRET, "tillit-events"),
@@ -77,8 +82,9 @@ AGENTS = ("agent1", "agent2", "agent3")
 class Desk:
     """Three agents who all want Anna's record, all the time."""
 
-    def __init__(self, locks: Locks, persons: tuple[Person, ...], ref: str) -> None:
+    def __init__(self, locks: Locks, talks: Talks, persons: tuple[Person, ...], ref: str) -> None:
         self._locks = locks
+        self._talks = talks
         self._persons = persons
         self._ref = ref
         self.ever: set[str] = set()
@@ -100,6 +106,18 @@ class Desk:
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise TimeoutError(f"waited in vain for {logins}; it is {seen}") from None
+
+    async def joined(self, one: str, other: str) -> None:
+        """Wait until Asterisk has told that these two talk, and nobody can read then."""
+        async with asyncio.timeout(LIMIT):
+            while not any(
+                party.endpoint == f"PJSIP/{other}"
+                for talk in await self._talks.of(f"PJSIP/{one}")
+                for party in talk.others
+            ):
+                await self.look()
+                await asyncio.sleep(0.02)
+        assert await self.look() == set()
 
 
 @pytest.fixture
@@ -137,7 +155,7 @@ async def desk(scene: Scene) -> AsyncIterator[Desk]:
             settings, talks=talks, switch=Switch({node: ami}, log.logger), staff=People(database, vault), live=live, link=link,
             customers=await Customers.open(database, vault), trail=trail, seal=seal, chain="desk", log=log.logger,
         )  # fmt: skip
-        yield Desk(locks, tuple(persons), anna.ref)
+        yield Desk(locks, talks, tuple(persons), anna.ref)
 
 
 async def talking(scene: Scene, desk: Desk, extension: str = "100") -> tuple[Phone, Phone]:
@@ -151,6 +169,17 @@ async def talking(scene: Scene, desk: Desk, extension: str = "100") -> tuple[Pho
     assert await desk.look() == set()
     await agent.answer()
     await desk.until("agent1")
+    return caller, agent
+
+
+async def ringing(scene: Scene, desk: Desk, extension: str) -> tuple[Phone, Phone]:
+    """Anna is verified, and agent 1's phone rings for her."""
+    agent = await scene.phone("agent1")
+    caller = await scene.caller(extension)
+    await scene.key_pin(caller)
+    await agent.incoming()
+    await agent.ring()
+    assert await desk.look() == set()
     return caller, agent
 
 
@@ -264,6 +293,132 @@ async def test_a_conference_is_open_to_colleagues_and_shut_by_a_stranger(
     await stranger.hang_up()
     await desk.until("agent1", "agent2")
     await over(desk, caller, "agent1", "agent2")
+
+
+BOTH = pytest.mark.parametrize("extension", ["100", "200"], ids=["dialplan", "worker"])
+
+
+async def test_a_ringing_phone_is_picked_up_by_a_colleague(scene: Scene, desk: Desk) -> None:
+    caller, agent = await ringing(scene, desk, "100")
+    colleague = await scene.phone("agent2")
+    await colleague.call("801")
+    await agent.until("disconnected")
+    await desk.until("agent2")
+    await over(desk, caller, "agent2")
+
+
+async def test_a_ringing_phone_is_picked_up_by_a_stranger(scene: Scene, desk: Desk) -> None:
+    caller, agent = await ringing(scene, desk, "100")
+    stranger = await scene.phone("caller-info")
+    await stranger.call("801")
+    await agent.until("disconnected")
+    await desk.joined("caller", "caller-info")
+    await over(desk, caller)
+
+
+@pytest.mark.parametrize("who", ["caller-info", "agent2"], ids=["stranger", "colleague"])
+async def test_a_phone_that_the_worker_rings_is_picked_up_by_nobody(scene: Scene, desk: Desk, who: str) -> None:
+    """Asterisk does not give whoever picks up to the application: that is a call that nobody has answered."""
+    caller, agent = await ringing(scene, desk, "200")
+    taker = await scene.phone(who)
+    await taker.call("801")
+    await taker.until("disconnected")
+    await agent.until("disconnected")
+    await scene.logged("agent.missed")
+    await scene.logged("call.handed_back")
+    await over(desk, caller)
+
+
+async def test_parked_and_taken_up_by_a_stranger(scene: Scene, desk: Desk) -> None:
+    caller, agent = await talking(scene, desk)
+    await agent.transfer("700")
+    await desk.until()
+    stranger = await scene.phone("caller-info")
+    await stranger.call("701")
+    await desk.joined("caller", "caller-info")
+    await over(desk, caller, "agent1")
+
+
+# ---------------------------------------------------------------- somebody else in somebody's place (RFC 3891)
+
+
+async def in_the_place(scene: Scene, of: str, endpoint: str) -> Phone:
+    """This phone, by an INVITE with Replaces."""
+    phone = await scene.phone(endpoint)
+    await phone.call("600", headers=await asyncio.to_thread(replaces, scene.stage.pbx, of))
+    await phone.until("confirmed")
+    return phone
+
+
+@BOTH
+@pytest.mark.parametrize("who", ["caller-info", "agent2"], ids=["stranger", "colleague"])
+async def test_another_phone_takes_the_verified_callers_place(
+    scene: Scene, desk: Desk, extension: str, who: str
+) -> None:
+    caller, _ = await talking(scene, desk, extension)
+    taker = await in_the_place(scene, "caller", who)
+    await caller.until("disconnected")
+    await desk.until()
+    await scene.until(lambda: not scene.marks(), "the mark to be dropped")
+    if extension == "100":
+        # so it is not for want of a talk
+        await desk.joined("agent1", who)
+    await over(desk, taker, "agent1")
+
+
+@BOTH
+async def test_a_stranger_takes_the_callers_place_while_the_agents_phone_rings(
+    scene: Scene, desk: Desk, extension: str
+) -> None:
+    caller, agent = await ringing(scene, desk, extension)
+    stranger = await in_the_place(scene, "caller", "caller-info")
+    await caller.until("disconnected")
+    await scene.until(lambda: not scene.marks(), "the mark to be dropped")
+    if extension == "100":
+        await agent.answer()
+        await desk.joined("agent1", "caller-info")
+    else:
+        await agent.until("disconnected")
+    await over(desk, stranger)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("who", "readers"), [("caller-info", ()), ("agent2", ("agent2",))], ids=["stranger", "colleague"]
+)
+async def test_another_phone_takes_the_agents_place(
+    scene: Scene, desk: Desk, extension: str, who: str, readers: tuple[str, ...]
+) -> None:
+    caller, agent = await talking(scene, desk, extension)
+    taker = await in_the_place(scene, "agent1", who)
+    await agent.until("disconnected")
+    if not readers:
+        await desk.joined("caller", who)
+    await desk.until(*readers)
+    assert taker.current is not None
+    await over(desk, caller, "agent1", *readers)
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["blind", "attended"])
+async def test_the_caller_sends_the_agent_to_a_stranger(scene: Scene, desk: Desk, extension: str, how: str) -> None:
+    caller, _ = await talking(scene, desk, extension)
+    stranger = await scene.phone("caller-info")
+    await stranger.call("604")
+    await stranger.until("confirmed")
+    first = caller.current
+    if how == "blind":
+        await caller.transfer("604")
+    else:
+        second = await caller.call("604")
+        await caller.until("confirmed", call=second)
+        await caller.transfer(to_call=second, call=first)
+    await caller.until("disconnected", call=first)
+    await desk.until()
+    await scene.until(lambda: not scene.marks(), "the mark to be dropped")
+    if extension == "100":
+        await desk.joined("agent1", "caller-info")
+    await over(desk, stranger, "agent1")
 
 
 @pytest.mark.parametrize("place", ["number", "extension"])

@@ -15,7 +15,7 @@ from rig.state import wait_until
 
 from ivr.errors import Unavailable
 from tests.contract.ari_log import wait_for
-from tests.e2e.floor import Floor, opened
+from tests.e2e.floor import Floor, opened, replaces
 
 DIALPLAN = """
 [callers]
@@ -388,16 +388,6 @@ async def test_two_are_transferred_into_a_conference(room: Room) -> None:
 
 
 # ---------------------------------------------------------------- somebody else in the caller's place
-
-
-def replaces(pbx: Pbx, endpoint: str) -> list[tuple[str, str]]:
-    """The header of an INVITE that takes the place of this endpoint's channel."""
-    channel = next(one["id"] for one in pbx.ari("GET", "channels") if one["name"].startswith(f"PJSIP/{endpoint}-"))
-
-    def of(name: str) -> str:
-        return str(pbx.ari("GET", f"channels/{channel}/variable?variable=CHANNEL(pjsip,{name})")["value"])
-
-    return [("Replaces", f"{of('call-id')};to-tag={of('local_tag')};from-tag={of('remote_tag')}")]
 
 
 @pytest.mark.parametrize("extension", ["100", "103", "105"])
