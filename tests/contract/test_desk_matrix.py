@@ -26,10 +26,11 @@ from ivr.web import team
 from ivr.web.guard import Open
 from ivr.web.live import Kind
 from ivr.web.render import static_path
-from ivr.web.routes import ROUTES, Route
+from ivr.web.route import Route
+from ivr.web.routes import ROUTES
 from tests.contract.live_server import Server
 from tests.contract.matrix_calls import ANNA, CALLER, CUSTOMERS, OPEN, OTHER, STATES, STRANGER
-from tests.contract.matrix_kit import AUDIENCE, ORIGIN, READERS, ROLES, Visitor, Whole, whole
+from tests.contract.matrix_kit import AUDIENCE, MEMBER, ORIGIN, READERS, ROLES, Visitor, Whole, whole
 from tests.contract.proxy_kit import PATTERNS
 from tests.unit.database_kit import settings_in
 
@@ -86,6 +87,15 @@ async def _stopped(made: Whole, _: str) -> str:
     return person.id
 
 
+async def _member(made: Whole, role: str) -> str:
+    """Somebody who does nothing else here, and whom nobody has disabled yet."""
+    member = made.people[MEMBER]
+    if role == "administrator":
+        async with made.house.database.write() as connection:
+            await made.house.roster.enable(connection, member)
+    return member.id
+
+
 async def _ref(made: Whole, _: str) -> str:
     return made.line.asked.ref
 
@@ -108,6 +118,7 @@ PARAMETERS: dict[str, Fill] = {
     "call": _call,
     "opening": _opening,
     "person": _stopped,
+    "member": _member,
     "action": _always("set_language"),
     "token": _always("x" * 43),
     "passkey": _always("x" * 22),
@@ -136,6 +147,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/element/token"): {"json": {"login": "agent", "origin": ORIGIN}},
     ("POST", "/openings"): {"data": {"ref": "a" * 12, "reason": "must be called back at once", "field-name": "yes"}},
     ("POST", "/openings/{opening}"): {"data": {"do": "open"}},
+    ("POST", "/api/v1/people/{member}/disable"): {},
+    ("POST", "/api/v1/people/{member}/enable"): {},
+    ("POST", "/api/v1/people/{member}/reset"): {},
+    ("POST", "/staff/{member}"): {"data": {"do": "enable"}},
     ("POST", "/sign-in/passkey"): {"data": {}},
     ("POST", "/sign-in/provider"): {"data": {}},
     ("POST", "/welcome/{token}/passkey"): {"data": {}},
