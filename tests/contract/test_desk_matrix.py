@@ -430,7 +430,7 @@ walked by itself, for the list is the desk's own table, of which [the API's desc
 
 What stands for all is the same in all states, or for all roles.
 
-A 404 behind `/welcome` is a link that nobody has; 303 leads to where one signs in; a 404 of `/crossing` is one that the proxy has not sent. [The proxy](proxy.md) is walked by
+A 404 behind `/welcome` is a link that nobody has; 303 leads to where one signs in, or to the page of the own role; a 404 of `/crossing` is one that the proxy has not sent. [The proxy](proxy.md) is walked by
 one address of each kind of pattern, before a CRM that tells everybody everything and refuses all changes (422): nothing of a request that is refused here comes to it. What needs no one's permission, and knows nothing of calls, is walked in two states.
 """
 
