@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +18,7 @@ from ivr.cli.customer import Number
 from ivr.cli.newfile import new_file
 from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.personal import names
-from ivr.database import Left
+from ivr.database import SMALL, Left
 from ivr.errors import InputError, StoreError, TillitError
 
 T = TypeVar("T")
@@ -116,10 +117,19 @@ def erase(
         typer.echo(left, err=True)
 
 
-def scrub(context: typer.Context) -> None:
+def scrub(
+    context: typer.Context,
+    rewrite: Annotated[
+        bool,
+        typer.Option("--rewrite", help="However large the tables are; calls wait as long as that takes. PostgreSQL."),
+    ] = False,
+) -> None:
     """Have the database clean its files of what was erased or removed before, where `customer erase` could not yet."""
 
-    if (left := _with(context, _left)) is not None:
+    async def run(office: Office) -> str | None:
+        return await _left(office, inf if rewrite else SMALL)
+
+    if (left := _with(context, run)) is not None:
         raise TillitError(left)
     typer.echo("The database has cleaned its files of what was deleted")
 
@@ -129,14 +139,16 @@ _LEFT = {
     Left.READ: f"The database's files still have it, for somebody is reading: wait for the end of that back-up or query. {_AGAIN}",
     Left.LOCKED: f"The database's files still have it, for somebody holds a lock on its tables: wait for the end of that. {_AGAIN}",
     Left.NOT_OURS: "The database's files still have it, for this user does not own the tables: as their owner type: "
-    "VACUUM customers, phones",
+    "VACUUM FULL customers, phones",
+    Left.LARGE: "The database's files still have it in unused places, and the tables are too large to be written anew while people "
+    "call. Type in a quiet hour: ari_app.py customer scrub --rewrite",
 }
 
 
-async def _left(office: Office) -> str | None:
+async def _left(office: Office, small: float = SMALL) -> str | None:
     """Have the files cleaned; what to say where that could not be done. The customer is gone by then, whatever happens."""
     try:
-        left = await office.database.scrub(*_TABLES)
+        left = await office.database.scrub(*_TABLES, small=small)
     except StoreError as error:
         return f"The database's files may still have it ({error}). {_AGAIN}"
     return None if left is None else _LEFT[left]

@@ -6,6 +6,6 @@ audit row are written in one transaction, so both take their connection from her
 
 from ivr.database.engine import Database, hold
 from ivr.database.prepared import Prepared
-from ivr.database.vacuum import Left
+from ivr.database.vacuum import SMALL, Left
 
-__all__ = ["Database", "Left", "Prepared", "hold"]
+__all__ = ["SMALL", "Database", "Left", "Prepared", "hold"]

@@ -21,7 +21,7 @@ from ivr.config import Settings, tls
 from ivr.database import migrate
 from ivr.database.sqlite import Elsewhere, Threads, prepared
 from ivr.database.url import PLACE, SOCKETS, sqlite_file, url_of
-from ivr.database.vacuum import Left, vacuum
+from ivr.database.vacuum import SMALL, Left, vacuum
 from ivr.errors import ConfigError, StoreError, Unreachable
 
 # Look-ups take less than a millisecond each, so a few connections serve hundreds of calls; each costs SQLite a thread.
@@ -144,17 +144,17 @@ class Database:
         async with _translated():
             return await self._threads.run(work, writes=True)
 
-    async def scrub(self, *tables: str) -> Left | None:
+    async def scrub(self, *tables: str, small: float = SMALL) -> Left | None:
         """Have what was deleted from these tables vanish from their files; why it could not yet, where that is so.
 
         SQLite overwrites rows when they are deleted, but its log keeps older pages until it is emptied. PostgreSQL forgets
-        rows in VACUUM; its write-ahead log has them until it is overwritten, which nobody can hasten from here. May be
-        done again at any time. Raises `StoreError`.
+        rows in VACUUM, and their bytes where it writes the tables anew, if none is larger than `small` bytes; its write-ahead
+        log has them until it is overwritten, which nobody can hasten from here. May be done again at any time. Raises `StoreError`.
         """
         if self._threads is None:
             plain = self._reading.execution_options(isolation_level="AUTOCOMMIT")
             async with _translated(), plain.connect() as connection:
-                return await vacuum(connection, tables, self._seconds)
+                return await vacuum(connection, tables, self._seconds, small=small)
         async with _translated(), self._reading.execution_options(tillit_asks=True).connect() as connection:
             busy, *_ = (await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")).one()
             return Left.READ if busy else None

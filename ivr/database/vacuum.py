@@ -1,4 +1,8 @@
-"""Having PostgreSQL clean its tables' files of deleted rows, and finding out whether it has."""
+"""Having PostgreSQL clean its tables' files of deleted rows, and finding out whether it has.
+
+VACUUM frees the room of a row, and leaves its bytes there until another one is written over them; a B-tree keeps some
+values as the bounds between its pages. So the tables are written anew, and nobody can read them meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.errors import StoreError
 
+SMALL = 64 * 2**20
+"""Bytes of a table with its indexes, about 70,000 customers: written anew in about a second, which callers can wait."""
+# For who waits for this lock, all others wait who would read.
+_LOCK_SECONDS = 1.0
 # For tables of millions of rows; who waits for it is an administrator.
 _LONGEST = 600.0
 _PAUSE = 0.2
@@ -17,6 +25,8 @@ _COUNTS = text(
     "SELECT relname, vacuum_count, n_dead_tup FROM pg_stat_user_tables "
     "WHERE relid IN (SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name)"
 )
+
+_SIZE = text("SELECT max(pg_total_relation_size(to_regclass(name))) FROM unnest(CAST(:names AS text[])) AS name")
 
 
 class Left(Enum):
@@ -28,10 +38,16 @@ class Left(Enum):
     """Somebody holds a lock on a table."""
     NOT_OURS = auto()
     """This user may not have the tables cleaned."""
+    LARGE = auto()
+    """They are too large to be written anew while callers wait."""
 
 
-async def vacuum(connection: AsyncConnection, tables: tuple[str, ...], seconds: float) -> Left | None:
+async def vacuum(
+    connection: AsyncConnection, tables: tuple[str, ...], seconds: float, *, small: float = SMALL
+) -> Left | None:
     """Clean these tables, on a connection without transactions; waits `seconds` for readers, and for locks.
+
+    Those that are larger than `small` bytes are not written anew.
 
     VACUUM itself says neither that it was skipped for want of a right, nor that it had to leave rows. Raises `StoreError`.
     """
@@ -41,13 +57,14 @@ async def vacuum(connection: AsyncConnection, tables: tuple[str, ...], seconds: 
         try:
             while True:
                 before = await _looked(connection, tables)
-                if not await _cleaned(connection, tables):
+                # of few rows VACUUM would leave the indexes as they are
+                if not await _cleaned(connection, "INDEX_CLEANUP ON", tables):
                     return Left.LOCKED
                 if all(
                     dead == 0 and count > before[table][0]
                     for table, (count, dead) in (await _looked(connection, tables)).items()
                 ):
-                    return None
+                    return await _rewritten(connection, tables, min(seconds, _LOCK_SECONDS), small)
                 if asyncio.get_running_loop().time() > until:
                     break
                 # a reader may be gone soon; and before version 15 what VACUUM has counted is seen a little later
@@ -58,7 +75,14 @@ async def vacuum(connection: AsyncConnection, tables: tuple[str, ...], seconds: 
             await connection.exec_driver_sql("RESET lock_timeout")
 
 
-async def _cleaned(connection: AsyncConnection, tables: tuple[str, ...]) -> bool:
+async def _rewritten(connection: AsyncConnection, tables: tuple[str, ...], seconds: float, small: float) -> Left | None:
+    if (await connection.execute(_SIZE, {"names": list(tables)})).scalar_one() > small:
+        return Left.LARGE
+    await connection.exec_driver_sql(f"SET lock_timeout = {round(seconds * 1000)}")
+    return None if await _cleaned(connection, "FULL", tables) else Left.LOCKED
+
+
+async def _cleaned(connection: AsyncConnection, how: str, tables: tuple[str, ...]) -> bool:
     """False where somebody's lock was in the way."""
     # not every system has it; this one has
     from asyncpg import InterfaceError, LockNotAvailableError, PostgresError  # type: ignore[import-untyped]
@@ -66,8 +90,7 @@ async def _cleaned(connection: AsyncConnection, tables: tuple[str, ...]) -> bool
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     try:
-        # of few rows VACUUM would leave the indexes as they are
-        await driver.execute(f"VACUUM (INDEX_CLEANUP ON) {', '.join(tables)}", timeout=_LONGEST)
+        await driver.execute(f"VACUUM ({how}) {', '.join(tables)}", timeout=_LONGEST)
     except LockNotAvailableError:
         return False
     except (PostgresError, InterfaceError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -125,16 +126,22 @@ class Registered:
         async with self.database.write() as connection:
             assert await self._register.add(connection, self._sealed)
 
-    async def erase(self, n: int) -> Left | None:
+    async def remove(self, *which: int) -> None:
         async with self.database.write() as connection:
-            customer = await self._register.find(connection, Secret(str(10_000 + n)))
-            assert customer is not None
-            await self._register.remove(connection, customer)
+            for n in which:
+                customer = await self._register.find(connection, Secret(str(10_000 + n)))
+                assert customer is not None
+                await self._register.remove(connection, customer)
+
+    async def erase(self, *which: int) -> Left | None:
+        await self.remove(*which)
         return await self.database.scrub("customers", "phones")
 
     async def left(self, server: PostgreSQL, n: int) -> set[str]:
         """What the files still have of this one, but for the write-ahead log."""
-        await as_administrator(self.settings, "CHECKPOINT")
+        # what was dropped goes with the next one but one
+        for _ in range(2):
+            await as_administrator(self.settings, "CHECKPOINT")
         customer, (phone,) = self._sealed[n].customer, self._sealed[n].phones
         values = {
             "data key": customer["wrapped"], "name": customer["name"], "number's index": customer["number_index"].encode(),
@@ -160,6 +167,33 @@ async def test_what_is_erased_is_in_no_file_of_the_tables(registered: Registered
     assert await registered.erase(17) is None
     assert await registered.left(server, 17) == set()
     assert len(await registered.left(server, 18)) == 5
+
+
+async def test_what_many_leave_in_the_room_that_they_had_goes_too(registered: Registered, server: PostgreSQL) -> None:
+    """Where all of a page are erased, nothing is written over them; and an index keeps some as the bounds of its pages."""
+    many = range(20, 220)
+    assert await registered.erase(*many) is None
+    assert {n: left for n in many if (left := await registered.left(server, n))} == {}
+    assert len(await registered.left(server, 17)) == 5
+
+
+async def test_large_tables_are_written_anew_when_somebody_says_so(registered: Registered, server: PostgreSQL) -> None:
+    await registered.remove(*range(20, 220))
+    assert await registered.database.scrub("customers", "phones", small=8192) is Left.LARGE
+    assert await registered.left(server, 100)
+    assert await registered.database.scrub("customers", "phones", small=inf) is None
+    assert await registered.left(server, 100) == set()
+
+
+async def test_who_writes_while_they_are_to_be_written_anew_is_told_as_a_lock(
+    registered: Registered, server: PostgreSQL
+) -> None:
+    await registered.remove(17)
+    async with registered.database.write() as other:
+        await other.execute(text("UPDATE customers SET locked = locked WHERE false"))
+        assert await registered.database.scrub("customers", "phones") is Left.LOCKED
+    assert await registered.database.scrub("customers", "phones") is None
+    assert await registered.left(server, 17) == set()
 
 
 async def test_the_planner_keeps_no_sample_of_what_is_erased(registered: Registered, server: PostgreSQL) -> None:

@@ -87,7 +87,8 @@ def _command(pid: int) -> bytes:
 
 @contextmanager
 def running(*options: str) -> Iterator[Demo]:
-    command = [str(CHECKOUT / "scripts" / "demo"), *options]
+    # whatever has started the tests may ignore Ctrl-C, as a shell has what runs behind it
+    command = ["env", "--default-signal=INT", str(CHECKOUT / "scripts" / "demo"), *options]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env=dict(os.environ, COLUMNS="300"),

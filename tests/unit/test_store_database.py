@@ -170,7 +170,7 @@ async def test_a_database_of_another_version_says_which(settings: Settings) -> N
         pass
     with directly(settings) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0000'")
-    assert (await refused(settings)).problem == "the database is of version 0000, this program of 0009"
+    assert (await refused(settings)).problem == f"the database is of version 0000, this program of {migrate.NEWEST}"
 
 
 async def test_what_is_no_database_is_told_as_that(settings: Settings) -> None:

@@ -36,7 +36,7 @@ UNPRINTED = {
 }
 UNPRINTED_TEXTS = (
     r"signs in by",  # a label
-    r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*|VACUUM .*|SELECT relname.*|(RE)?SET lock_timeout.*|REPEATABLE READ",  # SQL
+    r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*|VACUUM .*|INDEX_CLEANUP ON|SELECT relname.*|SELECT max\(pg_.*|(RE)?SET lock_timeout.*|REPEATABLE READ",  # SQL
     r"verified; level=.*",  # the header
     r"database: SQLITE_CONSTRAINT_TRIGGER",  # what is tried again
     r"user executing the script",  # what Redis says, to be looked for

@@ -32,7 +32,7 @@ _MANY_RATE = 42
 
 
 def main() -> int:
-    """Measure, print; 1 where something could not be measured."""
+    """Measure, print; 1 where something could not be measured, or the pages are too late."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS, help="these alone; else all of them")
     parser.add_argument("--json", action="store_true", help="print one object instead of tables")
@@ -50,6 +50,7 @@ def main() -> int:
     # in a file no line is broken
     out = Console(width=None if sys.stdout.isatty() else 110)
     parts: dict[str, object] = {}
+    good = True
     try:
         if "calls" in options.parts:
             measured = _calls(options, say)
@@ -64,6 +65,7 @@ def main() -> int:
         if "pages" in options.parts:
             say(f"{pages.AGENTS} agents' pages …")
             parts["pages"] = shown = pages.run()
+            good = shown.good
             if not options.json:
                 out.print(f"\nThe desk's pages\n{shown.told}", highlight=False)
     except RigError as error:
@@ -71,7 +73,7 @@ def main() -> int:
         return 1
     if options.json:
         print(json.dumps(parts, default=asdict))
-    return 0
+    return 0 if good else 1
 
 
 def _calls(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
