@@ -233,7 +233,8 @@ def _plans(connection: Connection, search: TrailRows, sought: Sought, before: Pl
     asked: list[tuple[str, Any]] = []
 
     def note(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
-        asked.append((statement, parameters))
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
 
     event.listen(connection, "before_cursor_execute", note)
     search._found(connection, sought, before, 100)
