@@ -30,10 +30,10 @@ from ivr.store.tickets import Tickets
 from ivr.store.turn import Turn
 from ivr.store.welcome import Welcome
 from ivr.vault.passkey import Party
-from ivr.web.elsewhere import Elsewhere
 from ivr.web.live import Hub
 from ivr.web.problems import STATUSES
 from ivr.web.programs import Programs
+from ivr.web.provided import Elsewhere
 from ivr.web.routes import LASTING, PATTERNS
 from ivr.web.server import DeskServer, listening, tls_of
 from ivr.web.visit import House
@@ -92,6 +92,8 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             reads=locks.reads,
             glass=locks.glass,
             watch=locks.watch,
+            review=locks.review,
+            administration=locks.administration,
             pace=RedisPace(link, settings.redis.prefix),
             hub=hub,
             log=log,

@@ -93,19 +93,17 @@ def _counted(connection: Connection, begin: str) -> dict[str, Counter[tuple[str,
     query = select(AUDIT.c.at, AUDIT.c.outcome, AUDIT.c.detail).where(AUDIT.c.at >= begin, AUDIT.c.action == VERIFY)
     found: dict[str, Counter[tuple[str, str]]] = {}
     for at, outcome, detail in connection.execute(query):
-        found.setdefault(at[:_MINUTE], Counter())[_told(detail).get("policy", ""), outcome] += 1
+        found.setdefault(at[:_MINUTE], Counter())[told(detail).get("policy", ""), outcome] += 1
     return found
 
 
 def _rounds(connection: Connection, calls: list[str]) -> dict[str, Round]:
     query = select(AUDIT.c.call, AUDIT.c.subject, AUDIT.c.detail)
     query = query.where(AUDIT.c.call.in_(calls), AUDIT.c.action == VERIFY).order_by(AUDIT.c.at)
-    return {
-        call: Round(subject, _told(detail).get("number", "")) for call, subject, detail in connection.execute(query)
-    }
+    return {call: Round(subject, told(detail).get("number", "")) for call, subject, detail in connection.execute(query)}
 
 
-def _told(detail: str) -> dict[str, str]:
+def told(detail: str) -> dict[str, str]:
     """A row that somebody has changed may hold anything: `audit verify` finds it, and nothing is counted by it."""
     try:
         found = orjson.loads(detail or "{}")

@@ -15,7 +15,9 @@ from ivr.cli.office import Act, Office, Refused, opened, settings_of
 from ivr.errors import InputError
 from ivr.secret import Secret
 from ivr.staff import TENANT, Person
+from ivr.store import staffing
 from ivr.store.roster import NewPerson
+from ivr.store.staffing import said
 
 if TYPE_CHECKING:
     from ivr.store.live import RedisLive
@@ -53,9 +55,8 @@ def add(
     async def run(office: Office) -> Secret:
         async with office.act() as act:
             with refusing("agent.add"):
-                person = await office.roster.add(act.connection, new)
-            await act.tell("agent.add", [person.id], **said(person), endpoints=" ".join(sorted(person.endpoints)))
-            return await office.roster.invite(act.connection, person, settings.desk.link_hours)
+                _, token = await staffing.add(act, office.roster, new, settings.desk.link_hours)
+            return token
 
     token = in_office(context, run)
     typer.echo(f"Added {new.login} of {new.tenant} as {new.role}")
@@ -122,10 +123,9 @@ def reset(context: typer.Context, login: Login, tenant: Tenant = TENANT) -> None
                         f"{login}: is disabled. Type first: ari_app.py agent enable {login} --tenant {tenant}",
                         "agent.reset", "disabled", person.id,
                     )  # fmt: skip
-                await act.tell("agent.reset", [person.id], **said(person))
-                token = await office.roster.invite(act.connection, person, settings.desk.link_hours)
-            await _end_all(office, live, person)
-            await live.throttle(settings.desk, office.vault.index).forget(person.tenant, person.login)
+                token = await staffing.reset(act, office.roster, person, settings.desk.link_hours)
+            failures = live.throttle(settings.desk, office.vault.index)
+            await staffing.forget(person, live.sessions(settings.desk), failures)
         return token
 
     token = in_office(context, run)
@@ -140,13 +140,12 @@ def disable(context: typer.Context, login: Login, tenant: Tenant = TENANT) -> No
     async def run(office: Office) -> None:
         async with office.act() as act:
             person = await known(office, act, tenant, login, "agent.disable")
-            await act.tell("agent.disable", [person.id], **said(person))
             with refusing("agent.disable", person):
-                await office.roster.disable(act.connection, person)
+                await staffing.disable(act, office.roster, person)
         typer.echo(f"Disabled {login} of {tenant}, who may do nothing from now on")
         # behind it: so it is, be Redis there or not
         async with _redis(office) as live:
-            await _end_all(office, live, person)
+            await live.sessions(office.settings.desk).end_all(person.tenant, person.id)
 
     in_office(context, run)
     typer.echo("Ended all sessions")
@@ -159,10 +158,7 @@ def enable(context: typer.Context, login: Login, tenant: Tenant = TENANT) -> Non
     async def run(office: Office) -> None:
         async with _redis(office) as live, office.act() as act:
             person = await known(office, act, tenant, login, "agent.enable")
-            # before it: sessions that Redis had kept, as it was away when this person was disabled
-            await act.tell("agent.enable", [person.id], **said(person))
-            await _end_all(office, live, person)
-            await office.roster.enable(act.connection, person)
+            await staffing.enable(act, office.roster, person, live.sessions(office.settings.desk))
 
     in_office(context, run)
     typer.echo(f"Enabled {login} of {tenant}")
@@ -223,15 +219,6 @@ async def _redis(office: Office) -> AsyncIterator[RedisLive]:
         yield live
     finally:
         await live.close()
-
-
-async def _end_all(office: Office, live: RedisLive, person: Person) -> None:
-    await live.sessions(office.settings.desk).end_all(person.tenant, person.id)
-
-
-def said(person: Person) -> dict[str, str]:
-    """Of the person, for the trail."""
-    return {"login": person.login, "tenant": person.tenant, "team": person.team, "role": person.role.value}
 
 
 def _print_link(context: typer.Context, token: Secret) -> None:

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from ivr.cli import staff
-from ivr.cli.agent import Login, Tenant, in_office, known, refusing, said
+from ivr.cli.agent import Login, Tenant, in_office, known, refusing
 from ivr.cli.fields import Fields
 from ivr.cli.office import Office, settings_of
 from ivr.errors import InputError
 from ivr.staff import TENANT, Person
+from ivr.store.staffing import said
 
 Named = Annotated[
     str, typer.Argument(help="One of: call, verify, watch, approve, staff, trail, reads.", metavar="PERMISSION")

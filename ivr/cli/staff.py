@@ -11,6 +11,7 @@ from ivr.config.oidc import Oidc
 from ivr.errors import ConfigError
 from ivr.secret import Secret
 from ivr.staff import Permission, Role
+from ivr.store import staffing
 
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _NAMED = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -98,4 +99,4 @@ def url(settings: Settings) -> str:
 
 def link(settings: Settings, token: Secret) -> Secret:
     """The one-time link of this token."""
-    return token.within(f"{url(settings)}/welcome/{{token}}", "{token}")
+    return staffing.link(url(settings), token)

@@ -69,7 +69,8 @@ class Desk(Served):
     # NIST SP 800-63B-4 2.2.3: at most 24 hours with two factors
     session_hours: int = Field(10, ge=1, le=24, description="Hours after which a session ends, whatever is done in it")
     fresh_minutes: Minutes = Field(
-        10, description="Minutes after signing in within which a person may change the own passkeys"
+        10,
+        description="Minutes after signing in within which a person may change the own passkeys, and an administrator others",
     )
     # NIST SP 800-63B-4 3.1.6: a multi-factor cryptographic authenticator is two factors by itself
     passkey_alone: bool = Field(

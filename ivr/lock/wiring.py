@@ -12,6 +12,7 @@ from ivr.audit.rates import Rounds
 from ivr.audit.signing import Seal
 from ivr.call.ports import Talks, Trail
 from ivr.config import Settings
+from ivr.lock.administration import Administration
 from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
@@ -21,8 +22,10 @@ from ivr.lock.midcall import Midcall
 from ivr.lock.ports import Floor, Glances, Marks, Staff, Switch
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
+from ivr.lock.review import Review
 from ivr.lock.rows import Rows
 from ivr.lock.signer import Signer
+from ivr.lock.trailrows import TrailRows
 from ivr.lock.watch import Watch
 from ivr.lock.words import Offered
 from ivr.store.customers import Customers
@@ -31,7 +34,9 @@ from ivr.store.link import Link
 from ivr.store.openings import RedisOpenings
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
+from ivr.store.roster import Roster
 from ivr.store.sessions import Sessions
+from ivr.store.throttle import Throttle
 from ivr.store.waits import RedisWaits
 
 
@@ -45,7 +50,7 @@ class Live(Marks, Glances, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What an agent asks and does, what a supervisor lifts and sees, what two persons open, and what is signed of it.
+    """What an agent asks and does, what a supervisor lifts and sees, what two persons open, what is signed of it, what stands in the trail, and who signs in.
 
     `signer` is to be entered (`async with`) before anything is signed.
     """
@@ -57,6 +62,8 @@ class Locks:
     signer: Signer
     tokens: MarkTokens
     watch: Watch
+    review: Review
+    administration: Administration
 
     @classmethod
     def of(
@@ -71,7 +78,7 @@ class Locks:
         reads = Reads(rules.reads, RedisReads(link, prefix), staff, judge, rows, log)
         signer = Signer(settings, database, vault, trail, log)
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
-        waits = RedisWaits(link, prefix)
+        waits, sessions = RedisWaits(link, prefix), Sessions(link, prefix, settings.desk)
         offered = _offered(settings)
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
@@ -83,10 +90,21 @@ class Locks:
             reads,
             Glass(rules.glass, RedisOpenings(link, prefix), judge, records, reads, rows, log),
             signer,
-            MarkTokens(
-                settings.tokens, signer, judge, reads, Sessions(link, prefix, settings.desk), rows, vault.index, log
-            ),
+            MarkTokens(settings.tokens, signer, judge, reads, sessions, rows, vault.index, log),
             Watch(judge, talks, staff, live, waits, switch, holds, Rounds(database), rows, time),
+            Review(judge, TrailRows(database, seal.verifier), rows),
+            Administration(
+                judge,
+                database,
+                Roster(vault),
+                sessions,
+                Throttle(link, prefix, settings.desk.sign_in, vault.index),
+                seal,
+                chain,
+                settings.desk.link_hours,
+                rows,
+                log,
+            ),
         )
 
 

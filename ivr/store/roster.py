@@ -38,6 +38,20 @@ class NewPerson:
     language: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody as an administrator sees them. `ways`: how they sign in; `signed_in`: when last (ISO 8601, UTC); `linked`: a link waits."""
+
+    person: Person
+    ways: tuple[str, ...]
+    linked: bool
+    signed_in: str | None
+
+
+class LastAdministrator(InputError):
+    """Nobody could add anybody any more."""
+
+
 class Roster:
     """Reads and writes those who sign in. Reading raises `VaultError` where what is stored was changed."""
 
@@ -54,6 +68,26 @@ class Roster:
         """Those of a tenant, or of all, by their logins."""
         where = () if tenant is None else (PEOPLE.c.tenant == tenant,)
         return await connection.run_sync(people_in, self._vault, *where)
+
+    async def by_id(self, connection: AsyncConnection, tenant: str, id: str) -> Person | None:
+        """Whoever has this identifier there."""
+        found = await connection.run_sync(people_in, self._vault, PEOPLE.c.tenant == tenant, PEOPLE.c.id == id)
+        return next(iter(found), None)
+
+    async def members(self, connection: AsyncConnection, tenant: str) -> tuple[Member, ...]:
+        """All of a tenant, by their logins, and how and when they sign in."""
+        ways = select(CREDENTIALS.c.person, CREDENTIALS.c.method).where(CREDENTIALS.c.tenant == tenant)
+        waiting = select(LINKS.c.person).where(LINKS.c.tenant == tenant, LINKS.c.until > int(time.time()))
+        seen = select(PEOPLE.c.id, PEOPLE.c.signed_in_at).where(PEOPLE.c.tenant == tenant)
+        methods: dict[str, set[str]] = {}
+        for person, method in await connection.execute(ways):
+            methods.setdefault(person, set()).add(method)
+        linked = set((await connection.execute(waiting)).scalars())
+        signed_in: dict[str, str | None] = {row.id: row.signed_in_at for row in await connection.execute(seen)}
+        return tuple(
+            Member(one, tuple(sorted(methods.get(one.id, ()))), one.id in linked, signed_in.get(one.id))
+            for one in await self.all(connection, tenant)
+        )
 
     async def anybody(self, connection: AsyncConnection) -> bool:
         """Whether anybody was ever added."""
@@ -109,7 +143,7 @@ class Roster:
                 raise InputError(f"--remove: {endpoint} is no phone of {person.login}. Nothing was done")
 
     async def disable(self, connection: AsyncConnection, person: Person) -> None:
-        """From now on this person may do nothing; a link that waits is void. Raises `InputError` for the last administrator."""
+        """From now on this person may do nothing; a link that waits is void. Raises `LastAdministrator`."""
         await self._not_the_last(connection, person)
         await connection.execute(update(PEOPLE).where(PEOPLE.c.id == person.id).values(disabled=True))
         await connection.execute(delete(LINKS).where(LINKS.c.person == person.id))
@@ -163,7 +197,7 @@ class Roster:
             .with_for_update()
         )
         if set((await connection.execute(administrators)).scalars()) == {person.id}:
-            raise InputError(
+            raise LastAdministrator(
                 f"{person.login}: is the last administrator. Add another one first: ari_app.py agent add LOGIN --role administrator"
             )
 

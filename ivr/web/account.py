@@ -12,11 +12,10 @@ from aiohttp import web
 from ivr.store.keyring import Removal
 from ivr.store.passkeys import Passkeys
 from ivr.web import guard, render
-from ivr.web.ports import Session
 from ivr.web.problems import Problem
 from ivr.web.visit import Visit
 
-GOAL, _PAGE = "account", "/account"
+_PAGE = "/account"
 # What a redirect may say in the page that it leads to.
 _SAID = ("added", "removed", "renamed", "last", "failed")
 
@@ -30,7 +29,7 @@ async def account(visit: Visit) -> web.StreamResponse:
     return render.page(
         visit.request, "account.html", visit.words,
         {
-            "person": person, "fresh": _fresh(visit), "unproved": visit.session is not None and not visit.session.proved, "possible": passkeys is not None,
+            "person": person, "fresh": visit.fresh, "unproved": visit.session is not None and not visit.session.proved, "possible": passkeys is not None,
             "ways": {name: _day(since) for name, since in ways.items()}, "bad": said in ("last", "failed"),
             "told": visit.words(f"account.{said}") if said else "",
             "keys": [
@@ -100,14 +99,9 @@ def _there(visit: Visit) -> Passkeys:
     return visit.house.passkeys
 
 
-def _fresh(visit: Visit) -> bool:
-    session: Session | None = visit.session
-    return session is not None and visit.house.wall() - session.proved < visit.house.settings.desk.fresh_minutes * 60
-
-
 def _bound(visit: Visit) -> bytes:
     """What a challenge of this session is bound to. Raises `Problem` where the sign-in is not fresh."""
-    if not _fresh(visit):
+    if not visit.fresh:
         raise Problem("not_fresh")
     assert visit.session is not None
     return f"{visit.session.tenant} {visit.session.id}".encode()

@@ -3,96 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import astuple, dataclass
 from secrets import token_urlsafe
 
-import orjson
 from aiohttp import web
 
-from ivr.config.oidc import Oidc
 from ivr.errors import OidcError
-from ivr.oidc import Claims, Flow, Provider, Refusal
-from ivr.staff import Denied, Person
+from ivr.oidc import Refusal
+from ivr.staff import Denied
 from ivr.store.address import network
-from ivr.store.door import Door
-from ivr.store.identities import Identities
-from ivr.store.people import People
-from ivr.store.tickets import Tickets
-from ivr.web import account, goals, guard, render
+from ivr.web import goals, guard, render
 from ivr.web.api import signed_in
 from ivr.web.pages import sign_in_form
 from ivr.web.problems import Problem
+from ivr.web.provided import SECONDS, Elsewhere, Nobody
 from ivr.web.visit import Visit
 
 COOKIE = "__Host-elsewhere"
 """Which browser has begun: a sign-in that another one began is nobody's."""
-
-_KIND, _SECONDS = "sign-in", 600
-
-
-@dataclass(frozen=True, slots=True)
-class Nobody:
-    """Why somebody whom the provider knows is not signed in here; `person`: who it would be."""
-
-    why: str
-    person: Person | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """The provider, and who its accounts are here."""
-
-    provider: Provider
-    identities: Identities
-    people: People
-    door: Door
-    tickets: Tickets
-
-    @property
-    def rules(self) -> Oidc:
-        """Of the settings."""
-        return self.provider.rules
-
-    async def begin(self, bound: bytes, goal: str, *, within: int | None = None) -> str:
-        """Where this browser goes, on its way to this goal; `within`: to sign in anew. Raises `OidcError` or `StoreError`."""
-        flow = Flow.new()
-        address = await self.provider.address(flow, within=within)
-        held = orjson.dumps([goal, *astuple(flow)])
-        await self.tickets.keep(_KIND, self.rules.tenant, bound, flow.state.encode(), seconds=_SECONDS, holds=held)
-        return address
-
-    async def flow(self, bound: bytes, state: str) -> tuple[str, Flow] | None:
-        """The one that this browser has begun, and its goal, once."""
-        held = await self.tickets.take(_KIND, self.rules.tenant, bound, state.encode(errors="replace"))
-        if held is None:
-            return None
-        goal, *flow = orjson.loads(held)
-        return goal, Flow(*flow)
-
-    async def person(self, claims: Claims, address: str) -> Person | Nobody:
-        """Who that is here, and may sign in."""
-        person = await self.identities.who(self.rules.issuer, claims.subject)
-        if person is None and claims.login is not None:
-            person = await self._linked(claims, claims.login, address)
-        if person is None or person.tenant != self.rules.tenant:
-            return Nobody("unlinked")
-        if person.disabled:
-            return Nobody("disabled", person)
-        if self.rules.groups is not None:
-            entitling = getattr(self.rules.groups, person.role.value) or ()
-            if not (claims.groups or frozenset()) & set(entitling):
-                return Nobody("groups", person)
-        return person
-
-    async def _linked(self, claims: Claims, login: str, address: str) -> Person | None:
-        found = await self.people.find(self.rules.tenant, login)
-        if found is None or found.disabled:
-            return None
-        await self.door.tell(found, "agent.link", "done", address, by="claim")
-        if await self.identities.link(found, self.rules.issuer, claims.subject):
-            return found
-        await self.door.tell(found, "agent.link", "undone", address, by="claim")
-        return None
 
 
 async def begin(visit: Visit) -> web.StreamResponse:
@@ -100,7 +27,7 @@ async def begin(visit: Visit) -> web.StreamResponse:
     elsewhere = _there(visit)
     token, goal = token_urlsafe(32), goals.goal((await visit.form()).get("for", ""))
     # who comes to change how they sign in shows anew who they are: the provider may remember for hours
-    within = visit.house.settings.desk.fresh_minutes * 60 if goal == account.GOAL else None
+    within = visit.house.settings.desk.fresh_minutes * 60 if goal in goals.ANEW else None
     try:
         address = await elsewhere.begin(_bound(token), goal, within=within)
     except OidcError as error:
@@ -109,7 +36,7 @@ async def begin(visit: Visit) -> web.StreamResponse:
     # a page, for a form's own redirect would not be let go to another site
     answer = _page(visit, "going", address, "go")
     # as lax as it must be: back from the provider's site no stricter one comes along
-    answer.set_cookie(COOKIE, token, path="/", secure=True, httponly=True, samesite="Lax", max_age=_SECONDS)
+    answer.set_cookie(COOKIE, token, path="/", secure=True, httponly=True, samesite="Lax", max_age=SECONDS)
     return answer
 
 

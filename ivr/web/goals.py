@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-_PLACES: Mapping[str, str] = {"account": "/account", "team": "/team", "openings": "/openings"}
+from ivr.staff import Permission, Person
+
+_PLACES: Mapping[str, str] = {
+    "account": "/account", "team": "/team", "openings": "/openings", "trail": "/trail", "staff": "/staff",
+}  # fmt: skip
+
+
+ANEW = frozenset({"account", "staff"})
+"""Where somebody comes to change what takes a fresh sign-in."""
 
 
 def goal(said: str) -> str:
@@ -20,3 +28,16 @@ def goal_at(path: str) -> str:
 def place(goal: str) -> str:
     """Its path."""
     return _PLACES.get(goal, "/")
+
+
+def start(person: Person) -> str:
+    """Where this person begins to work."""
+    return next((path for needed, path in _STARTS if any(map(person.may, needed))), "/")
+
+
+_STARTS = (
+    ((Permission.CALL,), "/"),
+    ((Permission.WATCH,), "/team"),
+    ((Permission.STAFF,), "/staff"),
+    ((Permission.TRAIL, Permission.READS), "/trail"),
+)

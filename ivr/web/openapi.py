@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -16,10 +16,8 @@ from ivr.staff import Permission
 from ivr.web.guard import SAFE, Open
 from ivr.web.models import ProblemDetails
 from ivr.web.problems import STATUSES, TYPE
+from ivr.web.route import Route
 from ivr.web.visit import CSRF, SESSION
-
-if TYPE_CHECKING:
-    from ivr.web.routes import Route
 
 _JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 
@@ -33,6 +31,7 @@ _PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "ref": {"description": "The customer, as the call's mark names it", "schema": {"type": "string", "pattern": "^[a-z0-9]{12}$"}},
     "opening": {"description": "The wish, as it was answered", "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"}},
     "person": {"description": "Whose, as `GET /api/v1/reads` has it", "schema": {"type": "string", "pattern": "^[a-z0-9]{12}$"}},
+    "member": {"description": "Whom, as `GET /api/v1/people` has it", "schema": {"type": "string", "pattern": "^[a-z0-9]{12}$"}},
     "action": {"description": "What is to be done", "schema": {"type": "string", "enum": list(ACTIONS)}},
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import segno
 from aiohttp import web
@@ -31,15 +32,13 @@ async def desk(visit: Visit) -> web.StreamResponse:
     """The own calls; who is not signed in is asked to."""
     if visit.person is None:
         raise web.HTTPSeeOther("/sign-in")
-    person, session = visit.person, visit.session
-    assert session is not None
+    person = visit.person
+    if (start := goals.start(person)) != "/":
+        raise web.HTTPSeeOther(start)
     shown = person.may(Permission.CALL)
-    before = session.last
-    last = None if before is None else _when(before.at, before.place)
     return page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
-        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), last=last, offered=choices(visit.house.midcall.offered(person.tenant), visit.words),
-        failures=0 if before is None else before.failures,
+        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), offered=choices(visit.house.midcall.offered(person.tenant), visit.words), **before(visit),
     )  # fmt: skip
 
 
@@ -257,6 +256,10 @@ def sign_in_form(
     return answer
 
 
-def _when(at: str, place: str) -> str:
-    moment = datetime.fromisoformat(at)
-    return f"{moment:%Y-%m-%d %H:%M} UTC, {place}"
+def before(visit: Visit) -> Mapping[str, Any]:
+    """The sign-in before this one, for the page at which somebody begins (`last.html`)."""
+    assert visit.session is not None
+    last = visit.session.last
+    if last is None:
+        return {"last": None, "failures": 0}
+    return {"last": f"{datetime.fromisoformat(last.at):%Y-%m-%d %H:%M} UTC, {last.place}", "failures": last.failures}

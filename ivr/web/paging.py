@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from ivr.web.problems import Problem
@@ -35,20 +35,26 @@ def piece(visit: Visit, items: Sequence[T], key: Callable[[T], str]) -> tuple[tu
 
     `key`: that of an item, by which they are ordered; what comes or goes meanwhile moves no other one into another piece.
     """
+    most, after = asked(visit, QUERY)
+    ordered = sorted(items, key=key)
+    left = [item for item in ordered if after is None or key(item) > after]
+    given = left[:most]
+    return tuple(given), cursor(key(given[-1])) if len(left) > len(given) else None
+
+
+def asked(visit: Visit, known: Collection[str]) -> tuple[int, str | None]:
+    """How many at most, and behind what. `known`: the parameters that may stand there. Raises `Problem`."""
     query = visit.request.query
-    if unknown := set(query) - set(QUERY):
+    if unknown := set(query) - set(known):
         raise Problem("invalid", errors=(("query", f"{len(unknown)} parameters are not known"),))
     limit = query.get("limit", str(_USUAL))
     if _LIMIT.fullmatch(limit) is None or int(limit) > MOST:
         raise Problem("invalid", errors=(("limit", f"is not a number from 1 to {MOST}"),))
-    after = _read(query.get("cursor"))
-    ordered = sorted(items, key=key)
-    left = [item for item in ordered if after is None or key(item) > after]
-    given = left[: int(limit)]
-    return tuple(given), _written(key(given[-1])) if len(left) > len(given) else None
+    return int(limit), _read(query.get("cursor"))
 
 
-def _written(key: str) -> str:
+def cursor(key: str) -> str:
+    """As a piece names where the next one begins."""
     return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
@@ -60,4 +66,9 @@ def _read(cursor: str | None) -> str | None:
             raise ValueError
         return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (ValueError, binascii.Error):
-        raise Problem("invalid", errors=(("cursor", "is none of ours"),)) from None
+        raise no_cursor() from None
+
+
+def no_cursor() -> Problem:
+    """Where what was sent back is nothing that was given."""
+    return Problem("invalid", errors=(("cursor", "is none of ours"),))

@@ -14,9 +14,12 @@ from ivr.lock import (
     Current,
     Done,
     Dropped,
+    Found,
     Issued,
     Lifted,
     Offered,
+    Place,
+    Question,
     Record,
     Standing,
     Statistics,
@@ -28,6 +31,7 @@ from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
 from ivr.store.elements import Grant
 from ivr.store.openings import Opening
+from ivr.store.roster import Member
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
 
@@ -198,6 +202,30 @@ class Watch(Protocol):
     async def statistics(self, by: Person) -> Statistics | Shut: ...
 
     async def barred(self, by: Person) -> tuple[Barred, ...] | Shut: ...
+
+
+class Review(Protocol):
+    """`ivr.lock.Review`: a part that is down refuses."""
+
+    async def rows(self, by: Person, question: Question, before: Place | None, most: int) -> Found | Shut:
+        """A piece of the audit trail, the newest rows first; the look is in the trail itself."""
+        ...
+
+
+class Administration(Protocol):
+    """`ivr.lock.Administration`: a part that is down refuses. Persons are named by `Person.id`."""
+
+    async def people(self, by: Person) -> tuple[Member, ...] | Shut:
+        """All of the own tenant."""
+        ...
+
+    async def disable(self, by: Person, whom: str) -> Person | Shut: ...
+
+    async def enable(self, by: Person, whom: str) -> Person | Shut: ...
+
+    async def reset(self, by: Person, whom: str) -> tuple[Person, Secret] | Shut:
+        """The token of a new one-time link."""
+        ...
 
 
 class Pace(Protocol):

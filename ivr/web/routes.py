@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 
 import orjson
 from aiohttp import web
 
-from ivr.config.clients import Scope
 from ivr.lock import FIELDS
 from ivr.staff import Permission
 from ivr.web import (
@@ -26,43 +23,18 @@ from ivr.web import (
     paging,
     render,
     second,
+    staff,
+    staffmodels,
     team,
     teammodels,
     tokenmodels,
     tokens,
+    trail,
+    trailmodels,
 )
-from ivr.web.guard import Needs, Open
-from ivr.web.visit import Handler, Visit
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What the OpenAPI file says of an operation; `takes` and `gives` are the handler's own models."""
-
-    id: str
-    summary: str
-    gives: type[models.Model] | None
-    status: int = 200
-    takes: type[models.Model] | None = None
-    problems: tuple[str, ...] = ()
-    query: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    form: bool = False
-    """Whether what it takes comes as a form, and not as JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """`static`: the same for everybody, so nobody is asked who it is; `lasts`: longer than a request."""
-
-    method: str
-    path: str
-    handler: Handler
-    needs: Needs
-    described: Described | None = None
-    static: bool = False
-    lasts: bool = False
-    scope: Scope | None = None
-    """What the token of an element on another site's page must be good for; None: no such page may ask here."""
+from ivr.web.guard import Open
+from ivr.web.route import Described, Route
+from ivr.web.visit import Visit
 
 
 async def _static(visit: Visit) -> web.StreamResponse:
@@ -86,12 +58,19 @@ _LOCKED = (
 _REF = "/api/v1/customers/{ref}"
 _CALL = "/api/v1/calls/{call}"
 _OPENING = "/api/v1/openings/{opening}"
+_MEMBER = "/api/v1/people/{member}"
+_STAFF = ("not_permitted", "not_fresh", "not_found", "oneself", "unavailable", "csrf", "cross_site")
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", pages.desk, Open.ANYONE),
     Route("GET", "/live", pages.live, Permission.CALL, lasts=True),
     Route("GET", "/team", team.team, Permission.WATCH),
     Route("GET", "/team/live", team.live, Permission.WATCH, lasts=True),
+    Route("GET", "/staff", staff.staff, Permission.STAFF),
+    Route("GET", "/staff/{member}", staff.one, Permission.STAFF),
+    Route("POST", "/staff/{member}", staff.act, Permission.STAFF),
+    # whoever reads the trail, or sees reads: the lock looks which
+    Route("GET", "/trail", trail.trail, Open.SIGNED_IN),
     Route("GET", "/openings", openings.openings, Permission.CALL),
     Route("POST", "/openings", openings.ask, Permission.CALL),
     Route("GET", "/openings/live", openings.live, Permission.CALL, lasts=True),
@@ -148,6 +127,12 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/api/v1/locks", team.locks, Permission.WATCH,
         Described("getLocks", "Which customers and calling numbers are locked now.", teammodels.LocksInForce,
             problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
+    ),
+    Route(
+        "GET", "/api/v1/trail", trail.rows, Open.SIGNED_IN,
+        Described("getTrail",
+            "The audit trail, the newest rows first: all of the own tenant's for `trail`, for `reads` who read which customer's record. "
+            "The look is a row itself.", trailmodels.TrailPiece, problems=("not_permitted", "unavailable", "invalid"), query=trailmodels.QUERY),
     ),
     Route(
         "GET", "/api/v1/policies", midcall.policies, Permission.VERIFY,
@@ -219,6 +204,27 @@ ROUTES: tuple[Route, ...] = (
         "GET", f"{_OPENING}/record", second.record, Permission.CALL,
         Described("getOpenedRecord", "What was wished for and agreed to, as long as it is open.", models.Record,
             problems=("not_permitted", "not_open", "too_many_reads")),
+    ),
+    # ------------------------------------------------------------ who signs in
+    Route(
+        "GET", "/api/v1/people", staff.people, Permission.STAFF,
+        Described("getPeople", "Those of the own tenant who sign in.", staffmodels.StaffMembers,
+            problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
+    ),
+    Route(
+        "POST", f"{_MEMBER}/disable", staff.disable, Permission.STAFF,
+        Described("disablePerson", "Let somebody do nothing any more; all sessions end at once.", None, 204,
+            problems=(*_STAFF, "last_administrator")),
+    ),
+    Route(
+        "POST", f"{_MEMBER}/enable", staff.enable, Permission.STAFF,
+        Described("enablePerson", "Let somebody sign in again who was disabled.", None, 204, problems=_STAFF),
+    ),
+    Route(
+        "POST", f"{_MEMBER}/reset", staff.reset, Permission.STAFF,
+        Described("resetPerson",
+            "Take password, app and passkeys away, end all sessions, and give a new one-time link: of whoever takes calls and no more.",
+            staffmodels.OneTimeLink, problems=(*_STAFF, "disabled", "by_command")),
     ),
     # ------------------------------------------------------------ tokens
     Route(

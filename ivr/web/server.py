@@ -18,7 +18,8 @@ from ivr.metrics import METHODS, Readiness, alive_answer, ready_answer
 from ivr.web import goals, guard, headers, problems, render
 from ivr.web.connections import REQUEST_SECONDS, Listening, Room, Runner
 from ivr.web.problems import Problem
-from ivr.web.routes import LASTING, ROUTES, Route
+from ivr.web.route import Route
+from ivr.web.routes import LASTING, ROUTES
 from ivr.web.visit import MOST, House, Visit, address_of, in_time, language_of
 
 # aiohttp would write down what a peer sends that is no HTTP; faults of ours are logged by us.

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic, time
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
@@ -18,6 +17,7 @@ from ivr.store.elements import Grant
 from ivr.store.passkeys import Passkeys
 from ivr.web.live import Hub
 from ivr.web.ports import (
+    Administration,
     Door,
     Elements,
     Glass,
@@ -32,15 +32,14 @@ from ivr.web.ports import (
     Programs,
     Published,
     Reads,
+    Review,
     Session,
     Sessions,
     Watch,
 )
 from ivr.web.problems import Problem
+from ivr.web.provided import Elsewhere
 from ivr.web.words import Words, chosen
-
-if TYPE_CHECKING:
-    from ivr.web.elsewhere import Elsewhere
 
 SESSION = "__Host-desk"
 """The cookie with the session's token."""
@@ -85,6 +84,8 @@ class House:
     reads: Reads
     glass: Glass
     watch: Watch
+    review: Review
+    administration: Administration
     pace: Pace
     hub: Hub
     log: FilteringBoundLogger
@@ -134,6 +135,12 @@ class Visit:
         if self.program is None:
             raise Problem("program_refused")
         return self.program
+
+    @property
+    def fresh(self) -> bool:
+        """Whether this person has shown who they are within `[desk] fresh_minutes`."""
+        session, house = self.session, self.house
+        return session is not None and house.wall() - session.proved < house.settings.desk.fresh_minutes * 60
 
     def speak(self, own: str | None) -> None:
         """From now on in this language, where somebody is known who has one."""

@@ -18,7 +18,21 @@ from ivr.config import Lock as Rules
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.lock import Denied, Glass, Lock, Locks, MarkTokens, Midcall, Reads, Reason, Record, Signer, Watch
+from ivr.lock import (
+    Administration,
+    Denied,
+    Glass,
+    Lock,
+    Locks,
+    MarkTokens,
+    Midcall,
+    Reads,
+    Reason,
+    Record,
+    Review,
+    Signer,
+    Watch,
+)
 from ivr.secret import Personal, Secret
 from ivr.staff import Denied as Refused
 from ivr.staff import Person, Role, SignedIn
@@ -171,6 +185,8 @@ class Desk:
     tokens: MarkTokens
     signer: Signer
     watch: Watch
+    review: Review
+    administration: Administration
     log: Lines
 
     async def read(self, ref: str) -> Customer | None:
@@ -258,7 +274,7 @@ async def desk_of(
             )  # fmt: skip
             yield Desk(
                 settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.midcall, switch,
-                locks.reads, locks.glass, locks.tokens, locks.signer, locks.watch, log,
+                locks.reads, locks.glass, locks.tokens, locks.signer, locks.watch, locks.review, locks.administration, log,
             )  # fmt: skip
     finally:
         await link.close()

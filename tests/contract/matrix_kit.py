@@ -37,6 +37,8 @@ ROLES = (
     "disabled", "other tenant", "ended", "program", "element",
 )  # fmt: skip
 """docs/matrix.md says what they are."""
+MEMBER = "member"
+"""Whom the administrator works on."""
 READERS = frozenset({"agent", "supervisor", "granted", "element"})
 """Who may be given a customer of this tenant at all: the call is their own."""
 ELSEWHERE = frozenset({"nobody", "colleague", "watching", "other team", "program", "element"})
@@ -281,6 +283,7 @@ async def _people(house: House) -> dict[str, Person]:
             found[role] = await house.roster.add(connection, new)
             if role in _PERMISSIONS:
                 await house.roster.permit(connection, found[role], *_PERMISSIONS[role])
+    found[MEMBER] = await house.add(MEMBER)
     async with house.database.write() as connection:
         await house.roster.disable(connection, found["disabled"])
     return found

@@ -16,13 +16,13 @@ from ivr.metrics import Readiness
 from ivr.oidc import Provider
 from ivr.store.identities import Identities
 from ivr.store.pace import RedisPace
-from ivr.web.elsewhere import Elsewhere
 from ivr.web.live import Hub
+from ivr.web.provided import Elsewhere
 from ivr.web.server import DeskServer, tls_of
 from ivr.web.visit import House as WebHouse
 from tests.contract.desk_kit import House, house_in, settings_of
 from tests.contract.live_server import Server
-from tests.contract.web_kit import Elements, Log, Programs, Second, Watched, World
+from tests.contract.web_kit import Administered, Elements, Log, Programs, Reviewed, Second, Watched, World
 
 CHROMIUM = shutil.which("chromium")
 
@@ -63,9 +63,9 @@ async def opened(house: House, url: str, port: int) -> AsyncIterator[Site]:
     log = Log()
     hub = Hub(log)  # type: ignore[arg-type]
     world, link = World(house.sessions), house.live._link
-    prefix, second, watched = house.settings.redis.prefix, Second(world), Watched(world)
+    prefix, second, watched, reviewed = house.settings.redis.prefix, Second(world), Watched(world), Reviewed(world)
     web = WebHouse(
-        house.settings, house.people, house.door, house.sessions, house.welcome, world, world, second, second, watched,  # type: ignore[arg-type]
+        house.settings, house.people, house.door, house.sessions, house.welcome, world, world, second, second, watched, reviewed, Administered(world),  # type: ignore[arg-type]
         RedisPace(link, prefix), hub, log, Programs.of(house.settings), world, world, Elements(link, prefix),  # type: ignore[arg-type]
         passkeys=house.passkeys, elsewhere=elsewhere,
     )  # fmt: skip

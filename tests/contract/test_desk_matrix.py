@@ -28,11 +28,12 @@ from ivr.web import team
 from ivr.web.guard import Open
 from ivr.web.live import Kind
 from ivr.web.render import static_path
-from ivr.web.routes import ROUTES, Route
+from ivr.web.route import Route
+from ivr.web.routes import ROUTES
 from tests.contract.keys_kit import whose
 from tests.contract.live_server import Server
 from tests.contract.matrix_calls import ANNA, CALLER, CUSTOMERS, OPEN, OTHER, STATES, STRANGER
-from tests.contract.matrix_kit import AUDIENCE, ORIGIN, READERS, ROLES, Visitor, Whole, whole
+from tests.contract.matrix_kit import AUDIENCE, MEMBER, ORIGIN, READERS, ROLES, Visitor, Whole, whole
 from tests.contract.matrix_right import RIGHT
 from tests.contract.proxy_kit import PATTERNS
 from tests.unit.database_kit import settings_in
@@ -91,6 +92,15 @@ async def _stopped(made: Whole, _: str) -> str:
     return person.id
 
 
+async def _member(made: Whole, role: str) -> str:
+    """Somebody who does nothing else here, and whom nobody has disabled yet."""
+    member = made.people[MEMBER]
+    if role == "administrator":
+        async with made.house.database.write() as connection:
+            await made.house.roster.enable(connection, member)
+    return member.id
+
+
 async def _ref(made: Whole, _: str) -> str:
     return made.line.asked.ref
 
@@ -113,6 +123,7 @@ PARAMETERS: dict[str, Fill] = {
     "call": _call,
     "opening": _opening,
     "person": _stopped,
+    "member": _member,
     "action": _always("set_language"),
     "token": _always("x" * 43),
     "passkey": _always("x" * 22),
@@ -141,6 +152,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/element/token"): {"json": {"login": "agent", "origin": ORIGIN}},
     ("POST", "/openings"): {"data": {"ref": "a" * 12, "reason": "must be called back at once", "field-name": "yes"}},
     ("POST", "/openings/{opening}"): {"data": {"do": "open"}},
+    ("POST", "/api/v1/people/{member}/disable"): {},
+    ("POST", "/api/v1/people/{member}/enable"): {},
+    ("POST", "/api/v1/people/{member}/reset"): {},
+    ("POST", "/staff/{member}"): {"data": {"do": "enable"}},
     ("POST", "/sign-in/passkey"): {"data": {}},
     ("POST", "/sign-in/provider"): {"data": {}},
     ("POST", "/welcome/{token}/passkey"): {"data": {}},
@@ -456,7 +471,7 @@ walked by itself, for the list is the desk's own table, of which [the API's desc
 
 What stands for all is the same in all states, or for all roles that are named. All levels are those of [the settings](configuration.md) unless changed, but for the telephones, which take level 3 here.
 
-A 404 behind `/welcome` is a link that nobody has; 303 leads to where one signs in; a 404 of `/crossing` is one that the proxy has not sent. [The proxy](proxy.md) is walked by
+A 404 behind `/welcome` is a link that nobody has; 303 leads to where one signs in, or to the page of the own role; a 404 of `/crossing` is one that the proxy has not sent. [The proxy](proxy.md) is walked by
 one address of each kind of pattern, before a CRM that tells everybody everything and refuses all changes (422): nothing of a request that is refused here comes to it. What needs no one's permission, and knows nothing of calls, is walked in two states by all, and in
 all others by the agent. A row of its own has what is right there: a login with its password and code, a link, a token. One that was issued at level 2 is told to be good while that caller is this agent's, verified at no less, and in no other state.
 """

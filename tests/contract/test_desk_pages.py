@@ -28,13 +28,18 @@ STATES = (
 
 
 async def sign_in(seen: Window, opened: Desk, login: str = "anna") -> None:
+    await signed_in(seen, opened, login, "/")
+
+
+async def signed_in(seen: Window, opened: Desk, login: str, place: str) -> None:
+    """And is led to this place."""
     page = seen.page
     await page.goto(opened.url("/sign-in"))
     await page.fill("#login", login)
     await page.fill("#password", PASSWORD)
     await page.fill("#code", CODE)
     await page.press("#code", "Enter")
-    await page.wait_for_url(opened.url("/"))
+    await page.wait_for_url(opened.url(place))
 
 
 @pytest.mark.parametrize("language", languages())

@@ -16,7 +16,7 @@ from ivr.web.guard import Open
 from ivr.web.headers import HEADERS
 from ivr.web.routes import ROUTES
 from tests.contract.live_server import Server
-from tests.contract.web_kit import ANNA, CALL, CODE, LINK, PASSWORD, REF, VERIFIED, WHOM, Desk, desk
+from tests.contract.web_kit import ANNA, AUDITOR, CALL, CODE, LINK, PASSWORD, REF, VERIFIED, WHOM, Desk, desk
 
 pytestmark = pytest.mark.servers
 
@@ -298,6 +298,8 @@ async def test_a_role_without_calls_gets_none(open_desk: Desk) -> None:
         ("p-rut", "call", f"/api/v1/{route}")
         for route in ("calls/current", "customers/{ref}/record", "customers/{ref}/actions/{action}")
     ]
+    assert (await open_desk.get("/")).headers["Location"] == "/trail"
+    open_desk.world.people[AUDITOR.id] = replace(AUDITOR, denied=frozenset(Permission))
     assert "Your role has other tasks" in await (await open_desk.get("/")).text()
 
 

@@ -24,9 +24,13 @@ from ivr.lock import (
     Current,
     Done,
     Dropped,
+    Found,
     Issued,
     Lifted,
+    Noted,
     Offered,
+    Place,
+    Question,
     Reason,
     Record,
     Standing,
@@ -44,6 +48,7 @@ from ivr.store.handovers import Handovers
 from ivr.store.link import Link
 from ivr.store.openings import Opening
 from ivr.store.pace import RedisPace
+from ivr.store.roster import Member
 from ivr.store.sessions import Session, Sessions
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
@@ -58,6 +63,7 @@ PASSWORD = "korrekt häst batteri klammer"
 CODE = "246810"
 ANNA = Person("p-anna", "main", "anna", "Anna Ek", Role.AGENT, endpoints=frozenset({"PJSIP/anna"}))
 AUDITOR = Person("p-rut", "main", "rut", "Rut Revisor", Role.AUDITOR)
+ADMINISTRATOR = Person("p-ada", "main", "ada", "Ada Min", Role.ADMINISTRATOR)
 SUPERVISOR = Person("p-siv", "main", "siv", "Siv Chef", Role.SUPERVISOR)
 WHOM = "abcdefghijkl"
 LINK = "a" * 43
@@ -86,11 +92,13 @@ class World:
 
     sessions: Sessions
     people: dict[str, Person] = field(
-        default_factory=lambda: {person.id: person for person in (ANNA, AUDITOR, SUPERVISOR)}
+        default_factory=lambda: {person.id: person for person in (ADMINISTRATOR, ANNA, AUDITOR, SUPERVISOR)}
     )
     calls: tuple[Current, ...] = ()
     down: bool = False
     broken: bool = False
+    later: float = 0.0
+    """Seconds by which the desk's clock is ahead."""
     waits: int | None = None
     record_of: Mapping[str, Any] | None = None
     weakness: Weak | None = None
@@ -302,6 +310,63 @@ class Watched:
         return figures if by.may(Permission.WATCH) and by.tenant == "main" else Shut(Reason.NOT_PERMITTED)
 
 
+@dataclass
+class Reviewed:
+    """The trail, as the test says."""
+
+    world: World
+    noted: tuple[Noted, ...] = (
+        Noted(Place("2026-11-23T10:00:00.000000Z", "desk", 7), "desk:anna", "record.read", "granted", "17.1", REF, {"level": "2"}, True),
+    )  # fmt: skip
+    behind: Place | None = None
+    asked: list[tuple[Question, Place | None, int]] = field(default_factory=list)
+
+    async def rows(self, by: Person, question: Question, before: Place | None, most: int) -> Found | Shut:
+        if not (by.may(Permission.TRAIL) or by.may(Permission.READS)):
+            return Shut(Reason.NOT_PERMITTED)
+        if self.world.down:
+            return Shut(Reason.UNAVAILABLE)
+        self.asked.append((question, before, most))
+        return Found(self.noted[:most], self.behind)
+
+
+@dataclass
+class Administered:
+    """Those who sign in, as administrators change them: without a database, a trail, or most rules."""
+
+    world: World
+    linked: tuple[str, ...] = ()
+
+    async def people(self, by: Person) -> tuple[Member, ...] | Shut:
+        if self.world.down:
+            return Shut(Reason.UNAVAILABLE)
+        return tuple(
+            Member(person, ("password", "totp"), person.id in self.linked, "2026-11-20T08:15:00.000000Z" if person is by else None)
+            for person in sorted(self.world.people.values(), key=lambda one: one.login)
+        )  # fmt: skip
+
+    async def disable(self, by: Person, whom: str) -> Person | Shut:
+        return self._change(by, whom, disabled=True)
+
+    async def enable(self, by: Person, whom: str) -> Person | Shut:
+        return self._change(by, whom, disabled=False)
+
+    async def reset(self, by: Person, whom: str) -> tuple[Person, Secret] | Shut:
+        found = self._change(by, whom)
+        if isinstance(found, Shut):
+            return found
+        if found.role is not Role.AGENT or found.disabled:
+            return Shut(Reason.DISABLED if found.disabled else Reason.BY_COMMAND)
+        self.linked = (*self.linked, whom)
+        return found, Secret(LINK)
+
+    def _change(self, by: Person, whom: str, **changes: Any) -> Person | Shut:
+        if whom not in self.world.people or whom == by.id:
+            return Shut(Reason.ONESELF if whom == by.id else Reason.NOT_FOUND)
+        self.world.people[whom] = replace(self.world.people[whom], **changes)
+        return self.world.people[whom]
+
+
 class Log:
     """Keeps what is said."""
 
@@ -325,6 +390,8 @@ class Desk:
     world: World
     second: Second
     watched: Watched
+    reviewed: Reviewed
+    administered: Administered
     server: DeskServer
     hub: Hub
     log: Log
@@ -393,11 +460,11 @@ async def desk(
     world, log = World(sessions), Log()
     hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
-    second, watched = Second(world), Watched(world)
+    second, watched, reviewed, administered = Second(world), Watched(world), Reviewed(world), Administered(world)
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
-        settings, world, world, sessions, world, world, world, second, second, watched, pace, hub, log,  # type: ignore[arg-type]
-        Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers,
+        settings, world, world, sessions, world, world, world, second, second, watched, reviewed, administered, pace, hub, log,  # type: ignore[arg-type]
+        Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers, wall=lambda: time.time() + world.later,
     )  # fmt: skip
 
     async def alive() -> None:
@@ -409,6 +476,8 @@ async def desk(
     scheme = "http" if settings.desk.tls_key_file is None else "https"
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
-        yield Desk(world, second, watched, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser)
+        yield Desk(
+            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser,
+        )  # fmt: skip
     await server.close()
     await link.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
+from hypothesis import settings as rules
 from hypothesis import strategies as st
 
 from ivr.call.outcome import Factor, Failed, Locked, Outcome, Passed, Reason, Refused, Scope, Status, Verified
@@ -88,6 +89,7 @@ step_lists = st.lists(names, max_size=3)
 subjects = st.sampled_from([ANNA, NOBODY])
 
 
+@rules(deadline=None)
 @given(step_lists, subjects, st.lists(outcomes, max_size=4))
 def test_verified_means_known_and_exactly_all_steps_passed_in_order(
     steps: list[str], subject: Subject, ended: Sequence[Outcome]
@@ -98,6 +100,7 @@ def test_verified_means_known_and_exactly_all_steps_passed_in_order(
     assert verdict.policy == "p"
 
 
+@rules(deadline=None)
 @given(step_lists, subjects, st.lists(outcomes, max_size=4))
 def test_a_lock_is_told_exactly_where_the_status_says_so(
     steps: list[str], subject: Subject, ended: Sequence[Outcome]
@@ -109,6 +112,7 @@ def test_a_lock_is_told_exactly_where_the_status_says_so(
         assert verdict.lock is None or verdict.lock in ended
 
 
+@rules(deadline=None)
 @given(step_lists, st.lists(outcomes, max_size=4))
 def test_knowing_the_caller_changes_nothing_of_a_failure(steps: list[str], ended: Sequence[Outcome]) -> None:
     known = decide(policy(*steps), ANNA, ended)
@@ -116,6 +120,7 @@ def test_knowing_the_caller_changes_nothing_of_a_failure(steps: list[str], ended
     assert decide(policy(*steps), NOBODY, ended) == known
 
 
+@rules(deadline=None)
 @given(st.permutations(sorted(STEPS)), st.integers(1, 2), st.integers(1, 3), st.lists(outcomes, max_size=3))
 def test_no_verdict_is_of_a_higher_level_than_its_factors_give(
     order: list[str], count: int, level: int, ended: Sequence[Outcome]
@@ -150,6 +155,7 @@ levels = st.integers(1, 3)
 ways = st.sampled_from([("pin",), ("sms_code",), ("pin", "sms_code"), ("sms_code", "pin")])
 
 
+@rules(deadline=None)
 @given(levels, st.none() | levels, ways, ways)
 def test_the_stronger_policy_is_never_weaker_than_what_was_asked_for(
     asked: int, own: int | None, asks: tuple[str, ...], owns: tuple[str, ...]
@@ -165,6 +171,7 @@ def test_the_stronger_policy_is_never_weaker_than_what_was_asked_for(
     assert {step.name for step in chosen.steps} == set(owns if counts else asks)
 
 
+@rules(deadline=None)
 @given(levels, ways, ways, st.none() | st.integers(1, 5), st.none() | st.integers(1, 5))
 def test_a_customers_own_policy_begins_as_the_dialplans_does(
     own: int, asks: tuple[str, ...], owns: tuple[str, ...], tries: int | None, own_tries: int | None

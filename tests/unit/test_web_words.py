@@ -9,10 +9,14 @@ import pytest
 
 from ivr import web
 from ivr.call.outcome import Status
-from ivr.lock import FIELDS, Direction, Held, Reason, State
+from ivr.lock import FIELDS, OF_KIND, Direction, Held, Kind, Reason, State, Why
 from ivr.prompts import languages as spoken
+from ivr.staff import Role
+from ivr.store.credentials import OWN
+from ivr.store.identities import OIDC
 from ivr.store.welcome import Unfit
 from ivr.vault.password import Weak
+from ivr.web import trailmodels
 from ivr.web.problems import STATUSES
 from ivr.web.words import chosen, languages, words
 
@@ -56,7 +60,22 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
         f"record.{name}" for name in ("yes", "no", "nothing")
     }
     used |= {f"team.lock_{kind}" for kind in Held}
+    used |= {f"kind.{kind}" for kind in Kind}
+    used |= {f"event.{action.replace('.', '_')}" for actions in OF_KIND.values() for action in actions}
+    used |= {f"trail.fault_{name}" for name in (*trailmodels.QUERY, "query")}
+    used |= {"page.reads", "trail.title_reads", "trail.none"}
+    used |= {f"staff.way_{way}" for way in (*OWN, OIDC, "link")} | {
+        f"staff.done_{act}" for act in ("disable", "enable", "reset")
+    }
+    used |= {f"role.{role}" for role in Role} | {"staff.active"}
+    outcomes = {name for name in words("en").texts if name.startswith("outcome.")}
+    assert outcomes >= {f"outcome.{name}" for name in (*Status, *Why, *re.findall(r'outcome="(\w+)"', _lock()))}
+    used |= outcomes
     assert set(words("en").texts) == used
+
+
+def _lock() -> str:
+    return "".join(file.read_text() for file in HERE.parent.glob("lock/*.py"))
 
 
 def test_every_reason_of_the_lock_has_a_status() -> None:
