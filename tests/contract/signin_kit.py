@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from rig.ports import Ports
+from rig.state import RigError
 
 from ivr.metrics import Readiness
 from ivr.oidc import Provider
@@ -37,10 +39,17 @@ class Site:
     web: WebHouse
 
 
+_blocks: list[Ports] = []
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """One that no other test has, here or beside: a port that was found free and let go may be anybody's a moment later."""
+    if _blocks:
+        with suppress(RigError):
+            return _blocks[-1].take()
+    _blocks.append(Ports())
+    atexit.register(_blocks[-1].close)
+    return _blocks[-1].take()
 
 
 @asynccontextmanager
