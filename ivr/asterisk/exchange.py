@@ -118,7 +118,11 @@ class Exchange:
         if names is None:
             return None
         known = self._proofs.get(endpoint)
-        if known is not None and known.names is names and all(self._looks.known_at(at) is look for at, look in known.looks):
+        if (
+            known is not None
+            and known.names is names
+            and all(self._looks.known_at(at) is look for at, look in known.looks)
+        ):
             return known.talks
         circles = self._board.circles(endpoint)
         if set(names) - {own.name for own, _ in circles} or any(circle.open for _, circle in circles):

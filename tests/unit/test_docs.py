@@ -287,7 +287,14 @@ def test_every_language_is_told_of() -> None:
 def test_every_variable_and_header_is_one(name: str) -> None:
     text = PAGES.get(name) or SAMPLES[name]
     known = {mark.STATUS, mark.LEVEL, mark.METHODS, mark.SUBJECT, mark.EXPIRES, mark.PRIORITY, mark.HEADER}
-    known |= {"TILLIT_CONFIG", "X-Forwarded-For", "X-Forwarded-Host", "X-Original-URL", "X-Tillit-Mark", "X-Total-Count"}
+    known |= {
+        "TILLIT_CONFIG",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Original-URL",
+        "X-Tillit-Mark",
+        "X-Total-Count",
+    }
     for word in re.findall(r"\b(?:CALLER_AUTH|TILLIT)_[A-Z]+\b|\bX-[A-Za-z-]+\b", text):
         assert word in known or word in DIALPLAN, f"{name}: {word}"
     for context in re.findall(r"\b(tillit-[a-z-]+)[,^]s[,^]", text):
