@@ -177,6 +177,20 @@ async def test_a_change_is_written_down_before_the_crm_is_asked(door: Door) -> N
     assert door.crm.bodies[-1] == b'{"name": "New"}'
 
 
+async def test_the_caller_hangs_up_while_the_row_of_a_change_is_written(door: Door) -> None:
+    """Nothing is changed then."""
+    await door.desk.call()
+    async with door.desk.database.write(lock=lock_of("desk")):
+        asked = door.desk.talks.asked
+        asking = asyncio.create_task(refused(door, CUSTOMER, "no_call", "PUT", json={"name": "x"}))
+        # before and after the marks: it is weighed, and waits for the row
+        while door.desk.talks.asked < asked + 2:
+            await asyncio.sleep(0.01)
+        door.desk.talks.talks.clear()
+    await asking
+    assert (await door.desk.last())[2] == "withheld"
+
+
 async def test_who_reads_too_many_customers_is_stopped_here_too(tmp_path: Path, server: Server) -> None:
     limits = {"reads": {"stop_hour": 1, "stop_day": 1, "warn_hour": 1, "warn_day": 1}}
     async with proxied(settings_in(tmp_path), server, rules=limits) as door:
