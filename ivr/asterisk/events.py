@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from ivr.secret import Personal, Secret
 
@@ -34,10 +35,11 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Digit:
-    """A key was pressed and let go."""
+    """A key was pressed and let go. `at`: seconds since the epoch by Asterisk's clock; None where it says none."""
 
     channel: str
     key: Secret
+    at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def decode(raw: object) -> Event | None:
         return None
     match raw:
         case {"type": "ChannelDtmfReceived", "channel": {"id": str(channel)}, "digit": str(key)}:
-            return Digit(channel, Secret(key))
+            return Digit(channel, Secret(key), _seconds(raw.get("timestamp")))
         case {"type": "RESTResponse", "request_id": str(request), "status_code": int(status)}:
             body = raw.get("message_body")
             return Response(request, status, body if isinstance(body, str) else "")
@@ -141,6 +143,13 @@ def decode(raw: object) -> Event | None:
             return Echo(name)
         case _:
             return None
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        return datetime.fromisoformat(text(value)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def text(value: object) -> str:

@@ -13,6 +13,9 @@ from ivr.secret import Secret
 
 # Far more than anybody keys ahead; what a storm of tones sends beyond that is dropped.
 _MOST = 64
+# Asterisk puts off a key that comes within 45 ms of the one before (AST_MIN_DTMF_GAP), or while it lengthens that one, and
+# tells of it again, 20 to 107 ms later as measured. Nobody lets go of one key twice in so many seconds.
+_AGAIN = 0.1
 
 
 class Inbox:
@@ -22,10 +25,17 @@ class Inbox:
         self._items: deque[Key | Played] = deque()
         self._errors: deque[Exception] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._latest: list[tuple[Secret, float]] = []
         self.offline = False
 
-    def key(self, digit: Secret) -> None:
-        """A key was pressed."""
+    def key(self, digit: Secret, at: float | None = None) -> None:
+        """A key was pressed. `at`: by Asterisk's clock, in seconds; what it tells of a second time is dropped."""
+        if at is not None:
+            # by its own clock: what waits on the way here comes at once
+            self._latest = [(key, then) for key, then in self._latest if 0 <= at - then < _AGAIN]
+            if any(key == digit for key, _ in self._latest):
+                return
+            self._latest.append((digit, at))
         if len(self._items) < _MOST:
             self._items.append(Key(digit, monotonic()))
             self._wake()

@@ -72,11 +72,11 @@ class AriLine:
 
     # ------------------------------------------------------------ for the reader of events
 
-    def key(self, digit: Secret) -> None:
-        """A key was pressed."""
+    def key(self, digit: Secret, at: float | None) -> None:
+        """A key was pressed; `at` as in `Digit`."""
         # otherwise nobody asks: what is keyed to a menu or to an agent is not ours
         if not self._handed_back and not self._meeting.began:
-            self._inbox.key(digit)
+            self._inbox.key(digit, at)
 
     def playback_ended(self, playback: str, media: str, *, failed: bool) -> None:
         """A playback is over."""

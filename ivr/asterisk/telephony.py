@@ -151,9 +151,9 @@ class Telephony:
 
     def event(self, event: Event) -> None:
         match event:
-            case Digit(channel, key):
+            case Digit(channel, key, at):
                 if (line := self._lines.get(channel)) is not None:
-                    line.key(key)
+                    line.key(key, at)
             case PlaybackEnded(playback, channel, media, failed):
                 if (line := self._lines.get(channel)) is not None:
                     line.playback_ended(playback, media, failed=failed)

@@ -63,5 +63,5 @@ async def test_one_that_compares_nothing_for_nobody_is_found(tmp_path: Path, ser
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(house.vault.passwords, "matches", hasty)
-            wall, work = await measured(*await tries(house), 20)
+            wall, work = await measured(*await tries(house), 40)
     assert wall.differ and work.differ, (wall, work)

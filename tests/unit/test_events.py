@@ -87,7 +87,14 @@ def test_a_channel_that_left() -> None:
 
 @pytest.mark.parametrize("key", "0123456789*#ABCD")
 def test_a_key(key: str) -> None:
-    assert decode({**FRAMES["ChannelDtmfReceived"], "digit": key}) == Digit("1764000000.7", Secret(key))
+    told = decode({**FRAMES["ChannelDtmfReceived"], "digit": key})
+    assert told == Digit("1764000000.7", Secret(key), 1767225600.0)
+
+
+@pytest.mark.parametrize("when", [None, 1764000000, "", "yesterday", "2026-01-01T00:00:00.000+9900"])
+def test_a_key_is_heard_whatever_its_time_is(when: object) -> None:
+    told = decode({**FRAMES["ChannelDtmfReceived"], "timestamp": when})
+    assert told == Digit("1764000000.7", Secret("5"), None)
 
 
 def test_a_key_is_a_secret_wherever_it_is_shown() -> None:
