@@ -61,6 +61,11 @@ class People:
         """All of a tenant, or of all tenants, by their logins."""
         return await self._found(*(() if tenant is None else (PEOPLE.c.tenant == tenant,)))
 
+    async def teams(self, tenant: str) -> Mapping[str, str]:
+        """The teams of all of a tenant, by the identifiers of those who are in them; nothing is decrypted."""
+        query = select(PEOPLE.c.id, PEOPLE.c.team).where(PEOPLE.c.tenant == tenant).order_by(PEOPLE.c.login)
+        return dict(await self._database.look_up(lambda connection: [tuple(row) for row in connection.execute(query)]))
+
     async def owners_of(self, endpoints: Collection[str]) -> Mapping[str, Person]:
         """Those of these endpoints that belong to somebody, and to whom, of whatever tenant; upper and lower case are the same."""
         keys = {sealing.endpoint_key(endpoint) for endpoint in endpoints}

@@ -317,6 +317,7 @@ async def test_an_endpoint_belongs_to_one(house: House) -> None:
     assert await house.people.find("main", "bo") is None
     assert await house.people.colleagues("main") == (anna,)
     assert await house.people.colleagues() == (anna, bo)
+    assert await house.people.teams("main") == {anna.id: anna.team}
     assert await house.people.administrators() == 0
 
 
