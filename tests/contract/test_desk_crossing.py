@@ -111,15 +111,17 @@ async def test_a_browser_comes_to_the_page_that_it_has_asked_the_proxy_for(serve
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     faults: list[str] = []
-    async with desk(server, f'[proxy]\nurl = "http://127.0.0.1:{port}"\n') as made, chromium() as browser:
-        page = await page_of(await browser.new_context(locale="en"), faults)
-        await page.goto(made.url(f"/crossing?begun={BEGUN}"))
-        await page.locator("#login").fill("anna")
-        await page.locator("#password").fill(PASSWORD)
-        await page.locator("#code").fill(CODE)
-        await page.locator("#code").press("Enter")
-        await page.wait_for_url(f"http://127.0.0.1:{port}/.tillit/enter?code=*")
-    await runner.cleanup()
+    try:
+        async with desk(server, f'[proxy]\nurl = "http://127.0.0.1:{port}"\n') as made, chromium() as browser:
+            page = await page_of(await browser.new_context(locale="en"), faults)
+            await page.goto(made.url(f"/crossing?begun={BEGUN}"))
+            await page.locator("#login").fill("anna")
+            await page.locator("#password").fill(PASSWORD)
+            await page.locator("#code").fill(CODE)
+            await page.locator("#code").press("Enter")
+            await page.wait_for_url(f"http://127.0.0.1:{port}/.tillit/enter?code=*")
+    finally:
+        await runner.cleanup()
     assert came[0].startswith("/.tillit/enter?code=")
     assert faults == []
 
