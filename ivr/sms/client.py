@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 
 import aiohttp
 import orjson
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter
 from structlog.typing import FilteringBoundLogger
 from yarl import URL
 
@@ -59,6 +59,23 @@ class Request:
     headers: Mapping[str, Secret]
     body: Secret
     method: str = "POST"
+
+
+class _Body(aiohttp.BytesPayload):
+    """A body that can be wiped. aiohttp copies a short one behind the headers, and nobody wipes that copy."""
+
+    def __init__(self, words: Secret) -> None:
+        self._bytes = bytearray(words.reveal().encode())
+        super().__init__(memoryview(self._bytes))
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """The headers first, in a packet of their own."""
+        writer.send_headers()
+        await super().write_with_length(writer, content_length)
+
+    def wipe(self) -> None:
+        """To be called when it was sent, or will not be."""
+        self._bytes[:] = bytes(len(self._bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +166,25 @@ class Client:
             await self._opened.close()
 
     async def _once(self, request: Request) -> Answer | _Fault:
+        body = _Body(request.body)
         try:
             async with self._session().request(
                 request.method,
                 self._url,
                 headers={name: value.reveal() for name, value in request.headers.items()},
-                data=request.body.reveal().encode(),
+                data=body,
                 allow_redirects=False,
             ) as response:
-                body = bytearray()
+                answer = bytearray()
                 async for chunk in response.content.iter_chunked(4096):
-                    body += chunk
-                    if len(body) > _MOST:
+                    answer += chunk
+                    if len(answer) > _MOST:
                         return _Fault("its answer is too long")
-                return _judged(Answer(response.status, bytes(body)), response.headers.get("Retry-After"))
+                return _judged(Answer(response.status, bytes(answer)), response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError) as error:
             return _Fault(*_told(error))
+        finally:
+            body.wipe()
 
     def _session(self) -> aiohttp.ClientSession:
         """Made at the first text: it belongs to the event loop."""
