@@ -107,10 +107,10 @@ class Currents:
         name = None
         if isinstance(verdict, Granted) and verdict.call != found.call:
             verdict = Denied(Reason.THIRD_PARTY)
-        if isinstance(verdict, Granted) and not await self._records.in_force(ground.person.tenant, mark.subject):
+        # whatever else keeps it shut: who the customer of another tenant is, and has a PIN, is none of theirs
+        theirs = await self._records.in_force(ground.person.tenant, mark.subject)
+        if isinstance(verdict, Granted) and not theirs:
             verdict = Denied(Reason.NOT_IN_FORCE)
-        # who the customer of another tenant is, is none of theirs
-        ref = None if verdict == Denied(Reason.NOT_IN_FORCE) else mark.subject
         if isinstance(verdict, Granted) and await self._reads.stopped(ground.person):
             verdict = Denied(Reason.TOO_MANY_READS)
         if isinstance(verdict, Granted) and verdict.level >= self._name_level:
@@ -118,7 +118,7 @@ class Currents:
         return Current(
             self._index.call(*found.call), found.call, number, found.talk.own.held, found.party.since, State.VERIFIED,
             verdict.reason if isinstance(verdict, Denied) else None,
-            mark.level, mark.methods, mark.expires, ref, name, direction(found),
+            mark.level, mark.methods if theirs else (), mark.expires, mark.subject if theirs else None, name, direction(found),
         )  # fmt: skip
 
     async def _unverified(self, found: Caller) -> tuple[State, Status | None]:

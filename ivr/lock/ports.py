@@ -46,6 +46,12 @@ class Staff(Protocol):
         ...
 
 
+class Teams(Staff, Protocol):
+    async def teams(self, tenant: str) -> Mapping[str, str]:
+        """The teams of all of a tenant, by the identifiers of those who are in them."""
+        ...
+
+
 class Marks(Protocol):
     async def mark(self, node: str, channel: str) -> Mark | None:
         """The mark of this channel; None where there is none, or no longer."""

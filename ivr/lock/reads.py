@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.config.lock import Reads as Limits
 from ivr.errors import InputError, Unavailable
 from ivr.lock.judge import Judge
-from ivr.lock.ports import Counts, Staff
+from ivr.lock.ports import Counts, Teams
 from ivr.lock.reasons import reason_of
 from ivr.lock.rows import Rows
 from ivr.lock.words import Denied, Lifted, Reason, Standing
@@ -31,7 +31,7 @@ class Reads:
     """Counts different customers, in a sliding hour and a sliding day; the same one again is none more."""
 
     def __init__(
-        self, limits: Limits, counts: Counts, staff: Staff, judge: Judge, rows: Rows, log: FilteringBoundLogger
+        self, limits: Limits, counts: Counts, staff: Teams, judge: Judge, rows: Rows, log: FilteringBoundLogger
     ) -> None:
         self._limits = limits
         self._counts = counts
@@ -87,24 +87,18 @@ class Reads:
             by = await self._judge.anew(by)
             if not (by.may(Permission.READS) or by.may(Permission.WATCH)):
                 return await self._rows.refuse(by, "reads.standing", Denied(Reason.NOT_PERMITTED))
-            persons = [
-                one
-                for one in await self._staff.colleagues(by.tenant)
-                if by.may(Permission.READS) or one.team == by.team
-            ]
-            found = await self._counts.of([_key(one) for one in persons])
+            teams = await self._staff.teams(by.tenant)
+            persons = [one for one, team in teams.items() if by.may(Permission.READS) or team == by.team]
+            found = await self._counts.of([_key_of(by.tenant, one) for one in persons])
         except Unavailable as error:
             return self._rows.failed(by, "reads.standing", error)
-        return tuple(Standing(one.id, *counts) for one, counts in zip(persons, found, strict=True))
+        return tuple(Standing(one, *counts) for one, counts in zip(persons, found, strict=True))
 
     async def _compare(self, person: Person, hour: int, day: int) -> None:
         """Warn, once in an hour, where it is far more than what others of the team read."""
-        peers = [
-            one
-            for one in await self._staff.colleagues(person.tenant)
-            if one.team == person.team and one.id != person.id
-        ]
-        found = await self._counts.of([_key(one) for one in peers])
+        teams = await self._staff.teams(person.tenant)
+        peers = [one for one, team in teams.items() if team == person.team and one != person.id]
+        found = await self._counts.of([_key_of(person.tenant, one) for one in peers])
         usual_hour, usual_day = _usual(hour for hour, *_ in found), _usual(day for _, day, *_ in found)
         much = hour > self._limits.warn_hour and hour > usual_hour * self._limits.warn_factor
         much_today = day > self._limits.warn_day and day > usual_day * self._limits.warn_factor
@@ -154,5 +148,9 @@ def _usual(counts: Iterable[int]) -> float:
 
 
 def _key(person: Person) -> str:
+    return _key_of(person.tenant, person.id)
+
+
+def _key_of(tenant: str, person: str) -> str:
     """What is counted by: the tenant stands in every key."""
-    return f"{person.tenant}:{person.id}"
+    return f"{tenant}:{person}"

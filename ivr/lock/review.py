@@ -46,7 +46,7 @@ class Kind(StrEnum):
 
 OF_KIND: Mapping[Kind, frozenset[str]] = MappingProxyType({
     Kind.READS: frozenset({
-        "record.read", "record.name", "proxy.read", "mark.token", "glass.read", "customer.show", "customer.reveal", "customer.export",
+        "record.read", "record.name", "proxy.read", "proxy.change", "mark.token", "glass.read", "customer.show", "customer.reveal", "customer.export",
         "reads.stopped", "reads.unusual", "reads.lifted",
     }),
     Kind.CALLS: frozenset({"verify", "call.verify", "mark.drop", "mark.void", "texts.close"}),
@@ -69,7 +69,10 @@ OF_KIND: Mapping[Kind, frozenset[str]] = MappingProxyType({
         "keys.rotated", "keys.retire", "keys.tokens", "backup", "backup.written", "restore", "init", "webhooks.retry",
     }),
 })  # fmt: skip
-"""The actions of each: every action of the trail is in one of them."""
+"""The actions of each: every action of the trail is in one of them.
+
+What may change something in the system behind is a read as well: its answer is given out, and a search is often sent by POST.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from ivr.lock.judge import Judge
 from ivr.lock.lock import Lock
 from ivr.lock.marktokens import MarkTokens
 from ivr.lock.midcall import Midcall
-from ivr.lock.ports import Floor, Glances, Marks, Staff, Switch
+from ivr.lock.ports import Floor, Glances, Marks, Switch, Teams
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.review import Review
@@ -67,7 +67,7 @@ class Locks:
 
     @classmethod
     def of(
-        cls, settings: Settings, *, talks: Told, switch: Switch, staff: Staff, live: Live, link: Link, customers: Customers,
+        cls, settings: Settings, *, talks: Told, switch: Switch, staff: Teams, live: Live, link: Link, customers: Customers,
         trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger,
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks."""

@@ -173,8 +173,8 @@ class Current:
     """A caller with whom a phone of this person's is joined now, or for whom it waits.
 
     `id`: what the API calls the call (`vault.Index.call`). `number` is masked. `held`: this person has put the caller on hold. `since` and `until` are seconds since the epoch.
-    `level`, `methods`, `until` and `ref` stand where `state` is verified; `name` where the record is open to this
-    person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
+    `level` and `until` stand where `state` is verified; `methods` and `ref` where that customer is in force in the person's tenant as well;
+    `name` where the record is open to this person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
     `keying`: of a caller for whom this person waits. `ended`: how the last verification of this call ended, where that was
     in mid-call and did not verify anybody. `verifiable` and `droppable`: what this person may do now.
     """

@@ -13,7 +13,7 @@ from ivr.staff import Denied
 from ivr.store.address import network
 from ivr.web import goals, guard, render
 from ivr.web.api import signed_in
-from ivr.web.pages import sign_in_form
+from ivr.web.pages import onward, sign_in_form
 from ivr.web.problems import Problem
 from ivr.web.provided import SECONDS, Elsewhere, Nobody
 from ivr.web.visit import Visit
@@ -63,7 +63,7 @@ async def finish(visit: Visit) -> web.StreamResponse:
     if isinstance(entered, Denied):
         return _again(visit, "failed", 403, goal)
     # a page, for the session's cookie would not come along with what another site has begun
-    answer = _page(visit, "done", goals.place(goal), "on")
+    answer = onward(visit, goal)
     guard.sign_in(answer, entered[1])
     guard.drop(answer, COOKIE)
     return answer

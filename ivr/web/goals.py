@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ivr.staff import Permission, Person
@@ -10,6 +11,8 @@ _PLACES: Mapping[str, str] = {
     "account": "/account", "team": "/team", "openings": "/openings", "trail": "/trail", "staff": "/staff",
 }  # fmt: skip
 
+# To the proxy, for the browser that has begun there with what this is the SHA-256 of.
+_CROSSING = re.compile(r"crossing-([0-9a-f]{64})")
 
 ANEW = frozenset({"account", "staff"})
 """Where somebody comes to change what takes a fresh sign-in."""
@@ -17,7 +20,7 @@ ANEW = frozenset({"account", "staff"})
 
 def goal(said: str) -> str:
     """The same, where it is the name of one; else nothing, which is the start."""
-    return said if said in _PLACES else ""
+    return said if said in _PLACES or leads_across(said) else ""
 
 
 def goal_at(path: str) -> str:
@@ -25,9 +28,20 @@ def goal_at(path: str) -> str:
     return next((name for name, place in _PLACES.items() if place == path), "")
 
 
+def crossing(begun: str) -> str:
+    """The name of the way to the proxy."""
+    return f"crossing-{begun}"
+
+
+def leads_across(goal: str) -> bool:
+    """Whether it goes on to the proxy, which is another host."""
+    return _CROSSING.fullmatch(goal) is not None
+
+
 def place(goal: str) -> str:
     """Its path."""
-    return _PLACES.get(goal, "/")
+    across = _CROSSING.fullmatch(goal)
+    return _PLACES.get(goal, "/") if across is None else f"/crossing?begun={across[1]}"
 
 
 def start(person: Person) -> str:

@@ -126,7 +126,7 @@ class Call(Model):
     level: int
     methods: tuple[str, ...]
     until: int | None = Field(description="When the mark ends, in seconds since the epoch")
-    ref: str | None = Field(description="The customer, where verified")
+    ref: str | None = Field(description="The customer, where verified, of the own tenant and not locked")
     name: str | None = Field(description="The customer's name, where it may be seen")
     keying: Keying | None = Field(description="Of a caller who is being verified in mid-call")
     ended: Status | None = Field(description="How verifying in mid-call ended last, where it did not verify")

@@ -114,10 +114,22 @@ async def sign_in(visit: Visit) -> web.StreamResponse:
         fault = visit.words("sign_in.wait", seconds=found.seconds)
         return sign_in_form(visit, fault, login=login, status=429, wait=found.seconds, goal=goal, tenant=typed)
     person, token, _ = found
-    answer = web.Response(status=303, headers={"Location": goals.place(goal)})
+    if goals.leads_across(goal):
+        # a form's own redirect would not be let go on to another host
+        answer = onward(visit, goal)
+    else:
+        answer = web.Response(status=303, headers={"Location": goals.place(goal)})
     guard.sign_in(answer, token)
     tenants.keep(answer, person.tenant)
     return answer
+
+
+def onward(visit: Visit, goal: str) -> web.Response:
+    """Leads there who has signed in, from a page of ours: what comes of a redirect would be another site's, or a form's."""
+    words = visit.words
+    on = words("provider.across" if goals.leads_across(goal) else "provider.on")
+    fields = {"said": words("provider.done"), "to": goals.place(goal), "on": on}
+    return render.page(visit.request, "provider.html", words, fields, company=visit.house.settings.company.name)
 
 
 async def _by_passkey(visit: Visit, tenant: str, login: str, answer: str) -> SignedIn | Denied:

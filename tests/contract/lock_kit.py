@@ -139,6 +139,9 @@ class FakeStaff:
     async def colleagues(self, tenant: str) -> list[Person]:
         return [person for person in self.persons.values() if person.tenant == tenant]
 
+    async def teams(self, tenant: str) -> Mapping[str, str]:
+        return {person.id: person.team for person in await self.colleagues(tenant)}
+
     async def owners_of(self, endpoints: Collection[str]) -> Mapping[str, Person]:
         return {one: person for person in self.persons.values() for one in person.endpoints if one in endpoints}
 

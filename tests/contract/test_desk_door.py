@@ -16,6 +16,7 @@ from ivr.staff import Denial, Denied, Permission, Person, Role, SignedIn
 from ivr.store import sealing
 from ivr.store.roster import hashed
 from ivr.store.welcome import Unfit
+from ivr.vault import Envelope
 from ivr.vault.password import Weak
 from tests.contract.desk_kit import HERE, PASSWORD, House
 from tests.contract.live_server import Server
@@ -316,7 +317,28 @@ async def test_an_endpoint_belongs_to_one(house: House) -> None:
     assert await house.people.find("main", "bo") is None
     assert await house.people.colleagues("main") == (anna,)
     assert await house.people.colleagues() == (anna, bo)
+    assert await house.people.teams("main") == {anna.id: anna.team}
     assert await house.people.administrators() == 0
+
+
+async def test_who_signs_in_is_not_found_sooner_for_having_been_seen(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = await house.add("anna")
+    opened: list[str] = []
+    was = house.vault.envelopes.open
+
+    def counted(record: str, key: str, wrapped: bytes) -> Envelope:
+        opened.append(record)
+        return was(record, key, wrapped)
+
+    monkeypatch.setattr(house.vault.envelopes, "open", counted)
+    for _ in range(2):
+        assert await house.people.colleagues("main") == (anna,)
+    assert len(opened) == 1, "the control: colleagues' names are kept"
+    for _ in range(2):
+        assert await house.people.find("main", "anna") == anna
+    assert len(opened) == 3
 
 
 async def test_what_stands_in_one_envelope_opens_in_no_other(house: House) -> None:

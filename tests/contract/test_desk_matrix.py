@@ -281,6 +281,7 @@ async def _walked(made: Whole, states: Iterable[str], seen: Seen, given: set[tup
                 status, told = await _walk(made, route, await made.visitor(role))
                 key = route.method, route.path
                 _noted(key, key, role, state, status, told, where, seen, given)
+                _of_no_other_tenant(made, role, route.path, told, where)
                 if _ends_session(route):
                     made.gone(role)
             for right in RIGHT.get((route.method, route.path), ()):
@@ -290,6 +291,7 @@ async def _walked(made: Whole, states: Iterable[str], seen: Seen, given: set[tup
                     status, told = await right.ask(made, await made.visitor(role))
                     key = route.method, route.path
                     _noted(key, ("", right.said), role, state, status, told, where, seen, given)
+                    _of_no_other_tenant(made, role, route.path, told, where)
         for place in ("/healthz", "/readyz"):
             assert not _held((await made.ask(await made.visitor("agent"), "GET", place))[1])
 
@@ -305,6 +307,15 @@ def _noted(
         given.add(key)
 
 
+def _of_no_other_tenant(made: Whole, role: str, path: str, told: str, where: object) -> None:
+    """Not even by what we call them are customers known in another tenant, but for what somebody there has typed."""
+    if role == "other tenant":
+        typed = {made.line.asked.ref} if "{ref}" in path or "openings" in path else set()
+        text = laid_open(told)
+        refs = {known.ref for known in made.line.customers.values() if known.ref in text}
+        assert refs <= typed, (where, refs)
+
+
 async def _through(made: Whole, name: str, role: str, state: str) -> tuple[int, bool]:
     """The status, and whether the answer has held a customer's data."""
     await made.put(state, role)
@@ -318,6 +329,7 @@ async def _through(made: Whole, name: str, role: str, state: str) -> tuple[int, 
     # a search says in its answer alone whom it is about
     searched = name == "search" and role in READERS and state == "other customer"
     assert verified or searched or made.crm.asked == before, (*where, "the CRM was asked")
+    _of_no_other_tenant(made, role, PROXIED[name][1], told, where)
     found = _held(told) - ({known.number} if known.number in place else set())
     assert verified or not found, (*where, found)
     assert known.phone not in found or name != "customer" or state == "level 3", (
@@ -391,7 +403,7 @@ def test_what_the_walk_looks_for_it_finds_in_every_spelling(spelled: str) -> Non
 NO_CALL = frozenset({"no call", "ringing", "hung up", "colleague", "opened"})
 """Of which nothing is shown."""
 LASTING = {
-    "/live": ("agent", "granted", "supervisor"),
+    "/live": ("agent", "granted", "supervisor", "other tenant"),
     "/team/live": ("supervisor", "watching", "other team"),
     "/element/live": ("element",),
 }
@@ -420,6 +432,7 @@ async def test_an_open_page_is_told_nothing_of_a_customer_before_verification_ho
                         none = role != "other team" and one in NO_CALL
                         made.line.talks.tell(*made.whose(role).endpoints)
                         async for frame in frames:
+                            _of_no_other_tenant(made, role, path, frame, (path, state))
                             if _looked_at(frame, role, path, one, shown, none=none):
                                 break
 
@@ -443,7 +456,7 @@ def _looked_at(frame: str, role: str, path: str, state: str, shown: str, *, none
 _HEAD = """# Who is answered what
 
 Every route of the desk, walked by every role in every state of a call, with what came back. `scripts/test` walks them again, fails where a status is another, and
-searches each answer, its headers and what is in base64 there for the customers' names, numbers and telephones: they stand nowhere before that customer is verified on a call of who asks. A route that is added is
+searches each answer, its headers and what is in base64 there for the customers' names, numbers and telephones: they stand nowhere before that customer is verified on a call of who asks. Another tenant is not told Tillit's own reference of them, either. A route that is added is
 walked by itself, for the list is the desk's own table, of which [the API's description](desk.md#the-api) is made. Pages that stay open are looked at while one state comes after the other.
 
 | Role | |

@@ -10,6 +10,7 @@ import pytest
 
 from ivr.secret import Secret
 from ivr.staff import Denial, Denied, Person, SignedIn
+from ivr.store.identities import Identities
 from ivr.store.keyring import MOST, Removal
 from ivr.store.welcome import Unfit
 from ivr.vault.passkey import Party
@@ -105,6 +106,8 @@ async def test_an_answer_is_good_once_and_for_the_browser_that_was_asked(house: 
     answer = key.show(await house.passkeys.ask(BROWSER, alone=True))
     many = await asyncio.gather(*(house.door.sign_in_by_passkey("main", answer, BROWSER, HERE) for _ in range(5)))
     assert sum(isinstance(one, SignedIn) for one in many) == 1
+    # where the first of them was the good one, the others have failed in a row
+    await house.throttle.forget("main", "anna")
     assert await signs_in(house, key, bound=b"another browser") == WRONG
     # a challenge for making one is none for showing one
     made = await house.passkeys.offer((await house.people.colleagues())[0], BROWSER)
@@ -301,6 +304,18 @@ async def test_the_own_ones_are_renamed_and_removed_but_for_the_last_factor(hous
     assert await house.passkeys.remove(bo, kept.id, HERE) is Removal.DONE
     assert await signs_in(house, key) == WRONG
     assert isinstance(await house.sign_in("bo"), SignedIn)
+
+
+async def test_who_is_linked_with_a_provider_keeps_the_last_one_too_and_may_change_it(house: House) -> None:
+    """The link can be taken away by others, or the provider be away: the last way in here stays until there is another."""
+    anna = await house.add("anna")
+    assert await Identities(house.database, house.vault).link(anna, "https://login.example.com", "subject")
+    await key_of(house, anna)
+    (lost,) = await house.passkeys.of(anna)
+    assert await house.passkeys.remove(anna, lost.id, HERE) is Removal.LAST
+    key = await key_of(house, anna)
+    assert await house.passkeys.remove(anna, lost.id, HERE) is Removal.DONE
+    assert isinstance(await signs_in(house, key), SignedIn)
 
 
 async def test_what_is_sealed_for_one_key_is_none_for_another(house: House) -> None:

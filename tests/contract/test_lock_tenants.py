@@ -49,6 +49,26 @@ async def test_a_verified_caller_of_another_tenant_is_read_by_nobody_here(desk: 
     assert given(await desk.lock.record(ANNA, ref, ["name"])) == {"name": "Xenia Ask"}
 
 
+async def test_nothing_tells_another_tenant_whose_mark_it_is(desk: Desk) -> None:
+    """Whatever else keeps it shut: somebody else in the talk, a second call, the customer's being on hold meanwhile."""
+    ref = await desk.call(NILS, level=3)
+    (talk,) = desk.talks.talks["PJSIP/nils"]
+    stranger = replace(talk, own=replace(talk.own, channel="own-2"), others=(replace(talk.others[0], channel="c.2"),))
+    held = replace(talk, own=replace(talk.own, held=True))
+    for talks in (
+        (replace(talk, others=talk.others + stranger.others),), (talk, stranger), (held, stranger), (held,),
+    ):  # fmt: skip
+        desk.talks.talks["PJSIP/nils"] = talks
+        (shown, *_) = await desk.lock.current(NILS)
+        assert (shown.state, shown.ref, shown.methods, shown.name) == (State.VERIFIED, None, (), None)
+        # of the own customers it is told whose mark it is
+        desk.talks.talks["PJSIP/anna"] = tuple(
+            replace(one, own=replace(one.own, endpoint="PJSIP/anna")) for one in talks
+        )
+        (shown, *_) = await desk.lock.current(ANNA)
+        assert (shown.ref, shown.methods) == (ref, ("pin", "sms_code"))
+
+
 async def test_two_persons_of_another_tenant_open_nothing_together(desk: Desk) -> None:
     ref = await desk.customer()
     wish = await desk.glass.ask(NILS, ref, "the fire brigade asks whom to call", ("name",))
