@@ -48,9 +48,9 @@ async def test_keys_pressed_ahead_are_kept(scene: Scene) -> None:
 
 
 async def test_keys_that_a_machine_sends_are_not_doubled(scene: Scene) -> None:
-    """Asterisk tells of most of these twice."""
+    """Asterisk tells of some of these twice."""
     caller = await scene.caller("100", who=BO)
-    await scene.key_pin(caller, BO, on=60, off=60)
+    await scene.key_pin(caller, BO, on=60, off=20)
     await scene.key_code(caller, BO)
     await scene.reached("verified")
     assert [line["keys"] for line in scene.log("entry.ended")] == [len(BO.pin), 6]
