@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from time import monotonic
 
 import pytest
 
@@ -347,6 +348,27 @@ async def test_an_answer_that_was_under_way_for_long_is_no_proof(
     await asyncio.sleep(0)
     server.send(late[0])
     assert await asking == []
+
+
+@pytest.mark.timeout(10)
+async def test_an_answer_that_came_late_holds_up_nobody(
+    server: AmiServer, talks: Talks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks between its coming and its end being told asks anew: it is too old, and to wait for it takes no time."""
+    monkeypatch.setattr(looks_module, "_FRESH", 0.0)
+    looks = talks._exchanges[NODE]._looks
+    asked: list[asyncio.Task[looks_module.Look]] = []
+
+    async def late() -> None:
+        looks._found["x"] = monotonic() - 2 * looks_module._PATIENCE, looks_module.Look(())
+        asked.append(asyncio.create_task(looks.at("x")))
+
+    looks._asked["x"] = asking = asyncio.ensure_future(late())
+    asking.add_done_callback(lambda done: looks._ended("x", done))
+    await asking
+    assert {seat.channel for seat in (await asked[0]).seats} == {"id-anna", "id-caller"}
+    assert len(server.of("BridgeInfo")) == 1
+    await wait_for(lambda: not looks._asked, "all to be told")
 
 
 async def test_a_look_that_is_denied(server: AmiServer, talks: Talks) -> None:
