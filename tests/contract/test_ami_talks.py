@@ -282,13 +282,26 @@ async def test_who_holds_is_told_while_the_proof_is_young(server: AmiServer, tal
 async def test_a_second_channel_that_a_look_has_found_ends_the_proof(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
     """The looks at the bridge are young, and no event has told of the other one."""
     second = "PJSIP/anna-00000009"
-    assert await with_whom(talks) == [["id-caller"]]
+    for _ in range(2):
+        # asked for, and then proven by that
+        assert await with_whom(talks) == [["id-caller"]]
     looks = talks._exchanges[NODE]._looks
     pbx.put(**{second: "y", "bo": "y"})
     looks.forget("pjsip/anna-")
     assert second in await looks.channels_of("PJSIP/anna")
     assert sorted(await with_whom(talks)) == [["id-bo"], ["id-caller"]]
     assert len([one for one in server.of("BridgeInfo") if one["BridgeUniqueid"] == "x"]) == 1
+
+
+async def test_another_look_at_the_bridge_ends_the_proof(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    """Somebody else has asked for it, and no event has told yet who is there now."""
+    for _ in range(2):
+        assert await with_whom(talks) == [["id-caller"]]
+    looks = talks._exchanges[NODE]._looks
+    pbx.put(bo="x")
+    looks.forget("x")
+    assert len((await looks.at("x")).seats) == 3
+    assert await with_whom(talks) == [["id-bo", "id-caller"]]
 
 
 async def test_a_second_channel_in_no_bridge_of_ours_is_looked_at_each_time(
