@@ -438,6 +438,21 @@ async def test_several_patterns_hold_together(tmp_path: Path, server: Server) ->
         assert (await door.desk.last())[5]["pattern"] == "one+other"
 
 
+@pytest.mark.parametrize(("forms", "status"), [(True, 200), (False, 415)])
+async def test_a_form_goes_on_where_all_patterns_let_it(
+    tmp_path: Path, server: Server, *, forms: bool, status: int
+) -> None:
+    patterns = {
+        "one": {"path": "/f/{number}", "methods": ["POST"], "forms": True},
+        "other": {"path": "/*/{number}", "methods": ["POST"], "forms": forms},
+    }
+    async with proxied(settings_in(tmp_path), server, patterns=patterns) as door:
+        await door.enter()
+        await door.desk.call()
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        assert (await door.ask("/f/10001", "POST", data=b"a=1", headers=form)).status == status
+
+
 # ---------------------------------------------------------------- how it is asked
 
 
