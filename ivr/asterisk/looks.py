@@ -124,7 +124,8 @@ class Looks:
             if known is not None:
                 return known
             asking = self._asked.get(key)
-            if asking is None:
+            # of one that has ended nobody may have been told yet: to wait for it would be to wait for nothing, for ever
+            if asking is None or asking.done():
                 asking = self._asked[key] = asyncio.ensure_future(self._answered(key, ask))
                 asking.add_done_callback(lambda done: self._ended(key, done))
             # of one key all ask the same, and one who goes does not take it from the others
@@ -143,7 +144,8 @@ class Looks:
         self._found[key] = asked, found
 
     def _ended(self, key: str, done: asyncio.Task[Any]) -> None:
-        self._asked.pop(key, None)
+        if self._asked.get(key) is done:
+            del self._asked[key]
         if not done.cancelled():
             # whoever asked may have gone
             done.exception()

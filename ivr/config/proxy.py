@@ -45,9 +45,12 @@ class Proxy(Served):
     answer_seconds: Seconds = Field(
         30, description="Seconds in which it must begin to answer, and between the parts of what it sends"
     )
-    request_kilobytes: int = Field(
-        10_240, ge=1, le=1_048_576, description="The longest body of a request; one that is looked into has at most 256"
-    )
+    request_kilobytes: int = Field(10_240, ge=1, le=1_048_576, description="The longest body of a request")
+    # each connection may have one in memory
+    change_kilobytes: int = Field(
+        256, ge=1, le=8192,
+        description="The longest body of a request about a customer, which is read whole first; one that is looked into has at most 256",
+    )  # fmt: skip
     # it is read, looked through and written anew in one go, while all others wait
     answer_kilobytes: int = Field(
         1024, ge=1, le=8192, description="The longest answer of which parts are taken out, or numbers compared"

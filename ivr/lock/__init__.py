@@ -8,6 +8,7 @@ from ivr.lock.lock import FIELDS, Lock
 from ivr.lock.marktokens import Issued, MarkTokens
 from ivr.lock.matter import Matter
 from ivr.lock.midcall import Midcall
+from ivr.lock.ports import Visitor
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.review import OF_KIND, Kind, Question, Review
@@ -86,6 +87,7 @@ __all__ = [
     "Statistics",
     "StoredRecords",
     "Value",
+    "Visitor",
     "Watch",
     "Watched",
     "Why",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from time import monotonic
 
 from ivr.call.outcome import Status
 from ivr.call.ports import Waiting
@@ -47,7 +48,8 @@ class Currents:
 
     async def of(self, person: Person) -> tuple[Current, ...]:
         """Raises `Unavailable` where it is not known whom this person talks with, or who is marked."""
-        asked = self._judge.of_one_request(await self._judge.anew(person))
+        at = monotonic()
+        asked = self._judge.of_one_request(await self._judge.anew(person), at)
         ground = await asked.ground(person)
         if not ground.person.may(Permission.CALL):
             return ()

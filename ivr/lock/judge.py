@@ -53,9 +53,9 @@ class Judge:
         self._log = log
         self._wall = wall
 
-    def of_one_request(self, person: Person) -> Judge:
-        """One that reads who works here once in a moment; who talks with whom, and the marks, each time."""
-        return Judge(self._talks, Lately(self._staff, person), self._marks, self._records, self._log, self._wall)
+    def of_one_request(self, person: Person, at: float) -> Judge:
+        """One that reads who works here once in a moment, as `person` was `at`; who talks with whom, and the marks, each time."""
+        return Judge(self._talks, Lately(self._staff, person, at), self._marks, self._records, self._log, self._wall)
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         """Somebody as of now. Raises `Unavailable`."""

@@ -12,19 +12,23 @@ from ivr.staff import Person
 _MOMENT = 0.25
 
 
+def is_lately(at: float) -> bool:
+    """Whether what was read then (monotonic seconds) is taken for what is so now."""
+    return monotonic() - at < _MOMENT
+
+
 class Lately:
     """`Staff` of one request. What was read is good for a moment; whose phones they are is asked each time."""
 
-    def __init__(self, staff: Staff, *persons: Person) -> None:
-        """`persons` were read just now."""
+    def __init__(self, staff: Staff, person: Person, at: float) -> None:
+        """`person` was read `at` (monotonic seconds)."""
         self._staff = staff
-        now = monotonic()
-        self._known: dict[tuple[str, str], tuple[Person, float]] = {(one.tenant, one.id): (one, now) for one in persons}
+        self._known = {(person.tenant, person.id): (person, at)}
 
     async def by_id(self, tenant: str, id: str) -> Person | None:
         """As of a moment ago."""
         found, at = self._known.get((tenant, id), (None, 0.0))
-        if found is not None and monotonic() - at < _MOMENT:
+        if found is not None and is_lately(at):
             return found
         at = monotonic()
         found = await self._staff.by_id(tenant, id)

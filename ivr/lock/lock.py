@@ -10,12 +10,13 @@ from ivr.config import Lock as Rules
 from ivr.errors import InputError, Unavailable
 from ivr.lock.actions import ACTIONS, checked
 from ivr.lock.current import Currents
-from ivr.lock.judge import Judge, Judged, beside
+from ivr.lock.judge import Judge, Judged
+from ivr.lock.ledger import Ledger
 from ivr.lock.matter import Matter
-from ivr.lock.ports import Records
+from ivr.lock.ports import Records, Visitor
 from ivr.lock.reads import Reads
 from ivr.lock.rows import NOTHING, Rows, entry
-from ivr.lock.words import Channel, Current, Denied, Done, Granted, Reason, Record, Value
+from ivr.lock.words import Current, Denied, Done, Granted, Reason, Record, Value
 from ivr.secret import Secret
 from ivr.staff import Permission, Person
 from ivr.store.register import Customer
@@ -38,7 +39,7 @@ class Lock:
         self._needed = {name: int(getattr(rules.actions, name)) for name in ACTIONS}
         self._judge = judge
         self._records = records
-        self._reads = reads
+        self._ledger = Ledger(reads, rows, log)
         self._rows = rows
         self._country = country
         self.currents = currents
@@ -60,9 +61,10 @@ class Lock:
         """
         return await self._opened(person, ref, level, what, {})
 
-    def matter(self, person: Person, what: str, detail: Mapping[str, str] = NOTHING) -> Matter:
-        """`demand` and `still` in parts, for whoever fetches while it is written down. `person` was read a moment ago."""
-        return Matter(person, what, detail, self._judge.of_one_request(person), self._opened, self._rows)
+    def matter(self, visitor: Visitor, what: str, detail: Mapping[str, str] = NOTHING) -> Matter:
+        """`demand` and `still` in parts, for whoever fetches while it is written down."""
+        judge = self._judge.of_one_request(visitor.person, visitor.at)
+        return Matter(visitor, what, detail, judge, self._ledger, self._rows)
 
     async def still(self, person: Person, ref: str, level: int, what: str, granted: Granted) -> Granted | Denied:
         """Whether what was granted is so yet: the caller may have hung up while the data was fetched."""
@@ -112,7 +114,7 @@ class Lock:
         if isinstance(judged.verdict, Denied):
             return await self._rows.refuse(person, what, judged.verdict, ref, judged.call)
         granted = judged.verdict
-        if (denied := await self._counted(person, ref, what, granted.call)) is not None:
+        if (denied := await self._ledger.count(person, ref, what, granted.call)) is not None:
             return denied
         late: list[Denied] = []
 
@@ -139,47 +141,15 @@ class Lock:
     # ------------------------------------------------------------ inside
 
     async def _opened(
-        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str], judged: Judged | None = None,
-        *, at_once: bool = False,
-    ) -> Granted | Denied:  # fmt: skip
-        """Judged, counted, and the trail told of it.
-
-        `at_once`: both at the same time. Of one read too many the trail is told then that it was withheld, behind that it was granted.
-        """
+        self, person: Person, ref: str, level: int, what: str, detail: Mapping[str, str], judged: Judged | None = None
+    ) -> Granted | Denied:
+        """Judged, counted, and the trail told of it."""
         judged = judged or await self._judge.judge(person, ref, level)
         if isinstance(judged.verdict, Denied):
             return await self._rows.refuse(person, what, judged.verdict, ref, judged.call, detail=detail)
         granted = judged.verdict
-        outcome = "withheld" if at_once else "refused"
-        counting = self._counted(person, ref, what, granted.call, outcome=outcome, detail=detail)
-        told = {**detail, "level": str(granted.level), "needs": str(level)}
-
-        async def tell() -> None:
-            await self._rows.tell(person, what, "granted", ref, granted.call, detail=told)
-
-        try:
-            if at_once:
-                _, denied = await beside(tell(), counting)
-            elif (denied := await counting) is None:
-                await tell()
-        except Unavailable as error:
-            return self._rows.failed(person, what, error)
-        if denied is not None:
-            return denied
-        self._log.info("lock.granted", action=what, person=person.id, subject=ref)
-        return granted
-
-    async def _counted(
-        self, person: Person, ref: str, what: str, call: Channel, *, outcome: str = "refused",
-        detail: Mapping[str, str] = NOTHING,
-    ) -> Denied | None:  # fmt: skip
-        try:
-            denied = await self._reads.count(person, ref)
-        except Unavailable as error:
-            denied = self._rows.failed(person, what, error)
-        if denied is None:
-            return None
-        return await self._rows.refuse(person, what, denied, ref, call, outcome=outcome, detail=detail)
+        denied = await self._ledger.count(person, ref, what, granted.call, detail)
+        return denied or await self._ledger.tell(person, ref, level, what, granted, detail) or granted
 
 
 def wanted(fields: Collection[str]) -> tuple[str, ...]:

@@ -28,6 +28,22 @@ class Sessions(Protocol):
         ...
 
 
+class Visitor(Protocol):
+    """Who asks by one request."""
+
+    @property
+    def person(self) -> Person: ...
+
+    @property
+    def at(self) -> float:
+        """When the session and the person were read, in monotonic seconds."""
+        ...
+
+    async def lives(self) -> bool:
+        """Whether that session has not ended."""
+        ...
+
+
 class Staff(Protocol):
     """Those who sign in, as they stand at this moment: what a session remembers of them may be old."""
 

@@ -44,6 +44,8 @@ class Reason(StrEnum):
     UNDER_WAY = "under_way"
     """The same caller is being sent to be verified at this moment: pressed twice, or in two windows."""
     NOT_PERMITTED = "not_permitted"
+    NOT_SIGNED_IN = "not_signed_in"
+    """The session has ended while the request was under way."""
     UNKNOWN_BRIDGES = "unknown_bridges"
     """It is not known who talks with whom."""
     UNAVAILABLE = "unavailable"

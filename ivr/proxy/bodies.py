@@ -1,16 +1,19 @@
-"""The body of a request: passed on as it comes, or read whole where a number stands in it."""
+"""The body of a request: passed on as it comes where it is about nobody, or else read whole before anything is weighed."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 
+from ivr.config import Proxy
 from ivr.proxy import fields, pairs, pointers
 from ivr.proxy.pointers import Unreadable
 from ivr.proxy.rules import READING, Named, Protected
 from ivr.proxy.upstream import Body
+from ivr.web.connections import REQUEST_SECONDS
 from ivr.web.problems import Problem
 
 # Bytes of one that is looked into: it is taken apart in one go, while all others wait.
@@ -45,8 +48,15 @@ def check(request: web.BaseRequest) -> None:
         raise Problem("ambiguous")
 
 
-async def of(request: web.BaseRequest, protected: Protected | None, most: int) -> tuple[Body, list[Named]]:
-    """What goes on, and the customers whom it names. Raises `Problem`, and `Ambiguous`."""
+async def of(request: web.BaseRequest, protected: Protected | None, limits: Proxy) -> tuple[Body, list[Named]]:
+    """What goes on, and the customers whom it names. Raises `Problem`, and `Ambiguous`.
+
+    What is about a customer is whole when it is weighed whether it goes on: a CRM acts on it when its last byte has come,
+    and a client may send that a long time after the first.
+    """
+    most = limits.request_kilobytes * 1024
+    if protected is not None:
+        most = min(most, limits.change_kilobytes * 1024)
     length = request.content_length
     if length is not None and length > most:
         raise Problem("too_large")
@@ -61,7 +71,7 @@ async def of(request: web.BaseRequest, protected: Protected | None, most: int) -
         raise Problem("unsupported_media_type")
     if is_json(kind):
         if not protected.reads_body and request.method != "POST":
-            return _streamed(request, most), []
+            return await _whole(request, most), []
         body = await _whole(request, min(most, _MOST_LOOKED_INTO))
         try:
             document = pointers.read_strictly(body)
@@ -82,7 +92,11 @@ async def of(request: web.BaseRequest, protected: Protected | None, most: int) -
 
 
 async def _whole(request: web.BaseRequest, most: int) -> bytes:
-    return b"".join([part async for part in _streamed(request, most)])
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            return b"".join([part async for part in _streamed(request, most)])
+    except TimeoutError:
+        raise Problem("request_timeout") from None
 
 
 async def _streamed(request: web.BaseRequest, most: int) -> AsyncIterator[bytes]:

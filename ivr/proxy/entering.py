@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Collection
 from secrets import token_urlsafe
+from time import monotonic
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -34,6 +35,28 @@ _BEGUN = re.compile(r"(?P<bits>[A-Za-z0-9_-]{43})\.(?P<wanted>[A-Za-z0-9_-]*)")
 _CODE = re.compile(r"code=([A-Za-z0-9_.-]{1,200})")
 
 
+class TooMany(Problem):
+    """One request too many of this person."""
+
+    def __init__(self, guest: Guest) -> None:
+        super().__init__("too_many_requests", wait=guest.wait)
+        self.person = guest.person
+
+
+class Visitor:
+    """Who asks by one request; session and person were read `at` (monotonic seconds). `token` is what the browser holds."""
+
+    def __init__(self, handovers: Handovers, token: Secret, person: Person, at: float) -> None:
+        self.person = person
+        self.at = at
+        self.token = token
+        self._handovers = handovers
+
+    async def lives(self) -> bool:
+        """Whether the session has not ended. Raises `StoreError`."""
+        return await self._handovers.lives(self.token)
+
+
 class Entrance:
     """Who somebody is, and how to become known."""
 
@@ -52,17 +75,30 @@ class Entrance:
         self._per_minute = per_minute
         self._tenants = tenants
 
-    async def guest(self, request: web.BaseRequest) -> Guest:
-        """Whose session it is, and whether this is one request too many. Raises `Problem` where nobody is signed in."""
-        text = fields.token(request.headers)
-        guest = None if text is None else await self._handovers.of(Secret(text), per_minute=self._per_minute)
+    async def visitor(self, request: web.BaseRequest) -> Visitor:
+        """Who it is. Raises `Problem` where nobody is signed in, for one request too many, and for whom nothing is here."""
+        at, text = monotonic(), fields.token(request.headers)
+        if text is None:
+            raise Problem("not_signed_in")
+        token = Secret(text)
+        guest = await self._handovers.of(token, per_minute=self._per_minute)
         if guest is None:
             raise Problem("not_signed_in")
-        return guest
+        if guest.wait is not None:
+            raise TooMany(guest)
+        return Visitor(self._handovers, token, await self._person(guest.tenant, guest.person), at)
 
-    async def person(self, guest: Guest) -> Person:
-        """Who that is. Raises `Problem` for somebody who is not there any more, has no calls, or is of another tenant."""
-        person = await self._people.unnamed(guest.tenant, guest.person)
+    async def anew(self, visitor: Visitor) -> Visitor:
+        """The same one as of now. Raises `Problem` as the first time."""
+        at = monotonic()
+        if not await visitor.lives():
+            raise Problem("not_signed_in")
+        person = await self._person(visitor.person.tenant, visitor.person.id)
+        return Visitor(self._handovers, visitor.token, person, at)
+
+    async def _person(self, tenant: str, id: str) -> Person:
+        """Raises `Problem` for somebody who is not there any more, has no calls, or is of another tenant."""
+        person = await self._people.unnamed(tenant, id)
         if person is None or person.disabled:
             raise Problem("not_signed_in")
         if not person.may(Permission.CALL) or person.tenant not in self._tenants:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -11,15 +11,16 @@ from typing import Any
 import aiohttp
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import Unavailable
-from ivr.lock import NOBODYS, Denied, Granted, Matter, Reason, Signs
+from ivr.lock import NOBODYS, Denied, Granted, Matter, Reason, Signs, Visitor
 from ivr.proxy import bodies, fields, pointers
 from ivr.proxy.pointers import Unreadable
 from ivr.proxy.ports import Customers, Lock
 from ivr.proxy.rules import NOBODY, READING, Named, Protected
-from ivr.proxy.upstream import Body, Upstream
+from ivr.proxy.upstream import Body, GoOn, Upstream
 from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.web.api import shut
@@ -38,7 +39,7 @@ class Asked:
 
     request: web.BaseRequest
     address: str
-    person: Person
+    visitor: Visitor
     raw: str
     protected: Protected | None
     body: Body
@@ -52,36 +53,43 @@ class Passage:
 
     def __init__(
         self, lock: Lock, customers: Customers, upstream: Upstream, signs: Signs, public: str, most: int,
-        log: FilteringBoundLogger,
+        named: Callable[[str, str], str], log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
-        """`public`: what browsers call the proxy; `most`: bytes of an answer that is looked through."""
+        """`public`: what browsers call the proxy; `most`: bytes of an answer that is looked through; `named`: what a call is
+        called outside, of its node and channel."""
         self._lock = lock
         self._customers = customers
         self._upstream = upstream
         self._signs = signs
         self._public = public
         self._most = most
+        self._named = named
         self._log = log
 
     async def free(self, asked: Asked) -> web.StreamResponse:
         """What needs no customer."""
-        return await self._given(asked, await self._ask(asked))
+        return await self._given(asked, await self._ask(asked, self._headers_to(asked)))
 
     async def protected(self, asked: Asked, protected: Protected) -> web.StreamResponse:
-        """What is about one. A change is written down before it is made; what is read is, before it is given out."""
+        """What is about one. A change is written down before it is made; what is read is counted before it is asked for, and
+        written down before it is given out."""
         reading = asked.request.method in READING
         detail = {"pattern": protected.name[:100], "method": asked.request.method}
-        matter = self._lock.matter(asked.person, "proxy.read" if reading else "proxy.change", detail)
+        matter = self._lock.matter(asked.visitor, "proxy.read" if reading else "proxy.change", detail)
         granted = _granted(await self._weighed(asked, matter, protected.level))
         if not reading:
             _granted(await matter.note())
-            granted = _granted(await matter.still())
-            return await self._given(asked, await self._ask(asked, granted, matter.ref), matter)
+            headers = self._headers_to(asked, granted, matter.ref)
+            answer = await self._ask(asked, headers, lambda: self._stands(matter, granted.level))
+            matter.answered(answer.status)
+            return await self._given(asked, answer, matter)
         matter.begin_note()
-        # first, for it takes longer than the CRM
-        await asyncio.sleep(0)
         try:
-            return await self._given(asked, await self._ask(asked, granted, matter.ref), matter)
+            # while it is counted
+            await asyncio.sleep(0)
+            headers = self._headers_to(asked, granted, matter.ref)
+            _granted(await matter.counted())
+            return await self._given(asked, await self._ask(asked, headers), matter)
         finally:
             await matter.settled()
 
@@ -96,7 +104,7 @@ class Passage:
     async def _ref(self, asked: Asked, matter: Matter) -> str:
         """The customer whom the request names; where none is named, the caller: the answer must be about nobody else."""
         if asked.named:
-            return await self._same(asked.named, asked.person)
+            return await self._same(asked.named, asked.visitor.person)
         try:
             return await matter.whom() or NOBODYS
         except Unavailable:
@@ -115,21 +123,36 @@ class Passage:
 
     # ------------------------------------------------------------ the CRM
 
-    async def _ask(self, asked: Asked, granted: Granted | None = None, ref: str = "") -> aiohttp.ClientResponse:
+    async def _ask(self, asked: Asked, headers: CIMultiDict[str], go_on: GoOn | None = None) -> aiohttp.ClientResponse:
+        return await self._upstream.ask(asked.request.method, asked.raw, headers, asked.body, go_on)
+
+    async def _stands(self, matter: Matter, level: int) -> None:
+        """Whether all is so yet that the CRM is told."""
+        if (await _still(matter)).level < level:
+            raise shut(await matter.withhold(Denied(Reason.LEVEL, level)))
+
+    def _headers_to(self, asked: Asked, granted: Granted | None = None, ref: str = "") -> CIMultiDict[str]:
         request, protected = asked.request, asked.protected
         headers = fields.to_upstream(
             request.headers, protected=protected is not None, whole=protected is not None and protected.reads_answer
         )
-        person = asked.person
+        person = asked.visitor.person
         claims: dict[str, object] = {"agent": person.id, "login": person.login, "tenant": person.tenant}
         if granted is not None:
-            claims |= {"sub": ref, "level": granted.level, "node": granted.call.node, "call": granted.call.id}
+            call = granted.call
+            claims |= {
+                "sub": ref,
+                "level": granted.level,
+                "call": self._named(*call),
+                "node": call.node,
+                "channel": call.id,
+            }
         headers[fields.MARK] = self._signs.sign(claims, self._upstream.origin, _MARK_SECONDS, kind=fields.KIND)
         headers["X-Forwarded-For"] = asked.address
         headers["X-Forwarded-Proto"], _, headers["X-Forwarded-Host"] = self._public.partition("://")
         if request.content_length is not None and asked.body is not None:
             headers["Content-Length"] = str(request.content_length)
-        return await self._upstream.ask(request.method, asked.raw, headers, asked.body)
+        return headers
 
     # ------------------------------------------------------------ what is given out
 
@@ -144,7 +167,7 @@ class Passage:
                 raise Problem("upstream_unreadable")
             if asked.request.method != "HEAD" and protected.reads_answer:
                 return await self._looked_through(asked, protected, answer, matter)
-            _granted(await matter.still())
+            await _still(matter)
             return await self._streamed(asked, answer, matter)
         finally:
             answer.release()
@@ -161,7 +184,7 @@ class Passage:
             raise Problem("upstream_unreadable")
         if protected.compares:
             await self._compare(asked, protected, document, matter)
-        level = _granted(await matter.still()).level
+        level = (await _still(matter)).level
         headers = self._headers(asked, answer, changed=True)
         if document is None:
             # what went wrong there is told, and not its words: they may be of a customer
@@ -187,7 +210,7 @@ class Passage:
         found = [] if document is None else [one for rule in protected.rules for one in rule.in_answer(document[0])]
         if not found and asked.named:
             return
-        if NOBODY in found or await self._same(found, asked.person) != matter.ref:
+        if NOBODY in found or await self._same(found, asked.visitor.person) != matter.ref:
             raise shut(await matter.withhold(Denied(Reason.OTHER_CUSTOMER)))
 
     async def _streamed(
@@ -208,12 +231,18 @@ class Passage:
             return given
         looked = monotonic()
         async for part in self._upstream.parts(answer):
-            if matter is not None and monotonic() - looked >= _AGAIN_SECONDS:
-                _granted(await matter.still())
+            if monotonic() - looked >= _AGAIN_SECONDS:
+                await self._goes_on(asked, matter)
                 looked = monotonic()
             await given.write(part)
         await given.write_eof()
         return given
+
+    async def _goes_on(self, asked: Asked, matter: Matter | None) -> None:
+        if matter is not None:
+            await _still(matter)
+        elif not await asked.visitor.lives():
+            raise Problem("not_signed_in")
 
     def _headers(self, asked: Asked, answer: aiohttp.ClientResponse, *, changed: bool) -> Any:
         protected = asked.protected
@@ -227,3 +256,14 @@ def _granted(verdict: Granted | Denied) -> Granted:
     if isinstance(verdict, Denied):
         raise shut(verdict)
     return verdict
+
+
+async def _still(matter: Matter) -> Granted:
+    verdict = await matter.still()
+    if isinstance(verdict, Granted):
+        return verdict
+    problem = shut(verdict)
+    if matter.is_answered:
+        # whoever is told that it is refused takes a change for one that was not made
+        raise Problem("unshown", errors=((problem.name, "is why its answer is not shown"),))
+    raise problem

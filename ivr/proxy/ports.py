@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from ivr.lock import Matter
+from ivr.lock import Matter, Visitor
 from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.store.handovers import Guest
@@ -14,7 +14,7 @@ from ivr.store.handovers import Guest
 class Lock(Protocol):
     """`ivr.lock.Lock`."""
 
-    def matter(self, person: Person, what: str, detail: Mapping[str, str] = ...) -> Matter: ...
+    def matter(self, visitor: Visitor, what: str, detail: Mapping[str, str] = ...) -> Matter: ...
 
 
 class People(Protocol):
@@ -35,3 +35,5 @@ class Handovers(Protocol):
     async def take(self, code: Secret, host: str, begun: Secret) -> Secret | None: ...
 
     async def of(self, token: Secret, *, per_minute: int) -> Guest | None: ...
+
+    async def lives(self, token: Secret) -> bool: ...

@@ -50,7 +50,8 @@ async def _serve(settings: Settings, meters: ServedMeters, log: FilteringBoundLo
         server = ProxyServer(
             settings,
             Entrance(url, desk, handovers, front.people, per_minute=proxy.per_minute, tenants=proxy.tenants),
-            Passage(front.locks.lock, front.customers, upstream, front.locks.signer, url, proxy.answer_kilobytes * 1024, log),
+            Passage(front.locks.lock, front.customers, upstream, front.locks.signer, url, proxy.answer_kilobytes * 1024,
+                front.customers.vault.index.call, log),
             RedisPace(front.link, settings.redis.prefix),
             readiness,
             log,

@@ -13,7 +13,7 @@ from ivr.config import Settings
 from ivr.errors import Unavailable
 from ivr.metrics import METHODS, Readiness, alive_answer, ready_answer
 from ivr.proxy import bodies
-from ivr.proxy.entering import Entrance, is_entrance
+from ivr.proxy.entering import Entrance, TooMany, Visitor, is_entrance
 from ivr.proxy.passage import Asked, Passage
 from ivr.proxy.rules import READING, Rules
 from ivr.proxy.target import Ambiguous, read
@@ -100,13 +100,14 @@ class ProxyServer(Listening):
             per_minute = self._settings.desk.requests.strangers_per_minute
             wait = await self._pace.take("address", one.address, per_minute=per_minute)
             if wait is not None:
-                raise self._too_many("address", one.address, wait)
+                self._paced("address", one.address, wait)
+                raise Problem("too_many_requests", wait=wait)
             return await self._entrance.enter(request)
         try:
-            guest = await self._entrance.guest(request)
-            if guest.wait is not None:
-                raise self._too_many("proxy", guest.person, guest.wait)
-            one.person = await self._entrance.person(guest)
+            one.visitor = await self._entrance.visitor(request)
+        except TooMany as problem:
+            self._paced("proxy", problem.person, problem.wait)
+            raise
         except Problem as problem:
             if problem.name == "not_signed_in" and _is_opened(request):
                 return self._entrance.begin(request)
@@ -115,8 +116,11 @@ class ProxyServer(Listening):
         protected = self._rules.of(request.method, target)
         one.route = "free" if protected is None else protected.name
         named = [] if protected is None else [name for rule in protected.rules for name in rule.named(target)]
-        body, inside = await bodies.of(request, protected, self._proxy.request_kilobytes * 1024)
-        one.asked = Asked(request, one.address, one.person, raw, protected, body, named + inside)
+        body, inside = await bodies.of(request, protected, self._proxy)
+        if isinstance(body, bytes):
+            # who had signed in when it began to come may have no right to anything by now
+            one.visitor = await self._entrance.anew(one.visitor)
+        one.asked = Asked(request, one.address, one.visitor, raw, protected, body, named + inside)
         if protected is None:
             return await self._passage.free(one.asked)
         return await self._passage.protected(one.asked, protected)
@@ -138,10 +142,9 @@ class ProxyServer(Listening):
     def _is_own(self, origin: str) -> bool:
         return origin.lower() == self._url.lower()
 
-    def _too_many(self, kind: str, whom: str, wait: float) -> Problem:
+    def _paced(self, kind: str, whom: str, wait: float | None) -> None:
         if self._sparing.may("paced"):
-            self._log.warning("proxy.paced", kind=kind, whom=whom, seconds=round(wait, 1))
-        return Problem("too_many_requests", wait=wait)
+            self._log.warning("proxy.paced", kind=kind, whom=whom, seconds=round(wait or 0.0, 1))
 
     # ------------------------------------------------------------ what is said
 
@@ -202,8 +205,13 @@ class _One:
         self.began = began
         self.route = "none"
         self.reason: str | None = None
-        self.person: Person | None = None
+        self.visitor: Visitor | None = None
         self.asked: Asked | None = None
+
+    @property
+    def person(self) -> Person | None:
+        """Who asks, as far as that is known."""
+        return None if self.visitor is None else self.visitor.person
 
     @property
     def begun(self) -> web.StreamResponse | None:

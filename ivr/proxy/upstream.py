@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from typing import Self
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -25,6 +26,7 @@ _MOST_HEADERS = 200
 _BUFFER = 64 * 1024
 
 Body = bytes | AsyncIterator[bytes] | None
+GoOn = Callable[[], Awaitable[None]]
 
 
 class Upstream:
@@ -45,6 +47,7 @@ class Upstream:
         )
         self._options = {"limit": proxy.upstream_connections, "ssl": trusted if trusted is not None else True}
         self._session: aiohttp.ClientSession | None = None
+        self._changes: aiohttp.ClientSession | None = None
 
     @classmethod
     def of(cls, settings: Settings, log: FilteringBoundLogger) -> Self:
@@ -54,27 +57,44 @@ class Upstream:
         return cls(settings, tls.context(settings, "[proxy] upstream", ca_file) if secure else None, log)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(keepalive_timeout=_KEPT_SECONDS, **self._options),  # type: ignore[arg-type]
-            cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False, timeout=self._seconds,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"), raise_for_status=False,
-            read_bufsize=_BUFFER, max_line_size=_LONGEST, max_field_size=_LONGEST, max_headers=_MOST_HEADERS,
-        )  # fmt: skip
+        connector = aiohttp.TCPConnector(keepalive_timeout=_KEPT_SECONDS, **self._options)  # type: ignore[arg-type]
+        last = aiohttp.TraceConfig()
+        # awaited when there is a connection, and nothing was sent on it yet
+        last.on_request_headers_sent.append(_go_on)
+        self._session = self._opened(connector)
+        self._changes = self._opened(connector, connector_owner=False, trace_configs=[last])
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+    def _opened(self, connector: aiohttp.TCPConnector, **options: Any) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False, timeout=self._seconds,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"), raise_for_status=False,
+            read_bufsize=_BUFFER, max_line_size=_LONGEST, max_field_size=_LONGEST, max_headers=_MOST_HEADERS, **options,
+        )  # fmt: skip
 
-    async def ask(self, method: str, raw: str, headers: CIMultiDict[str], body: Body) -> aiohttp.ClientResponse:
-        """What it begins to answer. The path goes on as it was read, to the letter."""
-        assert self._session is not None
+    async def __aexit__(self, *_: object) -> None:
+        for session in (self._changes, self._session):
+            if session is not None:
+                await session.close()
+
+    async def ask(
+        self, method: str, raw: str, headers: CIMultiDict[str], body: Body, go_on: GoOn | None = None
+    ) -> aiohttp.ClientResponse:
+        """What it begins to answer. The path goes on as it was read, to the letter.
+
+        `go_on` is asked in the last moment, behind what may be a long wait for a connection; what it raises is raised, and
+        nothing was sent.
+        """
+        session = self._session if go_on is None else self._changes
+        assert session is not None
         if self._host is not None:
             headers["Host"] = self._host
+        asking = None if go_on is None else _once(go_on)
         try:
-            answer = await self._session.request(
-                method, URL(self.origin + raw, encoded=True), headers=headers, data=body, allow_redirects=False
-            )
+            answer = await session.request(
+                method, URL(self.origin + raw, encoded=True), headers=headers, data=body, allow_redirects=False,
+                trace_request_ctx=asking,
+            )  # fmt: skip
         except TimeoutError:
             self._log.warning("proxy.upstream_slow", upstream=self.origin)
             raise Problem("upstream_slow") from None
@@ -116,6 +136,24 @@ class Upstream:
         except OSError as error:
             raise Unavailable(f"upstream: {said(error)}") from None
         writer.close()
+
+
+def _once(go_on: GoOn) -> GoOn:
+    """The library sends a PUT or a DELETE again where the connection ends without an answer; it may have been carried out."""
+    asked = False
+
+    async def ask() -> None:
+        nonlocal asked
+        if asked:
+            raise aiohttp.ServerDisconnectedError
+        asked = True
+        await go_on()
+
+    return ask
+
+
+async def _go_on(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams) -> None:
+    await context.trace_request_ctx()
 
 
 def said(error: Exception) -> str:

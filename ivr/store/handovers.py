@@ -89,14 +89,12 @@ class Handovers:
 
         One request is counted of the `per_minute` that one person may make.
         """
-        found = _TOKEN.fullmatch(token.reveal())
-        if found is None:
+        tenant, key, hashed = self._where(token)
+        if tenant is None:
             return None
-        tenant, hashed = found["tenant"], _hashed(Secret(token.reveal().rpartition(".")[2]))
         answer = await self._link.run(
-            _OF, [self._key("session", tenant, found["session"])],
-            self._idle, 1, hashed, f"{paces(self._prefix, 'proxy')}{tenant}:", *evenly(per_minute),
-        )  # fmt: skip
+            _OF, [key], self._idle, 1, hashed, f"{paces(self._prefix, 'proxy')}{tenant}:", *evenly(per_minute)
+        )
         match answer:
             case [b"session", _, bytes(person), *_]:
                 return Guest(tenant, person.decode())
@@ -106,6 +104,27 @@ class Handovers:
                 return None
             case _:
                 raise _strange(_OF)
+
+    async def lives(self, token: Secret) -> bool:
+        """Whether it is anybody's yet. Nothing is counted, and the session goes on no longer by it."""
+        tenant, key, hashed = self._where(token)
+        if tenant is None:
+            return False
+        match await self._link.run(_OF, [key], self._idle, 0, hashed):
+            case [b"session", *_]:
+                return True
+            case [b"none"]:
+                return False
+            case _:
+                raise _strange(_OF)
+
+    def _where(self, token: Secret) -> tuple[str | None, str, str]:
+        """Tenant, session's key, and what that has of the token; None for what is no token of ours."""
+        found = _TOKEN.fullmatch(token.reveal())
+        if found is None:
+            return None, "", ""
+        hashed = _hashed(Secret(token.reveal().rpartition(".")[2]))
+        return found["tenant"], self._key("session", found["tenant"], found["session"]), hashed
 
     def _key(self, kind: str, tenant: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{tenant}:{name}"

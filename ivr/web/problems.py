@@ -56,6 +56,7 @@ STATUSES: Mapping[str, int] = {
     "upgrade": 400,
     "no_number": 403,
     "unlisted": 403,
+    "unshown": 403,
     "upstream_away": 502,
     "upstream_unreadable": 502,
     "upstream_slow": 504,

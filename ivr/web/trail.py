@@ -146,7 +146,7 @@ def _row(noted: Noted, words: Words) -> Row:
     )  # fmt: skip
 
 
-_BAD = frozenset({"refused", "withheld", "stopped", "warned", "locked", "wrong_person", "unavailable"})
+_BAD = frozenset({"refused", "withheld", "unshown", "stopped", "warned", "locked", "wrong_person", "unavailable"})
 
 
 def _word(words: Words, table: str, name: str) -> str:

@@ -140,16 +140,63 @@ class Door:
         reader, writer = await asyncio.open_connection(HOST, self.server.port)
         writer.write(sent)
         try:
-            async with asyncio.timeout(10):
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
-                )
-                return head + await reader.readexactly(length)
-        except asyncio.IncompleteReadError as error:
-            return error.partial
+            return await _answered(reader)
         finally:
             writer.close()
+
+    @asynccontextmanager
+    async def begun(self, method: str, path: str, first: bytes, length: int | None) -> AsyncIterator[Begun]:
+        """A request whose first part has come, from somebody who is known by then. `length`: None sends it in chunks."""
+        framed = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {NAME}\r\nOrigin: {PUBLIC}\r\nCookie: {fields.COOKIE}={self.cookie}\r\n"
+            f"Content-Type: application/json\r\n{framed}\r\n\r\n"
+        )
+        asked = self.desk.staff.asked
+        reader, writer = await asyncio.open_connection(HOST, self.server.port)
+        writer.write(head.encode() + (first if length is not None else _chunk(first)))
+        try:
+            async with asyncio.timeout(10):
+                while self.desk.staff.asked == asked:
+                    await asyncio.sleep(0.005)
+            yield Begun(reader, writer, chunked=length is None)
+        finally:
+            writer.close()
+
+
+@dataclass
+class Begun:
+    """A request of which not all has come."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    chunked: bool
+
+    async def ended(self, rest: bytes) -> tuple[int, str]:
+        """Status and reason, when the rest has come too."""
+        self.writer.write(_chunk(rest) + b"0\r\n\r\n" if self.chunked else rest)
+        return await self.told()
+
+    async def told(self) -> tuple[int, str]:
+        """Status and reason; the reason is empty where nothing went wrong."""
+        head, _, body = (await _answered(self.reader)).partition(b"\r\n\r\n")
+        return int(head.split()[1]), str(orjson.loads(body).get("reason", ""))
+
+
+def _chunk(part: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(part), part)
+
+
+async def _answered(reader: asyncio.StreamReader) -> bytes:
+    try:
+        async with asyncio.timeout(10):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(
+                (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+            )
+            return head + await reader.readexactly(length)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
 
 
 @dataclass
@@ -204,7 +251,16 @@ async def proxied(settings: Settings, server: Server, *, rules: Any = None, **ch
             served = ProxyServer(
                 made,
                 Entrance(PUBLIC, DESK, handovers, staff, per_minute=made.proxy.per_minute, tenants=made.proxy.tenants),
-                Passage(desk.lock, customers, upstream, signer, PUBLIC, made.proxy.answer_kilobytes * 1024, log),
+                Passage(
+                    desk.lock,
+                    customers,
+                    upstream,
+                    signer,
+                    PUBLIC,
+                    made.proxy.answer_kilobytes * 1024,
+                    desk.vault.index.call,
+                    log,
+                ),
                 RedisPace(desk.link, prefix),
                 Readiness({"redis": alive, "upstream": upstream.ping}, seconds=2, log=log, lasts=0),
                 log,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
+from time import monotonic
 
 import pytest
 
@@ -266,6 +267,69 @@ async def test_any_event_of_a_bridge_ends_the_proof(server: AmiServer, pbx: Pbx,
     assert len(server.of("BridgeInfo")) == 2
 
 
+async def test_who_holds_is_told_while_the_proof_is_young(server: AmiServer, talks: Talks) -> None:
+    """Of a hold no look tells: events alone do, and what was put together before one is of before."""
+    for kind, held in (("Hold", True), ("Unhold", False), ("Hold", True)):
+        assert await with_whom(talks) == [["id-caller"]]
+        server.send(message(Event=kind, **_channel("anna")))
+        await wait_for(lambda held=held: talks.told("PJSIP/anna")[0].own.held is held, "the event")  # type: ignore[misc]
+        ((talk,), (other,)) = await talks.of("PJSIP/anna"), await talks.of("PJSIP/trunk")
+        assert (talk.own.held, other.others[0].held) == (held, held), kind
+    # nobody had to be asked: the bridge is the same
+    assert len(server.of("BridgeInfo")) == 1
+
+
+async def test_a_second_channel_that_a_look_has_found_ends_the_proof(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    """The looks at the bridge are young, and no event has told of the other one."""
+    second = "PJSIP/anna-00000009"
+    for _ in range(2):
+        # asked for, and then proven by that
+        assert await with_whom(talks) == [["id-caller"]]
+    looks = talks._exchanges[NODE]._looks
+    pbx.put(**{second: "y", "bo": "y"})
+    looks.forget("pjsip/anna-")
+    assert second in await looks.channels_of("PJSIP/anna")
+    assert sorted(await with_whom(talks)) == [["id-bo"], ["id-caller"]]
+    assert len([one for one in server.of("BridgeInfo") if one["BridgeUniqueid"] == "x"]) == 1
+
+
+async def test_another_look_at_the_bridge_ends_the_proof(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    """Somebody else has asked for it, and no event has told yet who is there now."""
+    for _ in range(2):
+        assert await with_whom(talks) == [["id-caller"]]
+    looks = talks._exchanges[NODE]._looks
+    pbx.put(bo="x")
+    looks.forget("x")
+    assert len((await looks.at("x")).seats) == 3
+    assert await with_whom(talks) == [["id-bo", "id-caller"]]
+
+
+async def test_a_second_channel_in_no_bridge_of_ours_is_looked_at_each_time(
+    server: AmiServer, pbx: Pbx, talks: Talks
+) -> None:
+    """Where it comes to is told by no event: what is known of it is never a proof."""
+    second = "PJSIP/anna-00000009"
+    pbx.put(**{second: ""})
+    assert await with_whom(talks) == [["id-caller"]], "it rings"
+    pbx.put(**{second: "y", "bo": "y"})
+    # all looks are young
+    assert sorted(await with_whom(talks)) == [["id-bo"], ["id-caller"]]
+    assert len([one for one in server.of("BridgeInfo") if one["BridgeUniqueid"] == "x"]) == 1
+
+
+async def test_a_half_that_led_nowhere_is_followed_each_time(server: AmiServer, pbx: Pbx, talks: Talks) -> None:
+    """Where its other end comes to no event may tell, and the looks at its own bridge are young."""
+    one, two = "Local/far@desk-00000000;1", "Local/far@desk-00000000;2"
+    pbx.put(**{one: "x", two: ""})
+    server.send(pbx.enter(one, "x"))
+    await wait_for(lambda: len(talks._exchanges[NODE]._board.members("x")) == 3, "the event")
+    for _ in range(2):
+        assert await with_whom(talks) == [["id-caller"]], "it leads nowhere yet"
+    pbx.put(**{two: "y", "bo": "y"})
+    assert await with_whom(talks) == [["id-bo", "id-caller"]]
+    assert len([asked for asked in server.of("BridgeInfo") if asked["BridgeUniqueid"] == "x"]) == 1
+
+
 @pytest.mark.parametrize("endpoint", ["PJSIP/anna", "PJSIP/bo"])
 async def test_a_link_that_is_half_open(server: AmiServer, talks: Talks, endpoint: str) -> None:
     for action in ("BridgeInfo", "Getvar"):
@@ -297,6 +361,27 @@ async def test_an_answer_that_was_under_way_for_long_is_no_proof(
     await asyncio.sleep(0)
     server.send(late[0])
     assert await asking == []
+
+
+@pytest.mark.timeout(10)
+async def test_an_answer_that_came_late_holds_up_nobody(
+    server: AmiServer, talks: Talks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks between its coming and its end being told asks anew: it is too old, and to wait for it takes no time."""
+    monkeypatch.setattr(looks_module, "_FRESH", 0.0)
+    looks = talks._exchanges[NODE]._looks
+    asked: list[asyncio.Task[looks_module.Look]] = []
+
+    async def late() -> None:
+        looks._found["x"] = monotonic() - 2 * looks_module._PATIENCE, looks_module.Look(())
+        asked.append(asyncio.create_task(looks.at("x")))
+
+    looks._asked["x"] = asking = asyncio.ensure_future(late())
+    asking.add_done_callback(lambda done: looks._ended("x", done))
+    await asking
+    assert {seat.channel for seat in (await asked[0]).seats} == {"id-anna", "id-caller"}
+    assert len(server.of("BridgeInfo")) == 1
+    await wait_for(lambda: not looks._asked, "all to be told")
 
 
 async def test_a_look_that_is_denied(server: AmiServer, talks: Talks) -> None:

@@ -485,7 +485,7 @@ walked by itself, for the list is the desk's own table, of which [the API's desc
 What stands for all is the same in all states, or for all roles that are named. All levels are those of [the settings](configuration.md) unless changed, but for the telephones, which take level 3 here.
 
 A 404 behind `/welcome` is a link that nobody has; 303 leads to where one signs in, or to the page of the own role; a 404 of `/crossing` is one that the proxy has not sent. [The proxy](proxy.md) is walked by
-one address of each kind of pattern, before a CRM that tells everybody everything and refuses all changes (422): nothing of a request that is refused here comes to it. What needs no one's permission, and knows nothing of calls, is walked in two states by all, and in
+one address of each kind of pattern, before a CRM that tells everybody everything and refuses all changes (422): nothing of a request that is refused here comes to it; one whose row cannot be written, or whose caller goes meanwhile, is [in no cell](proxy.md#what-is-read). What needs no one's permission, and knows nothing of calls, is walked in two states by all, and in
 all others by the agent. A row of its own has what is right there: a login with its password and code, a link, a token. One that was issued at level 2 is told to be good while that caller is this agent's, verified at no less, and in no other state.
 """
 
