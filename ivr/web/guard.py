@@ -132,19 +132,20 @@ async def _element(visit: Visit, token: Secret, scope: Scope, *, used: bool) -> 
     house = visit.house
     grant = await house.elements.of(token)
     known = None if grant is None else house.settings.clients.get(grant.client)
-    person = None
+    person, lender = None, ""
     if grant is not None and known is not None and grant.origin in known.origins:
         if visit.request.headers.get("Origin") != grant.origin:
             raise Problem("cross_site")
         session = await house.sessions.lives(grant.tenant, grant.session, used=used)
         if session is not None and session[1] == grant.person:
-            person = await house.people.by_id(grant.tenant, grant.person)
+            lender, person = session[0], await house.people.by_id(grant.tenant, grant.person)
     if grant is None or known is None or person is None or person.disabled:
         await _paced(visit, Open.SIGNED_IN, unsafe=True)
         raise Problem("not_signed_in")
     if scope not in grant.scopes or scope not in known.may:
         raise Problem("not_permitted")
     visit.person, visit.grant, visit.lent = person, grant, token
+    visit.lender = lender
     visit.speak(person.language)
 
 

@@ -130,6 +130,7 @@ async def _act(visit: Visit, named: str, do: str) -> None:
     done = await (administration.disable if do == "disable" else administration.enable)(visit.who, named)
     if isinstance(done, Denied):
         raise shut(done)
+    visit.house.hub.end_all(done.tenant, done.id)
 
 
 async def _reset(visit: Visit, named: str) -> tuple[Person, Secret]:
@@ -138,6 +139,7 @@ async def _reset(visit: Visit, named: str) -> tuple[Person, Secret]:
     done = await visit.house.administration.reset(visit.who, named)
     if isinstance(done, Denied):
         raise shut(done)
+    visit.house.hub.end_all(done[0].tenant, done[0].id)
     return done
 
 

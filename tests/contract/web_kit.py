@@ -154,6 +154,9 @@ class World:
     async def sign_out(self, token: Secret, session: Session, actor: str) -> None:
         await self.sessions.end(token)
 
+    async def sign_out_everywhere(self, session: Session, actor: str) -> int:
+        return await self.sessions.end_all(session.tenant, session.person)
+
     async def offer(self, token: Secret, sealed: str = "") -> Offer | None:
         self._up()
         if token != Secret(LINK) or self.taken:
@@ -418,6 +421,11 @@ class Desk:
         answer = await self.send("POST", "/api/v1/session", json=given)
         assert answer.status == 201, await answer.text()
         return str((await answer.json())["csrf"])
+
+    async def another(self, login: str) -> str:
+        """As `sign_in`, in another browser: what is signed in stays so."""
+        self.browser.cookie_jar.clear()
+        return await self.sign_in(login)
 
     def cookie(self) -> str:
         return next(cookie.value for cookie in self.browser.cookie_jar if cookie.key == SESSION)
