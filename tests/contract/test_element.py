@@ -13,6 +13,7 @@ from playwright.async_api import Browser, expect
 
 from ivr.lock import Reason, State
 from ivr.secret import Personal
+from ivr.staff import Role
 from ivr.web.live import Hub
 from ivr.web.words import languages, words
 from tests.browser_kit import PHONE, browser, window
@@ -103,7 +104,13 @@ async def test_it_does_what_the_settings_say_and_reads_no_record(open_desk: Desk
     (call,) = orjson.loads(said)["calls"]
     assert (call["ref"], call["name"], call["id"]) == (REF, None, VERIFIED.id)
     status, headers, said = await use(open_desk, mine, f"/api/v1/customers/{REF}/record")
-    assert (status, orjson.loads(said)["reason"]) == (403, "not_permitted") and b"Andersson" not in said
+    assert (status, orjson.loads(said)["reason"]) == (403, "insufficient_scope") and b"Andersson" not in said
+    # it is in the trail, as each refusal is
+    assert open_desk.world.refused == [(ANNA.id, "scope record", "/api/v1/customers/{ref}/record")]
+    open_desk.world.people[ANNA.id] = replace(ANNA, role=Role.AUDITOR)
+    assert (await use(open_desk, mine))[0] == 403
+    assert open_desk.world.refused[1:] == [(ANNA.id, "call", "/api/v1/calls/current")]
+    open_desk.world.people[ANNA.id] = ANNA
     place = f"/api/v1/calls/{VERIFIED.id}"
     assert (await use(open_desk, mine, f"{place}/verification", "POST", json={"policy": "main"}))[0] == 202
     assert (await use(open_desk, mine, f"{place}/mark", "DELETE", json={"why": "over"}))[0] == 204

@@ -184,6 +184,9 @@ class World:
     async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
         self.refused.append((person.id, permission.value, route))
 
+    async def not_in_scope(self, person: Person, scope: str, route: str) -> None:
+        self.refused.append((person.id, f"scope {scope}", route))
+
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut:
         if self.broken:
             raise RuntimeError("hidden")
@@ -347,6 +350,10 @@ class Administered:
             Member(person, ("password", "totp"), person.id in self.linked, "2026-11-20T08:15:00.000000Z" if person is by else None)
             for person in sorted(self.world.people.values(), key=lambda one: one.login)
         )  # fmt: skip
+
+    async def not_fresh(self, by: Person, whom: str, act: str) -> Shut:
+        self.world.refused.append((by.id, act, whom))
+        return Shut(Reason.NOT_FRESH)
 
     async def disable(self, by: Person, whom: str) -> Person | Shut:
         return self._change(by, whom, disabled=True)

@@ -24,6 +24,7 @@ export function follow(path, silent, goal, draw, forget) {
     function leave() {
       gone = true;
       clearInterval(watch);
+      // it hands on nothing any more: what a way that was cut delivers late is not so now
       socket.close();
       forget();
     }
@@ -36,8 +37,6 @@ export function follow(path, silent, goal, draw, forget) {
     }
 
     socket.addEventListener("message", (event) => {
-      // what a way that was cut delivers late is not so any more
-      if (gone) return;
       heard = Date.now();
       wait = LEAST;
       note.hidden = true;
