@@ -125,6 +125,10 @@ class Administration:
         over = await self._behind(person, by, "agent.reset", staffing.forget(person, self._sessions, self._failures))
         return over if isinstance(over, Denied) else (person, token)
 
+    async def not_fresh(self, by: Person, whom: str, act: str) -> Denied:
+        """Tell the trail that one of these was asked for too long after a sign-in: nothing was looked at."""
+        return await self._rows.refuse(by, f"agent.{act}", Denied(Reason.NOT_FRESH), whom)
+
     # ------------------------------------------------------------ inside
 
     async def _done(

@@ -54,6 +54,11 @@ class Lock:
         detail = {"permission": permission.value, "route": route}
         await self._rows.refuse(person, _ASKED, Denied(Reason.NOT_PERMITTED), detail=detail)
 
+    async def not_in_scope(self, person: Person, scope: str, route: str) -> None:
+        """The same where a token, lent in this person's name, is not for what the route gives."""
+        detail = {"scope": scope, "route": route}
+        await self._rows.refuse(person, _ASKED, Denied(Reason.INSUFFICIENT_SCOPE), detail=detail)
+
     async def demand(self, person: Person, ref: str, level: int, what: str) -> Granted | Denied:
         """Whether this may be given out, for whoever has the data elsewhere. The read is counted, and the trail told of it.
 

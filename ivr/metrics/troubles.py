@@ -58,6 +58,7 @@ TROUBLES: Mapping[str, str] = {
     "reads.unusual": "warning",
     "reconcile.failed": "error",
     "records.failed": "error",
+    "staff.changed": "warning",
     "sweep.failed": "error",
     "talks.other_node": "error",
     "task.failed": "error",

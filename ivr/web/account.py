@@ -85,6 +85,7 @@ async def change(visit: Visit) -> web.StreamResponse:
             assert session is not None and token is not None
             # whoever has that key may have signed in with it
             await visit.house.sessions.end_all(session.tenant, session.person, but=token)
+            visit.house.hub.end_all(session.tenant, session.person, but=session.id)
             visit.house.log.info("passkey.removed", person=visit.who.id)
             return _back("removed")
         case Removal.LAST:

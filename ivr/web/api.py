@@ -80,7 +80,7 @@ async def ended_everywhere(visit: Visit) -> None:
     """All sessions of this person are over."""
     if visit.session is not None:
         await visit.house.door.sign_out_everywhere(visit.session, visit.who.actor)
-        visit.house.hub.end(visit.session.id)
+        visit.house.hub.end_all(visit.session.tenant, visit.session.person)
         visit.house.log.info("web.signed_out", person=visit.session.person)
 
 

@@ -19,7 +19,7 @@ from ivr.web import tokenmodels
 from ivr.web.api import body, said
 from ivr.web.live import ELEMENT, TAKING_SECONDS, Page, folded
 from ivr.web.problems import Problem
-from ivr.web.view import UNKNOWN, View, choices, view
+from ivr.web.view import UNKNOWN, View, choices, over, view
 from ivr.web.visit import Visit
 
 # What it says in the agent's language.
@@ -28,9 +28,6 @@ _WORDS = (
     "lost", "verify", "by", "drop", "wrong_person", "wrong_person_help", "cancel", "failed",
 )  # fmt: skip
 _SCRIPT, _KEPT = "text/javascript; charset=utf-8", "public, max-age=300"
-
-# Seconds within which something is sent, so that whoever is gone is noticed by both.
-_SILENT_SECONDS = 15.0
 
 
 async def token(visit: Visit) -> web.Response:
@@ -59,9 +56,9 @@ async def live(visit: Visit) -> web.StreamResponse:
     house, grant = visit.house, visit.grant
     if grant is None or visit.lent is None:
         raise Problem("not_signed_in")
-    with house.hub.follow(visit.request, grant.session, visit.who, ELEMENT) as page:
+    with house.hub.follow(visit.request, visit.lender, visit.who, ELEMENT) as page:
         if page is None:
-            raise Problem("too_many_requests", wait=_SILENT_SECONDS)
+            raise Problem("too_many_requests", wait=TAKING_SECONDS)
         answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await answer.prepare(visit.request)
         # it may take nothing any more
@@ -85,13 +82,14 @@ async def _follow(visit: Visit, grant: Grant, token: Secret, page: Page, answer:
             shown = _without_name(view(await visit.house.lock.current(person), visit.words), grant)
             if page.keeps(shown):
                 await visit.house.sessions.lives(grant.tenant, grant.session, used=True)
+                page.was_kept()
         except Unavailable:
             pass
         line = orjson.dumps(shown)
         if line != told:
             await _say(answer, {"view": shown, "now": visit.house.wall()})
             told, when = line, monotonic()
-        elif monotonic() - when > _SILENT_SECONDS:
+        elif visit.house.hub.due(when, shown):
             await _say(answer, {})
             when = monotonic()
         try:
@@ -105,8 +103,9 @@ def _first(visit: Visit, grant: Grant) -> dict[str, object]:
     words, may = visit.words, allowed(grant.scopes, visit.house.settings.clients[grant.client].may)
     told = {name: words(f"desk.{name}") for name in _WORDS}
     told["left"] = words("desk.left", minutes="{minutes}")
+    told["ended"], told["ended_help"] = over(words)
     offered = choices(visit.house.midcall.offered(grant.tenant), words) if "verify" in may else []
-    return {"words": told, "language": words.language, "may": may, "policies": offered}
+    return {"words": told, "language": words.language, "may": may, "policies": offered, "silent": visit.house.hub.lost}
 
 
 def _without_name(shown: View, grant: Grant) -> View:

@@ -44,20 +44,19 @@ async def admit(visit: Visit, needs: Needs, *, static: bool = False, scope: Scop
         await _program(visit)
         return
     if scope is not None and (token := _bearer(visit.request)) is not None:
-        await _element(visit, token, scope, used=unsafe)
+        granted = await _element(visit, token, scope, used=unsafe)
         await _paced(visit, needs, unsafe=unsafe)
-        if isinstance(needs, Permission) and not visit.who.may(needs):
-            raise Problem("not_permitted")
+        if not granted:
+            await visit.house.lock.not_in_scope(visit.who, scope, route_of(visit.request))
+            raise Problem("insufficient_scope")
+        await _permitted(visit, needs)
         return
     if unsafe or visit.request.headers.get("Upgrade"):
         check_origin(visit.house, visit.request)
     await _recognise(visit)
     await _paced(visit, needs, unsafe=unsafe)
     if needs is not Open.ANYONE:
-        person = visit.who
-        if isinstance(needs, Permission) and not person.may(needs):
-            await visit.house.lock.not_permitted(person, needs, route_of(visit.request))
-            raise Problem("not_permitted")
+        await _permitted(visit, needs)
     if not unsafe or (needs is Open.ANYONE and is_api(visit.request)):
         # no other site can make a browser send JSON here
         return
@@ -108,6 +107,13 @@ def check_origin(house: House, request: web.BaseRequest) -> None:
         raise Problem("cross_site")
 
 
+async def _permitted(visit: Visit, needs: Needs) -> None:
+    person = visit.who
+    if isinstance(needs, Permission) and not person.may(needs):
+        await visit.house.lock.not_permitted(person, needs, route_of(visit.request))
+        raise Problem("not_permitted")
+
+
 async def _recognise(visit: Visit) -> None:
     if not (text := visit.request.cookies.get(SESSION)):
         return
@@ -127,25 +133,25 @@ def _bearer(request: web.BaseRequest) -> Secret | None:
     return Secret(said[len(_BEARER) :].strip()) if said[: len(_BEARER)].lower() == _BEARER else None
 
 
-async def _element(visit: Visit, token: Secret, scope: Scope, *, used: bool) -> None:
-    """By the token of an element on another page: it needs no cookie, and no other page can send it."""
+async def _element(visit: Visit, token: Secret, scope: Scope, *, used: bool) -> bool:
+    """By the token of an element on another page: it needs no cookie, and no other page can send it. Whether it is for this."""
     house = visit.house
     grant = await house.elements.of(token)
     known = None if grant is None else house.settings.clients.get(grant.client)
-    person = None
+    person, lender = None, ""
     if grant is not None and known is not None and grant.origin in known.origins:
         if visit.request.headers.get("Origin") != grant.origin:
             raise Problem("cross_site")
         session = await house.sessions.lives(grant.tenant, grant.session, used=used)
         if session is not None and session[1] == grant.person:
-            person = await house.people.by_id(grant.tenant, grant.person)
+            lender, person = session[0], await house.people.by_id(grant.tenant, grant.person)
     if grant is None or known is None or person is None or person.disabled:
         await _paced(visit, Open.SIGNED_IN, unsafe=True)
         raise Problem("not_signed_in")
-    if scope not in grant.scopes or scope not in known.may:
-        raise Problem("not_permitted")
     visit.person, visit.grant, visit.lent = person, grant, token
+    visit.lender = lender
     visit.speak(person.language)
+    return scope in grant.scopes and scope in known.may
 
 
 async def _program(visit: Visit) -> None:

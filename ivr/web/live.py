@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any
@@ -26,11 +26,15 @@ _IDLE_LOOK_SECONDS = 10.0
 # Seconds in which a page must take what it is told, and answer a ping.
 TAKING_SECONDS = 5.0
 _PING_SECONDS = 20.0
+# Seconds after which a page is told the same once more, for it sees no pings; and after which it takes the way to it as cut: in between,
+# a look may take its time.
+_SILENT_SECONDS = 15.0
+_LOST_SECONDS = 25.0
 # Seconds after which a session is told once more that its person talks; `idle_minutes` is 60 seconds at least.
 KEEP_SECONDS = 15.0
 # Bytes: a page says nothing.
 _MOST = 64
-# Pages of one session.
+# Pages of one session, of each kind.
 _WINDOWS = 10
 
 OVER = 4401
@@ -64,6 +68,8 @@ class Page:
     """One websocket."""
 
     session: str
+    whose: tuple[str, str]
+    """Tenant and id of the person."""
     kind: Kind
     endpoints: frozenset[str]
     stir: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,10 +83,11 @@ class Page:
     def keeps(self, view: Mapping[str, Any]) -> bool:
         """Whether the session is to go on now: who talks on the own phone is there. Whoever is on hold may be waiting for nobody."""
         talks = self.kind.own and any(not call["held"] and call["sign"] != State.GONE for call in view["calls"])
-        if not talks or monotonic() - self.kept < KEEP_SECONDS:
-            return False
+        return talks and monotonic() - self.kept >= KEEP_SECONDS
+
+    def was_kept(self) -> None:
+        """The session has been told so."""
         self.kept = monotonic()
-        return True
 
 
 Shown = Callable[[Person], Awaitable[Mapping[str, Any]]]
@@ -93,11 +100,16 @@ class Hub:
     """All open pages of this process."""
 
     def __init__(
-        self, log: FilteringBoundLogger, *, look: float = _LOOK_SECONDS, idle: float = _IDLE_LOOK_SECONDS
-    ) -> None:
-        """`look`, `idle`: seconds after which a page looks again by itself."""
+        self, log: FilteringBoundLogger, *, look: float = _LOOK_SECONDS, idle: float = _IDLE_LOOK_SECONDS,
+        silent: float = _SILENT_SECONDS, lost: float = _LOST_SECONDS,
+    ) -> None:  # fmt: skip
+        """`look`, `idle`: seconds after which a page looks again by itself.
+
+        `silent`: after how many without news it is told the same again; `lost`: after how many of silence it shows nothing any more.
+        """
         self._log = log
-        self._look, self._idle = look, idle
+        self._look, self._idle, self._silent = look, idle, silent
+        self.lost = lost
         self._pages: set[Page] = set()
 
     def __len__(self) -> int:
@@ -121,10 +133,16 @@ class Hub:
 
     def end(self, session: str) -> None:
         """Close the pages of this session."""
-        for page in self._pages:
-            if page.session == session:
-                page.over = True
-                page.stir.set()
+        self._end(page for page in self._pages if page.session == session)
+
+    def end_all(self, tenant: str, person: str, *, but: str = "") -> None:
+        """Close the pages of all sessions of this person, `but` those of one."""
+        self._end(page for page in self._pages if page.whose == (tenant, person) and page.session != but)
+
+    def _end(self, pages: Iterable[Page]) -> None:
+        for page in pages:
+            page.over = True
+            page.stir.set()
 
     def go(self) -> None:
         """Close all of them: the desk stops, and they may come back to another one."""
@@ -141,7 +159,7 @@ class Hub:
             heartbeat=_PING_SECONDS, max_msg_size=_MOST, compress=False, timeout=TAKING_SECONDS, autoping=True
         )
         await socket.prepare(request)
-        if self._full(session):
+        if self._full(session, kind):
             await socket.close(code=FULL)
             return socket
         with self._open(session, person, kind, request) as page:
@@ -159,19 +177,21 @@ class Hub:
     @contextmanager
     def follow(self, request: web.BaseRequest, session: str, person: Person, kind: Kind) -> Iterator[Page | None]:
         """For whoever tells a page by other means; None where that session has too many."""
-        if self._full(session):
+        if self._full(session, kind):
             yield None
             return
         with self._open(session, person, kind, request) as page:
             yield page
 
-    def _full(self, session: str) -> bool:
+    def _full(self, session: str, kind: Kind) -> bool:
         # a page that was left is told of nothing for a while, and so does not know of it
-        return sum(page.session == session and not page.gone() for page in self._pages) >= _WINDOWS
+        theirs = (page for page in self._pages if page.session == session and page.kind is kind)
+        return sum(not page.gone() for page in theirs) >= _WINDOWS
 
     @contextmanager
     def _open(self, session: str, person: Person, kind: Kind, request: web.BaseRequest) -> Iterator[Page]:
-        page = Page(session, kind, folded(person.endpoints), gone=lambda: request.transport is None)
+        whose = person.tenant, person.id
+        page = Page(session, whose, kind, folded(person.endpoints), gone=lambda: request.transport is None)
         self._pages.add(page)
         try:
             yield page
@@ -195,7 +215,7 @@ class Hub:
     async def _follow(
         self, socket: web.WebSocketResponse, page: Page, look: Look, shown: Shown, unknown: Mapping[str, Any]
     ) -> None:
-        told = b""
+        told, when = b"", monotonic()
         while True:
             page.stir.clear()
             if page.going:
@@ -212,14 +232,17 @@ class Hub:
             except Unavailable:
                 view, keeps = unknown, False
             said = orjson.dumps(view)
-            if said != told:
+            if said != told or self.due(when, view):
                 async with asyncio.timeout(TAKING_SECONDS):
                     await socket.send_str(said.decode())
-                told = said
+                told, when = said, monotonic()
             if keeps:
-                # where Redis is away, the next look tells
-                with suppress(Unavailable):
+                try:
                     await look(True)
+                    page.was_kept()
+                except Unavailable:
+                    # a later look tells
+                    pass
             try:
                 if page.kind.pause and not page.over and not page.going:
                     await asyncio.sleep(page.kind.pause)
@@ -227,6 +250,10 @@ class Hub:
                     await page.stir.wait()
             except TimeoutError:
                 pass
+
+    def due(self, when: float, view: Mapping[str, Any]) -> bool:
+        """Whether a page that was last told something at `when` (monotonic) must be told now, as the next look would be too late."""
+        return monotonic() - when + self.until(view) > self._silent
 
     def until(self, view: Mapping[str, Any]) -> float:
         """Seconds after which to look again: also when a mark ends."""

@@ -72,6 +72,8 @@ def _operation(route: Route) -> dict[str, Any]:
     open_to_all = route.needs is Open.ANYONE
     secured = _secured(route)
     problems = {*_ALWAYS, *described.problems}
+    if route.scope is not None:
+        problems |= {"insufficient_scope"}
     if not open_to_all:
         problems |= {"unavailable"} if route.needs is Open.PROGRAM else {"not_signed_in", "unavailable"}
     if described.takes is not None:

@@ -105,7 +105,7 @@ async def _page(
     if isinstance(found, Denied):
         raise shut(found)
     return page(
-        visit, "openings.html", status=status, now=visit.house.wall(), fault=fault, wishes=_rows(found, visit.words), fields=FIELDS,
+        visit, "openings.html", status=status, now=visit.house.wall(), silent=visit.house.hub.lost, fault=fault, wishes=_rows(found, visit.words), fields=FIELDS,
         ref=ref, reason=reason, chosen=chosen, blank=_BLANK, named=named, until=0 if record is None else record.until,
         record=None if record is None else {name: _told(value, visit.words) for name, value in models.record(record).fields.items()},
         minutes=visit.house.settings.lock.glass.open_minutes,

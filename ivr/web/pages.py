@@ -18,7 +18,7 @@ from ivr.web import goals, guard, render, tenants
 from ivr.web.api import ended, ended_everywhere, signed_in
 from ivr.web.live import OWN, Kind, Shown
 from ivr.web.problems import STATUSES, Problem
-from ivr.web.view import UNKNOWN, View, choices, view
+from ivr.web.view import UNKNOWN, View, choices, over, view
 from ivr.web.view import Shown as ShownCall
 from ivr.web.visit import House, Visit
 
@@ -38,7 +38,7 @@ async def desk(visit: Visit) -> web.StreamResponse:
     shown = person.may(Permission.CALL)
     return page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
-        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), offered=choices(visit.house.midcall.offered(person.tenant), visit.words), **before(visit),
+        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), silent=visit.house.hub.lost, over=over(visit.words), offered=choices(visit.house.midcall.offered(person.tenant), visit.words), **before(visit),
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ STATUSES: Mapping[str, int] = {
     "too_many_wishes": 403,
     "too_many_reads": 403,
     "not_permitted": 403,
+    "insufficient_scope": 403,
     "not_fresh": 403,
     "oneself": 403,
     "last_administrator": 403,

@@ -42,7 +42,10 @@ async def staff(visit: Visit) -> web.StreamResponse:
     """All of the own tenant."""
     told = next((name for name in _ACTS if name in visit.request.query), "")
     found = await _people(visit)
-    whose = next((one.person.name for one in found if one.person.id == visit.request.query.get(told)), "")
+    whom = visit.request.query.get(told)
+    # anybody can send such an address: it is said only where it is so
+    so = (one.person for one in found if one.person.id == whom and one.person.disabled is (told == "disable"))
+    whose = next((person.name for person in so), "")
     return page(
         visit, "staff.html", rows=[_row(one, visit) for one in found],
         told=visit.words(f"staff.done_{told}", name=whose) if told and whose else "", **before(visit),
@@ -125,25 +128,27 @@ async def _act(visit: Visit, named: str, do: str) -> None:
     """Raises `Problem`."""
     if do not in _ACTS:
         raise Problem("bad_request")
-    _anew(visit)
+    await _anew(visit, named, do)
     administration = visit.house.administration
     done = await (administration.disable if do == "disable" else administration.enable)(visit.who, named)
     if isinstance(done, Denied):
         raise shut(done)
+    visit.house.hub.end_all(done.tenant, done.id)
 
 
 async def _reset(visit: Visit, named: str) -> tuple[Person, Secret]:
     """Raises `Problem`."""
-    _anew(visit)
+    await _anew(visit, named, "reset")
     done = await visit.house.administration.reset(visit.who, named)
     if isinstance(done, Denied):
         raise shut(done)
+    visit.house.hub.end_all(done[0].tenant, done[0].id)
     return done
 
 
-def _anew(visit: Visit) -> None:
+async def _anew(visit: Visit, named: str, act: str) -> None:
     if not visit.fresh:
-        raise Problem("not_fresh")
+        raise shut(await visit.house.administration.not_fresh(visit.who, named, act))
 
 
 def _link(visit: Visit, token: Secret) -> Secret:

@@ -16,6 +16,7 @@ from ivr.web.live import Kind
 from ivr.web.pages import follow, page
 from ivr.web.problems import Problem
 from ivr.web.teamview import UNKNOWN, Seen, TeamView, view
+from ivr.web.view import over
 from ivr.web.visit import House, Visit
 
 T = TypeVar("T")
@@ -27,7 +28,10 @@ KIND = Kind("team", Permission.WATCH, pause=0.2, all=True)
 async def team(visit: Visit) -> web.StreamResponse:
     """The page; all that it shows comes by the websocket."""
     may = visit.who.permissions
-    return page(visit, "team.html", now=visit.house.wall(), approves=Permission.APPROVE in may)
+    return page(
+        visit, "team.html", now=visit.house.wall(), silent=visit.house.hub.lost, over=over(visit.words),
+        approves=Permission.APPROVE in may,
+    )  # fmt: skip
 
 
 async def live(visit: Visit) -> web.StreamResponse:

@@ -47,6 +47,11 @@ def view(currents: Sequence[Current], words: Words) -> View:
     return {"known": True, "calls": [_shown(one, words) for one in currents]}
 
 
+def over(words: Words) -> tuple[str, str]:
+    """Title and help of a call whose mark has just ended, as `view` will have them: the page says so by itself, in time."""
+    return words("desk.not_verified"), f"{words(f'reason.{Reason.EXPIRED.value}')} {words('desk.not_verified_help')}"
+
+
 def _shown(current: Current, words: Words) -> Shown:
     sign, title = current.state.value, words(f"desk.{current.state.value}", level=current.level)
     if current.state is State.VERIFIED:

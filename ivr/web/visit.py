@@ -120,6 +120,8 @@ class Visit:
     grant: Grant | None = None
     lent: Secret | None = None
     """The token by which there is a `grant`."""
+    lender: str = ""
+    """The identifier of the session of which that is."""
     _form: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property

@@ -7,22 +7,26 @@ import itertools
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 import trustme
+from aiohttp.test_utils import make_mocked_request
 
-from ivr.errors import ConfigError
+from ivr.errors import ConfigError, StoreError
 from ivr.lock import Current, State
+from ivr.secret import Secret
+from ivr.store.sessions import Session
 from ivr.web import connections, live
-from ivr.web.live import FULL, OVER
+from ivr.web.live import FULL, OVER, OWN, Hub
 from ivr.web.server import tls_of
 from ivr.web.visit import SESSION
+from tests.contract.element_kit import followed, token
 from tests.contract.live_server import Server
-from tests.contract.web_kit import ANNA, CALL, PASSWORD, VERIFIED, Desk, desk
+from tests.contract.web_kit import ANNA, CALL, PASSWORD, SUPERVISOR, VERIFIED, Desk, crm, desk
 
 pytestmark = pytest.mark.servers
 
@@ -92,6 +96,89 @@ async def test_it_ends_with_its_session_at_once(open_desk: Desk) -> None:
         await open_desk.send("DELETE", "/api/v1/session", headers={"CSRF-Token": csrf})
         ended = await socket.receive(timeout=1)
         assert (ended.type, ended.data) == (aiohttp.WSMsgType.CLOSE, OVER)
+
+
+@pytest.mark.parametrize("do", ["disable", "reset"])
+async def test_it_ends_at_once_for_who_is_disabled_or_reset(
+    server: Server, do: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(server, crm(monkeypatch)) as made:
+        # none of them looks by itself in the time of this test
+        made.hub._look = made.hub._idle = 600.0
+        made.world.people["p-bo"] = replace(ANNA, id="p-bo", login="bo")
+        await made.sign_in()
+        lent = await token(made)
+        async with await page(made) as socket, followed(made, lent) as line:
+            await socket.receive_json()
+            assert "words" in await line() and "view" in await line()
+            await made.another("bo")
+            async with await page(made) as other:
+                await other.receive_json()
+                csrf = await made.another("ada")
+                answer = await made.send("POST", f"/api/v1/people/{ANNA.id}/{do}", headers={"CSRF-Token": csrf})
+                assert answer.status in (200, 204)
+                assert (await socket.receive(timeout=5)).data == OVER
+                assert await line() == {"over": True}
+                with pytest.raises(TimeoutError):
+                    await other.receive(timeout=0.3)
+
+
+@pytest.mark.parametrize("where", ["here", "everywhere"])
+async def test_who_signs_out_ends_the_element_at_once(
+    server: Server, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk(server, crm(monkeypatch)) as made:
+        made.hub._look = made.hub._idle = 600.0
+        csrf = await made.sign_in()
+        async with followed(made, await token(made)) as line:
+            assert "words" in await line() and "view" in await line()
+            if where == "here":
+                await made.send("DELETE", "/api/v1/session", headers={"CSRF-Token": csrf})
+            else:
+                # from another session of the same person
+                csrf = await made.another("anna")
+                await made.send("POST", "/sign-out", data={"csrf": csrf, "everywhere": "1"})
+            assert await line() == {"over": True}
+
+
+def test_all_of_a_persons_pages_end_but_those_of_one_session() -> None:
+    hub = Hub(None)  # type: ignore[arg-type]
+    request = make_mocked_request("GET", "/live")
+    with ExitStack() as stack:
+        pages = {
+            (session, person.id): stack.enter_context(hub.follow(request, session, person, OWN))
+            for session, person in (
+                ("own", ANNA),
+                ("other", ANNA),
+                ("hers", SUPERVISOR),
+                ("there", replace(ANNA, tenant="north")),
+            )
+        }
+        hub.end_all("main", ANNA.id, but="own")
+        assert {which[0] for which, one in pages.items() if one is not None and one.over} == {"other"}
+
+
+async def test_a_session_is_told_again_where_it_could_not_be(
+    open_desk: Desk, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That somebody talks is not taken as told before it was."""
+    sessions, of = open_desk.world.sessions, open_desk.world.sessions.of
+    failed: list[bool] = []
+
+    async def first_fails(token: Secret, *, used: bool = True) -> Session | None:
+        if used and not failed:
+            failed.append(True)
+            raise StoreError("Redis: is away")
+        return await of(token, used=used)
+
+    await open_desk.sign_in()
+    async with await page(open_desk) as socket:
+        await socket.receive_json()
+        idle(server, 14)
+        monkeypatch.setattr(sessions, "of", first_fails)
+        await shows(socket, open_desk, CALL)
+        await shows(socket, open_desk, CALL)
+        assert failed and seen(server) == 0
 
 
 async def test_it_ends_where_another_process_has_ended_the_session(open_desk: Desk) -> None:

@@ -12,10 +12,10 @@ from playwright.async_api import Browser, Dialog, expect
 from ivr.lock import Barred, Ended, Held, Offered, Statistics
 from ivr.secret import Personal
 from tests.browser_kit import Window, browser, window
+from tests.contract.element_kit import OPEN_ROOT, crm_server
 from tests.contract.live_server import Server
 from tests.contract.test_desk_pages import sign_in
 from tests.contract.test_desk_team import TALK, WISH
-from tests.contract.test_element import OPEN_ROOT, crm_server
 from tests.contract.web_kit import ANNA, LINK, REF, VERIFIED, WHOM, crm, desk
 
 __all__ = ["browser"]

@@ -81,6 +81,8 @@ async def test_with_a_sign_in_of_long_ago_nobody_is_changed(staff: Desk) -> None
         answer = await staff.send("POST", f"/staff/{ANNA.id}", data={"do": act, "csrf": csrf})
         assert answer.status == 403 and words("en")("reason.not_fresh") in await answer.text()
     assert staff.administered.linked == () and staff.world.people[ANNA.id] == ANNA
+    # each of them is in the trail
+    assert staff.world.refused == [(ADMINISTRATOR.id, act, ANNA.id) for act in ACTS for _ in range(2)]
     # the way there and back
     answer = await staff.send("POST", "/sign-out", data={"for": "staff", "csrf": csrf})
     assert answer.headers["Location"] == "/sign-in?for=staff"
@@ -96,6 +98,8 @@ async def test_what_the_page_says_of_what_it_does_not_do(staff: Desk) -> None:
     assert (await staff.send("POST", f"/staff/{ANNA.id}", data={"do": "erase", "csrf": csrf})).status == 400
     assert (await staff.send("POST", f"/staff/{ANNA.id}", data={"do": "disable"})).status == 403
     assert staff.world.people[ANNA.id] == ANNA
+    # a link that somebody sends says nothing that is not so
+    assert 'role="status"' not in await (await staff.get(f"/staff?disable={ANNA.id}")).text()
     # another's identifier in the address says nothing
     page = await (await staff.get("/staff?disable=%3Cb%3E")).text()
     assert 'role="status"' not in page

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import aiohttp
 import orjson
 import pytest
-from aiohttp import web
 from playwright.async_api import Browser, expect
 
 from ivr.lock import Reason, State
 from ivr.secret import Personal
-from ivr.web import element
+from ivr.staff import Role
 from ivr.web.live import Hub
 from ivr.web.words import languages, words
 from tests.browser_kit import PHONE, browser, window
+from tests.contract.element_kit import ASK, LIVE, OPEN_ROOT, ORIGIN, ask, crm_server, followed, token, use
 from tests.contract.live_server import Server
 from tests.contract.test_desk_live import idle, seen
-from tests.contract.web_kit import ANNA, AUDIENCE, CALL, CODE, PASSWORD, REF, VERIFIED, Desk, as_crm, crm, desk
+from tests.contract.web_kit import ANNA, CALL, CODE, PASSWORD, REF, VERIFIED, Desk, as_crm, crm, desk
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.servers
 
-ASK, LIVE = "/api/v1/element/token", "/element/live"
-ORIGIN = AUDIENCE
 PRESSABLE = replace(CALL, verifiable=True)
 DROPPABLE = replace(VERIFIED, verifiable=True, droppable=True)
 
@@ -37,31 +33,6 @@ DROPPABLE = replace(VERIFIED, verifiable=True, droppable=True)
 async def open_desk(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     async with desk(server, crm(monkeypatch)) as made:
         yield made
-
-
-async def ask(desk: Desk, headers: dict[str, str] | None = None, **given: str) -> tuple[int, dict[str, Any]]:
-    """As the CRM's server does it."""
-    async with aiohttp.ClientSession() as program:
-        answer = await program.post(
-            desk.url(ASK), json={"login": "anna", **given}, headers=as_crm() if headers is None else headers
-        )
-        return answer.status, await answer.json()
-
-
-async def token(desk: Desk, **given: str) -> str:
-    status, told = await ask(desk, **given)
-    assert status == 201, told
-    return str(told["token"])
-
-
-async def use(
-    desk: Desk, token: str, path: str = "/api/v1/calls/current", method: str = "GET", *, origin: str | None = ORIGIN, **options: Any
-) -> tuple[int, Any, Any]:  # fmt: skip
-    """As the element does it: the token in a header, the origin of its page, no cookie."""
-    headers = {"Authorization": f"Bearer {token}"} | ({} if origin is None else {"Origin": origin, "Sec-Fetch-Site": "cross-site"})  # fmt: skip
-    async with aiohttp.ClientSession() as page:
-        answer = await page.request(method, desk.url(path), headers=headers, **options)
-        return answer.status, answer.headers, await answer.read()
 
 
 # ---------------------------------------------------------------- the token
@@ -133,7 +104,13 @@ async def test_it_does_what_the_settings_say_and_reads_no_record(open_desk: Desk
     (call,) = orjson.loads(said)["calls"]
     assert (call["ref"], call["name"], call["id"]) == (REF, None, VERIFIED.id)
     status, headers, said = await use(open_desk, mine, f"/api/v1/customers/{REF}/record")
-    assert (status, orjson.loads(said)["reason"]) == (403, "not_permitted") and b"Andersson" not in said
+    assert (status, orjson.loads(said)["reason"]) == (403, "insufficient_scope") and b"Andersson" not in said
+    # it is in the trail, as each refusal is
+    assert open_desk.world.refused == [(ANNA.id, "scope record", "/api/v1/customers/{ref}/record")]
+    open_desk.world.people[ANNA.id] = replace(ANNA, role=Role.AUDITOR)
+    assert (await use(open_desk, mine))[0] == 403
+    assert open_desk.world.refused[1:] == [(ANNA.id, "call", "/api/v1/calls/current")]
+    open_desk.world.people[ANNA.id] = ANNA
     place = f"/api/v1/calls/{VERIFIED.id}"
     assert (await use(open_desk, mine, f"{place}/verification", "POST", json={"policy": "main"}))[0] == 202
     assert (await use(open_desk, mine, f"{place}/mark", "DELETE", json={"why": "over"}))[0] == 204
@@ -177,20 +154,6 @@ async def test_a_browser_may_ask_before(open_desk: Desk) -> None:
 
 
 # ---------------------------------------------------------------- what it follows
-
-
-@asynccontextmanager
-async def followed(desk: Desk, token: str) -> AsyncIterator[Any]:
-    """The lines that come."""
-    headers = {"Authorization": f"Bearer {token}", "Origin": ORIGIN}
-    async with aiohttp.ClientSession(read_bufsize=2**20) as page, page.get(desk.url(LIVE), headers=headers) as answer:
-        assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-ndjson")
-
-        async def line() -> dict[str, Any]:
-            async with asyncio.timeout(10):
-                return dict(orjson.loads(await answer.content.readline()))
-
-        yield line
 
 
 async def test_it_is_told_of_changes_and_of_the_end(open_desk: Desk) -> None:
@@ -254,8 +217,8 @@ async def test_pages_that_were_left_make_room_at_once(open_desk: Desk) -> None:
 
 
 async def test_it_hears_that_the_desk_is_there(open_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(element, "_SILENT_SECONDS", 0.05)
     monkeypatch.setattr(Hub, "until", lambda *_: 0.05)
+    open_desk.hub._silent = 0.1
     await open_desk.sign_in()
     async with followed(open_desk, await token(open_desk)) as line:
         assert "words" in await line() and "view" in await line()
@@ -283,55 +246,6 @@ async def test_one_session_has_no_more_pages_than_a_person_can_want(open_desk: D
 
 
 # ---------------------------------------------------------------- on a page of another origin
-
-
-@dataclass
-class Crm:
-    """A CRM's server: a page with a strict policy, and the token for its agent's element."""
-
-    desk: Desk | None = None
-    origin: str = ""
-    asked: list[str] = field(default_factory=list)
-
-    async def page(self, _: web.Request) -> web.Response:
-        assert self.desk is not None
-        there = self.desk.origin
-        policy = f"default-src 'none'; script-src {there}; connect-src 'self' {there}; require-trusted-types-for 'script'; trusted-types 'none'"  # fmt: skip
-        text = f"""<!doctype html><html lang="en"><title>CRM</title><main><h1>CRM</h1>
-        <script type="module" src="{there}/element/caller-auth.js"></script>
-        <caller-auth token-from="/token"></caller-auth></main>"""
-        return web.Response(text=text, content_type="text/html", headers={"Content-Security-Policy": policy})
-
-    async def token(self, _: web.Request) -> web.Response:
-        assert self.desk is not None
-        status, told = await ask(self.desk)
-        self.asked.append(str(status))
-        return web.json_response(told, status=status)
-
-
-@asynccontextmanager
-async def crm_server() -> AsyncIterator[Crm]:
-    made = Crm()
-    app = web.Application()
-    app.router.add_get("/", made.page)
-    app.router.add_get("/token", made.token)
-    app.router.add_get("/favicon.ico", _nothing)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.origin = f"http://localhost:{runner.addresses[0][1]}"
-    try:
-        yield made
-    finally:
-        await runner.cleanup()
-
-
-async def _nothing(_: web.Request) -> web.Response:
-    return web.Response(status=204)
-
-
-# the root of the element is its own: no script of the page sees into it, so the test does as a person does
-OPEN_ROOT = "Element.prototype.attachShadow = new Proxy(Element.prototype.attachShadow, {apply: (made, on, [how]) => made.call(on, {...how, mode: 'open'})});"  # fmt: skip
 
 
 @pytest.mark.parametrize("language", languages())

@@ -130,6 +130,9 @@ async def test_whoever_may_not_even_ask_is_in_the_trail(desk: Desk) -> None:
     assert (actor, action, outcome, call, subject) == ("desk:rita", "desk.request", "refused", "", "")
     assert (detail["reason"], detail["permission"], detail["person"]) == ("not_permitted", "call", "p-rita")
     assert detail["route"] == "/api/v1/customers/{ref}/record"
+    await desk.lock.not_in_scope(RITA, "record", "/api/v1/customers/{ref}/record")
+    *_, detail = await desk.last()
+    assert (detail["reason"], detail["scope"], detail["person"]) == ("insufficient_scope", "record", "p-rita")
 
 
 async def test_a_reference_that_nobody_has_is_as_one_that_somebody_has(desk: Desk) -> None:

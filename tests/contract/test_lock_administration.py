@@ -156,6 +156,15 @@ async def test_nobody_changes_themselves_or_another_tenants_people(office: Offic
 
 
 @ACTS
+async def test_that_a_sign_in_was_too_long_ago_is_in_the_trail(office: Office, act: str) -> None:
+    ada, anna = office.people["ada"], office.people["anna"]
+    assert await office.administration.not_fresh(ada, anna.id, act) == denied(Reason.NOT_FRESH)
+    actor, action, outcome, _, subject, detail = await office.desk.last()
+    assert (actor, action, outcome, subject) == ("desk:ada", f"agent.{act}", "refused", anna.id)
+    assert detail == {"person": ada.id, "tenant": "main", "reason": "not_fresh"}
+
+
+@ACTS
 async def test_who_is_no_administrator_any_more_changes_nobody(office: Office, act: str) -> None:
     anna = office.people["anna"]
     do = getattr(office.administration, act)

@@ -154,6 +154,9 @@ class World:
     async def sign_out(self, token: Secret, session: Session, actor: str) -> None:
         await self.sessions.end(token)
 
+    async def sign_out_everywhere(self, session: Session, actor: str) -> int:
+        return await self.sessions.end_all(session.tenant, session.person)
+
     async def offer(self, token: Secret, sealed: str = "") -> Offer | None:
         self._up()
         if token != Secret(LINK) or self.taken:
@@ -180,6 +183,9 @@ class World:
 
     async def not_permitted(self, person: Person, permission: Permission, route: str) -> None:
         self.refused.append((person.id, permission.value, route))
+
+    async def not_in_scope(self, person: Person, scope: str, route: str) -> None:
+        self.refused.append((person.id, f"scope {scope}", route))
 
     async def record(self, person: Person, ref: str, fields: Collection[str] | None = None) -> Record | Shut:
         if self.broken:
@@ -345,6 +351,10 @@ class Administered:
             for person in sorted(self.world.people.values(), key=lambda one: one.login)
         )  # fmt: skip
 
+    async def not_fresh(self, by: Person, whom: str, act: str) -> Shut:
+        self.world.refused.append((by.id, act, whom))
+        return Shut(Reason.NOT_FRESH)
+
     async def disable(self, by: Person, whom: str) -> Person | Shut:
         return self._change(by, whom, disabled=True)
 
@@ -418,6 +428,11 @@ class Desk:
         answer = await self.send("POST", "/api/v1/session", json=given)
         assert answer.status == 201, await answer.text()
         return str((await answer.json())["csrf"])
+
+    async def another(self, login: str) -> str:
+        """As `sign_in`, in another browser: what is signed in stays so."""
+        self.browser.cookie_jar.clear()
+        return await self.sign_in(login)
 
     def cookie(self) -> str:
         return next(cookie.value for cookie in self.browser.cookie_jar if cookie.key == SESSION)

@@ -10,8 +10,8 @@
 const SIGNS = { not_verified: "?", verifying: "…", verified: "✔", refused: "✖", shut: "✖", gone: "–" };
 const LEAST = 500;
 const MOST = 15000;
-// a line comes at least every 15 seconds
-const SILENT = 25000;
+// seconds, where the desk does not say otherwise
+const SILENT = 25;
 
 const STYLE = `
 :host { display: block; font: 1rem/1.45 system-ui, sans-serif; color: #1a1f24; color-scheme: light dark; }
@@ -74,6 +74,7 @@ class CallerAuth extends HTMLElement {
   #policies = [];
   #calls = [];
   #ahead = 0;
+  #silent = SILENT;
   #token = "";
   #stop = null;
   #tick = 0;
@@ -152,7 +153,7 @@ class CallerAuth extends HTMLElement {
     const quiet = new AbortController();
     const end = () => quiet.abort();
     signal.addEventListener("abort", end);
-    let alarm = setTimeout(end, SILENT);
+    let alarm = setTimeout(end, this.#silent * 1000);
     try {
       const answer = await this.#ask("/element/live", { signal: quiet.signal });
       if (answer.status === 401 || answer.status === 403) this.#token = "";
@@ -163,11 +164,11 @@ class CallerAuth extends HTMLElement {
       for (;;) {
         const { value, done } = await reader.read();
         if (done) return;
-        clearTimeout(alarm);
-        alarm = setTimeout(end, SILENT);
         const lines = (rest + value).split("\n");
         rest = lines.pop();
         for (const line of lines) this.#take(JSON.parse(line));
+        clearTimeout(alarm);
+        alarm = setTimeout(end, this.#silent * 1000);
       }
     } finally {
       clearTimeout(alarm);
@@ -180,6 +181,7 @@ class CallerAuth extends HTMLElement {
     if (told.words) {
       this.#words = told.words;
       this.#may = told.may;
+      this.#silent = told.silent;
       this.#policies = told.policies;
       this.#place.lang = told.language;
       this.#place.setAttribute("aria-label", told.words.title);
@@ -195,7 +197,7 @@ class CallerAuth extends HTMLElement {
 
   #draw(view) {
     const before = this.#calls;
-    this.#calls = view.calls;
+    this.#calls = view.calls.map((call) => this.#asOfNow(call));
     const [title, help] = view.known ? [this.#words.none, this.#words.none_help] : [this.#words.unknown, this.#words.unknown_help];
     this.#none.hidden = view.calls.length > 0 || !title;
     this.#none.firstChild.textContent = title ?? "";
@@ -203,7 +205,7 @@ class CallerAuth extends HTMLElement {
     for (const card of [...this.#list.children]) {
       if (!view.calls.some((call) => call.id === card.dataset.id)) card.remove();
     }
-    for (const call of view.calls) {
+    for (const call of this.#calls) {
       const card = this.#card(call.id) ?? this.#list.appendChild(this.#blank(call.id));
       const part = (name, text) => {
         const place = card.querySelector(`[data-part="${name}"]`);
@@ -221,7 +223,7 @@ class CallerAuth extends HTMLElement {
       if (old === undefined || old.title !== call.title || old.help !== call.help) this.#said.textContent = `${call.title}. ${call.help}`;
     }
     this.#count();
-    const calls = view.calls.map(({ id, sign, ref }) => ({ id, sign, ref }));
+    const calls = this.#calls.map(({ id, sign, ref }) => ({ id, sign, ref }));
     this.dispatchEvent(new CustomEvent("caller-auth", { bubbles: true, composed: true, detail: { known: view.known, calls } }));
   }
 
@@ -297,8 +299,28 @@ class CallerAuth extends HTMLElement {
     }
   }
 
+  get #now() {
+    return Date.now() / 1000 - this.#ahead;
+  }
+
+  #over(call) {
+    return call.until !== null && call.until <= this.#now;
+  }
+
+  // A mark that has ended has ended here too, whether or not anybody can tell of it.
+  #asOfNow(call) {
+    if (!this.#over(call)) return call;
+    const { ended: title, ended_help: help } = this.#words;
+    return { ...call, sign: "not_verified", title, help, name: "", ref: "", until: null, droppable: false };
+  }
+
   #count() {
-    const now = Date.now() / 1000 - this.#ahead;
+    if (this.#calls.some((call) => this.#over(call))) {
+      // it counts, too
+      this.#draw({ known: true, calls: this.#calls });
+      return;
+    }
+    const now = this.#now;
     for (const call of this.#calls) {
       const card = this.#card(call.id);
       card.querySelector('[data-part="since"]').textContent = lasted(now - call.since);

@@ -1,8 +1,7 @@
 // The open page follows the own calls. It is told what to show, in words; it counts the seconds, and decides nothing.
 
-import { ended } from "./ended.js";
+import { follow } from "./live.js";
 
-const OVER = 4401;
 const desk = document.getElementById("desk");
 const list = document.getElementById("calls");
 const blank = document.getElementById("call");
@@ -12,7 +11,6 @@ const ahead = Date.now() / 1000 - Number(desk.dataset.now);
 const now = () => Date.now() / 1000 - ahead;
 
 let calls = [];
-let wait = 250;
 
 function part(card, name, text) {
   const place = card.querySelector(`[data-part="${name}"]`);
@@ -36,7 +34,19 @@ function left(until) {
   return minutes < 1 ? desk.dataset.leftOne : desk.dataset.left.replace("{minutes}", String(minutes));
 }
 
+// A mark that has ended has ended here too, whether or not anybody can tell of it.
+function over(call) {
+  return call.until !== null && call.until <= now();
+}
+
+function asOfNow(call) {
+  if (!over(call)) return call;
+  const { over: title, overHelp: help } = desk.dataset;
+  return { ...call, sign: "not_verified", title, help, name: "", ref: "", until: null, droppable: false };
+}
+
 function tick() {
+  if (calls.some(over)) draw({ known: true, calls });
   for (const call of calls) {
     const card = cardOf(call.id);
     part(card, "since", lasted(now() - call.since));
@@ -121,7 +131,7 @@ function cardOf(id) {
 
 function draw(view) {
   const before = calls;
-  calls = view.calls;
+  calls = view.calls.map(asOfNow);
   show("none", view.known && calls.length === 0);
   show("unknown", !view.known);
   for (const card of [...list.children]) {
@@ -155,28 +165,11 @@ function draw(view) {
   document.dispatchEvent(new Event("drawn"));
 }
 
-function connect() {
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`);
-  socket.addEventListener("message", (event) => {
-    wait = 250;
-    show("lost", false);
-    draw(JSON.parse(event.data));
-  });
-  socket.addEventListener("close", (event) => {
-    if (event.code === OVER) {
-      ended("");
-      return;
-    }
-    // who is on the line now is not known: nobody's name stands there
-    draw({ known: false, calls: [] });
-    show("unknown", false);
-    show("lost", true);
-    setTimeout(connect, wait);
-    wait = Math.min(wait * 2, 10000);
-  });
-}
-
 // those that the page was sent with: each is drawn anew
 list.replaceChildren();
-connect();
+follow("/live", Number(desk.dataset.silent), "", draw, () => {
+  // who is on the line now is not known: nobody's name stands there
+  draw({ known: false, calls: [] });
+  show("unknown", false);
+});
 setInterval(tick, 1000);

@@ -1,8 +1,7 @@
 // The page follows the own wishes: it shows when a second person has agreed, counts the minutes, and takes a record away whose time is over.
 
-import { ended } from "./ended.js";
+import { follow } from "./live.js";
 
-const OVER = 4401;
 const openings = document.getElementById("openings");
 const own = document.getElementById("own");
 const list = own.querySelector("ul");
@@ -10,8 +9,6 @@ const said = document.getElementById("said");
 // this browser's clock may be wrong: all times are the server's
 const ahead = Date.now() / 1000 - Number(openings.dataset.now);
 const now = () => Date.now() / 1000 - ahead;
-
-let wait = 250;
 
 function part(row, name, text) {
   const place = row.querySelector(`[data-part="${name}"]`);
@@ -37,7 +34,12 @@ function tick() {
   for (const row of openings.querySelectorAll("[data-until]")) part(row, "left", left(Number(row.dataset.until)));
 }
 
-function draw(wishes) {
+function draw({ known, calls: wishes }) {
+  if (!known) {
+    document.getElementById("lost").hidden = false;
+    shut();
+    return;
+  }
   const kept = new Map([...list.children].map((row) => [row.dataset.id, row]));
   for (const [id, row] of kept) if (!wishes.some((wish) => wish.id === id)) row.remove();
   wishes.forEach((wish, at) => {
@@ -59,28 +61,7 @@ function draw(wishes) {
   tick();
 }
 
-function connect() {
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/openings/live`);
-  socket.addEventListener("message", (event) => {
-    const view = JSON.parse(event.data);
-    document.getElementById("lost").hidden = view.known;
-    wait = 250;
-    if (view.known) draw(view.calls);
-    else shut();
-  });
-  socket.addEventListener("close", (event) => {
-    shut();
-    if (event.code === OVER) {
-      ended("openings");
-      return;
-    }
-    document.getElementById("lost").hidden = false;
-    setTimeout(connect, wait);
-    wait = Math.min(wait * 2, 10000);
-  });
-}
-
 document.getElementById("record")?.focus();
-connect();
+follow("/openings/live", Number(openings.dataset.silent), "openings", draw, shut);
 tick();
 setInterval(tick, 1000);

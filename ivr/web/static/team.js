@@ -1,8 +1,7 @@
 // The supervisor's page follows the team's calls, and says yes or no to what waits. It is told what to show, in words.
 
-import { ended } from "./ended.js";
+import { follow } from "./live.js";
 
-const OVER = 4401;
 const team = document.getElementById("team");
 const said = document.getElementById("said");
 const ask = document.getElementById("ask");
@@ -10,7 +9,6 @@ const ask = document.getElementById("ask");
 const ahead = Date.now() / 1000 - Number(team.dataset.now);
 const now = () => Date.now() / 1000 - ahead;
 
-let wait = 250;
 let asked = null;
 
 function part(row, name, text) {
@@ -66,7 +64,16 @@ function times(row, item) {
   else row.dataset.until = item.until;
 }
 
+// A mark that has ended has ended here too, whether or not anybody can tell of it.
+function end(row) {
+  delete row.dataset.until;
+  row.dataset.sign = "not_verified";
+  part(row, "title", team.dataset.over);
+  part(row, "left", "");
+}
+
 function tick() {
+  for (const row of document.querySelectorAll("#talks [data-until]")) if (Number(row.dataset.until) <= now()) end(row);
   for (const row of document.querySelectorAll("[data-since]")) part(row, "since", lasted(now() - Number(row.dataset.since)));
   for (const row of document.querySelectorAll("[data-until]")) part(row, "left", left(Number(row.dataset.until)));
 }
@@ -188,25 +195,8 @@ document.getElementById("ask-no").addEventListener("click", () => ask.close());
 
 // ---------------------------------------------------------------- live
 
-function connect() {
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/team/live`);
-  socket.addEventListener("message", (event) => {
-    wait = 250;
-    document.getElementById("lost").hidden = true;
-    draw(JSON.parse(event.data));
-  });
-  socket.addEventListener("close", (event) => {
-    if (event.code === OVER) {
-      ended("team");
-      return;
-    }
-    draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], warned: [], wishes: [] });
-    document.getElementById("talks").hidden = true;
-    document.getElementById("lost").hidden = false;
-    setTimeout(connect, wait);
-    wait = Math.min(wait * 2, 10000);
-  });
-}
-
-connect();
+follow("/team/live", Number(team.dataset.silent), "team", draw, () => {
+  draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], warned: [], wishes: [] });
+  document.getElementById("talks").hidden = true;
+});
 setInterval(tick, 1000);
