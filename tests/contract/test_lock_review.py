@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import AsyncIterator, Iterable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
+from sqlalchemy.util import await_only
 
 import ivr
 from ivr.call.ports import Entry
@@ -265,6 +267,39 @@ async def test_a_row_that_was_changed_or_taken_away_is_shown_to_be(desk: Desk, c
     search = TrailRows(desk.database, SEAL.verifier)
     rows = (*(await search.found(Sought("acme"), None, 10)).rows, *(await search.found(Sought(TENANT), None, 10)).rows)
     assert {row.place.seq for row in rows if not row.sound} == bad
+
+
+class Busy(TrailRows):
+    """A look between whose every two statements a row is written."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk.database, SEAL.verifier)
+        self._desk = desk
+        self._loop = asyncio.get_running_loop()
+        self.written = 0
+
+    def _unsound(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[Place]:
+        event.listen(connection, "after_cursor_execute", self._write)
+        try:
+            return super()._unsound(connection, rows)
+        finally:
+            event.remove(connection, "after_cursor_execute", self._write)
+
+    def _write(self, *_: object) -> None:
+        one = self._desk.trail.append(Entry("desk:anna", "act", "done", detail={"tenant": "acme"}))
+        if on_postgresql(self._desk.settings):
+            await_only(one)
+        else:
+            asyncio.run_coroutine_threadsafe(one, self._loop).result()
+        self.written += 1
+
+
+async def test_a_trail_that_is_written_to_while_it_is_looked_at_is_not_shown_as_changed(desk: Desk) -> None:
+    await rows_of(desk, 3)
+    search = Busy(desk)
+    rows = (await search.found(Sought("acme"), None, 10)).rows
+    assert [row.action for row in rows if row.sound] == ["act2", "act1", "act0"]
+    assert search.written > 1
 
 
 # ---------------------------------------------------------------- nothing is left out
