@@ -138,6 +138,22 @@ async def test_each_tenant_has_its_own_rows_and_no_others(desk: Desk) -> None:
     assert await of(ELSE) == [("verify", "refused"), ("said", "done")]
 
 
+async def test_what_is_erased_stays_its_tenants_in_the_trail(desk: Desk) -> None:
+    ref = await desk.customer("10001", tenant="acme")
+    line = {"node": "n", "policy": "acme-line", "tenant": "acme"}
+    await desk.trail.append(Entry("caller", "verify", "verified", subject=ref, detail=line))
+    await desk.trail.append(Entry("caller", "verify", "locked", detail=line))
+    await desk.trail.append(Entry("cli:root", "customer.show", "done", subject=ref, detail={"tenant": "acme"}))
+    async with desk.database.write() as connection:
+        customer = await desk.register.by_ref(connection, ref, change=True)
+        assert customer is not None
+        await desk.register.remove(connection, customer)
+    assert told((await seen(desk, MARA)).rows)[1:] == []
+    assert told((await seen(desk, RITA)).rows)[1:] == [
+        ("cli:root", "customer.show", "done"), ("caller", "verify", "locked"), ("caller", "verify", "verified"),
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------- in pieces
 
 
