@@ -68,6 +68,7 @@ _SCRIPTS = (
     lease.TAKE,
     lease.GIVE,
     unlocking.FORGET,
+    unlocking.UNLOCK,
 )
 
 # Why a Redis takes no writes for a time: it reads its file, is full, or cannot write its file. A replica does not
