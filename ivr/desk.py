@@ -108,7 +108,7 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
         readiness = front.readiness(settings, log)
         server = DeskServer(house, readiness)
         stop = told_to_stop()
-        outbox = Outbox(database, {name: hook.events for name, hook in settings.webhooks.items()})
+        outbox = Outbox.of(database, settings.webhooks)
         meters.show(hub.counts, outbox if settings.webhooks else None)
         await stack.enter_async_context(
             serving(settings, settings.desk.metrics, "[desk.metrics]", meters, readiness, log)

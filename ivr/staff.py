@@ -51,6 +51,9 @@ GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(
 )
 """By role. What a single person has more or less stands with that person."""
 
+TAKES_CALLS = frozenset({Permission.CALL, Permission.VERIFY})
+"""Who has no more than these sees no data without a caller, and agrees to nobody's wish."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:

@@ -83,6 +83,9 @@ class Account:
         caller = self._caller
         subject = self._course.subject.ref if self._course.subject else ""
         happened = self._held.now.happened
+        policy = self._house.policies.get(caller.policy)
+        # a line that names no policy of ours is nobody's
+        whose = {} if policy is None else {"tenant": policy.tenant}
         row = Entry(
             actor="caller",
             action="verify",
@@ -100,6 +103,7 @@ class Account:
                 "lock": _lock(verdict.lock) if isinstance(verdict, Refused) else "",
                 "steps": ",".join(map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps),
                 **({"happened": happened} if happened else {}),
+                **whose,
             },
             once=self._held.now.round,
         )
@@ -112,7 +116,7 @@ class Account:
             outcome=status.value,
             call=caller.channel,
             subject=subject,
-            detail={"node": caller.node, "policy": verdict.policy, "lock": _lock(verdict.lock)},
+            detail={"node": caller.node, "policy": verdict.policy, "lock": _lock(verdict.lock), **whose},
             once=f"{self._held.now.round}:void",
         )
         return Told(row, void)

@@ -121,7 +121,7 @@ def reset(context: typer.Context, login: Login, tenant: Tenant = TENANT) -> None
                 if person.disabled:
                     raise Refused(
                         f"{login}: is disabled. Type first: ari_app.py agent enable {login} --tenant {tenant}",
-                        "agent.reset", "disabled", person.id,
+                        "agent.reset", "disabled", person.id, person.tenant,
                     )  # fmt: skip
                 token = await staffing.reset(act, office.roster, person, settings.desk.link_hours)
             failures = live.throttle(settings.desk, office.vault.index)
@@ -206,7 +206,9 @@ def refusing(action: str, person: Person | None = None) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise Refused(str(error), action, "refused", "" if person is None else person.id) from None
+        raise Refused(
+            str(error), action, "refused", *(("", "") if person is None else (person.id, person.tenant))
+        ) from None
 
 
 @asynccontextmanager

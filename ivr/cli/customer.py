@@ -70,7 +70,12 @@ def add(
         async with office.act() as act:
             await act.tell("customer.add", [sealed.ref], pin="set" if pin else "none", tenant=whose)
             if not await office.register.add(act.connection, [sealed]):
-                raise Refused(f"number: another customer of {whose} has it. Nothing was done", "customer.add", "taken")
+                raise Refused(
+                    f"number: another customer of {whose} has it. Nothing was done",
+                    "customer.add",
+                    "taken",
+                    tenant=whose,
+                )
         return sealed.ref
 
     typer.echo(f"Added customer {_with(context, run)}")
@@ -92,7 +97,7 @@ def show(
         async with office.act() as act:
             action = "customer.reveal" if reveal else "customer.show"
             customer = await act.known(number, tenant, action)
-            await act.tell(action, [customer.ref])
+            await act.tell(action, [customer.ref], tenant=customer.tenant)
         return customer
 
     customer = _with(context, run)
@@ -121,7 +126,7 @@ def set_pin(context: typer.Context, number: Number, pin_stdin: PinStdin = False,
         record = await office.vault.pins.make(pin)
         async with office.act() as act:
             customer = await act.known(number, customer.tenant, "customer.set_pin")
-            await act.tell("customer.set_pin", [customer.ref])
+            await act.tell("customer.set_pin", [customer.ref], tenant=customer.tenant)
             await office.register.set_pin(act.connection, customer, record)
         return customer.ref
 
@@ -135,7 +140,7 @@ def lock(context: typer.Context, number: Number, tenant: Tenant = None) -> None:
     async def run(office: Office) -> str:
         async with office.act() as act:
             customer = await act.known(number, tenant, "customer.lock")
-            await act.tell("customer.lock", [customer.ref])
+            await act.tell("customer.lock", [customer.ref], tenant=customer.tenant)
             await office.register.set_locked(act.connection, customer, locked=True)
         return customer.ref
 
@@ -162,7 +167,7 @@ def remove(
             whose = customer.tenant
         async with office.act() as act:
             customer = await act.known(number, whose, "customer.remove")
-            await act.tell("customer.remove", [customer.ref])
+            await act.tell("customer.remove", [customer.ref], tenant=customer.tenant)
             await office.register.remove(act.connection, customer)
         return customer.ref
 

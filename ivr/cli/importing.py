@@ -93,7 +93,7 @@ async def _checked(office: Office, file: Path, tenant: str, progress: Progress, 
     for index_ in taken:
         faults.setdefault(first[index_], []).append(f"number: another customer of {tenant} has it. Leave the row out")
     if taken:
-        refused = Refused(_told(file, faults), "customer.import", "taken")
+        refused = Refused(_told(file, faults), "customer.import", "taken", tenant=tenant)
         await office.note(refused)
         raise refused
     if faults:

@@ -71,7 +71,8 @@ class Office:
 
     async def note(self, refused: Refused) -> None:
         """Write the row of what was refused."""
-        entry = Entry(actor(), refused.action, refused.outcome, subject=refused.subject)
+        detail = {"tenant": refused.tenant} if refused.tenant else {}
+        entry = Entry(actor(), refused.action, refused.outcome, subject=refused.subject, detail=detail)
         async with self.database.write(lock=lock_of(CHAIN)) as connection:
             await append_within(connection, CHAIN, entry, seal=self.seal)
 
@@ -79,18 +80,22 @@ class Office:
         """The customer of `Act.known`, for a person to see something of; a row tells of it. Raises `Refused`."""
         async with self.act() as act:
             customer = await act.known(number, tenant, "customer.show")
-            await act.tell("customer.show", [customer.ref])
+            await act.tell("customer.show", [customer.ref], tenant=customer.tenant)
         return customer
 
 
 class Refused(InputError):
-    """Nothing was done, but it tells who has asked something of a customer: that is in the trail, with this outcome."""
+    """Nothing was done, but it tells who has asked something of a customer: that is in the trail, with this outcome.
 
-    def __init__(self, message: str, action: str, outcome: str, subject: str = "") -> None:
+    `tenant`: whose customer was meant, where that is known.
+    """
+
+    def __init__(self, message: str, action: str, outcome: str, subject: str = "", tenant: str = "") -> None:
         super().__init__(message)
         self.action = action
         self.outcome = outcome
         self.subject = subject
+        self.tenant = tenant
 
 
 class Act:
@@ -111,7 +116,7 @@ class Act:
             raise Refused(said, action, "ambiguous")
         customer = await self._register.find(self.connection, named, *tenants) if tenants else None
         if customer is None:
-            raise Refused("number: no customer has it. Nothing was done", action, "unknown")
+            raise Refused("number: no customer has it. Nothing was done", action, "unknown", tenant=tenant or "")
         return customer
 
     async def tell(self, action: str, subjects: Sequence[str], **detail: str) -> None:

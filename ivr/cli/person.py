@@ -41,7 +41,7 @@ def export(
     async def run(office: Office) -> dict[str, Any]:
         async with office.act() as act:
             customer = await act.known(number, tenant, "customer.export")
-            await act.tell("customer.export", [customer.ref])
+            await act.tell("customer.export", [customer.ref], tenant=customer.tenant)
             rows = await rows_of(act.connection, Wanted(subject=customer.ref))
         held: dict[str, Any] = {"format": _FORMAT, "at": stamp(utc_now()), "reference": customer.ref}
         held.update({"number": customer.number.reveal(), "name": customer.name.reveal()})
@@ -101,8 +101,10 @@ def erase(
                 for option, text in (("--by", by), ("--reason", reason)):
                     if names(text, customer):
                         said = f"{option}: has the customer's name or number, and would stay. Nothing was done"
-                        raise Refused(said, "customer.erase", "refused", customer.ref)
-                await act.tell("customer.erase", [customer.ref], by=by.strip(), reason=reason.strip())
+                        raise Refused(said, "customer.erase", "refused", customer.ref, customer.tenant)
+                await act.tell(
+                    "customer.erase", [customer.ref], tenant=customer.tenant, by=by.strip(), reason=reason.strip()
+                )
                 await office.register.remove(act.connection, customer)
                 # Within: where Redis is away by now, the customer is still there, and all of it can be done later.
                 kept = await live.forget(customer.key)

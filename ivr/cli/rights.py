@@ -39,19 +39,20 @@ def change(
     new_language = language if not language else fields.language(language)
     told = {"to_role": new_role, "to_team": new_team, "to_language": new_language, "name": name and "changed"}
 
-    async def run(office: Office) -> Person:
+    async def run(office: Office) -> tuple[Person, bool]:
         async with office.act() as act:
             person = await known(office, act, tenant, login, "agent.change")
             detail = {field: str(value) for field, value in told.items() if value is not None}
             await act.tell("agent.change", [person.id], **said(person), **detail)
             with refusing("agent.change", person):
-                await office.roster.change(
+                void = await office.roster.change(
                     act.connection, person, name=new_name, role=new_role, team=new_team, language=new_language
                 )
-            return await known(office, act, tenant, login, "agent.change")
+            return await known(office, act, tenant, login, "agent.change"), void
 
-    person = in_office(context, run)
+    person, void = in_office(context, run)
     typer.echo(f"Changed {login} of {tenant}: {person.role}, team {person.team or 'none'}")
+    _tell_void(person, void=void)
 
 
 def permit(context: typer.Context, login: Login, permission: Named, tenant: Tenant = TENANT) -> None:
@@ -74,16 +75,24 @@ def _set(
 ) -> None:
     wanted = staff.permission(permission)
 
-    async def run(office: Office) -> Person:
+    async def run(office: Office) -> tuple[Person, bool]:
         async with office.act() as act:
             person = await known(office, act, tenant, login, action)
             await act.tell(action, [person.id], **said(person), permission=wanted.value)
             with refusing(action, person):
-                await office.roster.permit(act.connection, person, wanted, granted)
-            return await known(office, act, tenant, login, action)
+                void = await office.roster.permit(act.connection, person, wanted, granted)
+            return await known(office, act, tenant, login, action), void
 
-    person = in_office(context, run)
+    person, void = in_office(context, run)
     typer.echo(f"{login} of {tenant} may: {', '.join(sorted(person.permissions)) or 'nothing'}")
+    _tell_void(person, void=void)
+
+
+def _tell_void(person: Person, *, void: bool) -> None:
+    """A person who has not signed in yet cannot by it any more."""
+    if void:
+        cure = f"ari_app.py agent reset {person.login} --tenant {person.tenant}"
+        typer.echo(f"The link that {person.login} had is void: it was given for less. For a new one type: {cure}")
 
 
 def link(context: typer.Context, login: Login, subject: Subject, tenant: Tenant = TENANT) -> None:

@@ -65,8 +65,8 @@ async def _ask(office: Office, live: RedisLive, whose: Whose, reason: str) -> No
         customer = await act.known(*whose, "customer.unlock_asked")
         if names(reason, customer):
             said = "--reason: has the customer's name or number, and would stay. Nothing was done"
-            raise Refused(said, "customer.unlock_asked", "refused", customer.ref)
-        await act.tell("customer.unlock_asked", [customer.ref], reason=reason)
+            raise Refused(said, "customer.unlock_asked", "refused", customer.ref, customer.tenant)
+        await act.tell("customer.unlock_asked", [customer.ref], tenant=customer.tenant, reason=reason)
     asking = who.person()
     await live.wish(customer.key, Wish(asking.actor, asking.name, asking.account, asking.login, reason))
     typer.echo(
@@ -92,7 +92,9 @@ async def _confirm(office: Office, live: RedisLive, whose: Whose, *, yes: bool) 
         typer.confirm(f"Unlock customer {customer.ref} ({customer.name.masked})?", abort=True, err=True)
     async with office.act() as act:
         customer = await act.known(whose[0], customer.tenant, "customer.unlock")
-        await act.tell("customer.unlock", [customer.ref], reason=wish.reason, asked_by=wish.actor)
+        await act.tell(
+            "customer.unlock", [customer.ref], tenant=customer.tenant, reason=wish.reason, asked_by=wish.actor
+        )
         await office.register.set_locked(act.connection, customer, locked=False)
     await live.unlock(customer.key)
     await live.granted(customer.key)

@@ -65,7 +65,7 @@ def secret() -> None:
 
 
 def _outbox(office: Office) -> Outbox:
-    return Outbox(office.database, {name: hook.events for name, hook in office.settings.webhooks.items()})
+    return Outbox.of(office.database, office.settings.webhooks)
 
 
 def _with(context: typer.Context, run: Callable[[Office], Awaitable[T]]) -> T:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ivr.config.section import Section
+from ivr.config.section import Name, Section
 from ivr.config.tokens import Audience
 
 # as browsers say it: no path, no default port, lower case
@@ -27,6 +27,10 @@ class Client(Section):
     audiences: tuple[Audience, ...] = Field(
         (), description="Which of [tokens] audiences it is: of tokens for these it may ask whether they still hold"
     )
+    tenants: tuple[Name, ...] = Field(
+        ("main",), min_length=1,
+        description="Whose program it is: it gets an element's token for their agents alone, and of tokens it is told what theirs say",
+    )  # fmt: skip
     origins: tuple[Origin, ...] = Field(
         (), description='Whose pages may hold <caller-auth>, such as ["https://crm.example.com"]; left out, none'
     )

@@ -38,14 +38,14 @@ class SignIn(Section):
         20,
         ge=3,
         le=1000,
-        description="Failures in a row from one address, then a wait; an IPv6 address counts by its /64",
+        description="Failures in a row from one address, then a wait; an IPv6 address counts by its /64, with three times as many by its /56 and eight times by its /48. Never more than half of `all`",
     )
     address_wait_seconds: Seconds = Field(60, description="Seconds of the first wait of an address")
     wait_most_minutes: Minutes = Field(60, description="Minutes that no wait is longer than")
     all: int = Field(
         500,
         ge=10,
-        description="Failures over all logins in the window, then nobody signs in until it ends; who has signed in goes on",
+        description="Failures over all logins in the window, then nobody signs in by a password until it ends; passkeys, the OpenID provider, and who has signed in, go on",
     )
     all_window_minutes: Minutes = Field(10, description="Minutes of that window")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, IPvAnyAddress, model_validator
 
 from ivr.config.clear import CaFile, loopback, parts_of
-from ivr.config.section import Section
+from ivr.config.section import Name, Section
 
 Kind = Literal["call.verified", "call.refused", "mark.ended"]
 
@@ -28,6 +28,10 @@ class Webhook(Section):
     events: tuple[Kind, ...] = Field(
         ("call.verified", "call.refused", "mark.ended"), min_length=1, description="Of what it is told"
     )
+    tenants: tuple[Name, ...] = Field(
+        ("main",), min_length=1,
+        description="Of whose calls: those that a policy of theirs verifies",
+    )  # fmt: skip
     seconds: int = Field(10, ge=1, le=30, description="Seconds after which it counts as not told")
     # as long as over a weekend
     give_up_hours: int = Field(

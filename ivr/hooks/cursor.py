@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
@@ -11,7 +11,8 @@ from ivr.audit.table import AUDIT, HEADS
 from ivr.hooks import events
 from ivr.hooks.events import Event, Row
 from ivr.lock.words import Channel
-from ivr.store.tables import CURSORS, WATCHED
+from ivr.staff import TENANT
+from ivr.store.tables import CURSORS, CUSTOMERS, WATCHED
 
 AT_ONCE = 500
 """Rows that are read at once from each chain."""
@@ -88,7 +89,9 @@ def read(connection: Connection, oldest: int) -> tuple[int, list[Event]]:
 
 
 def _told(connection: Connection, row: Row) -> Iterable[Event]:
-    event, call = events.of(row), row.channel
+    call = row.channel
+    told = row.action == events.VERIFY and call is not None
+    event = events.of(row, _tenant(connection, row.detail, row.subject)) if told else None
     if call is not None and row.action == events.DROP and row.outcome in events.DROPPED:
         connection.execute(update(WATCHED).where(*of_call(call)).values(reason=row.outcome))
     if call is not None and row.action == events.VOID:
@@ -107,8 +110,26 @@ def _told(connection: Connection, row: Row) -> Iterable[Event]:
         if before is not None:
             # nobody has looked since it was taken away, or it never was
             reason = before.reason or "anew"
-            return events.ended(before.event, event.call, before.subject, reason, event.at), event
+            tenant = whose_mark(connection, event.call, before.subject)
+            return events.ended(before.event, event.call, before.subject, reason, event.at, tenant), event
     return (event,)
+
+
+def whose_mark(connection: Connection, call: Channel, subject: str) -> str:
+    """The tenant of this customer's verification in this call; the customer may be gone by now."""
+    query = select(AUDIT.c.detail).where(
+        AUDIT.c.call == call.id, AUDIT.c.subject == subject, AUDIT.c.action == events.VERIFY
+    )
+    details = (orjson.loads(detail) for detail in connection.execute(query).scalars())
+    return _tenant(connection, next((one for one in details if one.get("node") == call.node), {}), subject)
+
+
+def _tenant(connection: Connection, detail: Mapping[str, str], subject: str) -> str:
+    """The one that a row names; of one that names none the customer's, else `TENANT`."""
+    if named := detail.get("tenant"):
+        return named
+    query = select(CUSTOMERS.c.tenant).where(CUSTOMERS.c.ref == subject)
+    return connection.execute(query).scalar_one_or_none() or TENANT
 
 
 def of_call(call: Channel) -> tuple[ColumnElement[bool], ...]:

@@ -27,13 +27,14 @@ _PASSED = ":passed"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`id` is the same whenever it is made of the same row. `at`: seconds since the epoch."""
+    """`id` is the same whenever it is made of the same row. `at`: seconds since the epoch. `tenant`: whose call it was."""
 
     id: str
     kind: str
     call: Channel
     at: int
     data: Mapping[str, Any]
+    tenant: str
 
     def body(self, index: Index) -> str:
         """As it is sent (Standard Webhooks); `index` says what the API calls the call."""
@@ -68,8 +69,8 @@ class Row:
         return int(datetime.fromisoformat(self.detail.get("happened") or self.at).timestamp())
 
 
-def of(row: Row) -> Event | None:
-    """How a verification ended, where the row tells of that."""
+def of(row: Row, tenant: str) -> Event | None:
+    """How a verification ended, where the row tells of that. `tenant`: whose call it was."""
     call = row.channel
     if row.action != VERIFY or call is None:
         return None
@@ -80,13 +81,15 @@ def of(row: Row) -> Event | None:
         ]
         level = int(row.detail.get("level", "0"))
         data = {"customer": row.subject, "level": level, "methods": passed, **said}
-        return Event(_id(row.chain, str(row.seq), row.hash), VERIFIED, call, row.seconds, data)
-    return Event(_id(row.chain, str(row.seq), row.hash), REFUSED, call, row.seconds, {"outcome": row.outcome, **said})
+        return Event(_id(row.chain, str(row.seq), row.hash), VERIFIED, call, row.seconds, data, tenant)
+    data = {"outcome": row.outcome, **said}
+    return Event(_id(row.chain, str(row.seq), row.hash), REFUSED, call, row.seconds, data, tenant)
 
 
-def ended(verified: str, call: Channel, subject: str, reason: str, at: int) -> Event:
-    """That a mark is gone; `verified` is the message that told of it."""
-    return Event(_id("ended", verified), ENDED, call, at, {"customer": subject, "reason": reason, "verified": verified})
+def ended(verified: str, call: Channel, subject: str, reason: str, at: int, tenant: str) -> Event:
+    """That a mark is gone; `verified` is the message that told of it, `tenant` whose call it was."""
+    data = {"customer": subject, "reason": reason, "verified": verified}
+    return Event(_id("ended", verified), ENDED, call, at, data, tenant)
 
 
 def _id(*of: str) -> str:

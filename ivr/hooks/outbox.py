@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select, update
 
+from ivr.config import Webhook
 from ivr.database import Database
 from ivr.hooks import cursor, events
 from ivr.hooks.events import Event
 from ivr.lock.words import Channel
+from ivr.staff import TENANT
 from ivr.store.tables import MESSAGES, WATCHED
 from ivr.vault import Index
 
@@ -58,10 +61,22 @@ class Standing:
 class Outbox:
     """Every method raises `StoreError`."""
 
-    def __init__(self, database: Database, receivers: Mapping[str, Collection[str]]) -> None:
-        """`receivers`: of which kinds of events each is told."""
+    def __init__(
+        self, database: Database, receivers: Mapping[str, Collection[str]], tenants: Mapping[str, Collection[str]] | None = None
+    ) -> None:  # fmt: skip
+        """`receivers`: of which kinds of events each is told; `tenants`: of whose calls, which are `TENANT`'s where it does not say."""
         self._database = database
         self._receivers = receivers
+        self._tenants = tenants or {}
+
+    @classmethod
+    def of(cls, database: Database, hooks: Mapping[str, Webhook]) -> Self:
+        """For the receivers of the settings."""
+        return cls(
+            database,
+            {name: hook.events for name, hook in hooks.items()},
+            {name: hook.tenants for name, hook in hooks.items()},
+        )
 
     async def read(self, oldest: int, index: Index) -> int:
         """Read the trail on, and put down what is to be told; how many rows were read. What is older than `oldest` is left out.
@@ -107,7 +122,8 @@ class Outbox:
                 # verified anew meanwhile: that is another mark
                 where = (*cursor.of_call(mark.call), WATCHED.c.event == mark.event)
                 if connection.execute(delete(WATCHED).where(*where)).rowcount:
-                    told.append(events.ended(mark.event, mark.call, mark.subject, reason, now))
+                    tenant = cursor.whose_mark(connection, mark.call, mark.subject)
+                    told.append(events.ended(mark.event, mark.call, mark.subject, reason, now, tenant))
             self._put(connection, told, index)
 
         if ended:
@@ -222,7 +238,7 @@ class Outbox:
         return total
 
     def _put(self, connection: Connection, told: Sequence[Event], index: Index) -> None:
-        wanted = [(name, event) for event in told for name, kinds in self._receivers.items() if event.kind in kinds]
+        wanted = [(name, event) for event in told for name in self._receivers if self._is_for(event, name)]
         if not wanted:
             return
         waiting = _waiting(connection, {_call(event) for _, event in wanted})
@@ -237,6 +253,9 @@ class Outbox:
             })  # fmt: skip
             waiting.add(key)
         connection.execute(insert(MESSAGES), values)
+
+    def _is_for(self, event: Event, receiver: str) -> bool:
+        return event.kind in self._receivers[receiver] and event.tenant in self._tenants.get(receiver, (TENANT,))
 
 
 # ---------------------------------------------------------------- of each call one after another

@@ -23,7 +23,7 @@ from ivr.lock.judge import Judge
 from ivr.lock.rows import Rows, entry
 from ivr.lock.words import Denied, Reason
 from ivr.secret import Secret
-from ivr.staff import Permission, Person
+from ivr.staff import TAKES_CALLS, Permission, Person
 from ivr.store import staffing
 from ivr.store.roster import LastAdministrator, Member, Roster
 from ivr.store.sealing import is_ref
@@ -31,8 +31,6 @@ from ivr.store.sealing import is_ref
 T = TypeVar("T")
 
 _LIST = "agent.list"
-# Who has no more than these sees no data without a caller, and agrees to nobody's wish.
-_LINKED = frozenset({Permission.CALL, Permission.VERIFY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +180,4 @@ class Administration:
 def linked_at_desk(by: Person, person: Person) -> bool:
     """Whether `by` may be shown this person's one-time link, where `by` may change people at all."""
     theirs = replace(person, disabled=False).permissions
-    return theirs <= _LINKED and not by.may(Permission.APPROVE)
+    return theirs <= TAKES_CALLS and not by.may(Permission.APPROVE)

@@ -92,8 +92,10 @@ class MarkTokens:
         self._log.info("tokens.issued", person=person.id, subject=ref, jti=named)
         return Issued(token, seconds)
 
-    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None:
-        """What a token for one of these audiences says, where all of it is so at this moment; None for anything else.
+    async def holds(self, token: str, audiences: Collection[str], tenants: Collection[str]) -> Mapping[str, Any] | None:
+        """What a token for one of these audiences, of an agent of these tenants, says, where all of it is so at this moment.
+
+        None for anything else.
 
         Raises `Unavailable` where that cannot be known: which is no answer, and so no yes.
         """
@@ -102,7 +104,7 @@ class MarkTokens:
             case {
                 "aud": str(audience), "sub": str(ref), "level": int(level), "tenant": str(tenant), "agent": str(agent),
                 "node": str(node), "channel": str(channel), "sid": str(session),
-            } if audience in audiences and audience in self._rules.audiences:  # fmt: skip
+            } if audience in audiences and audience in self._rules.audiences and tenant in tenants:  # fmt: skip
                 person = await self._judge.by_id(tenant, agent)
                 if person is None or await self._reads.stopped(person):
                     return None

@@ -110,13 +110,14 @@ class TrailRows:
         chains: dict[str, list[int]] = {}
         for row in rows:
             chains.setdefault(row["chain"], []).append(row["seq"] + 1)
+        # first of all: the rows behind these are looked for later, and more may be written meanwhile
+        ends = {chain: _end(connection, chain) for chain in chains}
         for chain, numbers in chains.items():
             for at in range(0, len(numbers), _AT_ONCE):
                 # chain by chain: for pairs of both SQLite would go through all of the trail
                 query = select(AUDIT.c.seq, AUDIT.c.previous)
                 query = query.where(AUDIT.c.chain == chain, AUDIT.c.seq.in_(numbers[at : at + _AT_ONCE]))
                 behind |= {(chain, seq): previous for seq, previous in connection.execute(query)}
-        ends = {chain: _end(connection, chain) for chain in chains}
         return {_place(row) for row in rows if not self._is_sound(row, behind, ends)}
 
     def _is_sound(self, row: Mapping[str, Any], behind: Mapping[tuple[str, int], str], ends: Mapping[str, int]) -> bool:

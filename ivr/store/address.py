@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-# What a connection gets whole: who has one address of it has all (RFC 6177).
-_NETWORK = 64
+# Who has one address of the first has all of it; a home is given the second whole, and a site the third (RFC 6177).
+_NETWORKS = 64, 56, 48
 
 
 def network(address: str) -> str:
-    """What tries are counted by: an IPv4 address, an IPv6 network; one text for whatever is no address."""
+    """What one who asks is counted by: an IPv4 address, or the IPv6 network of a connection."""
+    return networks(address)[0]
+
+
+def networks(address: str) -> tuple[str, ...]:
+    """What tries to sign in are counted by: an IPv4 address, or the IPv6 networks from the smallest on; one text for whatever is no address."""
     match _read(address):
         case IPv4Address() as four:
-            return str(four)
+            return (str(four),)
         case IPv6Address() as six:
-            return f"{IPv6Address(int(six) >> (128 - _NETWORK) << (128 - _NETWORK))}/{_NETWORK}"
+            return tuple(f"{IPv6Address(int(six) >> (128 - bits) << (128 - bits))}/{bits}" for bits in _NETWORKS)
         case None:
-            return ""
+            return ("",)
 
 
 def masked(address: str) -> str:

@@ -81,7 +81,8 @@ class Door:
         """Who this is, where the passkey is right, and beside it the password where one is given.
 
         `bound`: what the challenge was bound to (`Passkeys.ask`). Alone it says itself whose it is, and of which tenant, and is
-        counted so; one that nobody has is counted and refused in the same way.
+        counted so; one that nobody has is counted and refused in the same way. Nobody guesses a key: it is not counted over all,
+        and goes on where others' guessing has shut passwords out.
         """
         passkeys = self._passkeys
         if passkeys is None or (password is None and not passkeys.alone):
@@ -91,7 +92,7 @@ class Door:
         if password is None:
             tenant, login = (tenant, "?passkey") if owner is None else (owner.tenant, owner.login)
         login = login[:_LONGEST].strip().casefold()
-        one = self._throttle.of(tenant, login, address)
+        one = self._throttle.of(tenant, login, address, guessable=False)
         counted = await self._throttle.count(one)
         if isinstance(counted, MayNot):
             return await self._refused(counted, tenant, address)
@@ -110,11 +111,12 @@ class Door:
         return await self._right(owner, one, counted, address, "passkey" if password is None else "password,passkey")
 
     async def sign_in_elsewhere(self, person: Person, address: str, age: float | None) -> SignedIn | Denied:
-        """This person, for whom a provider has answered. Not counted with the login: who guesses at that shuts nobody out here.
+        """This person, for whom a provider has answered. Not counted with the login: who guesses at that shuts nobody out here, nor is it
+        counted over all.
 
         `age`: seconds since it has asked; None where it does not say.
         """
-        one = self._throttle.of(person.tenant, f"elsewhere {person.id}", address)
+        one = self._throttle.of(person.tenant, f"elsewhere {person.id}", address, guessable=False)
         counted = await self._throttle.count(one)
         if isinstance(counted, MayNot):
             return await self._refused(counted, person.tenant, address)

@@ -68,6 +68,7 @@ _SCRIPTS = (
     lease.TAKE,
     lease.GIVE,
     unlocking.FORGET,
+    unlocking.UNLOCK,
 )
 
 # Why a Redis takes no writes for a time: it reads its file, is full, or cannot write its file. A replica does not
@@ -174,11 +175,6 @@ class RedisLive(unlocking.Unlocking):
     async def give_back(self, attempt: Attempt, progress: Progress | None = None) -> None:
         """Take one try out of every count again, and lift a lock that it had set."""
         await self._scoped(_GIVE_BACK, attempt, progress)
-
-    async def unlock(self, subject: str) -> bool:
-        """Forget the failures of a customer (`Subject.key`); whether there were any. For `customer unlock`."""
-        counted = await self._link.ask("DEL", *self._failure_keys(subject))
-        return isinstance(counted, int) and counted > 0
 
     # ------------------------------------------------------------ codes
 

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
-from ivr.staff import Permission, Person, Role
+from ivr.staff import TAKES_CALLS, Permission, Person, Role
 from ivr.store import keycheck, sealing
 from ivr.store.credentials import OWN
 from ivr.store.identities import link_in, unlink_in
@@ -151,8 +151,11 @@ class Roster:
     async def change(
         self, connection: AsyncConnection, person: Person, *, name: Personal | None = None, role: Role | None = None,
         team: str | None = None, language: str | None = None,
-    ) -> None:  # fmt: skip
-        """What is given is so from the next request on. Raises `InputError` where the last administrator would be none."""
+    ) -> bool:  # fmt: skip
+        """What is given is so from the next request on; whether a link was made void by it, as by `permit`.
+
+        Raises `InputError` where the last administrator would be none.
+        """
         if role is not None and role is not Role.ADMINISTRATOR:
             await self._not_the_last(connection, person)
         values: dict[str, object] = {} if role is None else {"role": role.value}
@@ -162,12 +165,18 @@ class Roster:
             row = (await connection.execute(select(PEOPLE).where(PEOPLE.c.id == person.id))).one()
             envelope = self._vault.envelopes.open(sealing.person(row.id), row.key_id, row.wrapped)
             values["name"] = envelope.seal(sealing.NAME, name)
+        before = await self._rights(connection, person)
         await connection.execute(update(PEOPLE).where(PEOPLE.c.id == person.id).values(**values))
+        return await self._outgrown(connection, person, before)
 
     async def permit(
         self, connection: AsyncConnection, person: Person, permission: Permission, granted: bool | None
-    ) -> None:
-        """More (`granted`) or less than the role has; None: as the role has it. Raises `InputError` for the last administrator."""
+    ) -> bool:
+        """More (`granted`) or less than the role has; None: as the role has it. Raises `InputError` for the last administrator.
+
+        Whether a link was made void: one that waits ends where its person may do more than take calls, and could not before.
+        """
+        before = await self._rights(connection, person)
         if permission is Permission.STAFF and not granted:
             await self._not_the_last(connection, person)
         where = PERMISSIONS.c.person == person.id, PERMISSIONS.c.permission == permission.value
@@ -175,6 +184,17 @@ class Roster:
         if granted is not None:
             values = {"tenant": person.tenant, "person": person.id, "permission": permission.value, "granted": granted}
             await connection.execute(insert(PERMISSIONS).values(**values))
+        return await self._outgrown(connection, person, before)
+
+    async def _rights(self, connection: AsyncConnection, person: Person) -> frozenset[Permission]:
+        """What this person may do, or will when enabled again."""
+        return replace(await self._needed(connection, person.tenant, person.login), disabled=False).permissions
+
+    async def _outgrown(self, connection: AsyncConnection, person: Person, before: frozenset[Permission]) -> bool:
+        # whoever was shown it may be somebody else, to whom no link of one with these rights would have been shown
+        if await self._rights(connection, person) <= before | TAKES_CALLS:
+            return False
+        return (await connection.execute(delete(LINKS).where(LINKS.c.person == person.id))).rowcount > 0
 
     async def link(self, connection: AsyncConnection, person: Person, issuer: str, subject: str) -> None:
         """This account at the provider is this person's. Raises `InputError` where either is linked otherwise."""

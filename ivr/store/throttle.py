@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ivr.config import SignIn
 from ivr.errors import StoreError
-from ivr.store.address import network
+from ivr.store.address import networks
 from ivr.store.link import Link, Script
 from ivr.vault import Index
 
@@ -16,6 +16,9 @@ _TRY = Script("clock", "tries", "try_sign_in")
 _RIGHT = Script("clock", "tries", "sign_in_right")
 
 _SECOND, _MINUTE = 1_000, 60_000
+
+# How many times the failures of one address an IPv6 /64, /56 and /48 may have. Providers put many homes into one /48.
+_TIMES = 1, 3, 8
 
 
 class Counted(StrEnum):
@@ -28,12 +31,16 @@ class Counted(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """A try to sign in, as it is counted; login and address as blind indexes, the login as it is in its tenant."""
+    """A try to sign in, as it is counted; login and networks as blind indexes, the login as it is in its tenant.
+
+    `guessable`: whether it may be right by chance, and counts over all.
+    """
 
     name: str
     tenant: str
     login: str
-    address: str
+    networks: tuple[str, ...]
+    guessable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +71,17 @@ class Throttle:
         # As tries.lua reads them: counts, and milliseconds.
         self._limits = (
             rules.login_in_a_row, rules.login_wait_seconds * _SECOND, rules.login_most,
-            rules.address_in_a_row, rules.address_wait_seconds * _SECOND, rules.wait_most_minutes * _MINUTE,
+            rules.address_wait_seconds * _SECOND, rules.wait_most_minutes * _MINUTE,
             rules.all, rules.all_window_minutes * _MINUTE,
         )  # fmt: skip
+        # nobody's connection alone comes near to shutting all others out
+        self._networks = tuple(min(times * rules.address_in_a_row, rules.all // 2) for times in _TIMES)
 
-    def of(self, tenant: str, login: str, address: str) -> Try:
-        """A new try; nothing is counted yet."""
+    def of(self, tenant: str, login: str, address: str, *, guessable: bool = True) -> Try:
+        """A new try; nothing is counted yet. Not `guessable`: where somebody holds a key, or comes from the provider."""
         return Try(
-            secrets.token_hex(8), tenant,
-            self._index.sign_in("login", tenant, login), self._index.sign_in("address", network(address)),
+            secrets.token_hex(8), tenant, self._index.sign_in("login", tenant, login),
+            tuple(self._index.sign_in("address", one) for one in networks(address)), guessable,
         )  # fmt: skip
 
     async def count(self, one: Try) -> May | MayNot:
@@ -97,9 +106,10 @@ class Throttle:
         keys = [
             f"{self._prefix}:tries:all",
             self._key("login", one.tenant, one.login),
-            f"{self._prefix}:tries:address:{one.address}",
+            *(f"{self._prefix}:tries:address:{name}" for name in one.networks),
         ]
-        return await self._link.run(script, keys, *self._limits, one.name, one.login)
+        most = self._networks[: len(one.networks)]
+        return await self._link.run(script, keys, *self._limits, one.name, one.login, int(one.guessable), *most)
 
     def _key(self, kind: str, tenant: str, name: str) -> str:
         return f"{self._prefix}:tries:{kind}:{tenant}:{name}"

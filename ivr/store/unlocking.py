@@ -7,13 +7,12 @@ from dataclasses import asdict
 import orjson
 
 from ivr.errors import StoreError
-from ivr.staff import TENANT
 from ivr.store.calls import Calls
 from ivr.store.link import Script
 from ivr.store.sealing import of_customer_key
 from ivr.store.wish import LIFE_MINUTES, Wish
 
-FORGET = Script("forget")
+FORGET, UNLOCK = Script("forget"), Script("unlock")
 
 
 class Unlocking(Calls):
@@ -40,6 +39,11 @@ class Unlocking(Calls):
         """It was done; it is not done a second time. Raises `StoreError`."""
         await self._link.ask("DEL", self._wish_key(subject))
 
+    async def unlock(self, subject: str) -> bool:
+        """Forget the failures of a customer (`Subject.key`); whether there were any. For `customer unlock`. Raises `StoreError`."""
+        tenant, _ = of_customer_key(subject)
+        return await self._link.run(UNLOCK, list(self._failure_keys(subject)), tenant) != [0]
+
     async def forget(self, subject: str) -> bool:
         """Forget what is counted of a customer who is erased, and a wish; True where failures stay, for they have locked.
 
@@ -48,7 +52,7 @@ class Unlocking(Calls):
         counted, before = self._failure_keys(subject)
         keys = [counted, self._wish_key(subject), before]
         tenant, _ = of_customer_key(subject)
-        match await self._link.run(FORGET, keys, self._most, int(tenant == TENANT)):
+        match await self._link.run(FORGET, keys, self._most, tenant):
             case [b"forgotten"]:
                 return False
             case [b"kept"]:

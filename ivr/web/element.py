@@ -38,9 +38,10 @@ async def token(visit: Visit) -> web.Response:
     origin = given.origin or (origins[0] if len(origins) == 1 else "")
     if origin not in origins:
         raise Problem("invalid", errors=(("origin", "is none of this program's origins"),))
-    person = await house.people.by_login(given.tenant, given.login)
+    theirs = given.tenant in program.rules.tenants
+    person = await house.people.by_login(given.tenant, given.login) if theirs else None
     session = None if person is None else await house.sessions.latest_of(person.tenant, person.id)
-    # whether there is such a login is not told
+    # whether there is such a login, or such a tenant, is not told
     if person is None or session is None or not person.may(Permission.CALL):
         raise Problem("agent_away")
     await house.door.lent(person, program.name, origin)

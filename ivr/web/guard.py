@@ -139,7 +139,8 @@ async def _element(visit: Visit, token: Secret, scope: Scope, *, used: bool) -> 
     grant = await house.elements.of(token)
     known = None if grant is None else house.settings.clients.get(grant.client)
     person, lender = None, ""
-    if grant is not None and known is not None and grant.origin in known.origins:
+    theirs = grant is not None and known is not None and grant.tenant in known.tenants
+    if grant is not None and known is not None and theirs and grant.origin in known.origins:
         if visit.request.headers.get("Origin") != grant.origin:
             raise Problem("cross_site")
         session = await house.sessions.lives(grant.tenant, grant.session, used=used)

@@ -276,7 +276,9 @@ class MarkTokens(Protocol):
 
     async def issue(self, person: Person, call: str, audience: str, session: str) -> Issued | Shut: ...
 
-    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None: ...
+    async def holds(
+        self, token: str, audiences: Collection[str], tenants: Collection[str]
+    ) -> Mapping[str, Any] | None: ...
 
 
 class Handovers(Protocol):

@@ -57,7 +57,7 @@ async def introspect(visit: Visit) -> web.Response:
         given = tokenmodels.Introspection.model_validate(dict(await visit.form()))
     except ValidationError:
         raise Problem("invalid", errors=(("token", "is missing"),)) from None
-    claims = await visit.house.tokens.holds(given.token, program.rules.audiences)
+    claims = await visit.house.tokens.holds(given.token, program.rules.audiences, program.rules.tenants)
     found = (
         tokenmodels.Introspected(active=False) if claims is None else tokenmodels.Introspected(active=True, **claims)
     )

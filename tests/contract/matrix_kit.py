@@ -37,6 +37,8 @@ ROLES = (
     "disabled", "other tenant", "ended", "program", "element",
 )  # fmt: skip
 """docs/matrix.md says what they are."""
+OVER_OTHERS = "other administrator", "other auditor"
+"""Of the other tenant, too: they walk what shows or changes people and the audit trail."""
 MEMBER = "member"
 """Whom the administrator works on."""
 READERS = frozenset({"agent", "supervisor", "granted", "element"})
@@ -44,7 +46,10 @@ READERS = frozenset({"agent", "supervisor", "granted", "element"})
 ELSEWHERE = frozenset({"nobody", "colleague", "watching", "other team", "program", "element"})
 """While the call is the agent's."""
 _WITHOUT_PERSON = frozenset({"nobody", "program", "element"})
-_KINDS = {"watching": Role.SUPERVISOR, "other team": Role.SUPERVISOR, "granted": Role.AUDITOR}
+_KINDS = {
+    "watching": Role.SUPERVISOR, "other team": Role.SUPERVISOR, "granted": Role.AUDITOR, "other administrator": Role.ADMINISTRATOR,
+    "other auditor": Role.AUDITOR,
+}  # fmt: skip
 _PERMISSIONS = {"denied": (Permission.CALL, False), "granted": (Permission.CALL, True)}
 
 
@@ -272,10 +277,10 @@ async def _up(browser: aiohttp.ClientSession, url: str, serving: asyncio.Task[No
 
 async def _people(house: House) -> dict[str, Person]:
     found = {}
-    for role in ROLES:
+    for role in (*ROLES, *OVER_OTHERS):
         if role in _WITHOUT_PERSON:
             continue
-        tenant = "acme" if role == "other tenant" else TENANT
+        tenant = "acme" if role in ("other tenant", *OVER_OTHERS) else TENANT
         kind = _KINDS.get(role) or (Role(role) if role in list(Role) else Role.AGENT)
         login, team = role.replace(" ", "-").replace("_", "-"), "sales" if role == "other team" else "support"
         async with house.database.write() as connection:

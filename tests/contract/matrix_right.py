@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ import pyotp
 
 from ivr.lock.actions import ACTIONS
 from ivr.secret import Personal, Secret
+from ivr.staff import TENANT
 from ivr.store.register import Register
+from ivr.store.roster import Member
 from tests.contract.desk_kit import PASSWORD
 from tests.contract.matrix_calls import ANNA, OPEN
-from tests.contract.matrix_kit import AUDIENCE, ORIGIN, ROLES, Visitor, Whole
+from tests.contract.matrix_kit import AUDIENCE, MEMBER, ORIGIN, OVER_OTHERS, ROLES, Visitor, Whole
 
 Answer = tuple[int, str]
 # Those whom the route lets in, and an element's page: for all others the row of the route itself says what they are answered.
@@ -152,6 +155,30 @@ async def _lends(made: Whole, visitor: Visitor) -> Answer:
     return await made.ask(visitor, "POST", "/api/v1/element/token", json=given)
 
 
+# ---------------------------------------------------------------- those over people and the trail of another tenant
+
+
+def _over_others(method: str, path: str, **given: Any) -> tuple[Right]:
+    async def ask(made: Whole, visitor: Visitor) -> Answer:
+        before = await _staff_of(made)
+        status, told = await made.ask(visitor, method, path.replace("{member}", made.people[MEMBER].id), **given)
+        assert await _staff_of(made) == before, (method, path, visitor.role)
+        # what people there have asked for by its reference, theirs has rows of
+        asked = {made.people[MEMBER].id, made.people["colleague"].id}
+        shown = {one.person.id for one in before} - asked
+        shown |= {f"{word}(?![\\w-])" for one in before for word in (one.person.name, one.person.actor)}
+        shown = {one for one in shown if re.search(one, told)}
+        assert not shown, (method, path, visitor.role, shown)
+        return status, told
+
+    return (Right(f"{method} {path}, of another tenant's people", ask, few=True, roles=OVER_OTHERS),)
+
+
+async def _staff_of(made: Whole) -> tuple[Member, ...]:
+    async with made.house.database.read() as connection:
+        return await made.house.roster.members(connection, TENANT)
+
+
 _ACTION = ("POST", "/api/v1/customers/{ref}/actions/{action}")
 
 RIGHT: Mapping[tuple[str, str], tuple[Right, ...]] = {
@@ -168,6 +195,15 @@ RIGHT: Mapping[tuple[str, str], tuple[Right, ...]] = {
     ("POST", "/api/v1/tokens/introspect"): (
         Right("POST /api/v1/tokens/introspect, issued at level 2", _introspects, roles=("program",)),
     ),
+    ("GET", "/staff"): _over_others("GET", "/staff"),
+    ("GET", "/staff/{member}"): _over_others("GET", "/staff/{member}"),
+    ("POST", "/staff/{member}"): _over_others("POST", "/staff/{member}", data={"do": "disable"}),
+    ("GET", "/trail"): _over_others("GET", "/trail"),
+    ("GET", "/api/v1/trail"): _over_others("GET", "/api/v1/trail"),
+    ("GET", "/api/v1/people"): _over_others("GET", "/api/v1/people"),
+    ("POST", "/api/v1/people/{member}/disable"): _over_others("POST", "/api/v1/people/{member}/disable"),
+    ("POST", "/api/v1/people/{member}/enable"): _over_others("POST", "/api/v1/people/{member}/enable"),
+    ("POST", "/api/v1/people/{member}/reset"): _over_others("POST", "/api/v1/people/{member}/reset"),
     ("POST", "/api/v1/element/token"): (Right("POST /api/v1/element/token, for who is signed in", _lends, few=True),),
 }
 """By the route whose row it stands behind."""

@@ -79,7 +79,9 @@ def test_erased_nothing_of_the_customer_is_in_the_files(made: Settings) -> None:
     assert not any(value in found for value in (wrapped, name, index.encode()))
     # who did it, and why, stays; whom it was about, nobody can tell
     told = rows(made, "SELECT subject, detail FROM audit WHERE action = 'customer.erase'")
-    assert told == [(ref, '{"by":"Data protection officer","reason":"asked for it by letter of 3 May"}')]
+    assert told == [
+        (ref, '{"by":"Data protection officer","reason":"asked for it by letter of 3 May","tenant":"main"}')
+    ]
     assert f"{ref}" in typed("audit", "show", "--customer", ref).out
     assert typed("customer", "show", "10001").code == 2
     assert typed("audit", "verify").code == 0

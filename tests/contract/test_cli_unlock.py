@@ -231,7 +231,7 @@ def test_a_reason_that_names_the_customer_is_not_kept(made: Settings) -> None:
         2,
         "--reason: has the customer's name or number, and would stay. Nothing was done\n",
     )
-    assert last_row(made) == ("cli:rita/tillit", "customer.unlock_asked", "{}")
+    assert last_row(made) == ("cli:rita/tillit", "customer.unlock_asked", '{"tenant":"main"}')
 
 
 @pytest.mark.parametrize("how", [("erase", "--by", "DPO", "--reason", "asked"), ("remove",)], ids=["erased", "removed"])

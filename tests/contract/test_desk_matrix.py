@@ -33,7 +33,7 @@ from ivr.web.routes import ROUTES
 from tests.contract.keys_kit import whose
 from tests.contract.live_server import Server
 from tests.contract.matrix_calls import ANNA, CALLER, CUSTOMERS, OPEN, OTHER, STATES, STRANGER
-from tests.contract.matrix_kit import AUDIENCE, MEMBER, ORIGIN, READERS, ROLES, Visitor, Whole, whole
+from tests.contract.matrix_kit import AUDIENCE, MEMBER, ORIGIN, OVER_OTHERS, READERS, ROLES, Visitor, Whole, whole
 from tests.contract.matrix_right import RIGHT
 from tests.contract.proxy_kit import PATTERNS
 from tests.unit.database_kit import settings_in
@@ -466,6 +466,7 @@ walked by itself, for the list is the desk's own table, of which [the API's desc
 | denied, granted | an agent whom `call` was taken from, and an auditor who was given it; the call is their own |
 | colleague, watching, other team | an agent and a supervisor of the team, and a supervisor of another one, while the call is the agent's |
 | other tenant | an agent there, with the call on a phone of that tenant |
+| other administrator, other auditor | of that tenant: they walk what shows or changes people and the audit trail, and name this tenant's people |
 | disabled, ended | were agents; the session was ended |
 | program, element | one of the settings, with its secret, and what such a program's page holds of the agent |
 
@@ -498,7 +499,7 @@ def _page(seen: Seen) -> str:
     for key in (*(("proxy", name) for name in PROXIED), *rows):
         cells = seen[key]
         by_told: dict[str, list[str]] = defaultdict(list)
-        for role in ROLES:
+        for role in (*ROLES, *OVER_OTHERS):
             if told_of := {state: cells[role, state] for state in STATES if (role, state) in cells}:
                 by_told[_statuses(told_of)].append(role)
         need = needs.get(behind.get(key, key))

@@ -181,6 +181,20 @@ async def test_tries_are_counted_before_they_are_looked_at(house: House) -> None
     assert isinstance(denied, Denied) and denied.why is Denial.WAIT
 
 
+async def test_others_guesses_shut_out_passwords_and_neither_passkeys_nor_the_provider(house: House) -> None:
+    anna = await house.enrolled("anna")
+    key = await key_of(house, anna)
+    guesses = [house.throttle.of("main", f"who{n}", f"10.0.{n // 250}.{n % 250}") for n in range(500)]
+    await asyncio.gather(*map(house.throttle.count, guesses))
+    denied = await house.sign_in("anna")
+    assert isinstance(denied, Denied) and denied.why is Denial.WAIT
+    assert isinstance(await signs_in(house, key), SignedIn)
+    answer = key.show(await house.passkeys.ask(BROWSER, alone=False))
+    beside = await house.door.sign_in_by_passkey("main", answer, BROWSER, HERE, login="anna", password=Secret(PASSWORD))
+    assert isinstance(beside, SignedIn)
+    assert isinstance(await house.door.sign_in_elsewhere(anna, HERE, 0.0), SignedIn)
+
+
 async def test_beside_a_password(house: House) -> None:
     anna, bo = await house.enrolled("anna"), await house.enrolled("bo")
     # as a device answers that did not make sure of its user

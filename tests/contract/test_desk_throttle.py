@@ -81,7 +81,47 @@ async def test_addresses_of_one_network_count_together_and_others_do_not(throttl
         assert isinstance(await throttle.count(throttle.of("main", f"l{n}", f"2001:db8::{n}")), May)
     assert isinstance(await throttle.count(throttle.of("main", "l5", "2001:db8::99")), MayNot)
     assert isinstance(await throttle.count(throttle.of("main", "l6", "2001:db8:0:1::1")), May)
-    assert throttle.of("main", "l", "::ffff:192.0.2.1").address == throttle.of("main", "l", "192.0.2.1").address
+    assert throttle.of("main", "l", "::ffff:192.0.2.1").networks == throttle.of("main", "l", "192.0.2.1").networks
+
+
+async def tried(throttle: Throttle, address: str) -> int:
+    """How many tries are evaluated from a network, from 256 of its own in turn."""
+    evaluated = 0
+    for net in range(256):
+        for n in range(5):
+            one = throttle.of("main", f"{address}{net}-{n}", address.format(net))
+            evaluated += isinstance(await throttle.count(one), May)
+    return evaluated
+
+
+@pytest.mark.parametrize("network", ["2001:db8:0:{:x}::1", "2001:db8:0:{:02x}00::1"], ids=["56", "48"])
+async def test_whoever_has_an_ipv6_network_whole_does_not_shut_all_others_out(throttle: Throttle, network: str) -> None:
+    assert await tried(throttle, network) == 12
+    refused = await throttle.count(throttle.of("main", "l", network.format(255)))
+    assert isinstance(refused, MayNot) and refused.by is Counted.ADDRESS
+    # a neighbour of the same provider
+    assert isinstance(await throttle.count(throttle.of("main", "bo", "2001:db8:1::1")), May)
+    assert isinstance(await throttle.count(throttle.of("main", "anna", "198.51.100.7")), May)
+
+
+async def test_what_cannot_be_guessed_is_not_counted_over_all_nor_shut_out_with_it(throttle: Throttle) -> None:
+    for n in range(30):
+        one = throttle.of("main", f"key{n}", f"192.0.{n}.2", guessable=False)
+        assert isinstance(await throttle.count(one), May)
+        await throttle.right(one)
+    for n in range(25):
+        assert isinstance(await throttle.count(throttle.of("main", f"l{n}", f"192.0.{n}.1")), May)
+    shut = await throttle.count(throttle.of("main", "anna", "198.51.100.7"))
+    assert isinstance(shut, MayNot) and shut.by is Counted.ALL
+    one = throttle.of("main", "anna", "198.51.100.7", guessable=False)
+    assert isinstance(await throttle.count(one), May)
+    # nor does it open to others what is shut
+    await throttle.right(one)
+    assert isinstance(await throttle.count(throttle.of("main", "anna", "198.51.100.7")), MayNot)
+    # by its login and its address it is counted as any
+    for _ in range(3):
+        assert isinstance(await throttle.count(throttle.of("main", "bo", "198.51.100.8", guessable=False)), May)
+    assert isinstance(await throttle.count(throttle.of("main", "bo", "198.51.100.9", guessable=False)), MayNot)
 
 
 # ---------------------------------------------------------------- the model
@@ -107,22 +147,23 @@ class Model:
         count = self.counts.get((kind, name))
         return Count() if count is None or count.ends <= self.now else count
 
-    def refused(self, login: str, address: str) -> tuple[Counted, float | None] | None:
-        all_, of_login, of_address = self.count("all", ""), self.count("login", login), self.count("address", address)
-        if all_.n >= 25:
+    def refused(self, login: str, address: str, guessable: bool) -> tuple[Counted, float | None] | None:
+        all_, of_login = self.count("all", ""), self.count("login", login)
+        if guessable and all_.n >= 25:
             return Counted.ALL, all_.ends - self.now
         if of_login.n >= 10:
             return Counted.LOGIN, None
         if of_login.until > self.now:
             return Counted.LOGIN, of_login.until - self.now
-        if of_address.until > self.now:
-            return Counted.ADDRESS, of_address.until - self.now
+        for network in NETWORKS[address]:
+            if (until := self.count("address", network).until) > self.now:
+                return Counted.ADDRESS, until - self.now
         return None
 
-    def add(self, login: str, address: str, name: str) -> None:
-        for kind, key, keep, limit, wait in (
-            ("all", "", 5 * MINUTE, math.inf, 0), ("login", login, 90 * DAY, 3, 60), ("address", address, 2 * DAY, 4, 120),
-        ):  # fmt: skip
+    def add(self, login: str, address: str, name: str, guessable: bool) -> None:
+        networks = [("address", one, 2 * DAY, limit, 120) for one, limit in NETWORKS[address].items()]
+        over_all = [("all", "", 5 * MINUTE, math.inf, 0)] if guessable else []
+        for kind, key, keep, limit, wait in (*over_all, ("login", login, 90 * DAY, 3, 60), *networks):
             count = self.counts[kind, key] = self.count(kind, key)
             count.n += 1
             count.ends = min(count.ends, self.now + keep) if kind == "all" else self.now + keep
@@ -130,12 +171,14 @@ class Model:
             if count.n >= limit:
                 count.until, count.by = self.now + min(wait * 2 ** (count.n - limit), 30 * MINUTE), name
 
-    def right(self, login: str, address: str, name: str) -> None:
+    def right(self, login: str, address: str, name: str, guessable: bool) -> None:
         self.counts.pop(("login", login), None)
-        self._take("all", "", 1, math.inf, name)
-        share = self.count("address", address).shares.pop(login, 0)
-        if share:
-            self._take("address", address, share, 4, name)
+        if guessable:
+            self._take("all", "", 1, math.inf, name)
+        for network, limit in NETWORKS[address].items():
+            share = self.count("address", network).shares.pop(login, 0)
+            if share:
+                self._take("address", network, share, limit, name)
 
     def _take(self, kind: str, key: str, number: int, limit: float, name: str) -> None:
         count = self.count(kind, key)
@@ -146,7 +189,13 @@ class Model:
             count.until = -math.inf
 
 
-LOGINS, ADDRESSES = st.sampled_from(["anna", "bo", "cleo"]), st.sampled_from(["192.0.2.1", "192.0.2.2", ""])
+# what each is counted by, and after how many failures there is a wait
+NETWORKS: dict[str, dict[str, float]] = {
+    "192.0.2.1": {"1": 4}, "192.0.2.2": {"2": 4}, "": {"": 4},
+    "2001:db8::1": {"a": 4, "home": 12, "site": 12}, "2001:db8:0:1::1": {"b": 4, "home": 12, "site": 12},
+    "2001:db8:0:100::1": {"c": 4, "next home": 12, "site": 12},
+}  # fmt: skip
+LOGINS, ADDRESSES = st.sampled_from(["anna", "bo", "cleo", "dag", "eva"]), st.sampled_from([*NETWORKS])
 
 
 def test_tries_follow_the_model() -> None:
@@ -162,15 +211,15 @@ def test_tries_follow_the_model() -> None:
                 self.model = Model()
                 self.evaluated: list[tuple[str, str, Try]] = []
 
-            @rule(login=LOGINS, address=ADDRESSES)
-            def try_(self, login: str, address: str) -> None:
-                one = throttle.of("main", login, address)
-                expected = self.model.refused(login, address)
+            @rule(login=LOGINS, address=ADDRESSES, guessable=st.booleans())
+            def try_(self, login: str, address: str, guessable: bool) -> None:
+                one = throttle.of("main", login, address, guessable=guessable)
+                expected = self.model.refused(login, address, guessable)
                 answer = runner.run(throttle.count(one))
                 if expected is None:
                     assert isinstance(answer, May)
                     assert answer.failures == self.model.count("login", login).n
-                    self.model.add(login, address, one.name)
+                    self.model.add(login, address, one.name, guessable)
                     self.evaluated.append((login, address, one))
                     return
                 assert isinstance(answer, MayNot)
@@ -184,7 +233,7 @@ def test_tries_follow_the_model() -> None:
             def right(self, data: st.DataObject) -> None:
                 login, address, one = self.evaluated.pop(data.draw(st.integers(0, len(self.evaluated) - 1)))
                 runner.run(throttle.right(one))
-                self.model.right(login, address, one.name)
+                self.model.right(login, address, one.name, one.guessable)
 
             @rule(login=LOGINS)
             def forget(self, login: str) -> None:
@@ -200,7 +249,7 @@ def test_tries_follow_the_model() -> None:
             def every_key_expires(self) -> None:
                 for key in server.client.scan_iter():
                     assert server.client.pttl(key) > 0, key
-                    assert "anna" not in key and "192.0" not in key
+                    assert "anna" not in key and "192.0" not in key and "2001" not in key
 
         run_state_machine_as_test(
             Machine,

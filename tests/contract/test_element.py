@@ -56,6 +56,26 @@ async def test_for_an_agent_who_is_signed_in_alone(open_desk: Desk) -> None:
     del csrf
 
 
+@pytest.mark.parametrize(("tenants", "good"), [("", False), ('tenants = ["north"]', True)])
+async def test_a_program_gets_none_for_an_agent_of_another_tenant(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tenants: str, good: bool
+) -> None:
+    async with desk(server, crm(monkeypatch, tenants)) as made:
+        nora = replace(ANNA, id="p-nora", login="nora", tenant="north")
+        made.world.people[nora.id] = nora
+        given = {"tenant": "north", "login": "nora"}
+        answer = await made.send("POST", "/api/v1/session", json={**given, "password": PASSWORD, "code": CODE})
+        assert answer.status == 201
+        status, told = await ask(made, **given)
+        assert (status, made.world.lent_to != []) == ((201, True) if good else (404, False))
+        if good:
+            assert (await use(made, told["token"]))[0] == 200
+            # the settings are others: what was given before is not good any more
+            program = made.settings.clients["crm"].model_copy(update={"tenants": ("main",)})
+            monkeypatch.setitem(made.settings.clients, "crm", program)
+            assert (await use(made, told["token"]))[0] == 401
+
+
 async def test_it_ends_with_the_session_at_once(open_desk: Desk) -> None:
     csrf = await open_desk.sign_in()
     mine = await token(open_desk)

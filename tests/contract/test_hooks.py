@@ -219,8 +219,8 @@ async def test_each_mark_that_is_told_of_is_told_to_have_ended(world: World, dro
 def test_another_row_of_the_same_number_is_another_message() -> None:
     """A back-up that is put back has its chains go on with numbers that were told of."""
     made = Row("tillit", 7, "a" * 64, "2026-11-22T10:00:00.000000Z", "verify", "refused", "c.1", "", {"node": NODE})
-    first, second = events.of(made), events.of(replace(made, hash="b" * 64))
-    assert first is not None and second is not None and first.id != second.id and first == events.of(made)
+    first, second = events.of(made, "main"), events.of(replace(made, hash="b" * 64), "main")
+    assert first is not None and second is not None and first.id != second.id and first == events.of(made, "main")
 
 
 async def test_a_receiver_that_is_away_is_asked_now_and_then_and_told_all_when_it_is_back(

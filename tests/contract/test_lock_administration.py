@@ -217,6 +217,35 @@ async def test_no_link_is_had_of_somebody_who_may_agree_or_do_more_than_take_cal
     assert await office.administration.reset(ada, office.people["siv"].id) == denied(Reason.DISABLED)
 
 
+@pytest.mark.parametrize("how", ["role", "permission", "usual", "while disabled"])
+async def test_a_link_had_at_the_desk_opens_nobody_who_may_do_more_by_now(office: Office, how: str) -> None:
+    ada, anna = office.people["ada"], office.people["anna"]
+    roster, database = Roster(office.desk.vault), office.desk.database
+    async with database.write() as connection:
+        await roster.permit(connection, anna, Permission.READS, granted=False)
+    done = await office.administration.reset(ada, anna.id)
+    assert not isinstance(done, Denied)
+    async with database.write() as connection:
+        # what is no more than before, or no more than calls need, leaves it as it is
+        assert not await roster.change(connection, anna, team="red", role=Role.AGENT)
+        assert not await roster.permit(connection, anna, Permission.VERIFY, granted=True)
+        assert not await roster.permit(connection, anna, Permission.APPROVE, granted=False)
+    assert await office.invited(done[1]) is not None
+    async with database.write() as connection:
+        if how == "role":
+            assert await roster.change(connection, anna, role=Role.AUDITOR)
+        elif how == "permission":
+            assert await roster.permit(connection, anna, Permission.WATCH, granted=True)
+        elif how == "usual":
+            assert await roster.change(connection, anna, role=Role.SUPERVISOR)
+            assert not await roster.permit(connection, anna, Permission.APPROVE, granted=None), "it is gone already"
+        else:
+            # a link is void when somebody is disabled; what this person may do when enabled counts all the same
+            await connection.exec_driver_sql("UPDATE people SET disabled = true WHERE login = 'anna'")
+            assert await roster.change(connection, anna, role=Role.SUPERVISOR)
+    assert await office.invited(done[1]) is None
+
+
 async def test_who_may_agree_has_nobodys_link(office: Office) -> None:
     """Else they would ask as that person, and agree as themselves."""
     both = await office.add("both", Role.SUPERVISOR, Permission.STAFF)

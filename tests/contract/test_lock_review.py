@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
+from sqlalchemy.util import await_only
 
 import ivr
 from ivr.call.ports import Entry
@@ -146,6 +148,22 @@ async def test_each_tenant_has_its_own_rows_and_no_others(desk: Desk) -> None:
     assert await of(ELSE) == [("verify", "refused"), ("said", "done")]
 
 
+async def test_what_is_erased_stays_its_tenants_in_the_trail(desk: Desk) -> None:
+    ref = await desk.customer("10001", tenant="acme")
+    line = {"node": "n", "policy": "acme-line", "tenant": "acme"}
+    await desk.trail.append(Entry("caller", "verify", "verified", subject=ref, detail=line))
+    await desk.trail.append(Entry("caller", "verify", "locked", detail=line))
+    await desk.trail.append(Entry("cli:root", "customer.show", "done", subject=ref, detail={"tenant": "acme"}))
+    async with desk.database.write() as connection:
+        customer = await desk.register.by_ref(connection, ref, change=True)
+        assert customer is not None
+        await desk.register.remove(connection, customer)
+    assert told((await seen(desk, MARA)).rows)[1:] == []
+    assert told((await seen(desk, RITA)).rows)[1:] == [
+        ("cli:root", "customer.show", "done"), ("caller", "verify", "locked"), ("caller", "verify", "verified"),
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------- in pieces
 
 
@@ -275,6 +293,39 @@ async def test_a_row_that_was_changed_or_taken_away_is_shown_to_be(desk: Desk, c
     search = TrailRows(desk.database, SEAL.verifier)
     rows = (*(await search.found(Sought("acme"), None, 10)).rows, *(await search.found(Sought(TENANT), None, 10)).rows)
     assert {row.place.seq for row in rows if not row.sound} == bad
+
+
+class Busy(TrailRows):
+    """A look between whose every two statements a row is written."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk.database, SEAL.verifier)
+        self._desk = desk
+        self._loop = asyncio.get_running_loop()
+        self.written = 0
+
+    def _unsound(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[Place]:
+        event.listen(connection, "after_cursor_execute", self._write)
+        try:
+            return super()._unsound(connection, rows)
+        finally:
+            event.remove(connection, "after_cursor_execute", self._write)
+
+    def _write(self, *_: object) -> None:
+        one = self._desk.trail.append(Entry("desk:anna", "act", "done", detail={"tenant": "acme"}))
+        if on_postgresql(self._desk.settings):
+            await_only(one)
+        else:
+            asyncio.run_coroutine_threadsafe(one, self._loop).result()
+        self.written += 1
+
+
+async def test_a_trail_that_is_written_to_while_it_is_looked_at_is_not_shown_as_changed(desk: Desk) -> None:
+    await rows_of(desk, 3)
+    search = Busy(desk)
+    rows = (await search.found(Sought("acme"), None, 10)).rows
+    assert [row.action for row in rows if row.sound] == ["act2", "act1", "act0"]
+    assert search.written > 1
 
 
 # ---------------------------------------------------------------- nothing is left out

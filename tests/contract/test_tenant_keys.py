@@ -150,22 +150,52 @@ async def test_at_the_most_over_both_only_unlock_helps(live: RedisLive, server: 
     assert await live.standing(MAIN) is None
 
 
-async def test_who_is_verified_has_no_failures_of_before(live: RedisLive, server: Server) -> None:
-    before(server, 2)
-    # nor does somebody else lose them by being verified, or erased, as another tenant's customer of that number
-    await forgive(live, NORTH)
-    assert await live.forget(NORTH.subject) is False
-    assert server.client.hget(BEFORE, "n") == "2"
-    await forgive(live, MAIN)
-    assert not server.client.exists(BEFORE)
+async def counts(live: RedisLive, server: Server, attempt: Attempt) -> bool:
+    """Whether two failures of before are in a row with one of now, which then locks."""
+    call = replace(attempt, call=f"node:{time.monotonic_ns()}")
+    assert await live.attempt(call) == Granted()
+    locked = await live.standing(call) is not None
+    await live.give_back(call)
+    return locked
 
 
-async def test_failures_of_before_that_locked_nothing_are_forgotten_with_the_customer(
-    live: RedisLive, server: Server
+@pytest.mark.parametrize(("one", "other"), [(MAIN, NORTH), (NORTH, MAIN)], ids=["main", "north"])
+@pytest.mark.parametrize("how", ["verified", "unlocked", "erased"])
+async def test_failures_of_before_are_over_for_whom_they_are_over_and_for_nobody_else(
+    live: RedisLive, server: Server, one: Attempt, other: Attempt, how: str
 ) -> None:
     before(server, 2)
-    assert await live.forget(MAIN.subject) is False
+    assert await counts(live, server, one) and await counts(live, server, other)
+    if how == "verified":
+        await forgive(live, one)
+    elif how == "unlocked":
+        assert await live.unlock(one.subject) and not await live.unlock(one.subject)
+    else:
+        assert await live.forget(one.subject) is False
+    assert not await counts(live, server, one)
+    assert await counts(live, server, other)
+    assert server.client.hget(BEFORE, "n") == "2"
+
+
+async def test_what_is_over_for_a_customer_is_not_kept_by_what_this_one_does(live: RedisLive, server: Server) -> None:
+    before(server, 2)
+    await forgive(live, NORTH)
+    server.pass_time(50 * DAY)
+    assert await live.attempt(NORTH) == Granted()
+    server.pass_time(39 * DAY)
+    assert server.client.exists(BEFORE)
+    server.pass_time(2 * DAY)
     assert not server.client.exists(BEFORE)
+
+
+async def test_a_lock_of_before_that_was_lifted_is_lifted_there_alone(live: RedisLive, server: Server) -> None:
+    before(server, 10, locked=10 * MINUTE)
+    assert await live.unlock(MAIN.subject)
+    assert await live.standing(MAIN) is None
+    assert await live.standing(NORTH) == Locked(Scope.CUSTOMER, None)
+    # what locks nobody any more is nobody's reason to stay
+    assert await live.forget(MAIN.subject) is False
+    assert await live.forget(NORTH.subject) is True
 
 
 async def test_customers_of_two_tenants_with_one_number_are_counted_apart(live: RedisLive) -> None:

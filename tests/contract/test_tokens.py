@@ -21,6 +21,7 @@ from tests.unit.database_kit import settings_in
 
 pytestmark = pytest.mark.servers
 
+OURS = [ANNA.tenant]
 WHO, OTHER = "https://crm.example.com", "https://erp.example.com"
 TEXT = f"""[tokens]
 audiences = ["{WHO}", "{OTHER}"]
@@ -50,7 +51,7 @@ def part(token: str, at: int) -> dict[str, Any]:
 async def test_a_token_says_who_is_on_which_call_of_whose_and_holds(desk: Desk) -> None:
     ref = await desk.call()
     token = await issued(desk)
-    claims = await desk.tokens.holds(token, [WHO])
+    claims = await desk.tokens.holds(token, [WHO], OURS)
     assert claims is not None and claims == part(token, 1) and part(token, 0)["typ"] == KIND
     told = {name: claims[name] for name in ("iss", "aud", "sub", "call", "node", "channel", "agent", "login", "tenant", "level", "methods")}  # fmt: skip
     assert told == {
@@ -67,7 +68,7 @@ async def test_a_token_says_who_is_on_which_call_of_whose_and_holds(desk: Desk) 
     assert token not in str(desk.log.lines)
     # the same customer again is no further read
     await issued(desk)
-    assert await desk.tokens.holds(token, [WHO]) is not None
+    assert await desk.tokens.holds(token, [WHO], OURS) is not None
 
 
 async def test_it_never_outlives_the_mark(desk: Desk) -> None:
@@ -128,7 +129,7 @@ async def test_who_has_read_too_much_gets_none_and_those_given_hold_no_more(tmp_
         second = await desk.tokens.issue(ANNA, desk.id("c.2"), WHO, (await desk.signed_in(ANNA))[1])
         assert second == denied(Reason.TOO_MANY_READS)
         desk.joined(ANNA, "c.1")
-        assert await desk.tokens.holds(token, [WHO]) is None
+        assert await desk.tokens.holds(token, [WHO], OURS) is None
 
 
 async def test_a_caller_who_goes_in_the_midst_of_it_is_not_told_of(desk: Desk) -> None:
@@ -157,7 +158,7 @@ async def test_it_holds_as_long_as_the_rule_does_and_no_longer(desk: Desk) -> No
     token = await issued(desk)
 
     async def holds() -> bool:
-        return await desk.tokens.holds(token, [WHO]) is not None
+        return await desk.tokens.holds(token, [WHO], OURS) is not None
 
     assert await holds()
     # the call is over
@@ -203,10 +204,10 @@ async def test_it_ends_with_the_session_that_it_was_asked_for_by(desk: Desk) -> 
     assert isinstance(found, Issued)
     assert part(found.token, 1)["sid"] == named
     await desk.sessions.end(other)
-    assert await desk.tokens.holds(found.token, [WHO]) is not None
+    assert await desk.tokens.holds(found.token, [WHO], OURS) is not None
     await desk.sessions.end(mine)
     await desk.signed_in()
-    assert await desk.tokens.holds(found.token, [WHO]) is None
+    assert await desk.tokens.holds(found.token, [WHO], OURS) is None
 
 
 async def test_whoever_is_signed_out_by_others_has_no_token_either(desk: Desk) -> None:
@@ -214,13 +215,13 @@ async def test_whoever_is_signed_out_by_others_has_no_token_either(desk: Desk) -
     token = await issued(desk)
     # the mark is there again, and the session is not
     await desk.link.ask("FLUSHALL")
-    assert await desk.tokens.holds(token, [WHO]) is None
+    assert await desk.tokens.holds(token, [WHO], OURS) is None
     await desk.marked(ref)
-    assert await desk.tokens.holds(token, [WHO]) is None
+    assert await desk.tokens.holds(token, [WHO], OURS) is None
     token = await issued(desk)
-    assert await desk.tokens.holds(token, [WHO]) is not None
+    assert await desk.tokens.holds(token, [WHO], OURS) is not None
     await desk.sessions.end_all(ANNA.tenant, ANNA.id)
-    assert await desk.tokens.holds(token, [WHO]) is None
+    assert await desk.tokens.holds(token, [WHO], OURS) is None
 
 
 async def test_what_is_not_known_is_no_answer(desk: Desk) -> None:
@@ -228,9 +229,9 @@ async def test_what_is_not_known_is_no_answer(desk: Desk) -> None:
     token = await issued(desk)
     desk.talks.down = True
     with pytest.raises(Unavailable):
-        await desk.tokens.holds(token, [WHO])
+        await desk.tokens.holds(token, [WHO], OURS)
     desk.talks.down = False
-    assert await desk.tokens.holds(token, [WHO]) is not None
+    assert await desk.tokens.holds(token, [WHO], OURS) is not None
 
 
 async def test_where_the_marks_are_away_there_is_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,16 +247,19 @@ async def test_where_the_marks_are_away_there_is_none(desk: Desk, monkeypatch: p
 async def test_for_another_audience_it_is_nothing(desk: Desk) -> None:
     await desk.call()
     token = await issued(desk, OTHER)
-    assert await desk.tokens.holds(token, [OTHER]) is not None
-    assert await desk.tokens.holds(token, [WHO]) is None
-    assert await desk.tokens.holds(token, []) is None
+    assert await desk.tokens.holds(token, [OTHER], OURS) is not None
+    assert await desk.tokens.holds(token, [WHO], OURS) is None
+    assert await desk.tokens.holds(token, [], OURS) is None
+    # nor does a program of another tenant hear of it
+    assert await desk.tokens.holds(token, [OTHER], ["main"]) is None
     # signed by the same key for something else
     claims = {name: value for name, value in part(token, 1).items() if name not in ("iss", "aud", "iat", "exp")}
-    assert await desk.tokens.holds(desk.signer.sign(claims, OTHER, 60, kind="JWT"), [OTHER]) is None
-    assert await desk.tokens.holds(desk.signer.sign({}, OTHER, 60, kind=KIND), [OTHER]) is None
-    assert await desk.tokens.holds(desk.signer.sign(claims, "evil", 60, kind=KIND), ["evil"]) is None
+    assert await desk.tokens.holds(desk.signer.sign(claims, OTHER, 60, kind="JWT"), [OTHER], OURS) is None
+    assert await desk.tokens.holds(desk.signer.sign({}, OTHER, 60, kind=KIND), [OTHER], OURS) is None
+    assert await desk.tokens.holds(desk.signer.sign(claims, "evil", 60, kind=KIND), ["evil"], OURS) is None
     assert (
-        await desk.tokens.holds(desk.signer.sign({**claims, "agent": "nobody"}, OTHER, 60, kind=KIND), [OTHER]) is None
+        await desk.tokens.holds(desk.signer.sign({**claims, "agent": "nobody"}, OTHER, 60, kind=KIND), [OTHER], OURS)
+        is None
     )
 
 
@@ -265,12 +269,12 @@ async def test_when_its_key_is_thrown_away_it_holds_no_more(desk: Desk) -> None:
     async with desk.database.write() as connection:
         await tokenkeys.begin_anew(connection, desk.vault, time.time(), 30)
     await desk.signer.look()
-    assert await desk.tokens.holds(token, [WHO]) is None
-    assert await desk.tokens.holds(await issued(desk), [WHO]) is not None
+    assert await desk.tokens.holds(token, [WHO], OURS) is None
+    assert await desk.tokens.holds(await issued(desk), [WHO], OURS) is not None
 
 
 async def test_in_its_time_it_ends(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     await desk.call()
     token = await issued(desk)
     monkeypatch.setattr(desk.signer, "_wall", lambda: time.time() + 120)
-    assert await desk.tokens.holds(token, [WHO]) is None
+    assert await desk.tokens.holds(token, [WHO], OURS) is None

@@ -214,9 +214,9 @@ class World:
         claims = {"iss": self.issuer, "aud": audience, "sub": REF, "level": 2, "exp": int(time.time()) + 120}
         return Issued(TOKEN_KEY.sign(claims, kind=KIND), 120)
 
-    async def holds(self, token: str, audiences: Collection[str]) -> Mapping[str, Any] | None:
+    async def holds(self, token: str, audiences: Collection[str], tenants: Collection[str]) -> Mapping[str, Any] | None:
         self._up()
-        return {"sub": REF, "level": 2} if self.calls and audiences == (AUDIENCE,) else None
+        return {"sub": REF, "level": 2} if self.calls and (audiences, tenants) == ((AUDIENCE,), ("main",)) else None
 
     def offered(self, tenant: str) -> tuple[Offered, ...]:
         return tuple(one for one in self.choices if one.tenant == tenant)

@@ -93,6 +93,15 @@ def test_of_two_customers_with_one_number_the_policy_says_which() -> None:
     assert line.variables[SUBJECT] == "ref-anna"
 
 
+@pytest.mark.parametrize(("policy", "tenant"), [("main", "main"), ("north", "north"), ("nowhere", None)])
+def test_the_row_says_whose_line_it_was_whoever_called(policy: str, tenant: str | None) -> None:
+    world = World(**NORTH)
+    world.call(policy, number=None)
+    for row in world.trail.rows:
+        assert row.detail is not None and row.detail.get("tenant") == tenant and row.subject == ""
+    assert [row.action for row in world.trail.rows] == ["verify"]
+
+
 def test_a_caller_who_keys_no_customer_number_is_sent_on() -> None:
     world = World()
     line = world.call(number=None)
@@ -156,7 +165,7 @@ def test_what_a_verified_call_leaves() -> None:
     )  # fmt: skip
     assert row.detail == {
         "node": "node", "policy": "main", "level": "2", "number": "+46…01", "phase": "mark", "wrong": "0",
-        "steps": "pin:passed,sms_code:passed", "round": "first", "lock": "",
+        "steps": "pin:passed,sms_code:passed", "round": "first", "lock": "", "tenant": "main",
     }  # fmt: skip
 
 
@@ -227,7 +236,7 @@ def test_a_wrong_pin_three_times() -> None:
     assert world.live.failures[Scope.CALL, "node:channel-1"] == 3
     assert world.trail.rows[0].detail == {
         "node": "node", "policy": "main", "level": "0", "number": "+46…01", "phase": "send_on", "wrong": "3",
-        "steps": "pin:wrong", "round": "first", "lock": "",
+        "steps": "pin:wrong", "round": "first", "lock": "", "tenant": "main",
     }  # fmt: skip
 
 

@@ -316,7 +316,7 @@ def test_a_customer_who_is_locked_behind_the_row_and_before_the_hand_over_is_tol
     assert [(row.action, row.outcome) for row in world.trail.rows] == [("verify", "verified"), ("mark.void", "locked")]
     _, row = world.trail.rows
     assert (row.actor, row.call, row.subject) == ("worker", "channel-1", "ref-anna")
-    assert row.detail == {"node": "node", "policy": "pin", "lock": "customer"}
+    assert row.detail == {"node": "node", "policy": "pin", "lock": "customer", "tenant": "main"}
     assert line.variables[STATUS] == "locked" and line.handed_back and not world.live.marks
 
 

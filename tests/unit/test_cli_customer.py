@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import orjson
 import pytest
 
 from ivr.config import Settings
@@ -253,6 +254,19 @@ def test_remove(cli: Cli, made: Settings) -> None:
     assert "Anna" not in ended.out + ended.err
     assert rows(made, "SELECT count(*) FROM customers") == rows(made, "SELECT count(*) FROM phones") == [(0,)]
     assert trail(made)[-1] == ("cli", "customer.remove", "done")
+
+
+def test_the_rows_of_a_customer_name_the_tenant(cli: Cli, made: Settings) -> None:
+    for command in (
+        ["show", "10001", "--reveal"], ["lock", "10001"], ["export", "10001"],
+        ["show", "77", "--tenant", "north"], ["remove", "10001", "--yes"],
+    ):  # fmt: skip
+        cli("customer", *command)
+    found = rows(made, "SELECT action, outcome, detail FROM audit WHERE action LIKE 'customer.%' ORDER BY seq")
+    assert [(action, outcome, orjson.loads(detail)["tenant"]) for action, outcome, detail in found][1:] == [
+        ("customer.reveal", "done", "main"), ("customer.lock", "done", "main"), ("customer.export", "done", "main"),
+        ("customer.show", "unknown", "north"), ("customer.remove", "done", "main"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,34 @@ async def outcomes(outbox: Outbox, receiver: str = "crm", now: float | None = 10
     return [body.get("outcome", "verified") for body in bodies]
 
 
+async def test_each_receiver_hears_of_its_tenants_calls_alone(database: Database) -> None:
+    receivers = dict.fromkeys(("ours", "theirs", "both"), ALL)
+    outbox = Outbox(database, receivers, {"theirs": ("north",), "both": ("main", "north")})
+    await outbox.read(0, INDEX)
+    async with trail_of(database, "w") as trail:
+        await trail.append(ended("c.1", "verified", tenant="north"))
+        await trail.append(ended("c.2", "refused", tenant="north"))
+        # as an earlier version has written it: whose it is, the customer says
+        await trail.append(ended("c.3", "refused"))
+        await trail.append(ended("c.1", "verified", tenant="north"))
+    assert await outbox.read(0, INDEX) == 4
+    (mark,) = await outbox.watched()
+    await outbox.gone([(mark, "over")], 5, INDEX)
+
+    async def told(receiver: str) -> list[tuple[str, str]]:
+        found = []
+        while due := await outbox.due(receiver, None, 100):
+            found += [(body["data"]["channel"], body["type"]) for body in (orjson.loads(one.body) for one in due)]
+            for one in due:
+                await outbox.taken(one)
+        return sorted(found)
+
+    theirs = [("c.1", "call.verified"), ("c.1", "call.verified"), ("c.1", "mark.ended"), ("c.1", "mark.ended"), ("c.2", "call.refused")]  # fmt: skip
+    assert await told("ours") == [("c.3", "call.refused")]
+    assert await told("theirs") == theirs
+    assert await told("both") == [*theirs, ("c.3", "call.refused")]
+
+
 async def test_each_call_in_its_order_and_each_receiver_by_itself(database: Database) -> None:
     outbox = Outbox(database, {"crm": ALL, "erp": ("call.refused",)})
     assert await outbox.unread() == 0

@@ -1,9 +1,9 @@
 -- The customer was verified.
 local function forgive()
     redis.call('DEL', CUSTOMER)
-    -- they were counted when there was no tenant but this: whoever has the same number in another one must not clear them
-    if string.sub(ARGV[10], 1, 5) == 'main:' then
-        redis.call('DEL', BEFORE)
+    -- whose they were is not known here: whoever has the same number in another tenant must not clear them for this one
+    if redis.call('EXISTS', BEFORE) == 1 then
+        redis.call('HSET', BEFORE, OVER, 1)
     end
     if NUMBER then
         -- Only what this customer had added: who guesses at others' accounts from a number must not

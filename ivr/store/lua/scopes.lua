@@ -2,7 +2,7 @@
 --
 -- KEYS 1 all, 2 customer, 3 call, 4 calling number (not touched where it is withheld), 5 the call's record,
 -- 6 the customer's record of when there was no tenant in its key: nothing is counted there any more, but it counts as long
--- as it is kept
+-- as it is kept, in each tenant until that tenant's customer of the number was verified or unlocked (`over:TENANT`)
 -- ARGV 1 to 8 limits, as `RedisLive` writes them; 9 channel; 10 subject; 11 "1" where there is a calling number;
 -- 12 holder of the record, 13 how far the call is (empty: the record stays as it is)
 --
@@ -18,6 +18,7 @@ local limits = {
 }
 local CHANNEL = ARGV[9]
 local SHARE = 'of:' .. ARGV[10]
+local OVER = 'over:' .. (string.match(ARGV[10], '^(.*):') or '')
 local RECORD, HOLDER, SAID = KEYS[5], ARGV[12], ARGV[13]
 
 -- A lock never keeps a customer away for longer than a day, however often it was doubled.
@@ -34,12 +35,17 @@ local function stored(key, field)
     return tonumber(redis.call('HGET', key, field)) or 0
 end
 
+local function stored_before(field)
+    local found = redis.call('HMGET', BEFORE, field, OVER)
+    return not found[2] and tonumber(found[1]) or 0
+end
+
 local function lock_left(key)
     return stored(key, 'until') - now
 end
 
 local function customers_failures()
-    return stored(CUSTOMER, 'n') + stored(BEFORE, 'n')
+    return stored(CUSTOMER, 'n') + stored_before('n')
 end
 
 local function refusal(scope, milliseconds)
@@ -54,7 +60,7 @@ local function locked()
     if customers_failures() >= limits.customer_most then
         return refusal('customer')
     end
-    local left = math.max(lock_left(CUSTOMER), lock_left(BEFORE))
+    local left = math.max(lock_left(CUSTOMER), stored_before('until') - now)
     if left > 0 then
         return refusal('customer', left)
     end
@@ -82,8 +88,11 @@ local function count()
     if redis.call('INCR', ALL) == 1 then
         redis.call('PEXPIRE', ALL, limits.all_window)
     end
-    add(CUSTOMER, KEEP_CUSTOMER, limits.customer, limits.customer_lock, stored(BEFORE, 'n'))
-    redis.call('PEXPIRE', BEFORE, KEEP_CUSTOMER)
+    local before = stored_before('n')
+    add(CUSTOMER, KEEP_CUSTOMER, limits.customer, limits.customer_lock, before)
+    if before > 0 then
+        redis.call('PEXPIRE', BEFORE, KEEP_CUSTOMER)
+    end
     add(CALL, KEEP_CALL)
     if NUMBER then
         add(NUMBER, KEEP_NUMBER, limits.number, limits.number_lock)

@@ -1,23 +1,28 @@
 -- Tries to sign in, counted by login, by address and over all.
 --
--- KEYS 1 all, 2 login, 3 address
--- ARGV 1 failures of a login, then a wait of 2 milliseconds, 3 failures after which only a reset helps; 4 and 5 of an address;
--- 6 longest wait; 7 failures over all in a window of 8 milliseconds; 9 name of this try, 10 login as the address counts it
+-- KEYS 1 all, 2 login, 3 and on address: the networks that it is in, from the smallest on
+-- ARGV 1 failures of a login, then a wait of 2 milliseconds, 3 failures after which only a reset helps; 4 the same wait of a
+-- network, 5 longest wait; 6 failures over all in a window of 7 milliseconds; 8 name of this try, 9 login as networks count it,
+-- 10 "1" where it counts over all, 11 and on failures of each network
 --
 -- A record is a hash: `n` failures in a row, `until` the end of its wait, `by` the try that set the wait, `told` the end of
--- the wait that was told of; of an address also `of:LOGIN`, that login's share of `n`.
-local ALL, LOGIN, ADDRESS = KEYS[1], KEYS[2], KEYS[3]
+-- the wait that was told of; of a network also `of:LOGIN`, that login's share of `n`.
+local ALL, LOGIN = KEYS[1], KEYS[2]
+local NETWORKS = {unpack(KEYS, 3)}
 local limits = {
     login = tonumber(ARGV[1]), login_wait = tonumber(ARGV[2]), login_most = tonumber(ARGV[3]),
-    address = tonumber(ARGV[4]), address_wait = tonumber(ARGV[5]), wait_most = tonumber(ARGV[6]),
-    all = tonumber(ARGV[7]), window = tonumber(ARGV[8]),
+    network_wait = tonumber(ARGV[4]), wait_most = tonumber(ARGV[5]), all = tonumber(ARGV[6]), window = tonumber(ARGV[7]),
+    networks = {},
 }
-local TRY, SHARE = ARGV[9], 'of:' .. ARGV[10]
+local TRY, SHARE, OVER_ALL = ARGV[8], 'of:' .. ARGV[9], ARGV[10] == '1'
+for place = 1, #NETWORKS do
+    limits.networks[place] = tonumber(ARGV[10 + place])
+end
 
 -- Longer than it takes to come from one wait to 100 failures in a row (NIST SP 800-63B-4 allows no more).
 local KEEP_LOGIN = 90 * DAY
 -- Longer than any wait of theirs.
-local KEEP_ADDRESS = 2 * DAY
+local KEEP_NETWORK = 2 * DAY
 
 local function stored(key, field)
     return tonumber(redis.call('HGET', key, field)) or 0
@@ -42,18 +47,21 @@ end
 
 -- The answer for a try that must not be evaluated, or nil.
 local function refused()
-    if stored(ALL, 'n') >= limits.all then
+    if OVER_ALL and stored(ALL, 'n') >= limits.all then
         return refusal('all', ALL, stored(ALL, 'until') - now)
     end
     if stored(LOGIN, 'n') >= limits.login_most then
         return refusal('login', LOGIN)
     end
-    local login_left, address_left = stored(LOGIN, 'until') - now, stored(ADDRESS, 'until') - now
+    local login_left = stored(LOGIN, 'until') - now
     if login_left > 0 then
         return refusal('login', LOGIN, login_left)
     end
-    if address_left > 0 then
-        return refusal('address', ADDRESS, address_left)
+    for _, network in ipairs(NETWORKS) do
+        local left = stored(network, 'until') - now
+        if left > 0 then
+            return refusal('address', network, left)
+        end
     end
     return nil
 end
@@ -69,13 +77,15 @@ local function add(key, keep, limit, wait)
 end
 
 local function count()
-    if redis.call('HINCRBY', ALL, 'n', 1) == 1 then
+    if OVER_ALL and redis.call('HINCRBY', ALL, 'n', 1) == 1 then
         redis.call('HSET', ALL, 'until', text(now + limits.window))
         redis.call('PEXPIRE', ALL, limits.window)
     end
     add(LOGIN, KEEP_LOGIN, limits.login, limits.login_wait)
-    add(ADDRESS, KEEP_ADDRESS, limits.address, limits.address_wait)
-    redis.call('HINCRBY', ADDRESS, SHARE, 1)
+    for place, network in ipairs(NETWORKS) do
+        add(network, KEEP_NETWORK, limits.networks[place], limits.network_wait)
+        redis.call('HINCRBY', network, SHARE, 1)
+    end
 end
 
 -- So many failures less; the wait goes with them where it has no ground any more, or this try has set it.
@@ -91,14 +101,18 @@ local function take(key, number, limit)
     end
 end
 
--- The counted try was right: the login's failures are forgotten, and of the address's those that were this login's. Who
+-- The counted try was right: the login's failures are forgotten, and of the networks' those that were this login's. Who
 -- guesses at others' passwords must not clear the count by signing in as himself in between.
 local function forgive()
-    take(ALL, 1)
+    if OVER_ALL then
+        take(ALL, 1)
+    end
     redis.call('DEL', LOGIN)
-    local share = stored(ADDRESS, SHARE)
-    if share > 0 then
-        redis.call('HDEL', ADDRESS, SHARE)
-        take(ADDRESS, share, limits.address)
+    for place, network in ipairs(NETWORKS) do
+        local share = stored(network, SHARE)
+        if share > 0 then
+            redis.call('HDEL', network, SHARE)
+            take(network, share, limits.networks[place])
+        end
     end
 end
