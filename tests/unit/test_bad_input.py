@@ -96,40 +96,15 @@ def test_thousands_of_accents_on_a_letter_are_not_put_in_order(monkeypatch: pyte
     assert longest == 300
 
 
-# As Asterisk 22 told of 1255312, in milliseconds: tones and pauses of 60, and of 100 and 20.
-_SHORT = "1:585 2:725 5:845 5:866 5:965 5:991 3:1103 3:1152 1:1205 1:1285 2:1324 2:1415"
-_CLOSE = "1:294 2:433 5:574 5:714 3:854 1:994 1:1013 2:1133 2:1159"
-
-
-@pytest.mark.parametrize("told", [_SHORT, _CLOSE])
-async def test_a_key_that_asterisk_tells_of_twice_is_one(told: str) -> None:
-    inbox = Inbox()
-    for key, _, milliseconds in (event.partition(":") for event in told.split()):
-        inbox.key(Secret(key), int(milliseconds) / 1000)
-    assert await _received(inbox) == [Secret(key) for key in "1255312"]
-
-
-async def test_keys_are_kept_where_the_clock_goes_back_or_is_not_told() -> None:
-    inbox = Inbox()
-    for at in (None, None, 50.0, 49.99, 49.9):
-        inbox.key(Secret("5"), at)
-    assert len(await _received(inbox)) == 5
-
-
-async def _received(inbox: Inbox) -> list[Secret]:
-    received = []
-    while (key := await inbox.receive(monotonic())) is not None:
-        assert isinstance(key, Key)
-        received.append(key.digit)
-    return received
-
-
 async def test_a_storm_of_keys_that_is_put_back_is_no_more_than_one_that_comes() -> None:
     """What was keyed while a sentence was played came back whole, however much it was."""
     inbox = Inbox()
     inbox.key(Secret("9"))
     inbox.push_back([Key(Secret(str(number % 10)), 0.0) for number in range(1000)])
-    kept = await _received(inbox)
+    kept = []
+    while (key := await inbox.receive(monotonic())) is not None:
+        assert isinstance(key, Key)
+        kept.append(key.digit)
     # in their order, and those that came first
     assert kept == [*(Secret(str(number % 10)) for number in range(63)), Secret("9")]
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import pytest
 
 from ivr.asterisk.inbox import Inbox
+from ivr.call.ports import Key
 from ivr.errors import Interrupted, Unavailable
+from ivr.secret import Secret
+
+# As Asterisk 22 told of 1255312, in milliseconds: tones and pauses of 60, and of 100 and 20.
+_SHORT = "1:585 2:725 5:845 5:866 5:965 5:991 3:1103 3:1152 1:1205 1:1285 2:1324 2:1415"
+_CLOSE = "1:294 2:433 5:574 5:714 3:854 1:994 1:1013 2:1133 2:1159"
 
 
 async def test_of_several_gaps_one_is_told_of() -> None:
@@ -21,3 +29,26 @@ async def test_of_several_gaps_one_is_told_of() -> None:
     inbox.interrupt(Interrupted("channel"))
     with pytest.raises(Interrupted):
         await inbox.receive(0.0)
+
+
+@pytest.mark.parametrize("told", [_SHORT, _CLOSE])
+async def test_a_key_that_asterisk_tells_of_twice_is_one(told: str) -> None:
+    inbox = Inbox()
+    for key, _, milliseconds in (event.partition(":") for event in told.split()):
+        inbox.key(Secret(key), int(milliseconds) / 1000)
+    assert await _received(inbox) == [Secret(key) for key in "1255312"]
+
+
+async def test_keys_are_kept_where_the_clock_goes_back_or_is_not_told() -> None:
+    inbox = Inbox()
+    for at in (None, None, 50.0, 49.99, 49.9):
+        inbox.key(Secret("5"), at)
+    assert len(await _received(inbox)) == 5
+
+
+async def _received(inbox: Inbox) -> list[Secret]:
+    received = []
+    while (key := await inbox.receive(monotonic())) is not None:
+        assert isinstance(key, Key)
+        received.append(key.digit)
+    return received
