@@ -17,7 +17,7 @@ from ivr.call.ports import Party, Talk
 from ivr.config import Lock as Rules
 from ivr.config import Settings
 from ivr.database import Database
-from ivr.errors import Unavailable
+from ivr.errors import StoreError, Unavailable
 from ivr.lock import (
     Administration,
     Denied,
@@ -55,6 +55,22 @@ SVEN = Person("p-sven", "acme", "sven", "Sven", Role.SUPERVISOR, "blue", frozens
 RITA = Person("p-rita", "acme", "rita", "Rita", Role.AUDITOR)
 ELSE = Person("p-else", "other", "sven", "Else", Role.SUPERVISOR, "blue")
 PHONE = "+46701234567"
+
+
+@dataclass
+class Somebody:
+    """A visitor, as a test says."""
+
+    person: Person
+    at: float
+    alive: bool | StoreError = True
+    asked: int = 0
+
+    async def lives(self) -> bool:
+        self.asked += 1
+        if isinstance(self.alive, StoreError):
+            raise self.alive
+        return self.alive
 
 
 class FakeTalks:

@@ -29,7 +29,8 @@ WHY = "the fire brigade asks whom to call"
 
 @pytest.fixture
 async def made(sqlite: Either, server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Whole]:
-    monkeypatch.setattr(live.Hub.__init__, "__kwdefaults__", {"look": 0.2, "idle": 0.2})
+    for name in ("look", "idle"):
+        monkeypatch.setitem(live.Hub.__init__.__kwdefaults__, name, 0.2)
     with closing(Ports()) as ports:
         async with whole(sqlite(), server, ports, monkeypatch) as made:
             yield made

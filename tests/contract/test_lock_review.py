@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from ivr.lock.actions import ACTIONS
 from ivr.lock.trailrows import Sought, TrailRows
 from ivr.staff import TENANT, Permission, Person, Role
 from tests.contract.live_server import Server
-from tests.contract.lock_kit import ANNA, ELSE, HANGS, RITA, Desk, denied, desk_of
+from tests.contract.lock_kit import ANNA, ELSE, HANGS, RITA, Desk, Somebody, denied, desk_of
 from tests.unit.conftest import Either
 from tests.unit.database_kit import SEAL, asked, held, on_postgresql, tamper
 
@@ -89,7 +90,7 @@ async def test_a_data_owner_sees_who_read_whom_and_nothing_else(desk: Desk) -> N
 
 async def test_what_a_search_by_post_has_given_out_is_a_read_and_may_be_a_change(desk: Desk) -> None:
     ref = await desk.call()
-    matter = desk.lock.matter(ANNA, "proxy.change", {"pattern": "search", "method": "POST"})
+    matter = desk.lock.matter(Somebody(ANNA, monotonic()), "proxy.change", {"pattern": "search", "method": "POST"})
     assert isinstance(await matter.weigh(ref, 1), Granted)
     assert isinstance(await matter.note(), Granted)
     for who, kind in ((DORA, Kind.READS), (RITA, Kind.READS), (RITA, Kind.CUSTOMERS)):

@@ -16,9 +16,8 @@ from ivr.errors import StoreError
 from ivr.lock import Denied, Granted, Reason
 from ivr.proxy import bodies
 from ivr.secret import Secret
-from ivr.staff import Person
 from tests.contract.live_server import Server
-from tests.contract.lock_kit import ANNA, NODE
+from tests.contract.lock_kit import ANNA, NODE, Somebody
 from tests.contract.proxy_kit import PATTERNS, XENIA, Door, proxied
 from tests.unit.database_kit import settings_in
 
@@ -300,22 +299,6 @@ async def test_a_long_answer_is_cut_off(open_: Open, path: str, then: Then) -> N
 
 
 # ---------------------------------------------------------------- who asks
-
-
-@dataclass
-class Somebody:
-    """A visitor, as a test says."""
-
-    person: Person
-    at: float
-    alive: bool | StoreError = True
-    asked: int = 0
-
-    async def lives(self) -> bool:
-        self.asked += 1
-        if isinstance(self.alive, StoreError):
-            raise self.alive
-        return self.alive
 
 
 async def test_what_was_read_of_a_person_a_while_ago_is_read_again(open_: Open) -> None:
