@@ -61,7 +61,10 @@ class Proxy(Served):
         500, ge=1, le=50_000, description="Of those, from one address that is not one of allow_proxies"
     )
     upstream_connections: int = Field(
-        100, ge=1, le=10_000, description="Connections to the CRM at once; who finds none waits"
+        100,
+        ge=1,
+        le=10_000,
+        description="Connections to the CRM at once; who finds none waits, and one person has a sixth of them at most",
     )
     shutdown_seconds: int = Field(
         5, ge=1, le=60, description="Seconds in which requests may come to their end when the proxy is stopped"

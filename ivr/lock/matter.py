@@ -117,9 +117,12 @@ class Matter:
                 verdict = await self._again()
         return await self.withhold(verdict) if isinstance(verdict, Denied) else verdict
 
-    def answered(self, status: int) -> None:
-        """A change was passed on, and this is what was said to it: from now on nothing can be kept back but the answer."""
-        self._answered = str(status)
+    def answered(self, status: int | None) -> None:
+        """A change was passed on, and this is what was said to it: from now on nothing can be kept back but the answer.
+
+        None: nothing was said, and nobody knows what became of it.
+        """
+        self._answered = "none" if status is None else str(status)
 
     @property
     def is_answered(self) -> bool:

@@ -31,6 +31,8 @@ _AGAIN_SECONDS = 1.0
 # Seconds that a signed header is good for: the CRM looks at it at once.
 _MARK_SECONDS = 60
 _WITHOUT_BODY = frozenset({204, 304})
+# What goes wrong at the CRM, or between it and here.
+_OF_UPSTREAM = frozenset({"upstream_away", "upstream_slow", "upstream_unreadable", "upgrade"})
 
 
 @dataclass(slots=True)
@@ -68,21 +70,23 @@ class Passage:
 
     async def free(self, asked: Asked) -> web.StreamResponse:
         """What needs no customer."""
-        return await self._given(asked, await self._ask(asked, self._headers_to(asked)))
+        async with self._upstream.place(asked.visitor.person.id):
+            return await self._given(asked, await self._ask(asked, self._headers_to(asked)))
 
     async def protected(self, asked: Asked, protected: Protected) -> web.StreamResponse:
         """What is about one. A change is written down before it is made; what is read is counted before it is asked for, and
         written down before it is given out."""
+        async with self._upstream.place(asked.visitor.person.id):
+            return await self._protected(asked, protected)
+
+    async def _protected(self, asked: Asked, protected: Protected) -> web.StreamResponse:
         reading = asked.request.method in READING
         detail = {"pattern": protected.name[:100], "method": asked.request.method}
         matter = self._lock.matter(asked.visitor, "proxy.read" if reading else "proxy.change", detail)
         granted = _granted(await self._weighed(asked, matter, protected.level))
         if not reading:
             _granted(await matter.note())
-            headers = self._headers_to(asked, granted, matter.ref)
-            answer = await self._ask(asked, headers, lambda: self._stands(matter, granted.level))
-            matter.answered(answer.status)
-            return await self._given(asked, answer, matter)
+            return await self._changed(asked, matter, granted)
         matter.begin_note()
         try:
             # while it is counted
@@ -92,6 +96,28 @@ class Passage:
             return await self._given(asked, await self._ask(asked, headers), matter)
         finally:
             await matter.settled()
+
+    async def _changed(self, asked: Asked, matter: Matter, granted: Granted) -> web.StreamResponse:
+        """What became of a change. What went wrong behind it is not said in words that bid to try again: it may be done."""
+        passed_on = False
+
+        async def go_on() -> None:
+            nonlocal passed_on
+            await self._stands(matter, granted.level)
+            passed_on = True
+
+        try:
+            answer = await self._ask(asked, self._headers_to(asked, granted, matter.ref), go_on)
+            matter.answered(answer.status)
+            return await self._given(asked, answer, matter)
+        except Problem as problem:
+            if not passed_on or problem.name not in _OF_UPSTREAM:
+                raise
+            said = "unshown" if matter.is_answered else "unanswered"
+            if not matter.is_answered:
+                matter.answered(None)
+            await matter.withhold(Denied(Reason.UNAVAILABLE))
+            raise _passed_on(said, problem) from None
 
     # ------------------------------------------------------------ the customer
 
@@ -264,6 +290,10 @@ async def _still(matter: Matter) -> Granted:
         return verdict
     problem = shut(verdict)
     if matter.is_answered:
-        # whoever is told that it is refused takes a change for one that was not made
-        raise Problem("unshown", errors=((problem.name, "is why its answer is not shown"),))
+        raise _passed_on("unshown", problem)
     raise problem
+
+
+def _passed_on(name: str, problem: Problem) -> Problem:
+    """Whoever is told that it is refused takes a change for one that was not made."""
+    return Problem(name, errors=((problem.name, "is why its answer is not shown"),))

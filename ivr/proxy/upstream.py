@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -24,6 +25,8 @@ _KEPT_SECONDS = 4.0
 _LONGEST = 16 * 1024
 _MOST_HEADERS = 200
 _BUFFER = 64 * 1024
+# The part of the connections that one person may have: a browser has six to one host.
+_PART_OF_ONE = 6
 
 Body = bytes | AsyncIterator[bytes] | None
 GoOn = Callable[[], Awaitable[None]]
@@ -46,6 +49,9 @@ class Upstream:
             sock_read=proxy.answer_seconds,
         )
         self._options = {"limit": proxy.upstream_connections, "ssl": trusted if trusted is not None else True}
+        self._of_one = max(1, proxy.upstream_connections // _PART_OF_ONE)
+        self._wait = proxy.answer_seconds
+        self._places: dict[str, asyncio.Semaphore] = {}
         self._session: aiohttp.ClientSession | None = None
         self._changes: aiohttp.ClientSession | None = None
 
@@ -77,6 +83,23 @@ class Upstream:
             if session is not None:
                 await session.close()
 
+    @asynccontextmanager
+    async def place(self, person: str) -> AsyncIterator[None]:
+        """For one request of this person, from its beginning to the end of its answer: nobody takes all connections from all others.
+
+        Raises `Problem` where none of theirs ends in time.
+        """
+        places = self._places.setdefault(person, asyncio.Semaphore(self._of_one))
+        try:
+            async with asyncio.timeout(self._wait):
+                await places.acquire()
+        except TimeoutError:
+            raise Problem("too_many_requests", wait=1.0) from None
+        try:
+            yield
+        finally:
+            places.release()
+
     async def ask(
         self, method: str, raw: str, headers: CIMultiDict[str], body: Body, go_on: GoOn | None = None
     ) -> aiohttp.ClientResponse:
@@ -99,6 +122,9 @@ class Upstream:
             self._log.warning("proxy.upstream_slow", upstream=self.origin)
             raise Problem("upstream_slow") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error.__cause__, Problem):
+                # of the client's body, and not the CRM's fault
+                raise error.__cause__ from None
             self._log.warning("proxy.upstream_away", upstream=self.origin, error=said(error))
             raise Problem("upstream_away") from None
         if answer.status < 200:

@@ -58,6 +58,7 @@ STATUSES: Mapping[str, int] = {
     "no_number": 403,
     "unlisted": 403,
     "unshown": 403,
+    "unanswered": 502,
     "upstream_away": 502,
     "upstream_unreadable": 502,
     "upstream_slow": 504,

@@ -17,7 +17,7 @@ from ivr.lock import Denied, Granted, Reason
 from ivr.proxy import bodies
 from ivr.secret import Secret
 from tests.contract.live_server import Server
-from tests.contract.lock_kit import ANNA, NODE, Somebody
+from tests.contract.lock_kit import ANNA, BO, NODE, Somebody
 from tests.contract.proxy_kit import PATTERNS, XENIA, Door, proxied
 from tests.unit.database_kit import settings_in
 
@@ -166,10 +166,13 @@ async def test_a_change_that_has_waited_for_a_connection_is_judged_behind_that(
             return web.Response()
 
         door.crm.answers["/assets/slow"] = slow
+        # somebody else: one person waits for the own first
+        await door.enter(BO)
         first = asyncio.create_task(door.ask("/assets/slow"))
         async with asyncio.timeout(10):
             while not door.crm.asked:
                 await asyncio.sleep(0.01)
+            await door.enter()
             # without a body, too
             change = asyncio.create_task(door.ask(CUSTOMER, method))
             while ("proxy.change", "granted") not in await outcomes(door):
@@ -215,9 +218,9 @@ async def test_a_change_is_sent_once_whatever_becomes_of_the_connection(open_: O
 
     door.crm.answers[CUSTOMER] = cut
     answer = await door.ask(CUSTOMER, method, json={})
-    assert (answer.status, answer.reason) == (502, "upstream_away")
+    assert (answer.status, answer.reason) == (502, "unanswered")
     assert [one.method for one in door.crm.asked] == ["GET", method]
-    assert await outcomes(door) == [("proxy.read", "granted"), ("proxy.change", "granted")]
+    assert await outcomes(door) == [("proxy.read", "granted"), ("proxy.change", "granted"), ("proxy.change", "unshown")]
 
 
 # ---------------------------------------------------------------- while the CRM works
@@ -263,6 +266,78 @@ async def test_of_a_change_that_was_passed_on_trail_and_agent_know_that_it_was(
     actor, _, _, call, subject, detail = await door.desk.last()
     assert (actor, call, subject) == ("desk:anna", "c.1", open_.ref)
     assert (detail["status"], detail["reason"], detail["method"]) == (str(status), "no_call", method)
+
+
+@pytest.mark.parametrize(
+    ("says", "told", "why", "status"),
+    [
+        (lambda: web.Response(text="<p>done</p>", content_type="text/html"), (403, "unshown"), "upstream_unreadable", "200"),
+        (lambda: web.json_response({"id": "10001"}, status=206), (403, "unshown"), "upstream_unreadable", "206"),
+        (None, (502, "unanswered"), "upstream_away", "none"),
+    ],
+)  # fmt: skip
+async def test_what_goes_wrong_behind_a_change_bids_nobody_to_make_it_again(
+    open_: Open, says: Callable[[], web.Response] | None, told: tuple[int, str], why: str, status: str
+) -> None:
+    door = open_.door
+    if says is None:
+
+        async def cut(request: web.BaseRequest) -> web.StreamResponse:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+
+        door.crm.answers[CUSTOMER] = cut
+    else:
+        door.crm.says(CUSTOMER, says)
+    answer = await door.ask(CUSTOMER, "PUT", json={"name": "New"})
+    assert (answer.status, answer.reason) == told
+    assert answer.json["errors"] == [{"field": why, "fault": "is why its answer is not shown"}]
+    assert "Do not send it again" in answer.json["detail"]
+    assert await outcomes(door) == [("proxy.change", "granted"), ("proxy.change", "unshown")]
+    assert (await door.desk.last())[5]["status"] == status
+
+
+async def test_a_change_that_never_came_to_the_crm_may_be_made_again(tmp_path: Path, server: Server) -> None:
+    patterns = {**PATTERNS, "customer": {**PATTERNS["customer"], "methods": ["GET", *CHANGING]}}
+    async with proxied(settings_in(tmp_path), server, patterns=patterns, upstream="http://127.0.0.1:9") as door:
+        await door.enter()
+        await door.desk.call()
+        answer = await door.ask(CUSTOMER, "PUT", json={"name": "New"})
+    assert (answer.status, answer.reason) == (502, "upstream_away")
+
+
+# ---------------------------------------------------------------- whoever is slow on purpose
+
+
+async def test_who_sends_by_drops_is_let_go(open_: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "REQUEST_SECONDS", 0.5)
+    async with open_.door.begun("POST", "/login", b"x", 1000) as begun:
+        assert await begun.told() == (408, "request_timeout")
+
+
+async def test_what_comes_slowly_and_comes_goes_on(open_: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has as much longer as there is more of it."""
+    monkeypatch.setattr(bodies, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(bodies, "_SLOWEST", 1)
+    async with open_.door.begun("POST", "/login", FIRST, WHOLE) as begun:
+        await longer()
+        assert await begun.ended(REST) == (200, "")
+
+
+async def test_one_person_takes_no_more_than_a_part_of_the_connections(tmp_path: Path, server: Server) -> None:
+    async with proxied(settings_in(tmp_path), server, upstream_connections=6, answer_seconds=1) as door:
+        await door.enter()
+        async with door.begun("POST", "/login", b"x", 1000):
+            async with asyncio.timeout(10):
+                while not door.crm.asked:
+                    await asyncio.sleep(0.005)
+            answer = await door.ask("/assets/x")
+            assert (answer.status, answer.reason) == (429, "too_many_requests")
+            await door.enter(BO)
+            assert (await door.ask("/assets/x")).status == 200
+        await door.enter()
+        assert (await door.ask("/assets/x")).status == 200
 
 
 # ---------------------------------------------------------------- while a long answer is given
