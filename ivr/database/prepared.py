@@ -32,7 +32,7 @@ class Prepared:
             cursor.execute(text, {**given, **values})
             found = cursor.fetchall()
         except sqlite3.Error as error:
-            raise _told(text, error) from None
+            raise told(text, error) from None
         finally:
             cursor.close()
         return [tuple(map(_read, self._truths, row)) for row in found] if any(self._truths) else found
@@ -64,7 +64,7 @@ class PreparedRows:
         try:
             cursor.executemany(self._text, rows)
         except sqlite3.Error as error:
-            raise _told(self._text, error) from None
+            raise told(self._text, error) from None
         finally:
             cursor.close()
 
@@ -73,7 +73,7 @@ class PreparedRows:
         return self._statement.compile(dialect=_DIALECT).string
 
 
-def _told(text: str, error: sqlite3.Error) -> OperationalError:
+def told(text: str, error: sqlite3.Error) -> OperationalError:
     """As SQLAlchemy has it, without what was asked for."""
     return OperationalError(text, None, error)
 

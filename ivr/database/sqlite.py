@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import PoolProxiedConnection
+
+from ivr.database.prepared import told
 
 T = TypeVar("T")
 
@@ -131,4 +134,8 @@ def _begin(connection: Connection) -> None:
         return
     # IMMEDIATE: a transaction that read first and then wanted to write would fail instead of waiting its turn.
     writes = connection.get_execution_options().get("tillit_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    text = "BEGIN IMMEDIATE" if writes else "BEGIN"
+    try:
+        _run_on(connection.connection, text)
+    except sqlite3.Error as error:
+        raise told(text, error) from None

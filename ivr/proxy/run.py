@@ -4,6 +4,7 @@ that is slow, or an answer that is large, holds up neither the desk nor a call."
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import uvloop
 from structlog.typing import FilteringBoundLogger
@@ -23,11 +24,16 @@ from ivr.store.pace import RedisPace
 from ivr.web.problems import STATUSES
 from ivr.web.server import tls_of
 
+# Seconds for which one thread keeps Python from another. The row of a read is written by a thread of its own, and whoever reads waits
+# for it: at Python's 0.005 it stood behind all else five times, and each read took 0.2 ms longer.
+_TURN = 0.00001
+
 
 def run(settings: Settings) -> None:
     """Serve until it is told to stop. Raises `ConfigError` where it cannot start, `Unreachable` where it could later."""
     meters = meters_of(settings)
     log = logs.setup(settings.log, HeardServed(meters))
+    sys.setswitchinterval(_TURN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, meters, log))
 

@@ -89,12 +89,16 @@ class Upstream:
 
         Raises `Problem` where none of theirs ends in time.
         """
-        places = self._places.setdefault(person, asyncio.Semaphore(self._of_one))
-        try:
-            async with asyncio.timeout(self._wait):
-                await places.acquire()
-        except TimeoutError:
-            raise Problem("too_many_requests", wait=1.0) from None
+        places = self._places.get(person) or self._places.setdefault(person, asyncio.Semaphore(self._of_one))
+        if places.locked():
+            try:
+                async with asyncio.timeout(self._wait):
+                    await places.acquire()
+            except TimeoutError:
+                raise Problem("too_many_requests", wait=1.0) from None
+        else:
+            # at once
+            await places.acquire()
         try:
             yield
         finally:
