@@ -325,6 +325,7 @@ class Reviewed:
         Noted(Place("2026-11-23T10:00:00.000000Z", "desk", 7), "desk:anna", "record.read", "granted", "17.1", REF, {"level": "2"}, True),
     )  # fmt: skip
     behind: Place | None = None
+    short: bool = False
     asked: list[tuple[Question, Place | None, int]] = field(default_factory=list)
 
     async def rows(self, by: Person, question: Question, before: Place | None, most: int) -> Found | Shut:
@@ -333,7 +334,7 @@ class Reviewed:
         if self.world.down:
             return Shut(Reason.UNAVAILABLE)
         self.asked.append((question, before, most))
-        return Found(self.noted[:most], self.behind)
+        return Found(self.noted[:most], self.behind, self.short)
 
 
 @dataclass

@@ -63,7 +63,7 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used |= {f"kind.{kind}" for kind in Kind}
     used |= {f"event.{action.replace('.', '_')}" for actions in OF_KIND.values() for action in actions}
     used |= {f"trail.fault_{name}" for name in (*trailmodels.QUERY, "query")}
-    used |= {"page.reads", "trail.title_reads", "trail.none"}
+    used |= {"page.reads", "trail.title_reads", "trail.none", "trail.older"}
     used |= {f"staff.way_{way}" for way in (*OWN, OIDC, "link")} | {
         f"staff.done_{act}" for act in ("disable", "enable", "reset")
     }
