@@ -25,12 +25,13 @@ from ivr.lock.words import Denied, Reason
 from ivr.secret import Secret
 from ivr.staff import TAKES_CALLS, Permission, Person
 from ivr.store import staffing
-from ivr.store.roster import LastAdministrator, Member, Roster
+from ivr.store.members import Listed, Member, Members
+from ivr.store.roster import LastAdministrator, Roster
 from ivr.store.sealing import is_ref
 
 T = TypeVar("T")
 
-_LIST = "agent.list"
+_LIST, _SHOW = "agent.list", "agent.show"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,14 @@ class Administration:
     """None of the methods raises `Unavailable`: a part that is down refuses, and nothing is done."""
 
     def __init__(
-        self, judge: Judge, database: Database, roster: Roster, sessions: staffing.Sessions, failures: staffing.Failures,
-        seal: Seal, chain: str, link_hours: int, rows: Rows, log: FilteringBoundLogger,
+        self, judge: Judge, database: Database, roster: Roster, members: Members, sessions: staffing.Sessions,
+        failures: staffing.Failures, seal: Seal, chain: str, link_hours: int, rows: Rows, log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         """`chain` is that of this process in the audit trail."""
         self._judge = judge
         self._database = database
         self._roster = roster
+        self._members = members
         self._sessions = sessions
         self._failures = failures
         self._seal = seal
@@ -72,17 +74,34 @@ class Administration:
         self._rows = rows
         self._log = log
 
-    async def people(self, by: Person) -> tuple[Member, ...] | Denied:
-        """All of the own tenant, by their logins."""
+    async def people(
+        self, by: Person, most: int, after: str | None = None, login: str | None = None
+    ) -> Listed | Denied:
+        """At most so many of the own tenant, by their logins, behind the login `after`. `login`: those of whose login this is a part."""
         try:
             by = await self._judge.anew(by)
             if not by.may(Permission.STAFF):
                 return await self._rows.refuse(by, _LIST, Denied(Reason.NOT_PERMITTED))
-            await self._rows.tell(by, _LIST, "done")
-            async with self._database.read() as connection:
-                return await self._roster.members(connection, by.tenant)
+            # what was typed may be a name, or a number
+            await self._rows.tell(by, _LIST, "done", detail={} if login is None else {"by": "login"})
+            return await self._members.listed(by.tenant, most, after, login)
         except Unavailable as error:
             return self._rows.failed(by, _LIST, error)
+
+    async def person(self, by: Person, whom: str) -> Member | Denied:
+        """One of the own tenant."""
+        try:
+            by = await self._judge.anew(by)
+            if not by.may(Permission.STAFF):
+                return await self._rows.refuse(by, _SHOW, Denied(Reason.NOT_PERMITTED), whom)
+            # what has not the form is nobody's, and perhaps no text that can be asked for
+            found = await self._members.by_id(by.tenant, whom) if is_ref(whom) else None
+            if found is None:
+                return await self._rows.refuse(by, _SHOW, Denied(Reason.NOT_FOUND), whom)
+            await self._rows.tell(by, _SHOW, "done", whom)
+            return found
+        except Unavailable as error:
+            return self._rows.failed(by, _SHOW, error)
 
     async def disable(self, by: Person, whom: str) -> Person | Denied:
         """May do nothing from now on, and all sessions end."""

@@ -1,12 +1,13 @@
 """Looking into the audit trail, newest rows first, in pieces that cost no more however long it is.
 
-By a customer or a call an index leads to the rows. Else so many of the newest are looked through, and what is searched for
-may not be among them: then a piece is short, or empty, and says where the next one begins.
+By a customer or a call an index leads to the rows. Else so many of the newest are looked through, a window after the other,
+for so long; what is searched for may not be among them: then a piece is short, or empty, and says where the next one begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,8 +21,10 @@ from ivr.database import Database
 from ivr.staff import TENANT
 from ivr.store.tables import CUSTOMERS
 
-# Rows that are looked through at once: some tens of milliseconds.
+# Rows that are looked through at once: some tens of milliseconds, for which others wait.
 _WINDOW = 20_000
+# Seconds after which no other window is begun: nobody who reads the page takes it for slow.
+_WORK = 0.2
 # SQLite before 3.32 takes 999 values in a statement.
 _AT_ONCE = 500
 
@@ -63,23 +66,41 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A piece. `behind`: where the next one begins; None where nothing older is left to be looked through."""
+    """A piece. `behind`: where the next one begins; None where nothing older is left to be looked through.
+
+    `short`: it was looked no further than to there, and is not full.
+    """
 
     rows: Sequence[Noted]
     behind: Place | None
+    short: bool = False
 
 
 class TrailRows:
     """Reads the trail for people. The tenant of a row is the one that it names, else its customer's, else `TENANT`."""
 
-    def __init__(self, database: Database, keys: Verifier, window: int = _WINDOW) -> None:
-        """`window`: how many rows are looked through for one piece."""
+    def __init__(
+        self, database: Database, keys: Verifier, window: int = _WINDOW, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`window`: how many rows are looked through at once."""
         self._database = database
         self._keys = keys
         self._window = window
+        self._clock = clock
 
     async def found(self, sought: Sought, before: Place | None, most: int) -> Found:
         """At most so many rows, of those older than that place. Raises `StoreError`."""
+        until = self._clock() + _WORK
+        rows: list[Noted] = []
+        while True:
+            window = await self._in_window(sought, before, most - len(rows))
+            rows += window.rows
+            before = window.behind
+            full = len(rows) == most
+            if before is None or full or self._clock() >= until:
+                return Found(rows, before, short=before is not None and not full)
+
+    async def _in_window(self, sought: Sought, before: Place | None, most: int) -> Found:
         return await self._database.look_up(lambda connection: self._found(connection, sought, before, most))
 
     def _found(self, connection: Connection, sought: Sought, before: Place | None, most: int) -> Found:

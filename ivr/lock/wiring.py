@@ -31,6 +31,7 @@ from ivr.lock.words import Offered
 from ivr.store.customers import Customers
 from ivr.store.holds import StoredHolds
 from ivr.store.link import Link
+from ivr.store.members import Members
 from ivr.store.openings import RedisOpenings
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
@@ -97,6 +98,7 @@ class Locks:
                 judge,
                 database,
                 Roster(vault),
+                Members(database, vault),
                 sessions,
                 Throttle(link, prefix, settings.desk.sign_in, vault.index),
                 seal,

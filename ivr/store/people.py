@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import zip_longest
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, select
 
@@ -101,22 +101,34 @@ class People:
         return await self._database.look_up(lambda connection: int(connection.execute(query).scalar_one()))
 
     async def _found(self, *where: ColumnElement[bool]) -> tuple[Person, ...]:
-        return await self._database.look_up(lambda connection: _people(connection, self._vault, _known_name, *where))
+        return await self._database.look_up(lambda connection: known(self._vault, stored_in(connection, *where)))
+
+
+class Stored(NamedTuple):
+    """Somebody as the tables have them: the name is sealed."""
+
+    row: Any
+    endpoints: Collection[Any]
+    permissions: Collection[Any]
+
+
+def stored_in(connection: Connection, *where: ColumnElement[bool]) -> tuple[Stored, ...]:
+    """Those of whom this is so, by their logins, with what stands beside them in other tables."""
+    rows = connection.execute(select(PEOPLE).where(*where).order_by(PEOPLE.c.tenant, PEOPLE.c.login)).all()
+    ids = [row.id for row in rows]
+    endpoints = beside(connection, ids, select(ENDPOINTS.c.person, ENDPOINTS.c.endpoint))
+    permissions = beside(connection, ids, select(PERMISSIONS.c.person, PERMISSIONS.c.permission, PERMISSIONS.c.granted))
+    return tuple(Stored(row, endpoints.get(row.id, ()), permissions.get(row.id, ())) for row in rows)
+
+
+def known(vault: Vault, stored: Iterable[Stored]) -> tuple[Person, ...]:
+    """With their names, for whoever looks at colleagues: one that was opened lately is not opened again."""
+    return tuple(_person(vault, _known_name, *one) for one in stored)
 
 
 def people_in(connection: Connection, vault: Vault, *where: ColumnElement[bool]) -> tuple[Person, ...]:
-    """Those of whom this is so, by their logins, with what stands beside them in other tables."""
-    return _people(connection, vault, _name, *where)
-
-
-def _people(connection: Connection, vault: Vault, name: _Name, *where: ColumnElement[bool]) -> tuple[Person, ...]:
-    rows = connection.execute(select(PEOPLE).where(*where).order_by(PEOPLE.c.tenant, PEOPLE.c.login)).all()
-    ids = [row.id for row in rows]
-    endpoints = _beside(connection, ids, select(ENDPOINTS.c.person, ENDPOINTS.c.endpoint))
-    permissions = _beside(
-        connection, ids, select(PERMISSIONS.c.person, PERMISSIONS.c.permission, PERMISSIONS.c.granted)
-    )
-    return tuple(_person(vault, name, row, endpoints.get(row.id, ()), permissions.get(row.id, ())) for row in rows)
+    """Those of whom this is so, by their logins, where somebody signs in, or is changed."""
+    return tuple(_person(vault, _name, *one) for one in stored_in(connection, *where))
 
 
 # each request asks for one person: to put a statement together takes longer than to carry it out
@@ -162,8 +174,8 @@ def _person(
 _AT_ONCE = 500
 
 
-def _beside(connection: Connection, ids: Sequence[str], query: Any) -> dict[str, list[tuple[Any, ...]]]:
-    """By person what the query finds, whose first column is the person."""
+def beside(connection: Connection, ids: Sequence[str], query: Any) -> Mapping[str, Collection[Any]]:
+    """By person what the query finds of these, whose first column is the person."""
     found: dict[str, list[tuple[Any, ...]]] = {}
     person = query.selected_columns[0]
     # asked too where there is nobody: it is not to be told by the time

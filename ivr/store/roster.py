@@ -38,16 +38,6 @@ class NewPerson:
     language: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Somebody as an administrator sees them. `ways`: how they sign in; `signed_in`: when last (ISO 8601, UTC); `linked`: a link waits."""
-
-    person: Person
-    ways: tuple[str, ...]
-    linked: bool
-    signed_in: str | None
-
-
 class LastAdministrator(InputError):
     """Nobody could add anybody any more."""
 
@@ -73,21 +63,6 @@ class Roster:
         """Whoever has this identifier there."""
         found = await connection.run_sync(people_in, self._vault, PEOPLE.c.tenant == tenant, PEOPLE.c.id == id)
         return next(iter(found), None)
-
-    async def members(self, connection: AsyncConnection, tenant: str) -> tuple[Member, ...]:
-        """All of a tenant, by their logins, and how and when they sign in."""
-        ways = select(CREDENTIALS.c.person, CREDENTIALS.c.method).where(CREDENTIALS.c.tenant == tenant)
-        waiting = select(LINKS.c.person).where(LINKS.c.tenant == tenant, LINKS.c.until > int(time.time()))
-        seen = select(PEOPLE.c.id, PEOPLE.c.signed_in_at).where(PEOPLE.c.tenant == tenant)
-        methods: dict[str, set[str]] = {}
-        for person, method in await connection.execute(ways):
-            methods.setdefault(person, set()).add(method)
-        linked = set((await connection.execute(waiting)).scalars())
-        signed_in: dict[str, str | None] = {row.id: row.signed_in_at for row in await connection.execute(seen)}
-        return tuple(
-            Member(one, tuple(sorted(methods.get(one.id, ()))), one.id in linked, signed_in.get(one.id))
-            for one in await self.all(connection, tenant)
-        )
 
     async def anybody(self, connection: AsyncConnection) -> bool:
         """Whether anybody was ever added."""

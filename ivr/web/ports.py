@@ -30,8 +30,8 @@ from ivr.lock import Denied as Shut
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
 from ivr.store.elements import Grant
+from ivr.store.members import Listed, Member
 from ivr.store.openings import Opening
-from ivr.store.roster import Member
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
 
@@ -219,9 +219,11 @@ class Review(Protocol):
 class Administration(Protocol):
     """`ivr.lock.Administration`: a part that is down refuses. Persons are named by `Person.id`."""
 
-    async def people(self, by: Person) -> tuple[Member, ...] | Shut:
-        """All of the own tenant."""
+    async def people(self, by: Person, most: int, after: str | None = None, login: str | None = None) -> Listed | Shut:
+        """At most so many of the own tenant, by their logins, behind the login `after`. `login`: those of whose login this is a part."""
         ...
+
+    async def person(self, by: Person, whom: str) -> Member | Shut: ...
 
     async def not_fresh(self, by: Person, whom: str, act: str) -> Shut:
         """Tell the trail that one of these acts was asked for too long after a sign-in."""

@@ -209,7 +209,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/api/v1/people", staff.people, Permission.STAFF,
         Described("getPeople", "Those of the own tenant who sign in.", staffmodels.StaffMembers,
-            problems=("not_permitted", "unavailable", "invalid"), query=paging.QUERY),
+            problems=("not_permitted", "unavailable", "invalid"), query=staffmodels.QUERY),
     ),
     Route(
         "POST", f"{_MEMBER}/disable", staff.disable, Permission.STAFF,

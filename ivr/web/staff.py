@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TypedDict
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -11,7 +14,7 @@ from ivr.lock.administration import linked_at_desk
 from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.store import staffing
-from ivr.store.roster import Member
+from ivr.store.members import Listed, Member
 from ivr.web import guard, paging, staffmodels
 from ivr.web.api import said, shut
 from ivr.web.pages import before, page
@@ -21,6 +24,7 @@ from ivr.web.words import Words
 
 _PAGE = "/staff"
 _ACTS = ("disable", "enable")
+_LOGIN = re.compile(staffmodels.LOGIN)
 
 
 class Row(TypedDict):
@@ -39,22 +43,26 @@ class Row(TypedDict):
 
 
 async def staff(visit: Visit) -> web.StreamResponse:
-    """All of the own tenant."""
-    told = next((name for name in _ACTS if name in visit.request.query), "")
-    found = await _people(visit)
-    whom = visit.request.query.get(told)
-    # anybody can send such an address: it is said only where it is so
-    so = (one.person for one in found if one.person.id == whom and one.person.disabled is (told == "disable"))
-    whose = next((person.name for person in so), "")
+    """Those of the own tenant, so many at once."""
+    login = visit.request.query.get("login", "").strip()
+    given = {"login": login} if login else {}
+    fault, found = "", Listed((), None)
+    try:
+        found = await _people(visit, given)
+    except Problem as problem:
+        if problem.name != "invalid":
+            raise
+        fault = visit.words(f"staff.fault_{problem.errors[0][0]}")
+    after = "" if found.behind is None else _address({**given, "cursor": paging.cursor(found.behind)})
     return page(
-        visit, "staff.html", rows=[_row(one, visit) for one in found],
-        told=visit.words(f"staff.done_{told}", name=whose) if told and whose else "", **before(visit),
+        visit, "staff.html", status=422 if fault else 200, fault=fault, rows=[_row(one, visit) for one in found.members],
+        login=login[:64], after=after, later="cursor" in visit.request.query, first=_address(given), **before(visit),
     )  # fmt: skip
 
 
 async def one(visit: Visit) -> web.StreamResponse:
     """One of them, and what can be done."""
-    return await _one(visit)
+    return await _one(visit, done=visit.request.query.get("done", ""))
 
 
 async def act(visit: Visit) -> web.StreamResponse:
@@ -69,16 +77,18 @@ async def act(visit: Visit) -> web.StreamResponse:
         if problem.status != 403:
             raise
         return await _one(visit, fault=visit.words(f"reason.{problem.name}"), status=403)
-    return web.Response(status=303, headers={"Location": f"{_PAGE}?{do}={named}"})
+    return web.Response(status=303, headers={"Location": f"{_PAGE}/{named}?done={do}"})
 
 
 async def _one(
-    visit: Visit, *, link: Secret | None = None, told: str = "", fault: str = "", status: int = 200
+    visit: Visit, *, link: Secret | None = None, told: str = "", done: str = "", fault: str = "", status: int = 200
 ) -> web.StreamResponse:
-    named = visit.request.match_info["member"]
-    found = next((one for one in await _people(visit) if one.person.id == named), None)
-    if found is None:
-        raise Problem("not_found")
+    found = await visit.house.administration.person(visit.who, visit.request.match_info["member"])
+    if isinstance(found, Denied):
+        raise shut(found)
+    # anybody can send such an address: it is said only where it is so
+    if done in _ACTS and found.person.disabled is (done == "disable"):
+        told = visit.words(f"staff.done_{done}", name=found.person.name)
     return page(
         visit, "person.html", status=status, row=_row(found, visit), fresh=visit.fresh, told=told, fault=fault,
         linked=linked_at_desk(visit.who, found.person), hours=visit.house.settings.desk.link_hours,
@@ -90,9 +100,10 @@ async def _one(
 
 
 async def people(visit: Visit) -> web.Response:
-    """All of the own tenant."""
-    given, after = paging.piece(visit, await _people(visit), lambda one: one.person.login)
-    return said(staffmodels.StaffMembers(people=tuple(map(staffmodels.member, given)), next=after))
+    """Those of the own tenant, so many at once."""
+    found = await _people(visit, visit.request.query)
+    after = None if found.behind is None else paging.cursor(found.behind)
+    return said(staffmodels.StaffMembers(people=tuple(map(staffmodels.member, found.members)), next=after))
 
 
 async def disable(visit: Visit) -> web.Response:
@@ -117,8 +128,16 @@ async def reset(visit: Visit) -> web.Response:
 # ---------------------------------------------------------------- what they share
 
 
-async def _people(visit: Visit) -> tuple[Member, ...]:
-    found = await visit.house.administration.people(visit.who)
+async def _people(visit: Visit, given: Mapping[str, str]) -> Listed:
+    """Raises `Problem`."""
+    most, after = paging.asked(visit, staffmodels.QUERY)
+    login = given.get("login")
+    if login is not None and _LOGIN.fullmatch(login) is None:
+        raise Problem("invalid", errors=(("login", "has not the form that the description says"),))
+    if after is not None and _LOGIN.fullmatch(after) is None:
+        raise paging.no_cursor()
+    # logins have small letters
+    found = await visit.house.administration.people(visit.who, most, after, None if login is None else login.lower())
     if isinstance(found, Denied):
         raise shut(found)
     return found
@@ -153,6 +172,10 @@ async def _anew(visit: Visit, named: str, act: str) -> None:
 
 def _link(visit: Visit, token: Secret) -> Secret:
     return staffing.link(guard.own_origin(visit.house, visit.request), token)
+
+
+def _address(given: Mapping[str, str]) -> str:
+    return f"{_PAGE}?{urlencode(given)}" if given else _PAGE
 
 
 def _row(found: Member, visit: Visit) -> Row:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 
-from ivr.store.roster import Member
+from ivr.store.members import Member
+from ivr.web import paging
 from ivr.web.models import Model
+
+LOGIN = r"[A-Za-z0-9._@-]{1,64}"
+
+QUERY: Mapping[str, Mapping[str, object]] = {
+    "login": {"description": "A login, or part of it", "schema": {"type": "string", "pattern": f"^{LOGIN}$"}},
+    **paging.QUERY,
+}
+"""As the OpenAPI file has them."""
 
 
 class StaffMember(Model):

@@ -63,7 +63,7 @@ async def trail(visit: Visit) -> web.StreamResponse:
         visit, "trail.html", status=422 if fault else 200, fault=fault, whole=whole, rows=rows, kinds=list(Kind) if whole else (),
         given={name: given.get(name, "")[:150] for name in _FIELDS}, narrowed=bool(given), unsound=not all(row["sound"] for row in rows),
         older=_address({**given, "cursor": _cursor(found.behind)}) if found.behind is not None else "",
-        through="" if found.behind is None else _moment(found.behind.at), later="cursor" in visit.request.query,
+        through=_moment(found.behind.at) if found.behind is not None and found.short else "", later="cursor" in visit.request.query,
         newest=_address(given), address=_address, **before(visit),
     )  # fmt: skip
 

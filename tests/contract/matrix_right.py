@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -15,8 +15,8 @@ import pyotp
 from ivr.lock.actions import ACTIONS
 from ivr.secret import Personal, Secret
 from ivr.staff import TENANT
+from ivr.store.members import Member, Members
 from ivr.store.register import Register
-from ivr.store.roster import Member
 from tests.contract.desk_kit import PASSWORD
 from tests.contract.matrix_calls import ANNA, OPEN
 from tests.contract.matrix_kit import AUDIENCE, MEMBER, ORIGIN, OVER_OTHERS, ROLES, Visitor, Whole
@@ -174,9 +174,8 @@ def _over_others(method: str, path: str, **given: Any) -> tuple[Right]:
     return (Right(f"{method} {path}, of another tenant's people", ask, few=True, roles=OVER_OTHERS),)
 
 
-async def _staff_of(made: Whole) -> tuple[Member, ...]:
-    async with made.house.database.read() as connection:
-        return await made.house.roster.members(connection, TENANT)
+async def _staff_of(made: Whole) -> Sequence[Member]:
+    return (await Members(made.house.database, made.house.vault).listed(TENANT, 500)).members
 
 
 _ACTION = ("POST", "/api/v1/customers/{ref}/actions/{action}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,10 @@ async def test_the_api_lists_changes_and_gives_a_link(staff: Desk) -> None:
     }  # fmt: skip
     told = await (await staff.get(f"/api/v1/people?cursor={told['next']}")).json()
     assert ([one["login"] for one in told["people"]], told["next"]) == (["rut", "siv"], None)
+    told = await (await staff.get("/api/v1/people?login=A&limit=1")).json()
+    assert [one["login"] for one in told["people"]] == ["ada"]
+    told = await (await staff.get(f"/api/v1/people?login=A&limit=1&cursor={told['next']}")).json()
+    assert ([one["login"] for one in told["people"]], told["next"]) == (["anna"], None)
 
     async def do(act: str, whom: str = ANNA.id) -> tuple[int, str | None]:
         answer = await staff.send("POST", f"/api/v1/people/{whom}/{act}", headers=csrf)
@@ -69,7 +74,49 @@ async def test_the_api_lists_changes_and_gives_a_link(staff: Desk) -> None:
     assert await do("disable", ADMINISTRATOR.id) == (403, "oneself")
     assert await do("disable", "nobody") == (404, "not_found")
     staff.world.down = True
-    assert (await staff.get("/api/v1/people")).status == 503
+    for place in ("/api/v1/people", "/staff", f"/staff/{ANNA.id}"):
+        assert (await staff.get(place)).status == 503, place
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("login=a%20b", "login"), ("login=", "login"), ("login=%C3%A5", "login"), ("login=" + "a" * 65, "login"), ("limit=0", "limit"),
+        ("limit=501", "limit"), ("cursor=AA", "cursor"), ("cursor=w6U", "cursor"), ("cursor=%C3%A5", "cursor"), ("sort=name", "query"),
+    ],
+)  # fmt: skip
+async def test_what_is_no_question_is_said_to_be_none(staff: Desk, query: str, field: str) -> None:
+    await staff.sign_in("ada")
+    answer = await staff.get(f"/api/v1/people?{query}")
+    problem = await answer.json()
+    assert (answer.status, problem["reason"], problem["errors"][0]["field"]) == (422, "invalid", field)
+    answer = await staff.get(f"/staff?{query}")
+    # a field that is left empty is not filled in
+    assert answer.status == (200 if query == "login=" else 422)
+    if answer.status == 422:
+        assert words("en")(f"staff.fault_{field}") in await answer.text()
+
+
+async def test_the_page_has_a_hundred_and_the_way_to_the_next_ones(staff: Desk) -> None:
+    await staff.sign_in("ada")
+    for number in range(100):
+        named = f"p-bo-{number}"
+        staff.world.people[named] = replace(ANNA, id=named, login=f"bo{number:03}", name=f"Bo {number}")
+    first = await (await staff.get("/staff")).text()
+    assert first.count('<a href="/staff/p-') == 99 and ">bo097<" in first and ">bo098<" not in first
+    (place,) = re.findall(r'href="(/staff\?[^"]*)" rel="next"', first)
+    second = await (await staff.get(place)).text()
+    assert re.findall(r'<span class="more">(\w+)</span></th>', second) == ["bo098", "bo099", "rut", "siv"]
+    assert 'rel="next"' not in second and words("en")("staff.first") in second
+    # what was searched for goes with it
+    found = await (await staff.get("/staff?login=o")).text()
+    assert 'rel="next"' not in found and ">bo099<" in found
+    staff.world.people["p-bo-x"] = replace(ANNA, id="p-bo-x", login="bo100", name="Bo X")
+    found = await (await staff.get("/staff?login=o")).text()
+    (place,) = re.findall(r'href="(/staff\?[^"]*)" rel="next"', found)
+    second = await (await staff.get(place.replace("&amp;", "&"))).text()
+    assert re.findall(r'<span class="more">(\w+)</span></th>', second) == ["bo100"]
+    assert words("en")("staff.nobody") in await (await staff.get("/staff?login=zz")).text()
 
 
 async def test_with_a_sign_in_of_long_ago_nobody_is_changed(staff: Desk) -> None:
@@ -99,10 +146,9 @@ async def test_what_the_page_says_of_what_it_does_not_do(staff: Desk) -> None:
     assert (await staff.send("POST", f"/staff/{ANNA.id}", data={"do": "disable"})).status == 403
     assert staff.world.people[ANNA.id] == ANNA
     # a link that somebody sends says nothing that is not so
-    assert 'role="status"' not in await (await staff.get(f"/staff?disable={ANNA.id}")).text()
-    # another's identifier in the address says nothing
-    page = await (await staff.get("/staff?disable=%3Cb%3E")).text()
-    assert 'role="status"' not in page
+    for done in ("disable", "reset", "%3Cb%3E"):
+        answer = await staff.get(f"/staff/{ANNA.id}?done={done}")
+        assert answer.status == 200 and 'role="status"' not in await answer.text(), done
 
 
 @pytest.mark.parametrize("language", languages())
@@ -125,6 +171,19 @@ async def test_an_administrator_can_use_the_pages(staff: Desk, browser: Browser,
         await seen.picture(tmp_path / f"staff-{language}.png")
 
         # by keyboard alone
+        await page.goto(staff.url("/staff?limit=2"))
+        await page.get_by_role("link", name=said("staff.next"), exact=True).press("Enter")
+        await page.wait_for_url("**cursor=**")
+        await expect(page.get_by_role("link", name=said("staff.first"))).to_be_visible()
+        assert await seen.seen_by_all() == []
+        assert not await seen.cramped()
+        await page.locator("#login").focus()
+        await page.keyboard.type("ann")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#login")).to_have_value("ann")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        assert await seen.seen_by_all() == []
+        await seen.picture(tmp_path / f"search-{language}.png")
         await page.get_by_role("link", name=said("staff.change_one", name=ANNA.name)).press("Enter")
         await expect(page.get_by_role("heading", level=1)).to_have_text(ANNA.name)
         assert await seen.seen_by_all() == []
@@ -136,12 +195,13 @@ async def test_an_administrator_can_use_the_pages(staff: Desk, browser: Browser,
         assert not await seen.cramped()
         await seen.picture(tmp_path / f"link-{language}.png")
         await page.get_by_role("link", name=said("staff.back")).press("Enter")
+        await page.wait_for_url("**/staff")
         # it is shown once
         assert LINK not in await page.content()
         await page.get_by_role("link", name=said("staff.change_one", name=ANNA.name)).press("Enter")
         await page.get_by_role("button", name=said("staff.disable")).press("Enter")
         await expect(page.get_by_role("status")).to_have_text(said("staff.done_disable", name=ANNA.name))
-        await page.get_by_role("link", name=said("staff.change_one", name=ANNA.name)).press("Enter")
+        assert await seen.seen_by_all() == []
         await page.get_by_role("button", name=said("staff.enable")).press("Enter")
         await expect(page.get_by_role("status")).to_have_text(said("staff.done_enable", name=ANNA.name))
         await page.goto(staff.url(f"/staff/{SUPERVISOR.id}"))

@@ -148,6 +148,7 @@ async def test_an_auditor_can_use_the_page(trail: Desk, browser: Browser, langua
         await signed_in(seen, trail, "rut", "/trail")
         await expect(page.get_by_role("heading", level=1)).to_have_text(said("trail.title"))
         await expect(page.locator("tbody tr")).to_have_count(len(ROWS))
+        await expect(page.get_by_text(said("trail.through", when=AT[:19].replace("T", " ")))).to_have_count(0)
         await expect(page.locator("tbody tr").first).to_contain_text(
             f"{said('event.record_read')}: {said('outcome.granted')}"
         )
@@ -172,10 +173,21 @@ async def test_an_auditor_can_use_the_page(trail: Desk, browser: Browser, langua
         assert trail.reviewed.asked[-1][1] == READ.place
         await page.locator("tbody a").first.press("Enter")
         await expect(page.locator("#ref")).to_have_value(REF)
+        # looked for to a certain time alone
+        trail.reviewed.noted, trail.reviewed.short = ROWS[:2], True
+        await page.reload()
+        await expect(page.get_by_text(said("trail.through", when=AT[:19].replace("T", " ")))).to_be_visible()
+        await expect(page.get_by_role("link", name=said("trail.older"), exact=True)).to_have_count(0)
+        assert await seen.seen_by_all() == []
+        assert not await seen.cramped()
+        await seen.picture(tmp_path / f"trail-short-{language}.png")
         trail.reviewed.noted = ()
         await page.reload()
         await expect(page.get_by_text(said("trail.none_yet"))).to_be_visible()
         assert await seen.seen_by_all() == []
+        await page.get_by_role("link", name=said("trail.on")).press("Enter")
+        await expect(page.locator("#ref")).to_have_value(REF)
+        assert trail.reviewed.asked[-1][:2] == (Question(ref=REF), READ.place)
         await page.locator("#ref").fill("x")
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("alert")).to_have_text(said("trail.fault_ref"))

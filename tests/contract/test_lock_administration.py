@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from ivr.secret import Personal, Secret
 from ivr.staff import Denied as Shut
 from ivr.staff import Permission, Person, Role, SignedIn
 from ivr.store.credentials import Credentials
+from ivr.store.members import Listed, Member, Members
 from ivr.store.openings import Opening
 from ivr.store.people import People
 from ivr.store.roster import NewPerson, Roster, hashed
@@ -70,7 +72,7 @@ class Office:
         judge = Judge(desk.talks, people, desk.live, None, desk.log)  # type: ignore[arg-type]
         failures = desk.live.throttle(desk.settings.desk, vault.index)
         return Administration(
-            judge, desk.database, Roster(vault), desk.sessions, failures, SEAL, "beside", 24, Rows(desk.trail, desk.log), desk.log  # type: ignore[arg-type]
+            judge, desk.database, Roster(vault), Members(desk.database, vault), desk.sessions, failures, SEAL, "beside", 24, Rows(desk.trail, desk.log), desk.log  # type: ignore[arg-type]
         )  # fmt: skip
 
 
@@ -83,25 +85,69 @@ async def office(either: Either, server: Server) -> AsyncIterator[Office]:
         yield made
 
 
+async def listed(office: Office, *given: Any) -> Listed:
+    found = await office.administration.people(office.people["ada"], *given)
+    assert isinstance(found, Listed), found
+    return found
+
+
 async def test_all_of_the_own_tenant_are_listed_and_nobody_else(office: Office) -> None:
-    ada = office.people["ada"]
+    ada, anna = office.people["ada"], office.people["anna"]
     await office.add("nils", Role.AGENT, tenant="north")
-    found = await office.administration.people(ada)
-    assert not isinstance(found, Denied)
-    assert [(one.person.login, one.person.name, one.ways, one.linked, one.signed_in) for one in found] == [
-        (login, f"Name of {login}", (), False, None) for login in ("ada", "anna", "siv")
+    found = await listed(office, 10)
+    assert [(one.person, one.person.name, one.ways, one.linked, one.signed_in) for one in found.members] == [
+        (office.people[login], f"Name of {login}", (), False, None) for login in ("ada", "anna", "siv")
     ]
+    assert found.behind is None
     assert (await office.desk.rows())[-1] == ("desk:ada", "agent.list", "done")
-    token = await office.administration.reset(ada, office.people["anna"].id)
+    token = await office.administration.reset(ada, anna.id)
     assert isinstance(token, tuple)
-    await Credentials(office.desk.database, office.desk.vault).note(office.people["anna"], "10.0.*", 0)
-    found = await office.administration.people(ada)
-    assert not isinstance(found, Denied)
+    await Credentials(office.desk.database, office.desk.vault).note(anna, "10.0.*", 0)
+    members = (await listed(office, 10)).members
     assert (
-        [one.person.login for one in found if one.linked]
-        == [one.person.login for one in found if one.signed_in]
+        [one.person.login for one in members if one.linked]
+        == [one.person.login for one in members if one.signed_in]
         == ["anna"]
     )
+    assert await office.administration.person(ada, anna.id) == members[1]
+
+
+async def test_they_come_in_pieces_by_their_logins_and_by_a_part_of_them(office: Office) -> None:
+    for login in ("a_1", "ab1", "anna.b", "zoe"):
+        await office.add(login, Role.AGENT)
+    await office.add("nils", Role.AGENT, tenant="north")
+    whole = [one.person.login for one in (await listed(office, 10)).members]
+    assert sorted(whole) == ["a_1", "ab1", "ada", "anna", "anna.b", "siv", "zoe"]
+    pieces = [await listed(office, 3)]
+    while (behind := pieces[-1].behind) is not None:
+        # who comes meanwhile moves no one else into another piece
+        if len(pieces) == 1:
+            await office.add("aa", Role.AGENT)
+        pieces.append(await listed(office, 3, behind))
+    assert [[one.person.login for one in piece.members] for piece in pieces] == [whole[:3], whole[3:6], whole[6:]]
+    # as many as there are: nothing is behind them
+    assert (await listed(office, 8)).behind is None
+    for part, logins in (("nn", ["anna", "anna.b"]), ("_", ["a_1"]), ("%", []), ("Name", []), ("nils", [])):
+        assert [one.person.login for one in (await listed(office, 10, None, part)).members] == logins
+    # what was typed may be a name
+    *_, detail = await office.desk.last()
+    assert detail == {"person": office.people["ada"].id, "tenant": "main", "by": "login"}
+    piece = await listed(office, 1, None, "nn")
+    assert [one.person.login for one in (await listed(office, 1, piece.behind, "nn")).members] == ["anna.b"]
+
+
+async def test_one_is_looked_at_and_nobody_of_another_tenant(office: Office) -> None:
+    ada, anna = office.people["ada"], office.people["anna"]
+    nils = await office.add("nils", Role.AGENT, tenant="north")
+    found = await office.administration.person(ada, anna.id)
+    assert isinstance(found, Member) and found.person == anna
+    actor, action, outcome, _, subject, _ = await office.desk.last()
+    assert (actor, action, outcome, subject) == ("desk:ada", "agent.show", "done", anna.id)
+    for whom in (nils.id, "a" * 12, "", "\0", "x" * 1000):
+        assert await office.administration.person(ada, whom) == denied(Reason.NOT_FOUND)
+        assert (await office.desk.last())[:3] == ("desk:ada", "agent.show", "refused")
+    assert await office.administration.person(office.people["siv"], anna.id) == denied(Reason.NOT_PERMITTED)
+    assert (await office.desk.last())[:3] == ("desk:siv", "agent.show", "refused")
 
 
 async def test_who_is_disabled_may_nothing_at_once_and_again_when_enabled(office: Office) -> None:
@@ -171,7 +217,7 @@ async def test_who_is_no_administrator_any_more_changes_nobody(office: Office, a
     # what a session remembers counts for nothing
     for by in (office.people["siv"], replace(office.people["siv"], role=Role.ADMINISTRATOR), replace(anna, id="gone")):
         assert await do(by, anna.id) == denied(Reason.NOT_PERMITTED)
-    assert await office.administration.people(office.people["siv"]) == denied(Reason.NOT_PERMITTED)
+    assert await office.administration.people(office.people["siv"], 10) == denied(Reason.NOT_PERMITTED)
     assert await office.now(anna) == anna
 
 
@@ -272,7 +318,7 @@ async def test_whoever_an_administrator_becomes_reads_nobody_without_a_call(offi
 async def test_without_its_row_nothing_is_done(office: Office, act: str) -> None:
     ada, anna = office.people["ada"], office.people["anna"]
     await tamper(office.desk.database, "UPDATE audit SET hash = 'x'")
-    assert isinstance(await office.administration.people(ada), Denied | tuple)
+    assert isinstance(await office.administration.people(ada, 10), Denied | Listed)
     await tamper(office.desk.database, "UPDATE audit SET hash = 'x'")
     assert await getattr(office.administration, act)(ada, anna.id) == denied(Reason.UNAVAILABLE)
     assert await office.now(anna) == anna
@@ -281,7 +327,10 @@ async def test_without_its_row_nothing_is_done(office: Office, act: str) -> None
 
 async def test_while_others_hold_the_database_nobody_is_listed_or_changed(office: Office) -> None:
     async with held(office.desk.settings):
-        assert await office.administration.people(office.people["ada"]) == denied(Reason.UNAVAILABLE)
+        assert await office.administration.people(office.people["ada"], 10) == denied(Reason.UNAVAILABLE)
+        assert await office.administration.person(office.people["ada"], office.people["anna"].id) == denied(
+            Reason.UNAVAILABLE
+        )
 
 
 async def test_without_redis_no_link_is_given_and_who_is_disabled_is_disabled(office: Office, server: Server) -> None:

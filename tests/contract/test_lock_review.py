@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -196,17 +197,64 @@ async def test_rows_of_one_moment_are_each_given_once(desk: Desk) -> None:
     assert (given, behind) == ([f"act{number}" for number in range(5, -1, -1)], None)
 
 
-async def test_no_more_is_looked_through_than_a_window_and_the_search_goes_on_behind_it(desk: Desk) -> None:
+def ticking(seconds: float) -> Callable[[], float]:
+    """A clock on which so much has passed whenever it is looked at."""
+    return count(0.0, seconds).__next__
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pieces"),
+    [(1.0, [[], [], ["act0", "act0"]]), (0.15, [[], ["act0", "act0"]]), (0.0, [["act0", "act0"]])],
+)
+async def test_windows_are_looked_through_for_so_long_and_the_search_goes_on_behind_them(
+    desk: Desk, seconds: float, pieces: list[list[str]]
+) -> None:
     await rows_of(desk, 1, subject="a" * 12)
     await rows_of(desk, 9)
-    search, wanted = TrailRows(desk.database, SEAL.verifier, window=4), Sought("acme", actions={"act0"})
-    pieces = [await search.found(wanted, None, 10)]
-    while (behind := pieces[-1].behind) is not None:
-        pieces.append(await search.found(wanted, behind, 10))
-    assert [[row.action for row in piece.rows] for piece in pieces] == [[], [], ["act0", "act0"]]
+    search = TrailRows(desk.database, SEAL.verifier, window=4, clock=ticking(seconds))
+    wanted = Sought("acme", actions={"act0"})
+    found = [await search.found(wanted, None, 10)]
+    while (behind := found[-1].behind) is not None:
+        found.append(await search.found(wanted, behind, 10))
+    assert [[row.action for row in piece.rows] for piece in found] == pieces
+    # all but the last one say that they were not looked for to the end
+    assert [piece.short for piece in found] == [True] * (len(pieces) - 1) + [False]
     # by a customer there is an index
     (row,) = (await search.found(Sought("acme", subject="a" * 12), None, 10)).rows
     assert row.action == "act0"
+
+
+async def test_a_piece_that_is_full_ends_there_in_whatever_window(desk: Desk) -> None:
+    await rows_of(desk, 10)
+    search = TrailRows(desk.database, SEAL.verifier, window=4, clock=ticking(0.0))
+    first = await search.found(Sought("acme"), None, 6)
+    assert [row.action for row in first.rows] == [f"act{number}" for number in range(9, 3, -1)]
+    assert (first.behind, first.short) == (first.rows[-1].place, False)
+    second = await search.found(Sought("acme"), first.behind, 6)
+    assert [row.action for row in second.rows] == [f"act{number}" for number in range(3, -1, -1)]
+    assert (second.behind, second.short) == (None, False)
+
+
+async def test_others_have_their_turn_after_each_window(desk: Desk) -> None:
+    await rows_of(desk, 10)
+    turns, looks = 0, list[int]()
+
+    async def another() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def clock() -> float:
+        looks.append(turns)
+        return 0.0
+
+    task = asyncio.create_task(another())
+    await TrailRows(desk.database, SEAL.verifier, window=4, clock=clock).found(
+        Sought("acme", actions={"none"}), None, 10
+    )
+    task.cancel()
+    assert len(looks) == 3 and looks == sorted(set(looks))
 
 
 async def test_by_time_person_call_and_kind(desk: Desk) -> None:

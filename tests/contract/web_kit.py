@@ -46,9 +46,9 @@ from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, Sign
 from ivr.store.elements import Elements
 from ivr.store.handovers import Handovers
 from ivr.store.link import Link
+from ivr.store.members import Listed, Member
 from ivr.store.openings import Opening
 from ivr.store.pace import RedisPace
-from ivr.store.roster import Member
 from ivr.store.sessions import Session, Sessions
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
@@ -325,6 +325,7 @@ class Reviewed:
         Noted(Place("2026-11-23T10:00:00.000000Z", "desk", 7), "desk:anna", "record.read", "granted", "17.1", REF, {"level": "2"}, True),
     )  # fmt: skip
     behind: Place | None = None
+    short: bool = False
     asked: list[tuple[Question, Place | None, int]] = field(default_factory=list)
 
     async def rows(self, by: Person, question: Question, before: Place | None, most: int) -> Found | Shut:
@@ -333,7 +334,7 @@ class Reviewed:
         if self.world.down:
             return Shut(Reason.UNAVAILABLE)
         self.asked.append((question, before, most))
-        return Found(self.noted[:most], self.behind)
+        return Found(self.noted[:most], self.behind, self.short)
 
 
 @dataclass
@@ -343,13 +344,24 @@ class Administered:
     world: World
     linked: tuple[str, ...] = ()
 
-    async def people(self, by: Person) -> tuple[Member, ...] | Shut:
+    async def people(self, by: Person, most: int, after: str | None = None, login: str | None = None) -> Listed | Shut:
         if self.world.down:
             return Shut(Reason.UNAVAILABLE)
-        return tuple(
-            Member(person, ("password", "totp"), person.id in self.linked, "2026-11-20T08:15:00.000000Z" if person is by else None)
+        found = [
+            self._member(by, person)
             for person in sorted(self.world.people.values(), key=lambda one: one.login)
-        )  # fmt: skip
+            if person.login > (after or "") and (login or "") in person.login
+        ]
+        return Listed(found[:most], found[most - 1].person.login if len(found) > most else None)
+
+    async def person(self, by: Person, whom: str) -> Member | Shut:
+        if self.world.down:
+            return Shut(Reason.UNAVAILABLE)
+        return self._member(by, self.world.people[whom]) if whom in self.world.people else Shut(Reason.NOT_FOUND)
+
+    def _member(self, by: Person, person: Person) -> Member:
+        seen = "2026-11-20T08:15:00.000000Z" if person is by else None
+        return Member(person, ("password", "totp"), person.id in self.linked, seen)
 
     async def not_fresh(self, by: Person, whom: str, act: str) -> Shut:
         self.world.refused.append((by.id, act, whom))

@@ -16,7 +16,7 @@ from ivr.store.credentials import OWN
 from ivr.store.identities import OIDC
 from ivr.store.welcome import Unfit
 from ivr.vault.password import Weak
-from ivr.web import trailmodels
+from ivr.web import staffmodels, trailmodels
 from ivr.web.problems import STATUSES
 from ivr.web.words import chosen, languages, words
 
@@ -63,10 +63,11 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used |= {f"kind.{kind}" for kind in Kind}
     used |= {f"event.{action.replace('.', '_')}" for actions in OF_KIND.values() for action in actions}
     used |= {f"trail.fault_{name}" for name in (*trailmodels.QUERY, "query")}
-    used |= {"page.reads", "trail.title_reads", "trail.none"}
+    used |= {"page.reads", "trail.title_reads", "trail.none", "trail.older"}
     used |= {f"staff.way_{way}" for way in (*OWN, OIDC, "link")} | {
         f"staff.done_{act}" for act in ("disable", "enable", "reset")
     }
+    used |= {f"staff.fault_{name}" for name in (*staffmodels.QUERY, "query")}
     used |= {f"role.{role}" for role in Role} | {"staff.active"}
     outcomes = {name for name in words("en").texts if name.startswith("outcome.")}
     assert outcomes >= {f"outcome.{name}" for name in (*Status, *Why, *re.findall(r'outcome="(\w+)"', _lock()))}
