@@ -75,13 +75,14 @@ class Entrance:
         self._per_minute = per_minute
         self._tenants = tenants
 
-    async def visitor(self, request: web.BaseRequest) -> Visitor:
-        """Who it is. Raises `Problem` where nobody is signed in, for one request too many, and for whom nothing is here."""
+    async def visitor(self, request: web.BaseRequest, *, used: bool) -> Visitor:
+        """Who it is; the session goes on from now where a person has `used` it. Raises `Problem` where nobody is signed in, for one
+        request too many, and for whom nothing is here."""
         at, text = monotonic(), fields.token(request.headers)
         if text is None:
             raise Problem("not_signed_in")
         token = Secret(text)
-        guest = await self._handovers.of(token, per_minute=self._per_minute)
+        guest = await self._handovers.of(token, per_minute=self._per_minute, used=used)
         if guest is None:
             raise Problem("not_signed_in")
         if guest.wait is not None:

@@ -84,8 +84,8 @@ class Handovers:
             case _:
                 raise _strange(_TAKE)
 
-    async def of(self, token: Secret, *, per_minute: int) -> Guest | None:
-        """Whose it is; the session goes on from now, for somebody is at work with it. None where it is over.
+    async def of(self, token: Secret, *, per_minute: int, used: bool) -> Guest | None:
+        """Whose it is; the session goes on from now where it is `used`: an open page alone is not a person at work. None where it is over.
 
         One request is counted of the `per_minute` that one person may make.
         """
@@ -93,7 +93,7 @@ class Handovers:
         if tenant is None:
             return None
         answer = await self._link.run(
-            _OF, [key], self._idle, 1, hashed, f"{paces(self._prefix, 'proxy')}{tenant}:", *evenly(per_minute)
+            _OF, [key], self._idle, int(used), hashed, f"{paces(self._prefix, 'proxy')}{tenant}:", *evenly(per_minute)
         )
         match answer:
             case [b"session", _, bytes(person), *_]:

@@ -804,7 +804,7 @@ async def test_a_code_is_for_one_host_for_a_moment(door: Door, server: Server) -
     assert await door.handovers.take(late, NAME, Secret("bits")) is None
     assert await door.handovers.take(Secret("x"), NAME, Secret("bits")) is None
     for token in ("", "x", door.cookie[:-1] + ("0" if door.cookie[-1] != "0" else "1")):
-        assert await door.handovers.of(Secret(token), per_minute=600) is None
+        assert await door.handovers.of(Secret(token), per_minute=600, used=True) is None
 
 
 async def test_two_cookies_of_ours_are_none(door: Door) -> None:
