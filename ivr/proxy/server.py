@@ -18,6 +18,7 @@ from ivr.proxy.passage import Asked, Passage
 from ivr.proxy.rules import READING, Rules
 from ivr.proxy.target import Ambiguous, read
 from ivr.staff import Person
+from ivr.store.address import network
 from ivr.web import problems
 from ivr.web.connections import BareRunner, Listening, Room
 from ivr.web.ports import Pace
@@ -98,7 +99,7 @@ class ProxyServer(Listening):
             if not is_entrance(raw) or request.method != "GET":
                 raise Problem("not_found")
             per_minute = self._settings.desk.requests.strangers_per_minute
-            wait = await self._pace.take("address", one.address, per_minute=per_minute)
+            wait = await self._pace.take("address", network(one.address), per_minute=per_minute)
             if wait is not None:
                 self._paced("address", one.address, wait)
                 raise Problem("too_many_requests", wait=wait)
