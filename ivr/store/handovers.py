@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from enum import Enum
 
 from ivr.config import Desk
 from ivr.errors import StoreError
@@ -39,6 +40,13 @@ class Guest:
     wait: float | None = None
 
 
+class Untaken(Enum):
+    """Why a code gives no token."""
+
+    OVER = "there is none, or its session has ended"
+    OTHERS = "it is for another browser, or for what this one had begun before"
+
+
 class Handovers:
     """On the Redis of the sessions. Every method is one round trip and raises `StoreError`: then nobody is let in."""
 
@@ -66,11 +74,11 @@ class Handovers:
             case _:
                 raise _strange(_KEEP)
 
-    async def take(self, code: Secret, host: str, begun: Secret) -> Secret | None:
+    async def take(self, code: Secret, host: str, begun: Secret) -> Secret | Untaken:
         """The token for the browser that has `begun` at this host. The code is used up, whatever comes of it."""
         found = _CODE.fullmatch(code.reveal())
         if found is None:
-            return None
+            return Untaken.OVER
         tenant, mine = found["tenant"], Secret(secrets.token_hex(32))
         answer = await self._link.run(
             _TAKE, [self._key("handover", tenant, _hashed(code))],
@@ -79,8 +87,10 @@ class Handovers:
         match answer:
             case [b"taken", bytes(session)]:
                 return Secret.join([Secret(f"{tenant}.{session.decode()}."), mine])
+            case [b"others"]:
+                return Untaken.OTHERS
             case [b"none"]:
-                return None
+                return Untaken.OVER
             case _:
                 raise _strange(_TAKE)
 
