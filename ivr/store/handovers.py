@@ -10,7 +10,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from ivr.config import Desk
 from ivr.errors import StoreError
@@ -40,11 +40,13 @@ class Guest:
     wait: float | None = None
 
 
-class Untaken(Enum):
+class Untaken(StrEnum):
     """Why a code gives no token."""
 
-    OVER = "there is none, or its session has ended"
-    OTHERS = "it is for another browser, or for what this one had begun before"
+    OVER = "over"
+    """There is none, or its session has ended."""
+    OTHERS = "others"
+    """It is for another browser, or for what this one had begun before."""
 
 
 class Handovers:
