@@ -38,7 +38,7 @@ class SignIn(Section):
         20,
         ge=3,
         le=1000,
-        description="Failures in a row from one address, then a wait; an IPv6 address counts by its /64, with three times as many by its /56 and eight times by its /48. Never more than half of `all`",
+        description="Failures in a row from one address, then a wait; an IPv6 address counts by its /64. Three times as many in its /56, and eight times in its /48, hold up passwords there; of those three and eight are forgotten in each `wait_most_minutes`. Never more than half of `all`",
     )
     address_wait_seconds: Seconds = Field(60, description="Seconds of the first wait of an address")
     wait_most_minutes: Minutes = Field(60, description="Minutes that no wait is longer than")

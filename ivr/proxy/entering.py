@@ -23,7 +23,7 @@ from ivr.proxy.ports import Handovers, People
 from ivr.proxy.target import Ambiguous, read
 from ivr.secret import Secret
 from ivr.staff import Permission, Person
-from ivr.store.handovers import Guest
+from ivr.store.handovers import Guest, Untaken
 from ivr.web.crossing import ENTRANCE
 from ivr.web.problems import Problem
 
@@ -75,13 +75,14 @@ class Entrance:
         self._per_minute = per_minute
         self._tenants = tenants
 
-    async def visitor(self, request: web.BaseRequest) -> Visitor:
-        """Who it is. Raises `Problem` where nobody is signed in, for one request too many, and for whom nothing is here."""
+    async def visitor(self, request: web.BaseRequest, *, used: bool) -> Visitor:
+        """Who it is; the session goes on from now where a person has `used` it. Raises `Problem` where nobody is signed in, for one
+        request too many, and for whom nothing is here."""
         at, text = monotonic(), fields.token(request.headers)
         if text is None:
             raise Problem("not_signed_in")
         token = Secret(text)
-        guest = await self._handovers.of(token, per_minute=self._per_minute)
+        guest = await self._handovers.of(token, per_minute=self._per_minute, used=used)
         if guest is None:
             raise Problem("not_signed_in")
         if guest.wait is not None:
@@ -107,11 +108,12 @@ class Entrance:
 
     def begin(self, request: web.BaseRequest) -> web.Response:
         """To the desk, and back to where the browser wanted to go."""
+        return self._begin(request.raw_path if len(request.raw_path) <= _LONGEST else "/")
+
+    def _begin(self, wanted: str) -> web.Response:
         bits = token_urlsafe(32)
-        wanted = request.raw_path if len(request.raw_path) <= _LONGEST else "/"
         kept = base64.urlsafe_b64encode(wanted.encode(errors="replace")).decode().rstrip("=")
-        begun = hashlib.sha256(bits.encode()).hexdigest()
-        answer = web.Response(status=303, headers={"Location": f"{self._desk}/crossing?begun={begun}"})
+        answer = self._to_desk(bits)
         _put(answer, fields.BEGIN, f"{bits}.{kept}", _BEGUN_SECONDS)
         return answer
 
@@ -122,12 +124,37 @@ class Entrance:
         if code is None:
             raise Problem("not_found")
         token = await self._handovers.take(Secret(code[1]), self.host, Secret(begun["bits"] if begun else ""))
-        if token is None or begun is None:
+        if not isinstance(token, Secret):
+            return await self._not_entered(request, begun, token)
+        if begun is None:
             raise Problem("not_signed_in")
-        answer = web.Response(status=303, headers={"Location": self._url + _place(begun["wanted"])})
+        answer = self._to(_place(begun["wanted"]))
         _put(answer, fields.COOKIE, token.reveal())
         answer.del_cookie(fields.BEGIN, path="/", secure=True, httponly=True, samesite="Lax")
         return answer
+
+    async def _not_entered(self, request: web.BaseRequest, begun: re.Match[str] | None, why: Untaken) -> web.Response:
+        """Tabs of one browser have one cookie: the last that began has put its bits in the place of the others'.
+
+        The code is given up, and one for what this browser holds now is fetched: as itself, whoever the code was for.
+        """
+        known = fields.token(request.headers)
+        if known is not None and await self._handovers.lives(Secret(known)):
+            return self._to("/")
+        if why is Untaken.OTHERS and begun is not None:
+            # no bits of its own, which would be put in the place of another tab's
+            return self._to_desk(begun["bits"])
+        if why is Untaken.OTHERS and known is not None:
+            # it had come in by another tab, and that session has ended; a browser that keeps no cookies would go round for ever
+            return self._begin("/")
+        raise Problem("not_signed_in")
+
+    def _to_desk(self, bits: str) -> web.Response:
+        begun = hashlib.sha256(bits.encode()).hexdigest()
+        return web.Response(status=303, headers={"Location": f"{self._desk}/crossing?begun={begun}"})
+
+    def _to(self, place: str) -> web.Response:
+        return web.Response(status=303, headers={"Location": self._url + place})
 
 
 def is_entrance(raw: str) -> bool:

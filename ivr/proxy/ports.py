@@ -8,7 +8,7 @@ from typing import Protocol
 from ivr.lock import Matter, Visitor
 from ivr.secret import Secret
 from ivr.staff import Person
-from ivr.store.handovers import Guest
+from ivr.store.handovers import Guest, Untaken
 
 
 class Lock(Protocol):
@@ -32,8 +32,8 @@ class Customers(Protocol):
 class Handovers(Protocol):
     """`ivr.store.handovers.Handovers`."""
 
-    async def take(self, code: Secret, host: str, begun: Secret) -> Secret | None: ...
+    async def take(self, code: Secret, host: str, begun: Secret) -> Secret | Untaken: ...
 
-    async def of(self, token: Secret, *, per_minute: int) -> Guest | None: ...
+    async def of(self, token: Secret, *, per_minute: int, used: bool) -> Guest | None: ...
 
     async def lives(self, token: Secret) -> bool: ...

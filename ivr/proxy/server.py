@@ -18,6 +18,7 @@ from ivr.proxy.passage import Asked, Passage
 from ivr.proxy.rules import READING, Rules
 from ivr.proxy.target import Ambiguous, read
 from ivr.staff import Person
+from ivr.store.address import network
 from ivr.web import problems
 from ivr.web.connections import BareRunner, Listening, Room
 from ivr.web.ports import Pace
@@ -98,13 +99,16 @@ class ProxyServer(Listening):
             if not is_entrance(raw) or request.method != "GET":
                 raise Problem("not_found")
             per_minute = self._settings.desk.requests.strangers_per_minute
-            wait = await self._pace.take("address", one.address, per_minute=per_minute)
+            wait = await self._pace.take("address", network(one.address), per_minute=per_minute)
             if wait is not None:
                 self._paced("address", one.address, wait)
                 raise Problem("too_many_requests", wait=wait)
             return await self._entrance.enter(request)
+        ours = self._is_ours(request)
         try:
-            one.visitor = await self._entrance.visitor(request)
+            # what a page asks for by itself, as often as it likes, is nobody at work
+            used = ours and (request.method not in READING or _is_opened(request))
+            one.visitor = await self._entrance.visitor(request, used=used)
         except TooMany as problem:
             self._paced("proxy", problem.person, problem.wait)
             raise
@@ -112,7 +116,8 @@ class ProxyServer(Listening):
             if problem.name == "not_signed_in" and _is_opened(request):
                 return self._entrance.begin(request)
             raise
-        self._check_site(request)
+        if not ours:
+            raise Problem("cross_site")
         protected = self._rules.of(request.method, target)
         one.route = "free" if protected is None else protected.name
         named = [] if protected is None else [name for rule in protected.rules for name in rule.named(target)]
@@ -125,19 +130,16 @@ class ProxyServer(Listening):
             return await self._passage.free(one.asked)
         return await self._passage.protected(one.asked, protected)
 
-    def _check_site(self, request: web.BaseRequest) -> None:
-        """Raises `Problem` where a page of another site has asked: the browser sends our cookie along to it."""
+    def _is_ours(self, request: web.BaseRequest) -> bool:
+        """Whether no page of another site has asked: the browser sends our cookie along with that."""
         site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
         if request.method in READING:
             # somebody opens it, or a page of ours needs it
-            well = site in (None, "same-origin", "none") or request.headers.get("Sec-Fetch-Mode") == "navigate"
-        elif site is not None:
-            well = site == "same-origin" and (origin is None or origin == "null" or self._is_own(origin))
-        else:
-            # no browser leaves out both
-            well = origin is not None and self._is_own(origin)
-        if not well:
-            raise Problem("cross_site")
+            return site in (None, "same-origin", "none") or request.headers.get("Sec-Fetch-Mode") == "navigate"
+        if site is not None:
+            return site == "same-origin" and (origin is None or origin == "null" or self._is_own(origin))
+        # no browser leaves out both
+        return origin is not None and self._is_own(origin)
 
     def _is_own(self, origin: str) -> bool:
         return origin.lower() == self._url.lower()

@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ivr.config import Desk
 from ivr.errors import StoreError
@@ -39,6 +40,15 @@ class Guest:
     wait: float | None = None
 
 
+class Untaken(StrEnum):
+    """Why a code gives no token."""
+
+    OVER = "over"
+    """There is none, or its session has ended."""
+    OTHERS = "others"
+    """It is for another browser, or for what this one had begun before."""
+
+
 class Handovers:
     """On the Redis of the sessions. Every method is one round trip and raises `StoreError`: then nobody is let in."""
 
@@ -66,11 +76,11 @@ class Handovers:
             case _:
                 raise _strange(_KEEP)
 
-    async def take(self, code: Secret, host: str, begun: Secret) -> Secret | None:
+    async def take(self, code: Secret, host: str, begun: Secret) -> Secret | Untaken:
         """The token for the browser that has `begun` at this host. The code is used up, whatever comes of it."""
         found = _CODE.fullmatch(code.reveal())
         if found is None:
-            return None
+            return Untaken.OVER
         tenant, mine = found["tenant"], Secret(secrets.token_hex(32))
         answer = await self._link.run(
             _TAKE, [self._key("handover", tenant, _hashed(code))],
@@ -79,13 +89,15 @@ class Handovers:
         match answer:
             case [b"taken", bytes(session)]:
                 return Secret.join([Secret(f"{tenant}.{session.decode()}."), mine])
+            case [b"others"]:
+                return Untaken.OTHERS
             case [b"none"]:
-                return None
+                return Untaken.OVER
             case _:
                 raise _strange(_TAKE)
 
-    async def of(self, token: Secret, *, per_minute: int) -> Guest | None:
-        """Whose it is; the session goes on from now, for somebody is at work with it. None where it is over.
+    async def of(self, token: Secret, *, per_minute: int, used: bool) -> Guest | None:
+        """Whose it is; the session goes on from now where it is `used`: an open page alone is not a person at work. None where it is over.
 
         One request is counted of the `per_minute` that one person may make.
         """
@@ -93,7 +105,7 @@ class Handovers:
         if tenant is None:
             return None
         answer = await self._link.run(
-            _OF, [key], self._idle, 1, hashed, f"{paces(self._prefix, 'proxy')}{tenant}:", *evenly(per_minute)
+            _OF, [key], self._idle, int(used), hashed, f"{paces(self._prefix, 'proxy')}{tenant}:", *evenly(per_minute)
         )
         match answer:
             case [b"session", _, bytes(person), *_]:

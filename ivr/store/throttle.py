@@ -17,8 +17,8 @@ _RIGHT = Script("clock", "tries", "sign_in_right")
 
 _SECOND, _MINUTE = 1_000, 60_000
 
-# How many times the failures of one address an IPv6 /64, /56 and /48 may have. Providers put many homes into one /48.
-_TIMES = 1, 3, 8
+# How many times the failures of one address an IPv6 /56 and a /48 may have. Providers put many homes into one /48.
+_TIMES = 3, 8
 
 
 class Counted(StrEnum):
@@ -33,7 +33,7 @@ class Counted(StrEnum):
 class Try:
     """A try to sign in, as it is counted; login and networks as blind indexes, the login as it is in its tenant.
 
-    `guessable`: whether it may be right by chance, and counts over all.
+    `guessable`: whether it may be right by chance; else it counts neither over all nor in the networks that others have as well.
     """
 
     name: str
@@ -75,7 +75,10 @@ class Throttle:
             rules.all, rules.all_window_minutes * _MINUTE,
         )  # fmt: skip
         # nobody's connection alone comes near to shutting all others out
-        self._networks = tuple(min(times * rules.address_in_a_row, rules.all // 2) for times in _TIMES)
+        self._address, *wider = (min(times * rules.address_in_a_row, rules.all // 2) for times in (1, *_TIMES))
+        # where so many addresses each come to their longest wait, it has as many tries as they: no one of them shuts the others out
+        apart = (rules.wait_most_minutes * _MINUTE // times for times in _TIMES)
+        self._wider = tuple(zip(wider, apart, strict=True))
 
     def of(self, tenant: str, login: str, address: str, *, guessable: bool = True) -> Try:
         """A new try; nothing is counted yet. Not `guessable`: where somebody holds a key, or comes from the provider."""
@@ -108,8 +111,9 @@ class Throttle:
             self._key("login", one.tenant, one.login),
             *(f"{self._prefix}:tries:address:{name}" for name in one.networks),
         ]
-        most = self._networks[: len(one.networks)]
-        return await self._link.run(script, keys, *self._limits, one.name, one.login, int(one.guessable), *most)
+        wider = (number for pair in self._wider[: len(one.networks) - 1] for number in pair)
+        told = one.name, one.login, int(one.guessable), self._address
+        return await self._link.run(script, keys, *self._limits, *told, *wider)
 
     def _key(self, kind: str, tenant: str, name: str) -> str:
         return f"{self._prefix}:tries:{kind}:{tenant}:{name}"

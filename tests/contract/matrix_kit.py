@@ -126,7 +126,7 @@ class Whole:
         code = await self.handovers.keep(token, host, begun)
         assert code is not None
         taken = await self.handovers.take(code, host, Secret("bits"))
-        assert taken is not None
+        assert isinstance(taken, Secret)
         return taken.reveal()
 
     async def _lent(self) -> str:

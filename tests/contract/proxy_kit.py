@@ -115,7 +115,7 @@ class Door:
         code = await self.handovers.keep(session, NAME, hashlib.sha256(b"bits").hexdigest())
         assert code is not None
         token = await self.handovers.take(code, NAME, bits)
-        assert token is not None
+        assert isinstance(token, Secret)
         self.cookie = token.reveal()
         return session
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from ivr.lock import Current
 from ivr.secret import Personal
@@ -161,20 +161,107 @@ async def test_nor_of_a_record_that_is_open_without_a_call(server: Server, brows
         assert NAME not in await told(seen.page)
 
 
-async def test_nor_in_the_element(server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+@asynccontextmanager
+async def on_a_page(
+    server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Desk, Relay, Window, Callable[[], Awaitable[Locator]]]]:
+    """A window, and how the element is opened in it on a CRM's page."""
     async with crm_server() as there:
         settings = crm(monkeypatch, 'may = ["calls", "record"]', origin=there.origin)
         async with quick(server, settings) as (made, relay), window(browser) as seen:
             await made.sign_in()
             there.desk = replace(made, origin=f"http://127.0.0.1:{relay.port}")
-            made.world.calls = (VERIFIED,)
             await seen.context.add_init_script(OPEN_ROOT)
-            await seen.page.goto(there.origin)
-            inside = seen.page.locator("caller-auth")
-            await expect(inside.get_by_text(NAME)).to_be_visible()
+
+            async def opened() -> Locator:
+                await seen.page.goto(there.origin)
+                return seen.page.locator("caller-auth")
+
+            yield made, relay, seen, opened
+
+
+async def test_nor_in_the_element(server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with on_a_page(server, browser, monkeypatch) as (made, relay, _, opened):
+        made.world.calls = (VERIFIED,)
+        inside = await opened()
+        await expect(inside.get_by_text(NAME)).to_be_visible()
+        relay.open.clear()
+        await expect(inside.get_by_text(SAID("desk.lost"))).to_be_visible()
+        assert NAME not in await inside.evaluate("element => element.shadowRoot.textContent")
+
+
+# As a machine that has slept: the clock has gone on, and no timer has.
+_SLEPT = "Date.now = (real => () => real() + 600_000)(Date.now.bind(Date))"
+_NO_TIMERS = "window.setInterval = () => 0;"
+
+
+def slow(made: Desk) -> None:
+    """Have its pages wait for longer than any test does."""
+    made.hub.lost = 120.0
+
+
+async def test_a_page_that_wakes_shows_nothing_of_before(server: Server, browser: Browser) -> None:
+    async with quick(server) as (made, relay):
+        slow(made)
+        async with at(browser, relay, "anna") as seen:
+            made.world.calls = (VERIFIED,)
+            await expect(seen.page.locator('[data-part="name"]')).to_have_text(NAME)
             relay.open.clear()
-            await expect(inside.get_by_text(SAID("desk.lost"))).to_be_visible()
-            assert NAME not in await inside.evaluate("element => element.shadowRoot.textContent")
+            made.world.calls = ()
+            await seen.page.evaluate(_SLEPT)
+            await expect(seen.page.locator("#lost")).to_be_visible()
+            assert NAME not in await told(seen.page)
+            relay.open.set()
+
+
+async def test_nor_does_an_element_that_wakes(
+    server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with on_a_page(server, browser, monkeypatch) as (made, relay, seen, opened):
+        slow(made)
+        made.world.calls = (VERIFIED,)
+        inside = await opened()
+        await expect(inside.get_by_text(NAME)).to_be_visible()
+        relay.open.clear()
+        made.world.calls = ()
+        await seen.page.evaluate(_SLEPT)
+        await expect(inside.get_by_text(SAID("desk.lost"))).to_be_visible()
+        assert NAME not in await inside.evaluate("element => element.shadowRoot.textContent")
+
+
+async def test_what_comes_before_a_page_that_wakes_has_looked_at_the_clock_is_not_shown(
+    server: Server, browser: Browser
+) -> None:
+    async with quick(server) as (made, relay):
+        slow(made)
+        async with at(browser, relay, "anna") as seen:
+            page = seen.page
+            await page.add_init_script(_NO_TIMERS)
+            await page.reload()
+            await expect(page.locator("#none")).to_be_visible()
+            await page.evaluate(
+                """() => { const lost = document.getElementById("lost"); window.wasLost = false;
+                    new MutationObserver(() => { window.wasLost ||= !lost.hidden; }).observe(lost, {attributes: true}); }"""
+            )
+            await page.evaluate(_SLEPT)
+            made.world.calls = (VERIFIED,)
+            await expect(page.locator('[data-part="name"]')).to_have_text(NAME)
+            assert await page.evaluate("window.wasLost"), "by a new way"
+
+
+async def test_nor_in_the_element_either(server: Server, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with on_a_page(server, browser, monkeypatch) as (made, _, seen, opened):
+        slow(made)
+        await seen.context.add_init_script(
+            _NO_TIMERS
+            + "window.known = []; addEventListener('caller-auth', (event) => known.push(event.detail.known));"
+        )
+        inside = await opened()
+        await expect(inside.get_by_text(SAID("desk.none"), exact=True)).to_be_visible()
+        await seen.page.evaluate("known.length = 0;" + _SLEPT)
+        made.world.calls = (VERIFIED,)
+        await expect(inside.get_by_text(NAME)).to_be_visible()
+        assert not await seen.page.evaluate("known[0]"), "by a new way"
 
 
 def ending(seconds: float) -> Current:

@@ -84,24 +84,106 @@ async def test_addresses_of_one_network_count_together_and_others_do_not(throttl
     assert throttle.of("main", "l", "::ffff:192.0.2.1").networks == throttle.of("main", "l", "192.0.2.1").networks
 
 
-async def tried(throttle: Throttle, address: str) -> int:
-    """How many tries are evaluated from a network, from 256 of its own in turn."""
-    evaluated = 0
-    for net in range(256):
-        for n in range(5):
-            one = throttle.of("main", f"{address}{net}-{n}", address.format(net))
-            evaluated += isinstance(await throttle.count(one), May)
-    return evaluated
+NEIGHBOURS = ["2001:db8:0:{:x}::1", "2001:db8:0:{:02x}00::1"]
+both_networks = pytest.mark.parametrize(
+    ("network", "apart"), [(NEIGHBOURS[0], 600), (NEIGHBOURS[1], 225)], ids=["56", "48"]
+)
 
 
-@pytest.mark.parametrize("network", ["2001:db8:0:{:x}::1", "2001:db8:0:{:02x}00::1"], ids=["56", "48"])
-async def test_whoever_has_an_ipv6_network_whole_does_not_shut_all_others_out(throttle: Throttle, network: str) -> None:
+async def tried(throttle: Throttle, network: str, nets: range = range(128)) -> int:
+    """How many tries are evaluated from a network, from networks of its own in turn."""
+    tries = [
+        throttle.of("main", f"{network}{net}-{n}", network.format(net)) for net in nets for n in range(5)
+    ]  # fmt: skip
+    return sum([isinstance(await throttle.count(one), May) for one in tries])
+
+
+@both_networks
+async def test_whoever_has_an_ipv6_network_whole_does_not_shut_all_others_out(
+    throttle: Throttle, network: str, apart: int
+) -> None:
     assert await tried(throttle, network) == 12
     refused = await throttle.count(throttle.of("main", "l", network.format(255)))
     assert isinstance(refused, MayNot) and refused.by is Counted.ADDRESS
+    assert (refused.failures, refused.news) == (12, False)
+    assert refused.seconds is not None and apart - 20 < refused.seconds <= apart
     # a neighbour of the same provider
     assert isinstance(await throttle.count(throttle.of("main", "bo", "2001:db8:1::1")), May)
     assert isinstance(await throttle.count(throttle.of("main", "anna", "198.51.100.7")), May)
+
+
+@both_networks
+async def test_where_a_whole_network_is_shut_a_passkey_is_not(throttle: Throttle, network: str, apart: int) -> None:
+    assert await tried(throttle, network) == 12
+    one = throttle.of("main", "anna", network.format(255), guessable=False)
+    assert isinstance(await throttle.count(one), May)
+    # nor does it open to others what is shut
+    await throttle.right(one)
+    assert isinstance(await throttle.count(throttle.of("main", "anna", network.format(255))), MayNot)
+
+
+@both_networks
+async def test_nor_do_passkeys_shut_it(throttle: Throttle, network: str, apart: int) -> None:
+    for net in range(30):
+        one = throttle.of("main", f"key{net}", network.format(net), guessable=False)
+        assert isinstance(await throttle.count(one), May)
+    assert isinstance(await throttle.count(throttle.of("main", "anna", network.format(255))), May)
+
+
+@both_networks
+async def test_a_whole_network_opens_again_with_time(
+    throttle: Throttle, server: Server, network: str, apart: int
+) -> None:
+    assert await tried(throttle, network) == 12
+    for name in ("anna", "bo"):
+        server.pass_time(apart)
+        assert isinstance(await throttle.count(throttle.of("main", name, network.format(254))), May)
+        assert isinstance(await throttle.count(throttle.of("main", "cleo", network.format(253))), MayNot)
+    server.pass_time(12 * apart)
+    assert await tried(throttle, network, range(128, 250)) == 12
+
+
+async def test_one_connection_that_fails_for_ever_shuts_out_none_of_its_neighbours(
+    throttle: Throttle, server: Server
+) -> None:
+    passed = tries = 0
+    while passed < 3 * DAY:
+        answer = await throttle.count(throttle.of("main", f"nobody{tries}", f"2001:db8:0:1::{tries:x}"))
+        if isinstance(answer, May):
+            tries += 1
+            continue
+        for neighbour in ("2001:db8:0:2::1", "2001:db8:0:ff00::1"):
+            one = throttle.of("main", "anna", neighbour)
+            assert isinstance(await throttle.count(one), May), (tries, passed)
+            await throttle.right(one)
+        assert answer.seconds is not None
+        server.pass_time(answer.seconds)
+        passed += answer.seconds
+    assert tries > 100
+
+
+async def test_who_signs_in_gives_back_the_own_failures_alone_and_once(throttle: Throttle) -> None:
+    async def fails(login: str, address: str) -> bool:
+        return isinstance(await throttle.count(throttle.of("main", login, address)), May)
+
+    async def signs_in(address: str) -> None:
+        for _ in range(2):
+            right = throttle.of("main", "anna", address, guessable=False)
+            assert isinstance(await throttle.count(right), May)
+            await throttle.right(right)
+
+    home = NEIGHBOURS[0].format
+    assert await fails("anna", home(200)) and await fails("anna", home(200))
+    assert await tried(throttle, NEIGHBOURS[0]) == 10
+    assert not await fails("anna", home(201))
+    await signs_in(home(201))
+    assert [await fails("anna", home(net)) for net in (202, 203, 204)] == [True, True, False]
+
+    await throttle.forget("main", "anna")
+    for login in ("anna", "bo", "cleo"):
+        assert await fails(login, "192.0.2.1")
+    await signs_in("192.0.2.1")
+    assert [await fails(login, "192.0.2.1") for login in ("dag", "eva", "fia")] == [True, True, False]
 
 
 async def test_what_cannot_be_guessed_is_not_counted_over_all_nor_shut_out_with_it(throttle: Throttle) -> None:
@@ -155,30 +237,39 @@ class Model:
             return Counted.LOGIN, None
         if of_login.until > self.now:
             return Counted.LOGIN, of_login.until - self.now
-        for network in NETWORKS[address]:
-            if (until := self.count("address", network).until) > self.now:
-                return Counted.ADDRESS, until - self.now
+        if (until := self.count("address", address).until) > self.now:
+            return Counted.ADDRESS, until - self.now
+        for network, apart in WIDER.get(address, {}).items() if guessable else ():
+            early = self.count("wider", network).ends - self.now - apart * 11
+            if math.inf > early > 0:
+                return Counted.ADDRESS, early
         return None
 
     def add(self, login: str, address: str, name: str, guessable: bool) -> None:
-        networks = [("address", one, 2 * DAY, limit, 120) for one, limit in NETWORKS[address].items()]
+        of_address = "address", address, 2 * DAY, 4, 120
         over_all = [("all", "", 5 * MINUTE, math.inf, 0)] if guessable else []
-        for kind, key, keep, limit, wait in (*over_all, ("login", login, 90 * DAY, 3, 60), *networks):
+        for kind, key, keep, limit, wait in (*over_all, ("login", login, 90 * DAY, 3, 60), of_address):
             count = self.counts[kind, key] = self.count(kind, key)
             count.n += 1
             count.ends = min(count.ends, self.now + keep) if kind == "all" else self.now + keep
             count.shares[login] = count.shares.get(login, 0) + 1
             if count.n >= limit:
                 count.until, count.by = self.now + min(wait * 2 ** (count.n - limit), 30 * MINUTE), name
+        for network, apart in WIDER.get(address, {}).items() if guessable else ():
+            count = self.counts["wider", network] = self.count("wider", network)
+            count.ends = apart + (self.now if count.ends == math.inf else count.ends)
+            count.shares[login] = count.shares.get(login, 0) + 1
 
     def right(self, login: str, address: str, name: str, guessable: bool) -> None:
         self.counts.pop(("login", login), None)
         if guessable:
             self._take("all", "", 1, math.inf, name)
-        for network, limit in NETWORKS[address].items():
-            share = self.count("address", network).shares.pop(login, 0)
-            if share:
-                self._take("address", network, share, limit, name)
+        share = self.count("address", address).shares.pop(login, 0)
+        if share:
+            self._take("address", address, share, 4, name)
+        for network, apart in WIDER.get(address, {}).items():
+            count = self.count("wider", network)
+            count.ends -= apart * count.shares.pop(login, 0)
 
     def _take(self, kind: str, key: str, number: int, limit: float, name: str) -> None:
         count = self.count(kind, key)
@@ -189,13 +280,15 @@ class Model:
             count.until = -math.inf
 
 
-# what each is counted by, and after how many failures there is a wait
-NETWORKS: dict[str, dict[str, float]] = {
-    "192.0.2.1": {"1": 4}, "192.0.2.2": {"2": 4}, "": {"": 4},
-    "2001:db8::1": {"a": 4, "home": 12, "site": 12}, "2001:db8:0:1::1": {"b": 4, "home": 12, "site": 12},
-    "2001:db8:0:100::1": {"c": 4, "next home": 12, "site": 12},
+# what the addresses are in beside their own network, and after how many seconds one failure there is forgotten
+WIDER: dict[str, dict[str, int]] = {
+    "2001:db8::1": {"home": 600, "site": 225}, "2001:db8:0:1::1": {"home": 600, "site": 225},
+    "2001:db8:0:100::1": {"next home": 600, "site": 225},
 }  # fmt: skip
-LOGINS, ADDRESSES = st.sampled_from(["anna", "bo", "cleo", "dag", "eva"]), st.sampled_from([*NETWORKS])
+LOGINS, ADDRESSES = (
+    st.sampled_from(["anna", "bo", "cleo", "dag", "eva"]),
+    st.sampled_from(["192.0.2.1", "192.0.2.2", "", *WIDER]),
+)
 
 
 def test_tries_follow_the_model() -> None:

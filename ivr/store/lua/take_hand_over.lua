@@ -2,12 +2,15 @@
 local found = redis.call('HMGET', KEYS[1], 'host', 'begun', 'session')
 -- Whoever shows it wrongly has used it up as well.
 redis.call('DEL', KEYS[1])
-if found[1] ~= ARGV[1] or found[2] ~= ARGV[2] then
+if found[1] ~= ARGV[1] then
     return {'none'}
 end
 local session = ARGV[4] .. found[3]
 if redis.call('EXISTS', session) == 0 then
     return {'none'}
+end
+if found[2] ~= ARGV[2] then
+    return {'others'}
 end
 redis.call('HSET', session, 'proxy', ARGV[3])
 return {'taken', found[3]}

@@ -1,28 +1,32 @@
 -- Tries to sign in, counted by login, by address and over all.
 --
--- KEYS 1 all, 2 login, 3 and on address: the networks that it is in, from the smallest on
--- ARGV 1 failures of a login, then a wait of 2 milliseconds, 3 failures after which only a reset helps; 4 the same wait of a
--- network, 5 longest wait; 6 failures over all in a window of 7 milliseconds; 8 name of this try, 9 login as networks count it,
--- 10 "1" where it counts over all, 11 and on failures of each network
+-- KEYS 1 all, 2 login, 3 address, 4 and on the wider networks that it is in
+-- ARGV 1 failures of a login, then a wait of 2 milliseconds, 3 failures after which only a reset helps; 4 the same wait of an
+-- address, 5 longest wait; 6 failures over all in a window of 7 milliseconds; 8 name of this try, 9 login as addresses count it,
+-- 10 "1" where it can be guessed: then it counts over all, and in wider networks; 11 failures of an address; 12 and on in pairs,
+-- failures of each wider network, and milliseconds after which one of them is forgotten
 --
 -- A record is a hash: `n` failures in a row, `until` the end of its wait, `by` the try that set the wait, `told` the end of
--- the wait that was told of; of a network also `of:LOGIN`, that login's share of `n`.
+-- the wait that was told of; of an address also `of:LOGIN`, that login's share of `n`. Of a wider network there is no `n`, and
+-- `until` is when its failures are all forgotten: many have it, and of all of them together somebody fails every day.
 local ALL, LOGIN = KEYS[1], KEYS[2]
-local NETWORKS = {unpack(KEYS, 3)}
+local ADDRESS = KEYS[3]
 local limits = {
     login = tonumber(ARGV[1]), login_wait = tonumber(ARGV[2]), login_most = tonumber(ARGV[3]),
-    network_wait = tonumber(ARGV[4]), wait_most = tonumber(ARGV[5]), all = tonumber(ARGV[6]), window = tonumber(ARGV[7]),
-    networks = {},
+    address_wait = tonumber(ARGV[4]), wait_most = tonumber(ARGV[5]), all = tonumber(ARGV[6]), window = tonumber(ARGV[7]),
+    address = tonumber(ARGV[11]),
 }
-local TRY, SHARE, OVER_ALL = ARGV[8], 'of:' .. ARGV[9], ARGV[10] == '1'
-for place = 1, #NETWORKS do
-    limits.networks[place] = tonumber(ARGV[10 + place])
+local TRY, SHARE, GUESSABLE = ARGV[8], 'of:' .. ARGV[9], ARGV[10] == '1'
+local WIDER = {}
+for place = 4, #KEYS do
+    local at = 12 + 2 * (place - 4)
+    table.insert(WIDER, {key = KEYS[place], most = tonumber(ARGV[at]), apart = tonumber(ARGV[at + 1])})
 end
 
 -- Longer than it takes to come from one wait to 100 failures in a row (NIST SP 800-63B-4 allows no more).
 local KEEP_LOGIN = 90 * DAY
--- Longer than any wait of theirs.
-local KEEP_NETWORK = 2 * DAY
+-- Longer than any wait of its.
+local KEEP_ADDRESS = 2 * DAY
 
 local function stored(key, field)
     return tonumber(redis.call('HGET', key, field)) or 0
@@ -33,7 +37,7 @@ local function text(number)
 end
 
 -- What is refused, for how long, how many failures there are, and whether that is news.
-local function refusal(scope, key, milliseconds)
+local function refusal(scope, key, milliseconds, failures)
     local ends = milliseconds and text(now + milliseconds) or 'reset'
     local news = redis.call('HGET', key, 'told') ~= ends
     if news then
@@ -41,13 +45,13 @@ local function refusal(scope, key, milliseconds)
     end
     return {
         'refused', scope, milliseconds and math.max(1, math.ceil(milliseconds / 1000)) or -1,
-        stored(key, 'n'), news and 1 or 0,
+        failures or stored(key, 'n'), news and 1 or 0,
     }
 end
 
 -- The answer for a try that must not be evaluated, or nil.
 local function refused()
-    if OVER_ALL and stored(ALL, 'n') >= limits.all then
+    if GUESSABLE and stored(ALL, 'n') >= limits.all then
         return refusal('all', ALL, stored(ALL, 'until') - now)
     end
     if stored(LOGIN, 'n') >= limits.login_most then
@@ -57,10 +61,15 @@ local function refused()
     if login_left > 0 then
         return refusal('login', LOGIN, login_left)
     end
-    for _, network in ipairs(NETWORKS) do
-        local left = stored(network, 'until') - now
-        if left > 0 then
-            return refusal('address', network, left)
+    local address_left = stored(ADDRESS, 'until') - now
+    if address_left > 0 then
+        return refusal('address', ADDRESS, address_left)
+    end
+    for _, network in ipairs(GUESSABLE and WIDER or {}) do
+        local left = stored(network.key, 'until') - now
+        local early = left - network.apart * (network.most - 1)
+        if early > 0 then
+            return refusal('address', network.key, early, math.ceil(left / network.apart))
         end
     end
     return nil
@@ -76,15 +85,27 @@ local function add(key, keep, limit, wait)
     redis.call('PEXPIRE', key, keep)
 end
 
+-- The wider network's failures are forgotten at that time, or at once.
+local function forgotten(key, at)
+    if at <= now then
+        redis.call('DEL', key)
+        return
+    end
+    redis.call('HSET', key, 'until', text(at))
+    redis.call('PEXPIRE', key, at - now)
+end
+
 local function count()
-    if OVER_ALL and redis.call('HINCRBY', ALL, 'n', 1) == 1 then
+    if GUESSABLE and redis.call('HINCRBY', ALL, 'n', 1) == 1 then
         redis.call('HSET', ALL, 'until', text(now + limits.window))
         redis.call('PEXPIRE', ALL, limits.window)
     end
     add(LOGIN, KEEP_LOGIN, limits.login, limits.login_wait)
-    for place, network in ipairs(NETWORKS) do
-        add(network, KEEP_NETWORK, limits.networks[place], limits.network_wait)
-        redis.call('HINCRBY', network, SHARE, 1)
+    add(ADDRESS, KEEP_ADDRESS, limits.address, limits.address_wait)
+    redis.call('HINCRBY', ADDRESS, SHARE, 1)
+    for _, network in ipairs(GUESSABLE and WIDER or {}) do
+        redis.call('HINCRBY', network.key, SHARE, 1)
+        forgotten(network.key, math.max(stored(network.key, 'until'), now) + network.apart)
     end
 end
 
@@ -101,18 +122,28 @@ local function take(key, number, limit)
     end
 end
 
+-- What networks have of this login: it is theirs no more.
+local function shared(key)
+    local share = stored(key, SHARE)
+    redis.call('HDEL', key, SHARE)
+    return share
+end
+
 -- The counted try was right: the login's failures are forgotten, and of the networks' those that were this login's. Who
 -- guesses at others' passwords must not clear the count by signing in as himself in between.
 local function forgive()
-    if OVER_ALL then
+    if GUESSABLE then
         take(ALL, 1)
     end
     redis.call('DEL', LOGIN)
-    for place, network in ipairs(NETWORKS) do
-        local share = stored(network, SHARE)
+    local share = shared(ADDRESS)
+    if share > 0 then
+        take(ADDRESS, share, limits.address)
+    end
+    for _, network in ipairs(WIDER) do
+        share = shared(network.key)
         if share > 0 then
-            redis.call('HDEL', network, SHARE)
-            take(network, share, limits.networks[place])
+            forgotten(network.key, stored(network.key, 'until') - share * network.apart)
         end
     end
 end

@@ -153,7 +153,10 @@ class CallerAuth extends HTMLElement {
     const quiet = new AbortController();
     const end = () => quiet.abort();
     signal.addEventListener("abort", end);
-    let alarm = setTimeout(end, this.#silent * 1000);
+    let heard = Date.now();
+    // by the clock and not by one long timer, which stands still while the machine sleeps
+    const late = () => Math.abs(Date.now() - heard) > this.#silent * 1000;
+    const watch = setInterval(() => late() && end(), 1000);
     try {
       const answer = await this.#ask("/element/live", { signal: quiet.signal });
       if (answer.status === 401 || answer.status === 403) this.#token = "";
@@ -163,15 +166,15 @@ class CallerAuth extends HTMLElement {
       let rest = "";
       for (;;) {
         const { value, done } = await reader.read();
-        if (done) return;
+        // what lay on this side while the machine slept is not so now
+        if (done || late()) return;
+        heard = Date.now();
         const lines = (rest + value).split("\n");
         rest = lines.pop();
         for (const line of lines) this.#take(JSON.parse(line));
-        clearTimeout(alarm);
-        alarm = setTimeout(end, this.#silent * 1000);
       }
     } finally {
-      clearTimeout(alarm);
+      clearInterval(watch);
       signal.removeEventListener("abort", end);
       end();
     }

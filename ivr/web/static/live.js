@@ -17,9 +17,8 @@ export function follow(path, silent, goal, draw, forget) {
     let heard = Date.now();
     let gone = false;
     // by the clock and not by one long timer, which stands still while the machine sleeps
-    const watch = setInterval(() => {
-      if (Math.abs(Date.now() - heard) > silent * 1000) lose();
-    }, Math.min(1000, silent * 250));
+    const late = () => Math.abs(Date.now() - heard) > silent * 1000;
+    const watch = setInterval(() => late() && lose(), Math.min(1000, silent * 250));
 
     function leave() {
       gone = true;
@@ -37,6 +36,11 @@ export function follow(path, silent, goal, draw, forget) {
     }
 
     socket.addEventListener("message", (event) => {
+      // what lay on this side while the machine slept is not so now
+      if (late()) {
+        lose();
+        return;
+      }
       heard = Date.now();
       wait = LEAST;
       note.hidden = true;
