@@ -13,8 +13,10 @@ from ivr.secret import Secret
 
 # Far more than anybody keys ahead; what a storm of tones sends beyond that is dropped.
 _MOST = 64
-# Asterisk puts off a key that comes within 45 ms of the one before (AST_MIN_DTMF_GAP), or while it lengthens that one, and
-# tells of it again, 20 to 107 ms later as measured. Nobody lets go of one key twice in so many seconds.
+# Asterisk puts off a key that comes while it lengthens the one before to 80 ms, or within 45 ms behind that (AST_MIN_DTMF_GAP), and
+# tells of it again: 20 to 92 ms later as measured with tones and pauses of 60 ms, and of 100 and 20. Each of a bunch may wait longer than
+# the one before it: with 60 and 20 it is 105 ms from the eighth on. No larger number helps there, for it would swallow the same key
+# pressed again, which came behind 119 ms with 60 and 60.
 _AGAIN = 0.1
 
 
