@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 import aiohttp
-import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import Unavailable
-from ivr.lock import NOBODYS, Denied, Granted, Matter, Reason, Signs, Visitor
+from ivr.lock import NOBODYS, Denied, Granted, Matter, Reason, Signs
+from ivr.lock.lately import is_lately
 from ivr.proxy import bodies, fields, pointers
+from ivr.proxy.changing import Change, passed_on
+from ivr.proxy.entering import Visitor
 from ivr.proxy.pointers import Unreadable
 from ivr.proxy.ports import Customers, Lock
 from ivr.proxy.rules import NOBODY, READING, Named, Protected
@@ -24,6 +26,7 @@ from ivr.proxy.upstream import Body, GoOn, Upstream
 from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.web.api import shut
+from ivr.web.connections import attended
 from ivr.web.problems import Problem
 
 # Seconds after which it is asked again whether what is being given out may be: whoever is on the line may have hung up.
@@ -31,8 +34,6 @@ _AGAIN_SECONDS = 1.0
 # Seconds that a signed header is good for: the CRM looks at it at once.
 _MARK_SECONDS = 60
 _WITHOUT_BODY = frozenset({204, 304})
-# What goes wrong at the CRM, or between it and here.
-_OF_UPSTREAM = frozenset({"upstream_away", "upstream_slow", "upstream_unreadable", "upgrade"})
 
 
 @dataclass(slots=True)
@@ -55,10 +56,10 @@ class Passage:
 
     def __init__(
         self, lock: Lock, customers: Customers, upstream: Upstream, signs: Signs, public: str, most: int,
-        named: Callable[[str, str], str], log: FilteringBoundLogger,
+        named: Callable[[str, str], str], anew: Callable[[Visitor], Awaitable[Visitor]], log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         """`public`: what browsers call the proxy; `most`: bytes of an answer that is looked through; `named`: what a call is
-        called outside, of its node and channel."""
+        called outside, of its node and channel; `anew`: who somebody is now."""
         self._lock = lock
         self._customers = customers
         self._upstream = upstream
@@ -66,17 +67,30 @@ class Passage:
         self._public = public
         self._most = most
         self._named = named
+        self._anew = anew
         self._log = log
 
     async def free(self, asked: Asked) -> web.StreamResponse:
-        """What needs no customer."""
-        async with self._upstream.place(asked.visitor.person.id):
-            return await self._given(asked, await self._ask(asked, self._headers_to(asked)))
+        """What needs no customer. Here and below: a read ends with its client, a change comes to its end."""
+        async with (
+            attended(asked.request, asked.request.method in READING),
+            self._upstream.place(asked.visitor.person.id),
+        ):
+            headers = self._headers_to(asked)
+            if asked.request.method in READING:
+                return await self._given(asked, await self._ask(asked, headers, lambda: self._known(asked)))
+            async with Change(asked.request, lambda: self._known(asked), None, "free", self._log) as change:
+                answer = await self._ask(asked, headers, change.go_on)
+                change.answered(answer.status)
+                return await self._given(asked, answer)
 
     async def protected(self, asked: Asked, protected: Protected) -> web.StreamResponse:
         """What is about one. A change is written down before it is made; what is read is counted before it is asked for, and
         written down before it is given out."""
-        async with self._upstream.place(asked.visitor.person.id):
+        async with (
+            attended(asked.request, asked.request.method in READING),
+            self._upstream.place(asked.visitor.person.id),
+        ):
             return await self._protected(asked, protected)
 
     async def _protected(self, asked: Asked, protected: Protected) -> web.StreamResponse:
@@ -86,7 +100,7 @@ class Passage:
         granted = _granted(await self._weighed(asked, matter, protected.level))
         if not reading:
             _granted(await matter.note())
-            return await self._changed(asked, matter, granted)
+            return await self._changed(asked, matter, granted, protected.name)
         matter.begin_note()
         try:
             # while it is counted
@@ -97,27 +111,18 @@ class Passage:
         finally:
             await matter.settled()
 
-    async def _changed(self, asked: Asked, matter: Matter, granted: Granted) -> web.StreamResponse:
-        """What became of a change. What went wrong behind it is not said in words that bid to try again: it may be done."""
-        passed_on = False
-
-        async def go_on() -> None:
-            nonlocal passed_on
-            await self._stands(matter, granted.level)
-            passed_on = True
-
-        try:
-            answer = await self._ask(asked, self._headers_to(asked, granted, matter.ref), go_on)
-            matter.answered(answer.status)
+    async def _changed(self, asked: Asked, matter: Matter, granted: Granted, pattern: str) -> web.StreamResponse:
+        async with Change(
+            asked.request, lambda: self._stands(matter, granted.level), matter, pattern, self._log
+        ) as change:
+            answer = await self._ask(asked, self._headers_to(asked, granted, matter.ref), change.go_on)
+            change.answered(answer.status)
             return await self._given(asked, answer, matter)
-        except Problem as problem:
-            if not passed_on or problem.name not in _OF_UPSTREAM:
-                raise
-            said = "unshown" if matter.is_answered else "unanswered"
-            if not matter.is_answered:
-                matter.answered(None)
-            await matter.withhold(Denied(Reason.UNAVAILABLE))
-            raise _passed_on(said, problem) from None
+
+    async def _known(self, asked: Asked) -> None:
+        """Whoever has waited for long may be signed out by now, or disabled. Raises `Problem`."""
+        if not is_lately(asked.visitor.at):
+            asked.visitor = await self._anew(asked.visitor)
 
     # ------------------------------------------------------------ the customer
 
@@ -216,8 +221,11 @@ class Passage:
             # what went wrong there is told, and not its words: they may be of a customer
             return web.Response(status=answer.status, headers=headers)
         headers["Content-Type"] = "application/json"
-        left = protected.covered(document[0], level)
-        return web.Response(body=orjson.dumps(left), status=answer.status, headers=headers)
+        try:
+            left = pointers.written(protected.covered(document[0], level))
+        except Unreadable:
+            raise Problem("upstream_unreadable") from None
+        return web.Response(body=left, status=answer.status, headers=headers)
 
     def _document(self, answer: aiohttp.ClientResponse, body: bytes) -> tuple[Any] | None:
         """None where it is no JSON."""
@@ -290,10 +298,5 @@ async def _still(matter: Matter) -> Granted:
         return verdict
     problem = shut(verdict)
     if matter.is_answered:
-        raise _passed_on("unshown", problem)
+        raise passed_on("unshown", problem.name)
     raise problem
-
-
-def _passed_on(name: str, problem: Problem) -> Problem:
-    """Whoever is told that it is refused takes a change for one that was not made."""
-    return Problem(name, errors=((problem.name, "is why its answer is not shown"),))

@@ -37,6 +37,14 @@ def read(body: bytes) -> Any:
         raise Unreadable from None
 
 
+def written(document: Any) -> bytes:
+    """As JSON again. Raises `Unreadable` for what is too deep, which can be read and not be written."""
+    try:
+        return orjson.dumps(document)
+    except TypeError:
+        raise Unreadable from None
+
+
 def read_strictly(body: bytes) -> Any:
     """What goes on as it is, and must be the same to every reader: no name twice in an object, in no spelling.
 

@@ -52,12 +52,13 @@ async def _serve(settings: Settings, meters: ServedMeters, log: FilteringBoundLo
         opened(settings, meters, log, near=True) as front,
     ):
         handovers = Handovers(front.link, settings.redis.prefix, settings.desk)
+        entrance = Entrance(url, desk, handovers, front.people, per_minute=proxy.per_minute, tenants=proxy.tenants)
         readiness = front.readiness(settings, log, upstream=upstream.ping)
         server = ProxyServer(
             settings,
-            Entrance(url, desk, handovers, front.people, per_minute=proxy.per_minute, tenants=proxy.tenants),
+            entrance,
             Passage(front.locks.lock, front.customers, upstream, front.locks.signer, url, proxy.answer_kilobytes * 1024,
-                front.customers.vault.index.call, log),
+                front.customers.vault.index.call, entrance.anew, log),
             RedisPace(front.link, settings.redis.prefix),
             readiness,
             log,

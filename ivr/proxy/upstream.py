@@ -17,6 +17,7 @@ from yarl import URL
 
 from ivr.config import Settings, tls
 from ivr.errors import Unavailable
+from ivr.proxy.rules import READING
 from ivr.web.problems import Problem
 
 # Seconds that a connection may lie idle: servers close those that did for longer, and a request may be on its way then.
@@ -53,7 +54,7 @@ class Upstream:
         self._wait = proxy.answer_seconds
         self._places: dict[str, asyncio.Semaphore] = {}
         self._session: aiohttp.ClientSession | None = None
-        self._changes: aiohttp.ClientSession | None = None
+        self._asked: aiohttp.ClientSession | None = None
 
     @classmethod
     def of(cls, settings: Settings, log: FilteringBoundLogger) -> Self:
@@ -68,7 +69,7 @@ class Upstream:
         # awaited when there is a connection, and nothing was sent on it yet
         last.on_request_headers_sent.append(_go_on)
         self._session = self._opened(connector)
-        self._changes = self._opened(connector, connector_owner=False, trace_configs=[last])
+        self._asked = self._opened(connector, connector_owner=False, trace_configs=[last])
         return self
 
     def _opened(self, connector: aiohttp.TCPConnector, **options: Any) -> aiohttp.ClientSession:
@@ -79,7 +80,7 @@ class Upstream:
         )  # fmt: skip
 
     async def __aexit__(self, *_: object) -> None:
-        for session in (self._changes, self._session):
+        for session in (self._asked, self._session):
             if session is not None:
                 await session.close()
 
@@ -110,13 +111,13 @@ class Upstream:
         """What it begins to answer. The path goes on as it was read, to the letter.
 
         `go_on` is asked in the last moment, behind what may be a long wait for a connection; what it raises is raised, and
-        nothing was sent.
+        nothing was sent. What changes something is sent once.
         """
-        session = self._session if go_on is None else self._changes
+        session = self._session if go_on is None else self._asked
         assert session is not None
         if self._host is not None:
             headers["Host"] = self._host
-        asking = None if go_on is None else _once(go_on)
+        asking = go_on if go_on is None or method in READING else _once(go_on)
         try:
             answer = await session.request(
                 method, URL(self.origin + raw, encoded=True), headers=headers, data=body, allow_redirects=False,

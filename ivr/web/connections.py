@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from logging import Logger
+from types import TracebackType
 from typing import Any
 
 from aiohttp import web
@@ -21,6 +22,8 @@ IDLE_SECONDS = 15.0
 REQUEST_SECONDS = 15.0
 # Seconds in which a client must begin to take what it has asked for.
 _TAKING_SECONDS = 10.0
+# Seconds after which it is looked whether a client that waits is still there.
+_GONE_SECONDS = 0.5
 # Seconds in which what is left of a refused body may come.
 _LINGER_SECONDS = 1.0
 # Bytes of a request's first line, of one header, and how many headers.
@@ -61,6 +64,44 @@ class Room:
 
     def _place(self, address: str) -> str:
         return address if address in self.free else network(address)
+
+
+class attended:  # noqa: N801 (as the standard library's own)
+    """An async context manager: what is done within ends with `ConnectionResetError` when the client has gone.
+
+    aiohttp goes on for it, for whatever is done may have to come to its end.
+    """
+
+    def __init__(self, request: web.BaseRequest, ends: bool) -> None:
+        """`ends`: whether this one need not."""
+        self._request = request
+        self._ends = ends
+        self._limit = asyncio.timeout(None)
+        self._looking: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+        if self._ends:
+            self._later()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+        try:
+            await self._limit.__aexit__(kind, error, trace)
+        except TimeoutError:
+            raise ConnectionResetError("the client has gone") from None
+
+    def _later(self) -> None:
+        self._looking = asyncio.get_running_loop().call_later(_GONE_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if self._request.transport is None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+        else:
+            self._later()
 
 
 class _Connection(RequestHandler):

@@ -248,9 +248,12 @@ async def proxied(settings: Settings, server: Server, *, rules: Any = None, **ch
             async def alive() -> None:
                 await desk.link.ask("PING")
 
+            entrance = Entrance(
+                PUBLIC, DESK, handovers, staff, per_minute=made.proxy.per_minute, tenants=made.proxy.tenants
+            )
             served = ProxyServer(
                 made,
-                Entrance(PUBLIC, DESK, handovers, staff, per_minute=made.proxy.per_minute, tenants=made.proxy.tenants),
+                entrance,
                 Passage(
                     desk.lock,
                     customers,
@@ -259,6 +262,7 @@ async def proxied(settings: Settings, server: Server, *, rules: Any = None, **ch
                     PUBLIC,
                     made.proxy.answer_kilobytes * 1024,
                     desk.vault.index.call,
+                    entrance.anew,
                     log,
                 ),
                 RedisPace(desk.link, prefix),
