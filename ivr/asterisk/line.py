@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from copy import copy
 from urllib.parse import urlencode
 
 from structlog.typing import FilteringBoundLogger
@@ -97,7 +98,7 @@ class AriLine:
         """End whatever the session does within `up`, with this error; the first one counts."""
         if self._tether is None and isinstance(why, HungUp):
             # behind `up` nothing is cancelled: who waits there for the end of a last sentence is told so
-            self._inbox.interrupt(why)
+            self._inbox.interrupt(copy(why))
         if self._why is None:
             self._why = why
             if self._tether is not None:
@@ -124,14 +125,15 @@ class AriLine:
     @asynccontextmanager
     async def up(self) -> AsyncIterator[None]:
         if self._why is not None:
-            raise self._why
+            raise copy(self._why)
         try:
             async with asyncio.timeout(None) as self._tether:
                 yield
         except TimeoutError:
             if self._why is None:
                 raise
-            raise self._why from None
+            # one of its own: its traceback leads to this line, and both would stay until memory is looked through
+            raise copy(self._why) from None
         finally:
             self._tether = None
 

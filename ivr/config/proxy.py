@@ -64,7 +64,7 @@ class Proxy(Served):
         100,
         ge=1,
         le=10_000,
-        description="Connections to the CRM at once; who finds none waits, and one person has a sixth of them at most",
+        description="Connections to the CRM at once; who finds none waits, and one person has a sixth of them at most: below 12 one, so that a page which waits for news holds up that person's others",
     )
     shutdown_seconds: int = Field(
         5, ge=1, le=60, description="Seconds in which requests may come to their end when the proxy is stopped"

@@ -107,7 +107,7 @@ class ProxyServer(Listening):
         ours = self._is_ours(request)
         try:
             # what a page asks for by itself, as often as it likes, is nobody at work
-            used = ours and (request.method not in READING or _is_opened(request))
+            used = ours and _is_used(request)
             one.visitor = await self._entrance.visitor(request, used=used)
         except TooMany as problem:
             self._paced("proxy", problem.person, problem.wait)
@@ -234,3 +234,13 @@ def _is_opened(request: web.BaseRequest) -> bool:
         return False
     mode = request.headers.get("Sec-Fetch-Mode")
     return mode == "navigate" if mode is not None else "text/html" in request.headers.get("Accept", "")
+
+
+def _is_used(request: web.BaseRequest) -> bool:
+    """Whether a person is at work with it: opens something, or changes it."""
+    if request.method not in READING:
+        return True
+    headers = request.headers
+    # a frame loads itself anew, or a person clicks in it; and a browser fetches pages that nobody has opened yet
+    by_itself = headers.get("Sec-Fetch-Dest", "document") != "document" and headers.get("Sec-Fetch-User") != "?1"
+    return _is_opened(request) and not by_itself and "Sec-Purpose" not in headers

@@ -92,7 +92,7 @@ class attended:  # noqa: N801 (as the standard library's own)
         try:
             await self._limit.__aexit__(kind, error, trace)
         except TimeoutError:
-            raise ConnectionResetError("the client has gone") from None
+            raise ConnectionResetError from None
 
     def _later(self) -> None:
         self._looking = asyncio.get_running_loop().call_later(_GONE_SECONDS, self._look)

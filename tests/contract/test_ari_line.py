@@ -253,6 +253,21 @@ async def test_the_first_reason_counts(world: World) -> None:
         await run()
 
 
+async def test_why_a_line_has_ended_does_not_hold_what_was_done_on_it(world: World) -> None:
+    """All lines of a worker that stops are told of the same: no call's frames hang on it."""
+    call, why = await world.call(), Unavailable("the worker is stopping")
+
+    async def run() -> None:
+        async with call.line.up():
+            call.line.evict(why)
+            await call.line.receive(None)
+
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="is stopping"):
+            await run()
+    assert why.__traceback__ is None
+
+
 async def test_a_time_limit_of_the_bodys_own_is_no_hang_up(world: World) -> None:
     call = await world.call()
 

@@ -47,6 +47,16 @@ async def signed_in_behind(door: Door, server: Server, path: str, method: str, h
         ("GET", {"Sec-Fetch-Mode": "same-origin", **PAGES_OWN}),
         ("GET", {"Sec-Fetch-Mode": "cors", **PAGES_OWN, **OF_AN_OLD_BROWSER}),
         ("HEAD", {"Sec-Fetch-Mode": "cors", **PAGES_OWN}),
+        ("GET", {"Sec-Fetch-Mode": "navigate", **PAGES_OWN, "Sec-Fetch-Dest": "iframe"}),
+        (
+            "GET",
+            {
+                "Sec-Fetch-Mode": "navigate",
+                **PAGES_OWN,
+                "Sec-Fetch-Dest": "document",
+                "Sec-Purpose": "prefetch;prerender",
+            },
+        ),
         ("GET", {"Accept": "application/json"}),
         ("GET", {}),
     ],
@@ -56,7 +66,8 @@ async def test_what_a_page_asks_for_by_itself_keeps_nobody_signed_in(
 ) -> None:
     first, later = await signed_in_behind(door, server, path, method, headers)
     assert first == (200 if path is FREE else 403)
-    assert later == 401
+    # a page of its own is led to the desk, to sign in
+    assert later == (303 if headers.get("Sec-Fetch-Mode") == "navigate" else 401)
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example.com"}, {"Sec-Fetch-Site": "same-site"}])
@@ -73,6 +84,8 @@ async def test_nor_does_what_another_sites_page_would_change(
         ("/", "GET", LINKED),
         (SHUT, "GET", OPENED),
         ("/", "GET", OF_AN_OLD_BROWSER),
+        ("/", "GET", {"Sec-Fetch-Mode": "navigate", **PAGES_OWN, "Sec-Fetch-Dest": "document"}),
+        ("/", "GET", {"Sec-Fetch-Mode": "navigate", **PAGES_OWN, "Sec-Fetch-Dest": "iframe", "Sec-Fetch-User": "?1"}),
         ("/login", "POST", {"Sec-Fetch-Mode": "cors", **PAGES_OWN}),
         ("/login", "POST", {}),
         (SHUT, "PUT", {"Sec-Fetch-Mode": "cors", **PAGES_OWN}),

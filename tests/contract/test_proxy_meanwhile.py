@@ -329,8 +329,10 @@ async def test_a_crm_that_does_not_answer_a_change_in_time_may_have_made_it(tmp_
     async with proxied(settings_in(tmp_path), server, patterns=patterns, answer_seconds=1) as door:
         await door.enter()
         await door.desk.call()
-        door.crm.meanwhile = asyncio.Event().wait
+        over = asyncio.Event()
+        door.crm.meanwhile = over.wait
         answer = await door.ask(CUSTOMER, "PUT", json={"name": "New"})
+        over.set()
         assert (answer.status, answer.reason) == (502, "unanswered")
         assert answer.json["errors"][0]["field"] == "upstream_slow"
         assert await outcomes(door) == [("proxy.change", "granted"), ("proxy.change", "unshown")]
@@ -373,6 +375,7 @@ async def test_of_a_change_that_is_under_way_when_the_proxy_stops_the_trail_tell
         over.set()
         with pytest.raises(aiohttp.ClientError):
             await change
+        assert door.desk.log.of("proxy.failed") == []
 
 
 async def test_a_change_that_never_came_to_the_crm_may_be_made_again(tmp_path: Path, server: Server) -> None:

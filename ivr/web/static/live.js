@@ -36,6 +36,7 @@ export function follow(path, silent, goal, draw, forget) {
     }
 
     socket.addEventListener("message", (event) => {
+      if (gone) return;
       // what lay on this side while the machine slept is not so now
       if (late()) {
         lose();
