@@ -73,7 +73,7 @@ async def taken(door: Door, path: str) -> AsyncIterator[asyncio.Task[Answer]]:
 async def test_one_person_takes_no_more_than_a_part_of_the_connections(
     tmp_path: Path, server: Server, path: str
 ) -> None:
-    async with one_place(tmp_path, server, seconds=1) as (door, _), taken(door, path):
+    async with one_place(tmp_path, server, seconds=2) as (door, _), taken(door, path):
         for second in ("/assets/x", CUSTOMER):
             answer = await door.ask(second)
             assert (answer.status, answer.reason) == (429, "too_many_requests")
