@@ -26,6 +26,7 @@ pytestmark = pytest.mark.servers
 CUSTOMER = "/api/customers/10001"
 LONG = "/customers/10001/long"
 CHANGING = ("PUT", "PATCH", "DELETE", "POST")
+CHANGEABLE = {**PATTERNS, "customer": {**PATTERNS["customer"], "methods": ["GET", *CHANGING]}}
 FIRST, REST = b'{"phones": ["', b'+46700000666"]}'
 WHOLE = len(FIRST + REST)
 
@@ -72,8 +73,7 @@ class Open:
 
 @pytest.fixture
 async def open_(tmp_path: Path, server: Server) -> AsyncIterator[Open]:
-    patterns = {**PATTERNS, "customer": {**PATTERNS["customer"], "methods": ["GET", *CHANGING]}}
-    async with proxied(settings_in(tmp_path), server, patterns=patterns, change_kilobytes=1) as door:
+    async with proxied(settings_in(tmp_path), server, patterns=CHANGEABLE, change_kilobytes=1) as door:
         yield Open(door, await door.enter(), await door.desk.call())
 
 
@@ -161,8 +161,7 @@ async def test_a_change_that_has_waited_for_a_connection_is_judged_behind_that(
     tmp_path: Path, server: Server, method: str
 ) -> None:
     """A CRM takes so many requests at once; whoever wants to can see to it that there are."""
-    patterns = {**PATTERNS, "customer": {**PATTERNS["customer"], "methods": ["GET", *CHANGING]}}
-    async with proxied(settings_in(tmp_path), server, patterns=patterns, upstream_connections=1) as door:
+    async with proxied(settings_in(tmp_path), server, patterns=CHANGEABLE, upstream_connections=1) as door:
         await door.enter()
         await door.desk.call()
         over = asyncio.Event()
@@ -325,8 +324,7 @@ async def test_what_goes_wrong_behind_a_change_bids_nobody_to_make_it_again(
 
 
 async def test_a_crm_that_does_not_answer_a_change_in_time_may_have_made_it(tmp_path: Path, server: Server) -> None:
-    patterns = {**PATTERNS, "customer": {**PATTERNS["customer"], "methods": ["GET", *CHANGING]}}
-    async with proxied(settings_in(tmp_path), server, patterns=patterns, answer_seconds=1) as door:
+    async with proxied(settings_in(tmp_path), server, patterns=CHANGEABLE, answer_seconds=1) as door:
         await door.enter()
         await door.desk.call()
         over = asyncio.Event()
@@ -358,8 +356,7 @@ async def test_of_a_change_whose_client_has_gone_the_trail_tells_what_the_crm_sa
 async def test_of_a_change_that_is_under_way_when_the_proxy_stops_the_trail_tells(
     tmp_path: Path, server: Server
 ) -> None:
-    patterns = {**PATTERNS, "customer": {**PATTERNS["customer"], "methods": ["GET", *CHANGING]}}
-    async with proxied(settings_in(tmp_path), server, patterns=patterns, shutdown_seconds=1) as door:
+    async with proxied(settings_in(tmp_path), server, patterns=CHANGEABLE, shutdown_seconds=1) as door:
         await door.enter()
         await door.desk.call()
         over = asyncio.Event()
@@ -379,8 +376,7 @@ async def test_of_a_change_that_is_under_way_when_the_proxy_stops_the_trail_tell
 
 
 async def test_a_change_that_never_came_to_the_crm_may_be_made_again(tmp_path: Path, server: Server) -> None:
-    patterns = {**PATTERNS, "customer": {**PATTERNS["customer"], "methods": ["GET", *CHANGING]}}
-    async with proxied(settings_in(tmp_path), server, patterns=patterns, upstream="http://127.0.0.1:9") as door:
+    async with proxied(settings_in(tmp_path), server, patterns=CHANGEABLE, upstream="http://127.0.0.1:9") as door:
         await door.enter()
         await door.desk.call()
         answer = await door.ask(CUSTOMER, "PUT", json={"name": "New"})
