@@ -20,6 +20,7 @@
             ├── StoreError   Redis or the database
             ├── VaultError   encrypted data was changed, or is of another key
             ├── OidcError    an OpenID provider did not answer, or not as it must
+            ├── EidError     the same of a provider of electronic identities
             └── TextError    no text message gateway took the message
 
 Messages carry places, ids and statuses, never a value that came from a caller.
@@ -129,6 +130,10 @@ class VaultError(Unavailable):
 
 class OidcError(Unavailable):
     """An OpenID provider did not answer, or not as it must; says which."""
+
+
+class EidError(Unavailable):
+    """A provider of electronic identities did not answer, or not as it must; says which."""
 
 
 class TextError(Unavailable):

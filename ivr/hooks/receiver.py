@@ -19,8 +19,8 @@ from ivr import __version__
 from ivr.config import Settings, Webhook, tls
 from ivr.config.clear import loopback
 from ivr.errors import ConfigError
+from ivr.outward.address import AddressError, Addresses, Resolver
 from ivr.secret import Secret
-from ivr.sms.address import AddressError, Addresses, Resolver
 
 PREFIX = "whsec_"
 """How a secret begins (Standard Webhooks)."""

@@ -12,8 +12,8 @@ from yarl import URL
 
 from ivr.config import Settings, secret_of
 from ivr.errors import ConfigError
+from ivr.outward.address import Address, Addresses
 from ivr.secret import Personal, Secret
-from ivr.sms.address import Address, Addresses
 
 
 class Gateway(Protocol):

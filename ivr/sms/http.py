@@ -12,8 +12,8 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
 from ivr.errors import NumberRefused, TextError
+from ivr.outward.client import FORM, Answer, Client, Request
 from ivr.secret import Personal, Secret
-from ivr.sms.client import FORM, Answer, Client, Request
 from ivr.sms.gateway import Table
 
 NAME = "http"

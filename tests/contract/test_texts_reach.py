@@ -12,10 +12,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ivr.errors import ConfigError, TextError
+from ivr.outward.address import Address, Addresses
+from ivr.outward.client import Client, Request
 from ivr.secret import Secret
 from ivr.sms import in_turn, one
-from ivr.sms.address import Address, Addresses
-from ivr.sms.client import Client, Request
 from tests.contract.ari_log import Log
 from tests.contract.texts_kit import SERVED, certificate, sender, settings_in, tables
 from tests.contract.texts_server import PASSWORD, Raw, TextsServer, anything

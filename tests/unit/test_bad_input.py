@@ -32,8 +32,8 @@ from ivr.call.ports import Caller, Key
 from ivr.cli.fields import FieldError, Fields
 from ivr.config import Settings, load
 from ivr.errors import AriError, ConfigError, HungUp, TextError
+from ivr.outward.client import Answer
 from ivr.secret import Secret
-from ivr.sms.client import Answer
 from ivr.sms.http import Http
 
 HEAD = '[company]\nname = "Acme"\ncountry = "SE"\n[policies.main]\nsteps = ["pin"]\nlevel = 1\n'

@@ -30,7 +30,7 @@ MAY_REVEAL = {
     "ivr/oidc/provider.py",
     "ivr/proxy/entering.py",
     "ivr/secret.py",
-    "ivr/sms/client.py",
+    "ivr/outward/client.py",
     "ivr/sms/http.py",
     "ivr/sms/outbox.py",
     "ivr/store/elements.py",

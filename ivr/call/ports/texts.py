@@ -2,10 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A gateway has taken a text. `id`: by which it reports what became of it; None where it never does."""
+
+    gateway: str
+    id: str | None = None
+    parts: int = 1
+
+
+class Delivery(StrEnum):
+    """What a gateway reports of a text that it has taken: one set for the statuses of all."""
+
+    SENT = "sent"
+    """On its way; more will come."""
+    DELIVERED = "delivered"
+    READ = "read"
+    UNDELIVERED = "undelivered"
+    """It will not arrive."""
+    FAILED = "failed"
+    """It was never sent on."""
+    EXPIRED = "expired"
+    """The telephone was not reached for as long as the networks try."""
+    UNKNOWN = "unknown"
+    """The gateway does not know, or says what nobody has described."""
+
+    @property
+    def arrived(self) -> bool:
+        """Whether it is on the person's telephone."""
+        return self in (Delivery.DELIVERED, Delivery.READ)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it will never be."""
+        return self in (Delivery.UNDELIVERED, Delivery.FAILED, Delivery.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A gateway's word of one text. `code`: its own, of why; letters, digits and hyphens alone."""
+
+    gateway: str
+    id: str
+    delivery: Delivery
+    code: str = ""
 
 
 class Texts(Protocol):

@@ -1,4 +1,4 @@
-"""HTTP as the gateways use it: one exchange under limits, tried again where it was not taken for certain.
+"""HTTP as gateways and providers are asked: one exchange under limits, tried again where it was not taken for certain.
 
 What aiohttp raises holds addresses and headers. None of it leaves this file: what went wrong is said in words.
 """
@@ -20,9 +20,9 @@ from structlog.typing import FilteringBoundLogger
 from yarl import URL
 
 from ivr import __version__
-from ivr.errors import TextError
+from ivr.errors import TextError, Unavailable
+from ivr.outward.address import AddressError, Addresses, Resolver
 from ivr.secret import Secret
-from ivr.sms.address import AddressError, Addresses, Resolver
 
 # Seconds for a connection to stand. The first packet is sent again after one (RFC 6298 2.1); one loss must not be the end.
 _CONNECT = 3.0
@@ -33,7 +33,7 @@ _MOST = 64 * 1024
 # second gateway.
 _TRIES = 3
 _WAIT = 0.3
-# A gateway that asks for more than this is not waited for.
+# A peer that asks for more than this is not waited for.
 _LONGEST_WAIT = 2.0
 # "Not now": the request was not looked at (RFC 6585 4, RFC 9110 15.6.4), so the text cannot go out twice.
 _NOT_NOW = {429: "too many requests", 503: "not available"}
@@ -54,11 +54,12 @@ def _overwrite(length: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a gateway; nothing of it can be shown."""
+    """What is asked; nothing of it can be shown. `at`: the path below the client's own URL, where it has more than one."""
 
     headers: Mapping[str, Secret]
     body: Secret
     method: str = "POST"
+    at: str = ""
 
 
 class _Body(aiohttp.BytesPayload):
@@ -110,9 +111,9 @@ class _Fault:
 
 
 class Client:
-    """A gateway's HTTP. No redirects, no proxy, no cookies, certificates checked, each text by a connection of its own.
+    """One peer's HTTP. No redirects, no proxy, no cookies, certificates checked, each request by a connection of its own.
 
-    A connection that is kept may end as it is used again, and nobody knows whether that text was taken.
+    A connection that is kept may end as it is used again, and nobody knows whether that request was taken.
     """
 
     def __init__(
@@ -122,19 +123,26 @@ class Client:
         addresses: Addresses,
         log: FilteringBoundLogger,
         resolver: AbstractResolver | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        error: type[Unavailable] = TextError,
     ) -> None:
-        """`name` is for the log; `url` is where every request goes, `addresses` which of its host's it may go to."""
+        """`name` is for the log; `url` is where every request goes, `addresses` which of its host's it may go to.
+
+        `tls`: whom to trust, and the own certificate, where it is not what the system trusts; `error`: what is raised.
+        """
         self._name = name
         self._url = url
         self._addresses = addresses
         # now, and not at the first text: to read all authorities takes a tenth of a second, in which no call goes on
-        self._tls = ssl.create_default_context() if url.scheme == "https" else True
+        self._tls = tls or (ssl.create_default_context() if url.scheme == "https" else True)
+        self._error = error
         self._log = log
         self._resolver = resolver
         self._opened: aiohttp.ClientSession | None = None
 
     async def send(self, request: Request) -> Answer:
-        """The gateway's answer; raises `TextError` where there is none that says yes or no."""
+        """The peer's answer; raises the `error` given where there is none that says yes or no."""
         asyncio.get_running_loop().call_later(_FREED_SECONDS, _overwrite, len(request.body.reveal()))
         tries = 0
         while True:
@@ -143,13 +151,13 @@ class Client:
             if isinstance(result, Answer):
                 return result
             if result.wait is None or tries == _TRIES:
-                raise TextError(result.words)
+                raise self._error(result.words)
             wait = max(result.wait, _WAIT * 2 ** (tries - 1) * _RANDOM.uniform(0.5, 1.5))
             self._log.info("gateway.retried", gateway=self._name, error=result.words, seconds=round(wait, 1))
             await asyncio.sleep(wait)
 
     async def reach(self) -> None:
-        """Connect as for a text and ask for nothing (HEAD /), without login; raises `TextError` where nobody answers."""
+        """Connect as for a text and ask for nothing (HEAD /), without login; raises the `error` given where nobody answers."""
         try:
             async with self._session().head(self._url.origin(), allow_redirects=False):
                 return
@@ -158,7 +166,7 @@ class Client:
             return
         except (aiohttp.ClientError, OSError) as error:
             words, _ = _told(error)
-        raise TextError(words)
+        raise self._error(words)
 
     async def close(self) -> None:
         """End what is open."""
@@ -170,7 +178,7 @@ class Client:
         try:
             async with self._session().request(
                 request.method,
-                self._url,
+                self._url / request.at if request.at else self._url,
                 headers={name: value.reveal() for name, value in request.headers.items()},
                 data=body,
                 allow_redirects=False,
