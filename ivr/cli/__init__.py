@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import ivr
-from ivr.cli import agent, audit, backup, customer, initialise, keys, person, rights, texts, tokens, totp, webhooks
+from ivr.cli import agent, audit, backup, customer, initialise, keys, peer, person, rights, texts, tokens, totp, webhooks
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
@@ -43,6 +43,7 @@ for command in (rights.change, rights.permit, rights.deny, rights.usual, rights.
 app.add_typer(agent.app, name="agent", help="Agents and others who sign in at the desk.")
 app.add_typer(texts.app, name="texts", help="Text messages: whether they go out.")
 app.add_typer(webhooks.app, name="webhooks", help="Webhooks: what waits to be told.")
+app.add_typer(peer.app, name="peer", help="Other organisations: by which keys they are known, and we to them.")
 app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")
 app.add_typer(keys.app, name="keys", help="Keys: which there are, and new ones for old.")
 
