@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
+from ivr import cli
 from ivr.asterisk.versions import LEAST
 from ivr.call import mark
 from ivr.call.outcome import Scope, Status
 from ivr.call.steps import all_steps
-from ivr.cli import app
 from ivr.cli.moments import moment
 from ivr.cli.table import COLUMNS
 from ivr.config import Asterisk, Client, Pattern, Policy, Settings, Webhook
@@ -124,7 +123,7 @@ Command = Any
 
 
 def root() -> Command:
-    return typer.main.get_command(app)
+    return cli.command()
 
 
 def inner(command: Command) -> dict[str, Command]:
