@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 import ivr
-from ivr.cli import agent, audit, backup, customer, initialise, keys, peer, person, rights, texts, tokens, totp, webhooks
+from ivr.cli import (
+    agent,
+    audit,
+    backup,
+    customer,
+    initialise,
+    keys,
+    peer,
+    person,
+    rights,
+    texts,
+    tokens,
+    totp,
+    webhooks,
+)
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
