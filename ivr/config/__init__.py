@@ -7,11 +7,13 @@ from ivr.config.clients import Client
 from ivr.config.desk import Desk, Password, SignIn
 from ivr.config.file import load, secret_of, secrets_of
 from ivr.config.lock import Lock
+from ivr.config.mail import Mail
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
 from ivr.config.patterns import Pattern
 from ivr.config.peers import Peers
 from ivr.config.proxy import Proxy
+from ivr.config.push import App, Push
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
 from ivr.config.tokens import Tokens
@@ -21,6 +23,7 @@ from ivr.config.webhooks import Webhook
 __all__ = [
     "Agi",
     "AmiSettings",
+    "App",
     "Asterisk",
     "Client",
     "Company",
@@ -34,6 +37,7 @@ __all__ = [
     "Limits",
     "Lock",
     "Log",
+    "Mail",
     "Metrics",
     "Password",
     "Pattern",
@@ -41,6 +45,7 @@ __all__ = [
     "Pin",
     "Policy",
     "Proxy",
+    "Push",
     "Redis",
     "Settings",
     "SignIn",

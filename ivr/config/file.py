@@ -16,6 +16,7 @@ from ivr.config.clients import Client
 from ivr.config.models import Settings
 from ivr.config.patterns import Pattern
 from ivr.config.proxy import Proxy
+from ivr.config.push import App
 from ivr.config.section import table_of
 from ivr.config.verifying import Policy
 from ivr.config.webhooks import Webhook
@@ -122,7 +123,7 @@ class _Named(BaseModel):
 
 
 _NAMED: dict[str, type[BaseModel]] = {
-    "policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "patterns": Pattern,
+    "policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "apps": App, "patterns": Pattern,
 }  # fmt: skip
 
 
