@@ -11,6 +11,7 @@ from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
 from ivr.config.patterns import Pattern
+from ivr.config.peers import Peers
 from ivr.config.proxy import Proxy
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
@@ -41,6 +42,7 @@ __all__ = [
     "Metrics",
     "Password",
     "Pattern",
+    "Peers",
     "Pin",
     "Policy",
     "Proxy",

@@ -17,6 +17,7 @@ from ivr.config.desk import Desk
 from ivr.config.eid import Eids
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
+from ivr.config.peers import Peers
 from ivr.config.proxy import Proxy
 from ivr.config.retention import Retention
 from ivr.config.section import Name, Seconds, Section
@@ -154,6 +155,7 @@ class Settings(Section):
     lock: Lock = Field(default_factory=Lock)
     proxy: Proxy = Field(default_factory=Proxy)
     tokens: Tokens = Field(default_factory=Tokens)
+    peers: Peers = Field(default_factory=Peers)
     webhooks: dict[Name, Webhook] = Field({}, description="Programs that are told of calls, each a [webhooks.NAME]")
     clients: dict[Name, Client] = Field({}, description="Programs that speak to the desk, each a [clients.NAME]")
     log: Log = Field(default_factory=Log)
