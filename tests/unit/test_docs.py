@@ -19,7 +19,7 @@ from ivr.call.outcome import Scope, Status
 from ivr.call.steps import all_steps
 from ivr.cli.moments import moment
 from ivr.cli.table import COLUMNS
-from ivr.config import App, Asterisk, Client, Pattern, Policy, Settings, Webhook
+from ivr.config import App, Asterisk, Broker, Client, Pattern, Policy, Settings, Webhook
 from ivr.config.section import table_of
 from ivr.doctor import KINDS
 from ivr.errors import InputError
@@ -351,8 +351,9 @@ def setting(path: str, name: str) -> tuple[bool, Any]:
         "webhooks": Webhook,
         "apps": App,
         "patterns": Pattern,
+        "brokers": Broker,
     }
-    first, *parts = path.removeprefix("proxy.").split(".") if path.startswith("proxy.patterns.") else path.split(".")
+    first, *parts = re.sub(r"^(?:proxy\.(?=patterns\.)|eid\.(?=brokers\.))", "", path).split(".")
     model: Any = named.get(first, Settings)
     for part in parts[1:] if first in named else (first, *parts):
         tables = {field.alias or name: field for name, field in model.model_fields.items()}
