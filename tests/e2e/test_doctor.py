@@ -53,6 +53,10 @@ MADE_ELSEWHERE = {
     # tests/contract/test_desk_doctor.py: a provider of all kinds
     "oidc-away",
     "oidc-factor",
+    # tests/contract/test_eid_doctor.py: providers with certificates of all kinds
+    "eid-settings",
+    "eid-away",
+    "eid-certificate-ends",
     # tests/unit/test_doctor_webhooks.py: receivers that are there and not
     "program-secret",
     "webhook-away",
