@@ -119,8 +119,6 @@ async def test_the_number_is_nowhere_but_on_the_wire_to_the_trunk(line: Line) ->
     await customer.answer()
     assert (await dialling)[0] is Dialled.JOINED
     await line.floor.two("agent1", "agent3")
-    # the trunk tells it all the same, with a name like a mark
-    await customer.resume(headers={"P-Asserted-Identity": f'"\u2714 Anna A." <sip:+{NUMBER}@127.0.0.1>'})
     await agent.hold()
     await agent.resume()
     await agent.hang_up()
@@ -152,6 +150,22 @@ async def test_the_customer_does_not_answer(line: Line, does: str, how: Dialled)
         await customer.ring()
     assert await asyncio.wait_for(dialling, 5) == (how, "")
     await agent.until("disconnected")
+
+
+async def test_a_trunk_that_tells_the_number(line: Line) -> None:
+    """In mid-call, with a name like a mark: the agent's phone has neither. The CDR has them; no agent reads it."""
+    agent, customer = await line.phones()
+    await line.joined(agent, customer)
+    await customer.resume(headers={"P-Asserted-Identity": f'"\u2714 Anna A." <sip:+{NUMBER}@127.0.0.1>'})
+    # what comes behind it is told behind it
+    await agent.hold()
+    await agent.resume()
+    await agent.hang_up()
+    await line.floor.nobody()
+    told = [(event["name"], event["number"]) for event in agent.events if event.kind == "connected_line"]
+    assert told
+    assert all(name in ("", DISPLAY) and number in ("", "anonymous") for name, number in told), told
+    assert NUMBER not in (agent._stem.parent / f"{agent._stem.name}.log").read_text(errors="replace")
 
 
 async def test_no_such_phone(line: Line) -> None:
