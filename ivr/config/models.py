@@ -16,6 +16,7 @@ from ivr.config.clients import Client
 from ivr.config.desk import Desk
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
+from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.retention import Retention
 from ivr.config.section import Name, Seconds, Section
@@ -151,6 +152,7 @@ class Settings(Section):
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
     proxy: Proxy = Field(default_factory=Proxy)
+    prove: Prove = Field(default_factory=Prove)
     tokens: Tokens = Field(default_factory=Tokens)
     webhooks: dict[Name, Webhook] = Field({}, description="Programs that are told of calls, each a [webhooks.NAME]")
     clients: dict[Name, Client] = Field({}, description="Programs that speak to the desk, each a [clients.NAME]")
