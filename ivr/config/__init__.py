@@ -9,6 +9,7 @@ from ivr.config.file import load, secret_of, secrets_of
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
+from ivr.config.page import Brand, Page
 from ivr.config.patterns import Pattern
 from ivr.config.proxy import Proxy
 from ivr.config.stores import Database, Redis
@@ -21,6 +22,7 @@ __all__ = [
     "Agi",
     "AmiSettings",
     "Asterisk",
+    "Brand",
     "Client",
     "Company",
     "CustomerNumber",
@@ -34,6 +36,7 @@ __all__ = [
     "Lock",
     "Log",
     "Metrics",
+    "Page",
     "Password",
     "Pattern",
     "Pin",

@@ -16,6 +16,7 @@ from ivr.config.clients import Client
 from ivr.config.desk import Desk
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
+from ivr.config.page import Page
 from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.retention import Retention
@@ -153,6 +154,7 @@ class Settings(Section):
     lock: Lock = Field(default_factory=Lock)
     proxy: Proxy = Field(default_factory=Proxy)
     prove: Prove = Field(default_factory=Prove)
+    page: Page = Field(default_factory=Page)
     tokens: Tokens = Field(default_factory=Tokens)
     webhooks: dict[Name, Webhook] = Field({}, description="Programs that are told of calls, each a [webhooks.NAME]")
     clients: dict[Name, Client] = Field({}, description="Programs that speak to the desk, each a [clients.NAME]")
@@ -191,6 +193,14 @@ class Settings(Section):
         # whatever the port: cookies know none, and what the CRM sends could act there in the agent's name
         if proxy is not None and desk is not None and proxy.hostname and proxy.hostname == desk.hostname:
             raise ValueError("[proxy] url and [desk] url have the same host. Give the proxy a host name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _page_apart(self) -> Self:
+        page, desk = parts_of(self.page.url or ""), parts_of(self.desk.url or "")
+        # whatever the port: cookies know none
+        if page is not None and desk is not None and page.hostname and page.hostname == desk.hostname:
+            raise ValueError("[page] url and [desk] url have the same host. Give the page a host name of its own")
         return self
 
     def read_from(self, file: Path) -> Self:

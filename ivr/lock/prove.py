@@ -114,7 +114,11 @@ class Prove:
         word = Secret.random_digits(_CODE_DIGITS) if asked.way is Way.CODE else new_link()
         named = {"code" if asked.way is Way.CODE else "link": word}
         kept = await self._pages.open(
-            proof, digits=self._course.digits_of(proof.id), range=to.range, barred=not person.may(Permission.WATCH), **named
+            proof,
+            digits=self._course.digits_of(proof.id),
+            range=to.range,
+            barred=not person.may(Permission.WATCH),
+            **named,
         )
         if not isinstance(kept, Kept):
             return await self._refused(person, found, to, kept)

@@ -42,8 +42,8 @@ class Recipients:
         on_line = found.party.number
         # who calls from a number of theirs has that telephone at hand
         for number in sorted(held.phones, key=lambda one: on_line is None or one != on_line):
-            if (range := by.range_of(number)) is not None:
-                return Recipient(ref, number, range, held.language)
+            if (area := by.range_of(number)) is not None:
+                return Recipient(ref, number, area, held.language)
         return None
 
     async def _ref(self, tenant: str, found: Caller, customer: Secret | None) -> str | None:

@@ -79,12 +79,12 @@ class Settling:
 
     async def again(self) -> None:
         """Write what is owed to the trail, as far as that is possible now."""
-        for id, (proof, why) in list(self._owed.items()):
+        for proof, why in list(self._owed.values()):
             try:
                 await self._tell(proof, why)
             except Unavailable:
                 return
-            self._owed.pop(id, None)
+            self._owed.pop(proof.id, None)
 
     # ------------------------------------------------------------ inside
 

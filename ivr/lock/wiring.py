@@ -19,8 +19,8 @@ from ivr.lock.judge import Judge
 from ivr.lock.lock import Lock
 from ivr.lock.marktokens import MarkTokens
 from ivr.lock.midcall import Midcall
-from ivr.lock.proofports import Floor as Heard
 from ivr.lock.ports import Floor, Glances, Marks, Switch, Teams
+from ivr.lock.proofports import Floor as Heard
 from ivr.lock.prover import Prover
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords

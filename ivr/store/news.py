@@ -1,4 +1,4 @@
-"""What the desks hear from the workers, and from each other, at the moment when it happens."""
+"""What the desks hear from the workers, from each other, and of the public page, at the moment when it happens."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
 from ivr.store.link import reason, root
+from ivr.store.pages import news_key
 from ivr.store.pool import Pool
 
 # After so many seconds of silence it is asked whether anybody is there, and for so long waited for the answer.
@@ -40,11 +41,12 @@ def news_of_call(node: str, channel: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Whom the news is of: those who wait at an endpoint, or those who talk with the caller of a channel."""
+    """Whom the news is of: those who wait at an endpoint, those who talk with the caller of a channel, or a proof that has gone on."""
 
     endpoint: str = ""
     node: str = ""
     channel: str = ""
+    proof: str = ""
 
 
 class News:
@@ -55,7 +57,7 @@ class News:
     ) -> None:
         """Neither may wait. Raises `ConfigError`."""
         self._pool = Pool.of(settings)
-        self._topic = topic(settings.redis.prefix)
+        self._topics = topic(settings.redis.prefix), news_key(settings.redis.prefix)
         self._told = told
         self._came = came
         self._log = log
@@ -94,9 +96,10 @@ class News:
             failures += 1
 
     async def _subscribe(self, connection: AbstractConnection) -> None:
-        await connection.send_command("SUBSCRIBE", self._topic, check_health=False)
+        await connection.send_command("SUBSCRIBE", *self._topics, check_health=False)
         async with asyncio.timeout(_SILENCE):
-            await connection.read_response()
+            for _ in self._topics:
+                await connection.read_response()
         self._trouble = ""
         self._came()
 
@@ -123,8 +126,10 @@ class News:
         """A message; what is none is the answer to a PING."""
         if isinstance(heard, list) and heard[:1] == [b"message"]:
             try:
-                self._told(Heard(**orjson.loads(heard[-1])))
-            except (ValueError, TypeError):
+                told = orjson.loads(heard[-1])
+                # the page's own user can say what it likes there
+                self._told(Heard(proof=str(told["proof"])) if heard[1].decode() == self._topics[1] else Heard(**told))
+            except (ValueError, TypeError, KeyError):
                 # of another version
                 self._came()
 
