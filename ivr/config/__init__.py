@@ -11,6 +11,7 @@ from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
 from ivr.config.page import Brand, Page
 from ivr.config.patterns import Pattern
+from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.stores import Database, Redis
 from ivr.config.texts import Elks, Http, Texts, Twilio
@@ -41,6 +42,7 @@ __all__ = [
     "Pattern",
     "Pin",
     "Policy",
+    "Prove",
     "Proxy",
     "Redis",
     "Settings",

@@ -9,11 +9,11 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.asterisk.speaking import Spoken
 from ivr.call.ports import Party
 from ivr.call.proof import Proof, Stage
 from ivr.errors import Unavailable
 from ivr.lock.proofports import Digits, Floor, Pages, Speech
+from ivr.lock.proofwords import Speaking
 from ivr.lock.settling import Settling
 from ivr.prompts import Prompt, digits
 from ivr.secret import Secret
@@ -26,6 +26,8 @@ DIGITS = 6
 _LOOK = 1.0
 # Seconds after which a call counts as ended: two are parted for a moment where Asterisk takes a Local channel out.
 _GONE = 2.0
+# Seconds after which it is known that a sentence is heard, or why not.
+_KNOWN = 1.5
 
 
 class Course:
@@ -101,6 +103,7 @@ class Course:
         """This one was begun here, and is being sent."""
         self._begun[proof.id] = proof
         self._do(sending)
+        self._changed(frozenset({proof.endpoint}))
 
     # ------------------------------------------------------------ what is done
 
@@ -119,17 +122,13 @@ class Course:
         (other,) = talk.others
         return other if endpoint_key(other.endpoint) == endpoint_key(proof.endpoint) else None
 
-    async def say(self, proof: Proof) -> Spoken:
-        """Speak the digits of this proof into its call. Raises `Unavailable`."""
-        if (agent := self.agent(proof)) is None:
-            return Spoken.GONE
-        said = digits(self.digits_of(proof.id).reveal())
-        prompts = (Prompt.PROVE_DIGITS, *said, Prompt.ONCE_MORE, *said)
-        spoken = await self._speech.speak(
-            proof.node, proof.channel, prompts, language=proof.shown.language, both=self._both, agent=agent.channel
-        )
-        self._log.info("proof.spoken", proof=proof.id, result=spoken.value)
-        return spoken
+    async def say(self, proof: Proof) -> Speaking:
+        """Speak the digits of this proof into its call; returns what came of it, or that it goes on, as soon as one of them is known."""
+        saying = asyncio.create_task(self._said(proof))
+        self._tasks.add(saying)
+        saying.add_done_callback(self._tasks.discard)
+        await asyncio.wait((saying,), timeout=_KNOWN)
+        return self._settling.speech(proof.id) or Speaking.GOING_ON
 
     async def end(self, proof: Proof, stage: Stage, why: str) -> bool:
         """Take it to this end; False where it had one already. Raises `Unavailable`."""
@@ -145,6 +144,29 @@ class Course:
             self._changed(frozenset({proof.endpoint}))
 
     # ------------------------------------------------------------ inside
+
+    async def _said(self, proof: Proof) -> None:
+        self._speaks(proof, Speaking.GOING_ON)
+        result = Speaking.FAILED
+        try:
+            if (agent := self.agent(proof)) is None:
+                result = Speaking.GONE
+                return
+            said = digits(self.digits_of(proof.id).reveal())
+            spoken = await self._speech.speak(
+                proof.node, proof.channel, (Prompt.PROVE_DIGITS, *said, Prompt.ONCE_MORE, *said),
+                language=proof.shown.language, both=self._both, agent=agent.channel,
+            )  # fmt: skip
+            result = Speaking(spoken.value)
+        except Unavailable as error:
+            self._log.error("proof.unspoken", proof=proof.id, error=str(error))
+        finally:
+            self._log.info("proof.spoken", proof=proof.id, result=result.value)
+            self._speaks(proof, result)
+
+    def _speaks(self, proof: Proof, result: Speaking) -> None:
+        self._settling.spoken(proof.id, result)
+        self._changed(frozenset({proof.endpoint}))
 
     async def _ended(self, proof: Proof, why: str) -> None:
         self._begun.pop(proof.id, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ivr.call.proof import Stage, Way
 from ivr.secret import Secret
@@ -15,6 +16,23 @@ class Asked:
     way: Way
     about: str
     customer: Secret | None = None
+
+
+class Speaking(StrEnum):
+    """What became of the digits that are spoken into the call."""
+
+    GOING_ON = "going_on"
+    SAID = "said"
+    SILENT = "silent"
+    """The agent's phone sends no sound, so nothing is heard at the other end."""
+    HELD = "held"
+    """The person has put the agent on hold."""
+    CUT = "cut"
+    """Somebody came or went."""
+    GONE = "gone"
+    """The two are not joined with each other alone."""
+    FAILED = "failed"
+    """A part is down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +48,8 @@ class Proving:
     phrase: str
     about: str
     until: int
+    speech: Speaking | None = None
+    """What became of the digits that are spoken into the call; None where none were, as far as this process knows."""
 
 
 @dataclass(frozen=True, slots=True)

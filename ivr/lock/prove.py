@@ -9,7 +9,6 @@ from time import time
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.asterisk.speaking import Spoken
 from ivr.call.outcome import Budget
 from ivr.call.ports import Closed, TooMany
 from ivr.call.proof import Keyed, Proof, Shown, Stage, Way
@@ -20,7 +19,7 @@ from ivr.lock.course import Course
 from ivr.lock.current import direction
 from ivr.lock.decision import Caller
 from ivr.lock.proofports import Carrier, Pages
-from ivr.lock.proofwords import Asked, Choice
+from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.lock.recipient import Recipient, Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import PROOF
@@ -75,7 +74,7 @@ class Prove:
         except Unavailable as error:
             return await self._rows.refuse(person, PROOF, self._rows.failed(person, PROOF, error), call=found.call)
 
-    async def again(self, person: Person, call: str) -> Spoken | Denied:
+    async def again(self, person: Person, call: str) -> Speaking | Denied:
         """Speak the digits once more."""
         try:
             found = await self._own(person, call)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import time
+from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -12,14 +13,16 @@ from ivr.call.proof import Proof, Stage
 from ivr.errors import Unavailable
 from ivr.lock.ports import Switch
 from ivr.lock.proofports import Alarms, Pages
-from ivr.lock.proofwords import Proving
+from ivr.lock.proofwords import Proving, Speaking
 from ivr.store.alarms import Alarm
+
+T = TypeVar("T")
 
 PROOF = "proof"
 """The action of its rows."""
 
-# Of those that are shown, so many are remembered to have been told of.
-_TOLD = 10_000
+# Of so many is remembered what was told and said of them.
+_MOST = 10_000
 _EVENTS = {Stage.DENIED: "CallerDeniesUs", Stage.WRONG: "CallerKeysWrongDigits"}
 
 
@@ -37,6 +40,7 @@ class Settling:
         self._log = log
         self._wall = wall
         self._told: dict[str, None] = {}
+        self._speech: dict[str, Speaking] = {}
         self._owed: dict[str, tuple[Proof, str]] = {}
 
     async def shown(self, person: str, node: str, channel: str) -> Proving | None:
@@ -50,7 +54,17 @@ class Settling:
         if proof.stage.is_end and proof.id not in self._told:
             await self._tell(proof, "")
         shown = proof.shown
-        return Proving(proof.id, proof.way, proof.stage, shown.phrase, shown.about, proof.until)
+        return Proving(
+            proof.id, proof.way, proof.stage, shown.phrase, shown.about, proof.until, self._speech.get(proof.id)
+        )
+
+    def spoken(self, id: str, speech: Speaking) -> None:
+        """What has become of the digits of this one."""
+        _keep(self._speech, id, speech)
+
+    def speech(self, id: str) -> Speaking | None:
+        """The same; None where nothing was said of it here."""
+        return self._speech.get(id)
 
     async def settle(self, proof: Proof, why: str = "") -> None:
         """It has come to its end, and nobody else settles it. `why`: for the trail, a word of ours. Raises nothing.
@@ -98,9 +112,7 @@ class Settling:
         await self._trail.append(
             Entry(by, PROOF, proof.stage.value, call=proof.channel, subject=proof.subject, detail=detail, once=once)
         )
-        self._told[proof.id] = None
-        if len(self._told) > _TOLD:
-            del self._told[next(iter(self._told))]
+        _keep(self._told, proof.id, None)
 
     async def _alarm(self, proof: Proof) -> None:
         alarm = Alarm(proof.id, proof.person, proof.stage, proof.node, proof.channel, int(self._wall()))
@@ -113,3 +125,9 @@ class Settling:
                 await told
             except Unavailable as error:
                 self._log.error("proof.alarm_untold", proof=proof.id, error=str(error))
+
+
+def _keep(kept: dict[str, T], id: str, what: T) -> None:
+    kept[id] = what
+    if len(kept) > _MOST:
+        del kept[next(iter(kept))]

@@ -18,6 +18,7 @@ from ivr.store.passkeys import Passkeys
 from ivr.web.live import Hub
 from ivr.web.ports import (
     Administration,
+    Alarms,
     Door,
     Elements,
     Glass,
@@ -30,6 +31,7 @@ from ivr.web.ports import (
     People,
     Program,
     Programs,
+    Prove,
     Published,
     Reads,
     Review,
@@ -103,6 +105,10 @@ class House:
     """None: they cannot be, for the desk has no name."""
     elsewhere: Elsewhere | None = None
     """None: nobody signs in by a provider."""
+    prove: Prove | None = None
+    """None: there is no public page."""
+    alarms: Alarms | None = None
+    """What persons on the line have said there; None as there."""
 
 
 @dataclass(slots=True)

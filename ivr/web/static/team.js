@@ -119,11 +119,14 @@ function draw(view) {
   const locks = document.getElementById("locks");
   locks.hidden = view.locks === null;
   rows(locks, "tbody", "a-lock", view.locks ?? [], (one) => `${one.kind} ${one.what} ${one.until}`, lock);
-  for (const [name, template] of [["stopped", "a-stop"], ["warned", "a-warning"]]) {
+  for (const [name, template] of [["alarms", "an-alarm"], ["stopped", "a-stop"], ["warned", "a-warning"]]) {
     const section = document.getElementById(name);
     news(section, view[name], ["name"]);
     section.hidden = view[name].length === 0;
-    rows(section, "ul", template, view[name], (one) => one.id, (row, one) => parts(row, one, ["name", "told"]));
+    rows(section, "ul", template, view[name], (one) => one.id, (row, one) => {
+      parts(row, one, ["name", "told"]);
+      times(row, one);
+    });
   }
   const wishes = document.getElementById("wishes");
   if (wishes !== null) {
@@ -196,7 +199,7 @@ document.getElementById("ask-no").addEventListener("click", () => ask.close());
 // ---------------------------------------------------------------- live
 
 follow("/team/live", Number(team.dataset.silent), "team", draw, () => {
-  draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], warned: [], wishes: [] });
+  draw({ known: false, calls: [], hour: null, day: null, locks: null, stopped: [], warned: [], alarms: [], wishes: [] });
   document.getElementById("talks").hidden = true;
 });
 setInterval(tick, 1000);
