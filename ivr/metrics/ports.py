@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ivr.call.ports import Customers, Entry, Pins, Subject, Texts, Timed, Trail
+from collections.abc import Collection
+
+from ivr.call.ports import Customers, Entry, Handed, Pins, Subject, Texts, Timed, Trail
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
 from ivr.vault import PinRecord
@@ -45,10 +47,10 @@ class TimedTexts:
         """As of the texts themselves."""
         return self._texts.range_of(to)
 
-    async def send(self, to: Personal, text: Secret) -> None:
+    async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         """As of the texts themselves."""
         with self._timed():
-            await self._texts.send(to, text)
+            return await self._texts.send(to, text, but=but)
 
     async def pretend(self) -> None:
         """Nothing is asked of anybody, and nothing is timed."""

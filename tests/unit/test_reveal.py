@@ -33,6 +33,8 @@ MAY_REVEAL = {
     "ivr/outward/client.py",
     "ivr/sms/http.py",
     "ivr/sms/outbox.py",
+    "ivr/sms/reporting.py",
+    "ivr/sms/reports.py",
     "ivr/store/elements.py",
     "ivr/store/handovers.py",
     "ivr/store/opened.py",
