@@ -21,6 +21,7 @@
             ├── VaultError   encrypted data was changed, or is of another key
             ├── OidcError    an OpenID provider did not answer, or not as it must
             ├── EidError     the same of a provider of electronic identities
+            ├── PeerError    the same of another organisation's own Tillit
             └── TextError    no text message gateway took the message
 
 Messages carry places, ids and statuses, never a value that came from a caller.
@@ -134,6 +135,10 @@ class OidcError(Unavailable):
 
 class EidError(Unavailable):
     """A provider of electronic identities did not answer, or not as it must; says which."""
+
+
+class PeerError(Unavailable):
+    """Another organisation does not answer at its domain, or not as it must; says what, and never what it has sent."""
 
 
 class TextError(Unavailable):

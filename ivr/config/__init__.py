@@ -11,6 +11,7 @@ from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
 from ivr.config.page import Brand, Page
 from ivr.config.patterns import Pattern
+from ivr.config.peers import Peers
 from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.stores import Database, Redis
@@ -40,6 +41,7 @@ __all__ = [
     "Page",
     "Password",
     "Pattern",
+    "Peers",
     "Pin",
     "Policy",
     "Prove",

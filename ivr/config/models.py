@@ -17,6 +17,7 @@ from ivr.config.desk import Desk
 from ivr.config.lock import Lock
 from ivr.config.metrics import Metrics
 from ivr.config.page import Page
+from ivr.config.peers import Peers
 from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.retention import Retention
@@ -156,6 +157,7 @@ class Settings(Section):
     prove: Prove = Field(default_factory=Prove)
     page: Page = Field(default_factory=Page)
     tokens: Tokens = Field(default_factory=Tokens)
+    peers: Peers = Field(default_factory=Peers)
     webhooks: dict[Name, Webhook] = Field({}, description="Programs that are told of calls, each a [webhooks.NAME]")
     clients: dict[Name, Client] = Field({}, description="Programs that speak to the desk, each a [clients.NAME]")
     log: Log = Field(default_factory=Log)
