@@ -47,7 +47,7 @@ exten => 202,1,Dial(PJSIP/agent2,30,tTkK)
 """
 OVERRIDES = {
     "queues.conf": "\n[phones]\nmember => PJSIP/agent1\n[lasting]\nmember => Local/anna@desk/n\n",
-    "pjsip.conf": "\n[agent3](+)\ndirect_media = yes\n[caller-info](+)\ndirect_media = yes\n",
+    "pjsip.conf": "\n[agent3](+)\ndirect_media = yes\nsend_connected_line = no\n[caller-info](+)\ndirect_media = yes\nsend_connected_line = no\n",
 }
 SECRET = secrets.token_urlsafe(16)
 # What is said where something comes between: long enough for that.
