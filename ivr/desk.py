@@ -10,7 +10,6 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
 from ivr.config import Settings
-from ivr.floor import stationed
 from ivr.front import opened, told_to_stop
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
@@ -60,7 +59,6 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
         front = await stack.enter_async_context(opened(settings, meters, log))
         vault, database, live, link, trail = front.vault, front.database, front.live, front.link, front.trail
         talks, people, locks = front.talks, front.people, front.locks
-        await stack.enter_async_context(stationed(settings, talks, log))
         sessions = live.sessions(settings.desk)
         provider = Provider.of(settings)
         alone = provider is not None and provider.rules.alone
