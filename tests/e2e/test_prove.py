@@ -248,6 +248,8 @@ async def test_it_ends_with_the_call(floor: Floor) -> None:
 async def report(floor: Floor, text: dict[str, str], status: str) -> None:
     """The gateway tells the public page what has become of it, and soon it stands at the desk."""
     number, kind = f"s{len(floor.gateway.asked):031x}", {"Content-Type": "application/x-www-form-urlencoded"}
-    async with aiohttp.ClientSession() as gateway:
-        async with gateway.post(text["whendelivered"], data=elks_report(number, status), headers=kind) as answer:
-            assert answer.status in (200, 204)
+    async with (
+        aiohttp.ClientSession() as gateway,
+        gateway.post(text["whendelivered"], data=elks_report(number, status), headers=kind) as answer,
+    ):
+        assert answer.status in (200, 204)
