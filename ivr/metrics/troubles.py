@@ -48,6 +48,8 @@ TROUBLES: Mapping[str, str] = {
     "oidc.failed": "error",
     "outpost.left_over": "error",
     "outpost.replaced": "error",
+    "page.failed": "error",
+    "page.unavailable": "error",
     "passkey.copied": "warning",
     "peer.changed": "warning",
     "peer.failed": "error",

@@ -38,6 +38,8 @@ MAY_REVEAL = {
     "ivr/mail/smtp.py",
     "ivr/peers/keys.py",
     "ivr/peers/letter.py",
+    "ivr/page/sheets.py",
+    "ivr/page/visit.py",
     "ivr/proxy/entering.py",
     "ivr/push/app.py",
     "ivr/push/web.py",
