@@ -78,9 +78,13 @@ class Settling:
             self._log.error("proof.untold", proof=proof.id, error=str(error))
         match proof.stage:
             case Stage.DENIED:
-                self._log.warning("proof.denied", proof=proof.id, person=proof.person, call=proof.channel)
+                self._log.warning(
+                    "proof.denied", proof=proof.id, way=proof.way.value, person=proof.person, call=proof.channel
+                )
             case Stage.WRONG:
-                self._log.warning("proof.wrong", proof=proof.id, person=proof.person, call=proof.channel)
+                self._log.warning(
+                    "proof.wrong", proof=proof.id, way=proof.way.value, person=proof.person, call=proof.channel
+                )
             case Stage.FAILED:
                 self._log.error("proof.failed", proof=proof.id, way=proof.way.value, why=why)
             case Stage.EXPIRED:
