@@ -15,7 +15,7 @@ from ivr.audit.trail import Trail
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.floor import nodes_of, talks_of, watched
+from ivr.floor import nodes_of, places_of, talks_of, watched
 from ivr.lock import Locks
 from ivr.metrics import Readiness, ServedMeters, TimedTrail
 from ivr.store.customers import Customers
@@ -93,7 +93,7 @@ async def opened(
         await stack.enter_async_context(locks.signer)
         yield Front(
             vault, database, live, link, timed, customers, people, talks, locks,
-            {node: ami.place for node, ami in nodes.items()},
+            places_of(settings, nodes),
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},
         )  # fmt: skip
 

@@ -42,6 +42,8 @@ exten => _X.,1,Congestion()
     "page": True,
     "sounds": toned(PROMPTS, ("en",)),
 }
+# all of them come from one address
+SETTINGS = {"page": {"per_address_minute": 5000}}
 BOTS = (
     "WhatsApp/2.23",
     "facebookexternalhit/1.1",
