@@ -19,7 +19,7 @@ from ivr.call.outcome import Scope, Status
 from ivr.call.steps import all_steps
 from ivr.cli.moments import moment
 from ivr.cli.table import COLUMNS
-from ivr.config import Asterisk, Client, Pattern, Policy, Settings, Webhook
+from ivr.config import App, Asterisk, Broker, Client, Pattern, Policy, Settings, Webhook
 from ivr.config.section import table_of
 from ivr.doctor import KINDS
 from ivr.errors import InputError
@@ -344,8 +344,16 @@ def test_the_dialplan_of_the_pages_is_that_of_the_sample() -> None:
 
 def setting(path: str, name: str) -> tuple[bool, Any]:
     """Whether there is such a setting, and its default."""
-    named = {"policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "patterns": Pattern}
-    first, *parts = path.removeprefix("proxy.").split(".") if path.startswith("proxy.patterns.") else path.split(".")
+    named = {
+        "policies": Policy,
+        "nodes": Asterisk,
+        "clients": Client,
+        "webhooks": Webhook,
+        "apps": App,
+        "patterns": Pattern,
+        "brokers": Broker,
+    }
+    first, *parts = re.sub(r"^(?:proxy\.(?=patterns\.)|eid\.(?=brokers\.))", "", path).split(".")
     model: Any = named.get(first, Settings)
     for part in parts[1:] if first in named else (first, *parts):
         tables = {field.alias or name: field for name, field in model.model_fields.items()}
