@@ -17,6 +17,7 @@ from ivr.config.eid import Broker, Eids
 from ivr.config.models import Settings
 from ivr.config.patterns import Pattern
 from ivr.config.proxy import Proxy
+from ivr.config.push import App
 from ivr.config.section import table_of
 from ivr.config.verifying import Policy
 from ivr.config.webhooks import Webhook
@@ -123,7 +124,7 @@ class _Named(BaseModel):
 
 
 _NAMED: dict[str, type[BaseModel]] = {
-    "policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "patterns": Pattern,
+    "policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "apps": App, "patterns": Pattern,
     "brokers": Broker,
 }  # fmt: skip
 

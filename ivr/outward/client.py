@@ -57,10 +57,13 @@ def _overwrite(length: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked; nothing of it can be shown. `at`: the path below the client's own URL, where it has more than one; or another URL."""
+    """What is asked; nothing of it can be shown. `at`: the path below the client's own URL, where it has more than one; or another URL.
+
+    `body` is of bytes where it is encrypted already.
+    """
 
     headers: Mapping[str, Secret]
-    body: Secret
+    body: Secret | bytes = field(repr=False)
     method: str = "POST"
     at: str | URL = ""
 
@@ -68,8 +71,8 @@ class Request:
 class _Body(aiohttp.BytesPayload):
     """A body that can be wiped. aiohttp copies a short one behind the headers, and nobody wipes that copy."""
 
-    def __init__(self, words: Secret) -> None:
-        self._bytes = bytearray(words.reveal().encode())
+    def __init__(self, words: Secret | bytes) -> None:
+        self._bytes = bytearray(words if isinstance(words, bytes) else words.reveal().encode())
         super().__init__(memoryview(self._bytes))
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
@@ -151,7 +154,7 @@ class Client:
 
     async def send(self, request: Request) -> Answer:
         """The peer's answer; raises the `error` given where there is none that says yes or no."""
-        asyncio.get_running_loop().call_later(_FREED_SECONDS, _overwrite, len(request.body.reveal()))
+        asyncio.get_running_loop().call_later(_FREED_SECONDS, _overwrite, len(request.body))
         tries = 0
         while True:
             tries += 1

@@ -65,7 +65,7 @@ def _fields(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if (inner := table_of(field)) is not None:
             yield from _fields(inner)
-        elif name not in ("policies", "nodes", "clients", "webhooks", "patterns", "brokers"):
+        elif name not in ("policies", "nodes", "clients", "webhooks", "apps", "patterns", "brokers"):
             yield name
 
 
