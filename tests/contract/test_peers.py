@@ -426,6 +426,21 @@ async def test_letters_that_would_fill_the_box(both: tuple[Organisation, Organis
     assert outcomes.count(Arrived.TAKEN) <= 199 and outcomes[-1] is Arrived.FULL
 
 
+async def test_who_is_taken_elsewhere_meanwhile_is_shown_nothing(both: tuple[Organisation, Organisation]) -> None:
+    hospital, office = both
+    sent = await hospital.prove("office.example")
+    talks, begun = office.desk.talks, office.desk.talks.asked
+
+    async def gone(asked: int) -> None:
+        # it was asked twice at the first look
+        if asked - begun > 2:
+            talks.talks.clear()
+
+    talks.meanwhile = gone
+    assert await office.read(sent.code) == denied(Reason.NO_CALL)
+    assert rows_of(await office.desk.last()) == ("peer.read", "withheld", "hospital.example")
+
+
 async def test_nobody_is_on_the_line(both: tuple[Organisation, Organisation]) -> None:
     hospital, office = both
     hospital.desk.talks.talks.clear()
@@ -502,12 +517,14 @@ async def test_so_many_new_domains_in_a_minute(both: tuple[Organisation, Organis
     found = []
     for number in range(40):
         with pytest.raises(PeerError) as caught:
-            await office.directory.look(f"d{number}.example")
+            await office.directory.look(f"d{number}.example", key="")
         found.append("too many new domains" in str(caught.value))
     assert found.count(False) == 30
+    with pytest.raises(PeerError, match="not known"):
+        await office.directory.look("asked-by-an-agent.example")
     internet.clock.now += 60
     with pytest.raises(PeerError, match="not known"):
-        await office.directory.look("later.example")
+        await office.directory.look("later.example", key="")
 
 
 async def test_two_desks_that_see_a_domain_first_at_once_keep_one_key(
