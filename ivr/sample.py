@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ivr.config import App, Client, Pattern, Policy, Settings, Webhook
+from ivr.config import App, Broker, Client, Pattern, Policy, Settings, Webhook
 from ivr.config.section import table_of
 
 _WIDTH = 110
@@ -85,6 +85,19 @@ _CLIENT = """
 #origins = ["https://crm.example.com"]
 """
 
+_BROKERS = """\
+As many as there are, each in a table of its own, such as `[eid.brokers.example]`. [Electronic identities](eid.md#brokers) says what they need.
+"""
+
+_BROKER = """
+# OpenID providers that speak for electronic identities, each in a table of its own, such as
+#[eid.brokers.example]
+#issuer = "https://eid.example.com"
+#client_id = "tillit"
+#client_secret_file = "eid.secret"
+#acr = {"urn:example:high" = 3}
+"""
+
 _PATTERN = """
 # What holds customers' data behind the proxy, in a table for each, such as
 #[proxy.patterns.customer]
@@ -103,7 +116,7 @@ As many as you like. The dialplan names one: `Gosub(tillit-verify,s,1(main))`. [
 """
 
 # Tables of tables whose names an administrator chooses.
-_NAMED = ("policies", "nodes", "clients", "webhooks", "apps", "patterns")
+_NAMED = ("policies", "nodes", "clients", "webhooks", "apps", "patterns", "brokers")
 
 # What an administrator must write, with values that show how it looks.
 _WRITTEN: dict[str, dict[str, object]] = {
@@ -116,7 +129,7 @@ _WRITTEN: dict[str, dict[str, object]] = {
 def sample() -> str:
     """The whole file, as TOML."""
     tables = "".join(f"\n{table}" for table in _tables("", Settings))
-    return _HEAD + tables + _PATTERN + _NODE + _CLIENT + _WEBHOOK + _APP + _policy()
+    return _HEAD + tables + _BROKER + _PATTERN + _NODE + _CLIENT + _WEBHOOK + _APP + _policy()
 
 
 def page() -> str:
@@ -126,8 +139,9 @@ def page() -> str:
     clients = _section("clients.NAME", Client).replace("| Setting", f"{_CLIENTS}\n| Setting", 1)
     hooks = _section("webhooks.NAME", Webhook).replace("| Setting", f"{_WEBHOOKS}\n| Setting", 1)
     apps = _section("apps.NAME", App).replace("| Setting", f"{_APPS}\n| Setting", 1)
+    brokers = _section("eid.brokers.NAME", Broker).replace("| Setting", f"{_BROKERS}\n| Setting", 1)
     return _PAGE_HEAD + "".join(
-        f"\n{section}" for section in (*sections[:-1], nodes, clients, hooks, apps, sections[-1])
+        f"\n{section}" for section in (*sections[:-1], nodes, clients, hooks, apps, brokers, sections[-1])
     )
 
 

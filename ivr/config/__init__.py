@@ -5,6 +5,7 @@ from ivr.config.asterisk import AmiSettings, Asterisk
 from ivr.config.clear import loopback
 from ivr.config.clients import Client
 from ivr.config.desk import Desk, Password, SignIn
+from ivr.config.eid import BankId, Broker, Eids, Freja
 from ivr.config.file import load, secret_of, secrets_of
 from ivr.config.lock import Lock
 from ivr.config.mail import Mail
@@ -25,12 +26,16 @@ __all__ = [
     "AmiSettings",
     "App",
     "Asterisk",
+    "BankId",
+    "Broker",
     "Client",
     "Company",
     "CustomerNumber",
     "Database",
     "Desk",
+    "Eids",
     "Elks",
+    "Freja",
     "Http",
     "Keypad",
     "Keys",

@@ -14,6 +14,7 @@ from ivr.config.backup import Backup
 from ivr.config.clear import parts_of
 from ivr.config.clients import Client
 from ivr.config.desk import Desk
+from ivr.config.eid import Eids
 from ivr.config.lock import Lock
 from ivr.config.mail import Mail
 from ivr.config.metrics import Metrics
@@ -151,6 +152,7 @@ class Settings(Section):
     steps: Steps = Field(default_factory=Steps)
     limits: Limits = Field(default_factory=Limits)
     texts: Texts = Field(default_factory=Texts)
+    eid: Eids = Field(default_factory=Eids)
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
     proxy: Proxy = Field(default_factory=Proxy)
