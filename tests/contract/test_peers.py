@@ -15,6 +15,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from ivr.call.ports import Party
 from ivr.call.ports.peers import Pin
 from ivr.errors import InputError, PeerError, StoreError
 from ivr.lock import Reason
@@ -452,6 +453,18 @@ async def test_nobody_is_on_the_line(both: tuple[Organisation, Organisation]) ->
     office.desk.joined(ANNA, "1.1", "1.2")
     third = denied(Reason.THIRD_PARTY)
     assert await office.peering.read(ANNA, office.desk.id("1.1"), Secret("123456")) == third
+
+
+async def test_a_colleague_in_the_talk_is_a_third(both: tuple[Organisation, Organisation]) -> None:
+    """Whoever else is there may be the one who says the digits, or hears them."""
+    hospital, office = both
+    sent = await hospital.prove("office.example")
+    (talk,) = office.desk.talks.talks["PJSIP/anna"]
+    bo = Party("bo", "PJSIP/bo", None, False, 1.0)
+    office.desk.talks.talks["PJSIP/anna"] = (replace(talk, others=(*talk.others, bo)),)
+    assert await office.read(sent.code) == denied(Reason.THIRD_PARTY)
+    office.desk.talks.talks["PJSIP/anna"] = (talk,)
+    assert isinstance(await office.read(sent.code), Proven)
 
 
 # ---------------------------------------------------------------- the way there
