@@ -93,10 +93,11 @@ class Ari:
         place: str,
         *,
         app: str | None = None,
+        connections: int | None = None,
         log: FilteringBoundLogger,
         timed: Timed = nullcontext,
     ) -> Self:
-        """That of the settings' table, such as `[asterisk]`, or another application there. Raises `ConfigError` where password or CA are not there."""
+        """That of the settings' table, such as `[asterisk]`, or another application there. `connections`: as above. Raises `ConfigError` where password or CA are not there."""
         asterisk = settings.asterisks[place]
         password = secret_of(settings, f"{place} password", asterisk.password_file, asterisk.password_env)
         if password is None:
@@ -115,7 +116,7 @@ class Ari:
             timed=timed,
             trusted=tls.context(settings, place, asterisk.ca_file) if asterisk.url.startswith("https:") else None,
             # workers that serve together share what Asterisk allows
-            connections=max(_CONNECTIONS // settings.worker.at_once, 8),
+            connections=connections or max(_CONNECTIONS // settings.worker.at_once, 8),
         )
 
     @property

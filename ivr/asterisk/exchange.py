@@ -102,6 +102,11 @@ class Exchange:
         self._demand_known()
         return tuple(self._board.talks(self._node, endpoint))
 
+    def told_of(self, channel: str) -> Talk | None:
+        """That of this channel, without proof. Raises `Unavailable` where events tell nothing."""
+        self._demand_known()
+        return self._board.talk(self._node, channel)
+
     def around(self, channel: str) -> frozenset[str]:
         """The endpoints that are joined with this channel, as far as events have told."""
         return self._board.around(channel)

@@ -157,9 +157,13 @@ class Switchboard:
     def talks(self, node: str, endpoint: str) -> Iterator[Talk]:
         """Those of this endpoint."""
         for own, circle in self.circles(endpoint):
-            others = tuple(_party(seat, own.since) for seat in circle.ends if seat.channel != own.channel)
-            if others:
-                yield Talk(node, _party(own, min(other.since for other in others)), others)
+            if (talk := _talk(node, own, circle)) is not None:
+                yield talk
+
+    def talk(self, node: str, channel: str) -> Talk | None:
+        """That of this channel; None where it is joined with nobody."""
+        seat = self._seats.get(channel)
+        return None if seat is None or not seat.anybody else _talk(node, seat, self._circle(seat.bridge))
 
     def around(self, channel: str) -> frozenset[str]:
         """The endpoints that are joined with this channel, its own among them."""
@@ -248,6 +252,11 @@ def _nobody(name: str) -> bool:
 def _joined(ends: tuple[Seat, ...]) -> tuple[Seat, ...]:
     """Nobody is joined with nobody."""
     return ends if len(ends) > 1 else ()
+
+
+def _talk(node: str, own: Seat, circle: Circle) -> Talk | None:
+    others = tuple(_party(seat, own.since) for seat in circle.ends if seat.channel != own.channel)
+    return Talk(node, _party(own, min(other.since for other in others)), others) if others else None
 
 
 def _party(seat: Seat, since: float) -> Party:

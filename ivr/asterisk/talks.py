@@ -49,6 +49,11 @@ class Talks:
         """The same as far as events tell: to be looked at, and nothing is given out by it. Raises `Unavailable`."""
         return tuple(talk for exchange in self._exchanges.values() for talk in exchange.told(endpoint))
 
+    def told_of(self, node: str, channel: str) -> ports.Talk | None:
+        """The same of one channel, by its unique id; None where it is joined with nobody. Raises `Unavailable`."""
+        exchange = self._exchanges.get(node)
+        return None if exchange is None else exchange.told_of(channel)
+
     def on_change(self, told: Callable[[frozenset[str]], None]) -> None:
         """Call this with the endpoints whose talks are others than before, or are not known any more; it must not wait."""
         self._listeners.append(told)

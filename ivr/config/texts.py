@@ -71,6 +71,12 @@ class Twilio(Section):
         None, description="A file that holds the API key's secret, or the account's auth token, and nothing else"
     )
     password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    auth_token_file: Path | None = Field(
+        None,
+        description="A file that holds the account's auth token, which signs delivery reports, where password_file holds an "
+        "API key's secret: without it no reports are asked for",
+    )
+    auth_token_env: str | None = Field(None, description="Or the environment variable that holds it")
     sender: Sender | None = Field(
         None, description="Who the text is from: at most 11 letters and digits, or a number of yours with +"
     )

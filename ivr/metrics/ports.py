@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ivr.call.ports import Customers, Entry, Pins, Subject, Texts, Timed, Trail
+from collections.abc import Collection
+
+from ivr.call.ports import Customers, Entry, Handed, Pins, Subject, Texts, Timed, Totps, Trail
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
 from ivr.vault import PinRecord
@@ -34,6 +36,19 @@ class TimedPins:
             return await self._pins.matches(pin, record)
 
 
+class TimedTotps:
+    """Authenticator apps, looked up in the database."""
+
+    def __init__(self, totps: Totps, timed: Timed) -> None:
+        self._totps = totps
+        self._timed = timed
+
+    async def accepts(self, subject: Subject, code: Secret) -> bool:
+        """As of the apps themselves."""
+        with self._timed():
+            return await self._totps.accepts(subject, code)
+
+
 class TimedTexts:
     """Texts; what it takes is that of all gateways that were asked for one."""
 
@@ -45,10 +60,10 @@ class TimedTexts:
         """As of the texts themselves."""
         return self._texts.range_of(to)
 
-    async def send(self, to: Personal, text: Secret) -> None:
+    async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         """As of the texts themselves."""
         with self._timed():
-            await self._texts.send(to, text)
+            return await self._texts.send(to, text, but=but)
 
     async def pretend(self) -> None:
         """Nothing is asked of anybody, and nothing is timed."""

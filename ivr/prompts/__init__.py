@@ -22,6 +22,7 @@ class Prompt(StrEnum):
     OTHER_CUSTOMER = "other-customer"
     TEXT_COMING = "text-coming"
     ASK_CODE = "ask-code"
+    ASK_TOTP = "ask-totp"
     NEW_TEXT_SENT = "new-text-sent"
     NO_MORE_TEXTS = "no-more-texts"
     NEXT_TEXT = "next-text"
@@ -51,6 +52,18 @@ class Prompt(StrEnum):
     IN_8_HOURS = "in-8-hours"
     IN_16_HOURS = "in-16-hours"
     IN_24_HOURS = "in-24-hours"
+    PROVE_DIGITS = "prove-digits"
+    ONCE_MORE = "once-more"
+    DIGIT_0 = "digit-0"
+    DIGIT_1 = "digit-1"
+    DIGIT_2 = "digit-2"
+    DIGIT_3 = "digit-3"
+    DIGIT_4 = "digit-4"
+    DIGIT_5 = "digit-5"
+    DIGIT_6 = "digit-6"
+    DIGIT_7 = "digit-7"
+    DIGIT_8 = "digit-8"
+    DIGIT_9 = "digit-9"
 
 
 _WAITS = (
@@ -71,6 +84,11 @@ _WAITS = (
 def wait(seconds: int) -> Prompt:
     """The phrase for a wait: the shortest that is not too short, so that nobody comes back too early."""
     return next((prompt for limit, prompt in _WAITS if seconds <= limit), Prompt.IN_24_HOURS)
+
+
+def digits(number: str) -> tuple[Prompt, ...]:
+    """The prompt of each of these digits. Raises `ValueError` for anything else."""
+    return tuple(Prompt(f"digit-{digit}") for digit in number)
 
 
 @dataclass(frozen=True, slots=True)

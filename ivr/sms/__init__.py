@@ -11,20 +11,21 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Texts
 from ivr.config import Settings
-from ivr.sms import elks, http, twilio
+from ivr.sms import elks, http, outbox, twilio
 from ivr.sms.elks import Elks
 from ivr.sms.gateway import Gateway
 from ivr.sms.http import Http
 from ivr.sms.limited import Limited, Screened
 from ivr.sms.outbox import Outbox
+from ivr.sms.reporting import Reporting
 from ivr.sms.turn import InTurn, Result, Tried
 from ivr.sms.twilio import Twilio
 
-_GATEWAYS: dict[str, Callable[[Settings, FilteringBoundLogger], Gateway]] = {
-    "outbox": lambda settings, _: Outbox.of(settings),
+_GATEWAYS: dict[str, Callable[[Settings, FilteringBoundLogger, Reporting | None], Gateway]] = {
+    outbox.NAME: lambda settings, _, __: Outbox.of(settings),
     elks.NAME: Elks.of,
     twilio.NAME: Twilio.of,
-    http.NAME: Http.of,
+    http.NAME: lambda settings, log, _: Http.of(settings, log),
 }
 
 # Seconds more than the gateways have, before they are given up from outside: which of them it was is then not known.
@@ -37,15 +38,20 @@ def names(settings: Settings) -> list[str]:
     return [texts.gateway, *([texts.fallback] if texts.fallback else [])]
 
 
-def one(name: str, settings: Settings, log: FilteringBoundLogger) -> Gateway:
+def one(name: str, settings: Settings, log: FilteringBoundLogger, reporting: Reporting | None = None) -> Gateway:
     """The gateway of this name; raises `ConfigError` where it cannot be used."""
-    return _GATEWAYS[name](settings, log)
+    return _GATEWAYS[name](settings, log, reporting)
 
 
-def in_turn(settings: Settings, log: FilteringBoundLogger, only: str | None = None) -> InTurn:
-    """The gateways that the settings name, or the one of this name; raises `ConfigError` where one cannot be used."""
+def in_turn(
+    settings: Settings, log: FilteringBoundLogger, only: str | None = None, reporting: Reporting | None = None
+) -> InTurn:
+    """The gateways that the settings name, or the one of this name; raises `ConfigError` where one cannot be used.
+
+    `reporting`: where they are to report what becomes of texts, where that is asked for.
+    """
     chosen = [only] if only else names(settings)
-    return InTurn({name: one(name, settings, log) for name in chosen}, settings.texts.seconds, log)
+    return InTurn({name: one(name, settings, log, reporting) for name in chosen}, settings.texts.seconds, log)
 
 
 def texts(settings: Settings, log: FilteringBoundLogger, gateways: InTurn) -> Texts:
@@ -54,4 +60,4 @@ def texts(settings: Settings, log: FilteringBoundLogger, gateways: InTurn) -> Te
     return Screened(limited, settings.text_countries, log, digits=settings.limits.texts_prefix_digits)
 
 
-__all__ = ["InTurn", "Limited", "Outbox", "Result", "Tried", "in_turn", "names", "one", "texts"]
+__all__ = ["InTurn", "Limited", "Outbox", "Reporting", "Result", "Tried", "in_turn", "names", "one", "texts"]

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from yarl import URL
 
+from ivr.call.ports import Handed
 from ivr.config import Settings, secret_of
 from ivr.errors import ConfigError
 from ivr.outward.address import Address, Addresses
@@ -19,8 +20,8 @@ from ivr.secret import Personal, Secret
 class Gateway(Protocol):
     """A way for text messages to go out."""
 
-    async def send(self, to: Personal, text: Secret) -> None:
-        """Hand the text over; returns when it was taken.
+    async def send(self, to: Personal, text: Secret) -> Handed:
+        """Hand the text over; returns when it was taken, with what the gateway calls it.
 
         Raises `TextError` where texts to other numbers would fail as well. What is about this number alone is
         `NumberRefused`: what one text met with is what callers are told whose customer number nobody has.

@@ -10,6 +10,7 @@ from urllib.parse import quote_plus
 import orjson
 from structlog.typing import FilteringBoundLogger
 
+from ivr.call.ports import Handed
 from ivr.config import Settings
 from ivr.errors import NumberRefused, TextError
 from ivr.outward.client import FORM, Answer, Client, Request
@@ -89,10 +90,11 @@ class Http:
             raise table.fault("secret_file", "holds more than one line of ASCII", "Write the secret and nothing else")
         return cls(Client(NAME, url, addresses, log), settings, secret)
 
-    async def send(self, to: Personal, text: Secret) -> None:
+    async def send(self, to: Personal, text: Secret) -> Handed:
         """Hand the text over; raises `TextError` or `NumberRefused`."""
         body = self._body.filled({**self._values, "to": to, "text": text})
         self._judge(await self._client.send(Request(self._headers, body, self._own.method)))
+        return Handed(NAME)
 
     async def reach(self) -> None:
         """Connect to it, and send nothing; raises `TextError`."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.call.ports import NOWHERE, Handed
 from ivr.errors import NumberRefused, TextError
 from ivr.numbers import Range, barred, range_of
 from ivr.secret import Personal, Secret
@@ -21,7 +22,7 @@ _FAILURE_SECONDS = 60.0
 class Sends(Protocol):
     """As much of a gateway as is needed here."""
 
-    async def send(self, to: Personal, text: Secret) -> None: ...
+    async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed: ...
 
 
 class Limited:
@@ -33,12 +34,15 @@ class Limited:
         self._took = 0.0
         self._failed_at = -math.inf
 
-    async def send(self, to: Personal, text: Secret) -> None:
+    async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         """As the gateway's own; raises `TextError` after so many seconds too. The text may then still arrive."""
+        if but:
+            return await self._again(to, text, but)
         began = _now()
+        handed = NOWHERE
         try:
             async with asyncio.timeout(self._seconds):
-                await self._gateway.send(to, text)
+                handed = await self._gateway.send(to, text)
         except NumberRefused:
             # The gateway works. Were this one caller told, the number would be known for that of a customer.
             pass
@@ -48,6 +52,17 @@ class Limited:
                 raise TextError("the gateway did not take the text in time") from None
             raise
         self._took, self._failed_at = _now() - began, -math.inf
+        return handed
+
+    async def _again(self, to: Personal, text: Secret, but: Collection[str]) -> Handed:
+        """A text behind one that was lost: no caller waits for it, so it is no measure of what callers notice."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._gateway.send(to, text, but=but)
+        except NumberRefused:
+            return NOWHERE
+        except TimeoutError:
+            raise TextError("the gateway did not take the text in time") from None
 
     async def pretend(self) -> None:
         """Takes as long as the latest text, and raises `TextError` where that one failed, not long ago."""
@@ -74,13 +89,13 @@ class Screened:
         found = range_of(to, self._countries, self._digits)
         return found if isinstance(found, Range) else None
 
-    async def send(self, to: Personal, text: Secret) -> None:
+    async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         """As of `Limited`; where no text may go to this number, none goes, and the caller notices nothing of it."""
         if (bar := barred(to, self._countries)) is None:
-            await self._texts.send(to, text)
-            return
+            return await self._texts.send(to, text, but=but)
         self._log.warning("text.barred", country=bar.country, number=to.masked, why=bar.why)
         await self._texts.pretend()
+        return NOWHERE
 
     async def pretend(self) -> None:
         """As of `Limited`."""

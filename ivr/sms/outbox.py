@@ -12,9 +12,12 @@ from typing import Self
 
 import orjson
 
+from ivr.call.ports import Handed
 from ivr.config import Settings
 from ivr.errors import ConfigError, TextError
 from ivr.secret import Personal, Secret
+
+NAME = "outbox"
 
 
 class Outbox:
@@ -52,7 +55,7 @@ class Outbox:
             )
         return outbox
 
-    async def send(self, to: Personal, text: Secret) -> None:
+    async def send(self, to: Personal, text: Secret) -> Handed:
         """Write the text; returns when the file has its name. Raises `TextError`."""
         # The clock may stand still or be set back between two texts; their order may not.
         self._latest = max(self._latest + 1, time.time_ns())
@@ -61,6 +64,7 @@ class Outbox:
             await asyncio.to_thread(self._write, self._folder / name, to, text)
         except OSError as error:
             raise TextError(f"the outbox cannot be written to: {error.strerror}") from None
+        return Handed(NAME)
 
     async def reach(self) -> None:
         """Nothing to connect to."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.call.ports import Handed
 from ivr.errors import NumberRefused, TextError
 from ivr.secret import Personal, Secret
 from ivr.sms.gateway import Gateway
@@ -30,12 +31,13 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A gateway that was asked, what became of it, why, and after how many seconds."""
+    """A gateway that was asked, what became of it, why, and after how many seconds; `handed`: what it has taken."""
 
     gateway: str
     result: Result
     why: str
     seconds: float
+    handed: Handed | None = None
 
 
 @dataclass(slots=True)
@@ -60,20 +62,22 @@ class InTurn:
         self._log = log
         self._standings = {name: _Standing() for name in gateways}
 
-    async def send(self, to: Personal, text: Secret) -> None:
-        """Returns when one has taken it. Raises `NumberRefused` where one that works will not, else `TextError`."""
-        tried = await self.ask(to, text)
-        if tried[-1].result is Result.TAKEN:
-            return
+    async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
+        """Returns when one that is not of `but` has taken it. Raises `NumberRefused` where one that works will not, else `TextError`."""
+        tried = await self.ask(to, text, but=but)
+        if not tried:
+            raise TextError("there is no other gateway")
+        if (handed := tried[-1].handed) is not None:
+            return handed
         # with a gateway that refuses this number alone the texts to other numbers go out, whatever the other one does
         kind = NumberRefused if any(one.result is Result.REFUSED for one in tried) else TextError
         raise kind("; ".join(f"{one.gateway}: {one.why}" for one in tried))
 
-    async def ask(self, to: Personal, text: Secret) -> list[Tried]:
+    async def ask(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> list[Tried]:
         """One after another until one has taken it, the last of them then; each has its share of what time is left."""
         end = _now() + self._seconds
         tried: list[Tried] = []
-        names = self._order()
+        names = [name for name in self._order() if name not in but]
         for place, name in enumerate(names):
             tried.append(await self._one(name, (end - _now()) / (len(names) - place), to, text))
             if tried[-1].result is Result.TAKEN:
@@ -93,8 +97,8 @@ class InTurn:
 
     async def _one(self, name: str, seconds: float, to: Personal, text: Secret) -> Tried:
         began = _now()
-        result, why = await self._result(name, seconds, to, text)
-        tried = Tried(name, result, why, round(_now() - began, 2))
+        result, why, handed = await self._result(name, seconds, to, text)
+        tried = Tried(name, result, why, round(_now() - began, 2), handed)
         self._note(name, tried)
         match result:
             case Result.TAKEN:
@@ -105,20 +109,19 @@ class InTurn:
                 self._log.error("gateway.failed", gateway=name, error=why, seconds=tried.seconds)
         return tried
 
-    async def _result(self, name: str, seconds: float, to: Personal, text: Secret) -> tuple[Result, str]:
+    async def _result(self, name: str, seconds: float, to: Personal, text: Secret) -> tuple[Result, str, Handed | None]:
         try:
             async with asyncio.timeout(seconds):
-                await self._gateways[name].send(to, text)
+                return Result.TAKEN, "", await self._gateways[name].send(to, text)
         except NumberRefused as error:
-            return Result.REFUSED, str(error)
+            return Result.REFUSED, str(error), None
         except TextError as error:
-            return Result.FAILED, str(error)
+            return Result.FAILED, str(error), None
         except TimeoutError:
-            return Result.FAILED, "no answer in time"
+            return Result.FAILED, "no answer in time", None
         except Exception as error:  # noqa: BLE001 (a fault of ours in one gateway is no reason not to ask the other)
             # its name alone: what it says may be the number
-            return Result.FAILED, f"a fault of the program: {type(error).__name__}"
-        return Result.TAKEN, ""
+            return Result.FAILED, f"a fault of the program: {type(error).__name__}", None
 
     def _note(self, name: str, tried: Tried) -> None:
         standing = self._standings[name]

@@ -31,6 +31,8 @@ _FLEETING = frozenset(
         "glance",
         "holds",
         "many_waits",
+        "keep_report",
+        "reported",
     }
 )
 

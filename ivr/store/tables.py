@@ -60,6 +60,17 @@ PHONES = Table(
 )
 """Position 0 is the one that texts go to. Two customers may share a number."""
 
+TOTPS = Table(
+    "customer_totps",
+    METADATA,
+    Column("customer", String(16), ForeignKey("customers.ref", ondelete="CASCADE"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+"""Customers' authenticator apps: the key, sealed in the customer's envelope; the last time step whose code was accepted; and since
+when the app is the customer's (seconds since the epoch)."""
+
 PEOPLE = Table(
     "people",
     METADATA,
@@ -152,6 +163,27 @@ TOKEN_KEYS = Table(
 )
 """Keys that sign tokens. `key_id` and `wrapped` are the envelope, in which `private` is sealed; `public` is a JWK. Times are
 seconds since the epoch."""
+
+PEERS = Table(
+    "peers",
+    METADATA,
+    Column("domain", String(253), primary_key=True),
+    Column("key", String(43), nullable=False),
+    Column("public", String(400), nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("agreed", Boolean, nullable=False),
+)
+"""Which key other organisations are known by (`call.ports.peers.Pin`); `public` is a JWK. Times are seconds since the epoch."""
+
+LETTERS = Table(
+    "letters",
+    METADATA,
+    Column("domain", String(253), primary_key=True),
+    Column("id", String(80), primary_key=True),
+    Column("until", BigInteger, nullable=False, index=True),
+)
+"""Letters of other organisations that were taken, as long as each could be sent again. `until` is seconds since the epoch."""
 
 CURSORS = Table(
     "webhook_cursors",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import ivr.store.news as news_module
+import ivr.store.topic as topic_module
 import ivr.store.waits as waits_module
 from ivr.call.outcome import Status
 from ivr.call.ports import Party, Waiting
@@ -394,7 +394,7 @@ async def test_a_user_who_may_not_publish_is_told_of_and_pages_look_by_themselve
 
 
 async def test_a_redis_that_is_silent_is_left(worker: Worker, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(news_module, "_SILENCE", 0.2)
+    monkeypatch.setattr(topic_module, "_SILENCE", 0.2)
     # what is waited for now has the longer limit still
     server.client.publish(f"{server.settings().redis.prefix}:news", b"{}")
     await wait_for(lambda: len(worker.heard) == 1)

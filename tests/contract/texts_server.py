@@ -12,9 +12,10 @@ import asyncio
 import base64
 import json
 import re
+import secrets
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
@@ -85,6 +86,8 @@ class TextsServer:
         self.port = 0
         self._tls = tls
         self._at = at
+        # it has made up its mind, and waits with its answer
+        self.before_answer: Callable[[], Awaitable[object]] | None = None
         self._rules: list[Rule] = []
         self._always: Rule | None = None
         self._server: asyncio.Server | None = None
@@ -144,6 +147,8 @@ class TextsServer:
             self.asked.append(asked)
             self._news.set()
             rule = self._always or (self._rules.pop(0) if self._rules else self.api(asked))
+            if self.before_answer is not None:
+                await self.before_answer()
             await _answer(rule, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -210,7 +215,7 @@ def elks(asked: Asked) -> Status:
         {
             "status": "created", "direction": "outgoing", "from": fields["from"], "to": fields["to"], "parts": 1,
             "created": "2026-01-01T13:37:42.314100", "cost": 5000, "message": fields["message"],
-            "id": "s70df59406a1b4643b96f3f91e0bfb7b0",
+            "id": "s" + secrets.token_hex(16),
         },
     )  # fmt: skip
 
@@ -228,7 +233,7 @@ def twilio(asked: Asked) -> Status:
         return twilio_error(400, 21603, "A 'From' phone number is required.")
     if not fields.get("Body"):
         return twilio_error(400, 21602, "Message body is required.")
-    sid = "SM" + "a" * 32
+    sid = "SM" + secrets.token_hex(16)
     return Status(
         201,
         {

@@ -50,6 +50,10 @@ MADE_ELSEWHERE = {
     # there too: a provider of all kinds
     "oidc-away",
     "oidc-factor",
+    # tests/contract/test_eid_doctor.py: providers with certificates of all kinds
+    "eid-settings",
+    "eid-away",
+    "eid-certificate-ends",
     # tests/unit/test_doctor_webhooks.py: receivers that are there and not
     "program-secret",
     "webhook-away",

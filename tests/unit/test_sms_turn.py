@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from ivr.call.ports import Handed
 from ivr.errors import NumberRefused, TextError
 from ivr.numbers import Barred, Range, barred, range_of
 from ivr.secret import Personal, Secret
@@ -27,11 +28,12 @@ class Gateway:
         self.asked = 0
         self.closed = False
 
-    async def send(self, to: Personal, text: Secret) -> None:
+    async def send(self, to: Personal, text: Secret) -> Handed:
         self.asked += 1
         await asyncio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
+        return Handed("a gateway", str(self.asked))
 
     async def close(self) -> None:
         self.closed = True
@@ -241,3 +243,50 @@ def test_what_no_text_goes_to_is_counted_for_nothing() -> None:
 )
 def test_which_numbers_texts_go_to(number: str, countries: set[str], bar: Barred | None) -> None:
     assert barred(Personal(number), countries) == bar
+
+
+# ---------------------------------------------------------------- behind a text that was lost
+
+
+def test_who_has_lost_a_text_is_not_asked_for_it_again() -> None:
+    async def scene(first: Gateway, second: Gateway, turn: InTurn, log: Log) -> None:
+        assert await turn.send(TO, TEXT) == Handed("a gateway", "1")
+        assert await turn.send(TO, TEXT, but={"first"}) == Handed("a gateway", "1")
+        assert (first.asked, second.asked) == (1, 1)
+        with pytest.raises(TextError, match="no other gateway"):
+            await turn.send(TO, TEXT, but={"first", "second"})
+
+    played(scene)
+
+
+def test_a_second_try_is_no_measure_of_what_callers_notice() -> None:
+    """Whoever has no number waits as long as a first text does, and fails where it does."""
+
+    async def scene(first: Gateway, second: Gateway, turn: InTurn, log: Log) -> None:
+        limited = Limited(turn, 10.5)
+        first.seconds = 0.5
+        assert await limited.send(TO, TEXT) == Handed("a gateway", "1")
+        second.seconds, second.error = 7.0, TextError("down")
+        with pytest.raises(TextError, match="down"):
+            await limited.send(TO, TEXT, but={"first"})
+        second.error = NumberRefused("a fixed line")
+        assert (await limited.send(TO, TEXT, but={"first"})).nowhere
+        second.seconds = 1000.0
+        with pytest.raises(TextError):
+            await limited.send(TO, TEXT, but={"first"})
+        began = clock()
+        await limited.pretend()
+        assert clock() - began == pytest.approx(0.5)
+
+    played(scene)
+
+
+def test_what_goes_nowhere_says_so_to_the_program_alone() -> None:
+    async def scene(first: Gateway, second: Gateway, turn: InTurn, log: Log) -> None:
+        screened = Screened(Limited(turn, 10.5), {"SE"}, Log().logger)
+        first.error = second.error = NumberRefused("a fixed line")
+        assert (await screened.send(TO, TEXT)).nowhere
+        assert (await screened.send(Personal("+4530123456"), TEXT)).nowhere
+        assert (first.asked, second.asked) == (1, 1)
+
+    played(scene)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from ivr.call.ports.customers import Customers, Pins, Subject
+from ivr.call.ports.customers import Customers, Pins, Subject, Totps
 from ivr.call.ports.desks import Desks, Unwatched, Waiting
 from ivr.call.ports.line import Badge, Caller, Key, Leg, Line, Played
 from ivr.call.ports.live import (
@@ -27,7 +27,7 @@ from ivr.call.ports.live import (
     Wrong,
 )
 from ivr.call.ports.talks import Party, Talk, Talks
-from ivr.call.ports.texts import Texts
+from ivr.call.ports.texts import NOWHERE, Deliveries, Delivery, Handed, Report, Texts
 from ivr.call.ports.trail import Entry, Trail
 
 Clock = Callable[[], float]
@@ -37,6 +37,7 @@ Timed = Callable[[], AbstractContextManager[object]]
 """`with timed(): …` around what is asked of a part: who measures sees how long it takes, and how it ends."""
 
 __all__ = [
+    "NOWHERE",
     "Attempt",
     "Badge",
     "Caller",
@@ -46,9 +47,12 @@ __all__ = [
     "CodeRules",
     "Codes",
     "Customers",
+    "Deliveries",
+    "Delivery",
     "Desks",
     "Entry",
     "Granted",
+    "Handed",
     "Key",
     "Leg",
     "Line",
@@ -57,6 +61,7 @@ __all__ = [
     "Party",
     "Pins",
     "Played",
+    "Report",
     "Right",
     "Spent",
     "Subject",
@@ -66,6 +71,7 @@ __all__ = [
     "Timed",
     "TooMany",
     "TooSoon",
+    "Totps",
     "Trail",
     "Unwatched",
     "Waiting",

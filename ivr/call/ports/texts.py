@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -12,11 +13,23 @@ from ivr.secret import Personal, Secret
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A gateway has taken a text. `id`: by which it reports what became of it; None where it never does."""
+    """A gateway has taken a text. `id`: by which it reports what became of it; None where it never does.
+
+    `gateway` is empty where none has: no text goes to this number, and whoever is waiting may not notice. `parts`: how
+    many messages the networks make of it, each of which is paid for.
+    """
 
     gateway: str
     id: str | None = None
     parts: int = 1
+
+    @property
+    def nowhere(self) -> bool:
+        """Whether no gateway has it."""
+        return not self.gateway
+
+
+NOWHERE = Handed("")
 
 
 class Delivery(StrEnum):
@@ -56,13 +69,29 @@ class Report:
     code: str = ""
 
 
+class Deliveries(Protocol):
+    """What gateways report, brought to whoever has sent the text, in whichever process."""
+
+    def expect(self, handed: Handed) -> AsyncGenerator[Report]:
+        """The reports of this text, those first that were faster than the answer that told its id.
+
+        Ends behind one that says that it has arrived, or never will; or when none has come for so long that none will.
+        Raises `StoreError`.
+        """
+        ...
+
+    async def tell(self, report: Report) -> None:
+        """To be told to whoever expects it, each kind once. Raises `StoreError`."""
+        ...
+
+
 class Texts(Protocol):
     def range_of(self, to: Personal) -> Range | None:
         """What a text to this number is counted for; None where no text goes to it."""
         ...
 
-    async def send(self, to: Personal, text: Secret) -> None:
-        """Hand a text message to the gateway; returns when it has taken it. Raises `TextError`."""
+    async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
+        """Hand a text message to a gateway, to none of `but`; returns when one has taken it. Raises `TextError`."""
         ...
 
     async def pretend(self) -> None:

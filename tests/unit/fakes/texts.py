@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Collection
 
+from ivr.call.ports import Handed
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
 from tests.unit.fakes.plot import LATENCY, Plot
@@ -27,7 +29,7 @@ class FakeTexts:
     def range_of(self, to: Personal) -> Range | None:
         return Range("SE", to.reveal()[:7])
 
-    async def send(self, to: Personal, text: Secret) -> None:
+    async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         if self.at_once:
             self.sent.append((to.reveal(), text.reveal()))
         if self.hold is not None:
@@ -35,6 +37,7 @@ class FakeTexts:
         async with self._plot.operation("texts.send", seconds=self.seconds):
             if not self.at_once:
                 self.sent.append((to.reveal(), text.reveal()))
+            return Handed("fake", f"text-{len(self.sent)}")
 
     async def pretend(self) -> None:
         """Takes as long as `send`; fails where the plot says so."""
