@@ -33,6 +33,11 @@ MADE_ELSEWHERE = {
     "agi-listen",
     "asterisk-version",
     "asterisk-version-accepted",
+    # tests/contract/test_page_doctor.py: neither do these
+    "page-away",
+    "page-changed",
+    "page-key",
+    "page-user",
     # tests/unit/test_doctor_proxy.py: none of them needs an Asterisk
     "proxy-upstream",
     "proxy-certificate",
