@@ -13,6 +13,7 @@ from ivr import sms
 from ivr.asterisk.outpost import Outpost
 from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
+from ivr.call.ports import Deliveries
 from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
@@ -44,11 +45,11 @@ async def proving(
 ) -> AsyncIterator[Proving]:  # fmt: skip
     """`places`: the settings' table of each node; `changed` is told whose pages show something else now. Raises `ConfigError`."""
     prefix = settings.redis.prefix
-    reporting = reporting_of(settings, vault)
     async with AsyncExitStack() as stack:
+        deliveries = await stack.enter_async_context(RedisDeliveries(settings, link, log))
+        reporting = reporting_of(settings, vault, deliveries)
         gateways = sms.in_turn(settings, log, reporting=reporting)
         stack.push_async_callback(gateways.close)
-        deliveries = await stack.enter_async_context(RedisDeliveries(settings, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
         incoming = Incoming(box.take, readers(settings, reporting), deliveries, log)
         outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
@@ -60,9 +61,10 @@ async def proving(
         yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries), course)
 
 
-def reporting_of(settings: Settings, vault: Vault) -> Reporting:
-    """Where gateways report: paths that only who has the hash key can make."""
-    return Reporting(settings.page.url or "", Secret(vault.codes.mac(Secret("reports"), bound_to=("reports",))))
+def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:
+    """Where gateways report: at paths that only who has the hash key can make, or by a connection of ours."""
+    key = Secret(vault.codes.mac(Secret("reports"), bound_to=("reports",)))
+    return Reporting(settings.page.url, key, deliveries.tell)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -16,9 +16,14 @@ import ivr.sms.smpp_bind as bind_module
 from ivr.call.ports import Delivery, Handed, Report
 from ivr.config import Settings
 from ivr.errors import ConfigError, NumberRefused, StoreError, TextError
+from ivr.proving import reporting_of
 from ivr.secret import Personal, Secret
 from ivr.sms import InTurn, Reporting, in_turn, one
+from ivr.store.deliveries import RedisDeliveries
+from ivr.store.link import Link
+from ivr.vault import Vault
 from tests.contract.ari_log import Log, wait_for
+from tests.contract.live_server import Server
 from tests.contract.smpp_kit import PASSWORD, Centre
 from tests.contract.texts_kit import TO, no_canary, settings_in, shown
 
@@ -383,6 +388,23 @@ async def test_to_reach_it_is_to_be_let_in(world: World, tmp_path: Path) -> None
         await gateway.reach()
     await gateway.close()
     assert smpp_module.NAME == "smpp"
+
+
+async def test_the_desk_is_told_by_the_bind_without_a_public_page(
+    world: World, installed: Settings, server: Server, tmp_path: Path
+) -> None:
+    """As the desk's process has it: the text's report is found by whoever expects it."""
+    vault, link = Vault.open(installed), Link.of(installed)
+    async with RedisDeliveries(installed, link, world.log.logger) as deliveries:
+        reporting = reporting_of(installed, vault, deliveries)
+        assert reporting.address("46elks") is None
+        gateway = one("smpp", settings_for(tmp_path, world.centre.url), world.log.logger, reporting)
+        handed = await gateway.send(TO, WORDS)
+        async with asyncio.timeout(10):
+            assert [report.delivery async for report in deliveries.expect(handed)] == [Delivery.DELIVERED]
+        await gateway.close()
+    await link.close()
+    vault.close()
 
 
 # ---------------------------------------------------------------- settings
