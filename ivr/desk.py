@@ -10,14 +10,15 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
 from ivr.config import Settings
-from ivr.floor import stationed
-from ivr.front import opened, told_to_stop
+from ivr.front import opened
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
 from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
 from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
+from ivr.proving import proving
+from ivr.stopping import told_to_stop
 from ivr.store.credentials import Credentials
 from ivr.store.door import Door
 from ivr.store.elements import Elements
@@ -31,12 +32,13 @@ from ivr.store.tickets import Tickets
 from ivr.store.turn import Turn
 from ivr.store.welcome import Welcome
 from ivr.vault.passkey import Party
+from ivr.web.certificate import tls_of
 from ivr.web.live import Hub
 from ivr.web.problems import STATUSES
 from ivr.web.programs import Programs
 from ivr.web.provided import Elsewhere
 from ivr.web.routes import LASTING, PATTERNS
-from ivr.web.server import DeskServer, listening, tls_of
+from ivr.web.server import DeskServer, listening
 from ivr.web.visit import House
 
 
@@ -57,10 +59,9 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
     place, trusted = listening(settings), tls_of(settings)
     programs = Programs.of(settings)
     async with AsyncExitStack() as stack:
-        front = await stack.enter_async_context(opened(settings, meters, log))
+        front = await stack.enter_async_context(opened(settings, meters, log, proves=True))
         vault, database, live, link, trail = front.vault, front.database, front.live, front.link, front.trail
         talks, people, locks = front.talks, front.people, front.locks
-        await stack.enter_async_context(stationed(settings, talks, log))
         sessions = live.sessions(settings.desk)
         provider = Provider.of(settings)
         alone = provider is not None and provider.rules.alone
@@ -78,10 +79,26 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
         hub = Hub(log)
         talks.on_change(hub.changed)
 
+        proofs = None
+        if (prover := locks.prover) is not None:
+            proofs = await stack.enter_async_context(
+                proving(
+                    settings, prover, places=front.places, talks=talks, link=link, vault=vault, changed=hub.changed, log=log,
+                )
+            )  # fmt: skip
+
         def heard(news: Heard) -> None:
+            if news.proof and proofs is not None:
+                proofs.course.told(news.proof)
+                return
             hub.changed(frozenset({news.endpoint}) if news.endpoint else talks.around(news.node, news.channel))
 
-        await stack.enter_async_context(News(settings, told=heard, came=hub.stir, log=log))
+        def came() -> None:
+            hub.stir()
+            if proofs is not None:
+                proofs.course.came()
+
+        await stack.enter_async_context(News(settings, told=heard, came=came, log=log))
 
         house = House(
             settings=settings,
@@ -106,6 +123,8 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             handovers=Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None,
             passkeys=passkeys,
             elsewhere=elsewhere,
+            prove=None if proofs is None else proofs.prove,
+            alarms=None if prover is None else prover.alarms,
         )
         readiness = front.readiness(settings, log)
         server = DeskServer(house, readiness)

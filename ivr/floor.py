@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -13,7 +12,6 @@ from ivr.asterisk.ami import Ami
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.identity import demand
 from ivr.asterisk.inspection import node_of
-from ivr.asterisk.outpost import Outpost
 from ivr.asterisk.talks import Talks
 from ivr.config import Settings
 from ivr.errors import ConfigError
@@ -49,6 +47,12 @@ async def nodes_of(settings: Settings, log: FilteringBoundLogger) -> dict[str, A
     return nodes
 
 
+def places_of(settings: Settings, nodes: Mapping[str, Ami]) -> dict[str, str]:
+    """The settings' table of each of these, such as `[asterisk]`."""
+    tables = {f"{settings.file}: {place[:-1]}.desk]": place for place in settings.asterisks}
+    return {node: tables[ami.place] for node, ami in nodes.items()}
+
+
 async def talks_of(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
     """Who talks with whom on them, until the stack is closed. Raises `ConfigError` where a login leads to another node's AMI."""
     talks = Talks(nodes, log)
@@ -58,27 +62,6 @@ async def talks_of(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringB
         await ami.open(patient=True)
         await demand(ami, node)
     return talks
-
-
-@asynccontextmanager
-async def stationed(
-    settings: Settings, talks: Talks, log: FilteringBoundLogger
-) -> AsyncIterator[Mapping[str, Outpost]]:
-    """An application of this process's own on each node, by what marks name it; each comes and goes by itself, and ends with this.
-
-    Raises `ConfigError` where a password or a CA's certificate is not there.
-    """
-    outposts: dict[str, Outpost] = {}
-    for place, node in zip(settings.asterisks, talks.nodes, strict=True):
-        bound = {"place": place} if len(settings.asterisks) > 1 else {}
-        outposts[node] = Outpost.of(settings, place, node, log.bind(**bound))
-    serving = [asyncio.create_task(outpost.serve(), name=f"outpost {outpost.app}") for outpost in outposts.values()]
-    try:
-        yield outposts
-    finally:
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ class Permission(StrEnum):
     """See the own call, and read and change what its mark covers."""
     VERIFY = "verify"
     """Have the caller of the own call verified, and take the mark away."""
+    PROVE = "prove"
+    """Prove to the caller of the own call who it is that speaks."""
     WATCH = "watch"
     """See all calls of the team, without customers' names, and how many are verified."""
     APPROVE = "approve"
@@ -42,8 +44,10 @@ class Permission(StrEnum):
 
 GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
-        Role.AGENT: frozenset({Permission.CALL, Permission.VERIFY}),
-        Role.SUPERVISOR: frozenset({Permission.CALL, Permission.VERIFY, Permission.WATCH, Permission.APPROVE}),
+        Role.AGENT: frozenset({Permission.CALL, Permission.VERIFY, Permission.PROVE}),
+        Role.SUPERVISOR: frozenset(
+            {Permission.CALL, Permission.VERIFY, Permission.PROVE, Permission.WATCH, Permission.APPROVE}
+        ),
         Role.ADMINISTRATOR: frozenset({Permission.STAFF}),
         Role.AUDITOR: frozenset({Permission.TRAIL, Permission.READS}),
         Role.DATA_OWNER: frozenset({Permission.READS, Permission.APPROVE}),
@@ -51,7 +55,7 @@ GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(
 )
 """By role. What a single person has more or less stands with that person."""
 
-TAKES_CALLS = frozenset({Permission.CALL, Permission.VERIFY})
+TAKES_CALLS = frozenset({Permission.CALL, Permission.VERIFY, Permission.PROVE})
 """Who has no more than these sees no data without a caller, and agrees to nobody's wish."""
 
 

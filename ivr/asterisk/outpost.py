@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.events import Destroyed, Event, Left, PlaybackEnded, Started
 from ivr.asterisk.websocket import Json, Method
-from ivr.config import Asterisk, Settings
+from ivr.config import Settings
 from ivr.errors import AriError, Unavailable, WorkerReplaced
 
 # A channel is made for a sentence or a call; few at a time.
@@ -27,12 +27,7 @@ _AGAIN = (0.1, 0.5, 2.0)
 
 def name_of(settings: Settings, place: str) -> str:
     """What the application of this process is called there: never as one that the dialplan offers calls to."""
-    return f"{desk_prefix(settings.asterisks[place])}{settings.worker.name}"
-
-
-def desk_prefix(asterisk: Asterisk) -> str:
-    """What the application of each desk begins with there."""
-    return f"desk-{asterisk.app}-"
+    return f"desk-{settings.asterisks[place].app}-{settings.worker.name}"
 
 
 def mint(what: Literal["speech", "dial"]) -> str:

@@ -21,11 +21,6 @@ class Talks:
         self._exchanges = {node: Exchange(node, ami, log, self._told) for node, ami in nodes.items()}
 
     @property
-    def nodes(self) -> tuple[str, ...]:
-        """What marks name them by, in the order in which they were given."""
-        return tuple(self._exchanges)
-
-    @property
     def known(self) -> bool:
         """Whether every node has told all that it has."""
         return all(exchange.known for exchange in self._exchanges.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,6 +16,7 @@ from ivr.audit.verify import heads_in
 from ivr.call.policy import policies
 from ivr.call.ports import Entry
 from ivr.cli import staff
+from ivr.cli.newfile import new_file
 from ivr.cli.office import CHAIN, settings_of
 from ivr.cli.who import actor
 from ivr.config import Settings
@@ -23,7 +25,7 @@ from ivr.database.url import sqlite_file
 from ivr.errors import ConfigError
 from ivr.secret import Personal, Secret
 from ivr.staff import TENANT, Role
-from ivr.store import keycheck
+from ivr.store import keycheck, pagekey
 from ivr.store.roster import NewPerson, Roster
 from ivr.vault import Vault, keyfile, keys
 
@@ -50,13 +52,17 @@ async def _initialise(settings: Settings) -> list[str]:
     both, seal = keys.load(settings), Seal.open(settings)
     if done:
         done.append("Keep a copy of the keys in a safe place: without them nobody's data can be read again.")
+    page = pagekey.missing(settings)
+    if page is not None:
+        _make_page_key(settings, page)
+        done.append(f"Made the page's key {page}: desk, worker and page have the same one")
     file = migrate.create_file(settings)
     async with await Database.open_any(settings) as database, database.write(lock=lock_of(CHAIN)) as connection:
         before, after = await migrate.migrate(connection)
         noted = await keycheck.record(connection, both)
         if before == UNSIGNED:
             await sign_all(connection, actor(), seal)
-        if before != after or noted or done:
+        if before != after or noted or made:
             detail = {"from": before or "", "to": after, "master_key": both.master.id, "hash_key": both.hash.id}
             entry = Entry(
                 actor(),
@@ -93,6 +99,20 @@ async def _first(settings: Settings, connection: AsyncConnection, both: keys.Key
         return staff.link(settings, await roster.invite(connection, person, settings.desk.link_hours))
     finally:
         vault.close()
+
+
+def _make_page_key(settings: Settings, file: Path) -> None:
+    """It is none that data are encrypted with: one that is lost is made anew."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with new_file(file) as stream:
+            stream.write(pagekey.line())
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.file}: [page] key_file",
+            f"{file} cannot be made ({error.strerror})",
+            "See to the rights of its folder",
+        ) from None
 
 
 def refuse_to_make_for_root(settings: Settings) -> None:

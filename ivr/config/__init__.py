@@ -11,8 +11,10 @@ from ivr.config.lock import Lock
 from ivr.config.mail import Mail
 from ivr.config.metrics import Metrics
 from ivr.config.models import Company, Keys, Log, Settings, Worker
+from ivr.config.page import Brand, Page
 from ivr.config.patterns import Pattern
 from ivr.config.peers import Peers
+from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.push import App, Push
 from ivr.config.stores import Database, Redis
@@ -27,6 +29,7 @@ __all__ = [
     "App",
     "Asterisk",
     "BankId",
+    "Brand",
     "Broker",
     "Client",
     "Company",
@@ -44,11 +47,13 @@ __all__ = [
     "Log",
     "Mail",
     "Metrics",
+    "Page",
     "Password",
     "Pattern",
     "Peers",
     "Pin",
     "Policy",
+    "Prove",
     "Proxy",
     "Push",
     "Redis",

@@ -18,7 +18,9 @@ from ivr.config.eid import Eids
 from ivr.config.lock import Lock
 from ivr.config.mail import Mail
 from ivr.config.metrics import Metrics
+from ivr.config.page import Page
 from ivr.config.peers import Peers
+from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.push import App, Push
 from ivr.config.retention import Retention
@@ -156,6 +158,8 @@ class Settings(Section):
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
     proxy: Proxy = Field(default_factory=Proxy)
+    prove: Prove = Field(default_factory=Prove)
+    page: Page = Field(default_factory=Page)
     tokens: Tokens = Field(default_factory=Tokens)
     peers: Peers = Field(default_factory=Peers)
     push: Push = Field(default_factory=Push)
@@ -198,6 +202,14 @@ class Settings(Section):
         # whatever the port: cookies know none, and what the CRM sends could act there in the agent's name
         if proxy is not None and desk is not None and proxy.hostname and proxy.hostname == desk.hostname:
             raise ValueError("[proxy] url and [desk] url have the same host. Give the proxy a host name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _page_apart(self) -> Self:
+        page, desk = parts_of(self.page.url or ""), parts_of(self.desk.url or "")
+        # whatever the port: cookies know none
+        if page is not None and desk is not None and page.hostname and page.hostname == desk.hostname:
+            raise ValueError("[page] url and [desk] url have the same host. Give the page a host name of its own")
         return self
 
     def read_from(self, file: Path) -> Self:

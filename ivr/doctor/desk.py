@@ -16,12 +16,11 @@ from cryptography import x509
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.exchange import EVENTS
 from ivr.asterisk.identity import demand
-from ivr.asterisk.outpost import desk_prefix
 from ivr.config import Settings, tls
 from ivr.doctor.console import Console, value
 from ivr.doctor.filters import of_user, read
 from ivr.doctor.finding import Finding, Grade, Kind, ok
-from ivr.doctor.node import Node, rows
+from ivr.doctor.node import Node
 from ivr.errors import AmiError, ConfigError, Unreachable
 
 AMI_AWAY = Kind(
@@ -59,11 +58,6 @@ AMI_EVENTS = Kind(
     "A filter keeps an event from the desk",
     "It takes somebody for joined, or on hold, who is not: the lock opens for the wrong one, or for nobody.",
 )  # fmt: skip
-APPLICATION = Kind(
-    "desk-application", Grade.ADVICE,
-    "No desk holds its own application on this Asterisk",
-    "It is not started, or ARI does not let it in: no digits are spoken into calls there.",
-)  # fmt: skip
 CERTIFICATE = Kind(
     "desk-certificate", Grade.FAULT,
     "The desk's certificate will not do",
@@ -79,19 +73,7 @@ AWAY = Kind(
     "The desk does not answer at its address",
     "It is not started, or its name does not lead to it.",
 )  # fmt: skip
-KINDS = (
-    AMI_AWAY,
-    AMI_LOGIN,
-    AMI_OTHER,
-    AMI_RIGHTS,
-    AMI_MORE,
-    AMI_BUTTONS,
-    AMI_EVENTS,
-    APPLICATION,
-    CERTIFICATE,
-    ENDS,
-    AWAY,
-)
+KINDS = (AMI_AWAY, AMI_LOGIN, AMI_OTHER, AMI_RIGHTS, AMI_MORE, AMI_BUTTONS, AMI_EVENTS, CERTIFICATE, ENDS, AWAY)
 
 READ, WRITE = frozenset({"call"}), frozenset({"reporting"})
 """AMI's classes without which the desk does not work."""
@@ -131,22 +113,7 @@ async def check_node(node: Node) -> list[Finding]:
     finally:
         await ami.close()
     found = [] if node.console is None else await _rights(node.console, user, subject)
-    found = found or [ok(subject, f"AMI lets {user} in, and tells who talks with whom")]
-    return [*found, *await _application(node, subject)]
-
-
-async def _application(node: Node, subject: str) -> list[Finding]:
-    """Each desk has one of a name of its own."""
-    applications = [str(one.get("name", "")) for one in rows(await node.ari.request("GET", "applications"))]
-    beginning = desk_prefix(node.asterisk)
-    if any(name.startswith(beginning) for name in applications):
-        return []
-    return [
-        APPLICATION.found(
-            subject, f"no application {beginning}NAME is connected",
-            "systemctl status tillit-desk", "# and see ari.unreachable and outpost.replaced in its log",
-        )
-    ]  # fmt: skip
+    return found or [ok(subject, f"AMI lets {user} in, and tells who talks with whom")]
 
 
 async def _rights(console: Console, user: str, subject: str) -> list[Finding]:
@@ -223,7 +190,7 @@ async def check(settings: Settings) -> list[Finding]:
 
 def _certificate(settings: Settings, file: Path) -> list[Finding]:
     # Imported here: only this needs the pages.
-    from ivr.web.server import tls_of
+    from ivr.web.certificate import tls_of
 
     try:
         tls_of(settings)

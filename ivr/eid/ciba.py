@@ -9,7 +9,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.ports.eid import Done, EidAsked, Ended, Order, Pending
 from ivr.config import Settings
 from ivr.eid.openid import OpenId
-from ivr.eid.words import CIBA_ENDS, OPENID_ERRORS
+from ivr.eid.words import CIBA_ENDS, refusal
 from ivr.secret import Secret
 
 _GRANT = Secret("urn:openid:params:grant-type:ciba")
@@ -60,7 +60,7 @@ class Ciba:
             case {"error": str(error)} if error in CIBA_ENDS:
                 return Ended(CIBA_ENDS[error])
             case _:
-                raise self._peer.fault(f"it refused ({_told(said, status)})")
+                raise self._peer.fault(f"it refused ({refusal(said, status)})")
 
     async def look(self, order: Order) -> Pending | Done | Ended:
         """How far it is. Raises `EidError`, also where the ID token is not all that it must be."""
@@ -76,7 +76,7 @@ class Ciba:
             case {"error": str(error)} if error in CIBA_ENDS:
                 return Ended(CIBA_ENDS[error])
             case _:
-                raise self._peer.fault(f"it refused ({_told(said, status)})")
+                raise self._peer.fault(f"it refused ({refusal(said, status)})")
 
     async def cancel(self, order: Order) -> None:
         """Nothing: CIBA has no way to take it back. It ends by itself, and whatever comes of it nobody asks for."""
@@ -94,12 +94,3 @@ class Ciba:
 def _short(text: str, most: int) -> str:
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
-
-
-def _told(said: object, status: int) -> str:
-    """One of the words that the standards have: others may repeat what it was sent."""
-    match said:
-        case {"error": str(error)} if error in OPENID_ERRORS:
-            return error
-        case _:
-            return str(status)

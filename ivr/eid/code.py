@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.ports.eid import Done, EidAsked, Ended
 from ivr.config import Settings
 from ivr.eid.openid import OpenId
-from ivr.eid.words import CIBA_ENDS
+from ivr.eid.words import CIBA_ENDS, refusal
 from ivr.outward.client import form
 from ivr.secret import Secret
 
@@ -83,9 +83,11 @@ class Code:
         match said:
             case {"id_token": str(token)} if status == 200:
                 return await self._broker.identified(token, flow.asked, flow.begun, nonce=flow.nonce, fresh=True)
-            case _:
+            case {"error": "invalid_grant"}:
                 # used before, or another's
                 return Ended("failed")
+            case _:
+                raise self._peer.fault(f"it refused ({refusal(said, status)})")
 
     async def close(self) -> None:
         """End what is open."""

@@ -132,7 +132,9 @@ class OpenId:
         least, signed_in = since - self.rules.skew_seconds, said.get("auth_time")
         if authorised != self.rules.client_id or said["iat"] < least:
             raise self._another()
-        if (fresh and not isinstance(signed_in, int)) or (isinstance(signed_in, int) and signed_in < least):
+        if fresh and signed_in is None:
+            raise self._another()
+        if signed_in is not None and (not isinstance(signed_in, int) or signed_in < least):
             # of a session of longer ago: nobody has been asked now
             raise self._another()
         level = self.rules.acr.get(str(said.get("acr")))

@@ -57,9 +57,18 @@ CIBA_ENDS: Mapping[str, Why] = {
     "unknown_user_id": "not_able",
 }
 
-OPENID_ERRORS = frozenset({
+# What RFC 6749, OpenID Connect and CIBA call what is not about the person.
+_OPENID_ERRORS = frozenset({
     "invalid_request", "invalid_client", "invalid_grant", "invalid_scope", "unauthorized_client", "unsupported_grant_type",
     "invalid_binding_message", "missing_user_code", "invalid_user_code", "expired_login_hint_token", "server_error",
     "temporarily_unavailable", "login_required", "interaction_required", "unmet_authentication_requirements",
 })  # fmt: skip
-"""What RFC 6749, OpenID Connect and CIBA call what is not about the person."""
+
+
+def refusal(said: object, status: int) -> str:
+    """An OpenID provider's `error`, where it is one of the words that the standards have: others may repeat what it was sent."""
+    match said:
+        case {"error": str(error)} if error in _OPENID_ERRORS:
+            return error
+        case _:
+            return str(status)

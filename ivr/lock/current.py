@@ -15,6 +15,7 @@ from ivr.lock.judge import Judge
 from ivr.lock.ports import Marks, Records, Switch, Waits
 from ivr.lock.reads import Reads
 from ivr.lock.rows import Rows
+from ivr.lock.settling import Settling
 from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Keying, Reason, State
 from ivr.secret import Personal
 from ivr.staff import Permission, Person
@@ -31,9 +32,12 @@ class Currents:
 
     def __init__(
         self, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, waits: Waits, switch: Switch,
-        name_level: int, verified: Collection[str], index: Index,
+        name_level: int, verified: Collection[str], index: Index, proofs: Settling | None = None,
     ) -> None:  # fmt: skip
-        """`name_level`: at which a name may be read; `verified`: tenants whose customers can be verified from the desk."""
+        """`name_level`: at which a name may be read; `verified`: tenants whose customers can be verified from the desk.
+
+        `proofs`: None where nobody can prove anything.
+        """
         self._judge = judge
         self._marks = marks
         self._records = records
@@ -44,6 +48,7 @@ class Currents:
         self._name_level = name_level
         self._verified = verified
         self._index = index
+        self._proofs = proofs
         self._told: dict[str, None] = {}
 
     async def of(self, person: Person) -> tuple[Current, ...]:
@@ -60,7 +65,7 @@ class Currents:
                 # a colleague who is a marked caller as well is no caller of this person's
                 if found.call not in shown and found.party.endpoint not in ground.owners:
                     seen = await self._seen(asked, ground, found, one)
-                    shown[found.call] = self._with_buttons(ground, found, one, seen)
+                    shown[found.call] = await self._proved(ground, found, self._with_buttons(ground, found, one, seen))
         for waited in await self._waited_for(ground.person, frozenset(shown)):
             shown[waited.call] = waited
         return tuple(shown.values())
@@ -74,6 +79,14 @@ class Currents:
             verifiable=may and sole and seen.state is not State.VERIFYING and ground.person.tenant in self._verified,
             droppable=may and found.mark is not None,
         )
+
+    async def _proved(self, ground: Ground, found: Caller, seen: Current) -> Current:
+        """With the proof of this call, and whether another one may be asked for."""
+        if self._proofs is None or not ground.person.may(Permission.PROVE):
+            return seen
+        proof = await self._proofs.shown(ground.person.id, *found.call)
+        sole = isinstance(caller(ground), Caller) and len(found.talk.others) == 1
+        return replace(seen, proof=proof, provable=sole and (proof is None or proof.stage.is_end))
 
     async def _waited_for(self, person: Person, here: frozenset[Channel]) -> list[Current]:
         """Those who are in no talk, for they are keying; not those who are `here` again."""

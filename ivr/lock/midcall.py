@@ -8,10 +8,11 @@ from contextlib import suppress
 from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import InputError, Unavailable
-from ivr.lock.decision import Caller, Ground, caller, outsiders, own_talks
-from ivr.lock.judge import Judge, Unknown
+from ivr.lock.decision import Caller
+from ivr.lock.judge import Judge
 from ivr.lock.ports import Marks, Switch, Waits
 from ivr.lock.rows import Rows
+from ivr.lock.whom import Whom
 from ivr.lock.words import Begun, Channel, Denied, Dropped, Offered, Reason, Why
 from ivr.staff import Permission, Person
 from ivr.vault import Index
@@ -29,7 +30,8 @@ class Midcall:
     ) -> None:  # fmt: skip
         """`offered`: the policies that may be chosen, by name."""
         self._offered = offered
-        self._judge = judge
+        # who stayed behind would be alone
+        self._whom = Whom(judge, rows, index, log, Permission.VERIFY, "midcall")
         self._marks = marks
         self._waits = waits
         self._switch = switch
@@ -49,7 +51,7 @@ class Midcall:
         offered = [one.name for one in self.offered(person.tenant)]
         if policy not in offered:
             raise InputError(f"policy: may not be chosen here. Here belong: {', '.join(offered)}")
-        found = await self._sole(person, call)
+        found = await self._whom.sole(person, call)
         if isinstance(found, Denied):
             return await self._rows.refuse(person, _VERIFY, found)
         try:
@@ -73,7 +75,7 @@ class Midcall:
 
     async def drop(self, person: Person, call: str, why: Why) -> Dropped | Denied:
         """Take the mark of this call's caller away, as long as it is the one that is seen now. Others in the call keep it from nobody."""
-        found = await self._any(person, call)
+        found = await self._whom.any(person, call)
         if isinstance(found, Denied):
             return await self._rows.refuse(person, _DROP, found)
         mark = found.mark
@@ -105,7 +107,7 @@ class Midcall:
 
         async def still() -> bool:
             nonlocal denied
-            again = await self._sole(person, self._index.call(*found.call))
+            again = await self._whom.sole(person, self._index.call(*found.call))
             if isinstance(again, Denied):
                 denied = again
                 return False
@@ -124,36 +126,6 @@ class Midcall:
                 )
         except Unavailable as error:
             self._log.error("midcall.not_shown", person=person.id, call=channel, error=str(error))
-
-    async def _sole(self, person: Person, call: str) -> Caller | Denied:
-        """The one with whom this person talks, and nobody else with them: who stayed behind would be alone."""
-        ground = await self._ground(person)
-        if isinstance(ground, Denied):
-            return ground
-        found = caller(ground)
-        if isinstance(found, Denied):
-            return found
-        if self._index.call(*found.call) != call:
-            return Denied(Reason.NO_CALL)
-        return found if len(found.talk.others) == 1 else Denied(Reason.THIRD_PARTY)
-
-    async def _any(self, person: Person, call: str) -> Caller | Denied:
-        """A caller of this person, whoever else is there."""
-        ground = await self._ground(person)
-        if isinstance(ground, Denied):
-            return ground
-        found = (one for talk in own_talks(ground) for one in outsiders(ground, talk))
-        return next((one for one in found if self._index.call(*one.call) == call), Denied(Reason.NO_CALL))
-
-    async def _ground(self, person: Person) -> Ground | Denied:
-        try:
-            ground = await self._judge.ground(person)
-        except Unknown as error:
-            self._log.warning("lock.unknown", person=person.id, error=str(error))
-            return Denied(Reason.UNKNOWN_BRIDGES)
-        except Unavailable as error:
-            return self._rows.failed(person, "midcall", error)
-        return ground if ground.person.may(Permission.VERIFY) else Denied(Reason.NOT_PERMITTED)
 
     async def _refuse(self, person: Person, what: str, denied: Denied, call: Channel) -> Denied:
         return await self._rows.refuse(person, what, denied, call=call)

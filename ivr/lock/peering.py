@@ -216,6 +216,9 @@ class Peering:
                 await self._rows.tell(person, _READ, "refused", call=found.call, detail=detail)
                 return Unproven.OTHER_CALL
             await self._rows.tell(person, _READ, "proven", call=found.call, detail=detail)
+            still = await self._sole(person, call)
+            if isinstance(still, Denied):
+                return await self._rows.refuse(person, _READ, still, call=found.call, outcome="withheld", detail=detail)
         except Unavailable as error:
             return self._rows.failed(person, _READ, error)
         self._log.info("peer.proven", person=person.id, domain=said["domain"], jti=theirs["jti"])

@@ -14,7 +14,7 @@ from ivr.call.outcome import Status
 from ivr.call.ports import Entry, Talk, Waiting
 from ivr.call.progress import Progress
 from ivr.lock.actions import Change
-from ivr.secret import Secret
+from ivr.secret import Personal, Secret
 from ivr.staff import Person
 from ivr.store.holds import Hold
 from ivr.store.openings import Opening
@@ -192,6 +192,10 @@ class Records(Protocol):
 
     async def by_number(self, tenant: str, number: Secret) -> tuple[str, bool] | None:
         """The reference of the customer with this number, and `in_force`."""
+        ...
+
+    async def by_phone(self, tenant: str, number: Personal) -> tuple[str, bool] | None:
+        """The same of the one customer with this telephone number; None where there is none, or more than one."""
         ...
 
     async def read(self, tenant: str, ref: str) -> Customer | None:

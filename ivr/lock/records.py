@@ -13,7 +13,7 @@ from ivr.call.ports import Entry, Subject
 from ivr.database import Database
 from ivr.errors import ConfigError, StoreError
 from ivr.lock.actions import Change
-from ivr.secret import Secret
+from ivr.secret import Personal, Secret
 from ivr.store.customers import Customers
 from ivr.store.register import Customer, Register
 
@@ -37,6 +37,11 @@ class StoredRecords:
     async def by_number(self, tenant: str, number: Secret) -> tuple[str, bool] | None:
         """The customer's reference, and `in_force`. Raises `StoreError`."""
         return await self._customers.standing(number, tenant)
+
+    async def by_phone(self, tenant: str, number: Personal) -> tuple[str, bool] | None:
+        """The same of the one with this telephone number. Raises `StoreError`."""
+        found = await self._customers.by_phone(number, tenant)
+        return None if found is None else (found.ref, not found.locked)
 
     async def read(self, tenant: str, ref: str) -> Customer | None:
         """Raises `StoreError`, or `VaultError` where what is stored was changed."""

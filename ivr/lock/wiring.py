@@ -20,19 +20,25 @@ from ivr.lock.lock import Lock
 from ivr.lock.marktokens import MarkTokens
 from ivr.lock.midcall import Midcall
 from ivr.lock.ports import Floor, Glances, Marks, Switch, Teams
+from ivr.lock.proofports import Floor as Heard
+from ivr.lock.prover import Prover
 from ivr.lock.reads import Reads
 from ivr.lock.records import StoredRecords
 from ivr.lock.review import Review
 from ivr.lock.rows import Rows
+from ivr.lock.settling import Settling
 from ivr.lock.signer import Signer
 from ivr.lock.trailrows import TrailRows
 from ivr.lock.watch import Watch
 from ivr.lock.words import Offered
+from ivr.store.alarms import RedisAlarms
 from ivr.store.customers import Customers
 from ivr.store.holds import StoredHolds
 from ivr.store.link import Link
 from ivr.store.members import Members
 from ivr.store.openings import RedisOpenings
+from ivr.store.pagekey import PageKey
+from ivr.store.pages import Pages, ProofRules
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
 from ivr.store.roster import Roster
@@ -41,7 +47,7 @@ from ivr.store.throttle import Throttle
 from ivr.store.waits import RedisWaits
 
 
-class Told(Talks, Floor, Protocol):
+class Told(Talks, Floor, Heard, Protocol):
     """Who talks with whom, proven and as far as events tell."""
 
 
@@ -53,7 +59,7 @@ class Live(Marks, Glances, Protocol):
 class Locks:
     """What an agent asks and does, what a supervisor lifts and sees, what two persons open, what is signed of it, what stands in the trail, and who signs in.
 
-    `signer` is to be entered (`async with`) before anything is signed.
+    `signer` is to be entered (`async with`) before anything is signed. `prover`: None where there is no public page.
     """
 
     lock: Lock
@@ -65,13 +71,17 @@ class Locks:
     watch: Watch
     review: Review
     administration: Administration
+    prover: Prover | None
 
     @classmethod
     def of(
         cls, settings: Settings, *, talks: Told, switch: Switch, staff: Teams, live: Live, link: Link, customers: Customers,
-        trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger,
+        trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger, page: PageKey | None = None,
     ) -> Self:  # fmt: skip
-        """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks."""
+        """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks.
+
+        `page`: None where nobody proves anything by the public page.
+        """
         rules, prefix, database, vault = settings.lock, settings.redis.prefix, customers.database, customers.vault
         records = StoredRecords(database, Register(vault), customers, seal, chain)
         rows = Rows(trail, log)
@@ -81,9 +91,15 @@ class Locks:
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits, sessions = RedisWaits(link, prefix), Sessions(link, prefix, settings.desk)
         offered = _offered(settings)
+        prover = None
+        if page is not None:
+            pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
+            alarms = RedisAlarms(link, prefix)
+            settling = Settling(pages, alarms, switch, trail, log)
+            prover = Prover(settings, judge, records, rows, pages, settling, alarms, vault, talks, log)
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
-            frozenset(one.tenant for one in offered.values()), vault.index,
+            frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,
         )  # fmt: skip
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
@@ -107,6 +123,7 @@ class Locks:
                 rows,
                 log,
             ),
+            prover,
         )
 
 
@@ -115,3 +132,8 @@ def _offered(settings: Settings) -> dict[str, Offered]:
     names = settings.desk.policies or tuple(settings.policies)
     found = [(name, settings.policies[name]) for name in names]
     return {name: Offered(name, policy.level, tuple(policy.steps), policy.tenant) for name, policy in found}
+
+
+def _proof_rules(settings: Settings) -> ProofRules:
+    prove = settings.prove
+    return ProofRules(prove.tries, prove.per_customer_hour, prove.bar_minutes * 60)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ivr.call.outcome import Status
+from ivr.lock.proofwords import Proving
 from ivr.secret import Personal
 from ivr.staff import TENANT
 
@@ -43,6 +44,16 @@ class Reason(StrEnum):
     """This person has as many wishes to open a record without a call as may stand at once."""
     UNDER_WAY = "under_way"
     """The same caller is being sent to be verified at this moment: pressed twice, or in two windows."""
+    NO_WAY = "no_way"
+    """Nothing can be sent to whoever is on the line: it is not known who that is, or there is no number on record to send to."""
+    PROOF_UNDER_WAY = "proof_under_way"
+    """On this call, or with this customer, one proof waits for its answer already."""
+    NO_PROOF = "no_proof"
+    """There is none on this call that this could be done with now."""
+    DENIED_LATELY = "denied_lately"
+    """The customer has said a while ago not to be talking with us."""
+    TOO_MANY_PROOFS = "too_many_proofs"
+    """So many went to this customer, or so many texts at all, that no other one goes now."""
     NOT_PERMITTED = "not_permitted"
     NOT_SIGNED_IN = "not_signed_in"
     """The session has ended while the request was under way."""
@@ -182,7 +193,8 @@ class Current:
     `level` and `until` stand where `state` is verified; `methods` and `ref` where that customer is in force in the person's tenant as well;
     `name` where the record is open to this person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
     `keying`: of a caller for whom this person waits. `ended`: how the last verification of this call ended, where that was
-    in mid-call and did not verify anybody. `verifiable` and `droppable`: what this person may do now.
+    in mid-call and did not verify anybody. `proof`: the latest that this person has asked for on this call. `verifiable`, `droppable`
+    and `provable`: what this person may do now.
     """
 
     id: str
@@ -202,6 +214,8 @@ class Current:
     ended: Status | None = None
     verifiable: bool = False
     droppable: bool = False
+    provable: bool = False
+    proof: Proving | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,9 @@ class Directory:
     async def _published(self, domain: str, key: str | None) -> Published:
         now, kept = self._clock(), self._kept.get(domain)
         if kept is None:
-            self._pace(now)
+            if key is not None:
+                # somebody's letter names it; what our own people ask for is not kept back by a flood of these
+                self._pace(now)
         elif isinstance(kept.said, str):
             if 0 <= now - kept.at < _FAULT_KEPT:
                 raise PeerError(kept.said)

@@ -142,7 +142,7 @@ def _is_place(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return (
-            parts.scheme == "https" and parts.port is None and parts.hostname == domain_of(parts.hostname or "")
+            parts.scheme == "https" and parts.hostname == domain_of(parts.hostname or "")
             and parts.netloc == parts.hostname and not parts.query and not parts.fragment and url.isascii()
         )  # fmt: skip
     except ValueError:

@@ -95,13 +95,14 @@ def digits(number: str) -> tuple[Prompt, ...]:
 class Catalogue:
     """One language: the words of each prompt, and of each text message.
 
-    `spoken` has the words that the voice would say wrongly, and what to give it instead.
+    `about` is what a call may be about. `spoken` has the words that the voice would say wrongly, and what to give it instead.
     """
 
     language: str
     voice: str
     prompts: dict[Prompt, str]
     texts: dict[str, str]
+    about: dict[str, str]
     spoken: dict[str, str]
 
 
@@ -120,6 +121,11 @@ def text(name: str, language: str, **fields: str) -> str:
     return words
 
 
+def about(name: str, language: str) -> str:
+    """What a call is about, in English where the language has none. Raises `KeyError`."""
+    return catalogue(language if language in languages() else "en").about[name]
+
+
 @cache
 def catalogue(language: str) -> Catalogue:
     """The catalogue of a language; raises `KeyError` where there is none."""
@@ -131,5 +137,6 @@ def catalogue(language: str) -> Catalogue:
         voice=raw["voice"],
         prompts={prompt: raw["prompts"][prompt.value] for prompt in Prompt},
         texts=dict(raw["texts"]),
+        about=dict(raw["about"]),
         spoken=dict(raw.get("spoken", {})),
     )

@@ -59,7 +59,7 @@ class Subscription:
             match orjson.loads(text.reveal()):
                 case {"endpoint": str(endpoint), "keys": {"p256dh": str(key), "auth": str(auth)}}:
                     parts = urlsplit(endpoint)
-                    good = parts.scheme == "https" and parts.port is None and parts.netloc == parts.hostname
+                    good = parts.scheme == "https" and parts.netloc == parts.hostname
                     host = parts.hostname or ""
                     if not good or len(endpoint) > 1000 or not any(fnmatchcase(host, one) for one in hosts):
                         return None

@@ -1,4 +1,4 @@
-"""What the desks hear from the workers, and from each other, at the moment when it happens."""
+"""What the desks hear from the workers, from each other, and of the public page, at the moment when it happens."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import orjson
 from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
+from ivr.store.pages import news_key
 from ivr.store.topic import Topic
 
 
@@ -29,11 +30,12 @@ def news_of_call(node: str, channel: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Whom the news is of: those who wait at an endpoint, or those who talk with the caller of a channel."""
+    """Whom the news is of: those who wait at an endpoint, those who talk with the caller of a channel, or a proof that has gone on."""
 
     endpoint: str = ""
     node: str = ""
     channel: str = ""
+    proof: str = ""
 
 
 class News(Topic):
@@ -43,12 +45,16 @@ class News(Topic):
         self, settings: Settings, *, told: Callable[[Heard], None], came: Callable[[], None], log: FilteringBoundLogger
     ) -> None:
         """Neither may wait. Raises `ConfigError`."""
+        prefix = settings.redis.prefix
+        self._of_page = news_key(prefix)
+        self._heard = told
+        super().__init__(settings, topic(prefix), self._of_page, told=lambda _: None, came=came, log=log)
 
-        def read(words: bytes) -> None:
-            try:
-                told(Heard(**orjson.loads(words)))
-            except (ValueError, TypeError):
-                # of another version
-                came()
-
-        super().__init__(settings, topic(settings.redis.prefix), told=read, came=came, log=log)
+    def _hear(self, name: str, words: bytes) -> None:
+        try:
+            told = orjson.loads(words)
+            # the page's own user can say what it likes there
+            self._heard(Heard(proof=str(told["proof"])) if name == self._of_page else Heard(**told))
+        except (ValueError, TypeError, KeyError):
+            # of another version
+            self._came()

@@ -27,15 +27,14 @@ class Topic:
     def __init__(
         self,
         settings: Settings,
-        name: str,
-        *,
+        *names: str,
         told: Callable[[bytes], None],
         came: Callable[[], None],
         log: FilteringBoundLogger,
     ) -> None:
-        """`name` is that of the channel. Neither `told` nor `came` may wait. Raises `ConfigError`."""
+        """`names` are those of the channels. Neither `told` nor `came` may wait. Raises `ConfigError`."""
         self._pool = Pool.of(settings)
-        self._name = name
+        self._names = names
         self._told = told
         self._came = came
         self._log = log
@@ -43,7 +42,7 @@ class Topic:
         self._listening: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._listening = asyncio.create_task(self._listen(), name=self._name)
+        self._listening = asyncio.create_task(self._listen(), name=self._names[0])
         return self
 
     async def __aexit__(
@@ -74,9 +73,10 @@ class Topic:
             failures += 1
 
     async def _subscribe(self, connection: AbstractConnection) -> None:
-        await connection.send_command("SUBSCRIBE", self._name, check_health=False)
+        await connection.send_command("SUBSCRIBE", *self._names, check_health=False)
         async with asyncio.timeout(_SILENCE):
-            await connection.read_response()
+            for _ in self._names:
+                await connection.read_response()
         self._trouble = ""
         self._came()
 
@@ -102,10 +102,13 @@ class Topic:
     def _pass_on(self, heard: object) -> None:
         """A message; what is none is the answer to a PING."""
         match heard:
-            case [b"message", _, bytes(words)]:
-                self._told(words)
+            case [b"message", bytes(name), bytes(words)]:
+                self._hear(name.decode(), words)
             case _:
                 pass
+
+    def _hear(self, name: str, words: bytes) -> None:  # noqa: ARG002 (who listens to several tells them by it)
+        self._told(words)
 
     def _say(self, trouble: str) -> None:
         """Once for each kind of trouble."""

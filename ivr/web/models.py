@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, WithJsonSchema
+from pydantic import Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
 from ivr.call.outcome import Status
@@ -13,6 +13,9 @@ from ivr.lock import Keying as Keyed
 from ivr.lock import Record as Opened
 from ivr.lock import Why as WhyDropped
 from ivr.secret import Personal, Secret
+from ivr.web.model import Model as Model
+from ivr.web.model import Name as Name
+from ivr.web.proofmodels import Proof, proof
 
 
 def _secret(least: int, most: int) -> Any:
@@ -26,13 +29,6 @@ Password = Annotated[
 Code = Annotated[Secret, _secret(6, 10), WithJsonSchema({"type": "string", "minLength": 6, "maxLength": 10})]
 Argument = Annotated[Secret, _secret(0, 100), WithJsonSchema({"type": "string", "maxLength": 100})]
 Login = Annotated[str, Field(min_length=1, max_length=64, strict=True)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$", strict=True)]
-
-
-class Model(BaseModel):
-    """Nothing else than what is named is taken, or given."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class SignIn(Model):
@@ -132,6 +128,8 @@ class Call(Model):
     ended: Status | None = Field(description="How verifying in mid-call ended last, where it did not verify")
     verifiable: bool = Field(description="Whether the caller can be verified now")
     droppable: bool = Field(description="Whether there is a mark that can be taken away")
+    provable: bool = Field(description="Whether it can be proved to the caller now who speaks")
+    proof: Proof | None = Field(description="The latest that was asked for on this call by the same person")
 
 
 class Calls(Model):
@@ -183,7 +181,8 @@ def call(current: Current) -> Call:
         state=current.state, shut=current.shut, level=current.level, methods=current.methods, until=current.until,
         ref=current.ref, name=None if current.name is None else current.name.reveal(),
         keying=None if current.keying is None else keying(current.keying), ended=current.ended,
-        verifiable=current.verifiable, droppable=current.droppable,
+        verifiable=current.verifiable, droppable=current.droppable, provable=current.provable,
+        proof=None if current.proof is None else proof(current.proof),
     )  # fmt: skip
 
 

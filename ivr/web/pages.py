@@ -12,12 +12,14 @@ from markupsafe import Markup, escape
 
 from ivr.errors import Unavailable
 from ivr.lock import FIELDS
+from ivr.lock.proofwords import NOTHING
 from ivr.staff import Denied, Permission, Person, SignedIn
 from ivr.store.welcome import Offer, Unfit
 from ivr.web import goals, guard, render, tenants
 from ivr.web.api import ended, ended_everywhere, signed_in
 from ivr.web.live import OWN, Kind, Shown
 from ivr.web.problems import STATUSES, Problem
+from ivr.web.proofview import NO_PROOF, abouts, ways
 from ivr.web.view import UNKNOWN, View, choices, over, view
 from ivr.web.view import Shown as ShownCall
 from ivr.web.visit import House, Visit
@@ -25,6 +27,7 @@ from ivr.web.visit import House, Visit
 _BLANK: ShownCall = {
     "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "held": False,
     "since": 0.0, "until": None, "keyed": "", "dots": (0, 0), "verifiable": False, "droppable": False,
+    "provable": False, "proof": NO_PROOF,
 }  # fmt: skip
 
 
@@ -36,9 +39,11 @@ async def desk(visit: Visit) -> web.StreamResponse:
     if (start := goals.start(person)) != "/":
         raise web.HTTPSeeOther(start)
     shown = person.may(Permission.CALL)
+    choice = NOTHING if visit.house.prove is None else visit.house.prove.offered()
     return page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
-        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), silent=visit.house.hub.lost, over=over(visit.words), offered=choices(visit.house.midcall.offered(person.tenant), visit.words), **before(visit),
+        blank=_BLANK, fields=FIELDS, now=visit.house.wall(), silent=visit.house.hub.lost, over=over(visit.words), offered=choices(visit.house.midcall.offered(person.tenant), visit.words),
+        ways=ways(choice, visit.words), abouts=abouts(choice, visit.words), **before(visit),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from ivr.call.proof import Proof
 from ivr.config import Client
 from ivr.lock import (
     Barred,
@@ -27,8 +28,10 @@ from ivr.lock import (
     Why,
 )
 from ivr.lock import Denied as Shut
+from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
+from ivr.store.alarms import Alarm
 from ivr.store.elements import Grant
 from ivr.store.members import Listed, Member
 from ivr.store.openings import Opening
@@ -172,6 +175,24 @@ class Midcall(Protocol):
     async def verify(self, person: Person, call: str, policy: str) -> Begun | Shut: ...
 
     async def drop(self, person: Person, call: str, why: Why) -> Dropped | Shut: ...
+
+
+class Prove(Protocol):
+    """`ivr.lock.prove.Prove`: a part that is down refuses. `call` as of `Midcall`."""
+
+    def offered(self) -> Choice: ...
+
+    async def begin(self, person: Person, call: str, asked: Asked) -> Proof | Shut: ...
+
+    async def again(self, person: Person, call: str) -> Speaking | Shut: ...
+
+    async def cancel(self, person: Person, call: str) -> bool | Shut: ...
+
+
+class Alarms(Protocol):
+    """`ivr.store.alarms.RedisAlarms`."""
+
+    async def of(self, tenant: str) -> Sequence[Alarm]: ...
 
 
 class Reads(Protocol):

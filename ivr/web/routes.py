@@ -21,6 +21,8 @@ from ivr.web import (
     openings,
     pages,
     paging,
+    proofmodels,
+    prove,
     render,
     second,
     staff,
@@ -152,6 +154,29 @@ ROUTES: tuple[Route, ...] = (
         Described("dropMark", "Take the own caller's mark away.", None, 204, models.Drop,
             ("no_call", "not_verified", "not_permitted", "unknown_bridges", "csrf", "cross_site")),
         scope="drop",
+    ),
+    Route(
+        "GET", "/api/v1/proof/ways", prove.ways, Permission.PROVE,
+        Described("getProofWays", "How it can be proved to a caller who speaks, and what a call may be about.",
+            proofmodels.ProofWays, problems=("not_permitted",)),
+    ),
+    Route(
+        "POST", f"{_CALL}/proof", prove.begin, Permission.PROVE,
+        Described("proveToCaller",
+            "Prove to the own caller who speaks: a message goes to a number on record, with a page that shows it. Opened there, digits "
+            "are spoken into the call, and keyed on the page they confirm it.", proofmodels.ProofBegun, 202, proofmodels.ProofAsked,
+            ("no_call", "third_party", "no_way", "proof_under_way", "denied_lately", "too_many_proofs", "not_permitted",
+             "unknown_bridges", "unavailable", "invalid", "csrf", "cross_site")),
+    ),
+    Route(
+        "POST", f"{_CALL}/proof/speech", prove.speech, Permission.PROVE,
+        Described("sayDigits", "Speak the digits of the proof into the call once more.", proofmodels.ProofSpeech,
+            problems=("no_call", "no_way", "no_proof", "not_permitted", "unknown_bridges", "unavailable", "csrf", "cross_site")),
+    ),
+    Route(
+        "DELETE", f"{_CALL}/proof", prove.cancel, Permission.PROVE,
+        Described("cancelProof", "Take the proof back: its message is good for nothing any more.", None, 204,
+            problems=("no_call", "no_way", "no_proof", "not_permitted", "unknown_bridges", "unavailable", "csrf", "cross_site")),
     ),
     Route(
         "GET", f"{_REF}/record", api.record, Permission.CALL,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from ivr.lock import Barred, Ended, Standing, State, Statistics, Watched
+from ivr.store.alarms import Alarm
 from ivr.store.openings import Opening
 from ivr.web.words import Words
 
@@ -57,6 +58,15 @@ class Wish(TypedDict):
     until: int
 
 
+class Raised(TypedDict):
+    """`since`: when, in seconds since the epoch."""
+
+    id: str
+    name: str
+    told: str
+    since: float
+
+
 class TeamView(TypedDict):
     """`known`: whether it is known who talks. `hour`, `day`, `locks`: None where they are not known, or not this person's."""
 
@@ -67,17 +77,18 @@ class TeamView(TypedDict):
     locks: list[Lock] | None
     stopped: list[Reader]
     warned: list[Reader]
+    alarms: list[Raised]
     wishes: list[Wish]
 
 
 UNKNOWN: TeamView = {
-    "known": False, "calls": [], "hour": None, "day": None, "locks": None, "stopped": [], "warned": [], "wishes": [],
+    "known": False, "calls": [], "hour": None, "day": None, "locks": None, "stopped": [], "warned": [], "alarms": [], "wishes": [],
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the view is made of. `striking`: who was stopped, or warned of; `names`: theirs, by their ids."""
+    """What the view is made of. `striking`: who was stopped, or warned of; `names`: theirs, and of whom there are alarms, by their ids."""
 
     calls: Sequence[Watched]
     statistics: Statistics | None
@@ -85,6 +96,7 @@ class Seen:
     striking: Sequence[Standing]
     names: Mapping[str, str]
     wishes: Sequence[Opening]
+    alarms: Sequence[Alarm] = ()
 
 
 def view(seen: Seen, words: Words) -> TeamView:
@@ -97,6 +109,10 @@ def view(seen: Seen, words: Words) -> TeamView:
         "locks": None if seen.barred is None else [_lock(one, words) for one in seen.barred],
         "stopped": [_reader(one, seen.names, words) for one in seen.striking if one.stopped],
         "warned": [_reader(one, seen.names, words) for one in seen.striking if not one.stopped],
+        "alarms": [
+            Raised(id=one.id, name=seen.names[one.person], told=words(f"team.alarm_{one.stage.value}"), since=one.at)
+            for one in seen.alarms
+        ],
         "wishes": [
             Wish(
                 id=one.id, login=one.login, ref=one.ref, fields=", ".join(words(f"field.{name}") for name in one.fields),

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from ivr.lock import Current, Keying, Offered, Reason, State
+from ivr.web.proofview import ProofShown
+from ivr.web.proofview import shown as shown_proof
 from ivr.web.words import Words
 
 
@@ -30,6 +32,8 @@ class Shown(TypedDict):
     dots: tuple[int, int]
     verifiable: bool
     droppable: bool
+    provable: bool
+    proof: ProofShown
 
 
 class View(TypedDict):
@@ -82,6 +86,8 @@ def _shown(current: Current, words: Words) -> Shown:
         dots=_dots(current),
         verifiable=current.verifiable,
         droppable=current.droppable,
+        provable=current.provable,
+        proof=shown_proof(current.proof, words),
     )
 
 

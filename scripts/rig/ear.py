@@ -64,6 +64,12 @@ def understood(heard: array[int]) -> str:
     return digits
 
 
+def traces(heard: array[int]) -> set[int]:
+    """The digits of which anything at all was heard, be it the twentieth part of a second."""
+    starts = range(0, len(heard) - _WINDOW + 1, _WINDOW)
+    return {_digit(heard[start : start + _WINDOW]) for start in starts} - {-1}
+
+
 def _digit(window: array[int]) -> int:
     return next((digit for digit, hertz in enumerate(TONES) if audio.share(window, hertz) > 0.7), -1)
 

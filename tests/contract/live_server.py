@@ -70,7 +70,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
                 end
             end
         end
-        if kind == 'zset' and (string.find(key, ':reads:', 1, true) or string.find(key, ':opening:', 1, true)) then
+        if kind == 'zset' and (string.find(key, ':reads:', 1, true) or string.find(key, ':opening:', 1, true) or string.find(key, ':proof:due', 1, true)) then
             for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
                 redis.call('ZADD', key, moved(redis.call('ZSCORE', key, member)), member)
             end

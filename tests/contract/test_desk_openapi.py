@@ -26,6 +26,7 @@ pytestmark = pytest.mark.servers
 # is, and no schema has it; so what fits the schema may be refused.
 CHOSEN_ELSEWHERE = {
     "POST /api/v1/calls/{call}/verification": "policy",
+    "POST /api/v1/calls/{call}/proof": "about",
     "POST /api/v1/calls/{call}/token": "audience",
     "POST /api/v1/customers/{ref}/actions/{action}": "arguments",
     "POST /api/v1/element/token": "origin",

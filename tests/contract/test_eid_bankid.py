@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -166,6 +167,17 @@ async def test_every_hint_of_a_failed_order(there: There, hint: str | None, why:
     us, order = await there.begun()
     there.api.last.status, there.api.last.hint = "failed", hint
     assert await us.look(order) == Ended(why)  # type: ignore[arg-type]
+
+
+async def test_nothing_of_it_in_anybodys_log(there: There, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    us, order = await there.begun()
+    there.api.last.status, there.api.last.user = "complete", WHO
+    assert isinstance(await us.look(order), Done)
+    await us.cancel(order)
+    logging.getLogger("asyncio").debug("something")
+    assert "something" in caplog.text
+    no_canary(shown(None, there.log) + caplog.text)
 
 
 async def test_two_of_one_person_end_both(there: There) -> None:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -84,6 +85,18 @@ async def test_the_person_identifies(us: Ciba, broker: RealBroker, log: Log) -> 
     assert done.name is not None
     assert json.loads(done.evidence.reveal())["id_token"].count(".") == 2
     no_canary(shown(None, log, done, order), SECRET)
+
+
+async def test_nothing_of_it_in_anybodys_log(
+    us: Ciba, broker: RealBroker, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    order = await begun(us)
+    await decided(broker, how="approve", acr=HIGH)
+    assert isinstance(await us.look(order), Done)
+    logging.getLogger("asyncio").debug("something")
+    assert "something" in caplog.text
+    no_canary(shown(None, log) + caplog.text, SECRET)
 
 
 async def test_a_lower_context_is_a_lower_level(us: Ciba, broker: RealBroker) -> None:
@@ -232,7 +245,7 @@ def timed(claims: dict[str, object]) -> dict[str, object]:
 @pytest.mark.parametrize("claims", [
     {"iss": "https://other.example.com"}, {"aud": "other"}, {"aud": ["tillit", "other"]}, {"azp": "other"},
     {"exp": -3600}, {"iat": -3600}, {"iat": 3600, "exp": 7200}, {"exp": None}, {"iat": None}, {"sub": None},
-    {"auth_time": -3600}, {"iss": None},
+    {"auth_time": -3600}, {"iss": None}, {"iat": "yesterday"}, {"exp": "tomorrow"}, {"aud": 7}, {"azp": ["tillit"]}, {"auth_time": "now"},
 ], ids=str)  # fmt: skip
 async def test_an_id_token_of_another_order(lied: Lied, log: Log, claims: dict[str, object]) -> None:
     us, broker, _, order = lied
@@ -240,6 +253,13 @@ async def test_an_id_token_of_another_order(lied: Lied, log: Log, claims: dict[s
     with pytest.raises(EidError, match="of another order, or for somebody else, or of another time") as caught:
         await us.look(order)
     no_canary(shown(caught.value, log), SECRET)
+
+
+async def test_one_issuer_and_no_list_of_them(lied: Lied) -> None:
+    us, broker, _, order = lied
+    broker.gives(broker.sign(broker.claims(iss=[broker.issuer, "https://other.example.com"])))
+    with pytest.raises(EidError, match="of another order"):
+        await us.look(order)
 
 
 async def test_one_that_was_signed_before_we_asked(lied: Lied) -> None:
@@ -350,6 +370,17 @@ async def test_the_person_at_the_page_identifies(code: Code, broker: RealBroker,
     no_canary(shown(None, log, flow, link, done), SECRET)
     # the code is good once
     assert await code.end(flow, back) == Ended("failed")
+
+
+async def test_a_secret_that_it_does_not_know_at_the_page(code: Code, broker: RealBroker, tmp_path: Path) -> None:
+    flow, link = await code.begin(asked(start="qr"))
+    back = await gone(broker, link, how="approve", acr=HIGH, sub=f"user-{WHO}")
+    settings = broker_settings(tmp_path, broker.issuer)
+    (tmp_path / "broker.secret").write_text("canary-of-another")
+    other = Code.of(settings, "broker", BACK, Log().logger)
+    with pytest.raises(EidError, match=r"it refused \(invalid_client\)"):
+        await other.end(flow, back)
+    await other.close()
 
 
 async def test_whoever_it_is_where_nobody_is_named(code: Code, broker: RealBroker) -> None:

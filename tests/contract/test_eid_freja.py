@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -137,6 +138,17 @@ async def test_every_end(there: There, status: str, why: str) -> None:
     us, order = await there.begun()
     there.api.last.status = status
     assert await us.look(order) == Ended(why)  # type: ignore[arg-type]
+
+
+async def test_nothing_of_it_in_anybodys_log(there: There, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    us, order = await there.begun()
+    there.approve()
+    assert isinstance(await us.look(order), Done)
+    await us.cancel(order)
+    logging.getLogger("asyncio").debug("something")
+    assert "something" in caplog.text
+    no_canary(shown(None, there.log) + caplog.text)
 
 
 async def test_two_of_one_person_end_both(there: There) -> None:

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from ivr.call.ports import Party
 from ivr.call.ports.peers import Pin
 from ivr.errors import InputError, PeerError, StoreError
 from ivr.lock import Reason
@@ -426,6 +427,21 @@ async def test_letters_that_would_fill_the_box(both: tuple[Organisation, Organis
     assert outcomes.count(Arrived.TAKEN) <= 199 and outcomes[-1] is Arrived.FULL
 
 
+async def test_who_is_taken_elsewhere_meanwhile_is_shown_nothing(both: tuple[Organisation, Organisation]) -> None:
+    hospital, office = both
+    sent = await hospital.prove("office.example")
+    talks, begun = office.desk.talks, office.desk.talks.asked
+
+    async def gone(asked: int) -> None:
+        # it was asked twice at the first look
+        if asked - begun > 2:
+            talks.talks.clear()
+
+    talks.meanwhile = gone
+    assert await office.read(sent.code) == denied(Reason.NO_CALL)
+    assert rows_of(await office.desk.last()) == ("peer.read", "withheld", "hospital.example")
+
+
 async def test_nobody_is_on_the_line(both: tuple[Organisation, Organisation]) -> None:
     hospital, office = both
     hospital.desk.talks.talks.clear()
@@ -437,6 +453,18 @@ async def test_nobody_is_on_the_line(both: tuple[Organisation, Organisation]) ->
     office.desk.joined(ANNA, "1.1", "1.2")
     third = denied(Reason.THIRD_PARTY)
     assert await office.peering.read(ANNA, office.desk.id("1.1"), Secret("123456")) == third
+
+
+async def test_a_colleague_in_the_talk_is_a_third(both: tuple[Organisation, Organisation]) -> None:
+    """Whoever else is there may be the one who says the digits, or hears them."""
+    hospital, office = both
+    sent = await hospital.prove("office.example")
+    (talk,) = office.desk.talks.talks["PJSIP/anna"]
+    bo = Party("bo", "PJSIP/bo", None, False, 1.0)
+    office.desk.talks.talks["PJSIP/anna"] = (replace(talk, others=(*talk.others, bo)),)
+    assert await office.read(sent.code) == denied(Reason.THIRD_PARTY)
+    office.desk.talks.talks["PJSIP/anna"] = (talk,)
+    assert isinstance(await office.read(sent.code), Proven)
 
 
 # ---------------------------------------------------------------- the way there
@@ -499,15 +527,20 @@ async def test_a_redirect_too_much_and_too_slow(both: tuple[Organisation, Organi
 
 async def test_so_many_new_domains_in_a_minute(both: tuple[Organisation, Organisation], internet: Internet) -> None:
     _, office = both
+    # no address that is asked
+    internet.names.leads = dict.fromkeys((*(f"d{at}.example" for at in range(40)), "e.example"), ("10.0.0.5", 443))
     found = []
-    for number in range(40):
+    for at in range(40):
         with pytest.raises(PeerError) as caught:
-            await office.directory.look(f"d{number}.example")
+            await office.directory.look(f"d{at}.example", key="")
         found.append("too many new domains" in str(caught.value))
-    assert found.count(False) == 30
+    assert found == [False] * 30 + [True] * 10
+    # an agent asks for one
+    with pytest.raises(PeerError, match="private address"):
+        await office.directory.look("d39.example")
     internet.clock.now += 60
-    with pytest.raises(PeerError, match="not known"):
-        await office.directory.look("later.example")
+    with pytest.raises(PeerError, match="private address"):
+        await office.directory.look("e.example", key="")
 
 
 async def test_two_desks_that_see_a_domain_first_at_once_keep_one_key(

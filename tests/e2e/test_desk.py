@@ -17,7 +17,6 @@ from rig.crm import DOCUMENT
 from rig.desk import Desk
 from rig.guest import Guest
 from rig.ports import HOST, Ports
-from rig.proxy import Wire
 from rig.stage import ANNA, Stage
 from rig.totp import App
 from yarl import URL
@@ -401,31 +400,6 @@ def test_two_tables_that_lead_to_one_asterisk(stage: Stage) -> None:
         stage.write_config()
     assert done.returncode == 2
     assert "[asterisk] url, [nodes.south] url: both lead to an Asterisk whose entity_id is" in done.stderr
-
-
-async def test_the_desk_goes_on_where_its_own_application_is_cut_off(stage: Stage) -> None:
-    application = "desk-tillit-tillit"
-
-    async def until(*, there: bool) -> None:
-        async with asyncio.timeout(LIMIT):
-            while (application in await asyncio.to_thread(stage.pbx.applications)) is not there:
-                await asyncio.sleep(0.02)
-
-    with Wire(stage.pbx.http_port) as wire:
-        stage.write_config({"asterisk": {"url": f"http://{HOST}:{wire.port}/ari"}})
-        try:
-            with stage.desk("cut") as desk:
-                await until(there=True)
-                wire.cut()
-                await until(there=False)
-                async with aiohttp.ClientSession() as session, session.get(f"{desk.url}/readyz") as answer:
-                    assert answer.status == 200
-                wire.mend()
-                await until(there=True)
-                assert desk.stop() == 0
-                await until(there=False)
-        finally:
-            stage.write_config()
 
 
 # ---------------------------------------------------------------- in front of a CRM

@@ -8,12 +8,11 @@ import os
 import re
 import resource
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import pytest
 from rig.ports import HOST, Ports
 from rig.state import wait_until
@@ -25,7 +24,7 @@ from tests.e2e.doctor_kit import House, manager
 from tests.unit.ami_filters import FILTERS, UNSURE
 
 # Advice that a PBX well made may get: its disk is one, its worker and its desk not started; this machine's clock is what it is.
-ALLOWED = {"ok", "keys-beside", "worker-away", "clock-free", "desk-application", "desk-away"}
+ALLOWED = {"ok", "keys-beside", "worker-away", "clock-free", "desk-away"}
 MADE_ELSEWHERE = {
     # tests/unit/test_doctor.py: a machine whose clock nobody keeps, and an old Asterisk, cannot be had here
     "clock-free",
@@ -34,6 +33,11 @@ MADE_ELSEWHERE = {
     "agi-listen",
     "asterisk-version",
     "asterisk-version-accepted",
+    # tests/contract/test_page_doctor.py: neither do these
+    "page-away",
+    "page-changed",
+    "page-key",
+    "page-user",
     # tests/unit/test_doctor_proxy.py: none of them needs an Asterisk
     "proxy-upstream",
     "proxy-certificate",
@@ -48,9 +52,7 @@ MADE_ELSEWHERE = {
     "desk-certificate",
     "desk-certificate-ends",
     "desk-away",
-    # test_a_desk_that_runs_is_seen
-    "desk-application",
-    # tests/contract/test_desk_doctor.py: a provider of all kinds
+    # there too: a provider of all kinds
     "oidc-away",
     "oidc-factor",
     # tests/contract/test_eid_doctor.py: providers with certificates of all kinds
@@ -74,10 +76,11 @@ def well() -> Iterator[House]:
 
 
 @pytest.fixture
-async def house(well: House) -> AsyncIterator[House]:
+def house(well: House, request: pytest.FixtureRequest) -> Iterator[House]:
+    failed = request.session.testsfailed
     yield well
     well.restore()
-    if names(await well.look()):
+    if request.session.testsfailed > failed:
         well.reload()  # a test failed: the next ones shall not
 
 
@@ -114,26 +117,11 @@ def test_a_well_made_pbx_is_well(house: House) -> None:
     assert all(len(line) <= 80 for line in done.stdout.splitlines() if "/" not in line)
 
 
-async def test_a_desk_that_runs_is_seen(house: House) -> None:
-    """By the application that it holds, whatever its name."""
-    login = {"Authorization": aiohttp.encode_basic_auth("tillit", house.pbx.ari_password)}
-    async with aiohttp.ClientSession(headers=login) as session:
-        for name, seen in (("desk-tillit-south", True), ("desk-other-south", False)):
-            async with session.ws_connect(f"{house.pbx.ari_url}/events?app={name}"):
-                found = {finding.name for finding in await house.look()}
-                assert ("desk-application" not in found) is seen
-            await asyncio.to_thread(wait_until, lambda: not house.pbx.applications(), 10, "Asterisk to forget it")
-
-
 def test_it_says_the_same_as_json(house: House) -> None:
     done = house.doctor("doctor", "--json")
     told = json.loads(done.stdout)
     assert (done.returncode, told["well"]) == (0, True)
-    assert (
-        {"ok", "keys-beside", "worker-away", "desk-application"}
-        <= {finding["name"] for finding in told["findings"]}
-        <= ALLOWED
-    )
+    assert {"ok", "keys-beside", "worker-away"} <= {finding["name"] for finding in told["findings"]} <= ALLOWED
     assert {"subject", "grade", "what", "why", "cure", "name"} == set(told["findings"][0])
 
 

@@ -14,7 +14,7 @@ from rig import audio
 from rig.ami import Ami
 from rig.asterisk import Pbx
 from rig.desk import manager_user
-from rig.ear import TONES, toned, understood
+from rig.ear import TONES, toned, traces, understood
 from rig.phone import Phone
 from rig.proxy import Wire
 from rig.stage import PROMPTS
@@ -248,10 +248,15 @@ async def test_what_is_said_anew_cuts_what_was_being_said(booth: Booth) -> None:
     caller, _ = await booth.talking()
     first = booth.begin()
     await caller.hears()
-    place = caller.mark()
     assert await booth.speak(*digits("66")) is Spoken.SAID
     assert await first is Spoken.CUT
-    await heard(caller, place, "66")
+
+    def number() -> str:
+        return understood(audio.samples(caller.recording()))
+
+    await wait_for(lambda: number().endswith("66"), "what was said last")
+    # of the other no more than its beginning
+    assert number() in ("66", "066", "0166", "01266")
 
 
 # ---------------------------------------------------------------- not heard by others
@@ -278,10 +283,10 @@ async def test_a_new_agent_hears_nothing_of_it(booth: Booth, extension: str, way
         await colleague.answer()
     await booth.floor.two("agent2", "caller")
     assert await asyncio.wait_for(speaking, 5) is Spoken.CUT
+    # what was heard until then is in the recording as soon as this is
     await caller.play_tone(CALLERS)
     await colleague.hears(CALLERS)
-    everything = audio.samples(colleague.recording())
-    assert not any(audio.presence(everything, tone) for tone in TONES)
+    assert not traces(audio.samples(colleague.recording()))
     assert not booth.snoops()
 
 

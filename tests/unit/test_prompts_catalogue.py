@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ivr.prompts import Prompt, catalogue, digits, languages, text, wait
+from ivr.prompts import Prompt, about, catalogue, digits, languages, text, wait
 
 LANGUAGES = languages()
 # What may not be missing from a text: that the code is told to nobody.
@@ -20,6 +20,14 @@ CALL = {
     "sv": ("ditt samtal till oss", "Ringer du inte nu? Hör av dig."),
     "de": ("Ihren Anruf bei uns", "Sie rufen nicht an? Bitte melden."),
     "pl": ("dzwonia Panstwo do nas", "Nie dzwonia Panstwo? Prosze o kontakt."),
+}
+
+# That the person has called us; that we have called.
+DIRECTION = {
+    "en": ("You called us", "We called you"),
+    "sv": ("Du ringde oss", "Vi ringde dig"),
+    "de": ("Sie riefen uns an", "Wir riefen Sie an"),
+    "pl": ("Dzwonia Panstwo do nas", "Dzwonimy do Panstwa"),
 }
 
 # GSM 03.38: one septet each; those of the second, two. With any other character a segment has 70, and no longer 160.
@@ -46,10 +54,13 @@ def test_there_are_four() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_catalogue_is_whole(language: str) -> None:
     words, english = raw(language), raw("en")
-    assert set(words) == {"voice", "prompts", "spoken", "texts"}
+    assert set(words) == {"voice", "prompts", "spoken", "texts", "about", "phrases"}
     assert list(words["prompts"]) == [prompt.value for prompt in Prompt]
     assert set(words["texts"]) == set(english["texts"])
-    for said in (words["voice"], *words["prompts"].values(), *words["texts"].values(), *words["spoken"].values()):
+    assert list(words["about"]) == list(english["about"])
+    for table in ("prompts", "texts", "spoken", "about"):
+        assert all(said == said.strip() != "" for said in words[table].values())
+    for said in (words["voice"], *words["phrases"].values()):
         assert said == said.strip() != ""
     for name, message in words["texts"].items():
         assert sorted(re.findall(r"\{\w*\}", message)) == sorted(re.findall(r"\{\w*\}", english["texts"][name]))
@@ -115,7 +126,30 @@ def test_the_text_with_a_code_is_one_message(language: str) -> None:
     assert septets(longest) <= 2 * 153
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ["proof_inbound", "proof_outbound", "proof_code_inbound", "proof_code_outbound"])
+def test_the_text_of_a_proof_is_one_message(language: str, name: str) -> None:
+    """With a name and a department as they mostly are, of the alphabet of text messages, and whatever it is about."""
+    for told in catalogue(language).about.values():
+        message = text(
+            name, language, company="Example Telecom", who="Alexandra, Support", about=told, code="12345678",
+            site="id.example.com", link=f"https://id.example.com/p/{'x' * 22}",
+        )  # fmt: skip
+        assert septets(message) <= 160, (len(message), message)
+        assert "{" not in message and told in message
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_text_of_a_proof_says_who_has_called_whom(language: str) -> None:
+    """A victim who was called by somebody else reads that they have called us, and that is not so."""
+    for kind in ("proof", "proof_code"):
+        called, calling = (text(f"{kind}_{way}", language, company="A") for way in ("inbound", "outbound"))
+        assert DIRECTION[language][0] in called and DIRECTION[language][0] not in calling
+        assert DIRECTION[language][1] in calling and DIRECTION[language][1] not in called
+
+
 def test_a_language_without_a_catalogue_is_written_to_in_english() -> None:
     assert text("sms_code", "fi", company="Example") == text("sms_code", "en", company="Example")
+    assert about("invoice", "fi") == about("invoice", "en") != about("invoice", "sv")
     with pytest.raises(KeyError):
         catalogue("fi")

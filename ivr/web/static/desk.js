@@ -81,10 +81,12 @@ async function act(card, method, path, given) {
   fault(card, "");
   for (const button of buttons) button.disabled = true;
   try {
+    const headers = { "CSRF-Token": desk.dataset.csrf };
+    if (given !== null) headers["Content-Type"] = "application/json";
     const answer = await fetch(`/api/v1/calls/${card.dataset.id}/${path}`, {
       method,
-      headers: { "Content-Type": "application/json", "CSRF-Token": desk.dataset.csrf },
-      body: JSON.stringify(given),
+      headers,
+      body: given === null ? undefined : JSON.stringify(given),
     });
     if (!answer.ok) fault(card, (await answer.json()).detail ?? desk.dataset.failed);
   } catch {
@@ -116,7 +118,18 @@ function sure() {
 list.addEventListener("submit", (event) => {
   event.preventDefault();
   const card = event.target.closest(".call");
-  act(card, "POST", "verification", { policy: new FormData(event.target).get("policy") });
+  const given = Object.fromEntries(new FormData(event.target));
+  if (event.target.matches(".prove")) {
+    if (given.customer === "") delete given.customer;
+    act(card, "POST", "proof", given);
+  } else {
+    act(card, "POST", "verification", given);
+  }
+});
+const proofs = { again: ["POST", "proof/speech"], back: ["DELETE", "proof"] };
+list.addEventListener("click", (event) => {
+  const what = event.target.dataset.proof;
+  if (what !== undefined) act(event.target.closest(".call"), ...proofs[what], null);
 });
 list.addEventListener("click", async (event) => {
   const why = event.target.dataset.drop;
@@ -124,6 +137,31 @@ list.addEventListener("click", async (event) => {
   const card = event.target.closest(".call");
   if (why === "over" || (await sure())) act(card, "DELETE", "mark", { why });
 });
+
+// Who it is that speaks, as far as the person on the line knows.
+function proved(card, call) {
+  const { proof } = call;
+  const place = card.querySelector('[data-row="proof"]');
+  place.hidden = proof.stage === "";
+  place.dataset.stage = proof.stage;
+  part(card, "proof-title", proof.title);
+  part(card, "proof-help", proof.help);
+  for (const name of ["phrase", "speech"]) part(card, name, proof[name]);
+  card.querySelector('[data-row="phrase"]').hidden = proof.phrase === "";
+  card.querySelector('[data-part="speech"]').hidden = proof.speech === "";
+  card.querySelector('[data-row="waits"]').hidden = !proof.again && !proof.back;
+  card.querySelector('[data-proof="again"]').hidden = !proof.again;
+  card.querySelector('[data-proof="back"]').hidden = !proof.back;
+  const form = card.querySelector('[data-row="provable"]');
+  if (form === null) return;
+  form.hidden = !call.provable;
+  // of whoever is verified it is known
+  form.querySelector('[data-row="unknown"]').hidden = call.ref !== "";
+}
+
+function heard(proof) {
+  return [proof.title, proof.help, proof.speech, proof.phrase && `${desk.dataset.say}: ${proof.phrase}`].filter(Boolean).join(". ");
+}
 
 function cardOf(id) {
   return [...list.children].find((card) => card.dataset.id === id);
@@ -154,11 +192,15 @@ function draw(view) {
       card.querySelector(`[data-row="${name}"]`).hidden = !call[name];
     }
     card.querySelector('[data-row="acts"]').hidden = !call.verifiable && !call.droppable;
+    proved(card, call);
     keepFocus(card, focused);
     const old = before.find((one) => one.id === call.id);
     if (old === undefined || old.title !== call.title || old.help !== call.help) {
       fault(card, "");
       said.textContent = `${call.title}. ${call.help}`;
+    } else if (old.proof.title !== call.proof.title || old.proof.speech !== call.proof.speech) {
+      fault(card, "");
+      said.textContent = heard(call.proof);
     }
   }
   tick();

@@ -1,0 +1,51 @@
+"""The settings of how the company proves who it is, during a call."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ivr.config.section import Name, Section
+
+About = Literal["case", "invoice", "payment", "order", "delivery", "appointment", "contract", "account", "security"]
+Role = Literal["agent", "supervisor", "administrator", "auditor", "data_owner"]
+# what stands on one line of a telephone
+Words = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\s<>{}](?:[^\n\r\t<>{}]*[^\s<>{}])?$")]
+
+
+class Prove(Section):
+    """How the company proves who it is to the person on the line. Where [page] url is left out, it cannot."""
+
+    ways: tuple[Literal["text", "code"], ...] = Field(
+        ("text", "code"), min_length=1,
+        description='How it reaches the person: "text", a text message with a link; "code", one without, with a short code for the '
+        "company's own site",
+    )  # fmt: skip
+    minutes: int = Field(5, ge=1, le=15, description="Minutes until it expires")
+    tries: int = Field(3, ge=1, le=5, description="How often the digits may be keyed; then supervisors are told")
+    per_customer_hour: int = Field(6, ge=1, le=60, description="To one customer in an hour")
+    bar_minutes: int = Field(
+        10, ge=1, le=24 * 60,
+        description="Minutes without another one to a customer who has said not to be talking with us; supervisors may ask for one all the same",
+    )  # fmt: skip
+    about: tuple[About, ...] = Field(
+        ("case", "invoice", "payment", "order", "delivery", "appointment", "contract", "account", "security"), min_length=1,
+        description="What a call may be about: one of these is chosen, and nothing is typed",
+    )  # fmt: skip
+    hear: Literal["both", "person"] = Field(
+        "both", description="Who hears the digits that are spoken into the call: both, or the person alone"
+    )
+    departments: dict[Name, Words] = Field(
+        {}, description='What the teams are called there, as a table: { support = "Customer service" }'
+    )
+    titles: dict[Role, Words] = Field(
+        {}, description='What people are called there by their role, as a table: { agent = "Adviser" }'
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        for name, chosen in (("ways", self.ways), ("about", self.about)):
+            if len(set(chosen)) < len(chosen):
+                raise ValueError(f"{name} names one twice. Leave it out")
+        return self

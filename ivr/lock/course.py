@@ -1,0 +1,201 @@
+"""What becomes of proofs while they wait: digits are spoken into the call, and each comes to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.call.ports import Party
+from ivr.call.proof import Proof, Stage
+from ivr.errors import Unavailable
+from ivr.lock.proofports import Digits, Floor, Pages, Speech
+from ivr.lock.proofwords import Speaking
+from ivr.lock.settling import Settling
+from ivr.prompts import Prompt, digits
+from ivr.secret import Secret
+from ivr.store.sealing import endpoint_key
+
+DIGITS = 6
+"""How many are spoken: as many as NIST SP 800-63B-4 3.1.3.2 wants at least."""
+
+# Seconds between looks for those that have expired.
+_LOOK = 1.0
+# Seconds after which a call counts as ended: two are parted for a moment where Asterisk takes a Local channel out.
+_GONE = 2.0
+# Seconds after which it is known that a sentence is heard, or why not.
+_KNOWN = 1.5
+
+
+class Course:
+    """Of all proofs whatever the page tells; of those that were begun here, also that their call has ended."""
+
+    def __init__(
+        self, pages: Pages, settling: Settling, speech: Speech, floor: Floor, codes: Digits, changed: Callable[[frozenset[str]], None],
+        log: FilteringBoundLogger, *, both: bool = True, look: float = _LOOK, gone: float = _GONE,
+    ) -> None:  # fmt: skip
+        """`changed` is told whose pages show something else now; `both`: whether the agent hears the digits too."""
+        self._pages = pages
+        self._settling = settling
+        self._speech = speech
+        self._floor = floor
+        self._codes = codes
+        self._changed = changed
+        self._log = log
+        self._both = both
+        self._look = look
+        self._gone = gone
+        self._stir = asyncio.Event()
+        self._begun: dict[str, Proof] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until it is cancelled: look for proofs that have ended."""
+        trouble = ""
+        while True:
+            self._stir.clear()
+            try:
+                while ended := await self._pages.due():
+                    for proof in ended:
+                        await self._ended(proof, "late" if proof.stage is Stage.EXPIRED else "")
+                await self._settling.again()
+                trouble = ""
+            except Unavailable as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self._log.error("proof.unknown", error=trouble)
+            try:
+                async with asyncio.timeout(self._look):
+                    await self._stir.wait()
+            except TimeoutError:
+                pass
+
+    async def close(self) -> None:
+        """End what is going on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------ what it is told; none of these waits
+
+    def told(self, proof: str) -> None:
+        """The page, or another desk, has taken this proof on."""
+        self._stir.set()
+        self._do(self._opened(proof))
+
+    def came(self) -> None:
+        """What was told may have been lost."""
+        self._stir.set()
+        for proof in self._begun.values():
+            self._do(self._opened(proof.id))
+
+    def moved(self, endpoints: frozenset[str]) -> None:
+        """Whom these talk with has changed."""
+        keys = {endpoint_key(one) for one in endpoints}
+        for proof in list(self._begun.values()):
+            if endpoint_key(proof.endpoint) in keys and self.agent(proof) is None:
+                self._do(self._left(proof))
+
+    def carry(self, proof: Proof, sending: Coroutine[Any, Any, None]) -> None:
+        """This one was begun here, and is being sent."""
+        self._begun[proof.id] = proof
+        self._do(sending)
+        self._changed(frozenset({proof.endpoint}))
+
+    # ------------------------------------------------------------ what is done
+
+    def digits_of(self, id: str) -> Secret:
+        """What is spoken: every desk makes them anew, and none keeps them."""
+        return self._codes.digits(DIGITS, bound_to=(self.__class__.__name__, id))
+
+    def agent(self, proof: Proof) -> Party | None:
+        """The phone of whoever has asked for it, where that one alone is joined with the person; None where it is not, or nobody knows."""
+        try:
+            talk = self._floor.told_of(proof.node, proof.channel)
+        except Unavailable:
+            return None
+        if talk is None or len(talk.others) != 1:
+            return None
+        (other,) = talk.others
+        return other if endpoint_key(other.endpoint) == endpoint_key(proof.endpoint) else None
+
+    async def say(self, proof: Proof) -> Speaking:
+        """Speak the digits of this proof into its call; returns what came of it, or that it goes on, as soon as one of them is known."""
+        saying = asyncio.create_task(self._said(proof))
+        self._tasks.add(saying)
+        saying.add_done_callback(self._tasks.discard)
+        await asyncio.wait((saying,), timeout=_KNOWN)
+        return self._settling.speech(proof.id) or Speaking.GOING_ON
+
+    async def end(self, proof: Proof, stage: Stage, why: str) -> bool:
+        """Take it to this end; False where it had one already. Raises `Unavailable`."""
+        if not await self._pages.end(proof.id, stage):
+            return False
+        await self._ended(replace(proof, stage=stage), why)
+        return True
+
+    async def moved_on(self, proof: Proof, stage: Stage) -> None:
+        """Take it so far, where that is forward. Raises `Unavailable`."""
+        if await self._pages.stage(proof.id, stage):
+            self._log.info("proof.moved", proof=proof.id, way=proof.way.value, stage=stage.value)
+            self._changed(frozenset({proof.endpoint}))
+
+    # ------------------------------------------------------------ inside
+
+    async def _said(self, proof: Proof) -> None:
+        self._speaks(proof, Speaking.GOING_ON)
+        result = Speaking.FAILED
+        try:
+            if (agent := self.agent(proof)) is None:
+                result = Speaking.GONE
+                return
+            said = digits(self.digits_of(proof.id).reveal())
+            spoken = await self._speech.speak(
+                proof.node, proof.channel, (Prompt.PROVE_DIGITS, *said, Prompt.ONCE_MORE, *said),
+                language=proof.shown.language, both=self._both, agent=agent.channel,
+            )  # fmt: skip
+            result = Speaking(spoken.value)
+        except Unavailable as error:
+            self._log.error("proof.unspoken", proof=proof.id, error=str(error))
+        finally:
+            self._log.info("proof.spoken", proof=proof.id, result=result.value)
+            self._speaks(proof, result)
+
+    def _speaks(self, proof: Proof, result: Speaking) -> None:
+        self._settling.spoken(proof.id, result)
+        self._changed(frozenset({proof.endpoint}))
+
+    async def _ended(self, proof: Proof, why: str) -> None:
+        self._begun.pop(proof.id, None)
+        self._speech.hush(proof.node, proof.channel)
+        await self._settling.settle(proof, why)
+        self._changed(frozenset({proof.endpoint}))
+
+    async def _opened(self, id: str) -> None:
+        proof = await self._pages.of(id)
+        if proof is None:
+            return
+        self._changed(frozenset({proof.endpoint}))
+        if proof.stage is not Stage.OPENED or not await self._pages.mine(id, Stage.OPENED):
+            return
+        self._log.info("proof.moved", proof=id, way=proof.way.value, stage=proof.stage.value)
+        await self.say(proof)
+
+    async def _left(self, proof: Proof) -> None:
+        await asyncio.sleep(self._gone)
+        if proof.id in self._begun and self.agent(proof) is None:
+            await self.end(proof, Stage.EXPIRED, "call_ended")
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._done(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _done(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Unavailable as error:
+            self._log.error("proof.lost", error=str(error))

@@ -1,0 +1,89 @@
+"""What proving asks of the outside. Any of these methods may raise `Unavailable`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from ivr.asterisk.speaking import Spoken
+from ivr.call.ports import Closed, Talk, TooMany
+from ivr.call.proof import Proof, Stage
+from ivr.numbers import Range
+from ivr.prompts import Prompt
+from ivr.secret import Personal, Secret
+from ivr.store.alarms import Alarm
+from ivr.store.pages import Barred, Kept, Pending
+
+
+class Pages(Protocol):
+    """`ivr.store.pages.Pages`: proofs that wait for their answer."""
+
+    async def open(
+        self, proof: Proof, *, digits: Secret, link: Secret | None = None, code: Secret | None = None,
+        range: Range | None = None, barred: bool = True,
+    ) -> Kept | Pending | TooMany | Barred | Closed: ...  # fmt: skip
+
+    async def stage(self, id: str, then: Stage) -> bool: ...
+
+    async def end(self, id: str, why: Stage) -> bool: ...
+
+    async def mine(self, id: str, what: Stage) -> bool: ...
+
+    async def of(self, id: str) -> Proof | None: ...
+
+    async def of_call(self, node: str, channel: str) -> Proof | None: ...
+
+    async def due(self) -> Sequence[Proof]: ...
+
+
+class Speech(Protocol):
+    """`ivr.asterisk.speaking.Speaker`."""
+
+    async def speak(
+        self, node: str, channel: str, prompts: Sequence[Prompt], *, language: str, both: bool = True,
+        agent: str | None = None,
+    ) -> Spoken: ...  # fmt: skip
+
+    def hush(self, node: str, channel: str) -> None: ...
+
+
+class Floor(Protocol):
+    """Who talks with whom, as far as events tell."""
+
+    def told_of(self, node: str, channel: str) -> Talk | None: ...
+
+
+class Alarms(Protocol):
+    """What supervisors are to look at, for a while."""
+
+    async def keep(self, tenant: str, alarm: Alarm) -> None: ...
+
+    async def of(self, tenant: str) -> Sequence[Alarm]:
+        """Those of the last hour, the latest first."""
+        ...
+
+
+class Digits(Protocol):
+    """`ivr.vault.codes.CodeMacs`."""
+
+    def digits(self, count: int, *, bound_to: Sequence[str]) -> Secret:
+        """Always the same for what they are bound to."""
+        ...
+
+
+Told = Callable[[Stage], Awaitable[None]]
+
+
+class Carrier(Protocol):
+    """One way by which a message reaches a person."""
+
+    def range_of(self, number: Personal) -> Range | None:
+        """What a message to this number is counted for; None where none goes there."""
+        ...
+
+    async def carry(self, proof: Proof, to: Personal, word: Secret, told: Told) -> None:
+        """Send it, and return when no more will be known of it. `word`: what the person needs, a link's end or a code.
+
+        Raises `Unavailable` where it did not arrive.
+        """
+        ...

@@ -1,0 +1,63 @@
+"""Proving, put together: by a process that has gateways, and can speak into calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.call.ports import Deliveries, Texts
+from ivr.call.proof import Way
+from ivr.config import Settings
+from ivr.lock.carry import TextCarrier
+from ivr.lock.course import Course
+from ivr.lock.judge import Judge
+from ivr.lock.ports import Records
+from ivr.lock.proofports import Alarms, Carrier, Floor, Pages, Speech
+from ivr.lock.prove import Prove
+from ivr.lock.recipient import Recipients
+from ivr.lock.rows import Rows
+from ivr.lock.settling import Settling
+from ivr.lock.whom import Whom
+from ivr.staff import Permission
+from ivr.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Prover:
+    """What every lock has of it; with a way out it can be asked for."""
+
+    settings: Settings
+    judge: Judge
+    records: Records
+    rows: Rows
+    pages: Pages
+    settling: Settling
+    alarms: Alarms
+    vault: Vault
+    floor: Floor
+    log: FilteringBoundLogger
+
+    def course(self, speech: Speech, changed: Callable[[frozenset[str]], None], **how: float) -> Course:
+        """`changed` is told whose pages show something else now; `how`: times, as of `Course`."""
+        both = self.settings.prove.hear == "both"
+        return Course(
+            self.pages, self.settling, speech, self.floor, self.vault.codes, changed, self.log, both=both, **how
+        )  # fmt: skip
+
+    def prove(self, course: Course, texts: Texts, deliveries: Deliveries) -> Prove:
+        """By the ways of the settings."""
+        index = self.vault.index
+        whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
+        return Prove(
+            self.settings.prove, self.settings.company, whom, Recipients(self.records), self.pages,
+            self._carriers(texts, deliveries), course, self.rows, index, self.settings.limits, self.log,
+        )  # fmt: skip
+
+    def _carriers(self, texts: Texts, deliveries: Deliveries) -> Mapping[Way, Carrier]:
+        page = self.settings.page
+        url = page.url or ""
+        site = page.brand.site or urlsplit(url).netloc
+        return {Way(name): TextCarrier(Way(name), texts, deliveries, url, site) for name in self.settings.prove.ways}

@@ -1,0 +1,4 @@
+if not stage then
+    return {'none'}
+end
+return seen()

@@ -1,0 +1,7 @@
+if not stage then
+    return {'none'}
+end
+if follows(stage, 'opened') then
+    go('opened')
+end
+return seen()

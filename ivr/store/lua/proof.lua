@@ -1,0 +1,15 @@
+-- How far a proof has come. What goes back, or behind an end, changes nothing.
+--
+-- The page's part of a proof: a hash with stage, keyed, shown, digits, seen, most, tries, and until in milliseconds.
+local ENDS = {confirmed = true, denied = true, wrong = true, expired = true, failed = true}
+local WAY = {asked = 0, sent = 1, delivered = 2, opened = 3}
+
+local function follows(stage, next)
+    if ENDS[stage] or stage == next then
+        return false
+    end
+    if next == 'confirmed' or next == 'wrong' then
+        return stage == 'opened'
+    end
+    return ENDS[next] or WAY[next] > WAY[stage]
+end

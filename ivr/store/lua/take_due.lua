@@ -1,0 +1,37 @@
+-- KEYS 1 when proofs end, 2 those whose end the page has told; ARGV 1 what the page's parts begin with, 2 the desk's, 3 the bars, 4
+-- milliseconds of a bar, 5 how many at most, 6 where desks listen
+local taken, most = {'due'}, tonumber(ARGV[5])
+
+local function take(id, stage)
+    -- of two who look at once one takes it, and what the page says twice is told once
+    if redis.call('ZREM', KEYS[1], id) == 0 then
+        return
+    end
+    local found = redis.call('HMGET', ARGV[2] .. id, 'proof', 'customer')
+    if not found[1] then
+        return
+    end
+    if stage == 'denied' and found[2] ~= '' then
+        redis.call('SET', ARGV[3] .. found[2], '1', 'PX', ARGV[4])
+    end
+    table.insert(taken, found[1])
+    table.insert(taken, stage)
+end
+
+for _, id in ipairs(redis.call('SPOP', KEYS[2], most)) do
+    local stage = redis.call('HGET', ARGV[1] .. id, 'stage')
+    if stage and ENDS[stage] then
+        take(id, stage)
+    end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, most)) do
+    local stage = redis.call('HGET', ARGV[1] .. id, 'stage')
+    -- the page's part may have gone: nobody has looked for an hour
+    if stage and not ENDS[stage] then
+        redis.call('HSET', ARGV[1] .. id, 'stage', 'expired')
+        redis.call('HDEL', ARGV[1] .. id, 'digits', 'seen')
+        redis.call('PUBLISH', ARGV[6], cjson.encode({proof = id}))
+    end
+    take(id, stage and ENDS[stage] and stage or 'expired')
+end
+return taken

@@ -1,0 +1,250 @@
+"""Proofs that wait for their answer, as desk and worker keep them in Redis.
+
+Each has two parts. What the public page may know lies under P:page:, which is all that the page's own user at Redis reaches:
+how far it is, what is shown (encrypted) and the keyed hash of the digits. Who is proved to whom, and on which channel, lies
+where that user cannot look. It is found by its link, its code, its call or its customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from ivr.call.outcome import Budget
+from ivr.call.ports import Closed, TooMany
+from ivr.call.proof import Keyed, Proof, Shown, Stage, Way
+from ivr.config import Limits
+from ivr.errors import StoreError
+from ivr.numbers import Range
+from ivr.secret import Secret
+from ivr.store.link import Link, Script
+from ivr.store.pagekey import PageKey
+
+_OPEN = Script("clock", "budget", "proof", "open_proof")
+_STAGE = Script("clock", "proof", "stage_proof")
+_DUE = Script("clock", "proof", "take_due")
+
+SCRIPTS = (_OPEN, _STAGE, _DUE)
+
+KEPT = 15 * 60
+"""Seconds that a proof is known behind its end: whoever opens the link then is told what came of it."""
+
+# How many one desk takes at a time.
+_MANY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRules:
+    """How often digits may be keyed, how many proofs go to one customer in an hour, and how long none goes to one who has denied, in seconds."""
+
+    tries: int = 3
+    per_customer_hour: int = 6
+    barred: int = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """It waits for its answer, and its message may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Another waits already, on this call or with this customer: its `id`."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """The customer has said a while ago not to be talking with us: nothing more is sent for now."""
+
+
+class Pages:
+    """Every method is one round trip, or two where it says so, and raises `StoreError`. Proofs end by Redis's clock."""
+
+    def __init__(
+        self, link: Link, prefix: str, key: PageKey, rules: ProofRules | None = None, limits: Limits | None = None
+    ) -> None:
+        """`limits`: the budgets of texts, which proofs share with codes."""
+        self._link = link
+        self._prefix = prefix
+        self._key = key
+        self._rules = rules or ProofRules()
+        limits = limits or Limits()
+        self._budgets = limits.texts_per_hour, limits.texts_country_per_hour, limits.texts_prefix_per_hour
+
+    async def open(
+        self, proof: Proof, *, digits: Secret, link: Secret | None = None, code: Secret | None = None,
+        range: Range | None = None, barred: bool = True,
+    ) -> Kept | Pending | TooMany | Barred | Closed:  # fmt: skip
+        """Keep one that begins. `range`: where a text goes to, and is counted; None where none goes.
+
+        `digits`: what is spoken into the call, or shown on the page; they count for this proof alone. `barred`: whether a denial
+        of a while ago holds. Raises `StoreError` also where the `code` is another's.
+        """
+        country, prefix = (range.country, range.prefix) if range else ("", "")
+        sealed = self._sealed(proof)
+        keys = [
+            page_key(self._prefix, proof.id), self._desks(proof.id), self._of_call(proof.node, proof.channel),
+            self._due, f"{self._prefix}:budget:all", f"{self._prefix}:budget:country:{country}",
+            f"{self._prefix}:budget:prefix:{prefix}", f"{self._prefix}:proof:of:{proof.subject}",
+            f"{self._bars}{proof.subject}", f"{self._prefix}:proof:times:{proof.subject}",
+            *(named(self._prefix, self._key, kind, text) for kind, text in (("link", link), ("code", code)) if text),
+        ]  # fmt: skip
+        answer = await self._link.run(
+            _OPEN, keys,
+            proof.id, proof.until, KEPT * 1000, proof.keyed, sealed, self._key.mac("digits", digits, proof.id),
+            self._key.seal("digits", digits, proof.id) if proof.keyed is Keyed.PHONE else "",
+            self._rules.tries, _written(proof, sealed), proof.subject, self._rules.per_customer_hour, *self._budgets,
+            int(range is not None), int(not barred), page_key(self._prefix, ""), int(bool(link)), int(bool(code)),
+        )  # fmt: skip
+        match answer:
+            case [b"kept"]:
+                return Kept()
+            case [b"pending", bytes(id)]:
+                return Pending(id.decode())
+            case [b"barred"]:
+                return Barred()
+            case [b"many"]:
+                return TooMany()
+            case [b"closed", bytes(scope), int(first)]:
+                return Closed(Budget(scope.decode()), first == 1)
+            case [b"late"]:
+                raise StoreError("Redis: the proof has expired already; compare the clocks of the two machines")
+            case [b"another"]:
+                raise StoreError("Redis: another proof has this code; make a new one")
+            case _:
+                raise strange(_OPEN)
+
+    async def stage(self, id: str, then: Stage) -> bool:
+        """Take it so far; False where that was not forward, or it is not known. Two round trips."""
+        proof = await self.of(id)
+        if proof is None:
+            return False
+        answer = await self._link.run(
+            _STAGE, [page_key(self._prefix, id), self._due, f"{self._bars}{proof.subject}"],
+            id, then, news_key(self._prefix), self._rules.barred * 1000, int(bool(proof.subject)),
+        )  # fmt: skip
+        match answer:
+            case [b"moved"]:
+                return True
+            case [b"not"]:
+                return False
+            case _:
+                raise strange(_STAGE)
+
+    async def end(self, id: str, why: Stage) -> bool:
+        """The same for an end: who gets True tells of it, and nobody finds it among those that are `due`."""
+        if not why.is_end:
+            raise ValueError("is no end")
+        return await self.stage(id, why)
+
+    async def mine(self, id: str, what: Stage) -> bool:
+        """Whether nobody else has asked this: of all desks one does what this stage calls for."""
+        key = f"{self._prefix}:proof:mine:{what}:{id}"
+        return await self._link.ask("SET", key, "1", "NX", "PX", 2 * KEPT * 1000) is not None
+
+    async def of(self, id: str) -> Proof | None:
+        """The one with this identifier, as far as it has come; None where it is known no longer. Two round trips."""
+        match await self._link.ask("HGET", self._desks(id), "proof"):
+            case bytes(text):
+                stage = await self._link.ask("HGET", page_key(self._prefix, id), "stage")
+                return self._read(text, stage) if isinstance(stage, bytes) else None
+            case _:
+                return None
+
+    async def of_call(self, node: str, channel: str) -> Proof | None:
+        """The latest one of this call. Three round trips."""
+        match await self._link.ask("GET", self._of_call(node, channel)):
+            case bytes(id):
+                return await self.of(id.decode())
+            case _:
+                return None
+
+    async def due(self) -> Sequence[Proof]:
+        """Those that have come to an end on the page, or have expired. They are taken: no other desk gets them.
+
+        What the page says is not the last word: a proof that it never tells of comes here when it expires.
+        """
+        answer = await self._link.run(
+            _DUE, [self._due, ended_key(self._prefix)],
+            page_key(self._prefix, ""), self._desks(""), self._bars, self._rules.barred * 1000, _MANY, news_key(self._prefix),
+        )  # fmt: skip
+        match answer:
+            case [b"due", *rest]:
+                return [self._read(text, stage) for text, stage in zip(rest[::2], rest[1::2], strict=True)]
+            case _:
+                raise strange(_DUE)
+
+    # ------------------------------------------------------------ inside
+
+    def _sealed(self, proof: Proof) -> str:
+        text = orjson.dumps(asdict(proof.shown)).decode()
+        return self._key.seal("shown", Secret(text), proof.id)
+
+    def _read(self, text: object, stage: object) -> Proof:
+        if not (isinstance(text, bytes) and isinstance(stage, bytes)):
+            raise _unreadable()
+        try:
+            found = orjson.loads(text)
+            found["shown"] = read_shown(self._key, found["shown"], found["id"])
+            found["way"], found["keyed"] = Way(found["way"]), Keyed(found["keyed"])
+            return Proof(**found, stage=Stage(stage.decode()))
+        except (ValueError, TypeError, KeyError):
+            raise _unreadable() from None
+
+    def _desks(self, id: str) -> str:
+        return f"{self._prefix}:proof:one:{id}"
+
+    def _of_call(self, node: str, channel: str) -> str:
+        return f"{self._prefix}:proof:call:{node}:{channel}"
+
+    @property
+    def _due(self) -> str:
+        return f"{self._prefix}:proof:due"
+
+    @property
+    def _bars(self) -> str:
+        return f"{self._prefix}:proof:barred:"
+
+
+def page_key(prefix: str, id: str) -> str:
+    """The page's part of a proof."""
+    return f"{prefix}:page:proof:{id}"
+
+
+def ended_key(prefix: str) -> str:
+    """Proofs whose end the page has told."""
+    return f"{prefix}:page:ended"
+
+
+def news_key(prefix: str) -> str:
+    """The channel on which desks hear which proof has gone on."""
+    return f"{prefix}:page:news"
+
+
+def named(prefix: str, key: PageKey, kind: str, text: Secret) -> str:
+    """Where a link or a code leads."""
+    return f"{prefix}:page:{kind}:{key.mac(kind, text)}"
+
+
+def read_shown(key: PageKey, sealed: str | bytes, id: str) -> Shown:
+    """What was sealed of it; raises `StoreError`, `ValueError`, `TypeError`."""
+    return Shown(**orjson.loads(key.unseal("shown", sealed, id).reveal()))
+
+
+def strange(script: Script) -> StoreError:
+    """It answered what nobody expects."""
+    return StoreError(f"Redis gave an unknown answer to {script.name}")
+
+
+def _written(proof: Proof, sealed: str) -> bytes:
+    found = asdict(proof)
+    del found["stage"]
+    return orjson.dumps({**found, "shown": sealed})
+
+
+def _unreadable() -> StoreError:
+    return StoreError("Redis: what stands for a proof is none")

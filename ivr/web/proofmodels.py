@@ -1,0 +1,76 @@
+"""What the API takes and gives of proofs: that the company shows the caller who it is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, GetPydanticSchema, WithJsonSchema
+from pydantic_core import core_schema
+
+from ivr.call.proof import Stage, Way
+from ivr.lock.proofwords import Choice, Proving, Speaking
+from ivr.secret import Secret
+from ivr.web.model import Model, Name
+
+_text = core_schema.str_schema(min_length=1, max_length=40, strict=True)
+Customer = Annotated[
+    Secret,
+    GetPydanticSchema(lambda _source, _handler: core_schema.no_info_after_validator_function(Secret, _text)),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 40}),
+]
+
+
+class ProofWays(Model):
+    """What may be chosen; empty where the company has no public page."""
+
+    ways: tuple[Way, ...]
+    about: tuple[str, ...]
+
+
+class ProofAsked(Model):
+    """How it is to reach the caller, and what the call is about. It goes to a number on record, and to no other one."""
+
+    way: Way
+    about: Name
+    customer: Customer | None = Field(
+        None, description="The customer number, where nothing else tells who is on the line"
+    )
+
+
+class Proof(Model):
+    """How far it is."""
+
+    way: Way
+    stage: Stage
+    phrase: str = Field(description="Two words that the caller reads: to be said aloud")
+    about: str
+    until: int = Field(description="When it expires, in seconds since the epoch")
+    speech: Speaking | None = Field(
+        description="What became of the digits that are spoken into the call; null where none were yet"
+    )
+
+
+class ProofBegun(Model):
+    """It is on its way. `GET /api/v1/calls/current` tells how far it is."""
+
+    call: str
+    phrase: str
+    until: int
+
+
+class ProofSpeech(Model):
+    """What became of it; `going_on` where it is not over yet."""
+
+    speech: Speaking
+
+
+def ways(choice: Choice) -> ProofWays:
+    """As it is given out."""
+    return ProofWays(ways=choice.ways, about=choice.about)
+
+
+def proof(proving: Proving) -> Proof:
+    """As it is given out."""
+    return Proof(
+        way=proving.way, stage=proving.stage, phrase=proving.phrase, about=proving.about, until=proving.until, speech=proving.speech,
+    )  # fmt: skip
