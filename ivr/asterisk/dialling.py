@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import quote
 
 from structlog.typing import FilteringBoundLogger
 
@@ -43,9 +44,9 @@ class Dialled(StrEnum):
 class Outgoing:
     """A call that is wanted.
 
-    `agent`: the endpoint of the phone that rings first; `number`: the customer's, as the trunk takes it; `shown` and `shown_name`: the number and
+    `agent`: the endpoint of the phone that rings first; `number`: the customer's, E.164; `shown` and `shown_name`: the number and
     name that the customer sees; `display`: what the agent's phone shows in place of a number; `dial`: how the number is dialled, such as
-    `PJSIP/{number}@trunk`; `ring_agent` and `ring`: seconds for which each rings.
+    `PJSIP/{number}@trunk`; `ring_agent` and `ring`: seconds for which each rings; `plus`: whether the trunk takes the + of a number.
     """
 
     agent: str
@@ -57,6 +58,7 @@ class Outgoing:
     ring_agent: int
     ring: int
     language: str
+    plus: bool = True
 
 
 class Dialler:
@@ -67,7 +69,24 @@ class Dialler:
         self._outposts = outposts
         self._log = log
 
-    async def dial(self, node: str, outgoing: Outgoing, told: Callable[[str], None]) -> tuple[Dialled, str]:
+    async def place(self, endpoints: Collection[str]) -> tuple[str, str] | None:
+        """The node and the endpoint of the first phone of these that can ring now; None where none can.
+
+        Raises `Unavailable` where no node says so, and one does not answer.
+        """
+        failed: Unavailable | None = None
+        for endpoint in sorted(endpoints):
+            for node, outpost in self._outposts.items():
+                try:
+                    if await _is_free(outpost, endpoint):
+                        return node, endpoint
+                except Unavailable as error:
+                    failed = error
+        if failed is not None:
+            raise failed
+        return None
+
+    async def dial(self, node: str, outgoing: Outgoing, told: Callable[[str], Awaitable[None]]) -> tuple[Dialled, str]:
         """Call both and join them; how it ended, and the customer's channel where they are joined, else nothing.
 
         `told` hears `agent` when the agent's phone rings, and `customer` when the customer's is called. Cancelled, both are hung
@@ -94,15 +113,15 @@ class Dialler:
     # ------------------------------------------------------------ inside
 
     async def _dialled(
-        self, outpost: Outpost, agent: str, customer: str, outgoing: Outgoing, first: Ear, second: Ear, told: Callable[[str], None]
+        self, outpost: Outpost, agent: str, customer: str, outgoing: Outgoing, first: Ear, second: Ear, told: Callable[[str], Awaitable[None]]
     ) -> Dialled:  # fmt: skip
         name = await self._agent(outpost, agent, outgoing)
         if name is None:
             return Dialled.AGENT_AWAY
-        told("agent")
+        await told("agent")
         if not await first.start():
             return Dialled.AGENT_AWAY
-        told("customer")
+        await told("customer")
         if (ended := await self._customer(outpost, agent, customer, outgoing, first, second)) is not None:
             return ended
         await self._join(outpost, agent, name, customer, outgoing)
@@ -157,7 +176,10 @@ class Dialler:
                 outpost.request(
                     "POST",
                     "channels",
-                    {**asked, "endpoint": outgoing.dial.replace("{number}", outgoing.number.reveal())},
+                    {
+                        **asked,
+                        "endpoint": outgoing.dial.replace("{number}", outgoing.number.reveal()[not outgoing.plus :]),
+                    },
                     channel=customer,
                 )
             )
@@ -193,6 +215,24 @@ class Dialler:
         for channel, context, extension in ((agent, CALLED, "s"), (customer, JOINED, name)):
             place = {"context": context, "extension": extension, "priority": 1}
             await finished(outpost.request("POST", f"channels/{channel}/continue", place, channel=channel))
+
+
+async def _is_free(outpost: Outpost, endpoint: str) -> bool:
+    """Whether it is registered there, and in no call."""
+    technology, _, resource = endpoint.partition("/")
+    try:
+        told = await outpost.request("GET", f"endpoints/{quote(technology, safe='')}/{quote(resource, safe='')}")
+    except AriError as error:
+        if error.status not in (400, 404):
+            raise
+        # there is none of that name
+        return False
+    match told:
+        case {"channel_ids": [], **rest}:
+            # of a technology that does not know, ringing will show it
+            return rest.get("state") != "offline"
+        case _:
+            return False
 
 
 def _why(cause: int | None) -> Dialled:

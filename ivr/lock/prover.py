@@ -13,6 +13,7 @@ from ivr.call.proof import Way
 from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
 from ivr.lock.course import Course
+from ivr.lock.dialports import Calleds
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
 from ivr.lock.proofports import Alarms, Carrier, Floor, Pages, Speech
@@ -39,6 +40,7 @@ class Prover:
     vault: Vault
     floor: Floor
     log: FilteringBoundLogger
+    calleds: Calleds | None = None
 
     def course(self, speech: Speech, changed: Callable[[frozenset[str]], None], **how: float) -> Course:
         """`changed` is told whose pages show something else now; `how`: times, as of `Course`."""
@@ -52,7 +54,7 @@ class Prover:
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
-            self.settings.prove, self.settings.company, whom, Recipients(self.records), self.pages,
+            self.settings.prove, self.settings.company, whom, Recipients(self.records, calleds=self.calleds), self.pages,
             self._carriers(texts, deliveries), course, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 

@@ -55,8 +55,11 @@ class Line:
     async def phones(self) -> tuple[Phone, Phone]:
         return await self.phone("agent1"), await self.phone("agent3")
 
+    async def _told(self, stage: str) -> None:
+        self.told.append(stage)
+
     def dial(self, call: Outgoing = CALL) -> asyncio.Task[tuple[Dialled, str]]:
-        return asyncio.create_task(self.dialler.dial(self.floor.node, call, self.told.append))
+        return asyncio.create_task(self.dialler.dial(self.floor.node, call, self._told))
 
     async def joined(self, agent: Phone, customer: Phone) -> None:
         dialling = self.dial()
@@ -166,6 +169,29 @@ async def test_a_trunk_that_tells_the_number(line: Line) -> None:
     assert told
     assert all(name in ("", DISPLAY) and number in ("", "anonymous") for name, number in told), told
     assert NUMBER not in (agent._stem.parent / f"{agent._stem.name}.log").read_text(errors="replace")
+
+
+async def test_a_phone_is_looked_for_that_can_ring(line: Line) -> None:
+    """Not one that is away, in a call, or not there at all."""
+    agent, customer = await line.phones()
+    mine = {"PJSIP/agent2", "PJSIP/agent1", "PJSIP/nobody", "Nothing/agent1"}
+    assert await line.dialler.place(mine) == (line.floor.node, "PJSIP/agent1")
+    assert await line.dialler.place(mine - {"PJSIP/agent1"}) is None
+    await line.joined(agent, customer)
+    assert await line.dialler.place(mine) is None
+
+
+async def test_a_trunk_that_takes_no_plus(line: Line) -> None:
+    agent, customer = await line.phones()
+    dialling = line.dial(replace(CALL, plus=False))
+    await agent.incoming()
+    await agent.answer()
+    await customer.incoming()
+    seen = (customer._stem.parent / f"{customer._stem.name}.log").read_text(errors="replace")
+    assert f"INVITE sip:{NUMBER}@" in seen
+    assert f"sip:+{NUMBER}@" not in seen
+    dialling.cancel()
+    await agent.until("disconnected")
 
 
 async def test_no_such_phone(line: Line) -> None:
