@@ -48,7 +48,9 @@ Heard = Callable[[Receipt], Awaitable[bool]]
 class Bind:
     """From `open` on, until it breaks or is closed."""
 
-    def __init__(self, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: Heard) -> None:
+    def __init__(
+        self, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: Heard | None
+    ) -> None:
         self._place = place
         self._reader = reader
         self._writer = writer
@@ -61,8 +63,11 @@ class Bind:
         self.broken = asyncio.Event()
 
     @classmethod
-    async def open(cls, place: Place, heard: Heard) -> Bind:
-        """Connect, and be taken for whom the settings say. `heard` says whether a receipt was kept. Raises `TextError`."""
+    async def open(cls, place: Place, heard: Heard | None) -> Bind:
+        """Connect, and be taken for whom the settings say. Raises `TextError`.
+
+        `heard` says whether a receipt was kept; None for a bind that is sent none: they go to another of the account.
+        """
         try:
             async with asyncio.timeout(_CONNECT):
                 reader, writer = await _connected(place)
@@ -73,7 +78,8 @@ class Bind:
         try:
             number = bind._number()
             async with asyncio.timeout(_ANSWER):
-                answer = await bind._ask(number, wire.bind(place.system_id, place.password, place.system_type, number))
+                asks = wire.bind(place.system_id, place.password, place.system_type, number, told=heard is not None)
+                answer = await bind._ask(number, asks)
             if answer.status not in (wire.OK, wire.ALREADY_BOUND):
                 raise TextError(_refusal(answer.status))
         except BaseException as error:
@@ -175,6 +181,10 @@ class Bind:
         self._writer.write(Pdu(pdu.command | wire.RESPONSE, status, pdu.sequence, body).packed())
 
     async def _deliver(self, pdu: Pdu) -> None:
+        if self._heard is None:
+            # taken here it would be lost to whoever waits for it
+            self._answer(pdu, wire.INVALID_STATE, b"\0")
+            return
         try:
             found = wire.receipt(pdu.body)
         except Malformed:

@@ -88,7 +88,7 @@ async def test_a_text_and_its_receipt(world: World) -> None:
     assert (handed.gateway, handed.parts) == ("smpp", 1)
     await wait_for(lambda: world.told == [Report("smpp", handed.id or "", Delivery.DELIVERED, "000")])
     assert await world.centre.until("answered") == {"event": "answered", "status": 0}
-    assert world.centre.of("bound") == [{"event": "bound", "type": "", "version": 0x34}]
+    assert world.centre.of("bound") == [{"event": "bound", "as": "bind_transceiver", "type": "", "version": 0x34}]
     (sent,) = world.centre.of("submit")
     assert sent == {
         "event": "submit", "coding": 0, "esm": 0, "registered": 1, "from": [5, 0, "Acme"],
@@ -174,6 +174,22 @@ async def test_a_receipt_that_is_faster_than_the_answer(world: World) -> None:
     await world.centre.tell(early=True)
     handed = await world.send()
     assert [report.id for report in world.told] == [handed.id]
+
+
+async def test_a_receipt_is_taken_by_nobody_who_would_tell_it_to_nobody(world: World, tmp_path: Path) -> None:
+    """As workers and desks have binds of one account: the centre gives a receipt to whichever takes them."""
+    worker = one("smpp", settings_for(tmp_path, world.centre.url), world.log.logger)
+    assert (await worker.send(TO, WORDS)).id is None
+    await world.centre.tell(elsewhere=True)
+    handed = await world.send()
+    assert [bound["as"] for bound in world.centre.of("bound")] == ["bind_transmitter", "bind_transceiver"]
+    await world.centre.until("answered")
+    await wait_for(lambda: [report.id for report in world.told] == [handed.id])
+    # a centre that gives one to it all the same has it back
+    await world.centre.tell(act="answer")
+    await world.centre.until("answered", 3)
+    assert sorted(answer["status"] for answer in world.centre.of("answered")[1:]) == [0, 4]
+    await worker.close()
 
 
 async def test_a_receipt_that_cannot_be_kept_is_asked_for_again(world: World) -> None:

@@ -18,6 +18,7 @@ const rules = {
   drop: false,           // cut the connection instead of an answer
   tlv: false,            // the receipt as parameters instead of words
   nack: false,           // answer binds by a GENERIC_NACK
+  elsewhere: false,      // receipts go to another bind of the account, if one takes them
 };
 const sessions = new Set();
 let next = 0x1a2b3c;
@@ -31,7 +32,9 @@ const shown = {
 };
 const STATES = { ENROUTE: 1, DELIVRD: 2, EXPIRED: 3, DELETED: 4, UNDELIV: 5, ACCEPTD: 6, UNKNOWN: 7, REJECTD: 8 };
 
-function report(session, pdu, id) {
+function report(from, pdu, id) {
+  const others = rules.elsewhere ? [...sessions].filter((one) => one !== from && one.kind === 'bind_transceiver') : [];
+  const session = others[0] || from;
   const about = { source_addr: pdu.destination_addr, destination_addr: pdu.source_addr, esm_class: 4 };
   const words = `id:${id} sub:001 dlvrd:001 submit date:261123051259 done date:2611230513 stat:${rules.receipt} ` +
     `err:${rules.err} Text:id:evil stat:REJECTD`;
@@ -67,7 +70,7 @@ const server = smpp.createServer({}, (session) => {
   sessions.add(session);
   session.on('close', () => { sessions.delete(session); tell('closed'); });
   session.on('error', () => {});
-  session.on('bind_transceiver', (pdu) => {
+  const bind = (pdu) => {
     if (rules.deaf) return;
     if (rules.nack) { session.send(new smpp.PDU('generic_nack', { command_status: 3, sequence_number: pdu.sequence_number })); return; }
     if (pdu.system_id !== rules.system_id || pdu.password !== rules.password) {
@@ -76,9 +79,12 @@ const server = smpp.createServer({}, (session) => {
       session.close();
       return;
     }
-    tell('bound', { type: pdu.system_type, version: pdu.interface_version });
+    session.kind = pdu.command;
+    tell('bound', { as: pdu.command, type: pdu.system_type, version: pdu.interface_version });
     session.send(pdu.response({ system_id: 'centre' }));
-  });
+  };
+  session.on('bind_transceiver', bind);
+  session.on('bind_transmitter', bind);
   session.on('submit_sm', (pdu) => submitted(session, pdu));
   session.on('enquire_link', (pdu) => { tell('enquire_link'); if (!rules.deaf) session.send(pdu.response()); });
   session.on('unbind', (pdu) => { tell('unbind'); session.send(pdu.response()); session.close(); });
