@@ -53,8 +53,8 @@ class Smpp:
         self._binding = asyncio.Lock()
         self._keeping: asyncio.Task[None] | None = None
         self._reference = secrets.randbelow(256)
-        # of each message of a text but its last one: the id of that
-        self._parts: OrderedDict[str, str] = OrderedDict()
+        # of each message of a text but its last one: the id of that, as soon as it is known; None where the text has failed
+        self._parts: OrderedDict[str, asyncio.Future[str | None]] = OrderedDict()
 
     @classmethod
     def of(cls, settings: Settings, log: FilteringBoundLogger, told: Told | None = None) -> Self:
@@ -80,15 +80,20 @@ class Smpp:
         whole = carried(text)
         self._reference = (self._reference + 1) % 256
         reports = self._told is not None
-        ids = [
-            self._in_answers(await self._submitted(message))
-            for message in wire.submits(self._sender, to, whole, self._reference, reports=reports)
-        ]
-        for part in ids[:-1]:
-            self._parts[part] = ids[-1]
-            if len(self._parts) > _MOST:
-                self._parts.popitem(last=False)
-        return Handed(NAME, ids[-1] if reports else None, len(ids))
+        messages = wire.submits(self._sender, to, whole, self._reference, reports=reports)
+        last: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        try:
+            for message in messages[:-1]:
+                # its receipt may come before the next one's answer
+                self._parts[self._in_answers(await self._submitted(message))] = last
+                if len(self._parts) > _MOST:
+                    self._parts.popitem(last=False)
+            named = self._in_answers(await self._submitted(messages[-1]))
+            last.set_result(named)
+        finally:
+            if not last.done():
+                last.set_result(None)
+        return Handed(NAME, named if reports else None, len(messages))
 
     async def reach(self) -> None:
         """Be let in, and leave; raises `TextError`."""
@@ -152,11 +157,16 @@ class Smpp:
     async def _heard(self, told: Told, receipt: Receipt) -> bool:
         """Whether it is kept; else the centre is to send it again."""
         named = self._in_receipts(receipt.id)
-        whole = self._parts.get(named)
-        if whole is not None and not receipt.delivery.lost:
-            # the last one's tells of the text
-            return True
-        report = Report.of(NAME, whole or named, receipt.delivery, receipt.code)
+        if (last := self._parts.get(named)) is not None:
+            if not receipt.delivery.lost:
+                # the last one's tells of the text
+                return True
+            whole = await asyncio.shield(last)
+            if whole is None:
+                # whoever has sent it was told that it has failed
+                return True
+            named = whole
+        report = Report.of(NAME, named, receipt.delivery, receipt.code)
         if report is None:
             return True
         try:

@@ -127,11 +127,20 @@ async def test_long_texts_and_other_alphabets(world: World, words: str, coding: 
     await wait_for(lambda: [report.id for report in world.told] == [handed.id])
 
 
-async def test_a_part_that_is_lost_is_the_text_s_loss(world: World) -> None:
-    await world.centre.tell(receipt="UNDELIV")
+@pytest.mark.parametrize("slow", [False, True], ids=["behind all answers", "before the last answer"])
+async def test_a_part_that_is_lost_is_the_text_s_loss(world: World, slow: bool) -> None:
+    await world.centre.tell(receipt="UNDELIV", slow=slow)
     handed = await world.send(text=Secret("x" * 161))
     await wait_for(lambda: len(world.told) == 2)
     assert {(report.id, report.delivery) for report in world.told} == {(handed.id, Delivery.UNDELIVERED)}
+
+
+async def test_a_part_that_is_lost_of_a_text_that_failed_is_told_to_nobody(world: World) -> None:
+    await world.centre.tell(receipt="UNDELIV", status=[0, 0x0A])
+    with pytest.raises(TextError, match="0x0a"):
+        await world.send(text=Secret("x" * 161))
+    assert (await world.centre.until("answered"))["status"] == 0
+    assert world.told == []
 
 
 # ---------------------------------------------------------------- receipts

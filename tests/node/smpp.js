@@ -14,6 +14,7 @@ const rules = {
   early: false,          // the receipt before the answer
   status: [],            // of the next answers; then 0
   silent: false,         // answer no text
+  slow: false,           // answer the second part of a text a while later than the first
   deaf: false,           // answer nothing at all
   drop: false,           // cut the connection instead of an answer
   tlv: false,            // the receipt as parameters instead of words
@@ -62,7 +63,8 @@ function submitted(session, pdu) {
   const wanted = rules.receipt && (pdu.registered_delivery === 1 || (pdu.registered_delivery === 2 && rules.receipt !== 'DELIVRD'));
   if (wanted && rules.early) report(session, pdu, receipted);
   const answer = () => session.send(pdu.response({ message_id: answered }));
-  if (rules.early) setTimeout(answer, 100); else answer();
+  const second = rules.slow && words.udh && words.udh[0][words.udh[0].length - 1] === 2;
+  if (rules.early || second) setTimeout(answer, 100); else answer();
   if (wanted && !rules.early) setTimeout(() => report(session, pdu, receipted), rules.delay);
 }
 
