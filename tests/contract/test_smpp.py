@@ -278,6 +278,21 @@ async def test_a_centre_that_speaks_something_else(world: World) -> None:
         await world.send()
 
 
+async def test_a_centre_that_has_no_bind_left_for_us_has_not_let_us_in(world: World) -> None:
+    await world.centre.tell(full=True)
+    with pytest.raises(TextError, match="does not let us in .0x05"):
+        await world.send()
+    assert world.centre.of("submit") == []
+
+
+async def test_a_centre_that_has_forgotten_the_bind_is_bound_to_again(world: World) -> None:
+    await world.centre.tell(status=[0x04])
+    with pytest.raises(TextError, match="it refused the text .0x04"):
+        await world.send()
+    await world.send()
+    assert len(world.centre.of("bound")) == 2
+
+
 @pytest.mark.parametrize("act", ["rubbish", "huge"])
 async def test_what_is_no_smpp_ends_the_bind_and_the_next_text_makes_another(world: World, act: str) -> None:
     await world.send()
@@ -389,6 +404,67 @@ async def test_a_centre_that_is_deaf_is_left(world: World, monkeypatch: pytest.M
     await world.centre.tell(deaf=False)
     await world.centre.until("bound", 2)
     await world.send()
+
+
+async def test_a_centre_that_answers_no_text_is_left_though_it_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bind_module, "_SILENCE", 0.1)
+    await world.send()
+    await world.centre.until("enquire_link", 3)
+    assert world.log.of("smpp.lost") == []
+    await world.centre.tell(silent=True)
+    with pytest.raises(TextError, match="broke before its answer was whole"):
+        await world.send()
+    await world.centre.tell(silent=False)
+    await world.centre.until("bound", 2)
+    await world.send()
+
+
+async def test_a_centre_that_writes_and_does_not_read_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bind_module, "_SILENCE", 0.2)
+    monkeypatch.setattr(bind_module, "_ANSWER", 0.5)
+    monkeypatch.setattr(bind_module, "_LAST_WORDS", 0.2)
+    await world.send()
+    await world.centre.tell(act="flood")
+    await world.centre.until("bound", 2)
+    await world.send()
+
+
+async def test_it_leaves_a_centre_that_does_not_read(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bind_module, "_LAST_WORDS", 0.2)
+    gateway = one("smpp", settings_for(tmp_path, world.centre.url), world.log.logger)
+    await gateway.send(TO, WORDS)
+    await world.centre.tell(act="flood")
+    async with asyncio.timeout(5):
+        await gateway.close()
+
+
+async def test_no_more_receipts_are_taken_than_can_be_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bind_module, "_UNANSWERED", 3)
+    here, most, go = 0, 0, asyncio.Event()
+
+    async def tell(report: Report) -> None:
+        nonlocal here, most
+        here += 1
+        most = max(most, here)
+        await go.wait()
+        here -= 1
+        await world.tell(report)
+
+    await world.centre.tell(receipt="")
+    settings = settings_for(world.folder, world.centre.url)
+    gateway = one("smpp", settings, world.log.logger, Reporting(None, Secret("k"), tell))
+    await gateway.send(TO, WORDS)
+    await world.centre.tell(receipt="DELIVRD", act="many")
+    await wait_for(lambda: most >= 3)
+    await world.centre.tell()
+    go.set()
+    await wait_for(lambda: len(world.told) == 10)
+    assert most == 3
+    await gateway.close()
 
 
 async def test_it_is_asked_whether_anybody_is_there_and_answers(world: World) -> None:

@@ -18,6 +18,7 @@ const rules = {
   deaf: false,           // answer nothing at all
   drop: false,           // cut the connection instead of an answer
   tlv: false,            // the receipt as parameters instead of words
+  full: false,           // answer binds by 0x05
   nack: false,           // answer binds by a GENERIC_NACK
   elsewhere: false,      // receipts go to another bind of the account, if one takes them
 };
@@ -75,6 +76,7 @@ const server = smpp.createServer({}, (session) => {
   const bind = (pdu) => {
     if (rules.deaf) return;
     if (rules.nack) { session.send(new smpp.PDU('generic_nack', { command_status: 3, sequence_number: pdu.sequence_number })); return; }
+    if (rules.full) { session.send(pdu.response({ command_status: smpp.ESME_RALYBND })); return; }
     if (pdu.system_id !== rules.system_id || pdu.password !== rules.password) {
       tell('refused');
       session.send(pdu.response({ command_status: smpp.ESME_RINVPASWD }));
@@ -98,6 +100,20 @@ const acts = {
   enquire: (session) => session.enquire_link(() => tell('alive')),
   cut: (session) => session.socket.destroy(),
   query: (session) => session.query_sm({ message_id: '1', source_addr: '1' }, (pdu) => tell('nacked', { status: pdu.command_status })),
+  // reads nothing any more
+  pause: (session) => session.pause(),
+  // writes as fast as it is read, and reads nothing itself
+  flood: (session) => {
+    session.pause();
+    const enquiry = Buffer.from('00000010000000150000000000000001', 'hex');
+    const many = Buffer.concat(Array(4096).fill(enquiry));
+    const more = () => { while (session.socket.write(many)); };
+    session.socket.on('drain', more);
+    more();
+  },
+  many: (session) => {
+    for (let n = 0; n < 10; n++) report(session, { source_addr: 'Acme', destination_addr: '46701740601' }, `many-${n}`);
+  },
   // what a person answers
   answer: (session) => session.deliver_sm({ source_addr: '46701740601', destination_addr: 'Acme', short_message: 'canary' },
     (pdu) => tell('answered', { status: pdu.command_status })),
