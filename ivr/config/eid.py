@@ -109,3 +109,11 @@ class Eids(Section):
     bankid: BankId | None = None
     freja: Freja | None = None
     brokers: dict[Name, Broker] = Field({}, description="OpenID providers, each an [eid.brokers.NAME]")
+
+    @model_validator(mode="after")
+    def _each_its_name(self) -> Self:
+        # what is asked for and what is kept of it goes by the name alone
+        for name in ("bankid", "freja"):
+            if name in self.brokers:
+                raise ValueError(f"[eid.brokers.{name}] has the name of another provider. Give it one of its own")
+        return self

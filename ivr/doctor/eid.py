@@ -86,7 +86,10 @@ def _ends(settings: Settings, subject: str, now: float) -> list[Finding]:
         }
     found = []
     for field, file in files.items():
-        end = ends(certificates(settings, f"[eid.{subject}]", field, file))
+        held = certificates(settings, f"[eid.{subject}]", field, file)
+        # one that signs may have its successor beside it; of a chain the first to end breaks it
+        signs = field == "signing_certificate_file"
+        end = max(one.not_valid_after_utc for one in held) if signs else ends(held)
         if end.timestamp() - now < _SOON:
             word = "ended" if end.timestamp() <= now else "ends"
             found.append(

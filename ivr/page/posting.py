@@ -26,7 +26,9 @@ _PASSED = (
 async def take(request: web.BaseRequest, target: Target, box: PostBox) -> web.Response:
     """A forged one is answered as a true one is: the page knows no difference. Raises `StoreError`, `Problem`."""
     text = (await body(request, MOST_BYTES)).decode(errors="replace")
-    headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
+    headers = {
+        name: request.headers[name].encode(errors="replace").decode() for name in _PASSED if name in request.headers
+    }
     posted = Posted(target.way, target.secret, Secret(request.raw_path), headers, Secret(text), time())
     if not await box.put(posted):
         # whoever sends it tries again, and a desk may be back by then

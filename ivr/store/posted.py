@@ -81,11 +81,16 @@ class PostBox:
     def _read(self, sealed: bytes) -> Posted:
         try:
             found = orjson.loads(self._key.unseal("posted", sealed).reveal())
-            for name in ("secret", "path", "body"):
-                found[name] = Secret(found[name])
-            return Posted(**found)
-        except (ValueError, TypeError, KeyError):
-            raise StoreError("Redis: what stands for something that came in is none") from None
+        except ValueError:
+            found = None
+        match found:
+            case {
+                "way": str(way), "secret": str(secret), "path": str(path), "headers": dict(headers), "body": str(body),
+                "at": int() | float() as at,
+            } if all(isinstance(value, str) for value in headers.values()):  # fmt: skip
+                return Posted(way, Secret(secret), Secret(path), headers, Secret(body), at)
+            case _:
+                raise StoreError("Redis: what stands for something that came in is none")
 
 
 def _written(posted: Posted) -> str:

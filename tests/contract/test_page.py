@@ -11,6 +11,7 @@ from html import unescape
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from ivr.call.proof import Keyed, Stage
 from ivr.page import routes
@@ -452,6 +453,20 @@ async def test_what_a_gateway_sends_is_passed_on_unread(house: House) -> None:
         "content-type": "application/x-www-form-urlencoded",
         "x-twilio-signature": "GvWf1cFY/Q7PnoempGyD5oXAezc=",
     }
+
+
+async def test_a_header_that_is_no_text_is_passed_on_as_one(house: House) -> None:
+    box = PostBox(house.both.links[0], house.both.prefix, house.both.key)
+    url = URL(house.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        b"POST /in/twilio/a-secret HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic \xff\r\nContent-Length: 1\r\n\r\nx"
+        % url.authority.encode()
+    )
+    assert b" 204 " in await reader.readline()
+    writer.close()
+    posted = await box.take()
+    assert posted is not None and posted.headers == {"authorization": "Basic ?"}
 
 
 async def test_what_is_too_long_or_goes_nowhere_is_not_passed_on(house: House) -> None:

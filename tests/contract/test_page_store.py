@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -432,6 +433,29 @@ async def test_what_another_put_there(both: Both, server: Server) -> None:
         await desk.take()
     await PostBox(both.links[1], both.prefix, key_of()).put(POSTED)
     with pytest.raises(StoreError, match="page key"):
+        await desk.take()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"way": []},
+        {"secret": 5},
+        {"path": None},
+        {"body": {}},
+        {"at": "y"},
+        {"headers": []},
+        {"headers": {"a": 1}},
+        None,
+    ],
+)
+async def test_what_is_sealed_and_no_post(both: Both, server: Server, change: dict[str, object] | None) -> None:
+    good = {"way": "elks", "secret": "s", "path": "/", "headers": {"a": "b"}, "body": "", "at": 1.5}
+    desk = PostBox(both.links[0], both.prefix, both.key)
+    for text in (good, None if change is None else good | change):
+        server.client.rpush("tillit:page:in", both.key.seal("posted", Secret(json.dumps(text))))
+    assert await desk.take() is not None
+    with pytest.raises(StoreError, match="came in is none"):
         await desk.take()
 
 
