@@ -66,8 +66,30 @@ async def test_from_the_link_to_the_confirmation(house: House) -> None:
     assert right.status == 200
     assert "You are talking with us" in right.text
     assert await house.stage(one) == Stage.CONFIRMED
-    assert "You are talking with us" in (await house.key(link, "481650")).text
-    assert "You are talking with us" in (await house.ask(at(link))).text
+
+
+async def test_whoever_gets_the_link_of_a_confirmed_call_is_told_nothing_of_their_own(house: House) -> None:
+    """A fraudster confirms a proof to himself, and sends its link to somebody whom he then calls in our name."""
+    for number, said in (
+        ("+46…67", "The call at 16:13 with +46…67 was confirmed"),
+        ("", "The call at 16:13 was confirmed"),
+    ):
+        one, link = await house.both.begin(proof(shown=replace(SHOWN, number=number)))
+        await house.open(link)
+        assert "You are talking with us" in (await house.key(link, "481650")).text
+        for answer in (
+            await house.ask(at(link)),
+            await house.open(link),
+            await house.key(link, "481650"),
+            await house.key(link, "000000"),
+        ):
+            text = unescape(answer.text)
+            assert said in text
+            assert "somebody is using our name" in text
+            assert f'action="{at(link, "/deny")}"' in text
+            for hidden in ("talking with us", "Agda", "green canoe", "Case handler", "invoice"):
+                assert hidden not in text
+        assert await house.stage(one) == Stage.CONFIRMED
 
 
 async def test_the_page_says_who_called_whom(house: House) -> None:
