@@ -121,7 +121,15 @@ async def test_a_denial_tells_what_to_do(house: House) -> None:
 async def test_a_denial_that_comes_late_tells_what_to_do_all_the_same(house: House) -> None:
     one, link = await house.both.begin()
     await house.both.pages.end(one.id, Stage.EXPIRED)
-    assert "Hang up now" in (await house.deny(link)).text
+    over = await house.ask(at(link))
+    assert "This is over" in over.text
+    assert f'action="{at(link, "/deny")}"' in over.text
+    assert await house.both.pages.due() == []
+    for _ in range(2):
+        told = await house.deny(link)
+        assert "Hang up now" in told.text
+        assert "We have raised an alarm" in told.text
+    assert await house.both.pages.due() == [replace(one, stage=Stage.DENIED)], "so that there is one"
     assert await house.stage(one) == Stage.EXPIRED
 
 
