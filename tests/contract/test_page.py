@@ -270,6 +270,21 @@ async def test_a_form_of_another_kind_changes_nothing(house: House) -> None:
         assert answer.status == 413
 
 
+async def test_who_has_a_code_is_not_told_of_a_link_and_the_other_way_round(house: House) -> None:
+    _, link = await house.both.begin()
+    for path, said in (
+        ("/code", "key the code from our message again"),
+        (at(link, "/confirm"), "open the link from there"),
+    ):
+        for answer in (
+            await house.ask(path, "POST", Content_Type="text/plain"),
+            await house.ask(path, "PUT"),
+        ):
+            assert answer.status in (405, 415)
+            for sentence in ("key the code from our message again", "open the link from there"):
+                assert (sentence in answer.text) is (sentence == said), path
+
+
 # ---------------------------------------------------------------- headers, words, traces
 
 
