@@ -61,7 +61,7 @@ class Visits:
         if seen is None:
             return self._sheets.gone(words)
         if seen.stage.is_end:
-            return self._sheets.over(words, seen.stage, seen.shown.agent)
+            return self._sheets.over(words, link, seen, seen.stage)
         return self._sheets.first(words, link)
 
     async def _open(self, request: web.BaseRequest, link: Secret) -> web.Response:
@@ -70,7 +70,7 @@ class Visits:
         if seen is None:
             return self._sheets.gone(words)
         if seen.stage.is_end:
-            return self._sheets.over(words, seen.stage, seen.shown.agent)
+            return self._sheets.over(words, link, seen, seen.stage)
         return self._sheets.who(words, link, seen)
 
     async def _confirm(self, request: web.BaseRequest, link: Secret) -> web.Response:
@@ -85,17 +85,17 @@ class Visits:
                 return self._sheets.who(words, link, seen, words("fault.form", count=DIGITS))
             match await self._store.key(link, digits):
                 case Confirmed():
-                    return self._sheets.over(words, Stage.CONFIRMED, seen.shown.agent)
+                    return self._sheets.confirmed(words, seen.shown.agent)
                 case Wrong(0):
-                    return self._sheets.over(words, Stage.WRONG, seen.shown.agent)
+                    return self._sheets.over(words, link, seen, Stage.WRONG)
                 case Wrong(left):
                     return self._sheets.who(words, link, seen, _wrong(words, left, seen.shown.agent))
                 case Over(stage):
-                    return self._sheets.over(words, stage, seen.shown.agent)
+                    return self._sheets.over(words, link, seen, stage)
                 case None:
                     return self._sheets.gone(words)
         if seen.stage.is_end:
-            return self._sheets.over(words, seen.stage, seen.shown.agent)
+            return self._sheets.over(words, link, seen, seen.stage)
         return self._sheets.first(words, link)
 
     async def _deny(self, request: web.BaseRequest, link: Secret) -> web.Response:
@@ -104,7 +104,7 @@ class Visits:
         if seen is None or await self._store.deny(link) is None:
             return self._sheets.gone(words)
         # who says so of one that is over is told what to do all the same
-        return self._sheets.over(words, Stage.DENIED, seen.shown.agent)
+        return self._sheets.over(words, link, seen, Stage.DENIED)
 
     # ------------------------------------------------------------ a short code
 

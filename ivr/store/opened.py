@@ -146,7 +146,10 @@ class PageStore:
                 raise strange(_KEY)
 
     async def deny(self, link: Secret) -> bool | None:
-        """The person says not to be talking with us; False where it has come to an end already, None as there."""
+        """The person says not to be talking with us; None as there.
+
+        False where it has come to an end already: the desk hears of it all the same, once.
+        """
         match await self._visit(_DENY, link):
             case [b"denied"]:
                 return True

@@ -166,6 +166,7 @@ class Pages:
     async def due(self) -> Sequence[Proof]:
         """Those that have come to an end on the page, or have expired. They are taken: no other desk gets them.
 
+        One that is denied behind another end comes once more, as denied.
         What the page says is not the last word: a proof that it never tells of comes here when it expires.
         """
         answer = await self._link.run(

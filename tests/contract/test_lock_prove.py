@@ -146,6 +146,23 @@ async def test_i_am_not_talking_to_them(here: Proved) -> None:
     assert await here.outcomes() == ["asked", "denied"]
 
 
+async def test_a_denial_behind_the_confirmation_raises_the_alarm_too(here: Proved) -> None:
+    proof, link = await here.begun()
+    await here.page.opened(link)
+    await until(lambda: asyncio.sleep(0, here.speech.said))
+    assert await here.page.key(link, Secret(here.speech.said[0])) == Confirmed()
+    await here.stage("confirmed")
+    assert here.desk.switch.done == []
+    assert await here.page.deny(link) is False
+    await until(lambda: asyncio.sleep(0, here.desk.switch.done))
+    assert here.desk.switch.done == [("event", NODE, "CallerDeniesUs", CALL, proof.subject, "p-anna")]
+    assert here.desk.prover is not None
+    (alarm,) = await here.desk.prover.alarms.of("acme")
+    assert (alarm.id, alarm.stage) == (proof.id, Stage.DENIED)
+    assert await here.outcomes() == ["asked", "confirmed", "denied"], "the one does not replace the other"
+    assert await here.press() == denied(Reason.DENIED_LATELY)
+
+
 async def test_digits_are_said_again_when_asked_for(here: Proved) -> None:
     _, link = await here.begun()
     call = here.desk.id(CALL)

@@ -67,8 +67,30 @@ async def test_from_the_link_to_the_confirmation(house: House) -> None:
     assert right.status == 200
     assert "You are talking with us" in right.text
     assert await house.stage(one) == Stage.CONFIRMED
-    assert "You are talking with us" in (await house.key(link, "481650")).text
-    assert "You are talking with us" in (await house.ask(at(link))).text
+
+
+async def test_whoever_gets_the_link_of_a_confirmed_call_is_told_nothing_of_their_own(house: House) -> None:
+    """A fraudster confirms a proof to himself, and sends its link to somebody whom he then calls in our name."""
+    for number, said in (
+        ("+46…67", "The call at 16:13 with +46…67 was confirmed"),
+        ("", "The call at 16:13 was confirmed"),
+    ):
+        one, link = await house.both.begin(proof(shown=replace(SHOWN, number=number)))
+        await house.open(link)
+        assert "You are talking with us" in (await house.key(link, "481650")).text
+        for answer in (
+            await house.ask(at(link)),
+            await house.open(link),
+            await house.key(link, "481650"),
+            await house.key(link, "000000"),
+        ):
+            text = unescape(answer.text)
+            assert said in text
+            assert "somebody is using our name" in text
+            assert f'action="{at(link, "/deny")}"' in text
+            for hidden in ("talking with us", "Agda", "green canoe", "Case handler", "invoice"):
+                assert hidden not in text
+        assert await house.stage(one) == Stage.CONFIRMED
 
 
 async def test_the_page_says_who_called_whom(house: House) -> None:
@@ -100,7 +122,15 @@ async def test_a_denial_tells_what_to_do(house: House) -> None:
 async def test_a_denial_that_comes_late_tells_what_to_do_all_the_same(house: House) -> None:
     one, link = await house.both.begin()
     await house.both.pages.end(one.id, Stage.EXPIRED)
-    assert "Hang up now" in (await house.deny(link)).text
+    over = await house.ask(at(link))
+    assert "This is over" in over.text
+    assert f'action="{at(link, "/deny")}"' in over.text
+    assert await house.both.pages.due() == []
+    for _ in range(2):
+        told = await house.deny(link)
+        assert "Hang up now" in told.text
+        assert "We have raised an alarm" in told.text
+    assert await house.both.pages.due() == [replace(one, stage=Stage.DENIED)], "so that there is one"
     assert await house.stage(one) == Stage.EXPIRED
 
 
@@ -239,6 +269,21 @@ async def test_a_form_of_another_kind_changes_nothing(house: House) -> None:
         url, data=slowly(), headers={"Content-Type": "application/x-www-form-urlencoded"}
     ) as answer:
         assert answer.status == 413
+
+
+async def test_who_has_a_code_is_not_told_of_a_link_and_the_other_way_round(house: House) -> None:
+    _, link = await house.both.begin()
+    for path, said in (
+        ("/code", "key the code from our message again"),
+        (at(link, "/confirm"), "open the link from there"),
+    ):
+        for answer in (
+            await house.ask(path, "POST", Content_Type="text/plain"),
+            await house.ask(path, "PUT"),
+        ):
+            assert answer.status in (405, 415)
+            for sentence in ("key the code from our message again", "open the link from there"):
+                assert (sentence in answer.text) is (sentence == said), path
 
 
 # ---------------------------------------------------------------- headers, words, traces

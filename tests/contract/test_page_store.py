@@ -167,8 +167,8 @@ async def test_one_expires_and_is_taken_once(server: Server) -> None:
     assert await many[0].store.key(link, DIGITS) == Over(Stage.EXPIRED)
     assert await many[0].store.deny(link) is False
     taken = await asyncio.gather(*(many[n % 4].pages.due() for n in range(20)))
-    assert [found.id for each in taken for found in each] == [one.id]
-    assert {found.stage for each in taken for found in each} == {Stage.EXPIRED}
+    ends = [(found.id, found.stage) for each in taken for found in each]
+    assert ends == [(one.id, Stage.EXPIRED), (one.id, Stage.DENIED)], "and that it was denied behind it"
     await asyncio.gather(*(each.close() for each in many))
 
 
@@ -233,6 +233,37 @@ async def test_a_denial_bars(both: Both, server: Server, taken: bool) -> None:
         assert await both.pages.open(proof(), digits=DIGITS, link=new_link()) == Barred()
         server.pass_time(600)
         assert await both.pages.open(proof(), digits=DIGITS, link=new_link()) == Kept()
+
+
+@pytest.mark.parametrize("end", [Stage.CONFIRMED, Stage.WRONG, Stage.EXPIRED, Stage.FAILED])
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_denial_behind_another_end_is_heard_once(both: Both, server: Server, end: Stage, taken: bool) -> None:
+    one, link = await both.begin()
+    await both.store.opened(link)
+    match end:
+        case Stage.CONFIRMED:
+            await both.store.key(link, DIGITS)
+        case Stage.WRONG:
+            for _ in range(3):
+                await both.store.key(link, OTHER)
+        case Stage.EXPIRED:
+            server.pass_time(301)
+        case _:
+            await both.pages.end(one.id, end)
+    first = [] if end is Stage.FAILED else [replace(one, stage=end)]
+    if taken:
+        assert await both.pages.due() == first
+    assert await both.store.deny(link) is False
+    assert await both.store.deny(link) is False
+    late = [replace(one, stage=Stage.DENIED)]
+    assert await both.pages.due() == (late if taken else [*first, *late])
+    assert await both.pages.open(proof(channel="1712.9"), digits=DIGITS, link=new_link()) == Barred()
+    # whoever has broken into the page says so for ever
+    server.client.hset(f"tillit:page:proof:{one.id}", "late", "1")
+    server.client.sadd("tillit:page:ended", one.id)
+    assert await both.store.deny(link) is False
+    assert await both.pages.due() == []
+    assert await both.pages.of(one.id) == replace(one, stage=end)
 
 
 async def test_a_denial_that_the_desk_has_heard_bars(both: Both) -> None:

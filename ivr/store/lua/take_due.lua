@@ -2,11 +2,7 @@
 -- milliseconds of a bar, 5 how many at most, 6 where desks listen
 local taken, most = {'due'}, tonumber(ARGV[5])
 
-local function take(id, stage)
-    -- of two who look at once one takes it, and what the page says twice is told once
-    if redis.call('ZREM', KEYS[1], id) == 0 then
-        return
-    end
+local function give(id, stage)
     local found = redis.call('HMGET', ARGV[2] .. id, 'proof', 'customer')
     if not found[1] then
         return
@@ -16,6 +12,18 @@ local function take(id, stage)
     end
     table.insert(taken, found[1])
     table.insert(taken, stage)
+end
+
+local function take(id, stage)
+    -- of two who look at once one takes it, and what the page says twice is told once
+    if redis.call('ZREM', KEYS[1], id) == 1 then
+        give(id, stage)
+    end
+    -- denied behind that end; the page's word for it is taken once, too
+    if stage ~= 'denied' and redis.call('HGET', ARGV[1] .. id, 'late') and redis.call('EXISTS', ARGV[2] .. id) == 1
+        and redis.call('HSETNX', ARGV[2] .. id, 'late', '1') == 1 then
+        give(id, 'denied')
+    end
 end
 
 for _, id in ipairs(redis.call('SPOP', KEYS[2], most)) do
