@@ -20,6 +20,7 @@ from ivr.lock.current import direction
 from ivr.lock.decision import Caller
 from ivr.lock.proofports import Carrier, Pages
 from ivr.lock.proofwords import Asked, Choice, Speaking
+from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipient, Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import PROOF
@@ -43,7 +44,7 @@ class Prove:
 
     def __init__(
         self, rules: Rules, company: Company, whom: Whom, recipients: Recipients, pages: Pages, carriers: Mapping[Way, Carrier],
-        course: Course, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger, wall: Callable[[], float] = time,
+        course: Course, reads: Reads, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger, wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
         """`limits`: the budgets of texts."""
         self._rules = rules
@@ -53,6 +54,7 @@ class Prove:
         self._pages = pages
         self._carriers = carriers
         self._course = course
+        self._reads = reads
         self._rows = rows
         self._index = index
         self._limits = limits
@@ -106,6 +108,8 @@ class Prove:
         return carrier
 
     async def _begun(self, person: Person, found: Caller, asked: Asked, carrier: Carrier) -> Proof | Denied:
+        if (many := await self._too_many(person, found, asked)) is not None:
+            return await self._rows.refuse(person, PROOF, many, call=found.call)
         to = await self._recipients.of(person.tenant, found, asked.customer, carrier)
         if to is None:
             return await self._rows.refuse(person, PROOF, Denied(Reason.NO_WAY), call=found.call)
@@ -130,6 +134,14 @@ class Prove:
         self._log.info("proof.asked", proof=proof.id, way=proof.way.value, person=person.id, call=proof.channel)
         self._course.carry(proof, self._carried(proof, to, carrier, word))
         return proof
+
+    async def _too_many(self, person: Person, found: Caller, asked: Asked) -> Denied | None:
+        """Before anybody is looked for, and whatever comes of it: that a number is some customer's is learned by trying."""
+        if await self._reads.stopped(person):
+            return Denied(Reason.TOO_MANY_READS)
+        if asked.customer is None or await self._pages.typed(f"{person.tenant}:{person.id}", *found.call):
+            return None
+        return Denied(Reason.TOO_MANY_PROOFS)
 
     async def _asked(self, person: Person, found: Caller, proof: Proof) -> Denied | None:
         """The row, and that the two talk yet: nothing was sent so far."""

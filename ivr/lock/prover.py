@@ -17,6 +17,7 @@ from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
 from ivr.lock.proofports import Alarms, Carrier, Floor, Pages, Speech
 from ivr.lock.prove import Prove
+from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
@@ -32,6 +33,7 @@ class Prover:
     settings: Settings
     judge: Judge
     records: Records
+    reads: Reads
     rows: Rows
     pages: Pages
     settling: Settling
@@ -53,7 +55,7 @@ class Prover:
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
             self.settings.prove, self.settings.company, whom, Recipients(self.records), self.pages,
-            self._carriers(texts, deliveries), course, self.rows, index, self.settings.limits, self.log,
+            self._carriers(texts, deliveries), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 
     def _carriers(self, texts: Texts, deliveries: Deliveries) -> Mapping[Way, Carrier]:

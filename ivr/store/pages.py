@@ -25,8 +25,9 @@ from ivr.store.pagekey import PageKey
 _OPEN = Script("clock", "budget", "proof", "open_proof")
 _STAGE = Script("clock", "proof", "stage_proof")
 _DUE = Script("clock", "proof", "take_due")
+_TYPED = Script("clock", "typed")
 
-SCRIPTS = (_OPEN, _STAGE, _DUE)
+SCRIPTS = (_OPEN, _STAGE, _DUE, _TYPED)
 
 KEPT = 15 * 60
 """Seconds that a proof is known behind its end: whoever opens the link then is told what came of it."""
@@ -37,11 +38,16 @@ _MANY = 100
 
 @dataclass(frozen=True, slots=True)
 class ProofRules:
-    """How often digits may be keyed, how many proofs go to one customer in an hour, and how long none goes to one who has denied, in seconds."""
+    """How often digits may be keyed, how many proofs go to one customer in an hour, and how long none goes to one who has denied, in seconds.
+
+    How many customer numbers may be typed during a call, and by a person in an hour: one, and one more for a slip, on many a call.
+    """
 
     tries: int = 3
     per_customer_hour: int = 6
     barred: int = 600
+    typed_on_call: int = 2
+    typed_in_hour: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,17 @@ class Pages:
                 raise StoreError("Redis: another proof has this code; make a new one")
             case _:
                 raise strange(_OPEN)
+
+    async def typed(self, person: str, node: str, channel: str) -> bool:
+        """Count that a person (`TENANT:ID`) types a customer number during a call; False where that is one too many."""
+        keys = [f"{self._prefix}:proof:typed:call:{node}:{channel}", f"{self._prefix}:proof:typed:by:{person}"]
+        match await self._link.run(_TYPED, keys, self._rules.typed_on_call, self._rules.typed_in_hour):
+            case [b"counted"]:
+                return True
+            case [b"many"]:
+                return False
+            case _:
+                raise strange(_TYPED)
 
     async def stage(self, id: str, then: Stage) -> bool:
         """Take it so far; False where that was not forward, or it is not known. Two round trips."""

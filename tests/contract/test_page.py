@@ -411,6 +411,15 @@ async def test_too_many_of_all_wait(server: Server) -> None:
         assert asked == [200] * 10 + [429] * 2
 
 
+async def test_too_many_reports_of_all_wait_and_keep_nobody_from_the_page(server: Server) -> None:
+    async with page(server, 'allow_proxies = ["127.0.0.1"]\nper_minute = 100\n') as house:
+        asked = [
+            (await house.ask("/in/elks/s", "POST", form={}, X_Forwarded_For=f"203.0.113.{n}")).status for n in range(12)
+        ]
+        assert asked == [204] * 10 + [429] * 2
+        assert (await house.ask("/", X_Forwarded_For="203.0.113.99")).status == 200
+
+
 async def test_too_many_addresses_and_codes_wait(server: Server) -> None:
     """Whoever guesses codes: from one address few, from many not many more, and the right one is not looked at any more."""
     lines = 'allow_proxies = ["127.0.0.1"]\ncodes_of_one_per_hour = 50\ncodes_per_hour = 80\n'
@@ -518,6 +527,9 @@ async def test_what_is_too_long_or_goes_nowhere_is_not_passed_on(house: House) -
     for path, body, status in (
         ("/in/twilio/a-secret", b"x" * 8193, 413),
         ("/in/twilio/a-secret", b"x" * 8192, 204),
+        ("/in/twilio/a-secret", b"\x00" * 8192, 413),
+        ("/in/twilio/a-secret", b"\xff" * 8192, 400),
+        (f"/in/twilio/a-secret?{'x' * 1024}", b"", 413),
         ("/in/twilio", b"", 404),
         ("/in/twilio/a/b", b"", 404),
         ("/in/TWILIO/%2e%2e", b"", 404),
@@ -529,8 +541,25 @@ async def test_what_is_too_long_or_goes_nowhere_is_not_passed_on(house: House) -
     assert await box.take() is None
 
 
+async def test_a_header_that_is_too_long_is_not_passed_on(house: House, server: Server) -> None:
+    for length, status in ((513, 413), (512, 204)):
+        async with house.browser.post(
+            f"{house.url}/in/twilio/a-secret", data=b"", headers={"X-Twilio-Signature": "x" * length}
+        ) as answer:
+            assert answer.status == status
+    assert server.client.llen("tillit:page:in") == 1
+
+
+async def test_a_flood_takes_no_more_memory_than_is_said(house: House, server: Server) -> None:
+    """The longest that is taken, as often as it is: nobody has to be anybody for that."""
+    async with house.browser.post(f"{house.url}/in/twilio/a-secret", data=b"x" * 8192) as answer:
+        assert answer.status == 204
+    (longest,) = server.client.lrange("tillit:page:in", 0, -1)
+    assert len(longest) <= 16 * 1024
+
+
 async def test_where_nobody_takes_them_the_gateway_is_told_to_come_again(house: House, server: Server) -> None:
-    server.client.rpush("tillit:page:in", *("x" for _ in range(2000)))
+    server.client.rpush("tillit:page:in", *("x" for _ in range(500)))
     server.client.pexpire("tillit:page:in", 60_000)
     assert (await house.ask("/in/elks/s", "POST", form={})).status == 503
 

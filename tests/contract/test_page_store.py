@@ -15,7 +15,7 @@ import structlog
 from ivr.call.outcome import Budget
 from ivr.call.ports import Closed, TooMany
 from ivr.call.proof import Keyed, Stage, Way
-from ivr.errors import StoreError
+from ivr.errors import InputError, StoreError
 from ivr.numbers import Range
 from ivr.secret import Secret
 from ivr.store.news import Heard, News
@@ -451,6 +451,18 @@ async def test_where_nobody_takes_it_no_more_is_kept(both: Both, server: Server)
     page = PostBox(both.links[1], both.prefix, both.key, most=3)
     assert [await page.put(POSTED) for _ in range(5)] == [True] * 3 + [False] * 2
     assert server.client.llen("tillit:page:in") == 3
+
+
+async def test_all_that_waits_is_bounded_in_bytes(both: Both, server: Server) -> None:
+    """Escaped, a byte becomes six: what is bounded is what Redis keeps."""
+    page = PostBox(both.links[1], both.prefix, both.key)
+    with pytest.raises(InputError, match="16384 bytes"):
+        await page.put(replace(POSTED, body=Secret("\0" * 8192)))
+    assert server.client.llen("tillit:page:in") == 0
+    longest = replace(POSTED, body=Secret("x" * 8192))
+    kept = [await page.put(longest) for _ in range(501)]
+    assert kept == [True] * 500 + [False]
+    assert sum(len(each) for each in server.client.lrange("tillit:page:in", 0, -1)) <= 8 * 1024 * 1024
 
 
 async def test_nothing_came_in(both: Both) -> None:

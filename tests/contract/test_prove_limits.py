@@ -74,18 +74,62 @@ async def test_budgets_are_those_of_texts(tmp_path: Path, server: Server) -> Non
     async with proving_in(tmp_path, server, "[limits]\ntexts_prefix_per_hour = 2\n") as here:
         for number in ("10001", "10002", "10003"):
             await here.desk.customer(number, "Xenia Ask", f"+4670111{number[1:]}")
-        here.with_caller(None)
         for number in ("10001", "10002"):
-            assert isinstance(await here.press(customer=number), Proof)
+            here.with_caller(f"+4670111{number[1:]}")
+            assert isinstance(await here.press(), Proof)
             assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
-        assert await here.press(customer="10003") == denied(Reason.TOO_MANY_PROOFS)
+        here.with_caller("+46701110003")
+        assert await here.press() == denied(Reason.TOO_MANY_PROOFS)
         (told,) = here.desk.log.of("texts.closed")
         assert told == {"scope": "prefix", "range": "+467011", "limit": 2}
-        assert await here.press(customer="10003") == denied(Reason.TOO_MANY_PROOFS)
+        assert await here.press() == denied(Reason.TOO_MANY_PROOFS)
         assert len(here.desk.log.of("texts.closed")) == 1, "told once"
         assert ("desk:anna", "texts.close", "closed") in await here.desk.rows()
         await here.gateway.until_asked(2)
         assert len(here.gateway.asked) == 2
+
+
+async def test_few_numbers_are_typed_on_a_call(here: Proved) -> None:
+    """Whoever takes each back, and types the next one, would learn who is a customer: found or not, it counts."""
+    for number in ("10001", "10003"):
+        await here.desk.customer(number, "Xenia Ask", f"+4670111{number[1:]}")
+    here.with_caller(None)
+    assert isinstance(await here.press(customer="10001"), Proof)
+    assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
+    assert await here.press(customer="10002") == denied(Reason.NO_WAY)
+    for number in ("10003", "10004"):
+        assert await here.press(customer=number) == denied(Reason.TOO_MANY_PROOFS), (
+            "the same for who is there and who is not"
+        )
+    await here.gateway.until_asked(1)
+    assert len(here.gateway.asked) == 1
+    rows = await here.rows()
+    assert [row[4].get("reason") for row in rows if row[1] == "refused"] == ["no_way"] + ["too_many_proofs"] * 2
+
+
+async def test_few_numbers_are_typed_by_one_person(here: Proved, server: Server) -> None:
+    """On however many calls; what is not typed goes on."""
+    for count in range(12):
+        here.desk.joined(ANNA, f"c.{count}")
+        assert await here.press(customer="99999", call=f"c.{count}") == denied(Reason.NO_WAY)
+    here.desk.joined(ANNA, "c.20")
+    assert await here.press(customer="99999", call="c.20") == denied(Reason.TOO_MANY_PROOFS)
+    here.desk.joined(BO, "c.21")
+    assert await here.press(BO, customer="99999", call="c.21") == denied(Reason.NO_WAY)
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    assert isinstance(await here.press(call="c.20"), Proof)
+    server.pass_time(3601)
+    here.desk.joined(ANNA, "c.22")
+    assert await here.press(customer="99999", call="c.22") == denied(Reason.NO_WAY)
+
+
+async def test_who_reads_too_many_proves_nothing(here: Proved) -> None:
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.desk.joined(ANNA, CALL)
+    read = [await here.desk.reads.count(ANNA, f"acme:{n}") for n in range(41)]
+    assert read == [None] * 40 + [denied(Reason.TOO_MANY_READS)]
+    assert await here.press() == denied(Reason.TOO_MANY_READS)
+    assert here.gateway.asked == []
 
 
 async def test_never_to_a_number_that_is_not_on_record(here: Proved) -> None:
