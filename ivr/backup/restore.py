@@ -85,7 +85,7 @@ async def restore(
     `told` hears how many lines were read. Raises `InputError` where the file or the database is not fit for it, `ConfigError`
     where the keys are not those that it was made with.
     """
-    for table in (CUSTOMERS, AUDIT, PEOPLE):
+    for table in (CUSTOMERS, AUDIT, PEOPLE, PEERS):
         if (await connection.execute(select(table).limit(1))).first() is not None:
             raise InputError("the database holds customers, or an audit trail. Name an empty one in [database] url")
     with reading(file, identity, "data", seal.verifier) as reader:

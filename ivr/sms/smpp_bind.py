@@ -117,7 +117,6 @@ class Bind:
                 raise NumberRefused(f"no valid number (0x{status:02x})")
             case status:
                 if status == wire.INVALID_STATE:
-                    # it does not know any more that we were let in
                     self._break()
                 raise TextError(f"it refused the text (0x{status:02x})")
 

@@ -26,12 +26,12 @@ from rig.ports import HOST
 from rig.postgresql import USER, PostgreSQL
 
 from ivr.audit import Seal, Trail, verify
-from ivr.backup.restore import data_keys_of
+from ivr.backup.restore import data_keys_of, restore
 from ivr.backup.sealed import Writer, writing
 from ivr.call.ports import Entry
 from ivr.call.ports.peers import Pin
 from ivr.config import Settings, load
-from ivr.database import Database
+from ivr.database import Database, migrate
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
 from ivr.store import tokenkeys, totps
@@ -625,6 +625,26 @@ async def test_keys_that_sign_tokens_come_back_and_those_thrown_away_do_not(hous
     ended = await house.restore(file, config)
     assert (ended.code, ended.err) == (0, "")
     assert not set(before) & set(await made(load(config)))
+
+
+async def test_keys_of_other_organisations_are_not_written_over(house: House) -> None:
+    file = await house.backup()
+    identity = Secret(next(line for line in house.identity.read_text().split() if line.startswith("AGE-SECRET-KEY-")))
+    data_keys = data_keys_of(file.with_name("data-keys.age"), identity, Seal.open(house.settings))
+    empty = load(house.another())
+    migrate.create_file(empty)
+    async with await Database.open_any(empty) as database:
+        async with database.write() as connection:
+            await migrate.migrate(connection)
+        await StoredPeers(database).first(Pin("a.example", "k" * 43, {"kty": "OKP"}, 1, 2, agreed=True))
+        vault = Vault.open(house.settings)
+        with pytest.raises(InputError, match="Name an empty one"):
+            async with database.write() as connection:
+                await restore(
+                    connection, vault, Seal.open(house.settings), file, identity, data_keys,
+                    told=lambda _: None,
+                )  # fmt: skip
+        vault.close()
 
 
 async def test_keys_of_other_organisations_come_back(house: House) -> None:
