@@ -115,5 +115,5 @@ class Eids(Section):
         # what is asked for and what is kept of it goes by the name alone
         for name in ("bankid", "freja"):
             if name in self.brokers:
-                raise ValueError(f"[eid.brokers.{name}] has the name of another provider. Give it one of its own")
+                raise ValueError(f"brokers.{name} has the name of another provider. Give it one of its own")
         return self
