@@ -176,13 +176,24 @@ class Course:
 
     async def _opened(self, id: str) -> None:
         proof = await self._pages.of(id)
-        if proof is None:
+        if proof is None or proof.stage.is_end:
+            self._over(id, proof)
             return
         self._changed(frozenset({proof.endpoint}))
         if proof.stage is not Stage.OPENED or not await self._pages.mine(id, Stage.OPENED):
             return
         self._log.info("proof.moved", proof=id, way=proof.way.value, stage=proof.stage.value)
         await self.say(proof)
+
+    def _over(self, id: str, proof: Proof | None) -> None:
+        """Another desk may settle it: nothing more of it is done or said here. `proof`: None where it is known no longer."""
+        begun = self._begun.pop(id, None)
+        if (ended := proof or begun) is None:
+            return
+        # what is said for the call's next proof goes on
+        if begun is not None or self._settling.speech(id) is Speaking.GOING_ON:
+            self._speech.hush(ended.node, ended.channel)
+        self._changed(frozenset({ended.endpoint}))
 
     async def _left(self, proof: Proof) -> None:
         await asyncio.sleep(self._gone)

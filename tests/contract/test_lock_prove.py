@@ -22,7 +22,7 @@ from ivr.staff import Permission
 from ivr.store.opened import Confirmed, Over, Wrong
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, NODE, SVEN, denied
-from tests.contract.prove_kit import CALL, CALLER, Proved, proving_in, until
+from tests.contract.prove_kit import CALL, CALLER, Proved, Speech, proving_in, until
 from tests.contract.texts_server import Status
 
 pytestmark = pytest.mark.servers
@@ -208,7 +208,28 @@ async def test_it_ends_with_the_call(here: Proved) -> None:
     await until(lambda: _ended(here, "expired"))
     assert (await here.rows())[-1][4]["why"] == "call_ended"
     assert await here.page.key(link, WRONG) == Over(Stage.EXPIRED)
-    assert here.speech.hushed == [(NODE, proof.channel)]
+    assert set(here.speech.hushed) == {(NODE, proof.channel)}
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_another_desk_settles_is_over_here_too(here: Proved, server: Server, known: bool) -> None:
+    proof, link = await here.begun()
+    assert here.desk.prover is not None
+    speech = Speech()
+    other = here.desk.prover.course(speech, lambda _: None)
+    other.carry(proof, asyncio.sleep(0))
+    if known:
+        assert await here.page.deny(link) is True
+        await here.stage("denied")
+    else:
+        server.client.flushdb()
+    other.told(proof.id)
+    await until(lambda: asyncio.sleep(0, speech.hushed == [(NODE, proof.channel)]))
+    assert not other._begun
+    other.told(proof.id)
+    assert await here.desk.prover.pages.of("another") is None
+    assert len(speech.hushed) == 1, "told twice, it cuts nothing that is said for another one"
+    await other.close()
 
 
 async def test_a_moment_apart_is_no_end(tmp_path: Path, server: Server) -> None:

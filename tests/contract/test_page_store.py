@@ -188,6 +188,20 @@ async def test_an_end_that_the_page_never_tells_comes_with_the_time(both: Both, 
     assert one.id != other.id
 
 
+async def test_what_the_page_leaves_of_another_type_keeps_no_other_from_its_end(both: Both, server: Server) -> None:
+    one, _ = await both.begin()
+    other, link = await both.begin(proof(channel="1712.6", subject="main:bo"))
+    assert await both.store.deny(link) is True
+    server.client.delete("tillit:page:ended", f"tillit:page:proof:{one.id}")
+    server.client.set("tillit:page:ended", "x")
+    server.client.set(f"tillit:page:proof:{one.id}", "x")
+    assert await both.pages.due() == []
+    server.client.sadd("tillit:page:ended", one.id, other.id)
+    assert [(each.id, each.stage) for each in await both.pages.due()] == [(other.id, Stage.DENIED)]
+    server.pass_time(301)
+    assert [(each.id, each.stage) for each in await both.pages.due()] == [(one.id, Stage.EXPIRED)]
+
+
 async def test_what_the_page_tells_falsely_is_not_taken(both: Both, server: Server) -> None:
     one, _ = await both.begin()
     server.client.sadd("tillit:page:ended", one.id, "nobody", "../other")
