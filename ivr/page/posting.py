@@ -39,7 +39,14 @@ async def take(request: web.BaseRequest, target: Target, box: PostBox) -> web.Re
     except UnicodeDecodeError:
         # nobody signs or sends that, and what stands for each byte would take three
         raise Problem("bad_request") from None
-    posted = Posted(target.way, target.secret, Secret(request.raw_path.encode(errors="replace").decode()), headers, Secret(text), time())
+    posted = Posted(
+        target.way,
+        target.secret,
+        Secret(request.raw_path.encode(errors="replace").decode()),
+        headers,
+        Secret(text),
+        time(),
+    )
     try:
         kept = await box.put(posted)
     except InputError:

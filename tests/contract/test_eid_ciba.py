@@ -480,7 +480,7 @@ def test_a_secret_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["bankid", "freja"])
 def test_a_broker_has_no_other_provider_s_name(tmp_path: Path, name: str) -> None:
     broker = broker_settings(tmp_path, "https://eid.example.com").eid.brokers["broker"]
-    with pytest.raises(ValidationError, match=rf"\[eid.brokers.{name}\] has the name of another provider"):
+    with pytest.raises(ValidationError, match=rf"brokers.{name} has the name of another provider"):
         Eids(brokers={name: broker})
 
 
