@@ -18,8 +18,9 @@ from ivr.errors import AriError, StoreError, Unavailable
 from ivr.prompts import Prompt
 
 # A whisper is mixed into what goes to a phone: where nothing goes there, nothing is heard. A phone sends a packet every 20 or
-# 30 ms; one that has been told a moment ago to send by way of Asterisk begins as soon as it has answered. Looks, and seconds.
-_LOOKS = 5
+# 30 ms; one that has been told a moment ago to send by way of Asterisk begins as soon as it has answered, which on a busy
+# machine takes most of a second. Looks, and seconds.
+_LOOKS = 9
 _LOOK_SECONDS = 0.15
 # How long Asterisk may take until it has made the channel that speaks: 11 ms at worst, of 300.
 _START_SECONDS = 3.0
