@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -66,7 +67,7 @@ def _providers(settings: Settings, log: FilteringBoundLogger) -> Iterator[tuple[
     if settings.eid.freja is not None:
         yield "freja", lambda: _there(Freja.of(settings, log))
     for name in settings.eid.brokers:
-        yield f"brokers.{name}", lambda name=name: Ciba.of(settings, name, log)  # type: ignore[misc]
+        yield f"brokers.{name}", partial(Ciba.of, settings, name, log)
 
 
 def _there(one: Eid | None) -> Eid:
