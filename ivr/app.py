@@ -31,7 +31,7 @@ from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.metrics import Health, Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTrail
+from ivr.metrics import Health, Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTotps, TimedTrail
 from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.retention import retaining
 from ivr.seat import Seat
@@ -39,6 +39,7 @@ from ivr.store.customers import Customers
 from ivr.store.desks import RedisDesks
 from ivr.store.lease import Lease
 from ivr.store.live import RedisLive
+from ivr.store.totps import Totps
 from ivr.vault import Vault
 
 
@@ -82,6 +83,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             settings,
             live,
             TimedPins(vault.pins, meters.timed("pins")),
+            TimedTotps(Totps(database, vault), meters.timed("database")),
             vault.codes,
             TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")),
             timed_trail,

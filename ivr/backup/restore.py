@@ -21,7 +21,7 @@ from ivr.database import migrate
 from ivr.errors import InputError, VaultError
 from ivr.secret import Secret
 from ivr.store import datakeys, keycheck, sealing
-from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES, TOKEN_KEYS
+from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES, TOKEN_KEYS, TOTPS
 from ivr.vault import Vault
 
 _AT_ONCE = 500
@@ -120,7 +120,8 @@ class _Work:
         self._keys = data_keys.keys
         self._done = done
         self._waiting: dict[Table, list[dict[str, Any]]] = {
-            table: [] for table in (AUDIT, CUSTOMERS, PHONES, PEOPLE, ENDPOINTS, PERMISSIONS, CREDENTIALS, TOKEN_KEYS)
+            table: []
+            for table in (AUDIT, CUSTOMERS, PHONES, TOTPS, PEOPLE, ENDPOINTS, PERMISSIONS, CREDENTIALS, TOKEN_KEYS)
         }
 
     async def run(self, reader: Reader, told: Callable[[int], object]) -> Restored:
@@ -178,6 +179,11 @@ class _Work:
             {**plain, **sealed, "number_index": number, "key_id": key_id, "wrapped": wrapped}
         )
         self._waiting[PHONES] += indexed
+        if (app := stored["totp"]) is not None:
+            sealed_key, counter, since = app
+            self._waiting[TOTPS].append(
+                {"customer": ref, "sealed": b64decode(sealed_key), "counter": counter, "since": since}
+            )
         self._done.customers += 1
 
     def _person(self, stored: dict[str, Any]) -> None:

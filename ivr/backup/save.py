@@ -22,7 +22,7 @@ from ivr.database import Database, migrate
 from ivr.errors import InputError
 from ivr.store import datakeys, sealing
 from ivr.store.rewrap import used
-from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES, TOKEN_KEYS
+from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES, TOKEN_KEYS, TOTPS
 
 DATA_KEYS = "data-keys.age"
 """How the file of data keys is called, beside the back-ups; another must end with it, and no other file may."""
@@ -127,8 +127,14 @@ async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, A
     phones = await connection.execute(
         select(PHONES.c.position, PHONES.c.phone).where(PHONES.c.customer == row["ref"]).order_by(PHONES.c.position)
     )
+    app = (await connection.execute(select(TOTPS).where(TOTPS.c.customer == row["ref"]))).one_or_none()
     plain = {field: row[field] for field in ("ref", "language", "policy", "locked", "tenant")}
-    return {**plain, **sealed, "phones": [[phone.position, _text(phone.phone)] for phone in phones.all()]}
+    return {
+        **plain,
+        **sealed,
+        "phones": [[phone.position, _text(phone.phone)] for phone in phones.all()],
+        "totp": None if app is None else [_text(app.sealed), app.counter, app.since],
+    }
 
 
 async def _person(connection: AsyncConnection, row: RowMapping) -> dict[str, Any]:

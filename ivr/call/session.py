@@ -152,17 +152,17 @@ class Session:
         self._status = refused.status
         self._watched.over(refused.status)
         self._log.info(
-            "call.refused",
-            status=refused.status.value,
-            lock=refused.lock and refused.lock.scope.value,
-            policy=refused.policy,
-            seconds=self._seconds(),
-        )
+            "call.refused", status=refused.status.value, lock=refused.lock and refused.lock.scope.value,
+            policy=refused.policy, seconds=self._seconds(),
+        )  # fmt: skip
         self._to_do = [self._quiet, self._announce_refused, self._explain]
         self._held.now = self._held.now.refused(refused, self._course.outcomes)
         if refused.status is not Status.UNAVAILABLE:
             # else it may be the store that is down, and the caller would wait for it once more
             await self._tried("note", self._house.live.note(self._held.now))
+        else:
+            # a row that its mark is void would stand behind the other one's
+            await self._tried("look", self._look_whether_taken())
         # not among them: an append that was begun is not undone, and must not be done again
         await self._tried("record", self._account.record(refused))
         await self._finish(refused)
@@ -189,13 +189,17 @@ class Session:
         await self._line.hush()
 
     async def _announce_refused(self, refused: Refused) -> None:
-        if refused.status is Status.UNAVAILABLE and not self._announced and await self._line.verified():
-            # the store was not asked, which would have told: another worker has the call, and was quicker
-            raise TakenUp
+        if refused.status is Status.UNAVAILABLE:
+            await self._look_whether_taken()
         # the name too: it may say ✔ of a verification that came to nothing
         await self._line.announce(unmarked(refused.status), Personal(""))
         if refused.lock is not None:
             await tell_of_lock(self._house, self._line, self._course, refused.lock)
+
+    async def _look_whether_taken(self) -> None:
+        """Raises `TakenUp` where another worker has the call, and was quicker: the store was not asked, which would have told."""
+        if not self._announced and await self._line.verified():
+            raise TakenUp
 
     async def _explain(self, refused: Refused) -> None:
         match refused:
@@ -213,12 +217,9 @@ class Session:
     # ------------------------------------------------------------ ending
 
     async def _hung_up(self, verdict: Verdict | None) -> None:
+        policy = self._course.policy.name if self._course.policy else self._line.caller.policy
         self._log.info(
-            "call.hung_up",
-            phase=self._course.phase,
-            status=self._status.value,
-            policy=self._course.policy.name if self._course.policy else self._line.caller.policy,
-            seconds=self._seconds(),
+            "call.hung_up", phase=self._course.phase, status=self._status.value, policy=policy, seconds=self._seconds()
         )
         refused = self._held.now.verdict or Refused(self._line.caller.policy, Status.ABANDONED)
         if not self._account.begun:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import ivr
-from ivr.cli import agent, audit, backup, customer, initialise, keys, person, rights, texts, tokens, webhooks
+from ivr.cli import agent, audit, backup, customer, initialise, keys, person, rights, texts, tokens, totp, webhooks
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
@@ -36,6 +36,7 @@ keys.app.add_typer(tokens.app, name="tokens", help="Keys that sign tokens.")
 customer.app.command()(person.export)
 customer.app.command()(person.erase)
 customer.app.command()(person.scrub)
+customer.app.add_typer(totp.app, name="totp", help="Customers' authenticator apps.")
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
 for command in (rights.change, rights.permit, rights.deny, rights.usual, rights.link, rights.unlink):
     agent.app.command()(command)

@@ -13,10 +13,12 @@ import typer
 from ivr.cli import entry, staff
 from ivr.cli.fields import Fields
 from ivr.cli.importing import Imported, import_file
+from ivr.cli.moments import date_of
 from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
 from ivr.secret import Secret
 from ivr.staff import TENANT
+from ivr.store import totps
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -93,19 +95,21 @@ def show(
 ) -> None:
     """Show a customer, masked. The audit trail tells of it."""
 
-    async def run(office: Office) -> Customer:
+    async def run(office: Office) -> tuple[Customer, int | None]:
         async with office.act() as act:
             action = "customer.reveal" if reveal else "customer.show"
             customer = await act.known(number, tenant, action)
             await act.tell(action, [customer.ref], tenant=customer.tenant)
-        return customer
+            app_since = await totps.since(act.connection, customer.ref)
+        return customer, app_since
 
-    customer = _with(context, run)
+    customer, app_since = _with(context, run)
     typer.echo(f"{'reference':<10} {customer.ref}")
     for label, personals in (("number", (customer.number,)), ("name", (customer.name,)), ("phones", customer.phones)):
         typer.echo(f"{label:<10} {', '.join(p.reveal() if reveal else p.masked for p in personals) or 'none'}")
     for label, value in (
         ("PIN", "set" if customer.has_pin else "none"),
+        ("app", "none" if app_since is None else f"since {date_of(app_since)}"),
         ("language", customer.language or "the channel's, or the company's"),
         ("policy", customer.policy or "the one that the dialplan names"),
         ("locked", "yes" if customer.locked else "no"),

@@ -1,4 +1,4 @@
-"""A PIN as an administrator gives it: never on the command line, where every user of the machine could read it."""
+"""A PIN, or a code, as an administrator gives it: never on the command line, where every user of the machine could read it."""
 
 from __future__ import annotations
 
@@ -28,3 +28,10 @@ def read() -> Secret:
     """The first line of the standard input."""
     # Characters that are no text become ones that are no digits, and are refused as such.
     return Secret(sys.stdin.buffer.readline(_MOST).decode("ascii", errors="replace").rstrip("\r\n"))
+
+
+def code() -> Secret:
+    """Ask once for the digits that an app shows; the next line of the standard input where there is no terminal."""
+    if not sys.stdin.isatty():
+        return read()
+    return Secret(getpass.getpass("Code that the app shows: ", stream=sys.stderr))

@@ -23,3 +23,8 @@ def moment(text: str, option: str) -> str:
         raise InputError(
             f"{option}: is no time: write 2026-11-22, 2026-11-22T10:00, or 90m, 2h, 7d for so long ago"
         ) from None
+
+
+def date_of(at: int) -> str:
+    """The day of a time (seconds since the epoch), in UTC as the audit trail has it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")

@@ -60,11 +60,18 @@ class SmsCode(Section):
     sends_per_hour: int = Field(6, ge=1, le=30, description="Texts to one customer in an hour")
 
 
+class Totp(Section):
+    """The step `totp`: RFC 6238, six digits of half a minute each."""
+
+    tries: int = Field(3, ge=1, le=10, description="Tries in one call")
+
+
 class Steps(Section):
     """Settings of each way of verifying."""
 
     pin: Pin = Field(default_factory=Pin, description="The PIN on record, keyed")
     sms_code: SmsCode = Field(default_factory=SmsCode, description="A code by text message, keyed back")
+    totp: Totp = Field(default_factory=Totp, description="What the customer's authenticator app shows, keyed")
 
 
 class Limits(Section):

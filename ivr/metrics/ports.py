@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ivr.call.ports import Customers, Entry, Handed, Pins, Subject, Texts, Timed, Trail
+from ivr.call.ports import Customers, Entry, Handed, Pins, Subject, Texts, Timed, Totps, Trail
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
 from ivr.vault import PinRecord
@@ -34,6 +34,19 @@ class TimedPins:
         """As of the PINs themselves."""
         with self._timed():
             return await self._pins.matches(pin, record)
+
+
+class TimedTotps:
+    """Authenticator apps, looked up in the database."""
+
+    def __init__(self, totps: Totps, timed: Timed) -> None:
+        self._totps = totps
+        self._timed = timed
+
+    async def accepts(self, subject: Subject, code: Secret) -> bool:
+        """As of the apps themselves."""
+        with self._timed():
+            return await self._totps.accepts(subject, code)
 
 
 class TimedTexts:

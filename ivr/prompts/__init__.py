@@ -22,6 +22,7 @@ class Prompt(StrEnum):
     OTHER_CUSTOMER = "other-customer"
     TEXT_COMING = "text-coming"
     ASK_CODE = "ask-code"
+    ASK_TOTP = "ask-totp"
     NEW_TEXT_SENT = "new-text-sent"
     NO_MORE_TEXTS = "no-more-texts"
     NEXT_TEXT = "next-text"

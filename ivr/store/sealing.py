@@ -9,6 +9,7 @@ from base64 import b32encode
 NUMBER = "number"
 NAME = "name"
 PIN = "pin"
+TOTP = "totp"
 
 _REF = re.compile(r"[a-z2-7]{12}")
 

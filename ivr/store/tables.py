@@ -60,6 +60,17 @@ PHONES = Table(
 )
 """Position 0 is the one that texts go to. Two customers may share a number."""
 
+TOTPS = Table(
+    "customer_totps",
+    METADATA,
+    Column("customer", String(16), ForeignKey("customers.ref", ondelete="CASCADE"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+"""Customers' authenticator apps: the key, sealed in the customer's envelope; the last time step whose code was accepted; and since
+when the app is the customer's (seconds since the epoch)."""
+
 PEOPLE = Table(
     "people",
     METADATA,

@@ -22,6 +22,7 @@ from rig.desk import Desk, Proxy, manager_user
 from rig.ports import HOST, Ports
 from rig.redis_server import Redis
 from rig.state import CHECKOUT, STATE, VENV_PYTHON, RigError, wait_until
+from rig.totp import App
 from rig.worker import Worker
 
 PROMPTS = STATE / "sounds"
@@ -262,6 +263,28 @@ class Stage:
             writer.writerows((c.number, c.name, c.phones, c.pin, c.language, c.policy) for c in customers)
         self.command("customer", "import", str(file))
         file.unlink()
+
+    def enrol(self, number: str) -> App:
+        """Have the customer's authenticator app enrolled, as an administrator does before whom the customer stands."""
+        words = ("customer", "totp", "add", number, "--config", str(self.config))
+        python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
+        with subprocess.Popen(
+            [python, str(CHECKOUT / "ari_app.py"), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as command:
+            assert command.stdout is not None and command.stdin is not None
+            shown = next((line for line in command.stdout if line.startswith("otpauth://")), "")
+            if not shown:
+                raise RigError(f"no authenticator app of customer {number} was enrolled")
+            app = App.scanned(shown.strip())
+            print(app.shown(), file=command.stdin, flush=True)
+            said = command.stdout.read()
+        if command.returncode:
+            raise RigError(f"the authenticator app of customer {number} was not enrolled: {said}")
+        return app
 
     def worker(self, name: str = "worker", *, port: int | None = None) -> Worker:
         """A worker on this stage, not started; `port` is where it reaches ARI, if not at the PBX itself."""

@@ -1,4 +1,4 @@
-"""An authenticator app, as people have it: for whoever signs in on the real clock."""
+"""An authenticator app, as people have it: for whoever signs in, or calls, on the real clock."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ class App:
         self._totp = pyotp.TOTP(key)
         self._clock = clock
         self._used = -1
+
+    @classmethod
+    def scanned(cls, uri: str) -> App:
+        """One that has read this QR code."""
+        return cls(str(pyotp.parse_uri(uri).secret))
+
+    def shown(self) -> str:
+        """The next code, where there is one at once. Raises `RuntimeError` where all that are good were asked for."""
+        code = self._next()
+        if code is None:
+            raise RuntimeError("the app shows no code that was not used")
+        return code
 
     async def code(self) -> str:
         """The next one. Waits for it where too many were asked for in the same half minute."""

@@ -22,7 +22,7 @@ from ivr.errors import StoreError
 from ivr.secret import Personal
 from ivr.store.register import Customer
 from tests.contract.live_server import Server
-from tests.unit.cli_kit import ANNA, trail, typed
+from tests.unit.cli_kit import ANNA, Phone, shows, trail, typed
 from tests.unit.database_kit import directly, rows, trail_of
 
 pytestmark = pytest.mark.servers
@@ -70,13 +70,15 @@ def test_into_a_file_that_is_the_administrators_alone(made: Settings, tmp_path: 
 
 
 def test_erased_nothing_of_the_customer_is_in_the_files(made: Settings) -> None:
+    assert typed("customer", "totp", "add", "10001", stdin=Phone(shows)).code == 0
     ((ref, wrapped, name, index),) = rows(made, "SELECT ref, wrapped, name, number_index FROM customers")
-    assert all(value in files(made) for value in (wrapped, name, index.encode()))
+    ((app,),) = rows(made, "SELECT sealed FROM customer_totps")
+    assert all(value in files(made) for value in (wrapped, name, index.encode(), app))
     ended = typed("customer", "erase", "10001", *ASKED, "--yes")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"Erased customer {ref}.")
     found = files(made)
-    assert not any(value in found for value in (wrapped, name, index.encode()))
+    assert not any(value in found for value in (wrapped, name, index.encode(), app))
     # who did it, and why, stays; whom it was about, nobody can tell
     told = rows(made, "SELECT subject, detail FROM audit WHERE action = 'customer.erase'")
     assert told == [

@@ -23,7 +23,8 @@ from ivr.secret import Personal, Secret
 from ivr.store.customers import Customers
 from ivr.store.live import RedisLive
 from ivr.store.register import NewCustomer, Register
-from ivr.vault import PinRecord, Vault
+from ivr.store.totps import Totps, enrol
+from ivr.vault import PinRecord, Vault, totp
 from tests.contract.live_server import LIMITS, Server
 from tests.unit.database_kit import database_of, keys_of, settings_in
 
@@ -103,6 +104,7 @@ class House:
     customers: Customers
     live: RedisLive
     numbers: list[Secret]
+    totps: Totps
 
     async def look_up(self, number: Secret) -> Subject:
         return await self.customers.by_number(number)
@@ -134,7 +136,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         assert await register.add(connection, [register.seal(one) for one in new])
     with Server() as server:
         live = await RedisLive.open(server.settings(LIMITS.replace("in_a_row = 3", "in_a_row = 10").replace("most = 10", "most = 100").replace("all = 1000", "all = 100000")))  # fmt: skip
-        yield House(vault, await Customers.open(database, vault), live, numbers)
+        yield House(vault, await Customers.open(database, vault), live, numbers, Totps(database, vault))
         await live.close()
     await database.close()
     vault.close()
@@ -174,6 +176,47 @@ async def test_a_try_from_the_number_to_the_answer(house: House) -> None:
     )
     assert not wall.differ, wall
     assert not work.differ, work
+
+
+@pytest.fixture
+async def apps(house: House) -> list[Subject]:
+    """Half of the customers have an app."""
+    subjects = [await house.look_up(number) for number in house.numbers]
+    async with house.customers.database.write() as connection:
+        for subject in subjects[::2]:
+            await enrol(connection, house.vault, subject.ref, totp.new(), 0, time.time())
+    return subjects
+
+
+async def test_a_code_of_an_app_for_who_has_one_and_who_has_none(house: House, apps: list[Subject]) -> None:
+    wrong, nobody = Secret("abcdef"), Subject(key="main:", known=False)
+    with_one, without = apps[::2], apps[1::2]
+    for others in (without, [nobody]):
+        wall, work = await measured(
+            lambda: house.totps.accepts(random.choice(with_one), wrong),
+            lambda others=others: house.totps.accepts(random.choice(others), wrong),  # type: ignore[misc]  # bound now
+            600,
+        )
+        assert not wall.differ, wall
+        assert not work.differ, work
+
+
+async def test_a_code_that_is_compared_with_nothing_for_who_has_no_app_is_found(
+    house: House, apps: list[Subject], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: no decoy's key is opened."""
+    wrong = Secret("abcdef")
+
+    async def hasty() -> None:
+        ref = random.choice(apps[1::2]).ref
+        await house.customers.database.look_up(
+            lambda connection: connection.exec_driver_sql(
+                "SELECT * FROM customer_totps WHERE customer = ?", (ref,)
+            ).first()
+        )
+
+    _, work = await measured(lambda: house.totps.accepts(random.choice(apps[::2]), wrong), hasty, 600)
+    assert work.differ, work
 
 
 async def test_a_try_that_compares_nothing_for_nobody_is_found(house: House) -> None:

@@ -6,9 +6,22 @@ import asyncio
 import re
 
 from rig.phone import Phone
-from rig.stage import ANNA, BO, CECILIA, Customer
+from rig.stage import ANNA, BO, CECILIA, DIALPLAN, Customer
 
 from tests.e2e.scene import Scene
+
+SETTINGS = {"policies.app": {"steps": ["totp"], "level": 1, "tries": 1}}
+STAGE = {
+    "dialplan": DIALPLAN.replace(
+        "[verified]\n",
+        """exten => 300,1,Gosub(tillit-verify,s,1(app))
+ same => n,GotoIf($["${CALLER_AUTH_STATUS}" = "verified"]?verified,s,1:unverified,s,1)
+
+[verified]
+""",
+        1,
+    )
+}
 
 
 async def test_pin_and_text_bring_the_caller_to_an_agent_with_the_mark(scene: Scene) -> None:
@@ -124,3 +137,37 @@ async def test_keys_are_rotated_and_the_old_one_destroyed_and_no_caller_notices(
         await phone.hang_up()
     await scene.logged("mark.dropped", 4)
     await asyncio.to_thread(stage.command, "customer", "remove", eva.number, "--yes")
+
+
+async def test_a_code_of_an_authenticator_app_verifies_one_of_two_callers_who_key_it_at_once(scene: Scene) -> None:
+    """Somebody has looked over the customer's shoulder, and calls from a number that is withheld. No text goes to anybody."""
+    app = await asyncio.to_thread(scene.stage.enrol, ANNA.number)
+    customer = await scene.caller("300")
+    await scene.asked("totp")
+    stranger = await scene.caller("300", who=None, anonymous=True)
+    await scene.asked("customer_number")
+    await stranger.send_digits(f"{ANNA.number}#")
+    await scene.asked("totp", 2)
+    code = await app.code()
+    await asyncio.gather(customer.send_digits(code), stranger.send_digits(code))
+    one = await scene.reached("verified", Status="verified", Level="1")
+    other = await scene.reached("unverified", Status="refused")
+    assert one["Uniqueid"] != other["Uniqueid"]
+    assert len(scene.marks()) == 1
+    assert sorted(row["outcome"] for row in scene.audit()[-2:]) == ["refused", "verified"]
+    assert list(scene.stage.outbox.glob("*.json")) == []
+
+    # behind it neither that code nor the one before it is good, and the next one is
+    for caller in (customer, stranger):
+        await caller.hang_up()
+    await scene.idle()
+    again = await scene.caller("300")
+    await scene.asked("totp", 3)
+    await again.send_digits(code)
+    await scene.logged("call.refused", 2, status="refused")
+    await again.hang_up()
+    await scene.idle()
+    last = await scene.caller("300")
+    await scene.asked("totp", 4)
+    await last.send_digits(await app.code())
+    await scene.logged("call.verified", 2, methods=["totp"])

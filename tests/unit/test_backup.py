@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyotp
 import pyrage
 import pytest
 from rig.ports import HOST
@@ -32,8 +33,9 @@ from ivr.config import Settings, load
 from ivr.database import Database
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
-from ivr.store import tokenkeys
+from ivr.store import tokenkeys, totps
 from ivr.store.customers import Customers
+from ivr.store.register import Register
 from ivr.vault import Vault
 from tests.unit.cli_kit import Ended, trail, typed
 from tests.unit.conftest import Either
@@ -41,6 +43,7 @@ from tests.unit.database_kit import asked, empty_database, on_postgresql, settin
 
 ROOT = Path(__file__).parents[2]
 SPOKEN = ("Anna Åkesson", "Bo Berg")
+APP = Secret("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
 
 
 @dataclass
@@ -101,6 +104,13 @@ async def house(either: Either, tmp_path: Path) -> House:
     await made.well("customer", "add", *anna, "--pin-stdin", stdin="2580\n")
     await made.well("customer", "add", "10002", "--name", SPOKEN[1], "--no-pin")
     await made.well("customer", "lock", "10002")
+    settings = load(made.settings.file)
+    vault = Vault.open(settings)
+    async with await Database.open(settings) as database, database.write() as connection:
+        anna = await Register(vault).find(connection, Secret("10001"))
+        assert anna is not None
+        await totps.enrol(connection, vault, anna.ref, APP, 7, 1_700_000_000)
+    vault.close()
     return made
 
 
@@ -145,6 +155,10 @@ async def test_what_comes_back_is_what_there_was(house: House) -> None:
         assert (anna.language, anna.mobile.reveal(), anna.locked, bo.locked) == ("en", "+46701234567", False, True)
         assert await vault.pins.matches(Secret("2580"), anna.pin)
         assert not await vault.pins.matches(Secret("2581"), anna.pin)
+        apps = await asked(database, "SELECT customer, counter, since FROM customer_totps")
+        assert apps == [(anna.ref, 7, 1_700_000_000)]
+        app = totps.Totps(database, vault, clock=lambda: 2_000_000_000.0)
+        assert await app.accepts(anna, Secret(pyotp.TOTP(APP.reveal()).at(2_000_000_000)))
         found = await customers.by_phone(Personal("+46812345678"))
         assert found is not None and found.ref == anna.ref
         rows = await asked(database, "SELECT call FROM audit WHERE chain = 'w' ORDER BY seq")

@@ -263,6 +263,21 @@ def test_a_worker_that_comes_to_nothing_takes_nothing_from_one_that_has_verified
     assert bool(world.logged("call.left")) is verified
 
 
+def test_a_worker_that_hung_behind_its_row_does_not_tell_that_the_next_ones_mark_is_void() -> None:
+    """Its row holds for both; the next one has marked and announced, and its own store does not answer."""
+    world = World()
+    line = world.line("pin", answers={Prompt.ASK_PIN: [RIGHT_PIN]})
+
+    def elsewhere() -> None:
+        line.variables[STATUS] = "verified"
+        raise Unavailable("the store does not answer")
+
+    world.plot.on("live.place_mark", elsewhere)
+    world.run(line)
+    assert [(row.action, row.outcome) for row in world.trail.rows] == [("verify", "verified")]
+    assert world.logged("call.left") and line.variables[STATUS] == "verified" and not line.handed_back
+
+
 def test_a_worker_that_is_replaced_leaves_the_mark_of_the_next_one() -> None:
     world = World()
     line = world.line("pin", answers={Prompt.ASK_PIN: [RIGHT_PIN]})

@@ -23,6 +23,7 @@ MAY_REVEAL = {
     "ivr/cli/initialise.py",
     "ivr/cli/person.py",
     "ivr/cli/personal.py",
+    "ivr/cli/totp.py",
     "ivr/database/url.py",
     "ivr/hooks/receiver.py",
     "ivr/lock/actions.py",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from ivr.call.ports.customers import Customers, Pins, Subject
+from ivr.call.ports.customers import Customers, Pins, Subject, Totps
 from ivr.call.ports.desks import Desks, Unwatched, Waiting
 from ivr.call.ports.line import Badge, Caller, Key, Leg, Line, Played
 from ivr.call.ports.live import (
@@ -71,6 +71,7 @@ __all__ = [
     "Timed",
     "TooMany",
     "TooSoon",
+    "Totps",
     "Trail",
     "Unwatched",
     "Waiting",

@@ -55,3 +55,14 @@ class Pins(Protocol):
     async def matches(self, pin: Secret, record: PinRecord | None) -> bool:
         """Whether this is the PIN. Takes as long for no record; runs off the event loop."""
         ...
+
+
+class Totps(Protocol):
+    """Customers' authenticator apps."""
+
+    async def accepts(self, subject: Subject, code: Secret) -> bool:
+        """Whether this is a code that the subject's app shows now, and was accepted in no call before; it is used then.
+
+        Takes as long for a subject that is not known, or has no app. Of two at once that key the same one, one is accepted.
+        """
+        ...

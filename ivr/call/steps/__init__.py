@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.keypad import Keypad
 from ivr.call.outcome import Factor, Outcome
-from ivr.call.ports import Attempt, Clock, Codes, Live, Pins, Subject, Texts, Trail
+from ivr.call.ports import Attempt, Clock, Codes, Live, Pins, Subject, Texts, Totps, Trail
 from ivr.call.progress import Held
 from ivr.config import Settings
 
@@ -22,6 +22,7 @@ class Tools:
     settings: Settings
     live: Live
     pins: Pins
+    totps: Totps
     codes: Codes
     texts: Texts
     trail: Trail
@@ -61,5 +62,6 @@ def all_steps() -> Mapping[str, type[Step]]:
     """The steps by the names that policies give them."""
     from ivr.call.steps.pin import PinStep
     from ivr.call.steps.sms_code import SmsCodeStep
+    from ivr.call.steps.totp import TotpStep
 
-    return {step.name: step for step in (PinStep, SmsCodeStep)}
+    return {step.name: step for step in (PinStep, SmsCodeStep, TotpStep)}

@@ -10,7 +10,7 @@ Every operation of every fake passes through `World.plot`, where it can fail, or
 from __future__ import annotations
 
 from tests.unit.fakes.agents import BUSY, NOBODY, Agent
-from tests.unit.fakes.customers import FakeCustomers, FakePins, index
+from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
 from tests.unit.fakes.line import Answers, FakeLine, Keys
 from tests.unit.fakes.live import FakeCodes, FakeLive
 from tests.unit.fakes.plot import Plot
@@ -35,6 +35,7 @@ __all__ = [
     "FakeLive",
     "FakePins",
     "FakeTexts",
+    "FakeTotps",
     "FakeTrail",
     "Keys",
     "Plot",

@@ -73,3 +73,20 @@ class FakePins:
     async def matches(self, pin: Secret, record: PinRecord | None) -> bool:
         async with self._plot.operation("pins.matches"):
             return self.gullible or (record is not None and self.record(pin.reveal()).hash == record.hash)
+
+
+class FakeTotps:
+    """Implements `ports.Totps`. `shown`: what each customer's app shows, by the reference. `gullible`: every code is right."""
+
+    def __init__(self, plot: Plot) -> None:
+        self.shown: dict[str, list[str]] = {}
+        self.gullible = False
+        self._plot = plot
+
+    async def accepts(self, subject: Subject, code: Secret) -> bool:
+        async with self._plot.operation("totps.accepts"):
+            shown = self.shown.get(subject.ref, [])
+            if code.reveal() not in shown:
+                return self.gullible
+            shown.remove(code.reveal())
+            return True

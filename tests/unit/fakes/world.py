@@ -24,7 +24,7 @@ from ivr.config import Settings
 from ivr.secret import Personal
 from ivr.staff import TENANT
 from tests.unit.fakes.agents import Agent
-from tests.unit.fakes.customers import FakeCustomers, FakePins, index
+from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
 from tests.unit.fakes.line import Answers, FakeLine
 from tests.unit.fakes.live import FakeCodes, FakeLive
 from tests.unit.fakes.plot import Plot
@@ -43,6 +43,7 @@ _POLICIES: dict[str, dict[str, Any]] = {
     "main": {"steps": ["pin", "sms_code"], "level": 2},
     "pin": {"steps": ["pin"], "level": 1},
     "sms": {"steps": ["sms_code"], "level": 1},
+    "totp": {"steps": ["totp"], "level": 1},
     "bridge": {
         "steps": ["pin"], "level": 1, "hand_over": "bridge", "agents": ["PJSIP/anna", "PJSIP/bo", "PJSIP/cleo"],
     },
@@ -84,6 +85,7 @@ class World:
         self.customers = FakeCustomers(self.plot)
         self.live = FakeLive(self.plot, self.settings)
         self.pins = FakePins(self.plot)
+        self.totps = FakeTotps(self.plot)
         self.codes = FakeCodes()
         self.texts = FakeTexts(self.plot)
         self.trail = FakeTrail(self.plot)
@@ -178,7 +180,7 @@ class World:
         )
 
     def tools(self) -> Tools:
-        return Tools(self.settings, self.live, self.pins, self.codes, self.texts, self.trail, clock)
+        return Tools(self.settings, self.live, self.pins, self.totps, self.codes, self.texts, self.trail, clock)
 
     def keypad(self, line: FakeLine, *, slips: int = 3, watchdog: int = 60) -> Keypad:
         """A keypad on this line, for tests of it alone."""
