@@ -215,7 +215,15 @@ def test_the_settings_policies_with_their_steps() -> None:
     assert (b.hand_over, b.agents, b.ring, b.ring_seconds) == ("bridge", ("PJSIP/anna",), "all", 7)
     assert (b.queue_priority, made["main"].queue_priority) == (4, None)
     assert (made["main"].tries, made["main"].code_seconds) == (None, None)
-    assert {name for name, policy in made.items() if policy.name == name} == {"main", "pin", "sms", "totp", "bridge", "b"}
+    assert {name for name, policy in made.items() if policy.name == name} == {
+        "main",
+        "pin",
+        "sms",
+        "totp",
+        "link",
+        "bridge",
+        "b",
+    }
 
 
 def test_a_level_below_what_the_steps_reach_may_be_written() -> None:

@@ -36,6 +36,7 @@ MAY_REVEAL = {
     "ivr/sms/outbox.py",
     "ivr/sms/reporting.py",
     "ivr/sms/reports.py",
+    "ivr/store/callers.py",
     "ivr/store/elements.py",
     "ivr/store/handovers.py",
     "ivr/store/opened.py",
