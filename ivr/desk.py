@@ -10,13 +10,14 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
 from ivr.config import Settings
-from ivr.front import opened, told_to_stop
+from ivr.front import opened
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
 from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
 from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
+from ivr.stopping import told_to_stop
 from ivr.store.credentials import Credentials
 from ivr.store.door import Door
 from ivr.store.elements import Elements
@@ -30,12 +31,13 @@ from ivr.store.tickets import Tickets
 from ivr.store.turn import Turn
 from ivr.store.welcome import Welcome
 from ivr.vault.passkey import Party
+from ivr.web.certificate import tls_of
 from ivr.web.live import Hub
 from ivr.web.problems import STATUSES
 from ivr.web.programs import Programs
 from ivr.web.provided import Elsewhere
 from ivr.web.routes import LASTING, PATTERNS
-from ivr.web.server import DeskServer, listening, tls_of
+from ivr.web.server import DeskServer, listening
 from ivr.web.visit import House
 
 

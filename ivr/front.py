@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -90,14 +88,6 @@ async def opened(
             vault, database, live, link, timed, customers, people, talks, locks,
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},
         )  # fmt: skip
-
-
-def told_to_stop() -> asyncio.Event:
-    """Set when this process is (SIGTERM, SIGINT)."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
 
 
 async def _known(talks: Talks) -> None:

@@ -101,6 +101,15 @@ def proxy(context: typer.Context) -> None:
     serve(settings)
 
 
+@app.command()
+def page(context: typer.Context) -> None:
+    """Serve the public page, on which the company shows a person who it is, until stopped with SIGTERM or Ctrl-C."""
+    settings = settings_of(context)
+    from ivr.page.run import run as serve
+
+    serve(settings)
+
+
 def main() -> None:
     """Run the command that was typed.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ivr.config.metrics import Metrics
 from ivr.config.section import Section
@@ -56,13 +57,24 @@ class Page(Served):
     redis_password_env: str | None = Field(None, description="Or the environment variable that holds it")
     per_address_minute: int = Field(
         60, ge=10, le=100_000,
-        description="Requests of one address in a minute; an IPv6 address counts by its /64. What is sent counts as five",
+        description="Requests of one address in a minute, a fifth of them such that send something; an IPv6 address counts by its /64",
     )  # fmt: skip
     per_minute: int = Field(6000, ge=100, le=1_000_000, description="Requests of all addresses in a minute")
-    wrong_per_hour: int = Field(
-        600, ge=10, le=1_000_000,
-        description="Links and codes that nobody has, of all addresses in an hour; then none is looked for until it is over",
-    )  # fmt: skip
+    # of a hundred million codes few are good at a time: at a thousand tries one of a thousand such hours hits upon one
+    codes_per_hour: int = Field(
+        1000, ge=10, le=100_000, description="Short codes that may be keyed in an hour, right or wrong"
+    )
+    codes_of_one_per_hour: int = Field(30, ge=5, le=10_000, description="Of those, from one address")
+    reports_per_minute: int = Field(
+        6000,
+        ge=10,
+        le=1_000_000,
+        description="Reports of gateways and call-backs that are taken of one address in a minute",
+    )
+    timezone: str | None = Field(
+        None,
+        description='Where the clock is that times are shown by, such as "Europe/Stockholm"; left out, this machine\'s',
+    )
     connections: int = Field(2000, ge=10, le=50_000, description="Connections at once")
     connections_of_one: int = Field(
         100, ge=1, le=50_000, description="Of those, from one address that is not one of allow_proxies"
@@ -72,6 +84,18 @@ class Page(Served):
     )
     brand: Brand = Field(default_factory=Brand, description="The company's own look")
     metrics: Metrics = Field(default_factory=Metrics, description="What monitoring reads of the page")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, timezone: str | None) -> str | None:
+        if timezone is not None:
+            try:
+                ZoneInfo(timezone)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(
+                    'is no time zone that this machine knows. Write one such as "Europe/Stockholm"'
+                ) from None
+        return timezone
 
     @model_validator(mode="after")
     def _user_of_its_own(self) -> Self:

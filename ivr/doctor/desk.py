@@ -190,7 +190,7 @@ async def check(settings: Settings) -> list[Finding]:
 
 def _certificate(settings: Settings, file: Path) -> list[Finding]:
     # Imported here: only this needs the pages.
-    from ivr.web.server import tls_of
+    from ivr.web.certificate import tls_of
 
     try:
         tls_of(settings)

@@ -7,7 +7,7 @@ import aiohttp
 from ivr.config import Settings, tls
 from ivr.doctor.finding import Finding, Grade, Kind, ok
 from ivr.errors import ConfigError
-from ivr.web.server import tls_of
+from ivr.web.certificate import tls_of
 
 AWAY = Kind(
     "proxy-upstream", Grade.WARNING,

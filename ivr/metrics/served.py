@@ -183,6 +183,7 @@ class HeardServed:
         self._heard: dict[str, Callable[[Line], None]] = {
             "web.request": lambda line: self._answered(line, "route"),
             "proxy.request": lambda line: self._answered(line, "pattern"),
+            "page.request": lambda line: self._answered(line, "route"),
         }
         if isinstance(meters, DeskMeters):
             for result in RESULTS:

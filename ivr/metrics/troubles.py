@@ -46,6 +46,8 @@ TROUBLES: Mapping[str, str] = {
     "node.refused": "error",
     "offer.failed": "error",
     "oidc.failed": "error",
+    "page.failed": "error",
+    "page.unavailable": "error",
     "passkey.copied": "warning",
     "policy.unknown": "error",
     "prompt.failed": "error",

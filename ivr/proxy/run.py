@@ -13,16 +13,17 @@ from ivr import __version__, logs
 from ivr.config import Settings
 from ivr.config.listening import split
 from ivr.errors import ConfigError
-from ivr.front import opened, told_to_stop
+from ivr.front import opened
 from ivr.metrics import HeardServed, ServedMeters, serving
 from ivr.proxy.entering import Entrance
 from ivr.proxy.passage import Passage
 from ivr.proxy.server import ROUTES, ProxyServer
 from ivr.proxy.upstream import Upstream
+from ivr.stopping import told_to_stop
 from ivr.store.handovers import Handovers
 from ivr.store.pace import RedisPace
+from ivr.web.certificate import tls_of
 from ivr.web.problems import STATUSES
-from ivr.web.server import tls_of
 
 # Seconds for which one thread keeps Python from another. The row of a read is written by a thread of its own, and whoever reads waits
 # for it: at Python's 0.005 it stood behind all else five times, and each read took 0.2 ms longer.

@@ -23,7 +23,8 @@ from ivr.web import problems
 from ivr.web.connections import BareRunner, Listening, Room
 from ivr.web.ports import Pace
 from ivr.web.problems import Problem
-from ivr.web.visit import Sparing, language_of, told_address
+from ivr.web.visit import language_of
+from ivr.web.visitors import Sparing, told_address
 
 _SILENT = logging.getLogger("ivr.web.silent")
 # Bytes of a request's first line, and of one header: a CRM's cookies are long.

@@ -15,8 +15,7 @@ from dataclasses import asdict
 from typing import Self
 
 import orjson
-from redis.asyncio.sentinel import MasterNotFoundError
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import RedisError
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.mark import Mark
@@ -36,14 +35,12 @@ from ivr.call.ports import (
     Wrong,
 )
 from ivr.call.progress import Progress
-from ivr.config import Desk, Limits, Settings, tls
-from ivr.config.clear import ACCEPTED
-from ivr.config.stores import BY_TLS
-from ivr.errors import ConfigError, StoreError, TakenUp, Unreachable
+from ivr.config import Desk, Limits, Settings
+from ivr.errors import StoreError, TakenUp
 from ivr.numbers import Range
 from ivr.store import calls, lease, unlocking
-from ivr.store.link import Link, Script, reason, root
-from ivr.store.pool import InClear
+from ivr.store.link import Link, Script, root
+from ivr.store.refused import explained
 from ivr.store.sealing import of_customer_key
 from ivr.store.sessions import Sessions
 from ivr.store.throttle import Throttle
@@ -70,10 +67,6 @@ _SCRIPTS = (
     unlocking.FORGET,
     unlocking.UNLOCK,
 )
-
-# Why a Redis takes no writes for a time: it reads its file, is full, or cannot write its file. A replica does not
-# become a primary by waiting.
-_PASSING = ("BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "OOM")
 
 _MINUTE = 60_000
 _SECOND = 1_000
@@ -117,7 +110,7 @@ class RedisLive(unlocking.Unlocking):
         except BaseException as error:
             await link.close()
             if isinstance(error, (RedisError, OSError)):
-                raise _explained(settings, root(error)) from None
+                raise explained(settings, root(error)) from None
             raise
         return live
 
@@ -297,48 +290,3 @@ class RedisLive(unlocking.Unlocking):
 
 def _strange(script: Script) -> StoreError:
     return StoreError(f"Redis gave an unknown answer to {script.name}")
-
-
-def _explained(settings: Settings, error: Exception) -> ConfigError:
-    """Which field of [redis] to look at, and what to do there."""
-    # Of a command inside of a script, Redis 7 says it without the code.
-    if isinstance(error, NoPermissionError) or "user executing the script" in str(error):
-        return ConfigError(
-            f"{settings.file}: [redis] username",
-            f"this user may not do what is needed ({reason(error)})",
-            f"Grant it, with ACL SETUSER: ~{settings.redis.prefix}:* &{settings.redis.prefix}:* "
-            "+@read +@write +@scripting +@connection +time +publish +subscribe",
-        )
-    if isinstance(error, AuthenticationError):
-        return ConfigError(
-            f"{settings.file}: [redis] password_file",
-            "Redis refuses the password, or wants one",
-            "Write the password of redis.conf (requirepass), or of the user, into that file",
-        )
-    if isinstance(error, MasterNotFoundError):
-        return Unreachable(
-            f"{settings.file}: [redis] sentinels",
-            f"none of them answers and knows a primary called {settings.redis.sentinel_name}",
-            "Start Redis and the sentinels, or correct the addresses, sentinel_name or sentinel_password_file",
-        )
-    if isinstance(error, InClear):
-        return ConfigError(f"{settings.file}: [redis] sentinels", str(error), f"{BY_TLS}; or {ACCEPTED}")
-    code = reason(error)
-    if code == "READONLY":
-        return ConfigError(
-            f"{settings.file}: [redis] url", "this Redis takes no writes (READONLY)", "Name the primary, not a replica"
-        )
-    if code.isupper():
-        kind = Unreachable if code in _PASSING else ConfigError
-        return kind(
-            f"{settings.file}: [redis] url",
-            f"this Redis takes no writes now ({code})",
-            "See Redis's own log, and start again",
-        )
-    if (why := tls.fault(error)) is not None:
-        return Unreachable(f"{settings.file}: [redis] ca_file", f"{settings.redis.url}: {why}", tls.CURE)
-    return Unreachable(
-        f"{settings.file}: [redis] url",
-        f"no Redis answers at {settings.redis.url}",
-        "Start Redis (systemctl start redis-server), or correct the address",
-    )

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
+from contextlib import nullcontext
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
+
+from ivr.call.ports import Timed
 from ivr.call.proof import Keyed, Shown, Stage
 from ivr.config import Settings, secret_of
 from ivr.errors import StoreError
 from ivr.secret import Secret
-from ivr.store.link import Link, Script
+from ivr.store.link import Link, Script, root
 from ivr.store.pagekey import PageKey
 from ivr.store.pages import ended_key, named, news_key, page_key, read_shown, strange
+from ivr.store.refused import User, explained
 
 _LOOK = Script("clock", "proof", "visited", "look_page")
 _OPEN = Script("clock", "proof", "visited", "open_page")
 _KEY = Script("clock", "proof", "visited", "key_page")
 _DENY = Script("clock", "proof", "visited", "deny_page")
 _EXCHANGE = Script("proof", "exchange_code")
+_PROBE = Script("clock", "probe")
 
 # As secrets.token_urlsafe writes so many bytes.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -64,7 +71,31 @@ class Over:
     stage: Stage
 
 
-def settings_of_page(settings: Settings) -> Settings:
+def rights(prefix: str) -> str:
+    """All that the page's user may, as ACL SETUSER takes it; config/redis.conf has the same."""
+    return (
+        f"~{prefix}:page:* &{prefix}:page:news -@all +ping +select +wait +client|setname +eval +evalsha +time +get +set +del "
+        "+pexpire +pttl +hget +hmget +hset +hdel +hincrby +sadd +llen +rpush +publish"
+    )
+
+
+async def link_of_page(settings: Settings, timed: Timed = nullcontext) -> Link:
+    """The page's way to Redis, tried. Raises `ConfigError` where it cannot be used, `Unreachable` where it could later."""
+    link = Link.of(_settings_of_page(settings), timed)
+    try:
+        async with asyncio.timeout(settings.redis.request_seconds):
+            await link.exchange("PING")
+            await link.exchange("EVAL", _PROBE.text, 1, f"{settings.redis.prefix}:page:probe")
+    except BaseException as error:
+        await link.close()
+        if isinstance(error, (RedisError, OSError)):
+            user = User("[page] redis_username", "[page] redis_password_file", rights(settings.redis.prefix))
+            raise explained(settings, root(error), user) from None
+        raise
+    return link
+
+
+def _settings_of_page(settings: Settings) -> Settings:
     """Those with which the page goes to Redis: as its own user. Raises `ConfigError` where that user's password is not there."""
     page = settings.page
     # asked for here, where what is wrong with it has its right name
@@ -84,6 +115,10 @@ class PageStore:
         self._link = link
         self._prefix = prefix
         self._key = key
+
+    async def ping(self) -> None:
+        """Returns when Redis takes what is written."""
+        await self._link.run(_PROBE, [f"{self._prefix}:page:probe"])
 
     async def look(self, link: Secret) -> Seen | None:
         """What it leads to; None for one that nobody has, or that was good long ago. Changes nothing."""

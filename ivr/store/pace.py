@@ -17,9 +17,12 @@ class RedisPace:
         self._link = link
         self._prefix = prefix
 
-    async def take(self, kind: str, whom: str, *, per_minute: int) -> float | None:
-        """Count one; the seconds to wait where it is one too many, and is not counted. A tenth of a minute's may come at once."""
-        match await self._link.run(_PACE, [paces(self._prefix, kind) + whom], *evenly(per_minute)):
+    async def take(self, kind: str, whom: str, *, per_minute: int, minutes: int = 1) -> float | None:
+        """Count one; the seconds to wait where it is one too many, and is not counted. A tenth of them may come at once.
+
+        `per_minute` is per so many `minutes`.
+        """
+        match await self._link.run(_PACE, [paces(self._prefix, kind) + whom], *evenly(per_minute, minutes)):
             case [b"go"]:
                 return None
             case [b"wait", bytes(microseconds)]:
@@ -33,6 +36,6 @@ def paces(prefix: str, kind: str) -> str:
     return f"{prefix}:pace:{kind}:"
 
 
-def evenly(per_minute: int) -> tuple[int, int]:
+def evenly(per_minute: int, minutes: int = 1) -> tuple[int, int]:
     """What evenly.lua takes: microseconds from one to the next, and how many may come at once."""
-    return _MINUTE // per_minute, max(per_minute // 10, 5)
+    return minutes * _MINUTE // per_minute, max(per_minute // 10, 5)

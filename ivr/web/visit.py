@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from time import monotonic, time
+from time import time
 
 from aiohttp import web
 from structlog.typing import FilteringBoundLogger
@@ -41,6 +41,7 @@ from ivr.web.ports import (
 )
 from ivr.web.problems import Problem
 from ivr.web.provided import Elsewhere
+from ivr.web.visitors import Sparing, told_address
 from ivr.web.words import Words, chosen
 
 SESSION = "__Host-desk"
@@ -53,23 +54,6 @@ CSRF = "CSRF-Token"
 
 # Bytes of a body: the longest form is a password's.
 MOST = 16 * 1024
-
-
-class Sparing:
-    """A line in so many seconds: a flood must not fill the disk."""
-
-    SECONDS = 10.0
-
-    def __init__(self) -> None:
-        self._said: dict[str, float] = {}
-
-    def may(self, what: str) -> bool:
-        """Whether it may be said again."""
-        now = monotonic()
-        if now - self._said.get(what, float("-inf")) < self.SECONDS:
-            return False
-        self._said[what] = now
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +171,6 @@ def language_of(settings: Settings, request: web.BaseRequest, own: str | None) -
 def address_of(settings: Settings, request: web.BaseRequest) -> str:
     """Where it comes from: what a proxy of ours says, from the nearest on, as far as these are ours."""
     return told_address(request, settings.desk.allow_proxies)
-
-
-def told_address(request: web.BaseRequest, proxies: Iterable[object]) -> str:
-    """The same, with other proxies."""
-    trusted = {str(proxy) for proxy in proxies}
-    told = [part.strip() for part in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")]
-    address = request.remote or ""
-    while address in trusted and told:
-        address = told.pop() or address
-    return address[:45]
 
 
 async def in_time(seconds: float, work: Awaitable[web.StreamResponse]) -> web.StreamResponse:

@@ -29,27 +29,27 @@ class Words:
 
 
 @cache
-def languages() -> tuple[str, ...]:
-    """The languages that have a catalogue, in the order of their codes."""
-    files = resources.files(__package__).joinpath("words").iterdir()
+def languages(package: str = __package__) -> tuple[str, ...]:
+    """The languages that have a catalogue, in the order of their codes. `package`: whose pages they are of."""
+    files = resources.files(package).joinpath("words").iterdir()
     return tuple(sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml")))
 
 
 @cache
-def words(language: str) -> Words:
+def words(language: str, package: str = __package__) -> Words:
     """The catalogue of a language; raises `KeyError` where there is none."""
-    if language not in languages():
+    if language not in languages(package):
         raise KeyError(language)
-    raw = tomllib.loads(resources.files(__package__).joinpath("words", f"{language}.toml").read_text(encoding="utf-8"))
+    raw = tomllib.loads(resources.files(package).joinpath("words", f"{language}.toml").read_text(encoding="utf-8"))
     return Words(language, {f"{table}.{name}": text for table, texts in raw.items() for name, text in texts.items()})
 
 
-def chosen(own: str | None, accepted: str, company: str | None) -> Words:
+def chosen(own: str | None, accepted: str, company: str | None, package: str = __package__) -> Words:
     """The person's own language, else the best that the browser asks for, else the company's, else English."""
     for language in (own, *_wanted(accepted), company):
-        if language and (known := matching(language, languages())) is not None:
-            return words(known)
-    return words("en")
+        if language and (known := matching(language, languages(package))) is not None:
+            return words(known, package)
+    return words("en", package)
 
 
 def _wanted(accepted: str) -> list[str]:

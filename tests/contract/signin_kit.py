@@ -18,9 +18,10 @@ from ivr.metrics import Readiness
 from ivr.oidc import Provider
 from ivr.store.identities import Identities
 from ivr.store.pace import RedisPace
+from ivr.web.certificate import tls_of
 from ivr.web.live import Hub
 from ivr.web.provided import Elsewhere
-from ivr.web.server import DeskServer, tls_of
+from ivr.web.server import DeskServer
 from ivr.web.visit import House as WebHouse
 from tests.contract.desk_kit import House, house_in, settings_of
 from tests.contract.live_server import Server

@@ -17,7 +17,7 @@ from ivr.config.requests import Requests
 CONFIG = CHECKOUT / "config"
 
 
-UNITS = ("tillit.service", "tillit-desk.service", "tillit-proxy.service")
+UNITS = ("tillit.service", "tillit-desk.service", "tillit-proxy.service", "tillit-page.service")
 
 
 @pytest.mark.servers

@@ -21,8 +21,8 @@ from ivr.lock import Current, State
 from ivr.secret import Secret
 from ivr.store.sessions import Session
 from ivr.web import connections, live
+from ivr.web.certificate import tls_of
 from ivr.web.live import FULL, OVER, OWN, Hub
-from ivr.web.server import tls_of
 from ivr.web.visit import SESSION
 from tests.contract.element_kit import followed, token
 from tests.contract.live_server import Server

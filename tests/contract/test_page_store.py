@@ -115,11 +115,11 @@ async def test_digits_count_only_when_it_was_opened(both: Both) -> None:
 
 async def test_looking_changes_nothing(both: Both, server: Server) -> None:
     one, link = await both.begin(code=Secret("12345678"))
-    before = _all(server)
+    before = contents(server)
     for _ in range(3):
         await both.store.look(link)
     assert await both.store.look(new_link()) is None
-    assert _all(server) == before
+    assert contents(server) == before
     assert (await both.pages.of(one.id)) == one
 
 
@@ -342,7 +342,7 @@ async def test_a_copy_of_redis_guesses_no_digits(both: Both, server: Server) -> 
     await both.store.opened(link)
     await both.store.key(link, OTHER)
     server.client.save()
-    dump = (server.folder / "dump.rdb").read_bytes() + "".join(map(str, _all(server).items())).encode()
+    dump = (server.folder / "dump.rdb").read_bytes() + "".join(map(str, contents(server).items())).encode()
     assert one.id.encode() in dump
     for text in (DIGITS.reveal(), OTHER.reveal(), "12345678", link.reveal(), "green canoe", "Agda", "Your invoice"):
         assert text.encode() not in dump
@@ -432,7 +432,7 @@ async def test_what_another_put_there(both: Both, server: Server) -> None:
         await desk.take()
 
 
-def _all(server: Server) -> dict[str, object]:
+def contents(server: Server) -> dict[str, object]:
     """Every key with all that it holds."""
     found: dict[str, object] = {}
     for key in sorted(server.client.keys()):

@@ -178,7 +178,8 @@ def test_of_redis_file_nothing_else_is_another_than_the_page_says() -> None:
         [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
         for file in (BEFORE / "redis.conf", CHECKOUT / "config" / "redis.conf")
     )
-    (before,), (after,) = ([line for line in one if line not in two] for one, two in ((then, now), (now, then)))
+    (before,), (after, page) = ([line for line in one if line not in two] for one, two in ((then, now), (now, then)))
+    assert page.startswith("user tillit-page on resetpass resetkeys ~tillit:page:* ") and "`tillit-page`" in UPGRADES
     more = set(after.split()) - set(before.split())
     assert more == {"&tillit:*", "+publish", "+subscribe"} and all(f"`{right}`" in UPGRADES for right in more)
     assert before.startswith("user tillit ")

@@ -53,9 +53,10 @@ from ivr.store.sessions import Session, Sessions
 from ivr.store.welcome import Offer, Unfit
 from ivr.vault.password import Weak
 from ivr.vault.tokens import TokenKey
+from ivr.web.certificate import tls_of
 from ivr.web.live import Hub
 from ivr.web.programs import Programs
-from ivr.web.server import DeskServer, tls_of
+from ivr.web.server import DeskServer
 from ivr.web.visit import SESSION, House
 from tests.contract.live_server import Server
 

@@ -29,6 +29,8 @@ MAY_REVEAL = {
     "ivr/lock/actions.py",
     "ivr/numbers.py",
     "ivr/oidc/provider.py",
+    "ivr/page/sheets.py",
+    "ivr/page/visit.py",
     "ivr/proxy/entering.py",
     "ivr/secret.py",
     "ivr/outward/client.py",

@@ -20,6 +20,7 @@ UNPRINTED = {
     "ivr/database/migrations": "SQL",
     "ivr/cli/told.py": "what the lines of the log say in a timeline",
     "ivr/cli/life.py": "the timeline",
+    "ivr/page/server.py": "headers",
     "ivr/proxy/server.py": "the page that says what went wrong",
     "ivr/web/api.py": "what a client is told of its own request",
     "ivr/web/element.py": "headers",
@@ -37,6 +38,8 @@ UNPRINTED = {
 UNPRINTED_TEXTS = (
     r"signs in by",  # a label
     r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*|VACUUM .*|INDEX_CLEANUP ON|SELECT relname.*|SELECT max\(pg_.*|(RE)?SET lock_timeout.*|REPEATABLE READ",  # SQL
+    r"default-src 'none'.*",  # a header
+    r"~.*:page:\*.*",  # rights at Redis, which config/redis.conf has
     r"verified; level=.*",  # the header
     r"database: SQLITE_CONSTRAINT_TRIGGER",  # what is tried again
     r"user executing the script",  # what Redis says, to be looked for

@@ -1,0 +1,48 @@
+"""How much anybody may ask of the public page: by address, and in all, in Redis, for all page processes together."""
+
+from __future__ import annotations
+
+from ivr.config import Page
+from ivr.secret import Secret
+from ivr.store.address import network
+from ivr.store.pace import RedisPace
+from ivr.store.pagekey import PageKey
+from ivr.web.problems import Problem
+
+# Of an address's requests in a minute, how many may send something.
+_SENT = 5
+_HOUR = 60
+
+
+class Limits:
+    """Every method raises `Problem` where it is one too many, and `StoreError` where nothing can be counted: then nothing is shown."""
+
+    def __init__(self, pace: RedisPace, key: PageKey, rules: Page) -> None:
+        self._pace = pace
+        self._key = key
+        self._rules = rules
+
+    async def request(self, address: str, *, sends: bool) -> None:
+        """One of this address, and of all. What an address has too many of is none of the others'."""
+        rules, whom = self._rules, self._whom(address)
+        await self._take("address", whom, rules.per_address_minute)
+        if sends:
+            await self._take("sent", whom, max(rules.per_address_minute // _SENT, 1))
+        await self._take("all", "all", rules.per_minute)
+
+    async def code(self, address: str) -> None:
+        """A short code is keyed, before it is known whether it is right: whoever guesses comes from many addresses."""
+        await self._take("code", self._whom(address), self._rules.codes_of_one_per_hour, minutes=_HOUR)
+        await self._take("codes", "all", self._rules.codes_per_hour, minutes=_HOUR)
+
+    async def report(self, address: str) -> None:
+        """Something for desk or worker has come in."""
+        await self._take("report", self._whom(address), self._rules.reports_per_minute)
+
+    async def _take(self, kind: str, whom: str, most: int, *, minutes: int = 1) -> None:
+        wait = await self._pace.take(kind, whom, per_minute=most, minutes=minutes)
+        if wait is not None:
+            raise Problem("too_many_requests", wait=wait)
+
+    def _whom(self, address: str) -> str:
+        return self._key.mac("address", Secret(network(address)))

@@ -1,0 +1,134 @@
+"""What a person does on the page: look, ask who it is, key the digits, deny."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import web
+
+from ivr.call.proof import Keyed, Stage
+from ivr.config import Settings
+from ivr.page import routes
+from ivr.page.bodies import form
+from ivr.page.limits import Limits
+from ivr.page.routes import Target
+from ivr.page.sheets import DIGITS, Sheets
+from ivr.page.words import chosen
+from ivr.secret import Secret
+from ivr.store.opened import Confirmed, Over, PageStore, Seen, Wrong
+from ivr.web.words import Words
+
+# Groups as people write them.
+_BETWEEN = re.compile(r"[\s.\-]+")
+
+
+class Visits:
+    """Each method answers one request, and raises `StoreError`, `Problem`."""
+
+    def __init__(self, settings: Settings, store: PageStore, sheets: Sheets, limits: Limits) -> None:
+        self._settings = settings
+        self._store = store
+        self._sheets = sheets
+        self._limits = limits
+
+    async def answer(self, request: web.BaseRequest, target: Target, address: str) -> web.Response:
+        """What this request gets."""
+        match target.name:
+            case routes.FIRST:
+                return await self._first(request, target.link)
+            case routes.OPEN:
+                return await self._open(request, target.link)
+            case routes.CONFIRM:
+                return await self._confirm(request, target.link)
+            case routes.DENY:
+                return await self._deny(request, target.link)
+            case routes.CODE:
+                return self._sheets.code(self.words(request))
+            case _:
+                return await self._code(request, address)
+
+    def words(self, request: web.BaseRequest, seen: Seen | None = None) -> Words:
+        """In the language of the message, as far as that is known."""
+        own = None if seen is None else seen.shown.language
+        return chosen(own, request.headers.get("Accept-Language", ""), self._settings.company.language)
+
+    # ------------------------------------------------------------ a link
+
+    async def _first(self, request: web.BaseRequest, link: Secret) -> web.Response:
+        """Whatever looks at links before people do is shown no name, and changes nothing."""
+        seen = await self._store.look(link)
+        words = self.words(request, seen)
+        if seen is None:
+            return self._sheets.gone(words)
+        if seen.stage.is_end:
+            return self._sheets.over(words, seen.stage, seen.shown.agent)
+        return self._sheets.first(words, link)
+
+    async def _open(self, request: web.BaseRequest, link: Secret) -> web.Response:
+        seen = await self._store.opened(link)
+        words = self.words(request, seen)
+        if seen is None:
+            return self._sheets.gone(words)
+        if seen.stage.is_end:
+            return self._sheets.over(words, seen.stage, seen.shown.agent)
+        return self._sheets.who(words, link, seen)
+
+    async def _confirm(self, request: web.BaseRequest, link: Secret) -> web.Response:
+        digits = await _keyed(request, "digits")
+        seen = await self._store.look(link)
+        words = self.words(request, seen)
+        if seen is None:
+            return self._sheets.gone(words)
+        if seen.stage is Stage.OPENED and seen.keyed is Keyed.PAGE:
+            if not _is_digits(digits, DIGITS, DIGITS):
+                # nothing was guessed
+                return self._sheets.who(words, link, seen, words("fault.form", count=DIGITS))
+            match await self._store.key(link, digits):
+                case Confirmed():
+                    return self._sheets.over(words, Stage.CONFIRMED, seen.shown.agent)
+                case Wrong(0):
+                    return self._sheets.over(words, Stage.WRONG, seen.shown.agent)
+                case Wrong(left):
+                    return self._sheets.who(words, link, seen, _wrong(words, left, seen.shown.agent))
+                case Over(stage):
+                    return self._sheets.over(words, stage, seen.shown.agent)
+                case None:
+                    return self._sheets.gone(words)
+        if seen.stage.is_end:
+            return self._sheets.over(words, seen.stage, seen.shown.agent)
+        return self._sheets.first(words, link)
+
+    async def _deny(self, request: web.BaseRequest, link: Secret) -> web.Response:
+        seen = await self._store.look(link)
+        words = self.words(request, seen)
+        if seen is None or await self._store.deny(link) is None:
+            return self._sheets.gone(words)
+        # who says so of one that is over is told what to do all the same
+        return self._sheets.over(words, Stage.DENIED, seen.shown.agent)
+
+    # ------------------------------------------------------------ a short code
+
+    async def _code(self, request: web.BaseRequest, address: str) -> web.Response:
+        code, words = await _keyed(request, "code"), self.words(request)
+        if not _is_digits(code, 6, 12):
+            return self._sheets.code(words, words("code.wrong"))
+        await self._limits.code(address)
+        link = await self._store.exchange(code)
+        if link is None:
+            return self._sheets.code(words, words("code.wrong"))
+        # who keys a code is no preview: what is asked for is who it is
+        return await self._open(request, link)
+
+
+async def _keyed(request: web.BaseRequest, name: str) -> Secret:
+    """A field, without what people put between digits. Raises `Problem` for what is no form of ours."""
+    return Secret(_BETWEEN.sub("", (await form(request)).get(name, "")))
+
+
+def _is_digits(text: Secret, least: int, most: int) -> bool:
+    return bool(re.fullmatch(rf"[0-9]{{{least},{most}}}", text.reveal()))
+
+
+def _wrong(words: Words, left: int, agent: str) -> str:
+    said = words("fault.wrong") if left == 1 else words("fault.wrong_many", left=left)
+    return f"{said} {words('fault.not_heard', agent=agent)}"
