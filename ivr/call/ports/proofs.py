@@ -50,11 +50,12 @@ class Proofs(Protocol):
 class Unasked:
     """Where no policy asks anybody on the page."""
 
-    async def ask(self, id: str, link: Secret, asking: Asking, *, seconds: int, answers: int) -> None:
+    async def ask(self, *_: object, **__: object) -> None:
+        """Raises `Unavailable`."""
         raise Unavailable("the public page: no policy has asked for it")
 
-    async def heard(self, id: str) -> None:
-        return
+    async def heard(self, _: str, /) -> None:
+        """Nothing, ever."""
 
-    async def withdraw(self, id: str) -> None:
-        return
+    async def withdraw(self, _: str, /) -> None:
+        """There is nothing."""

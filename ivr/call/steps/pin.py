@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from ivr.call.digits import Form
 from ivr.call.outcome import Factor, Outcome
+from ivr.call.ports import Subject
 from ivr.call.steps import Round, Tools
 from ivr.call.steps.keyed import keyed
 from ivr.prompts import Prompt
 from ivr.secret import Secret
-from ivr.vault import PinRecord
 
 
 class PinStep:
@@ -29,8 +29,8 @@ class PinStep:
 
     async def run(self, round: Round) -> Outcome:
         tries = round.tries or self._tries
-        right = partial(self._matches, round.subject.pin)
+        right = partial(self._matches, round.subject)
         return await keyed(self, round, self._live, ask=Prompt.ASK_PIN, form=self._form, tries=tries, right=right)
 
-    async def _matches(self, record: PinRecord | None, pin: Secret) -> bool:
-        return await self._pins.matches(pin, record)
+    async def _matches(self, subject: Subject, pin: Secret) -> bool:
+        return await self._pins.matches(pin, subject.pin)

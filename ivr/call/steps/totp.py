@@ -10,7 +10,9 @@ from ivr.call.outcome import Factor, Outcome
 from ivr.call.steps import Round, Tools
 from ivr.call.steps.keyed import keyed
 from ivr.prompts import Prompt
-from ivr.vault import totp
+
+# what every app shows
+_DIGITS = 6
 
 
 class TotpStep:
@@ -28,7 +30,7 @@ class TotpStep:
         keypad = tools.settings.keypad
         self._tries = tools.settings.steps.totp.tries
         # The app is to be found and opened first: three times the usual patience.
-        self._form = Form(totp.DIGITS, totp.DIGITS, 3.0 * keypad.first_seconds, keypad.between_seconds)
+        self._form = Form(_DIGITS, _DIGITS, 3.0 * keypad.first_seconds, keypad.between_seconds)
 
     async def run(self, round: Round) -> Outcome:
         tries = round.tries or self._tries
