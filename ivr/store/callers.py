@@ -103,8 +103,8 @@ class CallerPage:
         asked = await self.look(link)
         if not isinstance(asked, Asked):
             return asked
-        answer = Secret(orjson.dumps({"link": link.reveal(), "digits": digits.reveal()}).decode())
-        match await self._visit(_ANSWER, link, asked.id, self._key.seal("answer", answer, asked.id)):
+        keyed = Secret(orjson.dumps({"link": link.reveal(), "digits": digits.reveal()}).decode())
+        match await self._visit(_ANSWER, link, asked.id, self._key.seal("answer", keyed, asked.id)):
             case [b"passed"]:
                 return True
             case answer:

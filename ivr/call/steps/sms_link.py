@@ -155,4 +155,4 @@ class _Links(Texting):
 
     def _number(self) -> int:
         # 256 bits: that some of a million are a little likelier is nothing
-        return int(self.bound(Secret("digits")).mac, 16) % 10**_DIGITS
+        return int(self.bound(Secret("digits")).mac, 16) % 1_000_000
