@@ -17,6 +17,7 @@ from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
 from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
+from ivr.proving import proving
 from ivr.stopping import told_to_stop
 from ivr.store.credentials import Credentials
 from ivr.store.door import Door
@@ -58,7 +59,7 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
     place, trusted = listening(settings), tls_of(settings)
     programs = Programs.of(settings)
     async with AsyncExitStack() as stack:
-        front = await stack.enter_async_context(opened(settings, meters, log))
+        front = await stack.enter_async_context(opened(settings, meters, log, proves=True))
         vault, database, live, link, trail = front.vault, front.database, front.live, front.link, front.trail
         talks, people, locks = front.talks, front.people, front.locks
         sessions = live.sessions(settings.desk)
@@ -78,10 +79,26 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
         hub = Hub(log)
         talks.on_change(hub.changed)
 
+        proofs = None
+        if (prover := locks.prover) is not None:
+            proofs = await stack.enter_async_context(
+                proving(
+                    settings, prover, places=front.places, talks=talks, link=link, vault=vault, changed=hub.changed, log=log,
+                )
+            )  # fmt: skip
+
         def heard(news: Heard) -> None:
+            if news.proof and proofs is not None:
+                proofs.course.told(news.proof)
+                return
             hub.changed(frozenset({news.endpoint}) if news.endpoint else talks.around(news.node, news.channel))
 
-        await stack.enter_async_context(News(settings, told=heard, came=hub.stir, log=log))
+        def came() -> None:
+            hub.stir()
+            if proofs is not None:
+                proofs.course.came()
+
+        await stack.enter_async_context(News(settings, told=heard, came=came, log=log))
 
         house = House(
             settings=settings,
@@ -106,6 +123,8 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             handovers=Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None,
             passkeys=passkeys,
             elsewhere=elsewhere,
+            prove=None if proofs is None else proofs.prove,
+            alarms=None if prover is None else prover.alarms,
         )
         readiness = front.readiness(settings, log)
         server = DeskServer(house, readiness)

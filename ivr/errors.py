@@ -6,6 +6,7 @@
     ├── ConfigError          something an administrator wrote, or has to write: place, problem, cure
     │   └── Unreachable      a part that the settings name is not there, or not yet: the same again later may do
     ├── InputError           bad input to a command: nothing was done
+    ├── NobodyThere          a way of reaching a person leads to nobody any more; other persons can be reached by it
     ├── NumberRefused        a gateway takes no texts to this one number; it takes those to others
     ├── RenderError          the prompts cannot be made
     ├── WorkerReplaced       another worker took over this application's name
@@ -21,6 +22,9 @@
             ├── VaultError   encrypted data was changed, or is of another key
             ├── OidcError    an OpenID provider did not answer, or not as it must
             ├── EidError     the same of a provider of electronic identities
+            ├── PeerError    the same of another organisation's own Tillit
+            ├── PushError    a push service, or an app's server, did not take a message
+            ├── MailError    the same of a mail server
             └── TextError    no text message gateway took the message
 
 Messages carry places, ids and statuses, never a value that came from a caller.
@@ -57,6 +61,10 @@ class AgiRefused(TillitError):
 
 class InputError(TillitError):
     """A command was given something that it cannot take; nothing was done."""
+
+
+class NobodyThere(TillitError):
+    """A push subscription that was ended, a user whom an app does not know, a mailbox that is not there: forget it."""
 
 
 class NumberRefused(TillitError):
@@ -134,6 +142,18 @@ class OidcError(Unavailable):
 
 class EidError(Unavailable):
     """A provider of electronic identities did not answer, or not as it must; says which."""
+
+
+class PeerError(Unavailable):
+    """Another organisation does not answer at its domain, or not as it must; says what, and never what it has sent."""
+
+
+class PushError(Unavailable):
+    """A push service, or an app's server, did not take a message, or cannot be asked to; says why."""
+
+
+class MailError(Unavailable):
+    """A mail server did not take a message, or cannot be asked to; says why."""
 
 
 class TextError(Unavailable):

@@ -47,6 +47,12 @@ async def nodes_of(settings: Settings, log: FilteringBoundLogger) -> dict[str, A
     return nodes
 
 
+def places_of(settings: Settings, nodes: Mapping[str, Ami]) -> dict[str, str]:
+    """The settings' table of each of these, such as `[asterisk]`."""
+    tables = {f"{settings.file}: {place[:-1]}.desk]": place for place in settings.asterisks}
+    return {node: tables[ami.place] for node, ami in nodes.items()}
+
+
 async def talks_of(nodes: dict[str, Ami], stack: AsyncExitStack, log: FilteringBoundLogger) -> Talks:
     """Who talks with whom on them, until the stack is closed. Raises `ConfigError` where a login leads to another node's AMI."""
     talks = Talks(nodes, log)

@@ -15,12 +15,13 @@ from ivr.audit.trail import Trail
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.floor import nodes_of, talks_of, watched
+from ivr.floor import nodes_of, places_of, talks_of, watched
 from ivr.lock import Locks
 from ivr.metrics import Readiness, ServedMeters, TimedTrail
 from ivr.store.customers import Customers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
+from ivr.store.pagekey import PageKey
 from ivr.store.people import People
 from ivr.vault import Vault
 
@@ -29,7 +30,10 @@ Check = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """`trail` is the process's own, its writing timed; `locks` can sign. `checks`: what /readyz asks, by part."""
+    """`trail` is the process's own, its writing timed; `locks` can sign. `places`: the settings' table of each node.
+
+    `checks`: what /readyz asks, by part.
+    """
 
     vault: Vault
     database: Database
@@ -40,6 +44,7 @@ class Front:
     people: People
     talks: Talks
     locks: Locks
+    places: Mapping[str, str]
     checks: Mapping[str, Check]
 
     def readiness(self, settings: Settings, log: FilteringBoundLogger, **more: Check) -> Readiness:
@@ -50,9 +55,10 @@ class Front:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, meters: ServedMeters, log: FilteringBoundLogger, *, near: bool = False
+    settings: Settings, meters: ServedMeters, log: FilteringBoundLogger, *, near: bool = False, proves: bool = False
 ) -> AsyncIterator[Front]:
     """`meters` has the process's name, by which its chain in the audit trail is called; `near` is that of `Database.open`.
+    `proves`: whether it is proved from here who speaks, where there is a public page.
 
     Raises `ConfigError` where something cannot be used, `Unreachable` where it could later.
     """
@@ -79,13 +85,15 @@ async def opened(
         talks = await talks_of(nodes, stack, log)
         for node in watched(settings, nodes, talks):
             meters.watch(node)
+        page = PageKey.open(settings) if proves and settings.page.url is not None else None
         locks = Locks.of(
             settings, talks=talks, switch=Switch(nodes, log), staff=people, live=live, link=link,
-            customers=customers, trail=timed, seal=seal, chain=meters.name, log=log,
+            customers=customers, trail=timed, seal=seal, chain=meters.name, log=log, page=page,
         )  # fmt: skip
         await stack.enter_async_context(locks.signer)
         yield Front(
             vault, database, live, link, timed, customers, people, talks, locks,
+            places_of(settings, nodes),
             {"redis": live.ping, "database": customers.ping, "audit": trail.ping, "asterisk": lambda: _known(talks)},
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ivr.config import Client, Pattern, Policy, Settings, Webhook
+from ivr.config import App, Broker, Client, Pattern, Policy, Settings, Webhook
 from ivr.config.section import table_of
 
 _WIDTH = 110
@@ -66,12 +66,36 @@ _WEBHOOK = """
 #secret_file = "crm.webhook"
 """
 
+_APPS = """\
+As many as there are, each in a table of its own, such as `[apps.bank]`. [Browsers and apps](push.md) says what they are told.
+"""
+
+_APP = """
+# Servers of apps that show proofs to their users, each in a table of its own, such as
+#[apps.bank]
+#url = "https://app.bank.example/tillit"
+#secret_file = "bank.app"
+"""
+
 _CLIENT = """
 # Programs that speak to the desk by themselves, each in a table of its own, such as
 #[clients.crm]
 #secret_file = "crm.secret"
 #audiences = ["https://crm.example.com"]
 #origins = ["https://crm.example.com"]
+"""
+
+_BROKERS = """\
+As many as there are, each in a table of its own, such as `[eid.brokers.example]`. [Electronic identities](eid.md#brokers) says what they need.
+"""
+
+_BROKER = """
+# OpenID providers that speak for electronic identities, each in a table of its own, such as
+#[eid.brokers.example]
+#issuer = "https://eid.example.com"
+#client_id = "tillit"
+#client_secret_file = "eid.secret"
+#acr = {"urn:example:high" = 3}
 """
 
 _PATTERN = """
@@ -92,7 +116,7 @@ As many as you like. The dialplan names one: `Gosub(tillit-verify,s,1(main))`. [
 """
 
 # Tables of tables whose names an administrator chooses.
-_NAMED = ("policies", "nodes", "clients", "webhooks", "patterns")
+_NAMED = ("policies", "nodes", "clients", "webhooks", "apps", "patterns", "brokers")
 
 # What an administrator must write, with values that show how it looks.
 _WRITTEN: dict[str, dict[str, object]] = {
@@ -105,7 +129,7 @@ _WRITTEN: dict[str, dict[str, object]] = {
 def sample() -> str:
     """The whole file, as TOML."""
     tables = "".join(f"\n{table}" for table in _tables("", Settings))
-    return _HEAD + tables + _PATTERN + _NODE + _CLIENT + _WEBHOOK + _policy()
+    return _HEAD + tables + _BROKER + _PATTERN + _NODE + _CLIENT + _WEBHOOK + _APP + _policy()
 
 
 def page() -> str:
@@ -114,7 +138,11 @@ def page() -> str:
     nodes = f"## `[nodes.NAME]`\n\n{_NODES}"
     clients = _section("clients.NAME", Client).replace("| Setting", f"{_CLIENTS}\n| Setting", 1)
     hooks = _section("webhooks.NAME", Webhook).replace("| Setting", f"{_WEBHOOKS}\n| Setting", 1)
-    return _PAGE_HEAD + "".join(f"\n{section}" for section in (*sections[:-1], nodes, clients, hooks, sections[-1]))
+    apps = _section("apps.NAME", App).replace("| Setting", f"{_APPS}\n| Setting", 1)
+    brokers = _section("eid.brokers.NAME", Broker).replace("| Setting", f"{_BROKERS}\n| Setting", 1)
+    return _PAGE_HEAD + "".join(
+        f"\n{section}" for section in (*sections[:-1], nodes, clients, hooks, apps, brokers, sections[-1])
+    )
 
 
 def _tables(prefix: str, model: type[BaseModel]) -> Iterator[str]:

@@ -73,6 +73,10 @@ class Secret:
         """The template with this text in the placeholder's stead."""
         return type(self)(template.replace(placeholder, self.__text))
 
+    def is_ascii(self) -> bool:
+        """Whether it is of printable ASCII alone."""
+        return self.__text.isascii() and self.__text.isprintable()
+
     def is_digit(self) -> bool:
         """Whether it is one decimal digit."""
         return len(self.__text) == 1 and self.__text in "0123456789"

@@ -177,8 +177,9 @@ class Speaker:
                 return Spoken.GONE
             except TimeoutError:
                 raise Unavailable("Asterisk has made no channel to speak on") from None
+        # not which: they may be digits
         cure = "render scripts/prompts into Asterisk's sounds folder"
-        self._log.error("prompt.failed", media=media, cure=cure)
+        self._log.error("speech.failed", language=language, cure=cure)
         raise Unavailable("a sentence was not played to its end")
 
     async def _reaches(self, outpost: Outpost, channel: str) -> bool:

@@ -21,7 +21,18 @@ from ivr.database import migrate
 from ivr.errors import InputError, VaultError
 from ivr.secret import Secret
 from ivr.store import datakeys, keycheck, sealing
-from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES, TOKEN_KEYS, TOTPS
+from ivr.store.tables import (
+    CREDENTIALS,
+    CUSTOMERS,
+    ENDPOINTS,
+    KEYS,
+    PEERS,
+    PEOPLE,
+    PERMISSIONS,
+    PHONES,
+    TOKEN_KEYS,
+    TOTPS,
+)
 from ivr.vault import Vault
 
 _AT_ONCE = 500
@@ -121,7 +132,18 @@ class _Work:
         self._done = done
         self._waiting: dict[Table, list[dict[str, Any]]] = {
             table: []
-            for table in (AUDIT, CUSTOMERS, PHONES, TOTPS, PEOPLE, ENDPOINTS, PERMISSIONS, CREDENTIALS, TOKEN_KEYS)
+            for table in (
+                AUDIT,
+                CUSTOMERS,
+                PHONES,
+                TOTPS,
+                PEOPLE,
+                ENDPOINTS,
+                PERMISSIONS,
+                CREDENTIALS,
+                TOKEN_KEYS,
+                PEERS,
+            )
         }
 
     async def run(self, reader: Reader, told: Callable[[int], object]) -> Restored:
@@ -137,6 +159,8 @@ class _Work:
                     self._person(person)
                 case {"token_key": dict(key)}:
                     self._token_key(key)
+                case {"peer": dict(peer)}:
+                    self._waiting[PEERS].append(peer)
                 case {"anchors": list(anchors), "heads": list(heads)}:
                     self._check.anchors(map(Anchor.read, anchors))
                     self._check.heads(map(Head.read, heads))

@@ -22,7 +22,18 @@ from ivr.database import Database, migrate
 from ivr.errors import InputError
 from ivr.store import datakeys, sealing
 from ivr.store.rewrap import used
-from ivr.store.tables import CREDENTIALS, CUSTOMERS, ENDPOINTS, KEYS, PEOPLE, PERMISSIONS, PHONES, TOKEN_KEYS, TOTPS
+from ivr.store.tables import (
+    CREDENTIALS,
+    CUSTOMERS,
+    ENDPOINTS,
+    KEYS,
+    PEERS,
+    PEOPLE,
+    PERMISSIONS,
+    PHONES,
+    TOKEN_KEYS,
+    TOTPS,
+)
 
 DATA_KEYS = "data-keys.age"
 """How the file of data keys is called, beside the back-ups; another must end with it, and no other file may."""
@@ -102,6 +113,9 @@ async def save(
             async for row in _rows(connection, select(TOKEN_KEYS).order_by(TOKEN_KEYS.c.id)):
                 plain = {name: row[name] for name in ("id", "public", "made_at", "signs_from")}
                 data.put({"token_key": {**plain, "private": _text(row["private"])}})
+            # whoever was known by a key is not to be seen for the first time again
+            async for row in _rows(connection, select(PEERS).order_by(PEERS.c.domain)):
+                data.put({"peer": {str(column): value for column, value in row.items()}})
             data.finish()
             data.place(replace=False)
     return Saved(count, rows, people)

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.main
 
 import ivr
-from ivr.cli import agent, audit, backup, customer, initialise, keys, person, rights, texts, tokens, totp, webhooks
+from ivr.cli import (
+    agent,
+    audit,
+    backup,
+    customer,
+    initialise,
+    keys,
+    peer,
+    person,
+    rights,
+    texts,
+    tokens,
+    totp,
+    webhooks,
+)
 from ivr.cli.doctor import doctor
 from ivr.cli.office import settings_of
 from ivr.cli.sample import sample
@@ -38,11 +54,12 @@ customer.app.command()(person.erase)
 customer.app.command()(person.scrub)
 customer.app.add_typer(totp.app, name="totp", help="Customers' authenticator apps.")
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
-for command in (rights.change, rights.permit, rights.deny, rights.usual, rights.link, rights.unlink):
-    agent.app.command()(command)
+for one in (rights.change, rights.permit, rights.deny, rights.usual, rights.link, rights.unlink):
+    agent.app.command()(one)
 app.add_typer(agent.app, name="agent", help="Agents and others who sign in at the desk.")
 app.add_typer(texts.app, name="texts", help="Text messages: whether they go out.")
 app.add_typer(webhooks.app, name="webhooks", help="Webhooks: what waits to be told.")
+app.add_typer(peer.app, name="peer", help="Other organisations: by which keys they are known, and we to them.")
 app.add_typer(audit.app, name="audit", help="The audit trail: who did what.")
 app.add_typer(keys.app, name="keys", help="Keys: which there are, and new ones for old.")
 
@@ -110,6 +127,12 @@ def page(context: typer.Context) -> None:
     serve(settings)
 
 
+@cache
+def command() -> Any:
+    """All commands, as the library has read them from their functions: that takes it longer than most of them run."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command that was typed.
 
@@ -118,7 +141,7 @@ def main() -> None:
     try:
         if any("\udc80" <= letter <= "\udcff" for word in sys.argv for letter in word):
             raise InputError("the command line is not UTF-8. Nothing was done")
-        app(args=_config_first(sys.argv[1:]))
+        command()(args=_config_first(sys.argv[1:]))
     except TillitError as error:
         typer.echo(error, err=True)
         match error:

@@ -16,7 +16,7 @@ from ivr.audit.chain import stamp
 from ivr.cli.office import Office, opened, settings_of
 from ivr.errors import InputError
 from ivr.hooks.outbox import Outbox, Standing
-from ivr.hooks.receiver import PREFIX
+from ivr.outward.webhook import PREFIX
 
 T = TypeVar("T")
 

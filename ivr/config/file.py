@@ -13,9 +13,11 @@ from pydantic.fields import FieldInfo
 
 from ivr.config.asterisk import Asterisk
 from ivr.config.clients import Client
+from ivr.config.eid import Broker, Eids
 from ivr.config.models import Settings
 from ivr.config.patterns import Pattern
 from ivr.config.proxy import Proxy
+from ivr.config.push import App
 from ivr.config.section import table_of
 from ivr.config.verifying import Policy
 from ivr.config.webhooks import Webhook
@@ -93,7 +95,7 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, str, list[str]]:
     for part in location:
         if not isinstance(part, str) or model is None:
             break
-        if (model is Settings or model is Proxy) and part in _NAMED:
+        if model in (Settings, Proxy, Eids) and part in _NAMED:
             belongs = model.model_fields[part].description or belongs
             tables.append(part)
             model = _Named
@@ -122,7 +124,8 @@ class _Named(BaseModel):
 
 
 _NAMED: dict[str, type[BaseModel]] = {
-    "policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "patterns": Pattern,
+    "policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "apps": App, "patterns": Pattern,
+    "brokers": Broker,
 }  # fmt: skip
 
 

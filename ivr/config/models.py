@@ -14,11 +14,15 @@ from ivr.config.backup import Backup
 from ivr.config.clear import parts_of
 from ivr.config.clients import Client
 from ivr.config.desk import Desk
+from ivr.config.eid import Eids
 from ivr.config.lock import Lock
+from ivr.config.mail import Mail
 from ivr.config.metrics import Metrics
 from ivr.config.page import Page
+from ivr.config.peers import Peers
 from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
+from ivr.config.push import App, Push
 from ivr.config.retention import Retention
 from ivr.config.section import Name, Seconds, Section
 from ivr.config.stores import Database, Redis
@@ -150,13 +154,18 @@ class Settings(Section):
     steps: Steps = Field(default_factory=Steps)
     limits: Limits = Field(default_factory=Limits)
     texts: Texts = Field(default_factory=Texts)
+    eid: Eids = Field(default_factory=Eids)
     desk: Desk = Field(default_factory=Desk)
     lock: Lock = Field(default_factory=Lock)
     proxy: Proxy = Field(default_factory=Proxy)
     prove: Prove = Field(default_factory=Prove)
     page: Page = Field(default_factory=Page)
     tokens: Tokens = Field(default_factory=Tokens)
+    peers: Peers = Field(default_factory=Peers)
+    push: Push = Field(default_factory=Push)
+    mail: Mail = Field(default_factory=Mail)
     webhooks: dict[Name, Webhook] = Field({}, description="Programs that are told of calls, each a [webhooks.NAME]")
+    apps: dict[Name, App] = Field({}, description="Servers of apps that show proofs, each an [apps.NAME]")
     clients: dict[Name, Client] = Field({}, description="Programs that speak to the desk, each a [clients.NAME]")
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)

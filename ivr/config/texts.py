@@ -93,6 +93,55 @@ class Twilio(Section):
         return self
 
 
+class Vonage(Section):
+    """The gateway Vonage, its Messages API; used where `[texts] gateway` or `fallback` names it."""
+
+    application_id: str | None = Field(
+        None,
+        pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
+        description="Your application, which may use messages",
+    )
+    key_file: Path | None = Field(None, description="The file of the application's private key, as Vonage gave it")
+    api_key: str | None = Field(None, pattern=r"^[0-9A-Za-z]{4,16}$", description="The API key of your account")
+    signature_secret_file: Path | None = Field(
+        None,
+        description="A file that holds the account's signature secret, which signs delivery reports: without it none are asked for",
+    )
+    signature_secret_env: str | None = Field(None, description="Or the environment variable that holds it")
+    sender: Sender | None = Field(
+        None, description="Who the text is from: at most 11 letters and digits, or a number of yours with +"
+    )
+    url: Url = Field("https://api.nexmo.com", description="Where its API is; regions have addresses of their own")
+    allow_private: tuple[IPvAnyAddress, ...] = Field((), description=_ALLOW_PRIVATE)
+
+
+class Smpp(Section):
+    """Any message centre that speaks SMPP 3.4; used where `[texts] gateway` or `fallback` names "smpp"."""
+
+    url: str | None = Field(
+        None, pattern=r"^smpps?://[^/?#@\s{}]+$",
+        description='Where it is: "smpps://HOST:PORT"; smpp://, in clear, in your own network alone',
+    )  # fmt: skip
+    ca_file: Path | None = Field(
+        None, description="The CA that its certificate is of; left out: those that the system trusts"
+    )
+    system_id: str | None = Field(None, pattern=r"^[\x21-\x7e]{1,15}$", description="The name that it knows you by")
+    password_file: Path | None = Field(
+        None, description="A file that holds the password, 8 letters at most, and nothing else"
+    )
+    password_env: str | None = Field(None, description="Or the environment variable that holds it")
+    system_type: str = Field("", pattern=r"^[\x21-\x7e]{0,12}$", description="Where it wants one")
+    sender: Sender | None = Field(
+        None, description="Who the text is from: at most 11 letters and digits, or a number of yours with +"
+    )
+    window: int = Field(10, ge=1, le=1000, description="Texts that it may have without having answered")
+    receipt_ids: Literal["same", "hex_then_decimal", "decimal_then_hex"] = Field(
+        "same",
+        description='How it writes a text\'s id: where answers have "1a2b" and receipts 6699, "hex_then_decimal"',
+    )
+    allow_private: tuple[IPvAnyAddress, ...] = Field((), description=_ALLOW_PRIVATE)
+
+
 class Http(Section):
     """Any other gateway that takes texts by HTTP; used where `[texts] gateway` or `fallback` names "http"."""
 
@@ -179,10 +228,10 @@ def _placeholders(node: object) -> set[str]:
 class Texts(Section):
     """How text messages go out."""
 
-    gateway: Literal["outbox", "46elks", "twilio", "http"] = Field(
+    gateway: Literal["outbox", "46elks", "twilio", "vonage", "smpp", "http"] = Field(
         "outbox", description='"outbox" writes each text into a file: for trying out, never for customers'
     )
-    fallback: Literal["46elks", "twilio", "http"] | None = Field(
+    fallback: Literal["46elks", "twilio", "vonage", "smpp", "http"] | None = Field(
         None, description="The gateway that is tried where the first fails"
     )
     seconds: float = Field(
@@ -194,6 +243,8 @@ class Texts(Section):
     outbox_folder: Path = Field(Path("outbox"), description="Where the outbox writes")
     elks: Elks = Field(default_factory=Elks, alias="46elks")
     twilio: Twilio = Field(default_factory=Twilio)
+    vonage: Vonage = Field(default_factory=Vonage)
+    smpp: Smpp = Field(default_factory=Smpp)
     http: Http = Field(default_factory=Http)
 
     @model_validator(mode="after")

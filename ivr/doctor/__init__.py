@@ -21,6 +21,7 @@ from ivr.doctor import (
     clock,
     desk,
     dialplan,
+    eid,
     files,
     keys,
     leaks,
@@ -29,6 +30,7 @@ from ivr.doctor import (
     metrics,
     modules,
     openid,
+    page,
     prompts,
     proxy,
     reach,
@@ -45,8 +47,8 @@ from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *openid.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
-    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *clock.KINDS, NOT_LOOKED_AT,
+    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *openid.KINDS, *eid.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
+    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *page.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
 
@@ -63,8 +65,10 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "metrics": metrics.check,
     "desk": desk.check,
     "OpenID provider": openid.check,
+    "electronic identities": eid.check,
     "webhooks": webhooks.check,
     "proxy": proxy.check,
+    "page": page.check,
     "clocks": clock.check,
 }
 _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {

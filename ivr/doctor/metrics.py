@@ -17,9 +17,12 @@ KINDS = (OPEN,)
 
 
 async def check(settings: Settings) -> list[Finding]:
-    """Where they are listened for: the worker's, the desk's, the proxy's."""
-    own = settings.desk.metrics, settings.proxy.metrics
-    tables = [("[metrics]", settings.metrics), *zip(("[desk.metrics]", "[proxy.metrics]"), own, strict=True)]
+    """Where they are listened for: the worker's, the desk's, the proxy's, the page's."""
+    own = settings.desk.metrics, settings.proxy.metrics, settings.page.metrics
+    tables = [
+        ("[metrics]", settings.metrics),
+        *zip(("[desk.metrics]", "[proxy.metrics]", "[page.metrics]"), own, strict=True),
+    ]
     return [_of(place, table) for place, table in tables if table.listen or table is settings.metrics]
 
 

@@ -13,7 +13,7 @@ MISSING = Kind(
 KINDS = (MISSING,)
 
 NEEDED = (
-    "res_http_websocket", "res_stasis", "res_stasis_answer", "res_stasis_playback",
+    "res_http_websocket", "res_stasis", "res_stasis_answer", "res_stasis_playback", "res_stasis_snoop",
     "res_ari", "res_ari_applications", "res_ari_asterisk", "res_ari_bridges", "res_ari_channels", "res_ari_events",
     "res_ari_playbacks", "res_ari_sounds",
     "app_stasis", "app_stack", "app_channelredirect", "app_exec", "app_playback", "app_dial", "res_musiconhold",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +19,8 @@ from ivr.config import Settings, Webhook, tls
 from ivr.config.clear import loopback
 from ivr.errors import ConfigError
 from ivr.outward.address import AddressError, Addresses, Resolver
+from ivr.outward.webhook import is_secret
 from ivr.secret import Secret
-
-PREFIX = "whsec_"
-"""How a secret begins (Standard Webhooks)."""
-LEAST = 24
-"""Bytes of one (the same: 24 to 64)."""
 
 # What it says of when to come again is believed up to this.
 _LONGEST_WAIT = 3600.0
@@ -60,7 +55,7 @@ class Receiver:
     @classmethod
     def of(cls, settings: Settings, name: str, rules: Webhook, secrets: Sequence[Secret]) -> Self:
         """Raises `ConfigError` where a file cannot be read, or a secret is none."""
-        if not all(_is_secret(secret.reveal()) for secret in secrets):
+        if not all(is_secret(secret) for secret in secrets):
             raise ConfigError(
                 f"{settings.file}: [webhooks.{name}] secret_{'file' if rules.secret_env is None else 'env'}", "is not whsec_ and Base64",
                 "Type: ari_app.py webhooks secret > FILE",
@@ -127,14 +122,6 @@ class Receiver:
 
 
 _PRIVATE = "its address is a private one, which allow_private does not name"
-
-
-def _is_secret(text: str) -> bool:
-    """Whether the library reads it as it was meant: it skips what is no Base64."""
-    try:
-        return len(base64.b64decode(text.removeprefix(PREFIX), validate=True)) >= LEAST and text.startswith(PREFIX)
-    except ValueError:
-        return False
 
 
 def _literal(host: str | None) -> IPv4Address | IPv6Address | None:

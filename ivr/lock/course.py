@@ -140,7 +140,7 @@ class Course:
     async def moved_on(self, proof: Proof, stage: Stage) -> None:
         """Take it so far, where that is forward. Raises `Unavailable`."""
         if await self._pages.stage(proof.id, stage):
-            self._log.info(f"proof.{stage.value}", proof=proof.id, way=proof.way.value)
+            self._log.info("proof.moved", proof=proof.id, way=proof.way.value, stage=stage.value)
             self._changed(frozenset({proof.endpoint}))
 
     # ------------------------------------------------------------ inside
@@ -181,7 +181,7 @@ class Course:
         self._changed(frozenset({proof.endpoint}))
         if proof.stage is not Stage.OPENED or not await self._pages.mine(id, Stage.OPENED):
             return
-        self._log.info("proof.opened", proof=id, way=proof.way.value)
+        self._log.info("proof.moved", proof=id, way=proof.way.value, stage=proof.stage.value)
         await self.say(proof)
 
     async def _left(self, proof: Proof) -> None:

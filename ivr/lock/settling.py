@@ -76,18 +76,21 @@ class Settling:
         except Unavailable as error:
             self._owed[proof.id] = proof, why
             self._log.error("proof.untold", proof=proof.id, error=str(error))
-        said = {"proof": proof.id, "way": proof.way.value, "person": proof.person, "call": proof.channel}
         match proof.stage:
             case Stage.DENIED:
-                self._log.warning("proof.denied", **said)
+                self._log.warning(
+                    "proof.denied", proof=proof.id, way=proof.way.value, person=proof.person, call=proof.channel
+                )
             case Stage.WRONG:
-                self._log.warning("proof.wrong", **said)
+                self._log.warning(
+                    "proof.wrong", proof=proof.id, way=proof.way.value, person=proof.person, call=proof.channel
+                )
             case Stage.FAILED:
-                self._log.error("proof.failed", **said, why=why)
+                self._log.error("proof.failed", proof=proof.id, way=proof.way.value, why=why)
             case Stage.EXPIRED:
-                self._log.info("proof.expired", **said, why=why)
+                self._log.info("proof.expired", proof=proof.id, way=proof.way.value, why=why)
             case _:
-                self._log.info("proof.confirmed", **said)
+                self._log.info("proof.confirmed", proof=proof.id, way=proof.way.value)
         if proof.stage in _EVENTS:
             await self._alarm(proof)
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from prometheus_client.metrics_core import Metric
 
+from ivr.call.proof import Stage, Way
 from ivr.errors import Unavailable
 from ivr.metrics.own import Own, gauge, node_of, one_of
 
@@ -15,6 +16,9 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 """Those that HTTP has for such as we are; any other one is `other`."""
 
 RESULTS = ("told", "failed", "given_up")
+
+PROOF_WAYS = frozenset(way.value for way in Way)
+PROOF_STAGES = frozenset(stage.value for stage in Stage)
 
 # An answer takes some milliseconds; the longest time limit is 15 s, and a CRM behind the proxy may be slow.
 _ANSWER = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
@@ -113,6 +117,14 @@ class DeskMeters(ServedMeters):
         for receiver in self.receivers:
             for result in RESULTS:
                 self.webhooks.labels(receiver, result)
+        self.proofs = self.counter(
+            "tillit_proofs",
+            ("way", "stage"),
+            help="Proofs of who speaks that have come so far, by how they reach the person.",
+        )
+        for way in PROOF_WAYS:
+            for stage in PROOF_STAGES:
+                self.proofs.labels(way, stage)
         self._pages: Callable[[], Mapping[str, int]] = dict
         self._outbox: Mailbox | None = None
 
@@ -189,6 +201,9 @@ class HeardServed:
             for result in RESULTS:
                 self._heard[f"webhook.{result}"] = _counting(meters, result)
             self._heard["webhooks.given_up"] = _counting(meters, "given_up")
+            for stage in PROOF_STAGES:
+                self._heard[f"proof.{stage}"] = _proving(meters, stage)
+            self._heard["proof.moved"] = _proving(meters)
 
     def __call__(self, _: object, level: str, line: Line) -> Line:
         event = line["event"]
@@ -216,5 +231,14 @@ def _counting(meters: DeskMeters, result: str) -> Callable[[Line], None]:
         number = line.get("count", 1)
         times = number if isinstance(number, int) and number > 0 else 1
         meters.webhooks.labels(one_of(line.get("receiver"), meters.receivers), result).inc(times)
+
+    return count
+
+
+def _proving(meters: DeskMeters, stage: str = "") -> Callable[[Line], None]:
+    def count(line: Line) -> None:
+        meters.proofs.labels(
+            one_of(line.get("way"), PROOF_WAYS), one_of(stage or line.get("stage"), PROOF_STAGES)
+        ).inc()
 
     return count

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
 import random
 import ssl
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ _NOT_NOW = {429: "too many requests", 503: "not available"}
 
 _RANDOM = random.SystemRandom()
 
+_PRIVATE = "its name leads to a private address, which allow_private does not name"
+
 
 # A gateway has answered by then, or will not; and so many pieces of memory of one size are used for something else.
 _FREED_SECONDS = 1.0
@@ -54,19 +57,22 @@ def _overwrite(length: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked; nothing of it can be shown. `at`: the path below the client's own URL, where it has more than one."""
+    """What is asked; nothing of it can be shown. `at`: the path below the client's own URL, where it has more than one; or another URL.
+
+    `body` is of bytes where it is encrypted already.
+    """
 
     headers: Mapping[str, Secret]
-    body: Secret
+    body: Secret | bytes = field(repr=False)
     method: str = "POST"
-    at: str = ""
+    at: str | URL = ""
 
 
 class _Body(aiohttp.BytesPayload):
     """A body that can be wiped. aiohttp copies a short one behind the headers, and nobody wipes that copy."""
 
-    def __init__(self, words: Secret) -> None:
-        self._bytes = bytearray(words.reveal().encode())
+    def __init__(self, words: Secret | bytes) -> None:
+        self._bytes = bytearray(words if isinstance(words, bytes) else words.reveal().encode())
         super().__init__(memoryview(self._bytes))
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
@@ -126,10 +132,13 @@ class Client:
         *,
         tls: ssl.SSLContext | None = None,
         error: type[Unavailable] = TextError,
+        most: int = _MOST,
+        certified: bool = False,
     ) -> None:
         """`name` is for the log; `url` is where every request goes, `addresses` which of its host's it may go to.
 
-        `tls`: whom to trust, and the own certificate, where it is not what the system trusts; `error`: what is raised.
+        `tls`: whom to trust, and the own certificate, where it is not what the system trusts; `error`: what is raised;
+        `most`: bytes of an answer; `certified`: `tls` has a certificate of ours, and who does not know it ends the connection.
         """
         self._name = name
         self._url = url
@@ -137,13 +146,15 @@ class Client:
         # now, and not at the first text: to read all authorities takes a tenth of a second, in which no call goes on
         self._tls = tls or (ssl.create_default_context() if url.scheme == "https" else True)
         self._error = error
+        self._most = most
+        self._certified = certified
         self._log = log
         self._resolver = resolver
         self._opened: aiohttp.ClientSession | None = None
 
     async def send(self, request: Request) -> Answer:
         """The peer's answer; raises the `error` given where there is none that says yes or no."""
-        asyncio.get_running_loop().call_later(_FREED_SECONDS, _overwrite, len(request.body.reveal()))
+        asyncio.get_running_loop().call_later(_FREED_SECONDS, _overwrite, len(request.body))
         tries = 0
         while True:
             tries += 1
@@ -165,7 +176,7 @@ class Client:
             # it is there, and answers; there are servers that do not know how to answer HEAD
             return
         except (aiohttp.ClientError, OSError) as error:
-            words, _ = _told(error)
+            words, _ = self._told(error)
         raise self._error(words)
 
     async def close(self) -> None:
@@ -174,25 +185,42 @@ class Client:
             await self._opened.close()
 
     async def _once(self, request: Request) -> Answer | _Fault:
+        url = request.at if isinstance(request.at, URL) else self._url / request.at if request.at else self._url
+        if not self._addressed(url):
+            return _Fault(_PRIVATE)
         body = _Body(request.body)
         try:
             async with self._session().request(
                 request.method,
-                self._url / request.at if request.at else self._url,
+                url,
                 headers={name: value.reveal() for name, value in request.headers.items()},
-                data=body,
+                data=body if request.body else None,
                 allow_redirects=False,
             ) as response:
                 answer = bytearray()
                 async for chunk in response.content.iter_chunked(4096):
                     answer += chunk
-                    if len(answer) > _MOST:
+                    if len(answer) > self._most:
                         return _Fault("its answer is too long")
                 return _judged(Answer(response.status, bytes(answer)), response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError) as error:
-            return _Fault(*_told(error))
+            return _Fault(*self._told(error))
         finally:
             body.wipe()
+
+    def _addressed(self, url: URL) -> bool:
+        """Whether it may be gone to, as far as its words tell: an address that stands there itself is not resolved."""
+        try:
+            return self._addresses.allows(ipaddress.ip_address(url.host or ""))
+        except ValueError:
+            return True
+
+    def _told(self, error: Exception) -> tuple[str, float | None]:
+        ended = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
+        if self._certified and ended and not isinstance(error, aiohttp.ClientConnectorError):
+            # TLS 1.3 has shaken hands by the time the other end looks at our certificate
+            return "it ended the connection: does it know our certificate?", None
+        return _told(error)
 
     def _session(self) -> aiohttp.ClientSession:
         """Made at the first text: it belongs to the event loop."""
@@ -229,7 +257,7 @@ def _told(error: Exception) -> tuple[str, float | None]:
     """What went wrong, without a value; and when it may be tried again, where nothing was sent."""
     match error:
         case aiohttp.ClientConnectorDNSError(os_error=AddressError()):
-            return "its name leads to a private address, which allow_private does not name", None
+            return _PRIVATE, None
         case aiohttp.ClientConnectorDNSError():
             return "its name is not known", 0.0
         case aiohttp.ClientConnectorCertificateError():

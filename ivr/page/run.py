@@ -13,7 +13,9 @@ from ivr import __version__, logs
 from ivr.config import Settings
 from ivr.config.listening import split
 from ivr.errors import ConfigError
-from ivr.metrics import HeardServed, Readiness, ServedMeters, serving
+from ivr.metrics.ready import Readiness
+from ivr.metrics.served import HeardServed, ServedMeters
+from ivr.metrics.server import serving
 from ivr.page.brand import Look
 from ivr.page.limits import Limits
 from ivr.page.routes import NAMES

@@ -11,7 +11,9 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
 from ivr.errors import Unavailable
-from ivr.metrics import METHODS, Readiness, alive_answer, ready_answer
+from ivr.metrics.answers import alive_answer, ready_answer
+from ivr.metrics.ready import Readiness
+from ivr.metrics.served import METHODS
 from ivr.page import posting, routes
 from ivr.page.limits import Limits
 from ivr.page.routes import Target

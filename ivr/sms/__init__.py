@@ -11,20 +11,24 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Texts
 from ivr.config import Settings
-from ivr.sms import elks, http, outbox, twilio
+from ivr.sms import elks, http, outbox, smpp, twilio, vonage
 from ivr.sms.elks import Elks
 from ivr.sms.gateway import Gateway
 from ivr.sms.http import Http
 from ivr.sms.limited import Limited, Screened
 from ivr.sms.outbox import Outbox
 from ivr.sms.reporting import Reporting
+from ivr.sms.smpp import Smpp
 from ivr.sms.turn import InTurn, Result, Tried
 from ivr.sms.twilio import Twilio
+from ivr.sms.vonage import Vonage
 
 _GATEWAYS: dict[str, Callable[[Settings, FilteringBoundLogger, Reporting | None], Gateway]] = {
     outbox.NAME: lambda settings, _, __: Outbox.of(settings),
     elks.NAME: Elks.of,
     twilio.NAME: Twilio.of,
+    vonage.NAME: Vonage.of,
+    smpp.NAME: lambda settings, log, reporting: Smpp.of(settings, log, None if reporting is None else reporting.told),
     http.NAME: lambda settings, log, _: Http.of(settings, log),
 }
 

@@ -82,9 +82,9 @@ class Table:
             literal = None
         if literal is not None and not addresses.allows(literal):
             raise self.fault("url", "is a private address", f'Write allow_private = ["{literal}"] if it is meant')
-        if parsed.scheme != "https" and (literal is None or not addresses.names(literal)):
+        if parsed.scheme not in ("https", "smpps") and (literal is None or not addresses.names(literal)):
             raise self.fault(
-                "url", "is http://: texts and passwords would go there in clear",
-                "Write https://; or the gateway's address itself, and the same in allow_private",
+                "url", f"is {parsed.scheme}://: texts and passwords would go there in clear",
+                f"Write {parsed.scheme}s://; or the gateway's address itself, and the same in allow_private",
             )  # fmt: skip
         return parsed, addresses

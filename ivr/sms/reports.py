@@ -6,17 +6,22 @@ A reader holds what it checks by. Whoever posts is told nothing of what came of 
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl
 
+import orjson
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
 from ivr.call.ports import Delivery, Report
 from ivr.config import Settings
 from ivr.secret import Secret
-from ivr.sms import elks, twilio
+from ivr.sms import elks, twilio, vonage
 from ivr.sms.reporting import Reporting
 
 # Bytes: those of the gateways have less than one thousand.
@@ -25,9 +30,8 @@ _MOST = 8 * 1024
 _STALE = 120.0
 # Fields of a form: Twilio's have about twelve.
 _FIELDS = 50
-
-_ID = re.compile(r"[0-9A-Za-z._-]{1,100}")
-_CODE = re.compile(r"[0-9A-Za-z-]{1,32}")
+# Seconds between what a token says of its own age and our clock.
+_SIGNED = 300
 
 
 class Posted(Protocol):
@@ -60,13 +64,23 @@ Reader = Callable[[Posted, float], Report | Refused]
 
 
 def readers(settings: Settings, reporting: Reporting) -> dict[str, Reader]:
-    """By the name of each gateway of the settings that reports. Raises `ConfigError` where what it is checked by cannot be read."""
+    """By the name of each gateway of the settings that posts reports. Raises `ConfigError` where what they are checked by cannot be read."""
     texts, found = settings.texts, dict[str, Reader]()
-    used = {texts.gateway, texts.fallback}
-    if elks.NAME in used:
-        found[elks.NAME] = _read_elks
-    if twilio.NAME in used and (token := twilio.auth_token(settings)) is not None:
-        found[twilio.NAME] = Twilio(token, reporting.address(twilio.NAME))
+    for name in {texts.gateway, texts.fallback}:
+        if name is None or (address := reporting.address(name)) is None:
+            continue
+        match name:
+            case elks.NAME:
+                found[name] = _read_elks
+            case twilio.NAME:
+                if (token := twilio.auth_token(settings)) is not None:
+                    found[name] = Twilio(token, address)
+            case vonage.NAME:
+                if (secret := vonage.signature_secret(settings)) is not None:
+                    found[name] = Vonage(secret, texts.vonage.api_key)
+            case _:
+                # it tells by another way, or nothing
+                pass
     return {name: _Addressed(reporting.secret(name), reader) for name, reader in found.items()}
 
 
@@ -145,6 +159,62 @@ def _signed(token: Secret, address: Secret, fields: Mapping[str, str], signature
     return hmac.compare_digest(expected, signature.encode(errors="replace"))
 
 
+# ---------------------------------------------------------------- Vonage
+
+
+@dataclass(frozen=True, slots=True)
+class Vonage:
+    """https://developer.vonage.com/en/getting-started/concepts/webhooks: a token, signed with the account's secret, over the body.
+
+    `key`: the account's API key, where it is known.
+    """
+
+    secret: Secret
+    key: str | None
+
+    def __call__(self, posted: Posted, now: float) -> Report | Refused:
+        claims = self._claims(posted.headers.get("authorization", ""))
+        if claims is None or claims.get("payload_hash") != _sha256(posted.body):
+            return Refused("signature")
+        if self.key is not None and claims.get("api_key") != self.key:
+            return Refused("signature")
+        made = claims.get("iat")
+        if not isinstance(made, int) or abs(now - made) > _SIGNED:
+            return Refused("stale")
+        match _json(posted.body):
+            case {"message_uuid": found, "status": str(status), **more}:
+                return _report(vonage.NAME, found, _VONAGE.get(status, Delivery.UNKNOWN), _why(more.get("error")))
+            case _:
+                return Refused("form")
+
+    def _claims(self, header: str) -> dict[str, object] | None:
+        kind, _, token = header.partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        try:
+            return dict(jwt.decode(token, OctKey.import_key(self.secret.reveal()), algorithms=["HS256"]).claims)
+        except (JoseError, ValueError, TypeError, KeyError):
+            return None
+
+
+_VONAGE = {
+    "submitted": Delivery.SENT,
+    "delivered": Delivery.DELIVERED,
+    "read": Delivery.READ,
+    "rejected": Delivery.UNDELIVERED,
+    "undeliverable": Delivery.FAILED,
+}
+
+
+def _why(error: object) -> object:
+    """The number that an error's type ends with: `https://developer.vonage.com/api-errors/messages#1260`."""
+    match error:
+        case {"type": str(kind)}:
+            return kind.rpartition("#")[2]
+        case _:
+            return ""
+
+
 # ---------------------------------------------------------------- what they share
 
 
@@ -160,7 +230,17 @@ def _form(posted: Posted) -> dict[str, str] | None:
     return fields if len(fields) == len(pairs) else None
 
 
-def _report(gateway: str, id: object, delivery: Delivery, code: str = "") -> Report | Refused:
-    if not isinstance(id, str) or not _ID.fullmatch(id):
-        return Refused("form")
-    return Report(gateway, id, delivery, code if _CODE.fullmatch(code) else "")
+def _json(body: Secret) -> object:
+    """None where it is not."""
+    try:
+        return orjson.loads(body.reveal())
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _sha256(body: Secret) -> str:
+    return hashlib.sha256(body.reveal().encode(errors="surrogatepass")).hexdigest()
+
+
+def _report(gateway: str, id: object, delivery: Delivery, code: object = "") -> Report | Refused:
+    return Report.of(gateway, id, delivery, code) or Refused("form")

@@ -12,7 +12,7 @@ from ivr.call.proof import Stage
 from ivr.errors import StoreError
 from ivr.store.link import Link, Script
 
-_KEEP = Script("keep_alarm")
+_KEEP = Script("clock", "keep_alarm")
 
 LIFE = 3600
 """Seconds for which one is shown."""
@@ -50,7 +50,7 @@ class RedisAlarms:
 
     async def of(self, tenant: str) -> Sequence[Alarm]:
         """Those of the last hour, the latest first; of one proof no more than one."""
-        match await self._link.ask("LRANGE", self._key(tenant), 0, -1):
+        match await self._link.ask("ZREVRANGE", self._key(tenant), 0, -1):
             case [*found]:
                 alarms = {alarm.id: alarm for alarm in map(_read, reversed(found))}
             case _:

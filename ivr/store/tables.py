@@ -164,6 +164,27 @@ TOKEN_KEYS = Table(
 """Keys that sign tokens. `key_id` and `wrapped` are the envelope, in which `private` is sealed; `public` is a JWK. Times are
 seconds since the epoch."""
 
+PEERS = Table(
+    "peers",
+    METADATA,
+    Column("domain", String(253), primary_key=True),
+    Column("key", String(43), nullable=False),
+    Column("public", String(400), nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("agreed", Boolean, nullable=False),
+)
+"""Which key other organisations are known by (`call.ports.peers.Pin`); `public` is a JWK. Times are seconds since the epoch."""
+
+LETTERS = Table(
+    "letters",
+    METADATA,
+    Column("domain", String(253), primary_key=True),
+    Column("id", String(80), primary_key=True),
+    Column("until", BigInteger, nullable=False, index=True),
+)
+"""Letters of other organisations that were taken, as long as each could be sent again. `until` is seconds since the epoch."""
+
 CURSORS = Table(
     "webhook_cursors",
     METADATA,

@@ -24,6 +24,7 @@ class Index:
         self.__phone = hash_key.derive("index/phone")
         self.__sign_in = hash_key.derive("index/sign-in")
         self.__call = hash_key.derive("index/call")
+        self.__letter = hash_key.derive("index/letter")
 
     def customer_number(self, number: Secret) -> str:
         """The index of a customer number, as it was keyed."""
@@ -37,6 +38,10 @@ class Index:
         """The index of what tries to sign in are counted by: a login, which may be a password in the wrong field, or an address."""
         text = joined(kind, *(part.encode(errors="replace").decode() for part in parts))
         return hmac.new(self.__sign_in, text, hashlib.sha256).hexdigest()
+
+    def letter(self, code: Secret) -> str:
+        """What a letter waits under until its code is keyed: Redis alone does not tell which code that is."""
+        return hmac.new(self.__letter, code.reveal().encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def call(self, node: str, channel: str) -> str:
         """What the API and webhooks call this channel of this node: 22 letters of base64url, which nobody makes without the hash key.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -20,8 +21,10 @@ ALGORITHM = "EdDSA"
 """As tokens name it. RFC 9864 has a newer name, `Ed25519`, which few of those know who check tokens."""
 
 _PRIVATE = "private"
-# Whatever is longer was not made here.
+# A token of ours is never longer.
 _LONGEST = 4096
+# RFC 8037 2: 32 bytes in base64url, without padding.
+_POINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class _OneAlgorithm(JWSRegistry):
@@ -89,35 +92,52 @@ class TokenKey:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What was signed: of which `typ`, and what it says. Whether that still holds is another matter."""
+    """What was signed: of which `typ`, what it says, and by which key. Whether that still holds is another matter."""
 
     kind: str
     claims: Mapping[str, Any]
+    key: str
 
 
 class Verifier:
     """What public keys tell: whether one of them has signed a token."""
 
-    def __init__(self, public: Iterable[Mapping[str, str]]) -> None:
-        """`public`: as `TokenKey.public` has them."""
+    def __init__(self, public: Iterable[Mapping[str, str]], *, longest: int = _LONGEST) -> None:
+        """`public`: as `TokenKey.public` has them; `longest`: characters beyond which nothing is read."""
+        self._longest = longest
         self._keys = {key["kid"]: OKPKey.import_key(dict(key)) for key in public}
 
     def read(self, token: str) -> Token | None:
         """What is signed; None for anything that is not, whatever it says of itself."""
-        if len(token) > _LONGEST or not token.isascii():
+        if len(token) > self._longest or not token.isascii():
             return None
         try:
             found = jwt.decode(token, self._key_of, registry=_REGISTRY)
         except (JoseError, ValueError, TypeError, RecursionError):
             return None
         kind = found.header["typ"]
-        return Token(kind, found.claims) if isinstance(kind, str) else None
+        return Token(kind, found.claims, found.header["kid"]) if isinstance(kind, str) else None
 
     def _key_of(self, named: GuestProtocol) -> OKPKey:
         kid = named.headers()["kid"]
         if not isinstance(kid, str) or kid not in self._keys:
             raise JoseError("no such key")
         return self._keys[kid]
+
+
+def public_key(said: object) -> Mapping[str, str] | None:
+    """A key that somebody else has published, as `TokenKey.public` has ours; None for what is none of this kind.
+
+    What else stands there is left out, and its name is worked out here: two keys never have one name.
+    """
+    match said:
+        case {"kty": "OKP", "crv": "Ed25519", "x": str(point)} if _POINT.fullmatch(point):
+            try:
+                return TokenKey(OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": point})).public
+            except (JoseError, ValueError):
+                return None
+        case _:
+            return None
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

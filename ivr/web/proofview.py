@@ -10,8 +10,8 @@ from ivr.lock.proofwords import Choice, Proving, Speaking
 from ivr.prompts import about
 from ivr.web.words import Words
 
-# What the agent can mend is said; all else goes by itself.
-_MENDED = frozenset({Speaking.SILENT, Speaking.HELD, Speaking.CUT, Speaking.GONE, Speaking.FAILED})
+MENDED = frozenset({Speaking.SILENT, Speaking.HELD, Speaking.CUT, Speaking.GONE, Speaking.FAILED})
+"""What an agent can mend is said; all else goes by itself."""
 
 
 class ProofShown(TypedDict):
@@ -37,7 +37,7 @@ def shown(proving: Proving | None, words: Words) -> ProofShown:
     if proving is None:
         return NO_PROOF
     stage, waits = proving.stage, not proving.stage.is_end
-    fault = proving.speech if stage is Stage.OPENED and proving.speech in _MENDED else None
+    fault = proving.speech if stage is Stage.OPENED and proving.speech in MENDED else None
     return ProofShown(
         stage=stage.value,
         title=words(f"proof.{stage.value}"),

@@ -17,6 +17,8 @@ WINDOW = 800
 _SOUND_RMS = 200.0
 # A steady tone has nearly all of a window's energy; speech and music much less.
 _TONE_SHARE = 0.6
+# A phone's tone is ten times as loud; speech has that much at a frequency for a moment at most.
+_UNDER_RMS = 300.0
 # Loudness is compared by 20 ms, every 10 ms; what is lost on the way moves the rest by 150 ms at most.
 _LOUDNESS = 160
 _HOP = 80
@@ -46,20 +48,31 @@ def has_sound(heard: array[int], seconds: float = 0.2) -> bool:
 def has_tone(heard: array[int], hertz: float, seconds: float = 0.2) -> bool:
     """Whether one steady tone is heard for that long without a break."""
     starts = range(0, len(heard) - WINDOW + 1, WINDOW)
-    return _in_a_row([_share(heard[start : start + WINDOW], hertz) > _TONE_SHARE for start in starts], seconds)
+    return _in_a_row([share(heard[start : start + WINDOW], hertz) > _TONE_SHARE for start in starts], seconds)
 
 
-def _share(window: array[int], hertz: float) -> float:
-    # Goertzel: the part of the window's energy that lies at this frequency, 0 to 1.
+def presence(heard: array[int], hertz: float, level: float = _UNDER_RMS) -> float:
+    """In what part of the time this tone is there, as loud (RMS) and also under other sound: 0 to 1, by windows of 100 ms."""
+    starts = range(0, len(heard) - WINDOW + 1, WINDOW)
+    loud = [_power(heard[start : start + WINDOW], hertz) > level**2 for start in starts]
+    return sum(loud) / len(loud) if loud else 0.0
+
+
+def share(window: array[int], hertz: float) -> float:
+    """The part of the window's energy that lies at this frequency, 0 to 1; 0 where it is silent."""
     energy = sum(value * value for value in window)
     if energy < _SOUND_RMS**2 * len(window):
         return 0.0
+    return _power(window, hertz) * len(window) / energy
+
+
+def _power(window: array[int], hertz: float) -> float:
+    # Goertzel: the mean square of what lies at this frequency.
     factor = 2 * math.cos(2 * math.pi * hertz / RATE)
     last = before = 0.0
     for value in window:
         last, before = value + factor * last - before, last
-    power = last * last + before * before - factor * last * before
-    return 2 * power / (len(window) * energy)
+    return 2 * (last * last + before * before - factor * last * before) / len(window) ** 2
 
 
 def _in_a_row(windows: list[bool], seconds: float) -> bool:

@@ -46,6 +46,12 @@ class Desk(Command):
             return False
 
 
+class PublicPage(Desk):
+    """The same of the public page."""
+
+    command = "page"
+
+
 class Proxy(Desk):
     """The same of the proxy."""
 

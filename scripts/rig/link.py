@@ -71,6 +71,11 @@ class Link:
             raise RigError(f"{self._name}, {do!r}: {reply['error']} (log: {self._stem}.log)")
         return reply
 
+    def signal(self, number: int) -> None:
+        """Send this signal to the process."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     async def close(self) -> None:
         """End the process: the end of its input tells it to hang up and unregister first."""
         process, self._process = self._process, None

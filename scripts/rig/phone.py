@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -194,6 +195,14 @@ class Phone:
     async def silence(self, call: int | None = None) -> None:
         """Stop playing."""
         await self._link.ask("silence", call=self._pick(call))
+
+    def freeze(self) -> None:
+        """Send nothing at all from now on, and take nothing, until `thaw`."""
+        self._link.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._link.signal(signal.SIGCONT)
 
     def recording(self, call: int | None = None) -> Path:
         """The WAV file of what was heard on a call; there is none before its `media` event."""

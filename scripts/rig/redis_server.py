@@ -13,13 +13,13 @@ from redis.retry import Retry
 from rig.certificates import Certificate
 from rig.ports import HOST, Ports
 from rig.service import Service
-from rig.state import RigError, instance_folder
+from rig.state import CHECKOUT, RigError, instance_folder
 
 
 class Redis(Service):
     """A Redis with a folder, a port and a password of its own.
 
-    `persist` makes it hand every change to the system before it answers, so that `kill` and `start` lose nothing. Nobody
+    The public page's own user has the rights of config/redis.conf, and the same password. `persist` makes it hand every change to the system before it answers, so that `kill` and `start` lose nothing. Nobody
     waits for the disk: what else is written on this machine would hold up whoever asks it something.
     """
 
@@ -40,6 +40,7 @@ class Redis(Service):
         self._config.write_text(
             f"bind {HOST}\nport {self.port}\nrequirepass {self.password}\ndir {self.folder}\nsave ''\n"
             f"appendonly {'yes' if persist else 'no'}\nappendfsync no\nloglevel notice\n"
+            + _user_of_the_page(self.password)
             + ("" if certificate is None else _by_tls(self.tls_port, certificate) + _user(self.password))
         )
 
@@ -80,3 +81,9 @@ def _by_tls(port: int, certificate: Certificate) -> str:
 
 def _user(password: str) -> str:
     return f"user tillit on >{password} ~tillit:* &tillit:* +@read +@write +@scripting +@connection +time +publish +subscribe\n"
+
+
+def _user_of_the_page(password: str) -> str:
+    sample = (CHECKOUT / "config" / "redis.conf").read_text().splitlines()
+    line = next(line for line in sample if line.startswith("user tillit-page "))
+    return line.replace("on resetpass", f"on >{password}") + "\n"

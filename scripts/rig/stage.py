@@ -18,7 +18,7 @@ from types import TracebackType
 from rig import warm
 from rig.asterisk import Pbx
 from rig.crm import FREE, PATTERNS, Crm
-from rig.desk import Desk, Proxy, manager_user
+from rig.desk import Desk, Proxy, PublicPage, manager_user
 from rig.ports import HOST, Ports
 from rig.redis_server import Redis
 from rig.state import CHECKOUT, STATE, VENV_PYTHON, RigError, wait_until
@@ -105,6 +105,7 @@ class Stage:
         redis: Redis | None = None,
         desk: bool = False,
         crm: bool = False,
+        page: bool = False,
     ) -> None:
         """`sounds`: where `scripts/prompts` made the prompts of these languages.
 
@@ -113,6 +114,8 @@ class Stage:
         `redis`: one of another kind than the usual one, not started yet.
 
         `desk`: whether the settings have one, and Asterisk its user.
+
+        `page`: whether they have a public page, beside the desk.
 
         `crm`: whether they have a proxy, too, and a CRM behind it.
 
@@ -126,6 +129,7 @@ class Stage:
         self._crm_ports = (
             None if self._desk_ports is None or not crm else (self._desk_ports.take(), self._desk_ports.take())
         )
+        self._page_port = self._desk_ports.take() if self._desk_ports is not None and page else 0
         self._desk_secret = secrets.token_urlsafe(16)
         if desk:
             own = overrides or {}
@@ -209,6 +213,12 @@ class Stage:
                 addresses = {"listen": f"{HOST}:{proxy}", "url": f"http://localhost:{proxy}"}
                 tables["proxy"] = {**addresses, "upstream": f"http://{HOST}:{crm}", "free": FREE}
                 tables |= PATTERNS
+            if self._page_port:
+                tables["page"] = {
+                    # a host of its own, for cookies know no port
+                    "listen": f"{HOST}:{self._page_port}", "url": self.page_url, "redis_username": "default",
+                    "redis_password_file": "redis.password",
+                }  # fmt: skip
             tables["asterisk.desk"] = {"port": self.pbx.ami_port, "password_file": "desk.password"}
         for overlay in (self._settings, settings or {}):
             for table, values in overlay.items():
@@ -293,6 +303,15 @@ class Stage:
     def desk(self, name: str = "desk") -> Desk:
         """The desk of this stage, not started."""
         return Desk(self.config, self.pbx.folder / "log", self._desk_port, name=name)
+
+    @property
+    def page_url(self) -> str:
+        """What people open."""
+        return f"http://localhost:{self._page_port}"
+
+    def page(self, name: str = "page") -> PublicPage:
+        """The public page; ends with the test where it is entered."""
+        return PublicPage(self.config, self.folder, self._page_port, name=name)
 
     def crm(self) -> Crm:
         """The CRM of this stage, not started."""

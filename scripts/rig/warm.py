@@ -290,9 +290,12 @@ def _unbuffered(place: int) -> io.TextIOWrapper:
 
 
 def _warm_up() -> None:
+    # so that those that are forked need not
     import ivr.app
     import ivr.cli
-    import ivr.desk  # noqa: F401 (imported, so that those that are forked need not)
+    import ivr.desk
+
+    ivr.cli.command()
 
 
 if __name__ == "__main__":

@@ -33,12 +33,14 @@ from ivr.lock import (
     Signer,
     Watch,
 )
+from ivr.lock.prover import Prover
 from ivr.secret import Personal, Secret
 from ivr.staff import Denied as Refused
 from ivr.staff import Person, Role, SignedIn
 from ivr.store.customers import Customers
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
+from ivr.store.pagekey import PageKey
 from ivr.store.people import People
 from ivr.store.register import Customer, NewCustomer, Register
 from ivr.store.sessions import Sessions
@@ -95,6 +97,16 @@ class FakeTalks:
         if self.down:
             raise Unavailable("no manager interface")
         return self.talks.get(endpoint, ())
+
+    def told_of(self, node: str, channel: str) -> Talk | None:
+        if self.down:
+            raise Unavailable("no manager interface")
+        for talk in (talk for some in self.talks.values() for talk in some if talk.node == node):
+            for party in talk.others:
+                if party.channel == channel:
+                    rest = tuple(one for one in (talk.own, *talk.others) if one is not party)
+                    return Talk(node, party, rest)
+        return None
 
     def on_change(self, told: Callable[[frozenset[str]], None]) -> None:
         raise NotImplementedError
@@ -207,6 +219,7 @@ class Desk:
     review: Review
     administration: Administration
     log: Lines
+    prover: Prover | None = None
 
     async def read(self, ref: str) -> Customer | None:
         """The record, past the lock."""
@@ -275,9 +288,17 @@ class Desk:
 
 @asynccontextmanager
 async def desk_of(
-    settings: Settings, server: Server, rules: Mapping[str, Any] | None = None, *, people: bool = False
+    settings: Settings,
+    server: Server,
+    rules: Mapping[str, Any] | None = None,
+    *,
+    people: bool = False,
+    page: PageKey | None = None,
 ) -> AsyncIterator[Desk]:
-    """On this database and this Redis; `rules` are what `[lock]` has. `people`: who works there stands in the database."""
+    """On this database and this Redis; `rules` are what `[lock]` has. `people`: who works there stands in the database.
+
+    `page`: the key with which it is proved who speaks.
+    """
     vault = Vault(keys_of(settings), settings)
     live = await RedisLive.open(server.settings())
     link = Link.of(server.settings())
@@ -289,11 +310,11 @@ async def desk_of(
             locks = Locks.of(
                 settings.model_copy(update={"lock": Rules.model_validate(rules or {}), "policies": _of_acme(settings)}),
                 talks=talks, switch=switch, staff=People(database, vault) if people else staff, live=live, link=link,
-                customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log,
+                customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log, page=page,
             )  # fmt: skip
             yield Desk(
                 settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.midcall, switch,
-                locks.reads, locks.glass, locks.tokens, locks.signer, locks.watch, locks.review, locks.administration, log,
+                locks.reads, locks.glass, locks.tokens, locks.signer, locks.watch, locks.review, locks.administration, log, locks.prover,
             )  # fmt: skip
     finally:
         await link.close()

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import time
@@ -15,12 +16,16 @@ from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import web
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
 from ivr.secret import Secret
 from ivr.sms import Reporting
 from ivr.sms.reports import Posted
-from tests.contract.texts_server import ACCOUNT
+from tests.contract.texts_server import ACCOUNT, APPLICATION
 
+SIGNATURE = "canary-signature-secret-0123456789abcdefghijklmnop"
+API_KEY = "abcd1234"
 TOKEN = "canary-auth-token-0123456789abcd"
 REPORTING = Reporting("https://id.example.com", Secret("f" * 64))
 
@@ -56,6 +61,7 @@ class Front:
 
     async def post(self, address: str, body: str, headers: Mapping[str, str] | None = None) -> int:
         """What somebody posts to the public address; the status of the answer."""
+        assert REPORTING.url is not None
         local = address.replace(REPORTING.url, self.url)
         assert local != address, "it was asked to report to somewhere else"
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -110,6 +116,32 @@ def twilio_report(
     if code is not None:
         fields["ErrorCode"] = code
     return urlencode(fields), {"X-Twilio-Signature": twilio_signature(signed or address, fields, token)}
+
+
+def vonage_report(
+    id: str,
+    status: str,
+    *,
+    code: str | None = None,
+    secret: str = SIGNATURE,
+    claims: Mapping[str, object] | None = None,
+) -> tuple[str, dict[str, str]]:
+    """https://developer.vonage.com/en/messages/concepts/messages-status-callbacks, and how its webhooks are signed; `claims` are in the stead of its own."""
+    said: dict[str, object] = {
+        "message_uuid": id, "to": "46701740601", "from": "Acme", "timestamp": "2026-01-01T13:37:44.314Z",
+        "status": status, "usage": {"currency": "EUR", "price": "0.0333"}, "channel": "sms",
+        "destination": {"network_code": "24007"}, "sms": {"count_total": "1"},
+    }  # fmt: skip
+    if code is not None:
+        kind = f"https://developer.vonage.com/api-errors/messages#{code}"
+        said["error"] = {"type": kind, "title": code, "detail": "Absent Subscriber", "instance": id}
+    body = json.dumps(said)
+    own = {
+        "iat": int(time()), "jti": "c5ba8f24-1a14-4c10-bfdf-3fbe8ce511b5", "iss": "Vonage", "api_key": API_KEY,
+        "payload_hash": hashlib.sha256(body.encode()).hexdigest(), "application_id": APPLICATION,
+    }  # fmt: skip
+    token = jwt.encode({"alg": "HS256", "typ": "JWT"}, own | dict(claims or {}), OctKey.import_key(secret))
+    return body, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
 
 def twilio_signature(address: str, fields: Mapping[str, str], token: str = TOKEN) -> str:

@@ -41,6 +41,9 @@ async def test_requests_are_counted_by_what_was_asked_and_why_it_was_refused(tmp
         # a page's websocket: as long as the page was open
         log.info("web.request", route="/live", method="GET", status=101, reason=None, seconds=3600.0)
         log.error("reads.stopped", person="p", hour=1, day=1)
+        log.info("proof.asked", proof="x", way="text", person="p", call="1.1")
+        log.info("proof.moved", proof="x", way="text", stage="opened")
+        log.warning("proof.denied", proof="x", way="text", person="p", call="1.1")
         where = {"route": RECORD, "method": "GET"}
         assert await made.number("tillit_http_requests_total", status="403", **where) == 1
         assert await made.number("tillit_http_requests_total", status="200", **where) == 1
@@ -49,6 +52,8 @@ async def test_requests_are_counted_by_what_was_asked_and_why_it_was_refused(tmp
         assert await made.number("tillit_http_seconds_count", route="/live") is None
         assert await made.number("tillit_refusals_total", reason="not_verified") == 1
         assert await made.number("tillit_refusals_total", reason="no_call") == 0
+        for stage, count in (("asked", 1), ("opened", 1), ("denied", 1), ("confirmed", 0)):
+            assert await made.number("tillit_proofs_total", way="text", stage=stage) == count
         # what the alerts of agents look for is logged here, and by no worker
         assert await made.number("tillit_troubles_total", event="reads.stopped", level="error") == 1
 

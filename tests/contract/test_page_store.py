@@ -50,6 +50,9 @@ async def test_one_proof_from_asked_to_confirmed(both: Both, server: Server) -> 
     assert await both.pages.of(one.id) == replace(one, stage=Stage.CONFIRMED)
     assert await both.pages.due() == [replace(one, stage=Stage.CONFIRMED)]
     assert await both.pages.due() == []
+    server.client.sadd("tillit:page:ended", one.id)
+    assert await both.pages.due() == [], "what the page tells twice"
+    assert server.client.hmget(f"tillit:page:proof:{one.id}", "digits", "seen") == [None, None]
     server.pass_time(300 + 15 * 60)
     assert await both.store.look(link) is None
     assert await both.pages.of(one.id) is None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
@@ -25,19 +28,23 @@ from ivr.store.link import Link
 from tests.contract.ari_log import Log, wait_for
 from tests.contract.live_server import Server
 from tests.contract.reports_kit import (
+    API_KEY,
     REPORTING,
+    SIGNATURE,
     TOKEN,
     Front,
     elks_report,
     posted,
     twilio_report,
     twilio_signature,
+    vonage_report,
 )
 from tests.contract.texts_kit import SERVED, TEXT, TO, settings_in, tables
 from tests.contract.texts_server import Asked, Status, TextsServer
 
 SENT, DELIVERED = Delivery.SENT, Delivery.DELIVERED
-ADDRESS = {name: REPORTING.address(name).reveal() for name in ("46elks", "twilio")}
+POSTING = ("46elks", "twilio", "vonage")
+ADDRESS = {name: (REPORTING.address(name) or Secret("")).reveal() for name in POSTING}
 SID = "SM" + "1" * 32
 
 
@@ -49,6 +56,11 @@ def settings_for(folder: Path, name: str, url: str = "https://gateway.example.co
     table = tables(name, url)
     if name == "twilio":
         table["texts.twilio"]["auth_token_file"] = "auth.token"
+    if name == "vonage":
+        secret = folder / "signature.secret"
+        secret.touch(0o600)
+        secret.write_text(SIGNATURE)
+        table["texts.vonage"] |= {"signature_secret_file": "signature.secret", "api_key": API_KEY}
     return settings_in(folder, texts={"gateway": name, "seconds": 5.0}, **table)
 
 
@@ -63,6 +75,8 @@ def made(name: str, id: str = SID, status: str = "delivered", **more: Any) -> tu
     """What the gateway posts."""
     if name == "46elks":
         return elks_report(id, status), {}
+    if name == "vonage":
+        return vonage_report(id, status, **more)
     return twilio_report(id, status, ADDRESS["twilio"], **more)
 
 
@@ -91,6 +105,12 @@ def low(headers: dict[str, str]) -> dict[str, str]:
         ("twilio", "failed", Delivery.FAILED),
         ("twilio", "canceled", Delivery.FAILED),
         ("twilio", "partially_delivered", Delivery.UNKNOWN),
+        ("vonage", "submitted", SENT),
+        ("vonage", "delivered", DELIVERED),
+        ("vonage", "read", Delivery.READ),
+        ("vonage", "rejected", Delivery.UNDELIVERED),
+        ("vonage", "undeliverable", Delivery.FAILED),
+        ("vonage", "teleported", Delivery.UNKNOWN),
     ],
 )
 def test_statuses_are_mapped_to_one_set(name: str, status: str, delivery: Delivery, reader: Reader) -> None:
@@ -98,9 +118,18 @@ def test_statuses_are_mapped_to_one_set(name: str, status: str, delivery: Delive
     assert reader(posted(name, body, low(headers)), time()) == Report(name, SID, delivery)
 
 
-def test_the_code_of_twilio_comes_along(reader: Reader) -> None:
-    body, headers = made("twilio", status="undelivered", code="30003")
-    assert reader(posted("twilio", body, low(headers)), time()) == Report("twilio", SID, Delivery.UNDELIVERED, "30003")
+@pytest.mark.parametrize(
+    ("name", "status", "code", "shown"),
+    [
+        ("twilio", "undelivered", "30003", "30003"),
+        ("twilio", "undelivered", "{canary} 46701740601", ""),
+        ("vonage", "rejected", "1320", "1320"),
+        ("vonage", "rejected", "+46701740601\n", ""),
+    ],
+)
+def test_why_it_was_lost_comes_along(name: str, status: str, code: str, shown: str, reader: Reader) -> None:
+    body, headers = made(name, status=status, code=code)
+    assert reader(posted(name, body, low(headers)), time()) == Report(name, SID, Delivery.UNDELIVERED, shown)
 
 
 def test_the_documented_example_of_twilio(tmp_path: Path) -> None:
@@ -126,12 +155,16 @@ def forged(name: str) -> dict[str, tuple[Any, str]]:
     rows: dict[str, tuple[Any, str]] = {
         "no secret": (posted(name, body, headers, secret=Secret("")), "secret"),
         "a guessed secret": (posted(name, body, headers, secret=Secret("0" * 64)), "secret"),
-        "another gateway's secret": (posted(name, body, headers, secret=REPORTING.secret("vonage")), "secret"),
+        "another gateway's secret": (posted(name, body, headers, secret=REPORTING.secret("others")), "secret"),
         "stale": (posted(name, body, headers, at=time() - 121), "stale"),
         "of tomorrow": (posted(name, body, headers, at=time() + 86400), "stale"),
         "10 MB": (posted(name, body + "&x=" + "y" * 10_000_000, headers), "too long"),
-        "no form": (posted(name, '{"id": "s1"}', headers), "form"),
         "nothing": (posted(name, "", headers), "form" if name == "46elks" else "signature"),
+    }
+    if name == "vonage":
+        return rows | forged_vonage(body, headers)
+    rows |= {
+        "no form": (posted(name, '{"id": "s1"}', headers), "form"),
         "a field twice": (posted(name, body + "&" + body, headers), "form"),
         "too many fields": (posted(name, "&".join(f"f{n}=" for n in range(60)), headers), "form"),
         "bytes that are no letters": (posted(name, "id=%ff%fe&status=sent", headers), "form"),
@@ -168,8 +201,50 @@ def forged(name: str) -> dict[str, tuple[Any, str]]:
     return rows
 
 
+def forged_vonage(body: str, headers: dict[str, str]) -> dict[str, tuple[Any, str]]:
+    """By tokens that are another's, or of another report."""
+
+    def by(**claims: object) -> Any:
+        own, sent = made("vonage", claims=claims)
+        return posted("vonage", own, low(sent))
+
+    def with_token(token: str) -> Any:
+        return posted("vonage", body, {"authorization": f"Bearer {token}"})
+
+    parts = headers["authorization"].removeprefix("Bearer ").split(".")
+    unsigned = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
+    odd = '{"status": "delivered"}'
+    return {
+        "no token": (posted("vonage", body), "signature"),
+        "an empty token": (with_token(""), "signature"),
+        "another kind": (posted("vonage", body, {"authorization": headers["authorization"].replace("Bearer", "Basic")}), "signature"),
+        "another secret": (posted("vonage", body, low(made("vonage", secret="0" * 50)[1])), "signature"),
+        "unsigned": (with_token(f"{unsigned}.{parts[1]}."), "signature"),
+        "unsigned, with a signature": (with_token(f"{unsigned}.{parts[1]}.{parts[2]}"), "signature"),
+        "a token that is none": (with_token("a.b.c"), "signature"),
+        "a changed body": (posted("vonage", body.replace("delivered", "rejected"), headers), "signature"),
+        "another id": (posted("vonage", body.replace(SID, "SM" + "2" * 32), headers), "signature"),
+        "one blank more": (posted("vonage", body + " ", headers), "signature"),
+        "of another body": (by(payload_hash="0" * 64), "signature"),
+        "of no body": (by(payload_hash=None), "signature"),
+        "of another account": (by(api_key="efgh5678"), "signature"),
+        "signed long ago": (by(iat=int(time()) - 301), "stale"),
+        "signed tomorrow": (by(iat=int(time()) + 86400), "stale"),
+        "signed at no time": (by(iat=None), "stale"),
+        "a form of 46elks": (posted("vonage", made("46elks")[0]), "signature"),
+        "signed, and no report": (
+            posted("vonage", odd, low(made("vonage", claims={"payload_hash": hashlib.sha256(odd.encode()).hexdigest()})[1])),
+            "form",
+        ),
+        "signed, and no JSON": (
+            posted("vonage", "odd", low(made("vonage", claims={"payload_hash": hashlib.sha256(b"odd").hexdigest()})[1])),
+            "form",
+        ),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("name", "row"), [(name, row) for name in ("46elks", "twilio") for row in forged(name)], ids=lambda one: str(one)
+    ("name", "row"), [(name, row) for name in POSTING for row in forged(name)], ids=lambda one: str(one)
 )
 def test_a_forged_report_is_none(name: str, row: str, reader: Reader) -> None:
     came, why = forged(name)[row]
@@ -178,8 +253,14 @@ def test_a_forged_report_is_none(name: str, row: str, reader: Reader) -> None:
 
 def test_without_the_token_no_reports_are_asked_for_or_read(tmp_path: Path) -> None:
     """An API key's secret signs nothing."""
-    settings = settings_in(tmp_path, texts={"gateway": "twilio"}, **tables("twilio", "https://gateway.example.com"))
-    assert readers(settings, REPORTING) == {}
+    for name in ("twilio", "vonage"):
+        settings = settings_in(tmp_path, texts={"gateway": name}, **tables(name, "https://gateway.example.com"))
+        assert readers(settings, REPORTING) == {}
+
+
+def test_without_a_public_page_none_are(tmp_path: Path) -> None:
+    for name in POSTING:
+        assert readers(settings_for(tmp_path, name), Reporting(None, Secret("k"))) == {}
 
 
 def test_the_accounts_own_login_is_the_token(tmp_path: Path) -> None:
@@ -232,12 +313,18 @@ class World:
     async def report(self, id: str, status: str) -> None:
         """The gateway posts to where it was asked to."""
         assert self.asked_for == ADDRESS[self.name]
-        body, headers = made(self.name, id, status)
+        own = "submitted" if (self.name, status) == ("vonage", "sent") else status
+        body, headers = made(self.name, id, own)
         assert await self.front.post(self.asked_for, body, headers) == 204
 
     @property
     def asked_for(self) -> str:
-        return self.server.asked[-1].form["whendelivered" if self.name == "46elks" else "StatusCallback"]
+        asked = self.server.asked[-1]
+        if self.name == "vonage":
+            said = json.loads(asked.body)
+            assert said["webhook_version"] == "v1"
+            return str(said["webhook_url"])
+        return asked.form["whendelivered" if self.name == "46elks" else "StatusCallback"]
 
 
 @pytest.fixture
@@ -278,10 +365,11 @@ def following(world: World, handed: Handed) -> tuple[asyncio.Task[None], list[Re
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("name", ["46elks", "twilio"])
+@pytest.mark.parametrize("name", POSTING)
 async def test_a_report_comes_to_whoever_has_sent_the_text(name: str, world: World) -> None:
     handed = await world.send()
-    assert (handed.gateway, bool(handed.id), handed.parts) == (name, True, 1)
+    # Vonage does not say how many messages it makes of it
+    assert (handed.gateway, handed.parts) == (name, 2 if name == "vonage" else 1)
     assert handed.id is not None
     task, came = following(world, handed)
     await world.report(handed.id, "sent")
@@ -295,7 +383,7 @@ async def test_a_report_comes_to_whoever_has_sent_the_text(name: str, world: Wor
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("name", ["46elks", "twilio"])
+@pytest.mark.parametrize("name", POSTING)
 async def test_a_report_that_is_faster_than_the_answer(name: str, world: World, server: Server) -> None:
     """Nobody knows its id yet."""
     api = world.server.api
@@ -303,7 +391,7 @@ async def test_a_report_that_is_faster_than_the_answer(name: str, world: World, 
     def reports_first(asked: Asked) -> Status:
         answer = api(asked)
         assert isinstance(answer.body, dict)
-        first.append(answer.body["id" if name == "46elks" else "sid"])
+        first.append(answer.body[{"46elks": "id", "twilio": "sid", "vonage": "message_uuid"}[name]])
         return answer
 
     first: list[str] = []

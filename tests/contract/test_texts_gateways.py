@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ivr.errors import NumberRefused, TextError
+from ivr.errors import ConfigError, NumberRefused, TextError
 from ivr.secret import Personal
 from ivr.sms import in_turn
 from tests.contract.ari_log import Log
@@ -28,7 +28,9 @@ from tests.contract.texts_server import (
     Status,
     TextsServer,
     anything,
+    application_key,
     twilio_error,
+    vonage_error,
 )
 
 each = pytest.mark.parametrize("name", list(SERVED))
@@ -79,6 +81,38 @@ async def test_twilio(tmp_path: Path, more: dict[str, object], login: str, own: 
     assert asked.form == {**own, "To": TO.reveal(), "Body": TEXT.reveal()}
 
 
+@pytest.mark.parametrize(("own", "shown"), [("Acme", "Acme"), ("+46701740602", "46701740602")])
+async def test_vonage(tmp_path: Path, own: str, shown: str) -> None:
+    async with TextsServer(SERVED["vonage"][0]) as server:
+        texts = sender(tmp_path, server.url, "vonage", sender=own)
+        await texts.send()
+        await texts.send()
+        await texts.gateways.close()
+    first, second = server.asked
+    assert (first.method, first.path) == ("POST", "/v1/messages")
+    assert json.loads(first.body) == {
+        "message_type": "text", "channel": "sms", "from": shown, "to": TO.reveal()[1:], "text": TEXT.reveal(),
+    }  # fmt: skip
+    # a token of its own for each
+    assert first.headers["authorization"] != second.headers["authorization"]
+
+
+async def test_an_application_that_vonage_does_not_know(tmp_path: Path) -> None:
+    async with TextsServer(SERVED["vonage"][0]) as server:
+        texts = sender(tmp_path, server.url, "vonage", application_id="0" * 8 + "-bbbb-cccc-dddd-0123456789ab")
+        with pytest.raises(TextError, match="does not know application and key .401"):
+            await texts.send()
+        await texts.gateways.close()
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", "-----BEGIN PUBLIC KEY-----"])
+def test_a_key_of_vonage_that_is_none(tmp_path: Path, text: str) -> None:
+    settings = settings_in(tmp_path, texts={"gateway": "vonage"}, **tables("vonage", "https://gateway.example.com"))
+    (tmp_path / "vonage.key").write_text(text or application_key().as_pem(private=False).decode())
+    with pytest.raises(ConfigError, match=r"\[texts.vonage\] key_file: holds no private key"):
+        in_turn(settings, Log().logger)
+
+
 async def test_any_gateway_by_json(tmp_path: Path) -> None:
     body = {
         "messages": [{"to": "{to}", "content": "{text}", "flash": False, "x": "{ a} {to"}],
@@ -122,9 +156,7 @@ async def test_nothing_of_the_environment_is_used(
         await texts.send()
         await texts.gateways.close()
         assert proxy.connections == 0
-        assert "canary:canary" not in base64.b64decode(
-            server.asked[0].headers["authorization"].split()[1] + "=="
-        ).decode("latin-1")
+        assert base64.b64encode(b"canary:canary").decode() not in server.asked[0].headers["authorization"]
 
 
 # ---------------------------------------------------------------- what is answered
@@ -168,7 +200,7 @@ async def test_a_broken_answer_is_a_failure_and_is_not_asked_for_again(
 
 
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=f"{name}") for name, rule in WRONG.items()])
-@pytest.mark.parametrize("name", ["46elks", "twilio"])
+@pytest.mark.parametrize("name", ["46elks", "twilio", "vonage"])
 async def test_an_answer_that_is_not_the_gateways_is_a_failure(
     name: str, server: TextsServer, rule: tuple[str, Any], tmp_path: Path
 ) -> None:
@@ -216,6 +248,13 @@ REFUSALS = [
     ("twilio", Status(201, {"sid": "SM1", "status": "failed", "error_code": 30002}), TextError, "30002"),
     ("twilio", Status(403, "<html>"), TextError, "403"),
     ("twilio", Status(400, {"code": "21211"}), TextError, "400"),
+    ("vonage", vonage_error(401, "Unauthorized", ""), TextError, "application and key .401"),
+    ("vonage", vonage_error(402, "Low balance", ""), TextError, "credits .402"),
+    ("vonage", vonage_error(403, "Forbidden", ""), TextError, "rights of the account .403"),
+    ("vonage", vonage_error(422, "x", "", invalid_parameters=[{"name": "to"}]), NumberRefused, "no valid number .422"),
+    ("vonage", vonage_error(422, "x", "", invalid_parameters=[{"name": "to"}, {"name": "from"}]), TextError, "422"),
+    ("vonage", vonage_error(422, "x", "", invalid_parameters=[]), TextError, "422"),
+    ("vonage", vonage_error(422, "x", "", invalid_parameters=["to"]), TextError, "422"),
     ("http", Status(401, "no"), TextError, "401"),
     ("http", Status(422, "no"), NumberRefused, "422"),
 ]

@@ -13,14 +13,31 @@ from ivr.config import Settings, load
 from ivr.secret import Personal, Secret
 from ivr.sms import InTurn, in_turn
 from tests.contract.ari_log import Log, texts
-from tests.contract.texts_server import ACCOUNT, KEY, PASSWORD, USERNAME, Api, anything, elks, twilio
+from tests.contract.texts_server import (
+    ACCOUNT,
+    APPLICATION,
+    KEY,
+    PASSWORD,
+    USERNAME,
+    Api,
+    anything,
+    application_key,
+    elks,
+    twilio,
+    vonage,
+)
 
 TO = Personal("+46701740601")
 # quotation marks, a backslash, braces, a line's end, and what a form and JSON write differently
 TEXT = Secret('Acme: 135790 "is" {to} {secret} your\\code, 100 % & å€😀\nNever read it to anyone.')
 CANARIES = ("46701740601", "701740601", "135790", PASSWORD)
 
-SERVED: dict[str, tuple[Api, str]] = {"46elks": (elks, "/a1"), "twilio": (twilio, ""), "http": (anything, "/send")}
+SERVED: dict[str, tuple[Api, str]] = {
+    "46elks": (elks, "/a1"),
+    "twilio": (twilio, ""),
+    "vonage": (vonage, ""),
+    "http": (anything, "/send"),
+}
 
 
 def tables(name: str, url: str) -> dict[str, dict[str, object]]:
@@ -28,6 +45,7 @@ def tables(name: str, url: str) -> dict[str, dict[str, object]]:
     own: dict[str, dict[str, object]] = {
         "46elks": {"username": USERNAME, "password_file": "password", "sender": "Acme"},
         "twilio": {"account_sid": ACCOUNT, "api_key": KEY, "password_file": "password", "sender": "Acme"},
+        "vonage": {"application_id": APPLICATION, "key_file": "vonage.key", "sender": "Acme"},
         "http": {
             "headers": {"Authorization": "Bearer {secret}"},
             "body": {"to": "{to}", "text": "{text}", "from": "{from}"},
@@ -43,6 +61,9 @@ def settings_in(folder: Path, **overlay: Mapping[str, object]) -> Settings:
     password = folder / "password"
     password.touch(0o600)
     password.write_text(PASSWORD)
+    key = folder / "vonage.key"
+    key.touch(0o600)
+    key.write_bytes(application_key().as_pem(private=True))
     whole: dict[str, Mapping[str, object]] = {
         "company": {"name": "Acme", "country": "SE"},
         "policies.usual": {"steps": ["pin"], "level": 1},

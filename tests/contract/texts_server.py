@@ -15,11 +15,19 @@ import re
 import secrets
 import socket
 import ssl
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from time import time
 from urllib.parse import parse_qs
 
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+
 USERNAME, PASSWORD = "u0123456789abcdef", "canary-password"
+APPLICATION = "aaaaaaaa-bbbb-cccc-dddd-0123456789ab"
 ACCOUNT, KEY = "AC" + "0" * 31 + "1", "SK" + "0" * 31 + "2"
 
 
@@ -252,6 +260,43 @@ def twilio_error(status: int, code: int, message: str) -> Status:
     """As https://www.twilio.com/docs/usage/twilios-response describes errors."""
     more = f"https://www.twilio.com/docs/errors/{code}"
     return Status(status, {"code": code, "message": message, "more_info": more, "status": status})
+
+
+def vonage(asked: Asked) -> Status:
+    """https://developer.vonage.com/en/api/messages, and its errors: `type`, `title`, `detail`, `instance`."""
+    try:
+        kind, _, token = asked.headers.get("authorization", "").partition(" ")
+        claims = jwt.decode(token, application_key(), algorithms=["RS256"]).claims
+    except (JoseError, ValueError):
+        return vonage_error(401, "Unauthorized", "You did not provide correct credentials.")
+    fresh = abs(time() - claims["iat"]) < 60 and claims["exp"] <= claims["iat"] + 86400 and len(claims["jti"]) >= 16
+    if kind != "Bearer" or claims["application_id"] != APPLICATION or not fresh:
+        return vonage_error(401, "Unauthorized", "You did not provide correct credentials.")
+    if (asked.method, asked.path) != ("POST", "/v1/messages"):
+        return vonage_error(404, "Not Found", "The requested resource was not found")
+    if asked.headers["content-type"] != "application/json":
+        return vonage_error(415, "Unsupported Media Type", "JSON")
+    said = json.loads(asked.body)
+    wrong = [
+        {"name": name, "reason": "is not valid"}
+        for name, form in (("to", r"[1-9][0-9]{6,14}"), ("from", r"[A-Za-z0-9 ]{1,15}"), ("text", r"(?s).{1,1000}"))
+        if not re.fullmatch(form, said.get(name, ""))
+    ]
+    if wrong or (said["channel"], said["message_type"]) != ("sms", "text"):
+        return vonage_error(422, "Your request parameters did not validate.", "", invalid_parameters=wrong)
+    return Status(202, {"message_uuid": str(uuid.uuid4())})
+
+
+def vonage_error(status: int, title: str, detail: str, **more: object) -> Status:
+    """As RFC 7807 has them."""
+    kind = f"https://developer.vonage.com/api-errors#{title.lower().replace(' ', '-')}"
+    return Status(status, {"type": kind, "title": title, "detail": detail, "instance": uuid.uuid4().hex, **more})
+
+
+@cache
+def application_key() -> RSAKey:
+    """What Vonage gives to an application; a server knows its public half."""
+    return RSAKey.generate_key(2048)
 
 
 def anything(asked: Asked) -> Status:

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from ivr import lock
+from ivr.call.proof import Keyed, Proof, Shown, Way
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
 from ivr.lock import (
@@ -40,9 +41,11 @@ from ivr.lock import (
 )
 from ivr.lock import Denied as Shut
 from ivr.lock.marktokens import KIND
+from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
 from ivr.staff import Denial, Denied, LastSignIn, Permission, Person, Role, SignedIn
+from ivr.store.alarms import Alarm
 from ivr.store.elements import Elements
 from ivr.store.handovers import Handovers
 from ivr.store.link import Link
@@ -390,6 +393,54 @@ class Administered:
         return self.world.people[whom]
 
 
+@dataclass
+class Proves:
+    """Proving, without a lock; and what came of it for supervisors."""
+
+    world: World
+    choice: Choice = field(default_factory=lambda: Choice((Way.TEXT, Way.CODE), ("case", "invoice")))
+    refusal: Reason | None = None
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    alarms: tuple[Alarm, ...] = ()
+
+    def offered(self) -> Choice:
+        return self.choice
+
+    async def begin(self, person: Person, call: str, asked: Asked) -> Proof | Shut:
+        if asked.about not in self.choice.about:
+            raise InputError("about: may not be chosen here. Here belong: case, invoice")
+        if (denied := self._denied(call)) is not None:
+            return denied
+        self.asked.append(
+            (call, asked.way.value, asked.about, "" if asked.customer is None else asked.customer.reveal())
+        )
+        shown = Shown("Acme", "", "Anna", "", "your case", "+46…01", False, 1, "green canoe", "en")
+        return Proof(
+            "p" * 22, "node", "17.1", "PJSIP/anna", "main", person.id, REF, asked.way, Keyed.PAGE, 1_900_000_000, shown
+        )
+
+    async def again(self, person: Person, call: str) -> Speaking | Shut:
+        if (denied := self._denied(call)) is not None:
+            return denied
+        self.asked.append((call, "again"))
+        return Speaking.GOING_ON
+
+    async def cancel(self, person: Person, call: str) -> bool | Shut:
+        if (denied := self._denied(call)) is not None:
+            return denied
+        self.asked.append((call, "cancel"))
+        return True
+
+    async def of(self, tenant: str) -> tuple[Alarm, ...]:
+        self.world._up()
+        return self.alarms
+
+    def _denied(self, call: str) -> Shut | None:
+        if self.refusal is not None:
+            return Shut(self.refusal)
+        return None if call in {one.id for one in self.world.calls} else Shut(Reason.NO_CALL)
+
+
 class Log:
     """Keeps what is said."""
 
@@ -421,6 +472,7 @@ class Desk:
     settings: Settings
     origin: str
     browser: aiohttp.ClientSession
+    proves: Proves
 
     def url(self, path: str) -> str:
         return self.origin + path
@@ -479,9 +531,9 @@ class Jar(aiohttp.CookieJar):
 
 @asynccontextmanager
 async def desk(
-    redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None, port: int = 0
+    redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None, port: int = 0, page: bool = True
 ) -> AsyncIterator[Desk]:
-    """On this Redis, with these lines of settings."""
+    """On this Redis, with these lines of settings; `page`: whether there is a public page."""
     settings = redis.settings(text)
     link = Link.of(settings)
     sessions = Sessions(link, settings.redis.prefix, settings.desk)
@@ -489,10 +541,12 @@ async def desk(
     hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched, reviewed, administered = Second(world), Watched(world), Reviewed(world), Administered(world)
+    proves = Proves(world)
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
         settings, world, world, sessions, world, world, world, second, second, watched, reviewed, administered, pace, hub, log,  # type: ignore[arg-type]
         Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers, wall=lambda: time.time() + world.later,
+        prove=proves if page else None, alarms=proves if page else None,
     )  # fmt: skip
 
     async def alive() -> None:
@@ -505,7 +559,7 @@ async def desk(
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
         yield Desk(
-            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser,
+            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves,
         )  # fmt: skip
     await server.close()
     await link.close()

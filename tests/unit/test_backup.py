@@ -29,12 +29,14 @@ from ivr.audit import Seal, Trail, verify
 from ivr.backup.restore import data_keys_of
 from ivr.backup.sealed import Writer, writing
 from ivr.call.ports import Entry
+from ivr.call.ports.peers import Pin
 from ivr.config import Settings, load
 from ivr.database import Database
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
 from ivr.store import tokenkeys, totps
 from ivr.store.customers import Customers
+from ivr.store.peers import StoredPeers
 from ivr.store.register import Register
 from ivr.vault import Vault
 from tests.unit.cli_kit import Ended, trail, typed
@@ -623,3 +625,15 @@ async def test_keys_that_sign_tokens_come_back_and_those_thrown_away_do_not(hous
     ended = await house.restore(file, config)
     assert (ended.code, ended.err) == (0, "")
     assert not set(before) & set(await made(load(config)))
+
+
+async def test_keys_of_other_organisations_come_back(house: House) -> None:
+    """Else whoever answers for their domains would be seen for the first time again, and believed."""
+    pins = [Pin(f"{name}.example", "k" * 43, {"kty": "OKP"}, 1, 2, name == "b") for name in ("a", "b")]
+    async with await Database.open(house.settings) as database:
+        for pin in pins:
+            await StoredPeers(database).first(pin)
+    config = house.another()
+    assert (await house.restore(await house.backup(), config)).code == 0
+    async with await Database.open(load(config)) as database:
+        assert list(await StoredPeers(database).all()) == pins

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
+from ivr import cli
 from ivr.asterisk.versions import LEAST
 from ivr.call import mark
 from ivr.call.outcome import Scope, Status
 from ivr.call.steps import all_steps
-from ivr.cli import app
 from ivr.cli.moments import moment
 from ivr.cli.table import COLUMNS
-from ivr.config import Asterisk, Client, Pattern, Policy, Settings, Webhook
+from ivr.config import App, Asterisk, Broker, Client, Pattern, Policy, Settings, Webhook
 from ivr.config.section import table_of
 from ivr.doctor import KINDS
 from ivr.errors import InputError
@@ -124,7 +123,7 @@ Command = Any
 
 
 def root() -> Command:
-    return typer.main.get_command(app)
+    return cli.command()
 
 
 def inner(command: Command) -> dict[str, Command]:
@@ -345,8 +344,16 @@ def test_the_dialplan_of_the_pages_is_that_of_the_sample() -> None:
 
 def setting(path: str, name: str) -> tuple[bool, Any]:
     """Whether there is such a setting, and its default."""
-    named = {"policies": Policy, "nodes": Asterisk, "clients": Client, "webhooks": Webhook, "patterns": Pattern}
-    first, *parts = path.removeprefix("proxy.").split(".") if path.startswith("proxy.patterns.") else path.split(".")
+    named = {
+        "policies": Policy,
+        "nodes": Asterisk,
+        "clients": Client,
+        "webhooks": Webhook,
+        "apps": App,
+        "patterns": Pattern,
+        "brokers": Broker,
+    }
+    first, *parts = re.sub(r"^(?:proxy\.(?=patterns\.)|eid\.(?=brokers\.))", "", path).split(".")
     model: Any = named.get(first, Settings)
     for part in parts[1:] if first in named else (first, *parts):
         tables = {field.alias or name: field for name, field in model.model_fields.items()}
@@ -461,9 +468,13 @@ def test_every_finding_of_the_doctor_is_told_of_and_no_other() -> None:
 def test_every_test_that_is_named_is_there() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page("security"))
     assert len(named) > 20
+    functions = {file: functions_of(CHECKOUT / file) for file in {file for file, _ in named}}
     for file, function in named:
-        tree = ast.parse((CHECKOUT / file).read_text())
-        functions = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
-        assert function in functions, f"{file}::{function}"
+        assert function in functions[file], f"{file}::{function}"
     for name in set(re.findall(r"`(test_\w+)`", page("security"))):
         assert name in {function for _, function in named}, f"{name} is named without its file"
+
+
+def functions_of(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text())
+    return {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}

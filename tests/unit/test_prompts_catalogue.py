@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ivr.prompts import Prompt, about, catalogue, languages, text, wait
+from ivr.prompts import Prompt, about, catalogue, digits, languages, text, wait
 
 LANGUAGES = languages()
 # What may not be missing from a text: that the code is told to nobody.
@@ -70,7 +70,18 @@ def test_a_catalogue_is_whole(language: str) -> None:
 @pytest.mark.parametrize("language", [language for language in LANGUAGES if language != "en"])
 def test_nothing_was_left_in_english(language: str) -> None:
     words, english = catalogue(language), catalogue("en")
-    assert not [prompt for prompt, said in words.prompts.items() if said == english.prompts[prompt]]
+    same = [prompt for prompt, said in words.prompts.items() if said == english.prompts[prompt]]
+    # the same word in both
+    assert same == ([Prompt.DIGIT_0] if language == "pl" else [])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_digit_has_a_word_of_its_own(language: str) -> None:
+    prompts = catalogue(language).prompts
+    assert len({prompts[prompt] for prompt in digits("0123456789")}) == 10
+    for other in ("1a", "1 2", "٣", "-1"):
+        with pytest.raises(ValueError, match="digit-"):
+            digits(other)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -57,6 +57,7 @@ def _all_tables() -> str:
     found = re.findall(r"\n# (\[[a-z.]+\])\n", sample())
     assert "[asterisk.ami]" in found
     tables = re.sub(r"\n# (\[[a-z.]+\])\n", r"\n\1\n", sample())
+    tables = re.sub(r"\n# ((?:signing_)?certificate_file|key_file|ca_file) =\n", r'\n\1 = "some.pem"\n', tables)
     return re.sub(r"\n# (issuer|name|client_id) =\n", r'\n\1 = "https://op.example.com"\n', tables)
 
 
@@ -64,7 +65,7 @@ def _fields(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if (inner := table_of(field)) is not None:
             yield from _fields(inner)
-        elif name not in ("policies", "nodes", "clients", "webhooks", "patterns"):
+        elif name not in ("policies", "nodes", "clients", "webhooks", "apps", "patterns", "brokers"):
             yield name
 
 

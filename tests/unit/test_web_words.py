@@ -9,6 +9,7 @@ import pytest
 
 from ivr import web
 from ivr.call.outcome import Status
+from ivr.call.proof import Stage, Way
 from ivr.lock import FIELDS, OF_KIND, Direction, Held, Kind, Reason, State, Why
 from ivr.prompts import languages as spoken
 from ivr.staff import Role
@@ -18,6 +19,7 @@ from ivr.store.welcome import Unfit
 from ivr.vault.password import Weak
 from ivr.web import staffmodels, trailmodels
 from ivr.web.problems import STATUSES
+from ivr.web.proofview import MENDED
 from ivr.web.words import chosen, languages, words
 
 HERE = Path(web.__file__).parent
@@ -69,6 +71,12 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     }
     used |= {f"staff.fault_{name}" for name in (*staffmodels.QUERY, "query")}
     used |= {f"role.{role}" for role in Role} | {"staff.active"}
+    used |= {f"proof.{stage}{rest}" for stage in Stage for rest in ("", "_help")} | {
+        f"proof.way_{way}" for way in (Way.TEXT, Way.CODE)
+    }
+    used |= {f"proof.speech_{speech}" for speech in MENDED} | {
+        f"team.alarm_{stage}" for stage in (Stage.DENIED, Stage.WRONG)
+    }
     outcomes = {name for name in words("en").texts if name.startswith("outcome.")}
     assert outcomes >= {f"outcome.{name}" for name in (*Status, *Why, *re.findall(r'outcome="(\w+)"', _lock()))}
     used |= outcomes

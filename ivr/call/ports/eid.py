@@ -4,76 +4,98 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
-from ivr.secret import Secret
+from ivr.secret import Personal, Secret
+
+Hint = Literal["sent", "no_app", "opened", "confirm_call", "document", "sign", "working", "other"]
+"""How far the person is. `no_app`: the provider has not found the app yet; `other`: what nobody has described."""
+
+Why = Literal["declined_call", "cancelled", "expired", "in_progress", "not_able", "risk", "wrong_person", "failed"]
+"""Why nobody has identified. `declined_call`: the person says that they are not talking to us, which is an alarm;
+`in_progress`: somebody asks for the same person meanwhile, and neither goes on; `not_able`: this person cannot, or not so."""
 
 
 @dataclass(frozen=True, slots=True)
 class EidAsked:
     """Who shall identify, and what the person sees meanwhile.
 
-    `who`: the person number or the broker's name of the person, as the record has it; `caller_began`: the person has called,
-    and not the company; `shown`: text of the company's, shown in the eID's own app; `nonce`: what binds the answer to this call.
+    `who`: the person number or the broker's name of the person, as the record has it; None for whoever it will be, which can
+    only be where the person scans or taps. `caller_began`: the person has called, and not the company; `shown`: a text of the
+    company's, for those apps that show one; `nonce`: what binds the answer to this call. `address`: of the person's browser.
     """
 
-    who: Secret
+    who: Secret | None
     caller_began: bool
-    shown: str
-    nonce: str
+    shown: str = field(repr=False)
+    nonce: str = field(repr=False)
     start: Literal["phone", "same_device", "qr"] = "phone"
+    address: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An identification that is under way. `qr` draws what the page shows, by the seconds since it began."""
+    """An identification that is under way. `begun`: seconds since 1970; `life`: seconds until it ends; `poll`: between two looks.
+
+    `link` opens the app on the device that shows it; `qr` is what a page draws for another device, by the seconds since it began.
+    """
 
     id: Secret
-    until: float
-    start_token: Secret | None = None
+    asked: EidAsked
+    begun: float
+    life: float
+    poll: float
+    link: Secret | None = None
     qr: Callable[[float], Secret] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Not yet. `hint` is a word of ours; `other` where the provider says what nobody has described."""
+    """Not yet. `poll`: seconds between two looks from now on, where the provider wants fewer of them."""
 
-    hint: str
+    hint: Hint
+    poll: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Somebody has identified: who, by the provider's signed word. `evidence` is to be kept encrypted."""
+    """Somebody has identified: who, by the provider's word. `evidence` is to be kept encrypted."""
 
     who: Secret
     level: int
     evidence: Secret
+    name: Personal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Nobody has. `declined_call`: the person says that they are not talking to us, which is an alarm."""
+    """Nobody has, and nobody will by this order."""
 
-    why: Literal["declined_call", "cancelled", "expired", "in_progress", "not_able", "risk", "wrong_person", "failed"]
+    why: Why
 
 
 class Eid(Protocol):
-    """One provider. `poll`: seconds between two looks; `life`: seconds that an order lives."""
+    """One provider."""
 
-    name: ClassVar[str]
-    poll: ClassVar[float]
-    life: ClassVar[float]
+    @property
+    def name(self) -> str:
+        """As the settings have it, such as `bankid`."""
+        ...
 
     async def begin(self, asked: EidAsked) -> Order | Ended:
         """Ask the provider to ask the person. Raises `EidError`."""
         ...
 
     async def look(self, order: Order) -> Pending | Done | Ended:
-        """How far it is. Raises `EidError`."""
+        """How far it is; not again after it has ended. Raises `EidError`."""
         ...
 
     async def cancel(self, order: Order) -> None:
         """The call has ended, or goes on without. Raises `EidError`."""
+        ...
+
+    async def reach(self) -> None:
+        """Connect to it, and ask for nobody. Raises `EidError`."""
         ...
 
     async def close(self) -> None:

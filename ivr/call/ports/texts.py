@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, Self
 
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
+
+_ID = re.compile(r"[0-9A-Za-z._-]{1,100}")
+_CODE = re.compile(r"[0-9A-Za-z-]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,13 @@ class Report:
     id: str
     delivery: Delivery
     code: str = ""
+
+    @classmethod
+    def of(cls, gateway: str, id: object, delivery: Delivery, code: object = "") -> Self | None:
+        """Of what a gateway says; None where its id is none. A code that could be anything but one is left out."""
+        if not isinstance(id, str) or not _ID.fullmatch(id):
+            return None
+        return cls(gateway, id, delivery, code if isinstance(code, str) and _CODE.fullmatch(code) else "")
 
 
 class Deliveries(Protocol):

@@ -101,7 +101,7 @@ function news(section, items, names) {
   const known = new Set([...section.querySelectorAll("li")].map((row) => row.dataset.id));
   const fresh = items.filter((one) => !known.has(one.id));
   const title = section.querySelector("h2").textContent;
-  if (fresh.length) said.textContent = fresh.map((one) => `${title}: ${names.map((name) => one[name]).join(", ")}`).join(". ");
+  return fresh.map((one) => `${title}: ${names.map((name) => one[name]).join(", ")}`);
 }
 
 function draw(view) {
@@ -119,9 +119,11 @@ function draw(view) {
   const locks = document.getElementById("locks");
   locks.hidden = view.locks === null;
   rows(locks, "tbody", "a-lock", view.locks ?? [], (one) => `${one.kind} ${one.what} ${one.until}`, lock);
+  // all at once: what is said next takes the place of what was said before
+  const told = [];
   for (const [name, template] of [["alarms", "an-alarm"], ["stopped", "a-stop"], ["warned", "a-warning"]]) {
     const section = document.getElementById(name);
-    news(section, view[name], ["name"]);
+    told.push(...news(section, view[name], ["name"]));
     section.hidden = view[name].length === 0;
     rows(section, "ul", template, view[name], (one) => one.id, (row, one) => {
       parts(row, one, ["name", "told"]);
@@ -130,13 +132,14 @@ function draw(view) {
   }
   const wishes = document.getElementById("wishes");
   if (wishes !== null) {
-    news(wishes, view.wishes, ["login", "reason"]);
+    told.push(...news(wishes, view.wishes, ["login", "reason"]));
     wishes.hidden = view.wishes.length === 0;
     rows(wishes, "ul", "a-wish", view.wishes, (one) => one.id, (row, one) => {
       parts(row, one, ["login", "reason", "ref", "fields"]);
       times(row, one);
     });
   }
+  if (told.length) said.textContent = told.join(". ");
   tick();
 }
 

@@ -1,0 +1,96 @@
+"""OpenID Connect Client-Initiated Backchannel Authentication (CIBA Core 1.0), poll mode: a broker asks the person, on the person's own phone."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.call.ports.eid import Done, EidAsked, Ended, Order, Pending
+from ivr.config import Settings
+from ivr.eid.openid import OpenId
+from ivr.eid.words import CIBA_ENDS, refusal
+from ivr.secret import Secret
+
+_GRANT = Secret("urn:openid:params:grant-type:ciba")
+# CIBA Core 7.3 and 11: seconds between two looks where it does not say, and by how many more where that was too often.
+_POLL = 5.0
+_MORE = 5.0
+
+
+class Ciba:
+    """One broker, asked while the person is on the phone."""
+
+    def __init__(self, broker: OpenId) -> None:
+        self._broker = broker
+        self._peer = broker.peer
+
+    @classmethod
+    def of(cls, settings: Settings, name: str, log: FilteringBoundLogger) -> Self:
+        """The broker of `[eid.brokers.NAME]`. Raises `ConfigError` for a file that cannot be used."""
+        return cls(OpenId.of(settings, name, log))
+
+    @property
+    def name(self) -> str:
+        """As the settings have it."""
+        return self._broker.name
+
+    async def begin(self, asked: EidAsked) -> Order | Ended:
+        """Have the person asked. Raises `EidError`."""
+        rules, place = self._broker.rules, (await self._broker.document()).backchannel
+        if place is None:
+            raise self._peer.fault("it does not offer CIBA")
+        if asked.who is None or asked.start != "phone":
+            raise self._peer.fault("by CIBA somebody must be asked for, on the phone")
+        begun = self._broker.clock()
+        fields = {
+            "scope": Secret(self._broker.scope),
+            "login_hint": asked.who.within(rules.login_hint, "{who}"),
+            "acr_values": Secret(self._broker.contexts),
+            "requested_expiry": Secret(str(rules.life_seconds)),
+        }
+        if rules.message_most:
+            fields["binding_message"] = Secret(_short(asked.shown, rules.message_most))
+        status, said = await self._broker.asked(place, fields)
+        match said:
+            case {"auth_req_id": str(order), "expires_in": int(life)} if status == 200 and order and life > 0:
+                poll = said.get("interval")
+                poll = float(poll) if isinstance(poll, int) and 0 < poll <= rules.life_seconds else _POLL
+                return Order(Secret(order), asked, begun, float(min(life, rules.life_seconds)), poll)
+            case {"error": str(error)} if error in CIBA_ENDS:
+                return Ended(CIBA_ENDS[error])
+            case _:
+                raise self._peer.fault(f"it refused ({refusal(said, status)})")
+
+    async def look(self, order: Order) -> Pending | Done | Ended:
+        """How far it is. Raises `EidError`, also where the ID token is not all that it must be."""
+        document = await self._broker.document()
+        status, said = await self._broker.asked(document.token, {"grant_type": _GRANT, "auth_req_id": order.id})
+        match said:
+            case {"id_token": str(token)} if status == 200:
+                return await self._broker.identified(token, order.asked, order.begun)
+            case {"error": "authorization_pending"}:
+                return Pending("other")
+            case {"error": "slow_down"}:
+                return Pending("other", order.poll + _MORE)
+            case {"error": str(error)} if error in CIBA_ENDS:
+                return Ended(CIBA_ENDS[error])
+            case _:
+                raise self._peer.fault(f"it refused ({refusal(said, status)})")
+
+    async def cancel(self, order: Order) -> None:
+        """Nothing: CIBA has no way to take it back. It ends by itself, and whatever comes of it nobody asks for."""
+
+    async def reach(self) -> None:
+        """Have its document, and ask for nobody. Raises `EidError` where it does not offer CIBA too."""
+        if (await self._broker.document()).backchannel is None:
+            raise self._peer.fault("it does not offer CIBA")
+
+    async def close(self) -> None:
+        """End what is open."""
+        await self._broker.close()
+
+
+def _short(text: str, most: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"

@@ -1,0 +1,1 @@
+"""Messages to a person's own browser or app."""

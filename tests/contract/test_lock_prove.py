@@ -1,0 +1,414 @@
+"""The company proves who it is: what an agent asks for, what goes out, and how it comes back. Real Redis, database and gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ivr.asterisk.speaking import Spoken
+from ivr.call.ports import Delivery, Party
+from ivr.call.proof import Proof, Stage, Way
+from ivr.errors import InputError, StoreError
+from ivr.lock import Reason
+from ivr.lock.proofwords import Speaking
+from ivr.prompts.phrases import words
+from ivr.secret import Secret
+from ivr.staff import Permission
+from ivr.store.opened import Confirmed, Over, Wrong
+from tests.contract.live_server import Server
+from tests.contract.lock_kit import ANNA, BO, NODE, SVEN, denied
+from tests.contract.prove_kit import CALL, CALLER, Proved, proving_in, until
+from tests.contract.texts_server import Status
+
+pytestmark = pytest.mark.servers
+
+WRONG = Secret("000000")
+
+
+@pytest.fixture
+async def here(tmp_path: Path, server: Server) -> AsyncIterator[Proved]:
+    async with proving_in(tmp_path, server) as made:
+        yield made
+
+
+async def test_from_the_press_to_the_digits(here: Proved) -> None:
+    proof, link = await here.begun()
+    text = await here.text()
+    assert text["to"] == CALLER
+    assert text["message"] == (
+        f"Example: Du ringde oss och talar med Anna om en faktura. Stämmer det? https://id.example.com/p/{link.reveal()}"
+    )
+    await here.stage("sent")
+    await here.report(Delivery.DELIVERED)
+    shown = await here.stage("delivered")
+    first, second = shown.phrase.split(" ")
+    assert first in words("sv")[0] and second in words("sv")[1]
+    assert (shown.id, shown.about, shown.way, shown.until) == (proof.id, "en faktura", Way.TEXT, proof.until)
+    # to look at it changes nothing, and nothing is said
+    seen = await here.page.look(link)
+    assert seen is not None and seen.stage is Stage.DELIVERED and seen.shown.phrase == shown.phrase
+    assert here.speech.said == []
+    await here.page.opened(link)
+    await here.stage("opened")
+    await until(lambda: asyncio.sleep(0, here.speech.said))
+    assert here.speech.to == [(NODE, CALL, "sv", True, "own-p-anna")]
+    assert await here.page.key(link, Secret(here.speech.said[0])) == Confirmed()
+    await here.stage("confirmed")
+    assert await here.rows() == [
+        ("desk:anna", "asked", CALL, proof.subject,
+            {"person": "p-anna", "tenant": "acme", "node": NODE, "proof": proof.id, "way": "text", "keyed": "page", "about": "en faktura"}),
+        ("page", "confirmed", CALL, proof.subject,
+            {"person": "p-anna", "tenant": "acme", "node": NODE, "proof": proof.id, "way": "text", "keyed": "page"}),
+    ]  # fmt: skip
+    assert here.desk.switch.done == [], "nobody is alarmed"
+    assert "PJSIP/anna" in here.changed
+    # it is over: none of it goes twice
+    assert await here.page.key(link, Secret(here.speech.said[0])) == Over(Stage.CONFIRMED)
+    (current,) = await here.desk.lock.current(ANNA)
+    assert current.provable
+
+
+async def test_what_the_page_shows_is_who_speaks_and_nothing_of_the_customer(tmp_path: Path, server: Server) -> None:
+    more = '[prove]\ndepartments = { blue = "Kundtjänst" }\ntitles = { agent = "Handläggare" }\n'
+    async with proving_in(tmp_path, server, more) as here:
+        here.desk.staff.change(ANNA, name="Anna Svensson Ek")
+        anna = here.desk.staff.persons["p-anna"]
+        await here.desk.customer("10001", "Xenia Ask", CALLER)
+        here.with_caller(CALLER)
+        proof = await here.press(anna)
+        assert isinstance(proof, Proof)
+        shown = proof.shown
+        assert (shown.company, shown.department, shown.agent, shown.title) == (
+            "Example",
+            "Kundtjänst",
+            "Anna",
+            "Handläggare",
+        )
+        assert (shown.about, shown.number, shown.since, shown.language) == ("en faktura", "+46…33", 1, "sv")
+        message = (await here.text())["message"]
+        assert "Anna, Kundtjänst" in message and "Svensson" not in message
+        assert not re.search("Xenia|Ask|10001|1112233", f"{shown} {message}")
+
+
+@pytest.mark.parametrize("outbound", [False, True])
+async def test_the_page_says_who_called_whom(here: Proved, outbound: bool) -> None:
+    """Whoever is called by a fraudster, who calls us meanwhile, reads that they have called."""
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.with_caller(CALLER, outbound=outbound)
+    proof = await here.press()
+    assert isinstance(proof, Proof)
+    assert proof.shown.outbound is outbound
+    assert ("Vi ringde dig" if outbound else "Du ringde oss") in (await here.text())["message"]
+
+
+async def test_a_code_in_place_of_a_link(here: Proved) -> None:
+    _, _ = (await here.desk.customer("10001", "Xenia Ask", CALLER)), here.desk.joined(ANNA, CALL)
+    proof = await here.press(way=Way.CODE)
+    assert isinstance(proof, Proof)
+    message = (await here.text())["message"]
+    found = re.search(r"sida id\.example\.com: skriv (\d{8}) där", message)
+    assert found is not None and "http" not in message
+    link = await here.page.exchange(Secret(found[1]))
+    assert link is not None
+    await here.page.opened(link)
+    await until(lambda: asyncio.sleep(0, here.speech.said))
+    assert await here.page.key(link, Secret(here.speech.said[0])) == Confirmed()
+    await here.stage("confirmed")
+
+
+async def test_wrong_digits_too_often_raise_an_alarm(here: Proved) -> None:
+    proof, link = await here.begun()
+    await here.page.opened(link)
+    for left in (2, 1, 0):
+        assert await here.page.key(link, WRONG) == Wrong(left)
+    await here.stage("wrong")
+    await until(lambda: asyncio.sleep(0, here.desk.switch.done))
+    assert here.desk.switch.done == [("event", NODE, "CallerKeysWrongDigits", CALL, proof.subject, "p-anna")]
+    assert await here.outcomes() == ["asked", "wrong"]
+    assert [one["proof"] for one in here.desk.log.of("proof.wrong")] == [proof.id]
+
+
+async def test_i_am_not_talking_to_them(here: Proved) -> None:
+    proof, link = await here.begun()
+    assert await here.page.deny(link) is True
+    await here.stage("denied")
+    await until(lambda: asyncio.sleep(0, here.desk.switch.done))
+    assert here.desk.switch.done == [("event", NODE, "CallerDeniesUs", CALL, proof.subject, "p-anna")]
+    assert here.desk.prover is not None
+    (alarm,) = await here.desk.prover.alarms.of("acme")
+    assert (alarm.id, alarm.person, alarm.stage, alarm.channel) == (proof.id, "p-anna", Stage.DENIED, CALL)
+    assert await here.desk.prover.alarms.of("other") == []
+    assert await here.outcomes() == ["asked", "denied"]
+
+
+async def test_digits_are_said_again_when_asked_for(here: Proved) -> None:
+    _, link = await here.begun()
+    call = here.desk.id(CALL)
+    assert await here.prove.again(ANNA, call) == denied(Reason.NO_PROOF), "nobody looks at the page yet"
+    await here.page.opened(link)
+    await until(lambda: asyncio.sleep(0, here.speech.said))
+    assert await here.prove.again(ANNA, call) is Speaking.SAID
+    assert here.speech.said == [here.speech.said[0]] * 2, "the same digits"
+    for spoken in (Spoken.SILENT, Spoken.HELD, Spoken.CUT, Spoken.GONE):
+        here.speech.answer = spoken
+        assert (await here.prove.again(ANNA, call)).value == spoken.value  # type: ignore[union-attr]
+    here.speech.down = True
+    assert await here.prove.again(ANNA, call) is Speaking.FAILED
+    shown = await here.shown()
+    assert shown is not None and shown.speech is Speaking.FAILED
+    assert await here.prove.again(BO, call) == denied(Reason.NO_CALL)
+
+
+async def test_a_long_sentence_is_not_waited_for(here: Proved) -> None:
+    here.speech.hold = asyncio.Event()
+    _, link = await here.begun()
+    await here.page.opened(link)
+    await here.stage("opened")
+    assert await here.prove.again(ANNA, here.desk.id(CALL)) is Speaking.GOING_ON
+    here.speech.hold.set()
+
+
+async def test_no_digits_are_said_where_somebody_else_is_there(here: Proved) -> None:
+    _, link = await here.begun()
+    (talk,) = here.desk.talks.talks["PJSIP/anna"]
+    third = Party("c.2", "PJSIP/trunk", None, False, 1.0)
+    here.desk.talks.talks["PJSIP/anna"] = (replace(talk, others=(*talk.others, third)),)
+    await here.page.opened(link)
+    await until(lambda: asyncio.sleep(0, here.desk.log.of("proof.spoken")))
+    assert await here.prove.again(ANNA, here.desk.id(CALL)) is Speaking.GONE
+    assert here.speech.said == []
+
+
+async def test_it_ends_with_the_call(here: Proved) -> None:
+    proof, link = await here.begun()
+    here.desk.talks.talks = {}
+    here.course.moved(frozenset({"PJSIP/anna"}))
+    await until(lambda: _ended(here, "expired"))
+    assert (await here.rows())[-1][4]["why"] == "call_ended"
+    assert await here.page.key(link, WRONG) == Over(Stage.EXPIRED)
+    assert here.speech.hushed == [(NODE, proof.channel)]
+
+
+async def test_a_moment_apart_is_no_end(tmp_path: Path, server: Server) -> None:
+    async with proving_in(tmp_path, server, gone=0.2) as here:
+        proof, _ = await here.begun()
+        talks, here.desk.talks.talks = here.desk.talks.talks, {}
+        here.course.moved(frozenset({"PJSIP/anna"}))
+        here.desk.talks.talks = talks
+        await until(lambda: asyncio.sleep(0.05, not [one for one in here.course._tasks if "_left" in str(one)]))
+        assert here.desk.prover is not None
+        found = await here.desk.prover.pages.of(proof.id)
+        assert found is not None and not found.stage.is_end
+
+
+async def test_it_expires(here: Proved, server: Server) -> None:
+    await here.begun()
+    server.pass_time(301)
+    await until(lambda: _ended(here, "expired"))
+    assert (await here.rows())[-1][4]["why"] == "late"
+
+
+async def test_it_is_taken_back(here: Proved) -> None:
+    _, link = await here.begun()
+    call = here.desk.id(CALL)
+    assert await here.prove.cancel(BO, call) == denied(Reason.NO_CALL)
+    assert await here.prove.cancel(ANNA, call) is True
+    await here.stage("expired")
+    assert (await here.rows())[-1][4]["why"] == "cancelled"
+    assert await here.page.key(link, WRONG) == Over(Stage.EXPIRED)
+    assert await here.prove.cancel(ANNA, call) == denied(Reason.NO_PROOF)
+
+
+@pytest.mark.parametrize("delivery", [Delivery.UNDELIVERED, Delivery.FAILED, Delivery.EXPIRED])
+async def test_a_message_that_does_not_arrive(here: Proved, delivery: Delivery) -> None:
+    await here.begun()
+    await here.stage("sent")
+    await here.report(delivery)
+    await here.stage("failed")
+    assert await here.outcomes() == ["asked", "failed"]
+
+
+async def test_a_late_report_takes_nothing_from_who_has_opened_it(here: Proved) -> None:
+    _, link = await here.begun()
+    await here.stage("sent")
+    await here.page.opened(link)
+    await here.stage("opened")
+    await here.report(Delivery.UNDELIVERED)
+    await until(lambda: asyncio.sleep(0.01, not [one for one in here.course._tasks if "_carried" in str(one)]))
+    shown = await here.shown()
+    assert shown is not None and shown.stage is Stage.OPENED
+
+
+async def test_no_gateway_takes_it(here: Proved) -> None:
+    here.gateway.always(Status(403, "Not enough credits"))
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.desk.joined(ANNA, CALL)
+    assert isinstance(await here.press(), Proof)
+    await here.stage("failed")
+    assert here.desk.log.of("proof.failed")
+
+
+# ---------------------------------------------------------------- the trail
+
+
+async def test_asked_is_durable_before_anything_is_sent(here: Proved, monkeypatch: pytest.MonkeyPatch) -> None:
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.desk.joined(ANNA, CALL)
+
+    async def full(*_: object, **__: object) -> str:
+        raise StoreError("audit: the database is full")
+
+    monkeypatch.setattr(here.desk.trail, "append", full)
+    assert await here.press() == denied(Reason.UNAVAILABLE)
+    monkeypatch.undo()
+    assert here.gateway.asked == []
+    # and it stands in nobody's way
+    assert isinstance(await here.press(), Proof)
+
+
+async def test_an_end_is_shown_when_the_trail_has_it(here: Proved, monkeypatch: pytest.MonkeyPatch) -> None:
+    proof, link = await here.begun()
+    await here.page.opened(link)
+    await until(lambda: asyncio.sleep(0, here.speech.said))
+    append = here.desk.trail.append
+
+    async def full(*_: object, **__: object) -> str:
+        raise StoreError("audit: the database is full")
+
+    monkeypatch.setattr(here.desk.trail, "append", full)
+    assert await here.page.deny(link) is True
+    # alarms wait for no row
+    await until(lambda: asyncio.sleep(0, here.desk.switch.done))
+    with pytest.raises(StoreError):
+        await here.shown()
+    monkeypatch.setattr(here.desk.trail, "append", append)
+    await until(lambda: _ended(here, "denied"))
+    assert await here.outcomes() == ["asked", "denied"]
+    assert (await here.stage("denied")).id == proof.id
+
+
+async def test_whoever_hung_up_meanwhile_is_sent_nothing(here: Proved) -> None:
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.desk.joined(ANNA, CALL)
+
+    async def hung_up(asked: int) -> None:
+        if asked == 3:
+            here.desk.talks.talks = {}
+
+    here.desk.talks.meanwhile = hung_up
+    assert await here.press() == denied(Reason.NO_CALL)
+    assert here.gateway.asked == []
+
+
+# ---------------------------------------------------------------- who may, and to whom
+
+
+async def test_who_may_not_sees_no_button_and_presses_none(here: Proved) -> None:
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.desk.joined(ANNA, CALL)
+    (current,) = await here.desk.lock.current(ANNA)
+    assert current.provable
+    here.desk.staff.change(ANNA, denied=frozenset({Permission.PROVE}))
+    (current,) = await here.desk.lock.current(ANNA)
+    assert not current.provable
+    assert await here.press() == denied(Reason.NOT_PERMITTED)
+    assert here.gateway.asked == []
+
+
+async def test_nobody_proves_in_anothers_call_or_before_others(here: Proved) -> None:
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.desk.joined(ANNA, CALL)
+    assert await here.press(BO) == denied(Reason.NO_CALL)
+    assert await here.press(call="c.9") == denied(Reason.NO_CALL)
+    here.desk.joined(ANNA, CALL, "c.2")
+    assert await here.press() == denied(Reason.THIRD_PARTY)
+    assert here.gateway.asked == []
+
+
+async def test_what_is_not_of_the_settings_is_not_taken(tmp_path: Path, server: Server) -> None:
+    async with proving_in(tmp_path, server, '[prove]\nways = ["text"]\nabout = ["case"]\n') as here:
+        await here.desk.customer("10001", "Xenia Ask", CALLER)
+        here.desk.joined(ANNA, CALL)
+        assert [one.value for one in here.prove.offered().ways] == ["text"]
+        with pytest.raises(InputError, match="^way: may not be chosen here"):
+            await here.press(way=Way.CODE, about="case")
+        with pytest.raises(InputError, match="^about: may not be chosen here"):
+            await here.press(about="Click here at once")
+        assert here.gateway.asked == []
+
+
+async def test_the_verified_customer_whoever_calls_and_whatever_is_typed(here: Proved) -> None:
+    verified = await here.desk.customer("10001", "Xenia Ask", "+46701234567")
+    await here.desk.customer("10002", "Yrsa Bo", CALLER)
+    await here.desk.marked(verified, CALL)
+    here.desk.joined(ANNA, CALL)
+    proof = await here.press(customer="10002")
+    assert isinstance(proof, Proof) and proof.subject == verified
+    assert (await here.text())["to"] == "+46701234567"
+
+
+async def test_the_customer_whom_the_agent_names_at_the_number_on_record(here: Proved) -> None:
+    ref = await here.desk.customer("10002", "Yrsa Bo", "+46701234567")
+    here.with_caller(None)
+    proof = await here.press(customer="10002")
+    assert isinstance(proof, Proof) and (proof.subject, proof.shown.number) == (ref, "")
+    assert (await here.text())["to"] == "+46701234567"
+
+
+async def test_the_telephone_at_hand_comes_first(here: Proved) -> None:
+    await here.begun("+46701234567", CALLER)
+    assert (await here.text())["to"] == CALLER
+
+
+@pytest.mark.parametrize(
+    "case", ["nobody", "unknown number", "no text goes there", "two have it", "another tenant's", "locked"]
+)
+async def test_an_unknown_number_and_no_way_sound_alike(here: Proved, case: str) -> None:
+    """Whoever asks learns neither whether there is such a customer, nor what is on record."""
+    here.with_caller(CALLER if case != "nobody" else None)
+    customer = None
+    match case:
+        case "unknown number":
+            customer = "99999"
+        case "no text goes there":
+            # another country's
+            await here.desk.customer("10001", "Xenia Ask", "+12025550123")
+            customer = "10001"
+        case "two have it":
+            await here.desk.customer("10001", "Xenia Ask", CALLER)
+            await here.desk.customer("10002", "Yrsa Bo", CALLER)
+        case "another tenant's":
+            await here.desk.customer("10001", "Xenia Ask", CALLER, tenant="other")
+            customer = "10001"
+        case "locked":
+            await here.desk.customer("10001", "Xenia Ask", CALLER)
+            async with here.desk.database.write() as connection:
+                found = await here.desk.register.find(connection, Secret("10001"), "acme")
+                assert found is not None
+                await here.desk.register.set_locked(connection, found, locked=True)
+        case _:
+            pass
+    assert await here.press(customer=customer) == denied(Reason.NO_WAY)
+    rows = await here.rows()
+    assert [(row[1], row[3], row[4]["reason"]) for row in rows] == [("refused", "", "no_way")]
+    assert here.gateway.asked == []
+
+
+async def test_a_supervisor_proves_as_well(here: Proved) -> None:
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.desk.joined(SVEN, CALL)
+    assert isinstance(await here.press(SVEN), Proof)
+    assert (await here.stage("sent", SVEN)).about == "en faktura"
+    # whoever gets the call later sees nothing of it
+    here.desk.talks.talks = {}
+    here.desk.joined(ANNA, CALL)
+    assert await here.shown(ANNA) is None
+
+
+async def _ended(here: Proved, outcome: str) -> bool:
+    return (await here.outcomes())[-1:] == [outcome]

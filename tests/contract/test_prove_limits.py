@@ -1,0 +1,113 @@
+"""What proofs may cost, and whom they may bother."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ivr.call.proof import Proof
+from ivr.lock import Reason
+from tests.contract.live_server import Server
+from tests.contract.lock_kit import ANNA, BO, SVEN, denied
+from tests.contract.prove_kit import CALL, CALLER, Proved, proving_in, until
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+async def here(tmp_path: Path, server: Server) -> AsyncIterator[Proved]:
+    async with proving_in(tmp_path, server) as made:
+        yield made
+
+
+async def test_one_pending(here: Proved) -> None:
+    """On a call, and with a customer: a hundred presses are one message."""
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.desk.joined(ANNA, CALL)
+    here.desk.joined(BO, "c.2")
+    begun = await asyncio.gather(*(here.press() for _ in range(20)), *(here.press(BO, call="c.2") for _ in range(20)))
+    assert sum(isinstance(one, Proof) for one in begun) == 1
+    assert {one.reason for one in begun if not isinstance(one, Proof)} == {Reason.PROOF_UNDER_WAY}
+    await here.gateway.until_asked(1)
+    (current,) = await here.desk.lock.current(ANNA)
+    other = (await here.desk.lock.current(BO))[0]
+    mine = current if current.proof is not None else other
+    assert mine.proof is not None and not mine.provable
+    assert len(here.gateway.asked) == 1
+
+
+async def test_a_denial_bars(here: Proved, server: Server) -> None:
+    _, link = await here.begun()
+    assert await here.page.deny(link) is True
+    await here.stage("denied")
+    assert await here.press() == denied(Reason.DENIED_LATELY)
+    # a supervisor may ask once more
+    here.desk.talks.talks = {}
+    here.desk.joined(SVEN, "c.2")
+    proof = await here.press(SVEN, call="c.2")
+    assert isinstance(proof, Proof)
+    assert here.desk.prover is not None
+    await here.prove.cancel(SVEN, here.desk.id("c.2"))
+    here.desk.talks.talks = {}
+    here.desk.joined(ANNA, CALL)
+    assert await here.press() == denied(Reason.DENIED_LATELY)
+    server.pass_time(601)
+    assert isinstance(await here.press(), Proof)
+
+
+async def test_so_many_to_one_customer(tmp_path: Path, server: Server) -> None:
+    async with proving_in(tmp_path, server, "[prove]\nper_customer_hour = 2\n") as here:
+        await here.begun()
+        await here.prove.cancel(ANNA, here.desk.id(CALL))
+        assert isinstance(await here.press(), Proof)
+        await here.prove.cancel(ANNA, here.desk.id(CALL))
+        assert await here.press() == denied(Reason.TOO_MANY_PROOFS)
+        server.pass_time(3601)
+        assert isinstance(await here.press(), Proof)
+
+
+async def test_budgets_are_those_of_texts(tmp_path: Path, server: Server) -> None:
+    """Whoever presses for many customers in turn spends what codes are sent by, and is stopped with them."""
+    async with proving_in(tmp_path, server, "[limits]\ntexts_prefix_per_hour = 2\n") as here:
+        for number in ("10001", "10002", "10003"):
+            await here.desk.customer(number, "Xenia Ask", f"+4670111{number[1:]}")
+        here.with_caller(None)
+        for number in ("10001", "10002"):
+            assert isinstance(await here.press(customer=number), Proof)
+            assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
+        assert await here.press(customer="10003") == denied(Reason.TOO_MANY_PROOFS)
+        (told,) = here.desk.log.of("texts.closed")
+        assert told == {"scope": "prefix", "range": "+467011", "limit": 2}
+        assert await here.press(customer="10003") == denied(Reason.TOO_MANY_PROOFS)
+        assert len(here.desk.log.of("texts.closed")) == 1, "told once"
+        assert ("desk:anna", "texts.close", "closed") in await here.desk.rows()
+        await here.gateway.until_asked(2)
+        assert len(here.gateway.asked) == 2
+
+
+async def test_never_to_a_number_that_is_not_on_record(here: Proved) -> None:
+    """The number on the line may be anybody's."""
+    await here.desk.customer("10001", "Xenia Ask", "+46701234567")
+    here.with_caller(CALLER)
+    assert await here.press() == denied(Reason.NO_WAY)
+    assert isinstance(await here.press(customer="10001"), Proof)
+    assert (await here.text())["to"] == "+46701234567"
+
+
+async def test_digits_are_no_other_calls(here: Proved) -> None:
+    """What is said into one call confirms nothing in another one."""
+    await here.desk.customer("10002", "Yrsa Bo", "+46701234567")
+    _, link = await here.begun()
+    here.desk.joined(BO, "c.2")
+    other = await here.press(BO, call="c.2", customer="10002")
+    assert isinstance(other, Proof)
+    await here.page.opened(link)
+    await until(lambda: asyncio.sleep(0, here.speech.said))
+    link_of_other = await here.link(2)
+    await here.page.opened(link_of_other)
+    await until(lambda: asyncio.sleep(0, len(here.speech.said) > 1))
+    assert here.speech.said[0] != here.speech.said[1]
+    assert [one[1] for one in here.speech.to] == [CALL, "c.2"]

@@ -1,0 +1,270 @@
+"""The company proves who it is on a real call: a press at the desk, a text, a page on a telephone, and digits that a phone hears."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+from playwright.async_api import Browser, Page, expect
+from rig import audio
+from rig.desk import Desk
+from rig.ear import toned, understood
+from rig.phone import Phone
+from rig.ports import Ports
+from rig.stage import ANNA, PROMPTS, Stage
+from rig.visitor import Visitor, handing
+from rig.worker import Worker
+
+from tests.browser_kit import PHONE, browser, window
+from tests.contract.prove_kit import numbered
+from tests.contract.reports_kit import elks_report
+from tests.contract.texts_kit import tables
+from tests.contract.texts_server import PASSWORD, TextsServer
+from tests.e2e.scene import Scene
+
+__all__ = ["browser"]
+
+STAGE = {
+    "dialplan": """
+[callers]
+exten => 300,1,Answer()
+ same => n,Queue(support)
+[agents]
+exten => _X.,1,Congestion()
+""",
+    "customers": (ANNA,),
+    "desk": True,
+    "page": True,
+    "sounds": toned(PROMPTS, ("en",)),
+}
+# all of them come from one address
+SETTINGS = {"page": {"per_address_minute": 5000}}
+BOTS = (
+    "WhatsApp/2.23",
+    "facebookexternalhit/1.1",
+    "Slackbot-LinkExpanding 1.0",
+    "TelegramBot",
+    "Mozilla/5.0 (Safe Links)",
+)
+
+
+@dataclass
+class Floor:
+    """An agent at the desk, a customer who calls, the gateway, and what is on the customer's telephone."""
+
+    scene: Scene
+    gateway: TextsServer
+    seen: Page
+    agent: Phone
+    caller: Phone
+
+    async def press(self, way: str = "text") -> dict[str, str]:
+        """Prove it is us; the message that went out."""
+        count = len(self.gateway.asked)
+        await self.seen.get_by_role("combobox", name="How", exact=True).select_option(way)
+        await self.seen.get_by_role("button", name="Prove it is us").click()
+        return (await self.gateway.until_asked(count + 1)).form
+
+    async def stage(self, title: str) -> None:
+        await expect(self.seen.locator('[data-part="proof-title"]')).to_have_text(title)
+
+    async def phrase(self) -> str:
+        return await self.seen.locator('[data-part="phrase"]').inner_text()
+
+    async def hears(self, phone: Phone, since: int) -> str:
+        """The digits that this phone heard, said twice."""
+        found = ""
+        async with asyncio.timeout(20):
+            while len(found) < 12:
+                await asyncio.sleep(0.1)
+                found = understood(audio.samples(phone.recording())[since:])
+        assert found[:6] == found[6:12], found
+        return found[:6]
+
+
+def link_in(text: dict[str, str]) -> str:
+    found = re.search(r"https?://\S+/p/[A-Za-z0-9_-]{22}$", text["message"])
+    assert found is not None, text["message"]
+    return found[0]
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[TextsServer]:
+    async with TextsServer(numbered()) as server:
+        yield server
+
+
+@pytest.fixture
+def worker(stage: Stage, gateway: TextsServer, request: pytest.FixtureRequest) -> Iterator[Worker]:
+    stage.write_config({"texts": {"gateway": "46elks"}, **tables("46elks", gateway.url)})
+    (stage.folder / "password").touch(0o600)
+    (stage.folder / "password").write_text(PASSWORD)
+    with stage.worker(request.node.name) as running:
+        yield running
+
+
+class Once(Visitor):
+    """Signs in for all tests of the file: each code of the app works once, and the next one comes half a minute later."""
+
+    _signed_in = ""
+
+    async def sign_in(self) -> str:
+        self._signed_in = self._signed_in or await super().sign_in()
+        return self._signed_in
+
+
+_ENROLLED: dict[str, Once] = {}
+
+
+@pytest.fixture
+async def floor(stage: Stage, scene: Scene, gateway: TextsServer, browser: Browser) -> AsyncIterator[Floor]:
+    async with AsyncExitStack() as stack:
+        desk: Desk = stack.enter_context(stage.desk())
+        stack.enter_context(stage.page())
+        if str(stage.folder) not in _ENROLLED:
+            link = stage.command(
+                "agent", "add", "agda", "--name", "Agda Alm", "--role", "agent", "--endpoint", "PJSIP/agent1"
+            ).splitlines()[-1]
+            visitor = _ENROLLED[str(stage.folder)] = Once(desk.url, "agda")
+            await visitor.enrol(link)
+        visitor = _ENROLLED[str(stage.folder)]
+        ports = Ports()
+        stack.callback(ports.close)
+        handed = await stack.enter_async_context(handing(ports.take()))
+        seen = await stack.enter_async_context(window(browser))
+        await seen.page.goto(handed.link(visitor))
+        await seen.page.wait_for_url(f"{desk.url}/")
+        agent, caller = await scene.phone("agent1"), await scene.phone("caller")
+        await caller.call("300", number=ANNA.phones)
+        await agent.incoming()
+        await agent.answer()
+        await caller.until("confirmed")
+        await expect(seen.page.get_by_role("button", name="Prove it is us")).to_be_visible()
+        for phone in (agent, caller):
+            await phone.until("media")
+        yield Floor(scene, gateway, seen.page, agent, caller)
+        await caller.hang_up()
+        await expect(seen.page.locator("#none")).to_be_visible()
+
+
+@asynccontextmanager
+async def telephone(browser: Browser) -> AsyncIterator[Page]:
+    """A browser of the size of a phone, in which no script runs."""
+    context = await browser.new_context(java_script_enabled=False, viewport=PHONE, locale="sv-SE")
+    try:
+        yield await context.new_page()
+    finally:
+        await context.close()
+
+
+async def preview(link: str) -> None:
+    """What looks at links before people do: by each of these names, twice, and at all that the page leads to."""
+    async with aiohttp.ClientSession() as bot:
+        for name in BOTS * 2:
+            for method in ("HEAD", "GET"):
+                async with bot.request(method, link, headers={"User-Agent": name}) as answer:
+                    text = await answer.text()
+                    assert answer.status == 200 and "Agda" not in text
+            for place in re.findall(r'(?:href|src|action)="(/[^"]*)"', text):
+                async with bot.get(answer.url.join(type(answer.url)(place)), headers={"User-Agent": name}) as other:
+                    assert other.status in (200, 303, 404, 405)
+
+
+async def test_a_preview_comes_first_and_the_person_keys_what_the_phone_hears(floor: Floor, browser: Browser) -> None:
+    places = floor.caller.mark(), floor.agent.mark()
+    text = await floor.press()
+    assert text["to"] == ANNA.phones
+    assert "Agda" in text["message"]
+    await floor.stage("Sent")
+    link, phrase = link_in(text), await floor.phrase()
+    await report(floor, text, "delivered")
+    await floor.stage("Delivered")
+    await preview(link)
+    await floor.stage("Delivered")
+    assert not floor.caller.heard(since=places[0])
+    async with telephone(browser) as page:
+        await page.goto(link)
+        await page.locator('form[action$="/open"] button').click()
+        await expect(page.locator("body")).to_contain_text(phrase)
+        await expect(page.locator("body")).to_contain_text("Agda")
+        await floor.stage("Opened")
+        said = [
+            await floor.hears(phone, place) for phone, place in zip((floor.caller, floor.agent), places, strict=True)
+        ]
+        assert said[0] == said[1]
+        wrong = f"{(int(said[0]) + 1) % 1_000_000:06}"
+        await page.fill("#digits", wrong)
+        await page.locator('form[action$="/confirm"] button').click()
+        await expect(page.locator(".fault")).to_be_visible()
+        await page.fill("#digits", said[0])
+        await page.locator('form[action$="/confirm"] button').click()
+        await floor.stage("Confirmed: the person knows that it is us")
+        # the same once more changes nothing, and neither does a denial now
+        async with aiohttp.ClientSession() as again:
+            for act in ("confirm", "deny"):
+                async with again.post(f"{link}/{act}", data={"digits": said[0]}) as answer:
+                    assert answer.status < 500
+        await floor.stage("Confirmed: the person knows that it is us")
+    rows = [(row["actor"].partition(":")[0], row["outcome"]) for row in floor.scene.audit("proof")]
+    assert rows[-2:] == [("desk", "asked"), ("page", "confirmed")]
+
+
+async def test_i_am_not_talking_to_them(floor: Floor, browser: Browser) -> None:
+    link = link_in(await floor.press())
+    async with telephone(browser) as page:
+        await page.goto(link)
+        await page.locator('form[action$="/deny"] button').click()
+    await floor.stage("The person says: I am not talking to you")
+    told = await floor.scene.ami.user_event("CallerDeniesUs", timeout=10)
+    assert told["Uniqueid"] and told["Person"]
+    assert [row["outcome"] for row in floor.scene.audit("proof")][-2:] == ["asked", "denied"]
+    await floor.seen.get_by_role("button", name="Prove it is us").click()
+    await expect(floor.seen.locator('[data-part="fault"]')).to_contain_text("just said not to be talking with us")
+
+
+async def test_without_a_link_and_wrong_digits_to_the_end(floor: Floor, browser: Browser) -> None:
+    since = floor.caller.mark()
+    text = await floor.press("code")
+    assert "http" not in text["message"]
+    code = re.search(r"\b\d{8}\b", text["message"])
+    assert code is not None
+    async with telephone(browser) as page:
+        await page.goto(floor.scene.stage.page_url)
+        await page.fill("#code", code[0])
+        await page.locator("button").first.click()
+        if await page.locator('form[action$="/open"] button').count():
+            await page.locator('form[action$="/open"] button').click()
+        await floor.stage("Opened")
+        said = await floor.hears(floor.caller, since)
+        for _ in range(3):
+            await page.fill("#digits", "000000" if said != "000000" else "111111")
+            await page.locator('form[action$="/confirm"] button').click()
+    await floor.stage("Wrong digits, too often")
+    await floor.scene.ami.user_event("CallerKeysWrongDigits", timeout=10)
+
+
+async def test_it_ends_with_the_call(floor: Floor) -> None:
+    link = link_in(await floor.press())
+    await floor.stage("Sent")
+    await floor.agent.hang_up()
+    await floor.caller.until("disconnected")
+    await floor.scene.until(
+        lambda: [row["outcome"] for row in floor.scene.audit("proof")][-1] == "expired", "the proof to end"
+    )
+    async with aiohttp.ClientSession() as late, late.post(f"{link}/open") as answer:
+        assert "Agda" not in await answer.text()
+
+
+async def report(floor: Floor, text: dict[str, str], status: str) -> None:
+    """The gateway tells the public page what has become of it, and soon it stands at the desk."""
+    number, kind = f"s{len(floor.gateway.asked):031x}", {"Content-Type": "application/x-www-form-urlencoded"}
+    async with (
+        aiohttp.ClientSession() as gateway,
+        gateway.post(text["whendelivered"], data=elks_report(number, status), headers=kind) as answer,
+    ):
+        assert answer.status in (200, 204)
