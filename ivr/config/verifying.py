@@ -68,6 +68,9 @@ class SmsLink(Section):
     resend_seconds: int = Field(60, ge=60, le=600, description="Seconds between two texts to one customer")
     sends: int = Field(2, ge=1, le=5, description="Texts in one call")
     sends_per_hour: int = Field(6, ge=1, le=30, description="Texts to one customer in an hour, codes among them")
+    bar_minutes: int = Field(
+        10, ge=1, le=1440, description="Minutes without another link to a customer who has said not to be calling"
+    )
 
 
 class Totp(Section):

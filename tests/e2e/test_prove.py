@@ -16,10 +16,11 @@ from rig.desk import Desk
 from rig.ear import toned, understood
 from rig.phone import Phone
 from rig.ports import Ports
-from rig.stage import ANNA, PROMPTS, Stage
+from rig.stage import ANNA, BO, PROMPTS, Stage
 from rig.visitor import Visitor, handing
 from rig.worker import Worker
 
+from ivr.secret import Personal
 from tests.browser_kit import PHONE, browser, window
 from tests.contract.prove_kit import numbered
 from tests.contract.reports_kit import elks_report
@@ -34,16 +35,19 @@ STAGE = {
 [callers]
 exten => 300,1,Answer()
  same => n,Queue(support)
+exten => 400,1,Gosub(tillit-verify,s,1(link))
+ same => n,UserEvent(Reached,Path: ${CALLER_AUTH_STATUS},Methods: ${CALLER_AUTH_METHODS})
+ same => n,Hangup()
 [agents]
 exten => _X.,1,Congestion()
 """,
-    "customers": (ANNA,),
+    "customers": (ANNA, BO),
     "desk": True,
     "page": True,
     "sounds": toned(PROMPTS, ("en",)),
 }
 # all of them come from one address
-SETTINGS = {"page": {"per_address_minute": 5000}}
+SETTINGS = {"page": {"per_address_minute": 5000}, "policies.link": {"steps": ["sms_link"], "level": 1}}
 BOTS = (
     "WhatsApp/2.23",
     "facebookexternalhit/1.1",
@@ -87,8 +91,8 @@ class Floor:
         return found[:6]
 
 
-def link_in(text: dict[str, str]) -> str:
-    found = re.search(r"https?://\S+/p/[A-Za-z0-9_-]{22}$", text["message"])
+def link_in(text: dict[str, str], where: str = "p") -> str:
+    found = re.search(rf"https?://\S+/{where}/[A-Za-z0-9_-]{{22}}(?=$|[. ])", text["message"])
     assert found is not None, text["message"]
     return found[0]
 
@@ -258,6 +262,50 @@ async def test_it_ends_with_the_call(floor: Floor) -> None:
     )
     async with aiohttp.ClientSession() as late, late.post(f"{link}/open") as answer:
         assert "Agda" not in await answer.text()
+
+
+async def test_a_caller_keys_on_the_page_what_the_own_call_says(
+    scene: Scene, gateway: TextsServer, browser: Browser
+) -> None:
+    """`sms_link`: somebody else in Bo's name is denied by him, and gets no second link; Anna is verified."""
+    with scene.stage.page():
+        async with telephone(browser) as page:
+            await scene.caller("400", who=BO)
+            link = link_in((await gateway.until_asked(1)).form, "c")
+            await page.goto(link)
+            await expect(page.locator("body")).to_contain_text(Personal(BO.phones).masked)
+            await page.locator('form[action$="/deny"] button').click()
+            await scene.reached("refused")
+            await scene.logged("step.denied")
+            await scene.caller("400", who=BO)
+            await scene.logged("call.handed_back", 2)
+            assert len(gateway.asked) == 1
+            assert [row["outcome"] for row in scene.audit()[-2:]] == ["refused", "refused"]
+
+            caller = await scene.caller("400", who=ANNA)
+            link = link_in((await gateway.until_asked(2)).form, "c")
+            await preview(link)
+            said = await spoken(caller, 6)
+            assert said not in gateway.asked[-1].form["message"]
+            await page.goto(link)
+            await page.fill("#digits", f"{(int(said) + 1) % 1_000_000:06}")
+            await page.locator('form[action$="/confirm"] button').click()
+            assert await spoken(caller, 12) == said * 2, "the call says that they were wrong, and says them again"
+            await page.fill("#digits", said)
+            await page.locator('form[action$="/confirm"] button').click()
+            await scene.reached("verified", Methods="sms_link")
+            answer = await page.goto(link)
+            assert answer is not None and answer.status == 404
+
+
+async def spoken(phone: Phone, count: int) -> str:
+    """So many digits that this phone has heard from the beginning on."""
+    found = ""
+    async with asyncio.timeout(20):
+        while len(found) < count:
+            await asyncio.sleep(0.1)
+            found = understood(audio.samples(phone.recording()))
+    return found[:count]
 
 
 async def report(floor: Floor, text: dict[str, str], status: str) -> None:

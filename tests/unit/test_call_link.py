@@ -221,6 +221,30 @@ def test_who_says_not_to_be_calling_ends_it() -> None:
     assert not world.proofs.asked
 
 
+def test_a_denial_bars_further_links_for_a_while() -> None:
+    """Whoever goes on calling in the customer's name has no more of them sent; a code can be had, for it can be denied to nobody."""
+    world = World()
+    line = world.line("link", stays=1.0)
+    Person(world, line).denies()
+    world.run(line)
+    [until] = world.live.barred.values()
+    world.now = until - 5
+    again = world.call("link", stays=1.0)
+    assert steps(world) == "sms_link:too_many_texts" and again.variables[STATUS] == "refused"
+    assert len(world.texts.sent) == 1
+    world.now = until + 1
+    assert call(world, "right").variables[STATUS] == "verified"
+
+
+def test_a_denial_that_cannot_be_kept_is_one_all_the_same() -> None:
+    world = World()
+    world.plot.fail("live.bar", StoreError("Redis: gone"))
+    line = world.line("link", stays=1.0)
+    Person(world, line).denies()
+    world.run(line)
+    assert steps(world) == "sms_link:denied"
+
+
 def test_a_text_that_cannot_be_sent_ends_it() -> None:
     world = World()
     world.plot.fail("texts.send", TextError("no gateway took the message"))

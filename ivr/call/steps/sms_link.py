@@ -50,6 +50,7 @@ class SmsLinkStep:
             resend=settings.resend_seconds,
             sends=settings.sends,
             sends_per_hour=settings.sends_per_hour,
+            bar=settings.bar_minutes * 60,
         )
 
     async def run(self, round: Round) -> Outcome:
@@ -90,6 +91,9 @@ class SmsLinkStep:
             match heard:
                 case NotMe():
                     round.log.warning("step.denied", step=self.name)
+                    with suppress(Unavailable):
+                        # the denial holds all the same
+                        await self._tools.live.bar(round.subject.key, rules.bar)
                     return Failed(self.name, Reason.DENIED)
                 case Answer():
                     outcome = await self._compared(links.answered(heard), rules, round)
