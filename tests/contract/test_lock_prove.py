@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from ivr.asterisk.speaking import Spoken
 from ivr.call.ports import Delivery, Party
 from ivr.call.proof import Proof, Stage, Way
 from ivr.errors import InputError, StoreError
+from ivr.hooks.outbox import Outbox
 from ivr.lock import Reason
 from ivr.lock.proofwords import Speaking
 from ivr.prompts.phrases import words
@@ -144,6 +146,33 @@ async def test_i_am_not_talking_to_them(here: Proved) -> None:
     assert (alarm.id, alarm.person, alarm.stage, alarm.channel) == (proof.id, "p-anna", Stage.DENIED, CALL)
     assert await here.desk.prover.alarms.of("other") == []
     assert await here.outcomes() == ["asked", "denied"]
+
+
+@pytest.mark.parametrize("stage", ["confirmed", "denied", "expired"])
+async def test_programs_are_told_of_what_the_person_has_said(here: Proved, stage: str) -> None:
+    """Those of this tenant alone; that nobody has answered is told to nobody."""
+    kinds = ("proof.confirmed", "proof.denied")
+    outbox = Outbox(here.desk.database, {"crm": kinds, "theirs": kinds}, {"crm": ("acme",), "theirs": ("main",)})
+    await outbox.read(0, here.desk.vault.index)
+    proof, link = await here.begun()
+    match stage:
+        case "denied":
+            await here.page.deny(link)
+        case "confirmed":
+            await here.page.opened(link)
+            await until(lambda: asyncio.sleep(0, here.speech.said))
+            assert await here.page.key(link, Secret(here.speech.said[0])) == Confirmed()
+        case _:
+            assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
+    await here.stage(stage)
+    assert await outbox.read(0, here.desk.vault.index) == 2
+    told = [orjson.loads(one.body) for one in await outbox.due("crm", None, 10)]
+    assert [one["type"] for one in told] == [f"proof.{stage}"] * (stage != "expired")
+    assert [one["data"] for one in told] == [
+        {"call": here.desk.id(CALL), "node": NODE, "channel": CALL, "customer": proof.subject, "proof": proof.id,
+         "way": "text", "person": "p-anna"}
+    ] * (stage != "expired")  # fmt: skip
+    assert await outbox.due("theirs", None, 10) == []
 
 
 async def test_digits_are_said_again_when_asked_for(here: Proved) -> None:
