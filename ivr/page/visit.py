@@ -15,8 +15,9 @@ from ivr.page.routes import Target
 from ivr.page.sheets import DIGITS, Sheets
 from ivr.page.words import chosen
 from ivr.secret import Secret
+from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.callers import Asked, CallerPage
-from ivr.store.opened import Confirmed, Over, PageStore, Seen, Wrong
+from ivr.store.opened import PageStore, Seen
 from ivr.web.words import Words
 
 # Groups as people write them.

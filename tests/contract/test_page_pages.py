@@ -132,6 +132,9 @@ async def test_what_else_there_is_to_be_read(house: House, browser: Browser) -> 
         await seen.page.get_by_role("button", name=text("first.show"), exact=True).click()
         await expect(seen.page.get_by_text(DIGITS.reveal())).to_be_visible()
         assert await seen.seen_by_all() == []
+        assert await height(seen.page) <= PHONE["height"]
+        await seen.page.get_by_role("button", name=text("who.again"), exact=True).click()
+        await expect(seen.page.get_by_text(DIGITS.reveal())).to_be_visible()
         await house.both.pages.end(one.id, Stage.CONFIRMED)
         for path in (at(link), "/p/nobody"):
             await seen.page.goto(house.url + path)

@@ -80,6 +80,17 @@ class Floor:
     async def phrase(self) -> str:
         return await self.seen.locator('[data-part="phrase"]').inner_text()
 
+    async def listened_to(self) -> None:
+        """Wait until the desk's application is told of the caller's keys."""
+        pbx = self.scene.stage.pbx
+
+        def there() -> bool:
+            callers = {one["id"] for one in pbx.ari("GET", "channels") if one["name"].startswith("PJSIP/caller-")}
+            ours = [one for one in pbx.ari("GET", "applications") if one["name"].startswith("desk-")]
+            return any(callers & set(one["channel_ids"]) for one in ours)
+
+        await self.scene.until(there, "the desk to listen")
+
     async def hears(self, phone: Phone, since: int) -> str:
         """The digits that this phone heard, said twice."""
         found = ""
@@ -250,6 +261,27 @@ async def test_without_a_link_and_wrong_digits_to_the_end(floor: Floor, browser:
             await page.locator('form[action$="/confirm"] button').click()
     await floor.stage("Wrong digits, too often")
     await floor.scene.ami.user_event("CallerKeysWrongDigits", timeout=10)
+
+
+async def test_the_person_keys_on_the_phone_what_the_page_shows(floor: Floor, browser: Browser) -> None:
+    place = floor.caller.mark()
+    await floor.seen.get_by_role("combobox", name="Digits", exact=True).select_option("phone")
+    link = link_in(await floor.press())
+    async with telephone(browser) as page:
+        await page.goto(link)
+        await page.locator('form[action$="/open"] button').click()
+        digits = (await page.locator(".digits").inner_text()).strip()
+        await floor.stage("Opened")
+        await floor.listened_to()
+        await floor.caller.send_digits(f"{(int(digits) + 1) % 1_000_000:06}")
+        await floor.caller.hears(since=place)
+        await floor.stage("Opened")
+        await floor.caller.send_digits(digits)
+        await floor.stage("Confirmed: the person knows that it is us")
+        await page.locator('form[action$="/open"] button').click()
+        await expect(page.locator("body")).to_contain_text("You are talking with us")
+    assert understood(audio.samples(floor.caller.recording())[place:]) == "", "no digit is spoken"
+    assert [row["outcome"] for row in floor.scene.audit("proof")][-2:] == ["asked", "confirmed"]
 
 
 async def test_it_ends_with_the_call(floor: Floor) -> None:
