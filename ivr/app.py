@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from time import monotonic, time
@@ -23,10 +23,12 @@ from ivr.asterisk.telephony import Telephony
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.call.arrears import Arrears
-from ivr.call.policy import policies
+from ivr.call.policy import Policy, policies
+from ivr.call.ports import Proofs, Unasked
 from ivr.call.progress import Progress
 from ivr.call.session import Session
 from ivr.call.steps import Tools
+from ivr.call.steps.sms_link import SmsLinkStep
 from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
@@ -35,10 +37,13 @@ from ivr.metrics import Health, Heard, Meters, Readiness, TimedCustomers, TimedP
 from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.retention import retaining
 from ivr.seat import Seat
+from ivr.store.callers import CallerLinks
 from ivr.store.customers import Customers
 from ivr.store.desks import RedisDesks
 from ivr.store.lease import Lease
+from ivr.store.link import Link
 from ivr.store.live import RedisLive
+from ivr.store.pagekey import PageKey
 from ivr.store.totps import Totps
 from ivr.vault import Vault
 
@@ -86,6 +91,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             TimedTotps(Totps(database, vault), meters.timed("database")),
             vault.codes,
             TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")),
+            _proofs(settings, chosen.values(), meters, stack),
             timed_trail,
             monotonic,
         )
@@ -169,6 +175,16 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             metrics.serving(settings, settings.metrics, "[metrics]", meters, readiness, log)
         )
         await _until_stopped(nodes, lease, begin, stop, settings, log)
+
+
+def _proofs(settings: Settings, used: Iterable[Policy], meters: Meters, stack: AsyncExitStack) -> Proofs:
+    """The way to the public page, where a policy asks for something there: a worker of others needs no key of it. Raises `ConfigError`."""
+    if not any(SmsLinkStep in policy.steps for policy in used):
+        return Unasked()
+    key = PageKey.open(settings)
+    link = Link.of(settings, meters.timed("redis"))
+    stack.push_async_callback(link.close)
+    return CallerLinks(link, settings.redis.prefix, key)
 
 
 async def _recorded(live: RedisLive, arrears: Arrears, node: str, app: str) -> Collection[str]:

@@ -11,6 +11,7 @@ from functools import partial
 from structlog.typing import FilteringBoundLogger
 
 from ivr import sms
+from ivr.asterisk.hearing import Hearer
 from ivr.asterisk.outpost import Outpost
 from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
@@ -54,7 +55,8 @@ async def proving(
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
         incoming = Incoming(box.take, readers(settings, reporting), deliveries, log)
         outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
-        course = prover.course(Speaker(outposts, talks, Speeches(link, prefix), log), changed)
+        ours = Speeches(link, prefix)
+        course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
         for name, running in (

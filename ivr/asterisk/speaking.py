@@ -22,8 +22,9 @@ from ivr.prompts import Prompt
 # machine takes most of a second. Looks, and seconds.
 _LOOKS = 9
 _LOOK_SECONDS = 0.15
-# How long Asterisk may take until it has made the channel that speaks: 11 ms at worst, of 300.
-_START_SECONDS = 3.0
+START_SECONDS = 3.0
+"""How long Asterisk may take until it has made the channel that speaks: 11 ms at worst, of 300."""
+
 # No sentence is as long; in seconds.
 _LONGEST = 60.0
 # A hang-up ends what is played, and is told of within 20 ms behind that.
@@ -158,7 +159,7 @@ class Speaker:
             media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
             try:
                 await finished(outpost.request("POST", f"channels/{channel}/snoop", how, channel=channel))
-                async with asyncio.timeout(_START_SECONDS):
+                async with asyncio.timeout(START_SECONDS):
                     if not await ear.start():
                         return Spoken.GONE
                 if not await self._reaches(outpost, channel):

@@ -9,6 +9,7 @@ from typing import Literal
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Reason, Refused, Scope, Status, Verdict, Verified
 from ivr.call.ports import Subject
 from ivr.call.steps import Step, all_steps
+from ivr.call.steps.sms_link import SmsLinkStep
 from ivr.config import Settings
 from ivr.errors import ConfigError
 
@@ -48,6 +49,12 @@ def _policy(settings: Settings, name: str) -> Policy:
             f"{settings.file}: [policies.{name}] steps",
             f"there is no step {unknown[0]!r}",
             f"Name one or more of: {', '.join(sorted(known))}",
+        )
+    if SmsLinkStep.name in written.steps and settings.page.url is None:
+        raise ConfigError(
+            f"{settings.file}: [policies.{name}] steps",
+            "sms_link needs the public page, and there is none",
+            "Fill in [page] url, and run it: docs/page.md; or take the step out",
         )
     steps = tuple(known[step] for step in written.steps)
     reached = level_of({step.factor for step in steps})

@@ -207,6 +207,7 @@ class Verification:
             tries=policy.tries,
             code_seconds=policy.code_seconds,
             other_customer=hinted,
+            number=self._line.caller.number.masked if self._line.caller.number else "",
         )
         outcome = await kind(self._house.tools).run(before)
         self._log.info(

@@ -82,7 +82,8 @@ class Prove:
             found = await self._own(person, call)
             if isinstance(found, Denied):
                 return await self._rows.refuse(person, _SPEECH, found)
-            if found.stage is not Stage.OPENED:
+            # what the page shows is never spoken
+            if found.stage is not Stage.OPENED or found.keyed is not Keyed.PAGE:
                 return await self._rows.refuse(person, _SPEECH, Denied(Reason.NO_PROOF))
             return await self._course.say(found)
         except Unavailable as error:
@@ -189,7 +190,7 @@ class Prove:
         )
         return Proof(
             id=secrets.token_urlsafe(16), node=found.call.node, channel=found.call.id, endpoint=found.talk.own.endpoint,
-            tenant=person.tenant, person=person.id, subject=to.ref, way=asked.way, keyed=Keyed.PAGE,
+            tenant=person.tenant, person=person.id, subject=to.ref, way=asked.way, keyed=asked.keyed,
             until=int(self._wall()) + self._rules.minutes * 60, shown=shown,
         )  # fmt: skip
 

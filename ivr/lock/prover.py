@@ -15,7 +15,7 @@ from ivr.lock.carry import TextCarrier
 from ivr.lock.course import Course
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
-from ivr.lock.proofports import Alarms, Carrier, Floor, Pages, Speech
+from ivr.lock.proofports import Alarms, Carrier, Floor, Hearing, Pages, Speech
 from ivr.lock.prove import Prove
 from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipients
@@ -42,11 +42,13 @@ class Prover:
     floor: Floor
     log: FilteringBoundLogger
 
-    def course(self, speech: Speech, changed: Callable[[frozenset[str]], None], **how: float) -> Course:
+    def course(
+        self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
+    ) -> Course:
         """`changed` is told whose pages show something else now; `how`: times, as of `Course`."""
         both = self.settings.prove.hear == "both"
         return Course(
-            self.pages, self.settling, speech, self.floor, self.vault.codes, changed, self.log, both=both, **how
+            self.pages, self.settling, speech, hearing, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
     def prove(self, course: Course, texts: Texts, deliveries: Deliveries) -> Prove:

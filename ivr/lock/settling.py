@@ -56,7 +56,14 @@ class Settling:
             await self._tell(proof, "")
         shown = proof.shown
         return Proving(
-            proof.id, proof.way, proof.stage, shown.phrase, shown.about, proof.until, self._speech.get(proof.id)
+            proof.id,
+            proof.way,
+            proof.stage,
+            shown.phrase,
+            shown.about,
+            proof.until,
+            self._speech.get(proof.id),
+            proof.keyed,
         )
 
     def spoken(self, id: str, speech: Speaking) -> None:

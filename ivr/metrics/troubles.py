@@ -60,6 +60,7 @@ TROUBLES: Mapping[str, str] = {
     "proof.denied": "warning",
     "proof.failed": "error",
     "proof.lost": "error",
+    "proof.unheard": "error",
     "proof.unknown": "error",
     "proof.unspoken": "error",
     "proof.untold": "error",

@@ -14,6 +14,7 @@ from ivr.call.proof import Shown, Stage
 from ivr.config import Settings
 from ivr.page.brand import Look
 from ivr.secret import Secret
+from ivr.store.callers import Asked
 from ivr.store.opened import Seen
 from ivr.web.headers import HEADERS
 from ivr.web.words import Words
@@ -78,6 +79,28 @@ class Sheets:
                 return self.told(
                     words, "expired", words("expired.text"), (safe,), check=words("expired.check"), link=link
                 )
+
+    def caller(
+        self, words: Words, link: Secret, asked: Asked, *, passed_on: bool = False, fault: str = ""
+    ) -> web.Response:
+        """Somebody calls us as this person: where to key what is heard in that call, and to say that it is somebody else."""
+        hidden = "" if asked.asking.number else "_hidden"
+        at = datetime.fromtimestamp(asked.since, UTC).astimezone(self._zone)
+        fields = {
+            "direction": words(f"caller.call{hidden}", time=f"{at:%H:%M}", number=asked.asking.number),
+            "passed_on": passed_on,
+            "fault": fault,
+            "place": escape(link.within("/c/-", "-").reveal()),
+        }
+        return self._page("caller.html", words, words("caller.title"), fields, status=422 if fault else 200)
+
+    def heard(self, words: Words) -> web.Response:
+        """Nothing more can be keyed there: the call says what came of it."""
+        return self.told(words, "heard", words("heard.text"))
+
+    def not_me(self, words: Words) -> web.Response:
+        """Somebody else calls us in this person's name."""
+        return self.told(words, "not_me", words("not_me.text"), (words("denied.given"), self._safe(words)))
 
     def gone(self, words: Words) -> web.Response:
         """A link that nobody has, or had long ago."""

@@ -23,6 +23,7 @@ class Prompt(StrEnum):
     TEXT_COMING = "text-coming"
     ASK_CODE = "ask-code"
     ASK_TOTP = "ask-totp"
+    OPEN_LINK = "open-link"
     NEW_TEXT_SENT = "new-text-sent"
     NO_MORE_TEXTS = "no-more-texts"
     NEXT_TEXT = "next-text"

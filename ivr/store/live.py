@@ -185,10 +185,12 @@ class RedisLive(unlocking.Unlocking):
             [
                 self._challenge_key(challenge), self._key("texts", challenge.subject), self._key("call", challenge.call),
                 self._key("budget", "all"), self._key("budget:country", country), self._key("budget:prefix", prefix),
+                self._key("barred", challenge.subject),
             ],
             challenge.subject, challenge.call, challenge.mac,
             rules.life * _SECOND, rules.tries, rules.resend * _SECOND, rules.sends, rules.sends_per_hour,
             progress.holder if progress else "", calls.said(progress), *self._budgets, int(range is not None),
+            int(rules.bar > 0),
         )  # fmt: skip
         match answer:
             case [b"opened"]:
@@ -205,6 +207,10 @@ class RedisLive(unlocking.Unlocking):
                 raise TakenUp
             case _:
                 raise _strange(_OPEN_CHALLENGE)
+
+    async def bar(self, subject: str, seconds: int) -> None:
+        """As `call.ports.Live` has it; once more begins anew."""
+        await self._link.ask("SET", self._key("barred", subject), "1", "PX", seconds * _SECOND)
 
     async def try_challenge(
         self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress | None = None

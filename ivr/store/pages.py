@@ -19,6 +19,7 @@ from ivr.config import Limits
 from ivr.errors import StoreError
 from ivr.numbers import Range
 from ivr.secret import Secret
+from ivr.store.answered import Confirmed, Over, Wrong, keyed, strange
 from ivr.store.link import Link, Script
 from ivr.store.pagekey import PageKey
 
@@ -26,8 +27,9 @@ _OPEN = Script("clock", "budget", "proof", "open_proof")
 _STAGE = Script("clock", "proof", "stage_proof")
 _DUE = Script("clock", "proof", "take_due")
 _TYPED = Script("clock", "typed")
+_KEY = Script("clock", "proof", "by_name", "visited", "key_page")
 
-SCRIPTS = (_OPEN, _STAGE, _DUE, _TYPED)
+SCRIPTS = (_OPEN, _STAGE, _DUE, _TYPED, _KEY)
 
 KEPT = 15 * 60
 """Seconds that a proof is known behind its end: whoever opens the link then is told what came of it."""
@@ -158,6 +160,17 @@ class Pages:
             raise ValueError("is no end")
         return await self.stage(id, why)
 
+    async def key(self, id: str, digits: Secret) -> Confirmed | Wrong | Over | None:
+        """Digits that were keyed on the phone: count, compare and consume in one step. None where it is known no longer.
+
+        What comes of it is told as of those that are keyed on the page.
+        """
+        answer = await self._link.run(
+            _KEY, [page_key(self._prefix, id), ended_key(self._prefix)],
+            page_key(self._prefix, ""), news_key(self._prefix), id, self._key.mac("digits", digits, id),
+        )  # fmt: skip
+        return keyed(_KEY, answer)
+
     async def mine(self, id: str, what: Stage) -> bool:
         """Whether nobody else has asked this: of all desks one does what this stage calls for."""
         key = f"{self._prefix}:proof:mine:{what}:{id}"
@@ -251,11 +264,6 @@ def named(prefix: str, key: PageKey, kind: str, text: Secret) -> str:
 def read_shown(key: PageKey, sealed: str | bytes, id: str) -> Shown:
     """What was sealed of it; raises `StoreError`, `ValueError`, `TypeError`."""
     return Shown(**orjson.loads(key.unseal("shown", sealed, id).reveal()))
-
-
-def strange(script: Script) -> StoreError:
-    """It answered what nobody expects."""
-    return StoreError(f"Redis gave an unknown answer to {script.name}")
 
 
 def _written(proof: Proof, sealed: str) -> bytes:

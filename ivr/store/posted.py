@@ -12,9 +12,9 @@ import orjson
 
 from ivr.errors import InputError, StoreError
 from ivr.secret import Secret
+from ivr.store.answered import strange
 from ivr.store.link import Link, Script
 from ivr.store.pagekey import PageKey
-from ivr.store.pages import strange
 
 _POST = Script("post")
 

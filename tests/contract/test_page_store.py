@@ -18,8 +18,9 @@ from ivr.call.proof import Keyed, Stage, Way
 from ivr.errors import InputError, StoreError
 from ivr.numbers import Range
 from ivr.secret import Secret
+from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.news import Heard, News
-from ivr.store.opened import Confirmed, Over, Wrong, new_link
+from ivr.store.opened import new_link
 from ivr.store.pages import Barred, Kept, Pages, Pending, ProofRules
 from ivr.store.posted import PostBox, Posted
 from tests.contract.live_server import Server
@@ -115,6 +116,27 @@ async def test_digits_count_only_when_it_was_opened(both: Both) -> None:
     assert await both.store.key(link, DIGITS) == Over(Stage.ASKED)
     await both.store.opened(link)
     assert await both.store.key(link, DIGITS) == Confirmed()
+
+
+async def test_digits_that_are_keyed_on_the_phone(both: Both) -> None:
+    one, link = await both.begin(proof(keyed=Keyed.PHONE))
+    assert await both.pages.key(one.id, DIGITS) == Over(Stage.ASKED)
+    await both.store.opened(link)
+    assert await both.pages.key(one.id, OTHER) == Wrong(2)
+    assert await both.pages.key(one.id, DIGITS) == Confirmed()
+    assert await both.pages.key(one.id, DIGITS) == Over(Stage.CONFIRMED)
+    assert await both.pages.key("nobody", DIGITS) is None
+    assert [(each.id, each.stage) for each in await both.pages.due()] == [(one.id, Stage.CONFIRMED)]
+
+
+async def test_a_hundred_that_are_keyed_on_the_phone_at_once_are_three(both: Both) -> None:
+    one, link = await both.begin(proof(keyed=Keyed.PHONE))
+    other, _ = await both.begin(proof(channel="1712.6", subject="main:bo", keyed=Keyed.PHONE), digits=OTHER)
+    await both.store.opened(link)
+    answers = await asyncio.gather(*(both.pages.key(one.id, OTHER) for _ in range(100)))
+    assert sum(isinstance(answer, Wrong) for answer in answers) == 3
+    assert await both.pages.key(one.id, DIGITS) == Over(Stage.WRONG)
+    assert await both.pages.key(other.id, OTHER) == Over(Stage.ASKED)
 
 
 async def test_looking_changes_nothing(both: Both, server: Server) -> None:

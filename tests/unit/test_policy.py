@@ -220,6 +220,7 @@ def test_the_settings_policies_with_their_steps() -> None:
         "pin",
         "sms",
         "totp",
+        "link",
         "bridge",
         "b",
     }

@@ -1,5 +1,4 @@
--- KEYS 1 the link, 2 proofs that have come to an end; ARGV 1 what the page's parts of proofs begin with, 2 where desks listen
-local id = redis.call('GET', KEYS[1])
+-- KEYS 2 proofs that have come to an end; ARGV 1 what the page's parts of proofs begin with, 2 where desks listen
 local PROOF = id and ARGV[1] .. id
 local shown = PROOF and redis.call('HMGET', PROOF, 'stage', 'until', 'keyed', 'shown', 'most', 'tries', 'seen')
 local stage

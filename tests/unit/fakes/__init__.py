@@ -14,6 +14,7 @@ from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
 from tests.unit.fakes.line import Answers, FakeLine, Keys
 from tests.unit.fakes.live import FakeCodes, FakeLive
 from tests.unit.fakes.plot import Plot
+from tests.unit.fakes.proofs import FakeProofs
 from tests.unit.fakes.texts import FakeTexts
 from tests.unit.fakes.time import VirtualLoop, clock
 from tests.unit.fakes.trail import FakeTrail
@@ -34,6 +35,7 @@ __all__ = [
     "FakeLine",
     "FakeLive",
     "FakePins",
+    "FakeProofs",
     "FakeTexts",
     "FakeTotps",
     "FakeTrail",
