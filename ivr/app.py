@@ -14,7 +14,7 @@ import uvloop
 from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from ivr import __version__, agi, logs, metrics, sms
+from ivr import __version__, agi, eid, logs, metrics, sms
 from ivr.asterisk.admission import Admission
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
@@ -31,12 +31,24 @@ from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.metrics import Health, Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTotps, TimedTrail
+from ivr.metrics import (
+    Health,
+    Heard,
+    Meters,
+    Readiness,
+    TimedCustomers,
+    TimedIdentities,
+    TimedPins,
+    TimedTexts,
+    TimedTotps,
+    TimedTrail,
+)
 from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.retention import retaining
 from ivr.seat import Seat
 from ivr.store.customers import Customers
 from ivr.store.desks import RedisDesks
+from ivr.store.eids import Identities
 from ivr.store.lease import Lease
 from ivr.store.live import RedisLive
 from ivr.store.totps import Totps
@@ -59,6 +71,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         seal = Seal.open(settings)
         gateways = sms.in_turn(settings, log)
         stack.push_async_callback(gateways.close)
+        providers = eid.eids(settings, log)
+        for provider in providers.values():
+            stack.push_async_callback(provider.close)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
         live = await RedisLive.open(settings, meters.timed("redis"), log)
@@ -88,6 +103,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")),
             timed_trail,
             monotonic,
+            providers,
+            TimedIdentities(Identities(database, vault), meters.timed("database")),
+            live.turns(vault.index),
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 

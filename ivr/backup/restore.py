@@ -25,6 +25,8 @@ from ivr.store.tables import (
     CREDENTIALS,
     CUSTOMERS,
     ENDPOINTS,
+    EVIDENCE,
+    IDENTITIES,
     KEYS,
     PEERS,
     PEOPLE,
@@ -137,6 +139,8 @@ class _Work:
                 CUSTOMERS,
                 PHONES,
                 TOTPS,
+                IDENTITIES,
+                EVIDENCE,
                 PEOPLE,
                 ENDPOINTS,
                 PERMISSIONS,
@@ -208,6 +212,14 @@ class _Work:
             self._waiting[TOTPS].append(
                 {"customer": ref, "sealed": b64decode(sealed_key), "counter": counter, "since": since}
             )
+        self._waiting[IDENTITIES] += [
+            {"customer": ref, "kind": kind, "sealed": b64decode(sealed_name), "since": since}
+            for kind, sealed_name, since in stored["identities"]
+        ]
+        self._waiting[EVIDENCE] += [
+            {"id": name, "customer": ref, "provider": provider, "at": at, "sealed": b64decode(said)}
+            for name, provider, at, said in stored["evidence"]
+        ]
         self._done.customers += 1
 
     def _person(self, stored: dict[str, Any]) -> None:

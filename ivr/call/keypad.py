@@ -13,6 +13,7 @@ from ivr.call.digits import Asked, Collector, Ending, Entered, Form, Slip, Slipp
 from ivr.call.ports import Clock, Key, Line, Played
 from ivr.errors import HungUp, Interrupted, Unavailable
 from ivr.prompts import Prompt
+from ivr.secret import Secret
 
 # A prompt lasts 15 s at most; a test of the catalogue holds it to that.
 _PROMPT_SECONDS = 15
@@ -22,6 +23,7 @@ _GRACE_SECONDS = 15
 _FRESH_SECONDS = 5
 # How long it is waited before what Asterisk did not do is tried again.
 _AGAIN_SECONDS = 1
+_STAR = Secret("*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,46 @@ class Keypad:
             raise
         await self._line.music(on=False)
         self._line.drop_keys()
+
+    async def hold(self, prompt: Prompt, seconds: float, over: asyncio.Future[None]) -> None:
+        """Tell the caller to wait, and play music until it is `over`, for so many seconds at most; star ends it at once.
+
+        Other keys are dropped. What the future's result is, nobody hears from here.
+        """
+        until, end, holding = self._clock() + seconds, Unavailable("over"), True
+
+        def wake(_: asyncio.Future[None]) -> None:
+            if holding:
+                self.interrupt(end)
+
+        over.add_done_callback(wake)
+        try:
+            await self._hold(prompt, until)
+        except Unavailable as error:
+            if error is not end:
+                raise
+        finally:
+            holding = False
+            self.go_on()
+        await self._line.hush()
+        await self._line.music(on=False)
+        self._line.drop_keys()
+
+    async def _hold(self, prompt: Prompt, until: float) -> None:
+        await self._say((prompt,))
+        playing = True
+        while playing or self._clock() < until:
+            try:
+                heard = await self._receive(None if playing else until)
+            except Interrupted:
+                # its end may be among what was lost
+                await self._line.hush()
+                heard = Played()
+            if isinstance(heard, Key) and heard.digit == _STAR:
+                return
+            if isinstance(heard, Played) and playing:
+                playing = False
+                await self._line.music(on=True)
 
     async def renew(self) -> None:
         """Set the watchdog anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -18,7 +18,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
 from ivr.secret import Secret
 from ivr.staff import TENANT
-from ivr.store import totps
+from ivr.store import eids, totps
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -95,18 +95,23 @@ def show(
 ) -> None:
     """Show a customer, masked. The audit trail tells of it."""
 
-    async def run(office: Office) -> tuple[Customer, int | None]:
+    async def run(office: Office) -> tuple[Customer, int | None, Sequence[eids.Identity]]:
         async with office.act() as act:
             action = "customer.reveal" if reveal else "customer.show"
             customer = await act.known(number, tenant, action)
             await act.tell(action, [customer.ref], tenant=customer.tenant)
             app_since = await totps.since(act.connection, customer.ref)
-        return customer, app_since
+            called = await eids.names(act.connection, office.vault, customer.ref)
+        return customer, app_since, called
 
-    customer, app_since = _with(context, run)
+    customer, app_since, called = _with(context, run)
     typer.echo(f"{'reference':<10} {customer.ref}")
     for label, personals in (("number", (customer.number,)), ("name", (customer.name,)), ("phones", customer.phones)):
         typer.echo(f"{label:<10} {', '.join(p.reveal() if reveal else p.masked for p in personals) or 'none'}")
+    for one in called:
+        typer.echo(
+            f"{'identity':<10} {one.kind} {one.who.reveal() if reveal else one.who.masked}, since {date_of(one.since)}"
+        )
     for label, value in (
         ("PIN", "set" if customer.has_pin else "none"),
         ("app", "none" if app_since is None else f"since {date_of(app_since)}"),
