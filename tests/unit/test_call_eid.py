@@ -14,7 +14,7 @@ from ivr.call.policy import policies
 from ivr.call.ports import Entry
 from ivr.call.ports.eid import Done, Ended, Pending, Why
 from ivr.call.session import Session
-from ivr.errors import AriError, ConfigError, EidError, StoreError
+from ivr.errors import AriError, ConfigError, EidError, HungUp, StoreError
 from ivr.prompts import Prompt
 from ivr.secret import Secret
 from tests.unit.fakes import ANNA, ANNA_PIN, UNKNOWN, Answers, FakeLine, Keys, World, settings
@@ -312,13 +312,47 @@ def test_whoever_takes_the_call_up_cannot_hear_what_another_worker_has_asked() -
 # ---------------------------------------------------------------- what is down
 
 
-@pytest.mark.parametrize("operation", ["identities.of", "identities.keep", "turns.take", "trail.append"])
+@pytest.mark.parametrize("operation", ["identities.of", "identities.keep", "turns.take"])
 def test_nobody_is_marked_where_something_of_ours_is_down(operation: str) -> None:
     world = world_of(identified())
     world.plot.fail(operation, StoreError("gone"), nth=1)
     line = call(world)
     assert line.variables[STATUS] == "unavailable"
     assert world.live.marks == {}
+
+
+def test_an_identification_of_which_the_trail_is_not_told_is_none() -> None:
+    world = world_of(identified())
+    world.plot.fail("trail.append", StoreError("gone"), nth=2)
+    assert call(world).variables[STATUS] == "unavailable"
+    assert world.live.marks == {}
+
+
+def test_nobody_is_asked_where_the_trail_is_not_told_before_and_the_caller_waits_all_the_same() -> None:
+    waited = []
+    for fails in (False, True):
+        world = world_of()
+        if fails:
+            world.plot.fail("trail.append", StoreError("gone"), nth=1)
+        began = world.now
+        line = call(world)
+        waited.append((line.heard, line.variables, round(world.now - began, 6)))
+    assert waited[0] == waited[1]
+    assert world.eids["bankid"].begun == []
+
+
+def test_asterisk_that_does_not_play_music_ends_the_wait_and_the_order() -> None:
+    world = world_of()
+    world.plot.fail("line.music", AriError("POST moh", 500))
+    assert call(world).variables[STATUS] == "unavailable"
+    assert len(world.eids["bankid"].cancelled) == 1
+
+
+def test_a_channel_that_is_gone_when_the_alarm_is_told_is_a_hang_up() -> None:
+    world = world_of(Ended("declined_call"))
+    world.plot.fail("line.event", HungUp("gone"))
+    assert call(world).variables[STATUS] == "refused"
+    assert len(world.logged("eid.untold")) == 1
 
 
 @pytest.mark.parametrize("number", [ANNA, UNKNOWN])

@@ -17,7 +17,7 @@ from ivr.call.ports import Entry
 from ivr.call.ports.eid import Done, Eid, EidAsked, Ended, Let, Order, Pending, Why
 from ivr.call.steps import Round, Step, Tools
 from ivr.config import Settings
-from ivr.errors import ConfigError, EidError, OtherCustomer, Unavailable
+from ivr.errors import ConfigError, EidError, HungUp, OtherCustomer, Unavailable
 from ivr.prompts import Prompt, text
 from ivr.secret import Secret
 
@@ -77,7 +77,9 @@ async def by_eid(step: Step, round: Round, tools: Tools, ask: Prompt) -> Outcome
     granted = await tools.live.attempt(round.attempt, round.held.now.trying())
     if isinstance(granted, Locked):
         return granted
-    asking = asyncio.ensure_future(_Asking(step.name, asked, eid, round, tools).run())
+    asking = asyncio.create_task(_Asking(step.name, asked, eid, round, tools).run())
+    # a caller who hangs up in that moment hears of nothing any more
+    asking.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
         await round.keypad.hold(Prompt.OPEN_APP, tools.settings.steps.eid.seconds, asking)
     finally:
@@ -133,14 +135,15 @@ class _Asking:
             _go(self._let_go(order, let))
 
     async def _begun(self, who: Secret) -> Order | None:
-        """The order, where there is one. Raises `StoreError` where the trail cannot be told of it before."""
+        """The order, where there is one; none is made of which the trail cannot be told before."""
         language = self._round.subject.language or self._round.keypad.language
         name = "eid_inbound" if self._round.caller_began else "eid_outbound"
         shown = text(name, language, company=self._tools.settings.company.name)
-        await self._row("asked")
         try:
+            await self._row("asked")
             order = await self._eid.begin(EidAsked(who, self._round.caller_began, shown, self._nonce))
-        except EidError as error:
+        except Unavailable as error:
+            # heard by nobody: of a customer who is not known there is nothing that could fail
             self._round.log.error("eid.failed", step=self._step, error=str(error))
             order = Ended("failed")
         if isinstance(order, Ended):
@@ -182,7 +185,7 @@ class _Asking:
         ):
             try:
                 await told
-            except Unavailable as error:
+            except (HungUp, Unavailable) as error:
                 self._round.log.error("eid.untold", step=self._step, error=str(error))
 
     async def _row(self, outcome: str, **more: str) -> None:
