@@ -92,7 +92,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         await stack.enter_async_context(retaining(settings, database, trail, seal, log))
         nodes = await stack.enter_async_context(Nodes(settings, log, partial(meters.timed, "ari")))
         await nodes.look()
-        customers = await Customers.open(database, vault)
+        customers = await Customers.open(database, vault, cooling=settings.lock.cooling.hours * 3600)
         timed_trail = TimedTrail(trail, meters.timed("audit"))
         tools = Tools(
             settings,

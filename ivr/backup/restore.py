@@ -187,17 +187,17 @@ class _Work:
             return
         key_id, wrapped = self._keys[ref]
         sealed = {name: None if stored[name] is None else b64decode(stored[name]) for name in ("number", "name", "pin")}
-        phones = [(position, b64decode(phone)) for position, phone in stored["phones"]]
+        phones = [(position, b64decode(phone), since) for position, phone, since in stored["phones"]]
         index = self._vault.index
         try:
             envelope = self._vault.envelopes.open(ref, key_id, wrapped)
             number = index.customer_number(envelope.open(sealing.NUMBER, sealed["number"] or b""))
             indexed = [
                 {
-                    "customer": ref, "position": position, "phone": phone,
+                    "customer": ref, "position": position, "phone": phone, "since": since,
                     "phone_index": index.phone(envelope.open(sealing.phone(position), phone)),
                 }
-                for position, phone in phones
+                for position, phone, since in phones
             ]  # fmt: skip
         except VaultError:
             self._done.unreadable.append(ref)

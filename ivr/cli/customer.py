@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 from typing import Annotated, TypeVar
 
 import typer
 
+from ivr.audit.chain import stamp
 from ivr.cli import entry, staff
 from ivr.cli.fields import Fields
 from ivr.cli.importing import Imported, import_file
@@ -105,9 +108,12 @@ def show(
         return customer, app_since, called
 
     customer, app_since, called = _with(context, run)
+    cools = settings_of(context).lock.cooling.hours * 3600
     typer.echo(f"{'reference':<10} {customer.ref}")
     for label, personals in (("number", (customer.number,)), ("name", (customer.name,)), ("phones", customer.phones)):
         typer.echo(f"{label:<10} {', '.join(p.reveal() if reveal else p.masked for p in personals) or 'none'}")
+    if customer.since and (until := customer.since[0] + cools) > time():
+        typer.echo(f"{'cooling':<10} no code goes to the first one before {stamp(datetime.fromtimestamp(until, UTC))}")
     for one in called:
         typer.echo(
             f"{'identity':<10} {one.kind} {one.who.reveal() if reveal else one.who.masked}, since {date_of(one.since)}"

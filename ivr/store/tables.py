@@ -57,8 +57,10 @@ PHONES = Table(
     Column("position", Integer, primary_key=True),
     Column("phone_index", String(64), nullable=False, index=True),
     Column("phone", LargeBinary, nullable=False),
+    Column("since", BigInteger, nullable=False, server_default="0"),
 )
-"""Position 0 is the one that texts go to. Two customers may share a number."""
+"""Position 0 is the one that texts go to. Two customers may share a number. `since`: when it was changed at the desk (seconds since
+the epoch), 0 where it has been there since the customer was added."""
 
 TOTPS = Table(
     "customer_totps",
