@@ -152,6 +152,9 @@ class Keypad:
             await self._hold(prompt, until)
         except Unavailable as error:
             if error is not end:
+                # why it ends must not be hidden by music that cannot be stopped
+                with suppress(HungUp, Unavailable):
+                    await self._line.music(on=False)
                 raise
         finally:
             holding = False
