@@ -80,7 +80,7 @@ class Ciba(Section):
     """The step `ciba`."""
 
     broker: Name | None = Field(
-        None, description="Which [eid.brokers.NAME] is asked; left out, the only one that there is"
+        None, description="Which broker is asked, by its name; left out, the only one that there is"
     )
 
 
