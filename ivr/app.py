@@ -14,7 +14,7 @@ import uvloop
 from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from ivr import __version__, agi, logs, metrics, sms
+from ivr import __version__, agi, eid, logs, metrics, sms
 from ivr.asterisk.admission import Admission
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
@@ -33,13 +33,25 @@ from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.metrics import Health, Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTotps, TimedTrail
+from ivr.metrics import (
+    Health,
+    Heard,
+    Meters,
+    Readiness,
+    TimedCustomers,
+    TimedIdentities,
+    TimedPins,
+    TimedTexts,
+    TimedTotps,
+    TimedTrail,
+)
 from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.retention import retaining
 from ivr.seat import Seat
 from ivr.store.callers import CallerLinks
 from ivr.store.customers import Customers
 from ivr.store.desks import RedisDesks
+from ivr.store.eids import Identities
 from ivr.store.lease import Lease
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
@@ -64,6 +76,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         seal = Seal.open(settings)
         gateways = sms.in_turn(settings, log)
         stack.push_async_callback(gateways.close)
+        providers = eid.eids(settings, log)
+        for provider in providers.values():
+            stack.push_async_callback(provider.close)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
         live = await RedisLive.open(settings, meters.timed("redis"), log)
@@ -82,7 +97,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         await stack.enter_async_context(retaining(settings, database, trail, seal, log))
         nodes = await stack.enter_async_context(Nodes(settings, log, partial(meters.timed, "ari")))
         await nodes.look()
-        customers = await Customers.open(database, vault)
+        customers = await Customers.open(database, vault, cooling=settings.lock.cooling.hours * 3600)
         timed_trail = TimedTrail(trail, meters.timed("audit"))
         tools = Tools(
             settings,
@@ -94,6 +109,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             _proofs(settings, chosen.values(), meters, stack),
             timed_trail,
             monotonic,
+            providers,
+            TimedIdentities(Identities(database, vault), meters.timed("database")),
+            live.turns(vault.index),
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 

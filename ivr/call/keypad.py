@@ -14,6 +14,7 @@ from ivr.call.digits import Asked, Collector, Ending, Entered, Form, Slip, Slipp
 from ivr.call.ports import Clock, Key, Line, Played
 from ivr.errors import HungUp, Interrupted, Unavailable
 from ivr.prompts import Prompt
+from ivr.secret import Secret
 
 T = TypeVar("T")
 
@@ -25,6 +26,7 @@ _GRACE_SECONDS = 15
 _FRESH_SECONDS = 5
 # How long it is waited before what Asterisk did not do is tried again.
 _AGAIN_SECONDS = 1
+_STAR = Secret("*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class Keypad:
     ) -> T | Key | None:
         """Say this, and play music until `look`, which is asked `every` so many seconds, has something, or a key is pressed.
 
-        A key stops what is said. None: nothing was there for so many seconds. `what` is its name in the log.
+        Either stops what is said. None: nothing was there for so many seconds. `what` is its name in the log.
         """
         prompts, self._preface = (*self._preface, *prompts), ()
         if prompts:
@@ -149,10 +151,10 @@ class Keypad:
             try:
                 for breath in self._breaths(prompts):
                     await self._say(breath)
-                    while not isinstance(heard := await self._receive(None), Played):
-                        if heard is not None:
+                    while not isinstance(heard := await self._receive(self._clock() + every), Played):
+                        if (found := heard or await look()) is not None:
                             await self._line.hush()
-                            return heard
+                            return found
                 break
             except Interrupted:
                 # it may have been cut short: it is said once more

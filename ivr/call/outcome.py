@@ -11,6 +11,7 @@ class Factor(StrEnum):
 
     KNOWLEDGE = "knowledge"
     POSSESSION = "possession"
+    EID = "eid"
 
 
 class Scope(StrEnum):

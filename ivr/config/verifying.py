@@ -79,6 +79,24 @@ class Totp(Section):
     tries: int = Field(3, ge=1, le=10, description="Tries in one call")
 
 
+class Eid(Section):
+    """What the steps `bankid`, `freja` and `ciba` share."""
+
+    seconds: int = Field(
+        120, ge=30, le=180,
+        description="Seconds that the caller waits with music, unless star is pressed: whoever has not identified by then has not. "
+        "Nobody hears before why, since that would tell who has such an identity",
+    )  # fmt: skip
+
+
+class Ciba(Section):
+    """The step `ciba`."""
+
+    broker: Name | None = Field(
+        None, description="Which broker is asked, by its name; left out, the only one that there is"
+    )
+
+
 class Steps(Section):
     """Settings of each way of verifying."""
 
@@ -89,6 +107,8 @@ class Steps(Section):
         description="A link by text message; behind it the digits are keyed that are spoken into the call",
     )
     totp: Totp = Field(default_factory=Totp, description="What the customer's authenticator app shows, keyed")
+    eid: Eid = Field(default_factory=Eid, description="Electronic identities, in an app of the customer's")
+    ciba: Ciba = Field(default_factory=Ciba, description="Electronic identities that a broker speaks for")
 
 
 class Limits(Section):

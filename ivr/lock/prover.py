@@ -56,7 +56,7 @@ class Prover:
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
-            self.settings.prove, self.settings.company, whom, Recipients(self.records), self.pages,
+            self.settings.prove, self.settings.company, whom, Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600), self.pages,
             self._carriers(texts, deliveries), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 

@@ -39,6 +39,7 @@ from ivr.config import Desk, Limits, Settings
 from ivr.errors import StoreError, TakenUp
 from ivr.numbers import Range
 from ivr.store import calls, lease, unlocking
+from ivr.store.eids import Turns
 from ivr.store.link import Link, Script, root
 from ivr.store.refused import explained
 from ivr.store.sealing import of_customer_key
@@ -128,6 +129,10 @@ class RedisLive(unlocking.Unlocking):
     ) -> lease.Lease:
         """The lease of an application of this Asterisk, not taken yet; `needed` as there."""
         return lease.Lease(self._link, self._prefix, node=node, app=app, seconds=seconds, needed=needed, log=log)
+
+    def turns(self, index: Index) -> Turns:
+        """Who is being asked for at a provider of electronic identities."""
+        return Turns(self._link, self._prefix, index)
 
     def sessions(self, desk: Desk) -> Sessions:
         """Who is signed in at the desk."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import time
 
 import pytest
 
 from ivr.call.proof import Proof
 from ivr.lock import Reason
+from ivr.secret import Personal, Secret
+from ivr.store.register import Register
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, SVEN, denied
 from tests.contract.prove_kit import CALL, CALLER, Proved, proving_in, until
@@ -139,6 +142,26 @@ async def test_never_to_a_number_that_is_not_on_record(here: Proved) -> None:
     assert await here.press() == denied(Reason.NO_WAY)
     assert isinstance(await here.press(customer="10001"), Proof)
     assert (await here.text())["to"] == "+46701234567"
+
+
+async def test_never_to_a_number_that_was_changed_at_the_desk_a_moment_ago(here: Proved) -> None:
+    """Whoever has talked an agent into another number is not proved to, and not verified by it, for a day."""
+    await here.desk.customer("10001", "Xenia Ask", "+46701234567")
+    vault = here.desk.vault
+    async with here.desk.database.write() as connection:
+        register = Register(vault)
+        held = await register.find(connection, Secret("10001"))
+        assert held is not None
+        await register.set_phones(connection, held, [Personal("+46701234599")], time())
+    assert await here.press(customer="10001") == denied(Reason.NO_WAY)
+    async with here.desk.database.write() as connection:
+        held = await register.find(connection, Secret("10001"))
+        assert held is not None
+        await register.set_phones(connection, held, [], 0)
+        held = await register.find(connection, Secret("10001"))
+        assert held is not None
+        await register.set_phones(connection, held, [Personal("+46701234599")], time() - 24 * 3600 - 1)
+    assert isinstance(await here.press(customer="10001"), Proof)
 
 
 async def test_digits_are_no_other_calls(here: Proved) -> None:

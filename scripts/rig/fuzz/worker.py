@@ -34,12 +34,14 @@ from rig.fuzz.wire import URL, Wire
 from tests.unit.fakes import (
     FakeCodes,
     FakeCustomers,
+    FakeIdentities,
     FakeLive,
     FakePins,
     FakeProofs,
     FakeTexts,
     FakeTotps,
     FakeTrail,
+    FakeTurns,
     Plot,
     index,
 )
@@ -122,6 +124,9 @@ class Worker:
             FakeProofs(plot),
             trail,
             clock,
+            {},
+            FakeIdentities(plot),
+            FakeTurns(plot),
         )
         languages = Languages(frozenset({"en", "sv"}), "en", "en")
         arrears = Arrears(trail, self.live, clock=clock, log=self.log)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from tests.unit.fakes.agents import BUSY, NOBODY, Agent
 from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
+from tests.unit.fakes.eids import FakeEid, FakeIdentities, FakeTurns
 from tests.unit.fakes.line import Answers, FakeLine, Keys
 from tests.unit.fakes.live import FakeCodes, FakeLive
 from tests.unit.fakes.plot import Plot
@@ -32,6 +33,8 @@ __all__ = [
     "Answers",
     "FakeCodes",
     "FakeCustomers",
+    "FakeEid",
+    "FakeIdentities",
     "FakeLine",
     "FakeLive",
     "FakePins",
@@ -39,6 +42,7 @@ __all__ = [
     "FakeTexts",
     "FakeTotps",
     "FakeTrail",
+    "FakeTurns",
     "Keys",
     "Plot",
     "VirtualLoop",

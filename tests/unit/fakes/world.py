@@ -25,6 +25,7 @@ from ivr.secret import Personal
 from ivr.staff import TENANT
 from tests.unit.fakes.agents import Agent
 from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
+from tests.unit.fakes.eids import FakeEid, FakeIdentities, FakeTurns
 from tests.unit.fakes.line import Answers, FakeLine
 from tests.unit.fakes.live import FakeCodes, FakeLive
 from tests.unit.fakes.plot import Plot
@@ -89,6 +90,9 @@ class World:
         self.live = FakeLive(self.plot, self.settings)
         self.pins = FakePins(self.plot)
         self.totps = FakeTotps(self.plot)
+        self.eids = {name: FakeEid(self.plot, name) for name in ("bankid", "freja", "example")}
+        self.identities = FakeIdentities(self.plot)
+        self.turns = FakeTurns(self.plot)
         self.codes = FakeCodes()
         self.texts = FakeTexts(self.plot)
         self.proofs = FakeProofs(self.plot)
@@ -129,6 +133,7 @@ class World:
         channel: str | None = None,
         again: bool = False,
         agent: str = "",
+        called: bool = False,
     ) -> FakeLine:
         """A call that comes in."""
         self._calls += 1
@@ -140,6 +145,7 @@ class World:
             policy=policy,
             again=again,
             agent=agent,
+            called=called,
         )
         return FakeLine(self.plot, caller, answers=answers, agents=agents, stays=stays)
 
@@ -185,8 +191,9 @@ class World:
 
     def tools(self) -> Tools:
         return Tools(
-            self.settings, self.live, self.pins, self.totps, self.codes, self.texts, self.proofs, self.trail, clock
-        )
+            self.settings, self.live, self.pins, self.totps, self.codes, self.texts, self.proofs, self.trail, clock,
+            self.eids, self.identities, self.turns,
+        )  # fmt: skip
 
     def keypad(self, line: FakeLine, *, slips: int = 3, watchdog: int = 60) -> Keypad:
         """A keypad on this line, for tests of it alone."""
