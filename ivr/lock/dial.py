@@ -30,6 +30,8 @@ DIAL = "dial"
 
 # Seconds beyond the two phones' ringing, after which it counts as over whatever became of the desk that carried it.
 _GRACE = 60
+# Of ends whose names say something else in other rows.
+_OUTCOMES = {DialStage.FAILED: "undone", DialStage.CANCELLED: "called_off"}
 
 
 class Dial:
@@ -181,8 +183,9 @@ class Dial:
         try:
             call = {} if not channel else {"channel": channel}
             detail = {"dial": dialling.id, "node": node, "phone": str(called.phone), **call}
-            outcome = "undone" if dialling.stage is DialStage.FAILED else dialling.stage.value
-            await self._rows.tell(person, DIAL, outcome, called.ref, detail=detail)
+            await self._rows.tell(
+                person, DIAL, _OUTCOMES.get(dialling.stage, dialling.stage.value), called.ref, detail=detail
+            )
         except Unavailable as error:
             # that it was begun stands there
             self._log.error("dial.untold", dial=dialling.id, error=str(error))

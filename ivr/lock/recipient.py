@@ -33,11 +33,19 @@ class Recipient:
 class Recipients:
     """Looks for them, anew each time."""
 
-    def __init__(self, records: Records, wall: Callable[[], float] = time, calleds: Calleds | None = None) -> None:
-        """`calleds`: None where nobody calls from the desk."""
+    def __init__(
+        self,
+        records: Records,
+        wall: Callable[[], float] = time,
+        *,
+        cooling: float = 0.0,
+        calleds: Calleds | None = None,
+    ) -> None:
+        """`cooling`: seconds in which nothing goes to a number that was changed at the desk; `calleds`: None where nobody calls from there."""
         self._records = records
         self._calleds = calleds
         self._wall = wall
+        self._cooling = cooling
 
     async def of(self, tenant: str, found: Caller, customer: Secret | None, by: Carrier) -> Recipient | None:
         """The customer as whom the caller is verified; else the one who was called from the desk, of this customer number, of the number on the line.
@@ -53,7 +61,9 @@ class Recipients:
         if called is not None and called.ref == ref and called.phone <= len(held.phones):
             on_line = held.phones[called.phone - 1]
         # who calls from a number of theirs has that telephone at hand
-        for number in sorted(held.phones, key=lambda one: on_line is None or one != on_line):
+        settled = self._wall() - self._cooling
+        phones = [number for number, since in zip(held.phones, held.since, strict=True) if since <= settled]
+        for number in sorted(phones, key=lambda one: on_line is None or one != on_line):
             if (area := by.range_of(number)) is not None:
                 return Recipient(ref, number, area, held.language, on_line)
         return None

@@ -277,7 +277,7 @@ async def test_it_is_called_off_at_another_desk(here: Here) -> None:
     await wait_for(lambda: bool(here.phones.asked), "the phones to ring")
     assert await other.cancel(ANNA, dialling.id) is True
     await here.stage("cancelled")
-    await here.ended("cancelled")
+    await here.ended("called_off")
     assert here.phones.hung_up == 1
     assert await other.cancel(ANNA, dialling.id) is False, "it is over"
     assert isinstance(await here.press(ref=ref), Dialling), "the next one may begin"
