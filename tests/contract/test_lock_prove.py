@@ -24,7 +24,7 @@ from ivr.staff import Permission
 from ivr.store.answered import Confirmed, Over, Wrong
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, NODE, SVEN, denied
-from tests.contract.prove_kit import CALL, CALLER, Proved, Speech, proving_in, until
+from tests.contract.prove_kit import CALL, CALLER, Hearing, Proved, Speech, proving_in, until
 from tests.contract.texts_server import Status
 
 pytestmark = pytest.mark.servers
@@ -309,7 +309,7 @@ async def test_what_another_desk_settles_is_over_here_too(here: Proved, server: 
     proof, link = await here.begun()
     assert here.desk.prover is not None
     speech = Speech()
-    other = here.desk.prover.course(speech, lambda _: None)
+    other = here.desk.prover.course(speech, Hearing(), lambda _: None)
     other.carry(proof, asyncio.sleep(0))
     if known:
         assert await here.page.deny(link) is True
@@ -322,6 +322,21 @@ async def test_what_another_desk_settles_is_over_here_too(here: Proved, server: 
     other.told(proof.id)
     assert await here.desk.prover.pages.of("another") is None
     assert len(speech.hushed) == 1, "told twice, it cuts nothing that is said for another one"
+    await other.close()
+
+
+async def test_nobody_listens_behind_an_end_that_another_desk_settles(here: Proved) -> None:
+    proof, link = await here.begun(keyed=Keyed.PHONE)
+    await here.page.opened(link)
+    assert here.desk.prover is not None
+    hearing = Hearing()
+    other = here.desk.prover.course(Speech(), hearing, lambda _: None)
+    other._listening.begin(proof)
+    await until(lambda: asyncio.sleep(0, hearing.listening))
+    await here.page.deny(link)
+    await here.stage("denied")
+    other.told(proof.id)
+    await until(lambda: asyncio.sleep(0, not hearing.listening))
     await other.close()
 
 
