@@ -42,10 +42,10 @@ class Proving:
 
 @asynccontextmanager
 async def proving(
-    settings: Settings, prover: Prover, *, places: Mapping[str, str], talks: Talks, link: Link, vault: Vault,
+    settings: Settings, prover: Prover, *, outposts: Mapping[str, Outpost], talks: Talks, link: Link, vault: Vault,
     changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger,
 ) -> AsyncIterator[Proving]:  # fmt: skip
-    """`places`: the settings' table of each node; `changed` is told whose pages show something else now. Raises `ConfigError`."""
+    """`outposts`: of each node (`stationed`); `changed` is told whose pages show something else now. Raises `ConfigError`."""
     prefix = settings.redis.prefix
     async with AsyncExitStack() as stack:
         deliveries = await stack.enter_async_context(RedisDeliveries(settings, link, log))
@@ -54,17 +54,25 @@ async def proving(
         stack.push_async_callback(gateways.close)
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
         incoming = Incoming(box.take, readers(settings, reporting), deliveries, log)
-        outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
         ours = Speeches(link, prefix)
         course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
-        for name, running in (
-            ("incoming", incoming.run()), ("course", course.run()),
-            *((f"outpost/{node}", outpost.serve()) for node, outpost in outposts.items()),
-        ):  # fmt: skip
+        for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
         yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries), course)
+
+
+@asynccontextmanager
+async def stationed(
+    settings: Settings, places: Mapping[str, str], log: FilteringBoundLogger
+) -> AsyncIterator[Mapping[str, Outpost]]:
+    """The desk's own application on each node, served. `places`: the settings' table of each. Raises `ConfigError`."""
+    outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
+    async with AsyncExitStack() as stack:
+        for node, outpost in outposts.items():
+            stack.push_async_callback(_ended, begun(f"outpost/{node}", outpost.serve(), log))
+        yield outposts
 
 
 def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:

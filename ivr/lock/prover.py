@@ -13,6 +13,7 @@ from ivr.call.proof import Way
 from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
 from ivr.lock.course import Course
+from ivr.lock.dialports import Calleds
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
 from ivr.lock.proofports import Alarms, Carrier, Floor, Hearing, Pages, Speech
@@ -41,6 +42,7 @@ class Prover:
     vault: Vault
     floor: Floor
     log: FilteringBoundLogger
+    calleds: Calleds | None = None
 
     def course(
         self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
@@ -56,7 +58,8 @@ class Prover:
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
-            self.settings.prove, self.settings.company, whom, Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600), self.pages,
+            self.settings.prove, self.settings.company, whom,
+            Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
             self._carriers(texts, deliveries), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 

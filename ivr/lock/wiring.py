@@ -13,6 +13,7 @@ from ivr.audit.signing import Seal
 from ivr.call.ports import Talks, Trail
 from ivr.config import Settings
 from ivr.lock.administration import Administration
+from ivr.lock.calling import Calling
 from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
@@ -33,10 +34,12 @@ from ivr.lock.watch import Watch
 from ivr.lock.words import Offered
 from ivr.store.alarms import RedisAlarms
 from ivr.store.customers import Customers
+from ivr.store.dials import RedisDials
 from ivr.store.holds import StoredHolds
 from ivr.store.link import Link
 from ivr.store.members import Members
 from ivr.store.openings import RedisOpenings
+from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.store.pages import Pages, ProofRules
 from ivr.store.reads import RedisReads
@@ -59,7 +62,8 @@ class Live(Marks, Glances, Protocol):
 class Locks:
     """What an agent asks and does, what a supervisor lifts and sees, what two persons open, what is signed of it, what stands in the trail, and who signs in.
 
-    `signer` is to be entered (`async with`) before anything is signed. `prover`: None where there is no public page.
+    `signer` is to be entered (`async with`) before anything is signed. `prover`: None where there is no public page; `calling`: None where nobody
+    calls from the desk.
     """
 
     lock: Lock
@@ -72,15 +76,17 @@ class Locks:
     review: Review
     administration: Administration
     prover: Prover | None
+    calling: Calling | None
 
     @classmethod
     def of(
         cls, settings: Settings, *, talks: Told, switch: Switch, staff: Teams, live: Live, link: Link, customers: Customers,
         trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger, page: PageKey | None = None,
+        calls: bool = False,
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks.
 
-        `page`: None where nobody proves anything by the public page.
+        `page`: None where nobody proves anything by the public page; `calls`: whether people begin calls.
         """
         rules, prefix, database, vault = settings.lock, settings.redis.prefix, customers.database, customers.vault
         records = StoredRecords(database, Register(vault), customers, seal, chain)
@@ -91,15 +97,17 @@ class Locks:
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits, sessions = RedisWaits(link, prefix), Sessions(link, prefix, settings.desk)
         offered = _offered(settings)
+        dials = RedisDials(link, prefix) if calls else None
         prover = None
         if page is not None:
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
             settling = Settling(pages, alarms, switch, trail, log)
-            prover = Prover(settings, judge, records, reads, rows, pages, settling, alarms, vault, talks, log)
+            prover = Prover(settings, judge, records, reads, rows, pages, settling, alarms, vault, talks, log, dials)
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,
+            dials,
         )  # fmt: skip
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
@@ -124,6 +132,9 @@ class Locks:
                 log,
             ),
             prover,
+            None
+            if dials is None
+            else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log),
         )
 
 

@@ -19,6 +19,7 @@ from ivr.web.live import Hub
 from ivr.web.ports import (
     Administration,
     Alarms,
+    Dial,
     Door,
     Elements,
     Glass,
@@ -93,6 +94,8 @@ class House:
     """None: there is no public page."""
     alarms: Alarms | None = None
     """What persons on the line have said there; None as there."""
+    dial: Dial | None = None
+    """None: nobody calls from here."""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from ivr import lock
+from ivr.call.dial import Dialling, DialStage
 from ivr.call.proof import Proof, Shown, Way
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
@@ -40,6 +41,7 @@ from ivr.lock import (
     Why,
 )
 from ivr.lock import Denied as Shut
+from ivr.lock.dialwords import DialAsked
 from ivr.lock.marktokens import KIND
 from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.metrics import Readiness
@@ -75,6 +77,7 @@ AUDIENCE = "https://crm.example.com"
 CRM_SECRET, CRM_NEXT = "s" * 40, "n" * 40
 TOKEN_KEY = TokenKey.new()
 REF = "perukcnyu6jt"
+DIALLING = Dialling("d" * 22, REF, "PJSIP/anna")
 CALL = Current(
     "Zm9vYmFyYmF6cXV4cXV1eA",
     Channel("node", "17.1"),
@@ -394,6 +397,38 @@ class Administered:
 
 
 @dataclass
+class Dials:
+    """Calling from the desk, without a lock and without phones."""
+
+    told: Callable[[frozenset[str]], None]
+    refuses: Reason | None = None
+    begun: Dialling | None = None
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+
+    async def begin(self, person: Person, asked: DialAsked) -> Dialling | Shut:
+        if self.refuses is not None:
+            return Shut(self.refuses)
+        by = asked.customer
+        self.asked.append(("ref", by, asked.phone) if isinstance(by, str) else ("number", by.reveal(), asked.phone))
+        self.now(DialStage.ASKED)
+        return DIALLING
+
+    async def cancel(self, person: Person, id: str) -> bool | Shut:
+        if id != DIALLING.id:
+            return Shut(Reason.NOT_FOUND)
+        self.asked.append((id, "off"))
+        return True
+
+    async def shown(self, person: Person) -> Dialling | None:
+        return self.begun
+
+    def now(self, stage: DialStage | None) -> None:
+        """It is so far, or over, and the pages are told."""
+        self.begun = None if stage is None else replace(DIALLING, stage=stage)
+        self.told(frozenset({DIALLING.endpoint}))
+
+
+@dataclass
 class Proves:
     """Proving, without a lock; and what came of it for supervisors."""
 
@@ -479,6 +514,7 @@ class Desk:
     origin: str
     browser: aiohttp.ClientSession
     proves: Proves
+    dials: Dials
 
     def url(self, path: str) -> str:
         return self.origin + path
@@ -537,9 +573,15 @@ class Jar(aiohttp.CookieJar):
 
 @asynccontextmanager
 async def desk(
-    redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None, port: int = 0, page: bool = True
+    redis: Server,
+    text: str = "",
+    *,
+    tls: ssl.SSLContext | None = None,
+    port: int = 0,
+    page: bool = True,
+    calls: bool = True,
 ) -> AsyncIterator[Desk]:
-    """On this Redis, with these lines of settings; `page`: whether there is a public page."""
+    """On this Redis, with these lines of settings; `page`: whether there is a public page; `calls`: whether people call from it."""
     settings = redis.settings(text)
     link = Link.of(settings)
     sessions = Sessions(link, settings.redis.prefix, settings.desk)
@@ -547,12 +589,13 @@ async def desk(
     hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched, reviewed, administered = Second(world), Watched(world), Reviewed(world), Administered(world)
-    proves = Proves(world)
+    proves, dials = Proves(world), Dials(hub.changed)
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
         settings, world, world, sessions, world, world, world, second, second, watched, reviewed, administered, pace, hub, log,  # type: ignore[arg-type]
         Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers, wall=lambda: time.time() + world.later,
         prove=proves if page else None, alarms=proves if page else None,
+        dial=dials if calls else None,
     )  # fmt: skip
 
     async def alive() -> None:
@@ -565,7 +608,7 @@ async def desk(
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
         yield Desk(
-            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves,
+            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves, dials,
         )  # fmt: skip
     await server.close()
     await link.close()
