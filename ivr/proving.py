@@ -19,7 +19,7 @@ from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
 from ivr.secret import Secret
-from ivr.sms.incoming import Incoming
+from ivr.sms.incoming import Handler, Incoming
 from ivr.sms.reporting import Reporting
 from ivr.sms.reports import readers
 from ivr.store.deliveries import RedisDeliveries
@@ -41,9 +41,11 @@ class Proving:
 @asynccontextmanager
 async def proving(
     settings: Settings, prover: Prover, *, places: Mapping[str, str], talks: Talks, link: Link, vault: Vault,
-    changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger,
+    changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, others: Mapping[str, Handler] | None = None,
 ) -> AsyncIterator[Proving]:  # fmt: skip
-    """`places`: the settings' table of each node; `changed` is told whose pages show something else now. Raises `ConfigError`."""
+    """`places`: the settings' table of each node; `changed` is told whose pages show something else now; `others` read what comes
+    in that is no gateway's. Raises `ConfigError`.
+    """
     prefix = settings.redis.prefix
     async with AsyncExitStack() as stack:
         deliveries = await stack.enter_async_context(RedisDeliveries(settings, link, log))
@@ -51,7 +53,7 @@ async def proving(
         gateways = sms.in_turn(settings, log, reporting=reporting)
         stack.push_async_callback(gateways.close)
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
-        incoming = Incoming(box.take, readers(settings, reporting), deliveries, log)
+        incoming = Incoming(box.take, readers(settings, reporting), deliveries, log, others=others)
         outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
         course = prover.course(Speaker(outposts, talks, Speeches(link, prefix), log), changed)
         talks.on_change(course.moved)

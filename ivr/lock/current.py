@@ -32,11 +32,11 @@ class Currents:
 
     def __init__(
         self, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, waits: Waits, switch: Switch,
-        name_level: int, verified: Collection[str], index: Index, proofs: Settling | None = None,
+        name_level: int, verified: Collection[str], index: Index, proofs: Settling | None = None, *, peers: bool = False,
     ) -> None:  # fmt: skip
         """`name_level`: at which a name may be read; `verified`: tenants whose customers can be verified from the desk.
 
-        `proofs`: None where nobody can prove anything.
+        `proofs`: None where nobody can prove anything; `peers`: whether it can be to other organisations.
         """
         self._judge = judge
         self._marks = marks
@@ -49,6 +49,7 @@ class Currents:
         self._verified = verified
         self._index = index
         self._proofs = proofs
+        self._peers = peers
         self._told: dict[str, None] = {}
 
     async def of(self, person: Person) -> tuple[Current, ...]:
@@ -78,6 +79,7 @@ class Currents:
             seen,
             verifiable=may and sole and seen.state is not State.VERIFYING and ground.person.tenant in self._verified,
             droppable=may and found.mark is not None,
+            peerable=self._peers and sole and ground.person.may(Permission.PROVE),
         )
 
     async def _proved(self, ground: Ground, found: Caller, seen: Current) -> Current:

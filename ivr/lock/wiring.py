@@ -19,6 +19,7 @@ from ivr.lock.judge import Judge
 from ivr.lock.lock import Lock
 from ivr.lock.marktokens import MarkTokens
 from ivr.lock.midcall import Midcall
+from ivr.lock.peering import Peering
 from ivr.lock.ports import Floor, Glances, Marks, Switch, Teams
 from ivr.lock.proofports import Floor as Heard
 from ivr.lock.prover import Prover
@@ -30,15 +31,22 @@ from ivr.lock.settling import Settling
 from ivr.lock.signer import Signer
 from ivr.lock.trailrows import TrailRows
 from ivr.lock.watch import Watch
+from ivr.lock.whom import Whom
 from ivr.lock.words import Offered
+from ivr.peers.directory import Directory
+from ivr.peers.fetch import Fetcher
+from ivr.peers.keys import OwnKeys
+from ivr.staff import Permission
 from ivr.store.alarms import RedisAlarms
 from ivr.store.customers import Customers
 from ivr.store.holds import StoredHolds
+from ivr.store.letters import LetterBox
 from ivr.store.link import Link
 from ivr.store.members import Members
 from ivr.store.openings import RedisOpenings
 from ivr.store.pagekey import PageKey
 from ivr.store.pages import Pages, ProofRules
+from ivr.store.peers import StoredPeers
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
 from ivr.store.roster import Roster
@@ -59,7 +67,8 @@ class Live(Marks, Glances, Protocol):
 class Locks:
     """What an agent asks and does, what a supervisor lifts and sees, what two persons open, what is signed of it, what stands in the trail, and who signs in.
 
-    `signer` is to be entered (`async with`) before anything is signed. `prover`: None where there is no public page.
+    `signer` is to be entered (`async with`) before anything is signed. `prover`: None where there is no public page; `peering`: there,
+    or where we have no domain.
     """
 
     lock: Lock
@@ -72,6 +81,7 @@ class Locks:
     review: Review
     administration: Administration
     prover: Prover | None
+    peering: Peering | None
 
     @classmethod
     def of(
@@ -80,7 +90,7 @@ class Locks:
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks.
 
-        `page`: None where nobody proves anything by the public page.
+        `page`: None where nobody proves anything by the public page. Raises `ConfigError` where our key for other organisations cannot be used.
         """
         rules, prefix, database, vault = settings.lock, settings.redis.prefix, customers.database, customers.vault
         records = StoredRecords(database, Register(vault), customers, seal, chain)
@@ -91,8 +101,11 @@ class Locks:
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits, sessions = RedisWaits(link, prefix), Sessions(link, prefix, settings.desk)
         offered = _offered(settings)
-        prover = None
+        prover = peering = None
         if page is not None:
+            if settings.peers.domain is not None:
+                whom = Whom(judge, rows, vault.index, log, Permission.PROVE, "peer")
+                peering = _peering(settings, whom, rows, customers, link, log)
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
             settling = Settling(pages, alarms, switch, trail, log)
@@ -100,6 +113,7 @@ class Locks:
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,
+            peers=peering is not None,
         )  # fmt: skip
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
@@ -124,7 +138,19 @@ class Locks:
                 log,
             ),
             prover,
+            peering,
         )
+
+
+def _peering(
+    settings: Settings, whom: Whom, rows: Rows, customers: Customers, link: Link, log: FilteringBoundLogger
+) -> Peering:
+    index, fetcher = customers.vault.index, Fetcher.of(settings, log)
+    stored = StoredPeers(customers.database)
+    return Peering(
+        settings, OwnKeys.open(settings), Directory(fetcher, stored, log), fetcher, LetterBox(link, settings.redis.prefix, index),
+        stored, whom, rows, log,
+    )  # fmt: skip
 
 
 def _offered(settings: Settings) -> dict[str, Offered]:

@@ -23,6 +23,7 @@ from ivr.page.server import PageServer
 from ivr.page.sheets import Sheets
 from ivr.page.visit import Visits
 from ivr.stopping import told_to_stop
+from ivr.store.bulletin import Bulletin
 from ivr.store.opened import PageStore, link_of_page
 from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
@@ -73,7 +74,7 @@ async def opened(
         limits = Limits(pace, key, settings.page)
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
         visits, box = Visits(settings, store, sheets, limits), PostBox(link, prefix, key, seconds=seconds)
-        yield PageServer(settings, visits, box, sheets, limits, readiness, log), readiness
+        yield PageServer(settings, visits, box, Bulletin(link, prefix), sheets, limits, readiness, log), readiness
     finally:
         await link.close()
 

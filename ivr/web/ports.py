@@ -28,6 +28,7 @@ from ivr.lock import (
     Why,
 )
 from ivr.lock import Denied as Shut
+from ivr.lock.peering import Proven, Sent, Unproven
 from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
@@ -187,6 +188,16 @@ class Prove(Protocol):
     async def again(self, person: Person, call: str) -> Speaking | Shut: ...
 
     async def cancel(self, person: Person, call: str) -> bool | Shut: ...
+
+
+class Peering(Protocol):
+    """`ivr.lock.peering.Peering`. `call` as of `Midcall`."""
+
+    async def prove(
+        self, person: Person, call: str, domain: str, *, department: str = "", about: str = ""
+    ) -> Sent | Shut: ...
+
+    async def read(self, person: Person, call: str, code: Secret) -> Proven | Unproven | Shut: ...
 
 
 class Alarms(Protocol):

@@ -34,6 +34,7 @@ class Shown(TypedDict):
     droppable: bool
     provable: bool
     proof: ProofShown
+    peerable: bool
 
 
 class View(TypedDict):
@@ -88,6 +89,7 @@ def _shown(current: Current, words: Words) -> Shown:
         droppable=current.droppable,
         provable=current.provable,
         proof=shown_proof(current.proof, words),
+        peerable=current.peerable,
     )
 
 

@@ -28,6 +28,7 @@ from ivr.web.ports import (
     MarkTokens,
     Midcall,
     Pace,
+    Peering,
     People,
     Program,
     Programs,
@@ -93,6 +94,8 @@ class House:
     """None: there is no public page."""
     alarms: Alarms | None = None
     """What persons on the line have said there; None as there."""
+    peering: Peering | None = None
+    """None: nothing is proved to other organisations, nor read of theirs."""
 
 
 @dataclass(slots=True)

@@ -149,6 +149,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/calls/{call}/proof"): {"json": {"way": "text", "about": "case"}},
     ("POST", "/api/v1/calls/{call}/proof/speech"): {},
     ("DELETE", "/api/v1/calls/{call}/proof"): {},
+    ("POST", "/api/v1/calls/{call}/peer"): {"json": {"domain": "hospital.example"}},
+    ("POST", "/api/v1/calls/{call}/peer/read"): {"json": {"code": "481650"}},
     ("DELETE", "/api/v1/calls/{call}/mark"): {"json": {"why": "over"}},
     ("POST", "/api/v1/calls/{call}/token"): {"json": {"audience": AUDIENCE}},
     ("POST", "/api/v1/tokens/introspect"): {"data": {"token": "x.y.z"}},
