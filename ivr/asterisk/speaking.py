@@ -155,7 +155,6 @@ class Speaker:
             # spy: we speak, and hear nothing of what is said
             how = {"spy": "none", "whisper": whisper, "app": outpost.app, "snoopId": snoop}
             media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
-            playback = f"{snoop}-said"
             try:
                 await finished(outpost.request("POST", f"channels/{channel}/snoop", how, channel=channel))
                 async with asyncio.timeout(_START_SECONDS):
@@ -164,8 +163,8 @@ class Speaker:
                 if not await self._reaches(outpost, channel):
                     return Spoken.SILENT
                 said = {"media": media, "lang": language}
-                await outpost.request("POST", f"channels/{snoop}/play/{playback}", said, channel=channel)
-                if await ear.played(playback):
+                await outpost.request("POST", f"channels/{snoop}/play/{snoop}", said, channel=channel)
+                if await ear.played(snoop):
                     return Spoken.SAID
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_HANG_UP_SECONDS):

@@ -66,7 +66,7 @@ OF_KIND: Mapping[Kind, frozenset[str]] = MappingProxyType({
     }),
     Kind.SYSTEM: frozenset({
         "audit.read", "audit.export", "audit.accept", "audit.sign", "audit.clock", "audit.retention", "keys.add", "keys.rotate",
-        "keys.rotated", "keys.retire", "keys.tokens", "backup", "backup.written", "restore", "init", "webhooks.retry",
+        "keys.rotated", "keys.retire", "keys.tokens", "backup", "backup.written", "restore", "init", "webhooks.retry", "peer.key", "peer.agree", "peer.forget",
     }),
 })  # fmt: skip
 """The actions of each: every action of the trail is in one of them.
