@@ -18,6 +18,7 @@ from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
+from ivr.push.app import AppServer
 from ivr.secret import Secret
 from ivr.sms.incoming import Handler, Incoming
 from ivr.sms.reporting import Reporting
@@ -54,13 +55,17 @@ async def proving(
         stack.push_async_callback(gateways.close)
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
         incoming = Incoming(box.take, readers(settings, reporting), deliveries, log, others=others)
+        app = None
+        if "app" in settings.prove.ways and settings.prove.app is not None:
+            app = AppServer.of(settings, settings.prove.app, log)
+            stack.push_async_callback(app.close)
         outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
         course = prover.course(Speaker(outposts, talks, Speeches(link, prefix), log), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
         for running in (incoming.run(), course.run(), *(outpost.serve() for outpost in outposts.values())):
             stack.push_async_callback(_ended, asyncio.create_task(running))
-        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries), course)
+        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries, app), course)
 
 
 def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:

@@ -212,6 +212,12 @@ class Settings(Section):
             raise ValueError("[page] url and [desk] url have the same host. Give the page a host name of its own")
         return self
 
+    @model_validator(mode="after")
+    def _known_app(self) -> Self:
+        if self.prove.app is not None and self.prove.app not in self.apps:
+            raise ValueError("[prove] app names none of [apps]. Write its table, or leave it out")
+        return self
+
     def read_from(self, file: Path) -> Self:
         """Remember the file: relative paths are taken from its folder, and errors name it."""
         self._file = file

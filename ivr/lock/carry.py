@@ -5,10 +5,10 @@ from __future__ import annotations
 from ivr.call.ports import Deliveries, Texts
 from ivr.call.proof import Proof, Stage, Way
 from ivr.errors import TextError
-from ivr.lock.proofports import Told
-from ivr.numbers import Range
+from ivr.lock.proofports import Reach, Told
 from ivr.prompts import text
 from ivr.secret import Personal, Secret
+from ivr.store.register import Customer
 
 
 class TextCarrier:
@@ -22,9 +22,13 @@ class TextCarrier:
         self._url = url.rstrip("/")
         self._site = site
 
-    def range_of(self, number: Personal) -> Range | None:
-        """As of `Texts`."""
-        return self._texts.range_of(number)
+    def reach_of(self, held: Customer, on_line: Personal | None) -> Reach | None:
+        """The telephone on the line, where that is on record and texts go to it; else the first one on record that they go to."""
+        # who calls from a number of theirs has that telephone at hand
+        for number in sorted(held.phones, key=lambda one: on_line is None or one != on_line):
+            if (area := self._texts.range_of(number)) is not None:
+                return Reach(number, area)
+        return None
 
     async def carry(self, proof: Proof, to: Personal, word: Secret, told: Told) -> None:
         """Raises `TextError` where no gateway takes it, or one says that it will not arrive."""

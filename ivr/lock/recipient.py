@@ -1,4 +1,4 @@
-"""To whom it is proved who speaks: a customer, at a number on record and at no other one."""
+"""To whom it is proved who speaks: a customer, where something is on record and nowhere else."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ivr.secret import Personal, Secret
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A customer in force. `number`: where the message goes; `range`: what it is counted for."""
+    """A customer in force. `at`: where the message goes; `range`: what it is counted for, where it is a text."""
 
     ref: str
-    number: Personal
-    range: Range
+    at: Personal
+    range: Range | None
     language: str | None
 
 
@@ -33,18 +33,14 @@ class Recipients:
     async def of(self, tenant: str, found: Caller, customer: Secret | None, by: Carrier) -> Recipient | None:
         """The customer as whom the caller is verified; else the one of this customer number, else of the number on the line.
 
-        None where there is none, or nothing goes to any number on record: which of them is told to nobody. Raises `Unavailable`.
+        None where there is none, or nothing that is on record can be reached so: which of them is told to nobody. Raises `Unavailable`.
         """
         ref = await self._ref(tenant, found, customer)
         held = None if ref is None else await self._records.read(tenant, ref)
         if ref is None or held is None:
             return None
-        on_line = found.party.number
-        # who calls from a number of theirs has that telephone at hand
-        for number in sorted(held.phones, key=lambda one: on_line is None or one != on_line):
-            if (area := by.range_of(number)) is not None:
-                return Recipient(ref, number, area, held.language)
-        return None
+        reach = by.reach_of(held, found.party.number)
+        return None if reach is None else Recipient(ref, reach.at, reach.range, held.language)
 
     async def _ref(self, tenant: str, found: Caller, customer: Secret | None) -> str | None:
         mark = found.mark

@@ -24,6 +24,7 @@ from ivr.lock.course import Course
 from ivr.lock.proofwords import Asked, Proving
 from ivr.lock.prove import Prove
 from ivr.prompts import Prompt
+from ivr.push.app import AppServer
 from ivr.secret import Personal, Secret
 from ivr.staff import Person
 from ivr.store.deliveries import RedisDeliveries
@@ -192,7 +193,10 @@ async def proving_in(folder: Path, server: Server, more: str = "", *, gone: floa
         stack.push_async_callback(gateways.close)
         speech, changed = Speech(), list[str]()
         course = desk.prover.course(speech, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone)
-        prove = desk.prover.prove(course, sms.texts(settings, log, gateways), deliveries)
+        app = None if settings.prove.app is None else AppServer.of(settings, settings.prove.app, log)
+        if app is not None:
+            stack.push_async_callback(app.close)
+        prove = desk.prover.prove(course, sms.texts(settings, log, gateways), deliveries, app)
         stack.push_async_callback(course.close)
         running = asyncio.create_task(course.run())
         stack.push_async_callback(_ended, running)
