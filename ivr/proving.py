@@ -18,6 +18,7 @@ from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
+from ivr.mail.smtp import Mailer
 from ivr.push.app import AppServer
 from ivr.secret import Secret
 from ivr.sms.incoming import Handler, Incoming
@@ -59,13 +60,14 @@ async def proving(
         if "app" in settings.prove.ways and settings.prove.app is not None:
             app = AppServer.of(settings, settings.prove.app, log)
             stack.push_async_callback(app.close)
+        mailer = Mailer.of(settings) if "mail" in settings.prove.ways else None
         outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
         course = prover.course(Speaker(outposts, talks, Speeches(link, prefix), log), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
         for running in (incoming.run(), course.run(), *(outpost.serve() for outpost in outposts.values())):
             stack.push_async_callback(_ended, asyncio.create_task(running))
-        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries, app), course)
+        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries, app, mailer), course)
 
 
 def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:

@@ -26,6 +26,7 @@ from ivr.store.tables import (
     CUSTOMERS,
     ENDPOINTS,
     KEYS,
+    MAILS,
     PEERS,
     PEOPLE,
     PERMISSIONS,
@@ -137,6 +138,7 @@ class _Work:
                 CUSTOMERS,
                 PHONES,
                 TOTPS,
+                MAILS,
                 PEOPLE,
                 ENDPOINTS,
                 PERMISSIONS,
@@ -208,6 +210,9 @@ class _Work:
             self._waiting[TOTPS].append(
                 {"customer": ref, "sealed": b64decode(sealed_key), "counter": counter, "since": since}
             )
+        if (mail := stored["mail"]) is not None:
+            sealed_address, since = mail
+            self._waiting[MAILS].append({"customer": ref, "sealed": b64decode(sealed_address), "since": since})
         self._done.customers += 1
 
     def _person(self, stored: dict[str, Any]) -> None:

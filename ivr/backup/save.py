@@ -27,6 +27,7 @@ from ivr.store.tables import (
     CUSTOMERS,
     ENDPOINTS,
     KEYS,
+    MAILS,
     PEERS,
     PEOPLE,
     PERMISSIONS,
@@ -142,12 +143,14 @@ async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, A
         select(PHONES.c.position, PHONES.c.phone).where(PHONES.c.customer == row["ref"]).order_by(PHONES.c.position)
     )
     app = (await connection.execute(select(TOTPS).where(TOTPS.c.customer == row["ref"]))).one_or_none()
+    mail = (await connection.execute(select(MAILS).where(MAILS.c.customer == row["ref"]))).one_or_none()
     plain = {field: row[field] for field in ("ref", "language", "policy", "locked", "tenant")}
     return {
         **plain,
         **sealed,
         "phones": [[phone.position, _text(phone.phone)] for phone in phones.all()],
         "totp": None if app is None else [_text(app.sealed), app.counter, app.since],
+        "mail": None if mail is None else [_text(mail.sealed), mail.since],
     }
 
 

@@ -18,7 +18,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
 from ivr.secret import Secret
 from ivr.staff import TENANT
-from ivr.store import totps
+from ivr.store import mails, totps
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -95,17 +95,23 @@ def show(
 ) -> None:
     """Show a customer, masked. The audit trail tells of it."""
 
-    async def run(office: Office) -> tuple[Customer, int | None]:
+    async def run(office: Office) -> tuple[Customer, int | None, mails.Held | None]:
         async with office.act() as act:
             action = "customer.reveal" if reveal else "customer.show"
             customer = await act.known(number, tenant, action)
             await act.tell(action, [customer.ref], tenant=customer.tenant)
             app_since = await totps.since(act.connection, customer.ref)
-        return customer, app_since
+            mail = await mails.held(act.connection, office.vault, customer.ref)
+        return customer, app_since, mail
 
-    customer, app_since = _with(context, run)
+    customer, app_since, mail = _with(context, run)
     typer.echo(f"{'reference':<10} {customer.ref}")
-    for label, personals in (("number", (customer.number,)), ("name", (customer.name,)), ("phones", customer.phones)):
+    for label, personals in (
+        ("number", (customer.number,)),
+        ("name", (customer.name,)),
+        ("phones", customer.phones),
+        ("mail", () if mail is None else (mail.address,)),
+    ):
         typer.echo(f"{label:<10} {', '.join(p.reveal() if reveal else p.masked for p in personals) or 'none'}")
     for label, value in (
         ("PIN", "set" if customer.has_pin else "none"),

@@ -22,7 +22,7 @@ class TextCarrier:
         self._url = url.rstrip("/")
         self._site = site
 
-    def reach_of(self, held: Customer, on_line: Personal | None) -> Reach | None:
+    async def reach_of(self, held: Customer, on_line: Personal | None) -> Reach | None:
         """The telephone on the line, where that is on record and texts go to it; else the first one on record that they go to."""
         # who calls from a number of theirs has that telephone at hand
         for number in sorted(held.phones, key=lambda one: on_line is None or one != on_line):
@@ -32,7 +32,7 @@ class TextCarrier:
 
     async def carry(self, proof: Proof, to: Personal, word: Secret, told: Told) -> None:
         """Raises `TextError` where no gateway takes it, or one says that it will not arrive."""
-        handed = await self._texts.send(to, self._message(proof, word))
+        handed = await self._texts.send(to, message(self._words, proof, word, self._url, self._site))
         if handed.nowhere:
             raise TextError("no text goes to the number on record")
         await told(Stage.SENT)
@@ -42,9 +42,11 @@ class TextCarrier:
             elif report.delivery.lost:
                 raise TextError(f"{report.gateway}: {report.delivery.value} {report.code}".rstrip())
 
-    def _message(self, proof: Proof, word: Secret) -> Secret:
-        shown = proof.shown
-        name = f"{self._words}_{'outbound' if shown.outbound else 'inbound'}"
-        who = f"{shown.agent}, {shown.department}" if shown.department else shown.agent
-        filled = text(name, shown.language, company=shown.company, who=who, about=shown.about, site=self._site)
-        return word.within(filled.replace("{link}", f"{self._url}/p/{{code}}"), "{code}")
+
+def message(words: str, proof: Proof, word: Secret, url: str, site: str = "") -> Secret:
+    """The sentence of this name in the person's language, with the link or the code in it."""
+    shown = proof.shown
+    name = f"{words}_{'outbound' if shown.outbound else 'inbound'}"
+    who = f"{shown.agent}, {shown.department}" if shown.department else shown.agent
+    filled = text(name, shown.language, company=shown.company, who=who, about=shown.about, site=site)
+    return word.within(filled.replace("{link}", f"{url}/p/{{code}}"), "{code}")

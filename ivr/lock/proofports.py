@@ -87,7 +87,7 @@ class Reach:
 class Carrier(Protocol):
     """One way by which a message reaches a person."""
 
-    def reach_of(self, held: Customer, on_line: Personal | None) -> Reach | None:
+    async def reach_of(self, held: Customer, on_line: Personal | None) -> Reach | None:
         """None where this customer cannot be reached so. `on_line`: the number that the call is with."""
         ...
 

@@ -13,6 +13,7 @@ from ivr.call.proof import Way
 from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
 from ivr.lock.carryapp import App, AppCarrier
+from ivr.lock.carrymail import MailCarrier, Mailer, Mails
 from ivr.lock.course import Course
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
@@ -33,6 +34,7 @@ class Prover:
     settings: Settings
     judge: Judge
     records: Records
+    mails: Mails
     rows: Rows
     pages: Pages
     settling: Settling
@@ -48,16 +50,20 @@ class Prover:
             self.pages, self.settling, speech, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
-    def prove(self, course: Course, texts: Texts, deliveries: Deliveries, app: App | None = None) -> Prove:
-        """By the ways of the settings. `app`: the server of the one that these name."""
+    def prove(
+        self, course: Course, texts: Texts, deliveries: Deliveries, app: App | None = None, mailer: Mailer | None = None
+    ) -> Prove:
+        """By the ways of the settings. `app`: the server of the one that these name; `mailer`: where they have e-mail."""
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
             self.settings.prove, self.settings.company, whom, Recipients(self.records), self.pages,
-            self._carriers(texts, deliveries, app), course, self.rows, index, self.settings.limits, self.log,
+            self._carriers(texts, deliveries, app, mailer), course, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 
-    def _carriers(self, texts: Texts, deliveries: Deliveries, app: App | None) -> Mapping[Way, Carrier]:
+    def _carriers(
+        self, texts: Texts, deliveries: Deliveries, app: App | None, mailer: Mailer | None
+    ) -> Mapping[Way, Carrier]:
         page = self.settings.page
         url = page.url or ""
         site = page.brand.site or urlsplit(url).netloc
@@ -66,6 +72,9 @@ class Prover:
             if way is Way.APP:
                 assert app is not None
                 found[way] = AppCarrier(app, url)
+            elif way is Way.MAIL:
+                assert mailer is not None
+                found[way] = MailCarrier(mailer, self.mails, url)
             else:
                 found[way] = TextCarrier(way, texts, deliveries, url, site)
         return found

@@ -39,7 +39,7 @@ class Recipients:
         held = None if ref is None else await self._records.read(tenant, ref)
         if ref is None or held is None:
             return None
-        reach = by.reach_of(held, found.party.number)
+        reach = await by.reach_of(held, found.party.number)
         return None if reach is None else Recipient(ref, reach.at, reach.range, held.language)
 
     async def _ref(self, tenant: str, found: Caller, customer: Secret | None) -> str | None:

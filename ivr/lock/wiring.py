@@ -42,6 +42,7 @@ from ivr.store.customers import Customers
 from ivr.store.holds import StoredHolds
 from ivr.store.letters import LetterBox
 from ivr.store.link import Link
+from ivr.store.mails import Mails
 from ivr.store.members import Members
 from ivr.store.openings import RedisOpenings
 from ivr.store.pagekey import PageKey
@@ -109,7 +110,9 @@ class Locks:
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
             settling = Settling(pages, alarms, switch, trail, log)
-            prover = Prover(settings, judge, records, rows, pages, settling, alarms, vault, talks, log)
+            prover = Prover(
+                settings, judge, records, Mails(database, vault), rows, pages, settling, alarms, vault, talks, log
+            )
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,

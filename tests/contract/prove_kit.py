@@ -23,6 +23,7 @@ from ivr.lock import Denied
 from ivr.lock.course import Course
 from ivr.lock.proofwords import Asked, Proving
 from ivr.lock.prove import Prove
+from ivr.mail.smtp import Mailer
 from ivr.prompts import Prompt
 from ivr.push.app import AppServer
 from ivr.secret import Personal, Secret
@@ -194,9 +195,10 @@ async def proving_in(folder: Path, server: Server, more: str = "", *, gone: floa
         speech, changed = Speech(), list[str]()
         course = desk.prover.course(speech, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone)
         app = None if settings.prove.app is None else AppServer.of(settings, settings.prove.app, log)
+        mailer = Mailer.of(settings)
         if app is not None:
             stack.push_async_callback(app.close)
-        prove = desk.prover.prove(course, sms.texts(settings, log, gateways), deliveries, app)
+        prove = desk.prover.prove(course, sms.texts(settings, log, gateways), deliveries, app, mailer)
         stack.push_async_callback(course.close)
         running = asyncio.create_task(course.run())
         stack.push_async_callback(_ended, running)
