@@ -59,7 +59,11 @@ class Reception:
 
     async def _read(self) -> None:
         while True:
-            await self._peering.arrived(await self._letters.get())
+            letter = await self._letters.get()
+            try:
+                await self._peering.arrived(letter)
+            except Exception as error:  # noqa: BLE001 (a fault of ours: anybody can send a letter, and no one ends the others)
+                self._log.error("peer.failed", error=type(error).__name__)
 
     def _crowded(self) -> None:
         self._left_out += 1

@@ -29,6 +29,8 @@ class Peering:
 
     async def arrived(self, text: Secret) -> Arrived:
         self.began.append(text.reveal())
+        if text == Secret("odd"):
+            raise RuntimeError("something of the letter")
         if text != Secret("quick"):
             await self.answers.wait()
         self.done.append(text.reveal())
@@ -78,6 +80,16 @@ async def test_no_more_domains_are_asked_at_once_and_what_is_too_much_is_left_ou
         peering.answers.set()
         await wait_for(lambda: len(peering.done) == 5)
         assert sorted(peering.began) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_letter_that_nobody_has_thought_of_ends_no_other() -> None:
+    peering, log = Peering(), Log()
+    async with reading(peering, log, at_once=1) as reception:
+        for text in ("odd", "quick", "odd", "quick"):
+            await reception.take(posted(text))
+        await wait_for(lambda: peering.done == ["quick", "quick"])
+    # nothing of what was sent
+    assert [line["error"] for line in log.of("peer.failed")] == ["RuntimeError"] * 2
 
 
 def test_others_reach_us_by_the_public_page(tmp_path: Path) -> None:
