@@ -22,10 +22,11 @@ class TextCarrier:
         self._url = url.rstrip("/")
         self._site = site
 
-    async def reach_of(self, held: Customer, on_line: Personal | None) -> Reach | None:
+    async def reach_of(self, held: Customer, on_line: Personal | None, settled: float) -> Reach | None:
         """The telephone on the line, where that is on record and texts go to it; else the first one on record that they go to."""
         # who calls from a number of theirs has that telephone at hand
-        for number in sorted(held.phones, key=lambda one: on_line is None or one != on_line):
+        phones = [number for number, since in zip(held.phones, held.since, strict=True) if since <= settled]
+        for number in sorted(phones, key=lambda one: on_line is None or one != on_line):
             if (area := self._texts.range_of(number)) is not None:
                 return Reach(number, area)
         return None

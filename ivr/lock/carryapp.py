@@ -25,7 +25,7 @@ class AppCarrier:
         self._app = app
         self._url = url.rstrip("/")
 
-    async def reach_of(self, held: Customer, _: Personal | None) -> Reach | None:
+    async def reach_of(self, held: Customer, _: Personal | None, __: float) -> Reach | None:
         """Every customer has a number; whether there is an app, its server knows."""
         return Reach(held.number, None)
 

@@ -33,8 +33,8 @@ class MailCarrier:
         self._mails = mails
         self._url = url.rstrip("/")
 
-    async def reach_of(self, held: Customer, _: Personal | None) -> Reach | None:
-        """None where no address is on record."""
+    async def reach_of(self, held: Customer, _: Personal | None, __: float) -> Reach | None:
+        """None where no address is on record. It is not changed at the desk."""
         address = await self._mails.of(held.ref)
         return None if address is None else Reach(address, None)
 

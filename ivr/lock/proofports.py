@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from ivr.numbers import Range
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.store.alarms import Alarm
+from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.pages import Barred, Kept, Pending
 from ivr.store.register import Customer
 
@@ -25,9 +26,13 @@ class Pages(Protocol):
         range: Range | None = None, barred: bool = True,
     ) -> Kept | Pending | TooMany | Barred | Closed: ...  # fmt: skip
 
+    async def typed(self, person: str, node: str, channel: str) -> bool: ...
+
     async def stage(self, id: str, then: Stage) -> bool: ...
 
     async def end(self, id: str, why: Stage) -> bool: ...
+
+    async def key(self, id: str, digits: Secret) -> Confirmed | Wrong | Over | None: ...
 
     async def mine(self, id: str, what: Stage) -> bool: ...
 
@@ -47,6 +52,12 @@ class Speech(Protocol):
     ) -> Spoken: ...  # fmt: skip
 
     def hush(self, node: str, channel: str) -> None: ...
+
+
+class Hearing(Protocol):
+    """`ivr.asterisk.hearing.Hearer`."""
+
+    def entries(self, node: str, channel: str, count: int) -> AsyncGenerator[Secret]: ...
 
 
 class Floor(Protocol):
@@ -87,8 +98,11 @@ class Reach:
 class Carrier(Protocol):
     """One way by which a message reaches a person."""
 
-    async def reach_of(self, held: Customer, on_line: Personal | None) -> Reach | None:
-        """None where this customer cannot be reached so. `on_line`: the number that the call is with."""
+    async def reach_of(self, held: Customer, on_line: Personal | None, settled: float) -> Reach | None:
+        """None where this customer cannot be reached so.
+
+        `on_line`: the number that the call is with; `settled`: what was changed at the desk later (seconds since the epoch) is not used yet.
+        """
         ...
 
     async def carry(self, proof: Proof, to: Personal, word: Secret, told: Told) -> None:

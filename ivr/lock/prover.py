@@ -17,8 +17,9 @@ from ivr.lock.carrymail import MailCarrier, Mailer, Mails
 from ivr.lock.course import Course
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
-from ivr.lock.proofports import Alarms, Carrier, Floor, Pages, Speech
+from ivr.lock.proofports import Alarms, Carrier, Floor, Hearing, Pages, Speech
 from ivr.lock.prove import Prove
+from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
@@ -35,6 +36,7 @@ class Prover:
     judge: Judge
     records: Records
     mails: Mails
+    reads: Reads
     rows: Rows
     pages: Pages
     settling: Settling
@@ -43,11 +45,13 @@ class Prover:
     floor: Floor
     log: FilteringBoundLogger
 
-    def course(self, speech: Speech, changed: Callable[[frozenset[str]], None], **how: float) -> Course:
+    def course(
+        self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
+    ) -> Course:
         """`changed` is told whose pages show something else now; `how`: times, as of `Course`."""
         both = self.settings.prove.hear == "both"
         return Course(
-            self.pages, self.settling, speech, self.floor, self.vault.codes, changed, self.log, both=both, **how
+            self.pages, self.settling, speech, hearing, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
     def prove(
@@ -57,8 +61,9 @@ class Prover:
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
-            self.settings.prove, self.settings.company, whom, Recipients(self.records), self.pages,
-            self._carriers(texts, deliveries, app, mailer), course, self.rows, index, self.settings.limits, self.log,
+            self.settings.prove, self.settings.company, whom,
+            Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600), self.pages,
+            self._carriers(texts, deliveries, app, mailer), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 
     def _carriers(

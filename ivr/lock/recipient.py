@@ -26,9 +26,11 @@ class Recipient:
 class Recipients:
     """Looks for them, anew each time."""
 
-    def __init__(self, records: Records, wall: Callable[[], float] = time) -> None:
+    def __init__(self, records: Records, wall: Callable[[], float] = time, *, cooling: float = 0.0) -> None:
+        """`cooling`: seconds in which nothing goes to a number that was changed at the desk."""
         self._records = records
         self._wall = wall
+        self._cooling = cooling
 
     async def of(self, tenant: str, found: Caller, customer: Secret | None, by: Carrier) -> Recipient | None:
         """The customer as whom the caller is verified; else the one of this customer number, else of the number on the line.
@@ -39,7 +41,7 @@ class Recipients:
         held = None if ref is None else await self._records.read(tenant, ref)
         if ref is None or held is None:
             return None
-        reach = await by.reach_of(held, found.party.number)
+        reach = await by.reach_of(held, found.party.number, self._wall() - self._cooling)
         return None if reach is None else Recipient(ref, reach.at, reach.range, held.language)
 
     async def _ref(self, tenant: str, found: Caller, customer: Secret | None) -> str | None:

@@ -111,7 +111,18 @@ class Locks:
             alarms = RedisAlarms(link, prefix)
             settling = Settling(pages, alarms, switch, trail, log)
             prover = Prover(
-                settings, judge, records, Mails(database, vault), rows, pages, settling, alarms, vault, talks, log
+                settings,
+                judge,
+                records,
+                Mails(database, vault),
+                reads,
+                rows,
+                pages,
+                settling,
+                alarms,
+                vault,
+                talks,
+                log,
             )
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),

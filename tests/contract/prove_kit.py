@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ import orjson
 from ivr import sms
 from ivr.asterisk.speaking import Spoken
 from ivr.call.ports import Delivery, Party, Report, Talk
-from ivr.call.proof import Proof, Way
+from ivr.call.proof import Keyed, Proof, Way
 from ivr.config import Settings, load
 from ivr.errors import Unavailable
 from ivr.lock import Denied
@@ -73,6 +73,31 @@ class Speech:
         self.hushed.append((node, channel))
 
 
+class Hearing:
+    """`lock.proofports.Hearing`: the person keys what the test says."""
+
+    def __init__(self) -> None:
+        self.to: list[tuple[str, str, int]] = []
+        self.listening = 0
+        self._keyed: asyncio.Queue[str | Unavailable] = asyncio.Queue()
+
+    def key(self, digits: str | Unavailable) -> None:
+        """The person keys this; or that the connection is lost."""
+        self._keyed.put_nowait(digits)
+
+    async def entries(self, node: str, channel: str, count: int) -> AsyncGenerator[Secret]:
+        self.to.append((node, channel, count))
+        self.listening += 1
+        try:
+            while True:
+                entry = await self._keyed.get()
+                if isinstance(entry, Unavailable):
+                    raise entry
+                yield Secret(entry)
+        finally:
+            self.listening -= 1
+
+
 @dataclass
 class Proved:
     """A desk that proves, a gateway, and the public page's hands at Redis."""
@@ -81,15 +106,17 @@ class Proved:
     prove: Prove
     course: Course
     speech: Speech
+    hearing: Hearing
     gateway: TextsServer
     deliveries: RedisDeliveries
     page: PageStore
     changed: list[str] = field(default_factory=list)
 
     async def press(
-        self, person: Person = ANNA, *, way: Way = Way.TEXT, about: str = "invoice", customer: str | None = None, call: str = CALL
+        self, person: Person = ANNA, *, way: Way = Way.TEXT, about: str = "invoice", customer: str | None = None, call: str = CALL,
+        keyed: Keyed = Keyed.PAGE,
     ) -> Proof | Denied:  # fmt: skip
-        asked = Asked(way, about, None if customer is None else Secret(customer))
+        asked = Asked(way, about, None if customer is None else Secret(customer), keyed)
         return await self.prove.begin(person, self.desk.id(call), asked)
 
     async def begun(self, *phones: str, **how: Any) -> tuple[Proof, Secret]:
@@ -192,8 +219,10 @@ async def proving_in(folder: Path, server: Server, more: str = "", *, gone: floa
         deliveries = await stack.enter_async_context(RedisDeliveries(settings, desk.link, log))
         gateways = sms.in_turn(settings, log)
         stack.push_async_callback(gateways.close)
-        speech, changed = Speech(), list[str]()
-        course = desk.prover.course(speech, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone)
+        speech, hearing, changed = Speech(), Hearing(), list[str]()
+        course = desk.prover.course(
+            speech, hearing, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone, again=0.0
+        )
         app = None if settings.prove.app is None else AppServer.of(settings, settings.prove.app, log)
         mailer = Mailer.of(settings)
         if app is not None:
@@ -211,7 +240,7 @@ async def proving_in(folder: Path, server: Server, more: str = "", *, gone: floa
         await stack.enter_async_context(News(settings, told=heard, came=came.set, log=Log().logger))
         await came.wait()
         page = PageStore(desk.link, settings.redis.prefix, key)
-        yield Proved(desk, prove, course, speech, gateway, deliveries, page, changed)
+        yield Proved(desk, prove, course, speech, hearing, gateway, deliveries, page, changed)
 
 
 def numbered() -> Callable[..., Any]:
