@@ -20,8 +20,10 @@ from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
+from ivr.mail.smtp import Mailer
+from ivr.push.app import AppServer
 from ivr.secret import Secret
-from ivr.sms.incoming import Incoming
+from ivr.sms.incoming import Handler, Incoming
 from ivr.sms.reporting import Reporting
 from ivr.sms.reports import readers
 from ivr.store.deliveries import RedisDeliveries
@@ -43,9 +45,11 @@ class Proving:
 @asynccontextmanager
 async def proving(
     settings: Settings, prover: Prover, *, outposts: Mapping[str, Outpost], talks: Talks, link: Link, vault: Vault,
-    changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger,
+    changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, others: Mapping[str, Handler] | None = None,
 ) -> AsyncIterator[Proving]:  # fmt: skip
-    """`outposts`: of each node (`stationed`); `changed` is told whose pages show something else now. Raises `ConfigError`."""
+    """`outposts`: of each node (`stationed`); `changed` is told whose pages show something else now; `others` read what comes
+    in that is no gateway's. Raises `ConfigError`.
+    """
     prefix = settings.redis.prefix
     async with AsyncExitStack() as stack:
         deliveries = await stack.enter_async_context(RedisDeliveries(settings, link, log))
@@ -53,14 +57,19 @@ async def proving(
         gateways = sms.in_turn(settings, log, reporting=reporting)
         stack.push_async_callback(gateways.close)
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
-        incoming = Incoming(box.take, readers(settings, reporting), deliveries, log)
+        incoming = Incoming(box.take, readers(settings, reporting), deliveries, log, others=others)
+        app = None
+        if "app" in settings.prove.ways and settings.prove.app is not None:
+            app = AppServer.of(settings, settings.prove.app, log)
+            stack.push_async_callback(app.close)
+        mailer = Mailer.of(settings) if "mail" in settings.prove.ways else None
         ours = Speeches(link, prefix)
         course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
         for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
-        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries), course)
+        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries, app, mailer), course)
 
 
 @asynccontextmanager

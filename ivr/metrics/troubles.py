@@ -60,6 +60,7 @@ TROUBLES: Mapping[str, str] = {
     "peer.changed": "warning",
     "peer.failed": "error",
     "peer.other_call": "warning",
+    "peer.unpublished": "error",
     "policy.unknown": "error",
     "prompt.failed": "error",
     "proof.alarm_untold": "error",

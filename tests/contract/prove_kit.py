@@ -23,7 +23,9 @@ from ivr.lock import Denied
 from ivr.lock.course import Course
 from ivr.lock.proofwords import Asked, Proving
 from ivr.lock.prove import Prove
+from ivr.mail.smtp import Mailer
 from ivr.prompts import Prompt
+from ivr.push.app import AppServer
 from ivr.secret import Personal, Secret
 from ivr.staff import Person
 from ivr.store.deliveries import RedisDeliveries
@@ -221,7 +223,11 @@ async def proving_in(folder: Path, server: Server, more: str = "", *, gone: floa
         course = desk.prover.course(
             speech, hearing, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone, again=0.0
         )
-        prove = desk.prover.prove(course, sms.texts(settings, log, gateways), deliveries)
+        app = None if settings.prove.app is None else AppServer.of(settings, settings.prove.app, log)
+        mailer = Mailer.of(settings)
+        if app is not None:
+            stack.push_async_callback(app.close)
+        prove = desk.prover.prove(course, sms.texts(settings, log, gateways), deliveries, app, mailer)
         stack.push_async_callback(course.close)
         running = asyncio.create_task(course.run())
         stack.push_async_callback(_ended, running)
