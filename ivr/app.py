@@ -24,6 +24,7 @@ from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.call.arrears import Arrears
 from ivr.call.policy import policies
+from ivr.call.ports import Dispatch, Texts
 from ivr.call.progress import Progress
 from ivr.call.session import Session
 from ivr.call.steps import Tools
@@ -38,8 +39,10 @@ from ivr.seat import Seat
 from ivr.store.customers import Customers
 from ivr.store.desks import RedisDesks
 from ivr.store.lease import Lease
+from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.totps import Totps
+from ivr.texting import texting
 from ivr.vault import Vault
 
 
@@ -57,8 +60,6 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         vault = Vault.open(settings)
         stack.callback(vault.close)
         seal = Seal.open(settings)
-        gateways = sms.in_turn(settings, log)
-        stack.push_async_callback(gateways.close)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
         live = await RedisLive.open(settings, meters.timed("redis"), log)
@@ -79,15 +80,17 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         await nodes.look()
         customers = await Customers.open(database, vault)
         timed_trail = TimedTrail(trail, meters.timed("audit"))
+        texts, dispatch = await _texts(settings, vault, meters, stack, log)
         tools = Tools(
             settings,
             live,
             TimedPins(vault.pins, meters.timed("pins")),
             TimedTotps(Totps(database, vault), meters.timed("database")),
             vault.codes,
-            TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")),
+            texts,
             timed_trail,
             monotonic,
+            dispatch,
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
@@ -169,6 +172,20 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             metrics.serving(settings, settings.metrics, "[metrics]", meters, readiness, log)
         )
         await _until_stopped(nodes, lease, begin, stop, settings, log)
+
+
+async def _texts(
+    settings: Settings, vault: Vault, meters: Meters, stack: AsyncExitStack, log: FilteringBoundLogger
+) -> tuple[Texts, Dispatch | None]:
+    """The gateways; and what sends by the second of them, where there is one. Raises `ConfigError`."""
+    if settings.texts.fallback is None:
+        gateways = sms.in_turn(settings, log)
+        stack.push_async_callback(gateways.close)
+        return TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")), None
+    link = Link.of(settings, meters.timed("redis"))
+    stack.push_async_callback(link.close)
+    sending = await stack.enter_async_context(texting(settings, vault, link, log, meters.timed("texts")))
+    return sending.texts, sending.dispatch
 
 
 async def _recorded(live: RedisLive, arrears: Arrears, node: str, app: str) -> Collection[str]:

@@ -9,24 +9,20 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr import sms
 from ivr.asterisk.outpost import Outpost
 from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
-from ivr.call.ports import Deliveries
 from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
-from ivr.secret import Secret
 from ivr.sms.incoming import Incoming
-from ivr.sms.reporting import Reporting
 from ivr.sms.reports import readers
-from ivr.store.deliveries import RedisDeliveries
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
 from ivr.store.posted import PostBox
 from ivr.store.speeches import Speeches
+from ivr.texting import texting
 from ivr.vault import Vault
 
 
@@ -46,25 +42,16 @@ async def proving(
     """`places`: the settings' table of each node; `changed` is told whose pages show something else now. Raises `ConfigError`."""
     prefix = settings.redis.prefix
     async with AsyncExitStack() as stack:
-        deliveries = await stack.enter_async_context(RedisDeliveries(settings, link, log))
-        reporting = reporting_of(settings, vault, deliveries)
-        gateways = sms.in_turn(settings, log, reporting=reporting)
-        stack.push_async_callback(gateways.close)
+        sending = await stack.enter_async_context(texting(settings, vault, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
-        incoming = Incoming(box.take, readers(settings, reporting), deliveries, log)
+        incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log)
         outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
         course = prover.course(Speaker(outposts, talks, Speeches(link, prefix), log), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
         for running in (incoming.run(), course.run(), *(outpost.serve() for outpost in outposts.values())):
             stack.push_async_callback(_ended, asyncio.create_task(running))
-        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries), course)
-
-
-def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:
-    """Where gateways report: at paths that only who has the hash key can make, or by a connection of ours."""
-    key = Secret(vault.codes.mac(Secret("reports"), bound_to=("reports",)))
-    return Reporting(settings.page.url, key, deliveries.tell)
+        yield Proving(prover.prove(course, sending.dispatch), course)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -20,7 +20,7 @@ class Pages(Protocol):
 
     async def open(
         self, proof: Proof, *, digits: Secret, link: Secret | None = None, code: Secret | None = None,
-        range: Range | None = None, barred: bool = True,
+        range: Range | None = None, parts: int = 1, barred: bool = True,
     ) -> Kept | Pending | TooMany | Barred | Closed: ...  # fmt: skip
 
     async def stage(self, id: str, then: Stage) -> bool: ...
@@ -79,6 +79,10 @@ class Carrier(Protocol):
 
     def range_of(self, number: Personal) -> Range | None:
         """What a message to this number is counted for; None where none goes there."""
+        ...
+
+    def parts(self, proof: Proof, word: Secret) -> int:
+        """How many messages are paid for."""
         ...
 
     async def carry(self, proof: Proof, to: Personal, word: Secret, told: Told) -> None:

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.call.ports import Deliveries, Texts
 from ivr.call.proof import Way
 from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
@@ -21,6 +20,7 @@ from ivr.lock.recipient import Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
 from ivr.lock.whom import Whom
+from ivr.sms.dispatch import Dispatch
 from ivr.staff import Permission
 from ivr.vault import Vault
 
@@ -47,17 +47,17 @@ class Prover:
             self.pages, self.settling, speech, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
-    def prove(self, course: Course, texts: Texts, deliveries: Deliveries) -> Prove:
+    def prove(self, course: Course, dispatch: Dispatch) -> Prove:
         """By the ways of the settings."""
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
             self.settings.prove, self.settings.company, whom, Recipients(self.records), self.pages,
-            self._carriers(texts, deliveries), course, self.rows, index, self.settings.limits, self.log,
+            self._carriers(dispatch), course, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 
-    def _carriers(self, texts: Texts, deliveries: Deliveries) -> Mapping[Way, Carrier]:
+    def _carriers(self, dispatch: Dispatch) -> Mapping[Way, Carrier]:
         page = self.settings.page
         url = page.url or ""
         site = page.brand.site or urlsplit(url).netloc
-        return {Way(name): TextCarrier(Way(name), texts, deliveries, url, site) for name in self.settings.prove.ways}
+        return {Way(name): TextCarrier(Way(name), dispatch, url, site) for name in self.settings.prove.ways}

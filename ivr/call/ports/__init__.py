@@ -27,7 +27,7 @@ from ivr.call.ports.live import (
     Wrong,
 )
 from ivr.call.ports.talks import Party, Talk, Talks
-from ivr.call.ports.texts import NOWHERE, Deliveries, Delivery, Handed, Report, Texts
+from ivr.call.ports.texts import NOWHERE, Deliveries, Delivery, Dispatch, Handed, Report, Texts
 from ivr.call.ports.trail import Entry, Trail
 
 Clock = Callable[[], float]
@@ -50,6 +50,7 @@ __all__ = [
     "Deliveries",
     "Delivery",
     "Desks",
+    "Dispatch",
     "Entry",
     "Granted",
     "Handed",

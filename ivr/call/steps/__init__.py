@@ -10,14 +10,14 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.keypad import Keypad
 from ivr.call.outcome import Factor, Outcome
-from ivr.call.ports import Attempt, Clock, Codes, Live, Pins, Subject, Texts, Totps, Trail
+from ivr.call.ports import Attempt, Clock, Codes, Dispatch, Live, Pins, Subject, Texts, Totps, Trail
 from ivr.call.progress import Held
 from ivr.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What steps work with; the same for all calls of a worker."""
+    """What steps work with; the same for all calls of a worker. `dispatch`: where there is a second gateway."""
 
     settings: Settings
     live: Live
@@ -27,6 +27,7 @@ class Tools:
     texts: Texts
     trail: Trail
     clock: Clock
+    dispatch: Dispatch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,20 @@ from typing import ClassVar
 from ivr.call.digits import Asked, Form
 from ivr.call.keypad import GaveUp
 from ivr.call.outcome import Budget, Factor, Failed, Locked, Outcome, Passed, Reason
-from ivr.call.ports import Challenge, Closed, CodeRules, Entry, Opened, Right, Spent, TooMany, TooSoon, Wrong
+from ivr.call.ports import (
+    Challenge,
+    Closed,
+    CodeRules,
+    Dispatch,
+    Entry,
+    Handed,
+    Opened,
+    Right,
+    Spent,
+    TooMany,
+    TooSoon,
+    Wrong,
+)
 from ivr.call.steps import Round, Tools
 from ivr.errors import TextError, Unavailable
 from ivr.numbers import Range
@@ -118,6 +131,7 @@ class _Texting:
         # another worker may have sent it
         self._id = round.held.now.challenge or secrets.token_urlsafe(16)
         self._sending: set[asyncio.Task[None]] = set()
+        self._following: set[asyncio.Task[None]] = set()
 
     def challenge(self, code: Secret) -> Challenge:
         """This run's challenge with the MAC of this code: what was sent, or what was keyed."""
@@ -133,21 +147,26 @@ class _Texting:
         found = self._tools.texts.range_of(mobile or _NOBODYS)
         area = None if mobile is None else found
         code = Secret.random_token() if mobile is None else Secret.random_digits(self._digits)
+        message = self._message(code)
+        parts = self._tools.texts.parts(message)
         sent = replace(self._round.held.now, challenge=self._id)
-        opened = await self._tools.live.open_challenge(self.challenge(code), self._rules, sent, area)
+        opened = await self._tools.live.open_challenge(self.challenge(code), self._rules, sent, area, parts)
         self._round.log.info("text.asked", result=type(opened).__name__)
         if isinstance(opened, Closed):
             await self._withhold(opened, area)
             raise TextError("the budget of all texts is used up")
         if isinstance(opened, Opened):
             self._round.held.now = sent
+            # the code of the text before is void
+            for task in self._following:
+                task.cancel()
             if opened.closed is not None:
                 sending = self._pretend(opened.closed, area)
             elif mobile is None:
                 # there is nobody to send to: a gateway that is down must not be heard by known customers alone
                 sending = self._tools.texts.pretend()
             else:
-                sending = self._deliver(mobile, code)
+                sending = self._deliver(mobile, message)
             task = asyncio.create_task(sending)
             self._sending.add(task)
             task.add_done_callback(self._ended)
@@ -155,9 +174,10 @@ class _Texting:
 
     async def close(self) -> None:
         """End what is still being sent; how that ends matters to nobody any more."""
-        for task in self._sending:
-            task.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        while under_way := self._sending | self._following:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
         self._round.keypad.go_on()
 
     async def _pretend(self, closed: Closed, area: Range | None) -> None:
@@ -189,15 +209,30 @@ class _Texting:
             # closed it is all the same
             self._round.log.error("texts.not_told", error=str(error))
 
-    async def _deliver(self, mobile: Personal, code: Secret) -> None:
+    def _message(self, code: Secret) -> Secret:
         language = self._round.subject.language or self._round.keypad.language
-        words = text("sms_code", language, company=self._tools.settings.company.name)
+        return code.within(text("sms_code", language, company=self._tools.settings.company.name), "{code}")
+
+    async def _deliver(self, mobile: Personal, message: Secret) -> None:
         try:
-            await self._tools.texts.send(mobile, code.within(words, "{code}"))
+            handed = await self._tools.texts.send(mobile, message)
         except Exception as error:
             self._round.log.error("text.failed", error=type(error).__name__)
             raise
         self._round.log.info("text.sent")
+        if self._tools.dispatch is not None:
+            task = asyncio.create_task(self._follow(self._tools.dispatch, handed, mobile, message))
+            self._following.add(task)
+            task.add_done_callback(self._following.discard)
+
+    async def _follow(self, dispatch: Dispatch, handed: Handed, mobile: Personal, message: Secret) -> None:
+        """See that it arrives. The caller notices nothing of it, as one to whom none was sent."""
+        try:
+            report = await dispatch.follow(handed, mobile, message)
+        except Unavailable as error:
+            self._round.log.error("text.not_followed", error=str(error))
+        else:
+            self._round.log.info("text.followed", delivery="" if report is None else report.delivery.value)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)

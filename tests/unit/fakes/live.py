@@ -117,7 +117,7 @@ class FakeLive:
             self._note(progress)
 
     async def open_challenge(
-        self, challenge: Challenge, rules: CodeRules, progress: Progress, range: Range | None = None
+        self, challenge: Challenge, rules: CodeRules, progress: Progress, range: Range | None = None, parts: int = 1
     ) -> Opened | TooSoon | TooMany | Closed:
         async with self._plot.operation("live.open_challenge"):
             self._check(progress)

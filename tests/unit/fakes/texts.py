@@ -29,6 +29,9 @@ class FakeTexts:
     def range_of(self, to: Personal) -> Range | None:
         return Range("SE", to.reveal()[:7])
 
+    def parts(self, text: Secret) -> int:
+        return -(-len(text.reveal()) // 160)
+
     async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         if self.at_once:
             self.sent.append((to.reveal(), text.reveal()))

@@ -25,6 +25,7 @@ from ivr.secret import Personal
 from ivr.staff import TENANT
 from tests.unit.fakes.agents import Agent
 from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
+from tests.unit.fakes.dispatch import FakeDispatch
 from tests.unit.fakes.line import Answers, FakeLine
 from tests.unit.fakes.live import FakeCodes, FakeLive
 from tests.unit.fakes.plot import Plot
@@ -88,6 +89,7 @@ class World:
         self.totps = FakeTotps(self.plot)
         self.codes = FakeCodes()
         self.texts = FakeTexts(self.plot)
+        self.dispatch: FakeDispatch | None = None
         self.trail = FakeTrail(self.plot)
         self.arrears = Arrears(self.trail, self.live, clock=clock, log=self.logger)
         self.now = 1000.0
@@ -180,7 +182,9 @@ class World:
         )
 
     def tools(self) -> Tools:
-        return Tools(self.settings, self.live, self.pins, self.totps, self.codes, self.texts, self.trail, clock)
+        return Tools(
+            self.settings, self.live, self.pins, self.totps, self.codes, self.texts, self.trail, clock, self.dispatch
+        )  # fmt: skip
 
     def keypad(self, line: FakeLine, *, slips: int = 3, watchdog: int = 60) -> Keypad:
         """A keypad on this line, for tests of it alone."""
