@@ -60,6 +60,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         vault = Vault.open(settings)
         stack.callback(vault.close)
         seal = Seal.open(settings)
+        texts, dispatch = await _texts(settings, vault, meters, stack, log)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
         live = await RedisLive.open(settings, meters.timed("redis"), log)
@@ -80,7 +81,6 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         await nodes.look()
         customers = await Customers.open(database, vault)
         timed_trail = TimedTrail(trail, meters.timed("audit"))
-        texts, dispatch = await _texts(settings, vault, meters, stack, log)
         tools = Tools(
             settings,
             live,
