@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
+from urllib.parse import urlencode
 
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari
-from ivr.asterisk.events import Destroyed, Event, Left, PlaybackEnded, Started
+from ivr.asterisk.events import Destroyed, Digit, Event, Left, PlaybackEnded, Started
 from ivr.asterisk.websocket import Json, Method
 from ivr.config import Settings
 from ivr.errors import AriError, Unavailable, WorkerReplaced
+from ivr.secret import Secret
 
 # A channel is made for a sentence or a call; few at a time.
 _CONNECTIONS = 8
@@ -47,6 +50,7 @@ class Ear:
         """Why it is gone (Q.850), where Asterisk has said so."""
         self._lost = False
         self._played: dict[str, bool] = {}
+        self._keys: deque[Secret] = deque()
         self._news = asyncio.Event()
 
     async def start(self) -> bool:
@@ -63,6 +67,11 @@ class Ear:
         await self._until(lambda: playback in self._played or self.ended)
         return self._played.get(playback, False)
 
+    async def key(self) -> Secret | None:
+        """Wait until a key is pressed at its end (`Outpost.subscribe`); None where it has ended."""
+        await self._until(lambda: bool(self._keys) or self.ended)
+        return self._keys.popleft() if self._keys else None
+
     # ------------------------------------------------------------ for the reader of events
 
     def tell(self, event: Event) -> None:
@@ -72,6 +81,8 @@ class Ear:
                 self.started = True
             case PlaybackEnded(playback=playback, failed=failed):
                 self._played[playback] = not failed
+            case Digit(key=key):
+                self._keys.append(key)
             case Left():
                 self.ended = True
             case Destroyed(cause=cause):
@@ -156,6 +167,19 @@ class Outpost:
         self.demand_connected()
         return await self._ari.request(method, path, body, channel=channel)
 
+    async def subscribe(self, channel: str) -> None:
+        """Be told of keys that are pressed on a channel that is not in the application. Raises `Unavailable`."""
+        source = f"channel:{channel}"
+        await self.request("POST", f"applications/{self.app}/subscription", {"eventSource": source}, channel=channel)
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Be told of them no longer; where Asterisk does not answer, the next connection sees to it. Raises nothing."""
+        if not self._open:
+            return
+        query = urlencode({"eventSource": f"channel:{channel}"})
+        with suppress(Unavailable):
+            await self.request("DELETE", f"applications/{self.app}/subscription?{query}", channel=channel)
+
     async def hang_up(self, channel: str) -> None:
         """Have this channel, one that was made here, be gone; tried again where Asterisk does not answer. Raises nothing."""
         for seconds in (0.0, *_AGAIN):
@@ -191,6 +215,7 @@ class Outpost:
                 | Left(channel=channel)
                 | Destroyed(channel=channel)
                 | PlaybackEnded(channel=channel)
+                | Digit(channel=channel)
             ):
                 pass
             case _:
@@ -211,9 +236,12 @@ class Outpost:
                 left = [channel for channel in await self._inhabitants() if channel not in self._ears]
             except Unavailable:
                 continue
-            for channel in filter(_OURS.fullmatch, left):
-                self._log.warning("outpost.swept", channel=channel)
-                await self.hang_up(channel)
+            for channel in left:
+                if _OURS.fullmatch(channel):
+                    self._log.warning("outpost.swept", channel=channel)
+                    await self.hang_up(channel)
+                else:
+                    await self.unsubscribe(channel)
             return
 
     async def _inhabitants(self) -> list[str]:

@@ -26,6 +26,7 @@ from ivr.call.ports.live import (
     TooSoon,
     Wrong,
 )
+from ivr.call.ports.proofs import Answer, Asking, NotMe, Proofs, Unasked
 from ivr.call.ports.talks import Party, Talk, Talks
 from ivr.call.ports.texts import NOWHERE, Deliveries, Delivery, Dispatch, Handed, Report, Texts
 from ivr.call.ports.trail import Entry, Trail
@@ -38,6 +39,8 @@ Timed = Callable[[], AbstractContextManager[object]]
 
 __all__ = [
     "NOWHERE",
+    "Answer",
+    "Asking",
     "Attempt",
     "Badge",
     "Caller",
@@ -58,10 +61,12 @@ __all__ = [
     "Leg",
     "Line",
     "Live",
+    "NotMe",
     "Opened",
     "Party",
     "Pins",
     "Played",
+    "Proofs",
     "Report",
     "Right",
     "Spent",
@@ -74,6 +79,7 @@ __all__ = [
     "TooSoon",
     "Totps",
     "Trail",
+    "Unasked",
     "Unwatched",
     "Waiting",
     "Wrong",
