@@ -55,7 +55,7 @@ async def test_from_the_button_to_the_record(scene: Scene, page: Page) -> None:
     await page.get_by_label("Customer number or reference").fill(ANNA.number)
     await page.get_by_role("button", name="Call", exact=True).click()
     offer = await agent.incoming()
-    await expect(page.locator("#dialling")).to_contain_text("Your phone is called")
+    await expect(page.locator("#dialling")).to_contain_text("Your phone rings")
     assert offer["number"] == "anonymous"
     unmarked(offer)
     ref = offer["name"]
