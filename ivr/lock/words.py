@@ -193,7 +193,7 @@ class Current:
     `level` and `until` stand where `state` is verified; `methods` and `ref` where that customer is in force in the person's tenant as well;
     `name` where the record is open to this person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
     `keying`: of a caller for whom this person waits. `ended`: how the last verification of this call ended, where that was
-    in mid-call and did not verify anybody. `proof`: the latest that this person has asked for on this call. `verifiable`, `droppable`
+    in mid-call and did not verify anybody. `proof`: the latest that this person has asked for on this call, where `proof_known`. `verifiable`, `droppable`
     and `provable`: what this person may do now.
     """
 
@@ -216,6 +216,7 @@ class Current:
     droppable: bool = False
     provable: bool = False
     proof: Proving | None = None
+    proof_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
