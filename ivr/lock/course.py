@@ -59,6 +59,7 @@ class Course:
         )  # fmt: skip
         self._stir = asyncio.Event()
         self._begun: dict[str, Proof] = {}
+        self._sending: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -116,7 +117,7 @@ class Course:
     def carry(self, proof: Proof, sending: Coroutine[Any, Any, None]) -> None:
         """This one was begun here, and is being sent."""
         self._begun[proof.id] = proof
-        self._do(sending)
+        self._sending[proof.id] = self._do(sending)
         self._changed(frozenset({proof.endpoint}))
 
     # ------------------------------------------------------------ what is done
@@ -193,6 +194,8 @@ class Course:
             self._over(id, proof)
             return
         self._changed(frozenset({proof.endpoint}))
+        if proof.stage is Stage.OPENED:
+            self._sent(id)
         if proof.stage is not Stage.OPENED or not await self._pages.mine(id, Stage.OPENED):
             return
         self._log.info("proof.moved", proof=id, way=proof.way.value, stage=proof.stage.value)
@@ -216,6 +219,7 @@ class Course:
     def _end(self, id: str, proof: Proof | None) -> Proof | None:
         """Nothing more of it is done or said here; the proof, as far as anybody knows it yet."""
         begun = self._begun.pop(id, None)
+        self._sent(id)
         self._listening.end(id)
         ended = proof or begun
         # what is said for the call's next proof goes on
@@ -228,10 +232,17 @@ class Course:
         if proof.id in self._begun and self.agent(proof) is None:
             await self.end(proof, Stage.EXPIRED, "call_ended")
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _sent(self, id: str) -> None:
+        """The person has it, or needs it no more: no second text, whatever a gateway says of the first."""
+        task = self._sending.pop(id, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._done(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _done(self, work: Coroutine[Any, Any, None]) -> None:
         try:

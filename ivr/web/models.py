@@ -133,6 +133,10 @@ class Call(Model):
         description="The latest that was asked for on this call by the same person, where it is known"
     )
     proof_known: bool = Field(description="Whether it is known how far the proof is, or that there is none")
+    dialled: str | None = Field(
+        description="The customer whom this call, begun at the desk, has reached; who has answered, it does not tell"
+    )
+    peerable: bool = Field(description="Whether each side can prove its organisation to the other now")
 
 
 class Calls(Model):
@@ -187,6 +191,7 @@ def call(current: Current) -> Call:
         verifiable=current.verifiable, droppable=current.droppable, provable=current.provable,
         proof=None if current.proof is None else proof(current.proof),
         proof_known=current.proof_known,
+        dialled=current.dialled, peerable=current.peerable,
     )  # fmt: skip
 
 
