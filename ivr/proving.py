@@ -44,10 +44,10 @@ class Proving:
 
 @asynccontextmanager
 async def proving(
-    settings: Settings, prover: Prover, *, places: Mapping[str, str], talks: Talks, link: Link, vault: Vault,
+    settings: Settings, prover: Prover, *, outposts: Mapping[str, Outpost], talks: Talks, link: Link, vault: Vault,
     changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, others: Mapping[str, Handler] | None = None,
 ) -> AsyncIterator[Proving]:  # fmt: skip
-    """`places`: the settings' table of each node; `changed` is told whose pages show something else now; `others` read what comes
+    """`outposts`: of each node (`stationed`); `changed` is told whose pages show something else now; `others` read what comes
     in that is no gateway's. Raises `ConfigError`.
     """
     prefix = settings.redis.prefix
@@ -63,17 +63,25 @@ async def proving(
             app = AppServer.of(settings, settings.prove.app, log)
             stack.push_async_callback(app.close)
         mailer = Mailer.of(settings) if "mail" in settings.prove.ways else None
-        outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
         ours = Speeches(link, prefix)
         course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
-        for name, running in (
-            ("incoming", incoming.run()), ("course", course.run()),
-            *((f"outpost/{node}", outpost.serve()) for node, outpost in outposts.items()),
-        ):  # fmt: skip
+        for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
         yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries, app, mailer), course)
+
+
+@asynccontextmanager
+async def stationed(
+    settings: Settings, places: Mapping[str, str], log: FilteringBoundLogger
+) -> AsyncIterator[Mapping[str, Outpost]]:
+    """The desk's own application on each node, served. `places`: the settings' table of each. Raises `ConfigError`."""
+    outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
+    async with AsyncExitStack() as stack:
+        for node, outpost in outposts.items():
+            stack.push_async_callback(_ended, begun(f"outpost/{node}", outpost.serve(), log))
+        yield outposts
 
 
 def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:

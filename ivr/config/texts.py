@@ -39,6 +39,7 @@ def _country(text: str) -> str:
     return text
 
 
+Country = Annotated[str, AfterValidator(_country)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Url = Annotated[str, Field(pattern=r"^https?://[^/?#@\s{}]+(/[^?#\s{}]*)?$")]
 
@@ -237,7 +238,7 @@ class Texts(Section):
     seconds: float = Field(
         10.0, gt=0, le=60, description="Seconds after which a text that no gateway has taken counts as failed"
     )
-    countries: tuple[Annotated[str, AfterValidator(_country)], ...] = Field(
+    countries: tuple[Country, ...] = Field(
         (), description='Countries that texts go to, such as ["SE", "NO"]; else [company] country alone'
     )
     outbox_folder: Path = Field(Path("outbox"), description="Where the outbox writes")

@@ -175,7 +175,7 @@ class Prove:
         language = next(
             (one for one in (to.language, self._company.language) if one is not None and one in languages()), "en"
         )
-        number = found.party.number
+        number = to.on_line
         shown = Shown(
             company=self._company.name,
             department=self._rules.departments.get(person.team, ""),

@@ -15,6 +15,7 @@ from ivr.lock.carry import TextCarrier
 from ivr.lock.carryapp import App, AppCarrier
 from ivr.lock.carrymail import MailCarrier, Mailer, Mails
 from ivr.lock.course import Course
+from ivr.lock.dialports import Calleds
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
 from ivr.lock.proofports import Alarms, Carrier, Floor, Hearing, Pages, Speech
@@ -44,6 +45,7 @@ class Prover:
     vault: Vault
     floor: Floor
     log: FilteringBoundLogger
+    calleds: Calleds | None = None
 
     def course(
         self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
@@ -62,7 +64,7 @@ class Prover:
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
             self.settings.prove, self.settings.company, whom,
-            Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600), self.pages,
+            Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
             self._carriers(texts, deliveries, app, mailer), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from ivr.audit.signing import Seal
 from ivr.call.ports import Talks, Trail
 from ivr.config import Settings
 from ivr.lock.administration import Administration
+from ivr.lock.calling import Calling
 from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
@@ -39,12 +40,14 @@ from ivr.peers.keys import OwnKeys
 from ivr.staff import Permission
 from ivr.store.alarms import RedisAlarms
 from ivr.store.customers import Customers
+from ivr.store.dials import RedisDials
 from ivr.store.holds import StoredHolds
 from ivr.store.letters import LetterBox
 from ivr.store.link import Link
 from ivr.store.mails import Mails
 from ivr.store.members import Members
 from ivr.store.openings import RedisOpenings
+from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.store.pages import Pages, ProofRules
 from ivr.store.peers import StoredPeers
@@ -69,7 +72,7 @@ class Locks:
     """What an agent asks and does, what a supervisor lifts and sees, what two persons open, what is signed of it, what stands in the trail, and who signs in.
 
     `signer` is to be entered (`async with`) before anything is signed. `prover`: None where there is no public page; `peering`: there,
-    or where we have no domain.
+    or where we have no domain; `calling`: None where nobody calls from the desk.
     """
 
     lock: Lock
@@ -83,15 +86,18 @@ class Locks:
     administration: Administration
     prover: Prover | None
     peering: Peering | None
+    calling: Calling | None
 
     @classmethod
     def of(
         cls, settings: Settings, *, talks: Told, switch: Switch, staff: Teams, live: Live, link: Link, customers: Customers,
         trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger, page: PageKey | None = None,
+        calls: bool = False,
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks.
 
-        `page`: None where nobody proves anything by the public page. Raises `ConfigError` where our key for other organisations cannot be used.
+        `page`: None where nobody proves anything by the public page; `calls`: whether people begin calls. Raises `ConfigError` where our key
+        for other organisations cannot be used.
         """
         rules, prefix, database, vault = settings.lock, settings.redis.prefix, customers.database, customers.vault
         records = StoredRecords(database, Register(vault), customers, seal, chain)
@@ -102,6 +108,7 @@ class Locks:
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits, sessions = RedisWaits(link, prefix), Sessions(link, prefix, settings.desk)
         offered = _offered(settings)
+        dials = RedisDials(link, prefix) if calls else None
         prover = peering = None
         if page is not None:
             if settings.peers.domain is not None:
@@ -111,23 +118,12 @@ class Locks:
             alarms = RedisAlarms(link, prefix)
             settling = Settling(pages, alarms, switch, trail, log)
             prover = Prover(
-                settings,
-                judge,
-                records,
-                Mails(database, vault),
-                reads,
-                rows,
-                pages,
-                settling,
-                alarms,
-                vault,
-                talks,
-                log,
-            )
+                settings, judge, records, Mails(database, vault), reads, rows, pages, settling, alarms, vault, talks, log, dials,
+            )  # fmt: skip
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,
-            peers=peering is not None,
+            dials, peers=peering is not None,
         )  # fmt: skip
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
@@ -153,6 +149,9 @@ class Locks:
             ),
             prover,
             peering,
+            None
+            if dials is None
+            else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log),
         )
 
 

@@ -131,6 +131,9 @@ class Call(Model):
     provable: bool = Field(description="Whether it can be proved to the caller now who speaks")
     proof: Proof | None = Field(description="The latest that was asked for on this call by the same person")
     peerable: bool = Field(description="Whether each side can prove its organisation to the other now")
+    dialled: str | None = Field(
+        description="The customer whom this call, begun at the desk, has reached; who has answered, it does not tell"
+    )
 
 
 class Calls(Model):
@@ -184,6 +187,7 @@ def call(current: Current) -> Call:
         keying=None if current.keying is None else keying(current.keying), ended=current.ended,
         verifiable=current.verifiable, droppable=current.droppable, provable=current.provable,
         proof=None if current.proof is None else proof(current.proof), peerable=current.peerable,
+        dialled=current.dialled,
     )  # fmt: skip
 
 

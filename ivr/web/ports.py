@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from ivr.call.dial import Dialling
 from ivr.call.proof import Proof
 from ivr.config import Client
 from ivr.lock import (
@@ -28,6 +29,7 @@ from ivr.lock import (
     Why,
 )
 from ivr.lock import Denied as Shut
+from ivr.lock.dialwords import DialAsked
 from ivr.lock.peering import Proven, Sent, Unproven
 from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.secret import Secret
@@ -198,6 +200,16 @@ class Peering(Protocol):
     ) -> Sent | Shut: ...
 
     async def read(self, person: Person, call: str, code: Secret) -> Proven | Unproven | Shut: ...
+
+
+class Dial(Protocol):
+    """`ivr.lock.dial.Dial`: a part that is down refuses; only `shown` raises `Unavailable`."""
+
+    async def begin(self, person: Person, asked: DialAsked) -> Dialling | Shut: ...
+
+    async def cancel(self, person: Person, id: str) -> bool | Shut: ...
+
+    async def shown(self, person: Person) -> Dialling | None: ...
 
 
 class Alarms(Protocol):

@@ -13,6 +13,8 @@ from ivr.web import (
     account,
     api,
     crossing,
+    dial,
+    dialmodels,
     element,
     elsewhere,
     midcall,
@@ -194,6 +196,24 @@ ROUTES: tuple[Route, ...] = (
             peermodels.PeerProven, 200, peermodels.PeerDigits,
             ("no_call", "third_party", "no_peers", "no_letter", "other_call", "too_many_digits", "not_permitted", "unknown_bridges",
              "unavailable", "invalid", "csrf", "cross_site")),
+    ),
+    Route(
+        "GET", "/api/v1/dials", dial.dials, Permission.DIAL,
+        Described("getDials", "The own call that is being begun, or was a moment ago.", dialmodels.Dials,
+            problems=("not_permitted", "unavailable")),
+    ),
+    Route(
+        "POST", "/api/v1/dials", dial.begin, Permission.DIAL,
+        Described("callCustomer",
+            "Call a customer, at a number on record that nobody here is shown: your own phone rings first, then the customer's, and the two "
+            "are joined.", dialmodels.Dial, 202, dialmodels.DialAsked,
+            ("in_call", "dialling", "phone_away", "no_telephone", "no_trunk", "too_many_calls", "not_permitted", "unknown_bridges",
+             "unavailable", "invalid", "csrf", "cross_site")),
+    ),
+    Route(
+        "DELETE", "/api/v1/dials/{dial}", dial.cancel, Permission.DIAL,
+        Described("cancelDial", "Call it off: both phones are hung up. What was answered goes on.", None, 204,
+            problems=("not_found", "no_trunk", "not_permitted", "unavailable", "csrf", "cross_site")),
     ),
     Route(
         "GET", f"{_REF}/record", api.record, Permission.CALL,

@@ -19,6 +19,7 @@ from ivr.web.live import Hub
 from ivr.web.ports import (
     Administration,
     Alarms,
+    Dial,
     Door,
     Elements,
     Glass,
@@ -96,6 +97,8 @@ class House:
     """What persons on the line have said there; None as there."""
     peering: Peering | None = None
     """None: nothing is proved to other organisations, nor read of theirs."""
+    dial: Dial | None = None
+    """None: nobody calls from here."""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from ivr import lock
+from ivr.call.dial import Dialling, DialStage
 from ivr.call.proof import Proof, Shown, Way
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
@@ -40,6 +41,7 @@ from ivr.lock import (
     Why,
 )
 from ivr.lock import Denied as Shut
+from ivr.lock.dialwords import DialAsked
 from ivr.lock.marktokens import KIND
 from ivr.lock.peering import Proven, Sent, Unproven
 from ivr.lock.proofwords import Asked, Choice, Speaking
@@ -76,6 +78,7 @@ AUDIENCE = "https://crm.example.com"
 CRM_SECRET, CRM_NEXT = "s" * 40, "n" * 40
 TOKEN_KEY = TokenKey.new()
 REF = "perukcnyu6jt"
+DIALLING = Dialling("d" * 22, REF, "PJSIP/anna")
 CALL = Current(
     "Zm9vYmFyYmF6cXV4cXV1eA",
     Channel("node", "17.1"),
@@ -395,6 +398,38 @@ class Administered:
 
 
 @dataclass
+class Dials:
+    """Calling from the desk, without a lock and without phones."""
+
+    told: Callable[[frozenset[str]], None]
+    refuses: Reason | None = None
+    begun: Dialling | None = None
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+
+    async def begin(self, person: Person, asked: DialAsked) -> Dialling | Shut:
+        if self.refuses is not None:
+            return Shut(self.refuses)
+        by = asked.customer
+        self.asked.append(("ref", by, asked.phone) if isinstance(by, str) else ("number", by.reveal(), asked.phone))
+        self.now(DialStage.ASKED)
+        return DIALLING
+
+    async def cancel(self, person: Person, id: str) -> bool | Shut:
+        if id != DIALLING.id:
+            return Shut(Reason.NOT_FOUND)
+        self.asked.append((id, "off"))
+        return True
+
+    async def shown(self, person: Person) -> Dialling | None:
+        return self.begun
+
+    def now(self, stage: DialStage | None) -> None:
+        """It is so far, or over, and the pages are told."""
+        self.begun = None if stage is None else replace(DIALLING, stage=stage)
+        self.told(frozenset({DIALLING.endpoint}))
+
+
+@dataclass
 class Proves:
     """Proving, without a lock; and what came of it for supervisors."""
 
@@ -519,6 +554,7 @@ class Desk:
     browser: aiohttp.ClientSession
     proves: Proves
     peers: Peers
+    dials: Dials
 
     def url(self, path: str) -> str:
         return self.origin + path
@@ -584,8 +620,12 @@ async def desk(
     port: int = 0,
     page: bool = True,
     domain: bool = True,
+    calls: bool = True,
 ) -> AsyncIterator[Desk]:
-    """On this Redis, with these lines of settings; `page`: whether there is a public page; `domain`: whether other organisations know us."""
+    """On this Redis, with these lines of settings.
+
+    `page`: whether there is a public page; `domain`: whether other organisations know us; `calls`: whether people call from it.
+    """
     settings = redis.settings(text)
     link = Link.of(settings)
     sessions = Sessions(link, settings.redis.prefix, settings.desk)
@@ -593,13 +633,14 @@ async def desk(
     hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched, reviewed, administered = Second(world), Watched(world), Reviewed(world), Administered(world)
-    proves, peers = Proves(world), Peers(world)
+    proves, peers, dials = Proves(world), Peers(world), Dials(hub.changed)
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
         settings, world, world, sessions, world, world, world, second, second, watched, reviewed, administered, pace, hub, log,  # type: ignore[arg-type]
         Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers, wall=lambda: time.time() + world.later,
         prove=proves if page else None, alarms=proves if page else None,
         peering=peers if domain else None,
+        dial=dials if calls else None,
     )  # fmt: skip
 
     async def alive() -> None:
@@ -612,7 +653,7 @@ async def desk(
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
         yield Desk(
-            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves, peers,
+            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves, peers, dials,
         )  # fmt: skip
     await server.close()
     await link.close()
