@@ -145,8 +145,8 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             elsewhere=elsewhere,
             prove=None if proofs is None else proofs.prove,
             alarms=None if prover is None else prover.alarms,
-            peering=locks.peering,
             dial=dial,
+            peering=locks.peering,
         )
         readiness = front.readiness(settings, log)
         server = DeskServer(house, readiness)

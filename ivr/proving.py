@@ -10,27 +10,23 @@ from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr import sms
 from ivr.asterisk.hearing import Hearer
 from ivr.asterisk.outpost import Outpost
 from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
-from ivr.call.ports import Deliveries
 from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
 from ivr.mail.smtp import Mailer
 from ivr.push.app import AppServer
-from ivr.secret import Secret
 from ivr.sms.incoming import Handler, Incoming
-from ivr.sms.reporting import Reporting
 from ivr.sms.reports import readers
-from ivr.store.deliveries import RedisDeliveries
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
 from ivr.store.posted import PostBox
 from ivr.store.speeches import Speeches
+from ivr.texting import texting
 from ivr.vault import Vault
 
 
@@ -52,12 +48,9 @@ async def proving(
     """
     prefix = settings.redis.prefix
     async with AsyncExitStack() as stack:
-        deliveries = await stack.enter_async_context(RedisDeliveries(settings, link, log))
-        reporting = reporting_of(settings, vault, deliveries)
-        gateways = sms.in_turn(settings, log, reporting=reporting)
-        stack.push_async_callback(gateways.close)
+        sending = await stack.enter_async_context(texting(settings, vault, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
-        incoming = Incoming(box.take, readers(settings, reporting), deliveries, log, others=others)
+        incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log, others=others)
         app = None
         if "app" in settings.prove.ways and settings.prove.app is not None:
             app = AppServer.of(settings, settings.prove.app, log)
@@ -69,7 +62,7 @@ async def proving(
         stack.push_async_callback(course.close)
         for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
-        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries, app, mailer), course)
+        yield Proving(prover.prove(course, sending.dispatch, app, mailer), course)
 
 
 @asynccontextmanager
@@ -82,12 +75,6 @@ async def stationed(
         for node, outpost in outposts.items():
             stack.push_async_callback(_ended, begun(f"outpost/{node}", outpost.serve(), log))
         yield outposts
-
-
-def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:
-    """Where gateways report: at paths that only who has the hash key can make, or by a connection of ours."""
-    key = Secret(vault.codes.mac(Secret("reports"), bound_to=("reports",)))
-    return Reporting(settings.page.url, key, deliveries.tell)
 
 
 def begun(name: str, running: Coroutine[None, None, None], log: FilteringBoundLogger) -> asyncio.Task[None]:

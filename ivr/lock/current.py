@@ -53,8 +53,8 @@ class Currents:
         self._verified = verified
         self._index = index
         self._proofs = proofs
-        self._peers = peers
         self._calleds = calleds
+        self._peers = peers
         self._told: dict[str, None] = {}
 
     async def of(self, person: Person) -> tuple[Current, ...]:

@@ -23,7 +23,7 @@ class Pages(Protocol):
 
     async def open(
         self, proof: Proof, *, digits: Secret, link: Secret | None = None, code: Secret | None = None,
-        range: Range | None = None, barred: bool = True,
+        range: Range | None = None, parts: int = 1, barred: bool = True,
     ) -> Kept | Pending | TooMany | Barred | Closed: ...  # fmt: skip
 
     async def typed(self, person: str, node: str, channel: str) -> bool: ...
@@ -103,6 +103,10 @@ class Carrier(Protocol):
 
         `on_line`: the number that the call is with; `settled`: what was changed at the desk later (seconds since the epoch) is not used yet.
         """
+        ...
+
+    def parts(self, proof: Proof, word: Secret) -> int:
+        """How many messages are paid for."""
         ...
 
     async def carry(self, proof: Proof, to: Personal, word: Secret, told: Told) -> None:

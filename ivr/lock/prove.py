@@ -122,6 +122,7 @@ class Prove:
             proof,
             digits=self._course.digits_of(proof.id),
             range=to.range,
+            parts=carrier.parts(proof, word),
             barred=not person.may(Permission.WATCH),
             **named,
         )

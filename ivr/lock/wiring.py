@@ -85,8 +85,8 @@ class Locks:
     review: Review
     administration: Administration
     prover: Prover | None
-    peering: Peering | None
     calling: Calling | None
+    peering: Peering | None
 
     @classmethod
     def of(
@@ -96,8 +96,8 @@ class Locks:
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks.
 
-        `page`: None where nobody proves anything by the public page; `calls`: whether people begin calls. Raises `ConfigError` where our key
-        for other organisations cannot be used.
+        `page`: None where nobody proves anything by the public page; `calls`: whether people begin calls. Raises `ConfigError` where our
+        key for other organisations cannot be used.
         """
         rules, prefix, database, vault = settings.lock, settings.redis.prefix, customers.database, customers.vault
         records = StoredRecords(database, Register(vault), customers, seal, chain)
@@ -118,8 +118,20 @@ class Locks:
             alarms = RedisAlarms(link, prefix)
             settling = Settling(pages, alarms, switch, trail, log)
             prover = Prover(
-                settings, judge, records, Mails(database, vault), reads, rows, pages, settling, alarms, vault, talks, log, dials,
-            )  # fmt: skip
+                settings,
+                judge,
+                records,
+                Mails(database, vault),
+                reads,
+                rows,
+                pages,
+                settling,
+                alarms,
+                vault,
+                talks,
+                log,
+                dials,
+            )
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,
@@ -148,10 +160,10 @@ class Locks:
                 log,
             ),
             prover,
-            peering,
             None
             if dials is None
             else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log),
+            peering,
         )
 
 

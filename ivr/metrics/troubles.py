@@ -88,6 +88,8 @@ TROUBLES: Mapping[str, str] = {
     "task.failed": "error",
     "text.barred": "warning",
     "text.failed": "error",
+    "text.not_again": "error",
+    "text.not_followed": "error",
     "texts.closed": "warning",
     "texts.not_told": "error",
     "tokens.keys_unknown": "error",

@@ -192,16 +192,6 @@ class Prove(Protocol):
     async def cancel(self, person: Person, call: str) -> bool | Shut: ...
 
 
-class Peering(Protocol):
-    """`ivr.lock.peering.Peering`. `call` as of `Midcall`."""
-
-    async def prove(
-        self, person: Person, call: str, domain: str, *, department: str = "", about: str = ""
-    ) -> Sent | Shut: ...
-
-    async def read(self, person: Person, call: str, code: Secret) -> Proven | Unproven | Shut: ...
-
-
 class Dial(Protocol):
     """`ivr.lock.dial.Dial`: a part that is down refuses; only `shown` raises `Unavailable`."""
 
@@ -210,6 +200,16 @@ class Dial(Protocol):
     async def cancel(self, person: Person, id: str) -> bool | Shut: ...
 
     async def shown(self, person: Person) -> Dialling | None: ...
+
+
+class Peering(Protocol):
+    """`ivr.lock.peering.Peering`. `call` as of `Midcall`."""
+
+    async def prove(
+        self, person: Person, call: str, domain: str, *, department: str = "", about: str = ""
+    ) -> Sent | Shut: ...
+
+    async def read(self, person: Person, call: str, code: Secret) -> Proven | Unproven | Shut: ...
 
 
 class Alarms(Protocol):

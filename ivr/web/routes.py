@@ -183,21 +183,6 @@ ROUTES: tuple[Route, ...] = (
             problems=("no_call", "no_way", "no_proof", "not_permitted", "unknown_bridges", "unavailable", "csrf", "cross_site")),
     ),
     Route(
-        "POST", f"{_CALL}/peer", peers.prove, Permission.PROVE,
-        Described("proveToOrganisation",
-            "Prove to another organisation, which has a Tillit of its own, that it is we who are on this call: say the digits aloud.",
-            peermodels.PeerSent, 200, peermodels.PeerAsked,
-            ("no_call", "third_party", "no_peers", "peer_changed", "peer_away", "not_permitted", "unknown_bridges", "unavailable",
-             "invalid", "csrf", "cross_site")),
-    ),
-    Route(
-        "POST", f"{_CALL}/peer/read", peers.read, Permission.PROVE,
-        Described("readOrganisation", "Which organisation has said these digits on this call. They are good once.",
-            peermodels.PeerProven, 200, peermodels.PeerDigits,
-            ("no_call", "third_party", "no_peers", "no_letter", "other_call", "too_many_digits", "not_permitted", "unknown_bridges",
-             "unavailable", "invalid", "csrf", "cross_site")),
-    ),
-    Route(
         "GET", "/api/v1/dials", dial.dials, Permission.DIAL,
         Described("getDials", "The own call that is being begun, or was a moment ago.", dialmodels.Dials,
             problems=("not_permitted", "unavailable")),
@@ -214,6 +199,21 @@ ROUTES: tuple[Route, ...] = (
         "DELETE", "/api/v1/dials/{dial}", dial.cancel, Permission.DIAL,
         Described("cancelDial", "Call it off: both phones are hung up. What was answered goes on.", None, 204,
             problems=("not_found", "no_trunk", "not_permitted", "unavailable", "csrf", "cross_site")),
+    ),
+    Route(
+        "POST", f"{_CALL}/peer", peers.prove, Permission.PROVE,
+        Described("proveToOrganisation",
+            "Prove to another organisation, which has a Tillit of its own, that it is we who are on this call: say the digits aloud.",
+            peermodels.PeerSent, 200, peermodels.PeerAsked,
+            ("no_call", "third_party", "no_peers", "peer_changed", "peer_away", "not_permitted", "unknown_bridges", "unavailable",
+             "invalid", "csrf", "cross_site")),
+    ),
+    Route(
+        "POST", f"{_CALL}/peer/read", peers.read, Permission.PROVE,
+        Described("readOrganisation", "Which organisation has said these digits on this call. They are good once.",
+            peermodels.PeerProven, 200, peermodels.PeerDigits,
+            ("no_call", "third_party", "no_peers", "no_letter", "other_call", "too_many_digits", "not_permitted", "unknown_bridges",
+             "unavailable", "invalid", "csrf", "cross_site")),
     ),
     Route(
         "GET", f"{_REF}/record", api.record, Permission.CALL,

@@ -95,10 +95,10 @@ class House:
     """None: there is no public page."""
     alarms: Alarms | None = None
     """What persons on the line have said there; None as there."""
-    peering: Peering | None = None
-    """None: nothing is proved to other organisations, nor read of theirs."""
     dial: Dial | None = None
     """None: nobody calls from here."""
+    peering: Peering | None = None
+    """None: nothing is proved to other organisations, nor read of theirs."""
 
 
 @dataclass(slots=True)

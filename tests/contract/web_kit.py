@@ -553,8 +553,8 @@ class Desk:
     origin: str
     browser: aiohttp.ClientSession
     proves: Proves
-    peers: Peers
     dials: Dials
+    peers: Peers
 
     def url(self, path: str) -> str:
         return self.origin + path
@@ -619,13 +619,11 @@ async def desk(
     tls: ssl.SSLContext | None = None,
     port: int = 0,
     page: bool = True,
-    domain: bool = True,
     calls: bool = True,
+    domain: bool = True,
 ) -> AsyncIterator[Desk]:
-    """On this Redis, with these lines of settings.
-
-    `page`: whether there is a public page; `domain`: whether other organisations know us; `calls`: whether people call from it.
-    """
+    """On this Redis, with these lines of settings; `page`: whether there is a public page; `calls`: whether people call from it;
+    `domain`: whether other organisations know us."""
     settings = redis.settings(text)
     link = Link.of(settings)
     sessions = Sessions(link, settings.redis.prefix, settings.desk)
@@ -633,14 +631,14 @@ async def desk(
     hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched, reviewed, administered = Second(world), Watched(world), Reviewed(world), Administered(world)
-    proves, peers, dials = Proves(world), Peers(world), Dials(hub.changed)
+    proves, dials, peers = Proves(world), Dials(hub.changed), Peers(world)
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
         settings, world, world, sessions, world, world, world, second, second, watched, reviewed, administered, pace, hub, log,  # type: ignore[arg-type]
         Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers, wall=lambda: time.time() + world.later,
         prove=proves if page else None, alarms=proves if page else None,
-        peering=peers if domain else None,
         dial=dials if calls else None,
+        peering=peers if domain else None,
     )  # fmt: skip
 
     async def alive() -> None:
@@ -653,7 +651,7 @@ async def desk(
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
         yield Desk(
-            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves, peers, dials,
+            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves, dials, peers,
         )  # fmt: skip
     await server.close()
     await link.close()
