@@ -28,6 +28,7 @@ from ivr.store.deliveries import RedisDeliveries
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
 from ivr.store.posted import PostBox
+from ivr.store.published import RedisPublished
 from ivr.store.speeches import Speeches
 from ivr.vault import Vault
 
@@ -64,7 +65,8 @@ async def proving(
             *((f"outpost/{node}", outpost.serve()) for node, outpost in outposts.items()),
         ):  # fmt: skip
             stack.push_async_callback(_ended, begun(name, running, log))
-        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries), course)
+        published = RedisPublished(link, prefix, settings.limits, log)
+        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries, published), course)
 
 
 def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:

@@ -21,6 +21,7 @@ from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
+from ivr.lock.spoken import Numbers, Published, SpokenCarrier
 from ivr.lock.whom import Whom
 from ivr.staff import Permission
 from ivr.vault import Vault
@@ -41,6 +42,7 @@ class Prover:
     vault: Vault
     floor: Floor
     log: FilteringBoundLogger
+    numbers: Numbers | None
 
     def course(
         self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
@@ -51,17 +53,23 @@ class Prover:
             self.pages, self.settling, speech, hearing, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
-    def prove(self, course: Course, texts: Texts, deliveries: Deliveries) -> Prove:
+    def prove(self, course: Course, texts: Texts, deliveries: Deliveries, published: Published) -> Prove:
         """By the ways of the settings."""
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
             self.settings.prove, self.settings.company, whom, Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600), self.pages,
-            self._carriers(texts, deliveries), course, self.reads, self.rows, index, self.settings.limits, self.log,
+            self._carriers(texts, deliveries, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 
-    def _carriers(self, texts: Texts, deliveries: Deliveries) -> Mapping[Way, Carrier]:
+    def _carriers(self, texts: Texts, deliveries: Deliveries, published: Published) -> Mapping[Way, Carrier]:
         page = self.settings.page
         url = page.url or ""
         site = page.brand.site or urlsplit(url).netloc
-        return {Way(name): TextCarrier(Way(name), texts, deliveries, url, site) for name in self.settings.prove.ways}
+        carriers: dict[Way, Carrier] = {}
+        for way in map(Way, self.settings.prove.ways):
+            if way is Way.SPOKEN and self.numbers is not None:
+                carriers[way] = SpokenCarrier(self.numbers, published)
+            else:
+                carriers[way] = TextCarrier(way, texts, deliveries, url, site)
+        return carriers

@@ -15,11 +15,14 @@ from ivr.secret import Personal, Secret
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A customer in force. `number`: where the message goes; `range`: what it is counted for."""
+    """A customer in force. `number`: where the message goes; `range`: what it is counted for, None where no message goes.
+
+    Whom nobody knows has no `ref`: nothing is sent to them.
+    """
 
     ref: str
     number: Personal
-    range: Range
+    range: Range | None
     language: str | None
 
 
@@ -49,6 +52,12 @@ class Recipients:
             if (area := by.range_of(number)) is not None:
                 return Recipient(ref, number, area, held.language)
         return None
+
+    async def on_line(self, tenant: str, found: Caller) -> Recipient:
+        """Whoever is on the line, for what is said to them alone; the customer where they are verified as one. Raises `Unavailable`."""
+        ref = None if found.mark is None else await self._ref(tenant, found, None)
+        held = None if ref is None else await self._records.read(tenant, ref)
+        return Recipient(ref or "", Personal(""), None, None if held is None else held.language)
 
     async def _ref(self, tenant: str, found: Caller, customer: Secret | None) -> str | None:
         mark = found.mark

@@ -28,6 +28,7 @@ from ivr.lock.review import Review
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
 from ivr.lock.signer import Signer
+from ivr.lock.spoken import Numbers
 from ivr.lock.trailrows import TrailRows
 from ivr.lock.watch import Watch
 from ivr.lock.words import Offered
@@ -95,8 +96,9 @@ class Locks:
         if page is not None:
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
-            settling = Settling(pages, alarms, switch, trail, log)
-            prover = Prover(settings, judge, records, reads, rows, pages, settling, alarms, vault, talks, log)
+            numbers = None if settings.prove.published is None else Numbers(vault.codes, settings.prove.published)
+            settling = Settling(pages, alarms, switch, trail, log, numbers=numbers)
+            prover = Prover(settings, judge, records, reads, rows, pages, settling, alarms, vault, talks, log, numbers)
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,

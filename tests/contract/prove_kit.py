@@ -30,6 +30,7 @@ from ivr.store.deliveries import RedisDeliveries
 from ivr.store.news import Heard, News
 from ivr.store.opened import PageStore
 from ivr.store.pagekey import PageKey
+from ivr.store.published import RedisPublished
 from tests.contract.ari_log import Log, wait_for
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, NODE, Desk, desk_of
@@ -108,6 +109,7 @@ class Proved:
     gateway: TextsServer
     deliveries: RedisDeliveries
     page: PageStore
+    published: RedisPublished
     changed: list[str] = field(default_factory=list)
 
     async def press(
@@ -221,7 +223,8 @@ async def proving_in(folder: Path, server: Server, more: str = "", *, gone: floa
         course = desk.prover.course(
             speech, hearing, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone, again=0.0
         )
-        prove = desk.prover.prove(course, sms.texts(settings, log, gateways), deliveries)
+        published = RedisPublished(desk.link, settings.redis.prefix, settings.limits, log)
+        prove = desk.prover.prove(course, sms.texts(settings, log, gateways), deliveries, published)
         stack.push_async_callback(course.close)
         running = asyncio.create_task(course.run())
         stack.push_async_callback(_ended, running)
@@ -234,7 +237,7 @@ async def proving_in(folder: Path, server: Server, more: str = "", *, gone: floa
         await stack.enter_async_context(News(settings, told=heard, came=came.set, log=Log().logger))
         await came.wait()
         page = PageStore(desk.link, settings.redis.prefix, key)
-        yield Proved(desk, prove, course, speech, hearing, gateway, deliveries, page, changed)
+        yield Proved(desk, prove, course, speech, hearing, gateway, deliveries, page, published, changed)
 
 
 def numbered() -> Callable[..., Any]:

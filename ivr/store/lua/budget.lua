@@ -28,3 +28,8 @@ local function spend(key)
     redis.call('HINCRBY', key, string.format('%.0f', now - now % PART), 1)
     redis.call('PEXPIRE', key, HOUR + PART)
 end
+
+-- What was spent in this very script.
+local function give_back(key)
+    redis.call('HINCRBY', key, string.format('%.0f', now - now % PART), -1)
+end
