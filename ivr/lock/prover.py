@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.call.ports import Deliveries, Texts
 from ivr.call.proof import Way
 from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
+from ivr.lock.carryapp import App, AppCarrier
+from ivr.lock.carrymail import MailCarrier, Mailer, Mails
 from ivr.lock.course import Course
+from ivr.lock.dialports import Calleds
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
 from ivr.lock.proofports import Alarms, Carrier, Floor, Hearing, Pages, Speech
@@ -23,6 +25,7 @@ from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
 from ivr.lock.spoken import Numbers, Published, SpokenCarrier
 from ivr.lock.whom import Whom
+from ivr.sms.dispatch import Dispatch
 from ivr.staff import Permission
 from ivr.vault import Vault
 
@@ -34,6 +37,7 @@ class Prover:
     settings: Settings
     judge: Judge
     records: Records
+    mails: Mails
     reads: Reads
     rows: Rows
     pages: Pages
@@ -42,7 +46,8 @@ class Prover:
     vault: Vault
     floor: Floor
     log: FilteringBoundLogger
-    numbers: Numbers | None
+    calleds: Calleds | None = None
+    numbers: Numbers | None = None
 
     def course(
         self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
@@ -53,23 +58,35 @@ class Prover:
             self.pages, self.settling, speech, hearing, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
-    def prove(self, course: Course, texts: Texts, deliveries: Deliveries, published: Published) -> Prove:
-        """By the ways of the settings."""
+    def prove(
+        self, course: Course, dispatch: Dispatch, app: App | None = None, mailer: Mailer | None = None, published: Published | None = None,
+    ) -> Prove:  # fmt: skip
+        """By the ways of the settings. `app`: the server of the one that these name; `mailer`: where they have e-mail; `published`: where agents say digits."""
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
-            self.settings.prove, self.settings.company, whom, Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600), self.pages,
-            self._carriers(texts, deliveries, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
+            self.settings.prove, self.settings.company, whom,
+            Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
+            self._carriers(dispatch, app, mailer, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 
-    def _carriers(self, texts: Texts, deliveries: Deliveries, published: Published) -> Mapping[Way, Carrier]:
+    def _carriers(
+        self, dispatch: Dispatch, app: App | None, mailer: Mailer | None, published: Published | None
+    ) -> Mapping[Way, Carrier]:
         page = self.settings.page
         url = page.url or ""
         site = page.brand.site or urlsplit(url).netloc
-        carriers: dict[Way, Carrier] = {}
+        found: dict[Way, Carrier] = {}
         for way in map(Way, self.settings.prove.ways):
-            if way is Way.SPOKEN and self.numbers is not None:
-                carriers[way] = SpokenCarrier(self.numbers, published)
+            if way is Way.APP:
+                assert app is not None
+                found[way] = AppCarrier(app, url)
+            elif way is Way.MAIL:
+                assert mailer is not None
+                found[way] = MailCarrier(mailer, self.mails, url)
+            elif way is Way.SPOKEN:
+                assert self.numbers is not None and published is not None
+                found[way] = SpokenCarrier(self.numbers, published)
             else:
-                carriers[way] = TextCarrier(way, texts, deliveries, url, site)
-        return carriers
+                found[way] = TextCarrier(way, dispatch, url, site)
+        return found

@@ -10,9 +10,9 @@ from typing import Protocol
 from ivr.call.ports.published import BOUND_TO, DIGITS
 from ivr.call.proof import Proof, Stage
 from ivr.errors import StoreError
-from ivr.lock.proofports import Told
-from ivr.numbers import Range
+from ivr.lock.proofports import Reach, Told
 from ivr.secret import Personal, Secret
+from ivr.store.register import Customer
 
 LIFE = 10 * 60
 """Seconds that digits are good at most: who would guess them has no longer, as NIST SP 800-63B-4 3.1.3.1 has it."""
@@ -52,9 +52,13 @@ class SpokenCarrier:
         self._published = published
         self._wall = wall
 
-    def range_of(self, _: Personal) -> Range | None:
+    async def reach_of(self, _held: Customer, _on_line: Personal | None, _settled: float) -> Reach | None:
         """Nothing goes anywhere."""
         return None
+
+    def parts(self, _proof: Proof, _word: Secret) -> int:
+        """Nothing is paid for."""
+        return 0
 
     async def carry(self, proof: Proof, _to: Personal, _word: Secret, told: Told) -> None:
         """Raises `StoreError` too where the same digits lead to another proof: the next ones are others."""

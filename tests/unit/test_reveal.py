@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAY_REVEAL = {
     "ivr/asterisk/ami.py",
     "ivr/asterisk/ari.py",
+    "ivr/asterisk/dialling.py",
     "ivr/asterisk/leg.py",
     "ivr/asterisk/line.py",
     "ivr/asterisk/reconcile.py",
@@ -78,6 +79,7 @@ MAY_REVEAL = {
     "ivr/web/pages.py",
     "ivr/web/proofmodels.py",
     "ivr/web/proofview.py",
+    "ivr/web/peermodels.py",
     "ivr/web/render.py",
     "ivr/web/staff.py",
     "ivr/web/view.py",

@@ -8,8 +8,8 @@ for place, scope in ipairs({'number', 'all'}) do
     end
 end
 -- Counted before it is compared: where Redis has no memory left to count in, nothing is evaluated.
-spend(KEYS[3])
-spend(KEYS[4])
+spend(KEYS[3], 1)
+spend(KEYS[4], 1)
 local id = redis.call('GET', KEYS[1])
 redis.call('DEL', KEYS[1])
 local text = id and redis.call('HGET', ARGV[4] .. id, 'proof')
@@ -17,8 +17,8 @@ local standing = id and redis.call('HMGET', ARGV[3] .. id, 'stage', 'until')
 if not text or standing[1] ~= 'sent' or tonumber(standing[2]) <= now then
     return {'unknown'}
 end
-give_back(KEYS[3])
-give_back(KEYS[4])
+spend(KEYS[3], -1)
+spend(KEYS[4], -1)
 local proof = cjson.decode(text)
 if proof.node ~= ARGV[5] then
     return {'elsewhere'}
