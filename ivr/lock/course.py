@@ -10,7 +10,7 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Party
-from ivr.call.proof import Keyed, Proof, Stage
+from ivr.call.proof import Keyed, Proof, Stage, Way
 from ivr.errors import Unavailable
 from ivr.lock.listening import Listening
 from ivr.lock.proofports import Digits, Floor, Hearing, Pages, Speech
@@ -111,7 +111,12 @@ class Course:
         self._listening.moved()
         keys = {endpoint_key(one) for one in endpoints}
         for proof in list(self._begun.values()):
-            if endpoint_key(proof.endpoint) in keys and self.agent(proof) is None:
+            if endpoint_key(proof.endpoint) not in keys:
+                continue
+            if proof.way is Way.SPOKEN:
+                # it waits for the person to hang up, and to call
+                self._joined(proof)
+            elif self.agent(proof) is None:
                 self._do(self._left(proof))
 
     def carry(self, proof: Proof, sending: Coroutine[Any, Any, None]) -> None:
@@ -194,15 +199,26 @@ class Course:
             self._over(id, proof)
             return
         self._changed(frozenset({proof.endpoint}))
+        if proof.way is Way.SPOKEN:
+            # on another channel from now on, which every desk watches
+            self._begun[id] = proof
+            self._joined(proof)
         if proof.stage is Stage.OPENED:
             self._sent(id)
         if proof.stage is not Stage.OPENED or not await self._pages.mine(id, Stage.OPENED):
             return
         self._log.info("proof.moved", proof=id, way=proof.way.value, stage=proof.stage.value)
+        if proof.way is Way.SPOKEN:
+            return
         if proof.keyed is Keyed.PAGE:
             await self.say(proof)
             return
         self._listening.begin(proof)
+
+    def _joined(self, proof: Proof) -> None:
+        """Who has keyed the digits of the way `spoken`, and whoever has said them, may have met."""
+        if proof.stage is Stage.OPENED and self.agent(proof) is not None:
+            self._do(self.end(proof, Stage.CONFIRMED, ""))
 
     async def _told_wrong(self, proof: Proof) -> None:
         if (agent := self.agent(proof)) is not None:
@@ -238,13 +254,13 @@ class Course:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _do(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._done(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _done(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _done(self, work: Coroutine[Any, Any, object]) -> None:
         try:
             await work
         except Unavailable as error:

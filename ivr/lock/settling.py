@@ -11,11 +11,12 @@ from typing import TypeVar
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Entry, Trail
-from ivr.call.proof import Proof, Stage
+from ivr.call.proof import Proof, Stage, Way
 from ivr.errors import Unavailable
 from ivr.lock.ports import Switch
 from ivr.lock.proofports import Alarms, Pages
 from ivr.lock.proofwords import Proving, Speaking
+from ivr.lock.spoken import Numbers
 from ivr.store.alarms import Alarm
 
 T = TypeVar("T")
@@ -34,8 +35,10 @@ class Settling:
 
     def __init__(
         self, pages: Pages, alarms: Alarms, switch: Switch, trail: Trail, log: FilteringBoundLogger,
-        wall: Callable[[], float] = time,
+        wall: Callable[[], float] = time, numbers: Numbers | None = None,
     ) -> None:  # fmt: skip
+        """`numbers`: None where no agent says digits."""
+        self._numbers = numbers
         self._pages = pages
         self._alarms = alarms
         self._switch = switch
@@ -58,7 +61,9 @@ class Settling:
             return None
         if proof.stage.is_end and proof.id not in self._told:
             await self._tell(proof, "")
-        shown = proof.shown
+        shown, said = proof.shown, self._numbers
+        if proof.way is not Way.SPOKEN or proof.stage is not Stage.SENT:
+            said = None
         return Proving(
             proof.id,
             proof.way,
@@ -68,6 +73,8 @@ class Settling:
             proof.until,
             self._speech.get(proof.id),
             proof.keyed,
+            None if said is None else said.digits_of(proof.id),
+            "" if said is None else said.published,
         )
 
     def spoken(self, id: str, speech: Speaking) -> None:
@@ -137,7 +144,11 @@ class Settling:
             "proof": proof.id, "way": proof.way.value, "keyed": proof.keyed.value, "person": proof.person,
             "tenant": proof.tenant, "node": proof.node, **({"why": why} if why else {}),
         }  # fmt: skip
-        by = "page" if proof.stage in (Stage.CONFIRMED, Stage.DENIED, Stage.WRONG) else "desk"
+        by = (
+            "page"
+            if proof.way is not Way.SPOKEN and proof.stage in (Stage.CONFIRMED, Stage.DENIED, Stage.WRONG)
+            else "desk"
+        )
         once = f"{PROOF}:{proof.id}"
         row = Entry(by, PROOF, proof.stage.value, call=proof.channel, subject=proof.subject, detail=detail, once=once)
         stands = await self._trail.append(row)

@@ -105,8 +105,8 @@ class Pages:
         country, prefix = (range.country, range.prefix) if range else ("", "")
         sealed = self._sealed(proof)
         keys = [
-            page_key(self._prefix, proof.id), self._desks(proof.id), self._of_call(proof.node, proof.channel),
-            self._due, f"{self._prefix}:budget:all", f"{self._prefix}:budget:country:{country}",
+            page_key(self._prefix, proof.id), desks_key(self._prefix, proof.id), call_key(self._prefix, proof.node, proof.channel),
+            due_key(self._prefix), f"{self._prefix}:budget:all", f"{self._prefix}:budget:country:{country}",
             f"{self._prefix}:budget:prefix:{prefix}", f"{self._prefix}:proof:of:{proof.subject}",
             f"{self._bars}{proof.subject}", f"{self._prefix}:proof:times:{proof.subject}",
             *(named(self._prefix, self._key, kind, text) for kind, text in (("link", link), ("code", code)) if text),
@@ -154,7 +154,7 @@ class Pages:
         if proof is None:
             return False
         answer = await self._link.run(
-            _STAGE, [page_key(self._prefix, id), self._due, f"{self._bars}{proof.subject}", self._lent],
+            _STAGE, [page_key(self._prefix, id), due_key(self._prefix), f"{self._bars}{proof.subject}", self._lent],
             id, then, news_key(self._prefix), self._rules.barred * 1000, int(bool(proof.subject)), self._lease,
         )  # fmt: skip
         match answer:
@@ -189,7 +189,7 @@ class Pages:
 
     async def of(self, id: str) -> Proof | None:
         """The one with this identifier, as far as it has come; None where it is known no longer. Two round trips."""
-        match await self._link.ask("HGET", self._desks(id), "proof"):
+        match await self._link.ask("HGET", desks_key(self._prefix, id), "proof"):
             case bytes(text):
                 stage = await self._link.ask("HGET", page_key(self._prefix, id), "stage")
                 return self._read(text, stage) if isinstance(stage, bytes) else None
@@ -198,7 +198,7 @@ class Pages:
 
     async def of_call(self, node: str, channel: str) -> Proof | None:
         """The latest one of this call. Three round trips."""
-        match await self._link.ask("GET", self._of_call(node, channel)):
+        match await self._link.ask("GET", call_key(self._prefix, node, channel)):
             case bytes(id):
                 return await self.of(id.decode())
             case _:
@@ -213,8 +213,8 @@ class Pages:
         What the page says is not the last word: a proof that it never tells of comes here when it expires.
         """
         answer = await self._link.run(
-            _DUE, [self._due, ended_key(self._prefix), self._lent],
-            page_key(self._prefix, ""), self._desks(""), self._bars, self._rules.barred * 1000, _MANY, news_key(self._prefix), self._lease,
+            _DUE, [due_key(self._prefix), ended_key(self._prefix), self._lent],
+            page_key(self._prefix, ""), desks_key(self._prefix, ""), self._bars, self._rules.barred * 1000, _MANY, news_key(self._prefix), self._lease,
         )  # fmt: skip
         match answer:
             case [b"due", *rest]:
@@ -249,16 +249,6 @@ class Pages:
         except (ValueError, TypeError, KeyError):
             raise _unreadable() from None
 
-    def _desks(self, id: str) -> str:
-        return f"{self._prefix}:proof:one:{id}"
-
-    def _of_call(self, node: str, channel: str) -> str:
-        return f"{self._prefix}:proof:call:{node}:{channel}"
-
-    @property
-    def _due(self) -> str:
-        return f"{self._prefix}:proof:due"
-
     @property
     def _lent(self) -> str:
         return f"{self._prefix}:proof:due:lent"
@@ -278,6 +268,21 @@ def _stage(text: bytes) -> Stage:
         return Stage(text.decode())
     except ValueError:
         return Stage.EXPIRED
+
+
+def desks_key(prefix: str, id: str) -> str:
+    """The desk's part of it."""
+    return f"{prefix}:proof:one:{id}"
+
+
+def call_key(prefix: str, node: str, channel: str) -> str:
+    """Which proof is the latest of a call."""
+    return f"{prefix}:proof:call:{node}:{channel}"
+
+
+def due_key(prefix: str) -> str:
+    """When proofs end."""
+    return f"{prefix}:proof:due"
 
 
 def _written(proof: Proof, sealed: str) -> bytes:

@@ -77,6 +77,8 @@ MAY_REVEAL = {
     "ivr/web/guard.py",
     "ivr/web/models.py",
     "ivr/web/pages.py",
+    "ivr/web/proofmodels.py",
+    "ivr/web/proofview.py",
     "ivr/web/peermodels.py",
     "ivr/web/render.py",
     "ivr/web/staff.py",
