@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
 from ivr.config import Settings
+from ivr.errors import ConfigError
 from ivr.front import opened
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
@@ -17,6 +18,7 @@ from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
 from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
+from ivr.persons.run import introducing
 from ivr.proving import proving
 from ivr.stopping import told_to_stop
 from ivr.store.credentials import Credentials
@@ -86,6 +88,16 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
                     settings, prover, places=front.places, talks=talks, link=link, vault=vault, changed=hub.changed, log=log,
                 )
             )  # fmt: skip
+
+        if settings.persons.on:
+            if proofs is None:
+                raise ConfigError(
+                    f"{settings.file}: [persons] eids", "is there, and there is no public page",
+                    'Write [page] url = "https://id.example.com", or leave eids out',
+                )  # fmt: skip
+            await stack.enter_async_context(
+                introducing(settings, link=link, texts=proofs.texts, trail=trail, index=vault.index, log=log)
+            )
 
         def heard(news: Heard) -> None:
             if news.proof and proofs is not None:

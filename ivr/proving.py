@@ -15,7 +15,7 @@ from ivr.asterisk.hearing import Hearer
 from ivr.asterisk.outpost import Outpost
 from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
-from ivr.call.ports import Deliveries
+from ivr.call.ports import Deliveries, Texts
 from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
@@ -34,10 +34,11 @@ from ivr.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Proving:
-    """`course` is to be told what the page tells."""
+    """`course` is to be told what the page tells; `texts`: by which texts go."""
 
     prove: Prove
     course: Course
+    texts: Texts
 
 
 @asynccontextmanager
@@ -64,7 +65,8 @@ async def proving(
             *((f"outpost/{node}", outpost.serve()) for node, outpost in outposts.items()),
         ):  # fmt: skip
             stack.push_async_callback(_ended, begun(name, running, log))
-        yield Proving(prover.prove(course, sms.texts(settings, log, gateways), deliveries), course)
+        texts = sms.texts(settings, log, gateways)
+        yield Proving(prover.prove(course, texts, deliveries), course, texts)
 
 
 def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:

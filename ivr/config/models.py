@@ -20,6 +20,7 @@ from ivr.config.mail import Mail
 from ivr.config.metrics import Metrics
 from ivr.config.page import Page
 from ivr.config.peers import Peers
+from ivr.config.persons import Persons
 from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.push import App, Push
@@ -160,6 +161,7 @@ class Settings(Section):
     proxy: Proxy = Field(default_factory=Proxy)
     prove: Prove = Field(default_factory=Prove)
     page: Page = Field(default_factory=Page)
+    persons: Persons = Field(default_factory=Persons)
     tokens: Tokens = Field(default_factory=Tokens)
     peers: Peers = Field(default_factory=Peers)
     push: Push = Field(default_factory=Push)

@@ -16,6 +16,7 @@ from ivr.metrics.ready import Readiness
 from ivr.metrics.served import METHODS
 from ivr.page import posting, routes
 from ivr.page.limits import Limits
+from ivr.page.person_visit import PersonVisits
 from ivr.page.routes import Target
 from ivr.page.sheets import Sheets
 from ivr.page.visit import Visits
@@ -37,14 +38,15 @@ class PageServer(Listening):
     """`open`, then it serves until `close`."""
 
     def __init__(
-        self, settings: Settings, visits: Visits, box: PostBox, sheets: Sheets, limits: Limits, readiness: Readiness,
-        log: FilteringBoundLogger,
+        self, settings: Settings, visits: Visits, people: PersonVisits, box: PostBox, sheets: Sheets, limits: Limits,
+        readiness: Readiness, log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         page = settings.page
         assert page.url is not None
         self._host = page.url.partition("//")[2].lower()
         self._page = page
         self._visits = visits
+        self._people = people
         self._box = box
         self._sheets = sheets
         self._limits = limits
@@ -102,6 +104,8 @@ class PageServer(Listening):
             return await posting.take(request, target, self._box)
         if target.name == routes.LOGO:
             return self._logo()
+        if target.name in routes.PERSONS:
+            return await self._people.answer(request, target, address)
         await self._limits.request(address, sends=request.method == "POST")
         return await self._visits.answer(request, target, address)
 
