@@ -50,6 +50,10 @@ class PersonSheets:
         match view.shows:
             case Shows.APP:
                 return self._app(words, view)
+            case Shows.MOMENT:
+                answer = self._sheets.told(words, "person_moment", words("person_moment.text", eid=LABELS[view.eid]))
+                _renew(answer, _PICTURE)
+                return answer
             case Shows.BACK:
                 return self._sheets.told(
                     words,

@@ -41,7 +41,7 @@ class Book:
     async def show(self, side: Side, view: View) -> None:
         """To the browser of this one, where there is one."""
         if side.session:
-            seconds = _APP_SECONDS if view.shows is Shows.APP else None
+            seconds = _APP_SECONDS if view.shows in (Shows.APP, Shows.MOMENT) else None
             await self._store.show(side.session, view, seconds)
 
     async def met(self, one: Introduction) -> None:

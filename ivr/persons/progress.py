@@ -90,7 +90,9 @@ class Progress:
         if one is None:
             return False
         side, empty = one.side(who), Secret("")
-        if side.name is None:
+        if side.name is None and side.back:
+            await self._book.show(side, self._moment(one, who))
+        elif side.name is None:
             link = empty if side.qr or order.link is None else order.link
             qr = order.qr(age) if side.qr and order.qr is not None else empty
             await self._book.show(side, View(Shows.APP, side.language, one.until, self.eid, link=link, qr=qr))
@@ -133,8 +135,8 @@ class Progress:
         """It is known who that is, or that the browser is the one: where both are, it goes on."""
         side = one.side(who)
         if not side.complete:
-            if side.name is not None:
-                await self._book.show(side, View(Shows.BACK, side.language, one.until, self.eid))
+            missing = View(Shows.BACK, side.language, one.until, self.eid)
+            await self._book.show(side, self._moment(one, who) if side.name is None else missing)
             return
         stage = Stage.KEYING if who is Who.ASKER else Stage.MET
         digits = Secret.random_digits(6)
@@ -153,6 +155,9 @@ class Progress:
         await self.told(moved, await self._letters.code(moved, digits), self.code(moved))
 
     # ------------------------------------------------------------ what is shown then
+
+    def _moment(self, one: Introduction, who: Who) -> View:
+        return View(Shows.MOMENT, one.side(who).language, one.until, self.eid)
 
     async def told(self, one: Introduction, why: str, view: View) -> None:
         """A text went, or `why` none did: what the asker is shown then."""

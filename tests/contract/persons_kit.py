@@ -73,9 +73,9 @@ class Browser:
                 self.lines["cookie"] = answer.headers["Set-Cookie"]
             return Answer(answer.status, await answer.text(), dict(answer.headers))
 
-    async def send(self, path: str, **form: str) -> Answer:
+    async def send(self, path: str, *, language: str = "en", **form: str) -> Answer:
         """A form, and the page behind it."""
-        answer = await self.ask(path, form)
+        answer = await self.ask(path, form, Accept_Language=language)
         if answer.status == 303:
             return await self.ask(answer.headers["Location"])
         return answer
