@@ -15,7 +15,7 @@ class Persons(Section):
     eids: tuple[Literal["bankid"], ...] = Field(
         (),
         max_length=1,
-        description='By which they identify: ["bankid"] switches it on, by [eid.bankid] of the desk. Desk and page have the same',
+        description='By which they identify: ["bankid"] switches it on. The desk needs `[eid.bankid]`; the page has the same `eids`, and not that table',
     )
     minutes: int = Field(
         60, ge=5, le=60, description="Minutes from the beginning until it is over, and all that is known of it is gone"

@@ -18,13 +18,13 @@ LABELS: Mapping[str, str] = {"bankid": "BankID"}
 
 # Seconds until a page is asked for anew: of a picture, which is of no use a moment later, and of one that waits for somebody.
 _PICTURE, _WAIT = 1, 5
-# How the provider's ends are told; others did not work, and that is all that helps.
-_TOLD = frozenset(
+TOLD = frozenset(
     {
         "numbers", "same", "own_number", "other_number", "closed", "many", "barred", "wrong", "stopped", "over", "answered",
-        "text", "unavailable", "cancelled", "expired", "in_progress", "not_able",
+        "text", "unavailable", "cancelled", "expired", "failed", "in_progress", "not_able",
     }
 )  # fmt: skip
+"""Why it does not go on, as far as it can be told apart: of other ends of a provider it helps nobody which it was."""
 
 
 class PersonSheets:
@@ -147,7 +147,7 @@ class PersonSheets:
         return self._sheets.page("person_met.html", words, words("person_met.title"), fields)
 
     def _refused(self, words: Words, view: View) -> web.Response:
-        why = view.why if view.why in _TOLD else "failed"
+        why = view.why if view.why in TOLD else "failed"
         return self._told(words, "person_over", words(f"person_refused.{why}"))
 
     def _told(self, words: Words, what: str, text: str, status: int = 200) -> web.Response:

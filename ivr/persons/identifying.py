@@ -72,4 +72,4 @@ class Identifying:
             await self._eid.cancel(order)
         except EidError as error:
             # it ends by itself
-            self._log.warning("person.uncancelled", error=str(error))
+            self._log.info("person.uncancelled", error=str(error))

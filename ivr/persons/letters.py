@@ -56,7 +56,7 @@ class Letters:
         if why := await self._may("code", one, one.asker.number):
             return why
         words = text("person_code", one.asker.language, company=self._company)
-        return await self._sent(one, one.asker.number, digits.within(words, "{code}"))
+        return await self._sent(one.asker.number, digits.within(words, "{code}"))
 
     async def ask(self, one: Introduction, link: Secret) -> str:
         """To the other, who the asker is; what the link shows is there before the text."""
@@ -78,7 +78,7 @@ class Letters:
             ("{name}", one.asker.name),
         ):
             words = told.within(words.reveal(), placeholder)
-        return await self._sent(one, one.other.number, words)
+        return await self._sent(one.other.number, words)
 
     async def row(self, one: Introduction, action: str, outcome: str, who: Who = Who.ASKER) -> None:
         """In the audit trail: no name and no number, but by what these two would be found by who has both and the hash key."""
@@ -97,10 +97,10 @@ class Letters:
             self._log.warning("person.texts_closed", introduction=one.id)
         return why
 
-    async def _sent(self, one: Introduction, to: Personal, words: Secret) -> str:
+    async def _sent(self, to: Personal, words: Secret) -> str:
         try:
             handed = await self._texts.send(to, words)
         except TextError as error:
-            self._log.error("text.failed", error=type(error).__name__, introduction=one.id)
+            self._log.error("person.failed", error=str(error))
             return "text"
         return "text" if handed.nowhere else ""

@@ -190,5 +190,8 @@ class Progress:
 
 def _clean(name: Personal) -> Personal | None:
     """As it may stand in a text: on one line, and no longer than names are; None where nothing is left of it."""
-    cleaned = Personal(" ".join("".join(one if one.isprintable() else " " for one in name.reveal()).split())[:_LONGEST])
-    return cleaned or None
+    return Personal(_line(name.reveal())) or None
+
+
+def _line(text: str) -> str:
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:_LONGEST]

@@ -102,7 +102,7 @@ class Persons:
         other = e164(wish.field("other").reveal(), country)
         why = await self._why_not(own, other)
         if why or own is None or other is None:
-            self._log.info("person.refused", why=why)
+            self._log.info("person.refused", introduction="", why=why)
             await self._store.show(wish.session, View(Shows.REFUSED, wish.language, until, why=why))
             return
         nonce = new_link()
@@ -214,7 +214,7 @@ class Persons:
         await self._book.show(
             one.asker, View(Shows.DENIED, one.asker.language, one.until, one.eid, number=one.other.number)
         )
-        self._log.warning("person.denied", introduction=one.id)
+        self._log.info("person.denied", introduction=one.id)
         await self._letters.row(one, "deny", "denied")
 
     # ------------------------------------------------------------ inside
