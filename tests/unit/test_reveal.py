@@ -59,7 +59,7 @@ MAY_REVEAL = {
     "ivr/store/handovers.py",
     "ivr/store/opened.py",
     "ivr/store/pagekey.py",
-    "ivr/store/pages.py",
+    "ivr/store/pageparts.py",
     "ivr/store/pool.py",
     "ivr/store/posted.py",
     "ivr/store/roster.py",
