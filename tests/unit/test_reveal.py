@@ -65,7 +65,7 @@ MAY_REVEAL = {
     "ivr/store/introduction.py",
     "ivr/store/opened.py",
     "ivr/store/pagekey.py",
-    "ivr/store/pages.py",
+    "ivr/store/pageparts.py",
     "ivr/store/pool.py",
     "ivr/store/posted.py",
     "ivr/store/roster.py",
