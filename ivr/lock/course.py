@@ -18,6 +18,7 @@ from ivr.lock.proofwords import Speaking
 from ivr.lock.settling import Settling
 from ivr.prompts import Prompt, digits
 from ivr.secret import Secret
+from ivr.store.pages import Unreadable
 from ivr.store.sealing import endpoint_key
 
 DIGITS = 6
@@ -69,6 +70,9 @@ class Course:
             try:
                 while ended := await self._pages.due():
                     for proof in ended:
+                        if isinstance(proof, Unreadable):
+                            self._log.error("proof.unreadable", proof=proof.id)
+                            continue
                         await self._ended(proof, "late" if proof.stage is Stage.EXPIRED else "")
                 await self._settling.again()
                 trouble = ""
@@ -185,10 +189,7 @@ class Course:
         self._changed(frozenset({proof.endpoint}))
 
     async def _ended(self, proof: Proof, why: str) -> None:
-        self._begun.pop(proof.id, None)
-        self._sent(proof.id)
-        self._listening.end(proof.id)
-        self._speech.hush(proof.node, proof.channel)
+        self._end(proof.id, proof)
         await self._settling.settle(proof, why)
         self._changed(frozenset({proof.endpoint}))
 
@@ -228,15 +229,19 @@ class Course:
 
     def _over(self, id: str, proof: Proof | None) -> None:
         """Another desk may settle it: nothing more of it is done or said here. `proof`: None where it is known no longer."""
+        if (ended := self._end(id, proof)) is not None:
+            self._changed(frozenset({ended.endpoint}))
+
+    def _end(self, id: str, proof: Proof | None) -> Proof | None:
+        """Nothing more of it is done or said here; the proof, as far as anybody knows it yet."""
         begun = self._begun.pop(id, None)
         self._sent(id)
         self._listening.end(id)
-        if (ended := proof or begun) is None:
-            return
+        ended = proof or begun
         # what is said for the call's next proof goes on
-        if begun is not None or self._settling.speech(id) is Speaking.GOING_ON:
+        if ended is not None and (begun is not None or self._settling.speech(id) is Speaking.GOING_ON):
             self._speech.hush(ended.node, ended.channel)
-        self._changed(frozenset({ended.endpoint}))
+        return ended
 
     async def _left(self, proof: Proof) -> None:
         await asyncio.sleep(self._gone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from time import time
 
 from structlog.typing import FilteringBoundLogger
@@ -139,6 +140,7 @@ class Prove:
             with suppress(Unavailable):
                 # it ends by itself
                 await self._pages.end(proof.id, Stage.FAILED)
+                await self._pages.settled(replace(proof, stage=Stage.FAILED))
             return await self._rows.refuse(person, PROOF, denied, to.ref, found.call)
         self._log.info("proof.asked", proof=proof.id, way=proof.way.value, person=person.id, call=proof.channel)
         self._course.carry(proof, self._carried(proof, to, carrier, word))

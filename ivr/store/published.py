@@ -14,7 +14,8 @@ from ivr.call.ports.published import Elsewhere, Taken
 from ivr.config import Limits
 from ivr.errors import StoreError
 from ivr.store.link import Link, Script
-from ivr.store.pages import KEPT, call_key, desks_key, due_key, news_key, page_key
+from ivr.store.pageparts import news_key, page_key
+from ivr.store.pages import KEPT, call_key, desks_key, due_key
 
 _TAKE = Script("clock", "budget", "take_published")
 

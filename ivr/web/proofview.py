@@ -37,8 +37,10 @@ NO_PROOF: ProofShown = {
 }  # fmt: skip
 
 
-def shown(proving: Proving | None, words: Words) -> ProofShown:
-    """In this language; the phrase is in the caller's."""
+def shown(proving: Proving | None, words: Words, *, known: bool = True) -> ProofShown:
+    """In this language; the phrase is in the caller's. `known`: whether it is known how far it is, or that there is none."""
+    if not known:
+        return {**NO_PROOF, "stage": "unknown", "title": words("proof.unknown"), "help": words("proof.unknown_help")}
     if proving is None:
         return NO_PROOF
     stage, waits = proving.stage, not proving.stage.is_end
