@@ -80,6 +80,7 @@ async def check(node: Node) -> list[Finding]:
 def examine(lines: list[Line], subject: str, app: str, place: str) -> list[Finding]:
     """The findings of a whole dialplan."""
     own = [line for line in lines if line.context == "tillit-verify"]
+    published = [line for line in lines if line.context == "tillit-published"]
     if not own:
         return [
             MISSING.found(
@@ -89,7 +90,7 @@ def examine(lines: list[Line], subject: str, app: str, place: str) -> list[Findi
                 _RELOAD,
             )
         ]  # fmt: skip
-    found = [*_same(lines, subject), *_called(lines, subject), *_app(own, subject, app, place)]
+    found = [*_same(lines, subject), *_called(lines, subject), *_app([*own, *published], subject, app, place)]
     return [
         *(found or [ok(subject, "tillit.conf is this version's, and calls are handed to it")]),
         *_open(lines, subject),
@@ -168,7 +169,7 @@ def _app(own: list[Line], subject: str, app: str, place: str) -> Iterator[Findin
         found = _NAMED.match(line.text)
         if found and found[2] != app:
             yield APP.found(
-                subject, f"tillit-verify says {found[1]}{found[2]}…), and {place} app is {app}",
+                subject, f"{line.context} says {found[1]}{found[2]}…), and {place} app is {app}",
                 f"# write {found[1]}{app}… in /etc/asterisk/tillit.conf, or app = \"{found[2]}\" in {place}", _RELOAD,
             )  # fmt: skip
 

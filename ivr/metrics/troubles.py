@@ -82,6 +82,7 @@ TROUBLES: Mapping[str, str] = {
     "proxy.unreadable": "warning",
     "proxy.upstream_away": "warning",
     "proxy.upstream_slow": "warning",
+    "published.closed": "warning",
     "reads.stopped": "error",
     "reads.unusual": "warning",
     "reconcile.failed": "error",

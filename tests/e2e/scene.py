@@ -114,7 +114,9 @@ class Scene:
 
     def strays(self) -> list[dict[str, Any]]:
         """The lines of calls that do not say which, and those of none that say one."""
-        calls = {line["call"] for event in ("call.started", "call.taken_up") for line in self.log(event)}
+        calls = {
+            line["call"] for event in ("call.started", "call.taken_up", "published.called") for line in self.log(event)
+        }
         return [
             line
             for line in self.log()
