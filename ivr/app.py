@@ -56,6 +56,7 @@ from ivr.store.lease import Lease
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.pagekey import PageKey
+from ivr.store.pings import heard
 from ivr.store.totps import Totps
 from ivr.vault import Vault
 
@@ -76,7 +77,10 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         seal = Seal.open(settings)
         gateways = sms.in_turn(settings, log)
         stack.push_async_callback(gateways.close)
-        providers = eid.eids(settings, log)
+        pings = eid.Pings()
+        if eid.pinging(settings):
+            await stack.enter_async_context(heard(settings, pings.told, log))
+        providers = eid.eids(settings, log, pings)
         for provider in providers.values():
             stack.push_async_callback(provider.close)
         database = await Database.open(settings)

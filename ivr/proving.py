@@ -17,13 +17,16 @@ from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
 from ivr.call.ports import Deliveries
 from ivr.config import Settings
+from ivr.eid import pinging
+from ivr.eid.ping import WAY, read
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
 from ivr.secret import Secret
-from ivr.sms.incoming import Incoming
+from ivr.sms.incoming import Handler, Incoming
 from ivr.sms.reporting import Reporting
-from ivr.sms.reports import readers
+from ivr.sms.reports import Posted, Refused, readers
+from ivr.store import pings
 from ivr.store.deliveries import RedisDeliveries
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
@@ -53,7 +56,7 @@ async def proving(
         gateways = sms.in_turn(settings, log, reporting=reporting)
         stack.push_async_callback(gateways.close)
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
-        incoming = Incoming(box.take, readers(settings, reporting), deliveries, log)
+        incoming = Incoming(box.take, readers(settings, reporting), deliveries, log, others=call_backs(settings, link))
         ours = Speeches(link, prefix)
         course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
@@ -73,6 +76,20 @@ async def stationed(
         for node, outpost in outposts.items():
             stack.push_async_callback(_ended, begun(f"outpost/{node}", outpost.serve(), log))
         yield outposts
+
+
+def call_backs(settings: Settings, link: Link) -> Mapping[str, Handler]:
+    """What comes in at the public address beside gateways' reports, and who reads it."""
+    brokers = pinging(settings)
+
+    async def pinged(posted: Posted) -> Refused | None:
+        ping = read(brokers, posted.secret, posted.headers, posted.body)
+        if ping is None:
+            return Refused("form")
+        await pings.tell(link, settings.redis.prefix, ping.words)
+        return None
+
+    return {WAY: pinged} if brokers else {}
 
 
 def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:

@@ -214,6 +214,16 @@ class Settings(Section):
             raise ValueError("[page] url and [desk] url have the same host. Give the page a host name of its own")
         return self
 
+    @model_validator(mode="after")
+    def _pings_come_in(self) -> Self:
+        for name, broker in self.eid.brokers.items():
+            if broker.mode == "ping" and self.page.url is None:
+                raise ValueError(
+                    f'[eid.brokers.{name}] mode is "ping", and there is no [page] url, which it would post to. '
+                    'Write one, or mode = "poll"'
+                )
+        return self
+
     def read_from(self, file: Path) -> Self:
         """Remember the file: relative paths are taken from its folder, and errors name it."""
         self._file = file

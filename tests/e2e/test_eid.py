@@ -148,6 +148,7 @@ async def test_whom_we_have_called_the_app_asks_whether_we_have(scene: Scene, ba
     await agent.call("500")
     await person.incoming()
     await person.answer()
+    await agent.until("media")
     await scene.asked("customer_number")
     await person.send_digits(f"{ANNA.number}#")
     order = await ordered(scene, bankid, person)
