@@ -20,6 +20,7 @@ from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
 from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
+from ivr.peering import check, receiving
 from ivr.proving import proving, stationed
 from ivr.stopping import told_to_stop
 from ivr.store.credentials import Credentials
@@ -61,6 +62,7 @@ def meters_of(settings: Settings) -> DeskMeters:
 async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogger) -> None:
     place, trusted = listening(settings), tls_of(settings)
     programs = Programs.of(settings)
+    check(settings)
     async with AsyncExitStack() as stack:
         front = await stack.enter_async_context(opened(settings, meters, log, proves=True))
         vault, database, live, link, trail = front.vault, front.database, front.live, front.link, front.trail
@@ -91,9 +93,13 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             stack.push_async_callback(dial.close)
         proofs = None
         if (prover := locks.prover) is not None:
+            others = {}
+            if locks.peering is not None:
+                others = await stack.enter_async_context(receiving(settings, locks.peering, link, log))
             proofs = await stack.enter_async_context(
                 proving(
                     settings, prover, outposts=outposts, talks=talks, link=link, vault=vault, changed=hub.changed, log=log,
+                    others=others,
                 )
             )  # fmt: skip
 
@@ -140,6 +146,7 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             prove=None if proofs is None else proofs.prove,
             alarms=None if prover is None else prover.alarms,
             dial=dial,
+            peering=locks.peering,
         )
         readiness = front.readiness(settings, log)
         server = DeskServer(house, readiness)

@@ -224,6 +224,14 @@ class Settings(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _ways_out(self) -> Self:
+        if self.prove.app is not None and self.prove.app not in self.apps:
+            raise ValueError("[prove] app names none of [apps]. Write its table, or leave it out")
+        if "mail" in self.prove.ways and self.mail.host is None:
+            raise ValueError('[prove] ways has "mail", and [mail] host is left out. Write it, or take "mail" out')
+        return self
+
     def read_from(self, file: Path) -> Self:
         """Remember the file: relative paths are taken from its folder, and errors name it."""
         self._file = file

@@ -238,6 +238,12 @@ class Texts(Section):
     seconds: float = Field(
         10.0, gt=0, le=60, description="Seconds after which a text that no gateway has taken counts as failed"
     )
+    second_after_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=300,
+        description="Seconds in which a text must be reported as delivered; else the other gateway sends it too",
+    )
     countries: tuple[Country, ...] = Field(
         (), description='Countries that texts go to, such as ["SE", "NO"]; else [company] country alone'
     )

@@ -35,11 +35,12 @@ class Currents:
     def __init__(
         self, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, waits: Waits, switch: Switch,
         name_level: int, verified: Collection[str], index: Index, proofs: Settling | None = None,
-        calleds: Calleds | None = None,
+        calleds: Calleds | None = None, *, peers: bool = False,
     ) -> None:  # fmt: skip
         """`name_level`: at which a name may be read; `verified`: tenants whose customers can be verified from the desk.
 
-        `proofs`: None where nobody can prove anything; `calleds`: None where nobody calls from the desk.
+        `proofs`: None where nobody can prove anything; `calleds`: None where nobody calls from the desk; `peers`: whether it can be
+        proved to other organisations.
         """
         self._judge = judge
         self._marks = marks
@@ -53,6 +54,7 @@ class Currents:
         self._index = index
         self._proofs = proofs
         self._calleds = calleds
+        self._peers = peers
         self._told: dict[str, None] = {}
 
     async def of(self, person: Person) -> tuple[Current, ...]:
@@ -83,6 +85,7 @@ class Currents:
             seen,
             verifiable=may and sole and seen.state is not State.VERIFYING and ground.person.tenant in self._verified,
             droppable=may and found.mark is not None,
+            peerable=self._peers and sole and ground.person.may(Permission.PROVE),
         )
 
     async def _proved(self, ground: Ground, found: Caller, seen: Current) -> Current:

@@ -1,4 +1,4 @@
-"""To whom it is proved who speaks: a customer, at a number on record and at no other one."""
+"""To whom it is proved who speaks: a customer, where something is on record and nowhere else."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ivr.secret import Personal, Secret
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A customer in force. `number`: where the message goes; `range`: what it is counted for.
+    """A customer in force. `at`: where the message goes; `range`: what it is counted for, where it is a text.
 
     `on_line`: the number that is on the line, where it is known.
     """
 
     ref: str
-    number: Personal
-    range: Range
+    at: Personal
+    range: Range | None
     language: str | None
     on_line: Personal | None = None
 
@@ -50,7 +50,7 @@ class Recipients:
     async def of(self, tenant: str, found: Caller, customer: Secret | None, by: Carrier) -> Recipient | None:
         """The customer as whom the caller is verified; else the one who was called from the desk, of this customer number, of the number on the line.
 
-        None where there is none, or nothing goes to any number on record: which of them is told to nobody. Raises `Unavailable`.
+        None where there is none, or nothing that is on record can be reached so: which of them is told to nobody. Raises `Unavailable`.
         """
         called = await self._called(tenant, found)
         ref = await self._ref(tenant, found, customer, called)
@@ -60,13 +60,8 @@ class Recipients:
         on_line = found.party.number
         if called is not None and called.ref == ref and called.phone <= len(held.phones):
             on_line = held.phones[called.phone - 1]
-        # who calls from a number of theirs has that telephone at hand
-        settled = self._wall() - self._cooling
-        phones = [number for number, since in zip(held.phones, held.since, strict=True) if since <= settled]
-        for number in sorted(phones, key=lambda one: on_line is None or one != on_line):
-            if (area := by.range_of(number)) is not None:
-                return Recipient(ref, number, area, held.language, on_line)
-        return None
+        reach = await by.reach_of(held, on_line, self._wall() - self._cooling)
+        return None if reach is None else Recipient(ref, reach.at, reach.range, held.language, on_line)
 
     async def _called(self, tenant: str, found: Caller) -> Called | None:
         if self._calleds is None or not is_dialled(found.call.id):

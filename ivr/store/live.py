@@ -134,12 +134,14 @@ class RedisLive(Failures):
     # ------------------------------------------------------------ codes
 
     async def open_challenge(
-        self, challenge: Challenge, rules: CodeRules, progress: Progress | None = None, range: Range | None = None
-    ) -> Opened | TooSoon | TooMany | Closed:
+        self, challenge: Challenge, rules: CodeRules, progress: Progress | None = None, range: Range | None = None,
+        parts: int = 1,
+    ) -> Opened | TooSoon | TooMany | Closed:  # fmt: skip
         """Store a code's MAC and count its text, or say why no text may go.
 
         Texts in an hour are those of a sliding hour, over all calls. A challenge whose tries are used up, or
-        that was opened for another subject or channel, is `TooMany`. Without a `range` no text is counted in the budgets.
+        that was opened for another subject or channel, is `TooMany`. Without a `range` no text is counted in the budgets; with one,
+        so many `parts` are.
         """
         country, prefix = (range.country, range.prefix) if range else ("", "")
         answer = await self._link.run(
@@ -152,7 +154,7 @@ class RedisLive(Failures):
             challenge.subject, challenge.call, challenge.mac,
             rules.life * _SECOND, rules.tries, rules.resend * _SECOND, rules.sends, rules.sends_per_hour,
             progress.holder if progress else "", calls.said(progress), *self._budgets, int(range is not None),
-            int(rules.bar > 0),
+            int(rules.bar > 0), parts,
         )  # fmt: skip
         match answer:
             case [b"opened"]:

@@ -133,6 +133,7 @@ class Call(Model):
     dialled: str | None = Field(
         description="The customer whom this call, begun at the desk, has reached; who has answered, it does not tell"
     )
+    peerable: bool = Field(description="Whether each side can prove its organisation to the other now")
 
 
 class Calls(Model):
@@ -186,6 +187,7 @@ def call(current: Current) -> Call:
         keying=None if current.keying is None else keying(current.keying), ended=current.ended,
         verifiable=current.verifiable, droppable=current.droppable, provable=current.provable,
         proof=None if current.proof is None else proof(current.proof), dialled=current.dialled,
+        peerable=current.peerable,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from ivr.web.visit import House, Visit
 _BLANK: ShownCall = {
     "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "dialled": "", "held": False,
     "since": 0.0, "until": None, "keyed": "", "dots": (0, 0), "verifiable": False, "droppable": False,
-    "provable": False, "proof": NO_PROOF,
+    "provable": False, "proof": NO_PROOF, "peerable": False,
 }  # fmt: skip
 
 
@@ -39,11 +39,12 @@ async def desk(visit: Visit) -> web.StreamResponse:
     if (start := goals.start(person)) != "/":
         raise web.HTTPSeeOther(start)
     shown = person.may(Permission.CALL)
+    peers = None if visit.house.peering is None else visit.house.settings.peers.departments
     choice = NOTHING if visit.house.prove is None else visit.house.prove.offered()
     return page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
         blank=_BLANK, fields=FIELDS, now=visit.house.wall(), silent=visit.house.hub.lost, over=over(visit.words), offered=choices(visit.house.midcall.offered(person.tenant), visit.words),
-        ways=ways(choice, visit.words), abouts=abouts(choice, visit.words), dials=_dials(visit.house, person),
+        ways=ways(choice, visit.words), abouts=abouts(choice, visit.words), departments=peers, dials=_dials(visit.house, person),
         no_dial=dialview.NO_DIAL, **before(visit),
     )  # fmt: skip
 

@@ -30,6 +30,7 @@ from ivr.lock import (
 )
 from ivr.lock import Denied as Shut
 from ivr.lock.dialwords import DialAsked
+from ivr.lock.peering import Proven, Sent, Unproven
 from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
@@ -199,6 +200,16 @@ class Dial(Protocol):
     async def cancel(self, person: Person, id: str) -> bool | Shut: ...
 
     async def shown(self, person: Person) -> Dialling | None: ...
+
+
+class Peering(Protocol):
+    """`ivr.lock.peering.Peering`. `call` as of `Midcall`."""
+
+    async def prove(
+        self, person: Person, call: str, domain: str, *, department: str = "", about: str = ""
+    ) -> Sent | Shut: ...
+
+    async def read(self, person: Person, call: str, code: Secret) -> Proven | Unproven | Shut: ...
 
 
 class Alarms(Protocol):

@@ -36,6 +36,7 @@ class Shown(TypedDict):
     droppable: bool
     provable: bool
     proof: ProofShown
+    peerable: bool
 
 
 class View(TypedDict):
@@ -93,6 +94,7 @@ def _shown(current: Current, words: Words) -> Shown:
         droppable=current.droppable,
         provable=current.provable,
         proof=shown_proof(current.proof, words),
+        peerable=current.peerable,
     )
 
 

@@ -29,6 +29,7 @@ from ivr.web.ports import (
     MarkTokens,
     Midcall,
     Pace,
+    Peering,
     People,
     Program,
     Programs,
@@ -96,6 +97,8 @@ class House:
     """What persons on the line have said there; None as there."""
     dial: Dial | None = None
     """None: nobody calls from here."""
+    peering: Peering | None = None
+    """None: nothing is proved to other organisations, nor read of theirs."""
 
 
 @dataclass(slots=True)

@@ -152,6 +152,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("DELETE", "/api/v1/calls/{call}/proof"): {},
     ("POST", "/api/v1/dials"): {"json": {"customer": "a" * 12}},
     ("DELETE", "/api/v1/dials/{dial}"): {},
+    ("POST", "/api/v1/calls/{call}/peer"): {"json": {"domain": "hospital.example"}},
+    ("POST", "/api/v1/calls/{call}/peer/read"): {"json": {"code": "481650"}},
     ("DELETE", "/api/v1/calls/{call}/mark"): {"json": {"why": "over"}},
     ("POST", "/api/v1/calls/{call}/token"): {"json": {"audience": AUDIENCE}},
     ("POST", "/api/v1/tokens/introspect"): {"data": {"token": "x.y.z"}},

@@ -403,13 +403,53 @@ async def test_a_message_that_does_not_arrive(here: Proved, delivery: Delivery) 
     assert await here.outcomes() == ["asked", "failed"]
 
 
+async def test_a_message_that_is_lost_goes_out_by_the_next_gateway(tmp_path: Path, server: Server) -> None:
+    async with proving_in(tmp_path, server, fallback=True) as here:
+        assert here.other is not None
+        _, link = await here.begun()
+        await here.stage("sent")
+        await here.report(Delivery.UNDELIVERED)
+        again = await here.other.until_asked(1)
+        assert again.form["Body"] == (await here.text())["message"], "the same link"
+        await here.page.opened(link)
+        await here.stage("opened")
+
+
+async def test_a_message_that_is_late_goes_out_by_the_next_gateway(tmp_path: Path, server: Server) -> None:
+    async with proving_in(tmp_path, server, fallback=True, second=0.01) as here:
+        assert here.other is not None
+        await here.begun()
+        await here.other.until_asked(1)
+        await here.report(Delivery.DELIVERED)
+        await here.stage("delivered")
+
+
+@pytest.mark.parametrize("how", ["opened", "denied", "cancelled"])
+async def test_whoever_needs_no_second_message_gets_none(tmp_path: Path, server: Server, how: str) -> None:
+    async with proving_in(tmp_path, server, fallback=True) as here:
+        assert here.other is not None
+        _, link = await here.begun()
+        await until(lambda: asyncio.sleep(0, here.deliveries._waiting))
+        match how:
+            case "opened":
+                await here.page.opened(link)
+            case "denied":
+                await here.page.deny(link)
+            case _:
+                await here.prove.cancel(ANNA, here.desk.id(CALL))
+        # nobody waits for the gateway's word any more
+        await until(lambda: asyncio.sleep(0, not here.deliveries._waiting))
+        await here.report(Delivery.UNDELIVERED)
+        assert here.other.connections == 0
+
+
 async def test_a_late_report_takes_nothing_from_who_has_opened_it(here: Proved) -> None:
     _, link = await here.begun()
     await here.stage("sent")
     await here.page.opened(link)
     await here.stage("opened")
     await here.report(Delivery.UNDELIVERED)
-    await until(lambda: asyncio.sleep(0.01, not [one for one in here.course._tasks if "_carried" in str(one)]))
+    await until(lambda: asyncio.sleep(0.01, not here.deliveries._waiting))
     shown = await here.shown()
     assert shown is not None and shown.stage is Stage.OPENED
 

@@ -43,6 +43,7 @@ from ivr.lock import (
 from ivr.lock import Denied as Shut
 from ivr.lock.dialwords import DialAsked
 from ivr.lock.marktokens import KIND
+from ivr.lock.peering import Proven, Sent, Unproven
 from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
@@ -482,6 +483,44 @@ class Proves:
         return None if call in {one.id for one in self.world.calls} else Shut(Reason.NO_CALL)
 
 
+@dataclass
+class Peers:
+    """Company to company, without other companies."""
+
+    world: World
+    answer: Sent | Exception = field(
+        default_factory=lambda: Sent("office.example", Secret("481650"), int(time.time()) + 300)
+    )
+    found: Proven | Unproven = field(
+        default_factory=lambda: Proven("hospital.example", "The hospital", "Ward 4", "Agda", "a patient", 1_700_000_000, False, None)
+    )  # fmt: skip
+    refusal: Reason | None = None
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    async def prove(
+        self, person: Person, call: str, domain: str, *, department: str = "", about: str = ""
+    ) -> Sent | Shut:
+        if not domain.endswith(".example"):
+            raise InputError("domain: is none that something can be proven to. Nothing was done")
+        if (denied := self._denied(call)) is not None:
+            return denied
+        self.asked.append((call, domain, department, about))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def read(self, person: Person, call: str, code: Secret) -> Proven | Unproven | Shut:
+        if (denied := self._denied(call)) is not None:
+            return denied
+        self.asked.append((call, code.reveal()))
+        return self.found
+
+    def _denied(self, call: str) -> Shut | None:
+        if self.refusal is not None:
+            return Shut(self.refusal)
+        return None if call in {one.id for one in self.world.calls} else Shut(Reason.NO_CALL)
+
+
 class Log:
     """Keeps what is said."""
 
@@ -515,6 +554,7 @@ class Desk:
     browser: aiohttp.ClientSession
     proves: Proves
     dials: Dials
+    peers: Peers
 
     def url(self, path: str) -> str:
         return self.origin + path
@@ -580,8 +620,10 @@ async def desk(
     port: int = 0,
     page: bool = True,
     calls: bool = True,
+    domain: bool = True,
 ) -> AsyncIterator[Desk]:
-    """On this Redis, with these lines of settings; `page`: whether there is a public page; `calls`: whether people call from it."""
+    """On this Redis, with these lines of settings; `page`: whether there is a public page; `calls`: whether people call from it;
+    `domain`: whether other organisations know us."""
     settings = redis.settings(text)
     link = Link.of(settings)
     sessions = Sessions(link, settings.redis.prefix, settings.desk)
@@ -589,13 +631,14 @@ async def desk(
     hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched, reviewed, administered = Second(world), Watched(world), Reviewed(world), Administered(world)
-    proves, dials = Proves(world), Dials(hub.changed)
+    proves, dials, peers = Proves(world), Dials(hub.changed), Peers(world)
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
         settings, world, world, sessions, world, world, world, second, second, watched, reviewed, administered, pace, hub, log,  # type: ignore[arg-type]
         Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers, wall=lambda: time.time() + world.later,
         prove=proves if page else None, alarms=proves if page else None,
         dial=dials if calls else None,
+        peering=peers if domain else None,
     )  # fmt: skip
 
     async def alive() -> None:
@@ -608,7 +651,7 @@ async def desk(
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
         yield Desk(
-            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves, dials,
+            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves, dials, peers,
         )  # fmt: skip
     await server.close()
     await link.close()

@@ -78,6 +78,7 @@ MAY_REVEAL = {
     "ivr/web/guard.py",
     "ivr/web/models.py",
     "ivr/web/pages.py",
+    "ivr/web/peermodels.py",
     "ivr/web/render.py",
     "ivr/web/staff.py",
     "ivr/web/view.py",

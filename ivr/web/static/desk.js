@@ -117,6 +117,7 @@ function sure() {
 
 list.addEventListener("submit", (event) => {
   event.preventDefault();
+  if (!event.target.matches(".prove, .verify")) return;
   const card = event.target.closest(".call");
   const given = Object.fromEntries(new FormData(event.target));
   if (event.target.matches(".prove")) {
@@ -186,6 +187,7 @@ function draw(view) {
     }
     const focused = focusIn(card);
     card.dataset.sign = call.sign;
+    card.dataset.peerable = call.peerable ? "yes" : "no";
     for (const name of ["title", "help", "number", "direction", "name", "ref", "dialled", "keyed"]) part(card, name, call[name]);
     dots(card, call.dots);
     for (const name of ["name", "ref", "dialled", "held", "keyed", "verifiable", "droppable"]) {
