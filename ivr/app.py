@@ -46,6 +46,7 @@ from ivr.metrics import (
     TimedTrail,
 )
 from ivr.nodes import Begin, Leasing, Node, Nodes
+from ivr.noticing import Noticing, noticing
 from ivr.retention import retaining
 from ivr.seat import Seat
 from ivr.store.callers import CallerLinks
@@ -55,6 +56,7 @@ from ivr.store.eids import Identities
 from ivr.store.lease import Lease
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
+from ivr.store.notices import Notices
 from ivr.store.pagekey import PageKey
 from ivr.store.pings import heard
 from ivr.store.totps import Totps
@@ -118,6 +120,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             live.turns(vault.index),
             dispatch,
         )
+        notices = Notices(database, vault)
+        told = Noticing(notices, texts, timed_trail, live.turn("notices", seconds=60), settings.company.name, log)
+        await stack.enter_async_context(noticing(told))
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
         desks = await stack.enter_async_context(RedisDesks.of(settings, log))

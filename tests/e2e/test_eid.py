@@ -36,6 +36,7 @@ exten => s,1,UserEvent(Reached,Path: unverified,Status: ${CALLER_AUTH_STATUS},Le
 ; An agent calls a customer, and both are parted when the customer has answered: as by Verify now.
 [agents]
 exten => 500,1,Set(__OF=${CHANNEL(name)})
+ same => n,Answer()
  same => n,Dial(PJSIP/agent2,30,G(parted,s,1))
 
 [parted]
