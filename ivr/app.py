@@ -48,6 +48,7 @@ from ivr.metrics import (
     TimedTrail,
 )
 from ivr.nodes import Begin, Leasing, Node, Nodes
+from ivr.noticing import Noticing, noticing
 from ivr.retention import retaining
 from ivr.seat import Seat
 from ivr.store.callers import CallerLinks
@@ -57,7 +58,9 @@ from ivr.store.eids import Identities
 from ivr.store.lease import Lease
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
+from ivr.store.notices import Notices
 from ivr.store.pagekey import PageKey
+from ivr.store.pings import heard
 from ivr.store.published import RedisPublished
 from ivr.store.totps import Totps
 from ivr.texting import texting
@@ -79,7 +82,10 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         stack.callback(vault.close)
         seal = Seal.open(settings)
         texts, dispatch = await _texts(settings, vault, meters, stack, log)
-        providers = eid.eids(settings, log)
+        pings = eid.Pings()
+        if eid.pinging(settings):
+            await stack.enter_async_context(heard(settings, pings.told, log))
+        providers = eid.eids(settings, log, pings)
         for provider in providers.values():
             stack.push_async_callback(provider.close)
         database = await Database.open(settings)
@@ -118,6 +124,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             dispatch,
         )
         published = _published(settings, meters, stack, log)
+        notices = Notices(database, vault)
+        told = Noticing(notices, texts, timed_trail, live.turn("notices", seconds=60), settings.company.name, log)
+        await stack.enter_async_context(noticing(told))
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
         desks = await stack.enter_async_context(RedisDesks.of(settings, log))

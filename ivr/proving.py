@@ -16,13 +16,16 @@ from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
 from ivr.call.ports import Texts
 from ivr.config import Settings
+from ivr.eid import pinging
+from ivr.eid.ping import WAY, read
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
 from ivr.mail.smtp import Mailer
 from ivr.push.app import AppServer
 from ivr.sms.incoming import Handler, Incoming
-from ivr.sms.reports import readers
+from ivr.sms.reports import Posted, Refused, readers
+from ivr.store import pings
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
 from ivr.store.posted import PostBox
@@ -53,7 +56,8 @@ async def proving(
     async with AsyncExitStack() as stack:
         sending = await stack.enter_async_context(texting(settings, vault, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
-        incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log, others=others)
+        handlers = {**call_backs(settings, link), **(others or {})}
+        incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log, others=handlers)
         app = None
         if "app" in settings.prove.ways and settings.prove.app is not None:
             app = AppServer.of(settings, settings.prove.app, log)
@@ -79,6 +83,20 @@ async def stationed(
         for node, outpost in outposts.items():
             stack.push_async_callback(_ended, begun(f"outpost/{node}", outpost.serve(), log))
         yield outposts
+
+
+def call_backs(settings: Settings, link: Link) -> Mapping[str, Handler]:
+    """What comes in at the public address beside gateways' reports, and who reads it."""
+    brokers = pinging(settings)
+
+    async def pinged(posted: Posted) -> Refused | None:
+        ping = read(brokers, posted.secret, posted.headers, posted.body)
+        if ping is None:
+            return Refused("form")
+        await pings.tell(link, settings.redis.prefix, ping.words)
+        return None
+
+    return {WAY: pinged} if brokers else {}
 
 
 def begun(name: str, running: Coroutine[None, None, None], log: FilteringBoundLogger) -> asyncio.Task[None]:

@@ -28,7 +28,15 @@ T = TypeVar("T")
 _FORMAT = "tillit-person-1"
 _LONGEST = 200
 # Whose rows the database is to forget.
-_TABLES = "customers", "phones", "customer_totps", "customer_identities", "customer_evidence", "customer_mails"
+_TABLES = (
+    "customers",
+    "phones",
+    "customer_totps",
+    "customer_identities",
+    "customer_evidence",
+    "customer_mails",
+    "customer_notices",
+)
 _SHOWN = ("at", "action", "actor", "outcome", "call")
 
 
@@ -161,7 +169,7 @@ _LEFT = {
     Left.READ: f"The database's files still have it, for somebody is reading: wait for the end of that back-up or query. {_AGAIN}",
     Left.LOCKED: f"The database's files still have it, for somebody holds a lock on its tables: wait for the end of that. {_AGAIN}",
     Left.NOT_OURS: "The database's files still have it, for this user does not own the tables: as their owner type: "
-    "VACUUM FULL customers, phones, customer_totps, customer_identities, customer_evidence, customer_mails",
+    "VACUUM FULL customers, phones, customer_totps, customer_identities, customer_evidence, customer_mails, customer_notices",
     Left.LARGE: "The database's files still have it in unused places, and the tables are too large to be written anew while people "
     "call. Type in a quiet hour: ari_app.py customer scrub --rewrite",
 }

@@ -87,6 +87,11 @@ class Broker(Section):
         description='The authentication contexts that are asked for and taken, the best first, each with the level that it is worth: '
         '{"urn:example:high" = 3}',
     )  # fmt: skip
+    mode: Literal["poll", "ping"] = Field(
+        "poll",
+        description='How CIBA tells that somebody has identified: by being asked every few seconds, or "ping", as soon as it is so: '
+        "it then posts to /in/ciba/NAME of [page] url",
+    )  # fmt: skip
     message_most: int = Field(
         64,
         ge=0,

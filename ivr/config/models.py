@@ -217,6 +217,16 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _pings_come_in(self) -> Self:
+        for name, broker in self.eid.brokers.items():
+            if broker.mode == "ping" and self.page.url is None:
+                raise ValueError(
+                    f'[eid.brokers.{name}] mode is "ping", and there is no [page] url, which it would post to. '
+                    'Write one, or mode = "poll"'
+                )
+        return self
+
+    @model_validator(mode="after")
     def _ways_out(self) -> Self:
         if self.prove.app is not None and self.prove.app not in self.apps:
             raise ValueError("[prove] app names none of [apps]. Write its table, or leave it out")

@@ -1,4 +1,4 @@
-"""OpenID Connect Client-Initiated Backchannel Authentication (CIBA Core 1.0), poll mode: a broker asks the person, on the person's own phone."""
+"""OpenID Connect Client-Initiated Backchannel Authentication (CIBA Core 1.0), poll and ping: a broker asks the person, on the person's own phone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.ports.eid import Done, EidAsked, Ended, Order, Pending
 from ivr.config import Settings
 from ivr.eid.openid import OpenId
+from ivr.eid.ping import Expected, Pings
 from ivr.eid.words import CIBA_ENDS, refusal
 from ivr.secret import Secret
 
@@ -21,14 +22,16 @@ _MORE = 5.0
 class Ciba:
     """One broker, asked while the person is on the phone."""
 
-    def __init__(self, broker: OpenId) -> None:
+    def __init__(self, broker: OpenId, pings: Pings) -> None:
+        """`pings`: who is told of those that come."""
         self._broker = broker
         self._peer = broker.peer
+        self._pings = pings
 
     @classmethod
-    def of(cls, settings: Settings, name: str, log: FilteringBoundLogger) -> Self:
+    def of(cls, settings: Settings, name: str, log: FilteringBoundLogger, pings: Pings | None = None) -> Self:
         """The broker of `[eid.brokers.NAME]`. Raises `ConfigError` for a file that cannot be used."""
-        return cls(OpenId.of(settings, name, log))
+        return cls(OpenId.of(settings, name, log), Pings() if pings is None else pings)
 
     @property
     def name(self) -> str:
@@ -51,12 +54,22 @@ class Ciba:
         }
         if rules.message_most:
             fields["binding_message"] = Secret(_short(asked.shown, rules.message_most))
+        expected: Expected | None = None
+        if rules.mode == "ping":
+            token = fields["client_notification_token"] = Secret.random_token()
+            # before it is asked: it may be quicker with a ping than with its answer
+            expected = self._pings.expect(self.name, token)
         status, said = await self._broker.asked(place, fields)
         match said:
             case {"auth_req_id": str(order), "expires_in": int(life)} if status == 200 and order and life > 0:
                 poll = said.get("interval")
                 poll = float(poll) if isinstance(poll, int) and 0 < poll <= rules.life_seconds else _POLL
-                return Order(Secret(order), asked, begun, float(min(life, rules.life_seconds)), poll)
+                if expected is not None:
+                    expected.of(Secret(order))
+                return Order(
+                    Secret(order), asked, begun, float(min(life, rules.life_seconds)), poll,
+                    ping=None if expected is None else expected.came,
+                )  # fmt: skip
             case {"error": str(error)} if error in CIBA_ENDS:
                 return Ended(CIBA_ENDS[error])
             case _:
@@ -82,9 +95,14 @@ class Ciba:
         """Nothing: CIBA has no way to take it back. It ends by itself, and whatever comes of it nobody asks for."""
 
     async def reach(self) -> None:
-        """Have its document, and ask for nobody. Raises `EidError` where it does not offer CIBA too."""
-        if (await self._broker.document()).backchannel is None:
+        """Have its document, and ask for nobody. Raises `EidError` where it does not offer CIBA too, or not as the settings want it."""
+        document = await self._broker.document()
+        if document.backchannel is None:
             raise self._peer.fault("it does not offer CIBA")
+        if self._broker.rules.mode not in document.modes:
+            raise self._peer.fault(
+                f"it does not offer CIBA by {self._broker.rules.mode}. Set [eid.brokers.{self.name}] mode to one that it offers"
+            )
 
     async def close(self) -> None:
         """End what is open."""

@@ -48,6 +48,7 @@ class Document:
     keys: URL
     authorization: URL | None
     backchannel: URL | None
+    modes: frozenset[str]
     algorithms: frozenset[str]
     basic: bool
     says_issuer: bool
@@ -205,11 +206,13 @@ class OpenId:
             raise self.peer.fault("its document leads to addresses in clear, or to none")
         algorithms = said.get("id_token_signing_alg_values_supported")
         methods = said.get("token_endpoint_auth_methods_supported")
+        modes = said.get("backchannel_token_delivery_modes_supported")
         return Document(
             token=token,
             keys=keys,
             authorization=self._place(said, "authorization_endpoint"),
             backchannel=self._place(said, "backchannel_authentication_endpoint"),
+            modes=frozenset(filter(_is_text, modes if isinstance(modes, list) else ["poll"])),
             algorithms=_ALGORITHMS.intersection(
                 filter(_is_text, algorithms if isinstance(algorithms, list) else ["RS256"])
             ),

@@ -15,6 +15,7 @@ from ivr.database import Database
 from ivr.errors import ConfigError, StoreError
 from ivr.lock.actions import Change
 from ivr.secret import Personal, Secret
+from ivr.store import notices
 from ivr.store.customers import Customers
 from ivr.store.register import Customer, Register
 
@@ -78,7 +79,12 @@ class StoredRecords:
                 await self._register.set_language(connection, customer, language)
             case Change(action="clear_pin"):
                 await self._register.clear_pin(connection, customer)
-            case Change(action="add_phone" | "change_phone" | "remove_phone"):
-                await self._register.set_phones(connection, customer, change.phones(customer), self._wall())
+            case Change(action="add_phone" | "change_phone" | "remove_phone", phone=Personal() as phone):
+                phones = change.phones(customer)
+                # the one that goes; of one that comes, the first that was there
+                told = customer.phones[:1] if change.action == "add_phone" else (phone,)
+                for to in told:
+                    await notices.owe(connection, self._customers.vault, customer.ref, to, self._wall())
+                await self._register.set_phones(connection, customer, phones, self._wall())
             case _:
                 raise RuntimeError("an action that nobody does")

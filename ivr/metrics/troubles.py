@@ -51,6 +51,7 @@ TROUBLES: Mapping[str, str] = {
     "midcall.not_shown": "error",
     "node.refused": "error",
     "offer.failed": "error",
+    "notice.given_up": "error",
     "oidc.failed": "error",
     "outpost.left_over": "error",
     "outpost.replaced": "error",

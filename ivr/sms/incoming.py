@@ -18,7 +18,8 @@ _WAIT = 1.0
 _QUIET = 10.0
 _UNKNOWN = "address"
 
-Handler = Callable[[Posted], Awaitable[None]]
+Handler = Callable[[Posted], Awaitable[Refused | None]]
+"""Reads what is no gateway's. `Refused`: it was none of theirs either."""
 
 
 class Incoming:
@@ -60,7 +61,8 @@ class Incoming:
 
     async def _read(self, posted: Posted) -> None:
         if (other := self._others.get(posted.way)) is not None:
-            await other(posted)
+            if (no := await other(posted)) is not None:
+                self._refuse(posted.way, no)
             return
         reader = self._readers.get(posted.way)
         read = Refused(_UNKNOWN) if reader is None else reader(posted, time())

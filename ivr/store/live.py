@@ -45,6 +45,7 @@ from ivr.store.refused import explained
 from ivr.store.sealing import of_customer_key
 from ivr.store.sessions import Sessions
 from ivr.store.throttle import Throttle
+from ivr.store.turn import Turn
 from ivr.vault import Index
 
 _OPEN_CHALLENGE = Script("clock", "record", "budget", "open_challenge")
@@ -113,6 +114,10 @@ class RedisLive(Failures):
     ) -> lease.Lease:
         """The lease of an application of this Asterisk, not taken yet; `needed` as there."""
         return lease.Lease(self._link, self._prefix, node=node, app=app, seconds=seconds, needed=needed, log=log)
+
+    def turn(self, what: str, *, seconds: float) -> Turn:
+        """What one process does at a time."""
+        return Turn(self._link, self._prefix, what, seconds=seconds)
 
     def turns(self, index: Index) -> Turns:
         """Who is being asked for at a provider of electronic identities."""

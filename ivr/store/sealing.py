@@ -25,6 +25,11 @@ def evidence(id: str) -> str:
     return f"evidence.{id}"
 
 
+def notice(id: str) -> str:
+    """The name of the field of a number that is to be told of something."""
+    return f"notice.{id}"
+
+
 def phone(position: int) -> str:
     """The name of a telephone number's field."""
     return f"phone.{position}"

@@ -104,6 +104,19 @@ EVIDENCE = Table(
 """What providers have said of customers who identified, such as BankID's signature, sealed in the customer's envelope. The audit
 trail names it by `id`; `at`: seconds since the epoch."""
 
+NOTICES = Table(
+    "customer_notices",
+    METADATA,
+    Column("id", String(22), primary_key=True),
+    Column("customer", String(16), ForeignKey("customers.ref", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""Telephone numbers that are to be told that a number of the customer's was changed, sealed in the customer's envelope, until they
+are. `at`: when it was; `due`: when it is tried (seconds since the epoch). They are in no back-up: a warning is of now."""
+
 PEOPLE = Table(
     "people",
     METADATA,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -36,7 +37,10 @@ def broker_settings(folder: Path, issuer: str, **own: object) -> Settings:
         "issuer": issuer, "client_id": "tillit", "client_secret_file": str(secret), "acr": ACR, "claim": "personal_number",
         "login_hint": "pno:{who}", "allow_private": ["127.0.0.1"],
     }  # fmt: skip
-    return settings_in(folder, **{"eid.brokers.broker": {**fields, **own}})
+    tables: dict[str, dict[str, object]] = {"eid.brokers.broker": {**fields, **own}}
+    if own.get("mode") == "ping":
+        tables["page"] = {"url": "https://id.example.com"}
+    return settings_in(folder, **tables)
 
 
 class RealBroker:
@@ -54,11 +58,12 @@ class RealBroker:
 
 
 @contextmanager
-def real_broker() -> Iterator[RealBroker]:
-    """Started, and ended."""
+def real_broker(ping: str | None = None, *, trusted: Path | None = None) -> Iterator[RealBroker]:
+    """Started, and ended. `ping`: where it posts to, else it is polled; `trusted`: the file of the CA of that address."""
     with subprocess.Popen(
-        [_NODE, _CHECKOUT / "tests" / "node" / "eid.mjs", _MODULES],
+        [_NODE, _CHECKOUT / "tests" / "node" / "eid.mjs", _MODULES, *([ping] if ping else [])],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env={**os.environ, **({"NODE_EXTRA_CA_CERTS": str(trusted)} if trusted else {})},
     ) as process:  # fmt: skip
         try:
             assert process.stdout is not None

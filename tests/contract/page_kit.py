@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -132,8 +133,10 @@ def at(link: Secret, more: str = "") -> str:
 
 
 @asynccontextmanager
-async def page(redis: Server, text: str = ZONE, *, brand: str = "") -> AsyncIterator[House]:
-    """On this Redis, as its own user there; `text`: further lines of [page]."""
+async def page(
+    redis: Server, text: str = ZONE, *, brand: str = "", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[House]:
+    """On this Redis, as its own user there; `text`: further lines of [page]; `tls`: as which it serves."""
     ports = Ports(1)
     port = ports.take()
     redis.client.execute_command(
@@ -150,7 +153,7 @@ async def page(redis: Server, text: str = ZONE, *, brand: str = "") -> AsyncIter
     both = Both(redis, PageKey.open(settings))
     try:
         async with opened(settings, meters_of(settings), log.logger) as (server, _):
-            await server.open("127.0.0.1", port, None)
+            await server.open("127.0.0.1", port, tls)
             try:
                 async with aiohttp.ClientSession() as browser:
                     yield House(both, server, settings, f"http://127.0.0.1:{port}", log, redis, browser)

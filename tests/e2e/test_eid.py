@@ -36,6 +36,7 @@ exten => s,1,UserEvent(Reached,Path: unverified,Status: ${CALLER_AUTH_STATUS},Le
 ; An agent calls a customer, and both are parted when the customer has answered: as by Verify now.
 [agents]
 exten => 500,1,Set(__OF=${CHANNEL(name)})
+ same => n,Answer()
  same => n,Dial(PJSIP/agent2,30,G(parted,s,1))
 
 [parted]
@@ -148,6 +149,7 @@ async def test_whom_we_have_called_the_app_asks_whether_we_have(scene: Scene, ba
     await agent.call("500")
     await person.incoming()
     await person.answer()
+    await agent.until("media")
     await scene.asked("customer_number")
     await person.send_digits(f"{ANNA.number}#")
     order = await ordered(scene, bankid, person)

@@ -1,10 +1,11 @@
-// A broker for electronic identities: npm's oidc-provider with CIBA (poll) and the code flow, on a port of its own on the loopback.
-// node eid.mjs FOLDER: FOLDER has node_modules. Its first line says where it listens.
+// A broker for electronic identities: npm's oidc-provider with CIBA and the code flow, on a port of its own on the loopback.
+// node eid.mjs FOLDER [PING]: FOLDER has node_modules; PING is where it pings, else it is polled. Its first line says where it listens.
 // POST /next {how, acr, sub, authTime, ...} decides what the next person does: of CIBA the oldest that waits, else the one at the page.
 import http from 'node:http';
 import { createRequire } from 'node:module';
 
 const { default: Provider, errors } = createRequire(`${process.argv[2]}/`)('oidc-provider');
+const ping = process.argv[3];
 const server = http.createServer();
 server.listen(0, '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
@@ -13,13 +14,16 @@ server.listen(0, '127.0.0.1', () => {
   const client = (id, auth) => ({
     client_id: id, client_secret: 'g'.repeat(40), token_endpoint_auth_method: auth, id_token_signed_response_alg: 'RS256',
     grant_types: ['urn:openid:params:grant-type:ciba', 'authorization_code'], response_types: ['code'],
-    redirect_uris: ['https://page.example.com/person/back'], backchannel_token_delivery_mode: 'poll',
+    redirect_uris: ['https://page.example.com/person/back'], backchannel_token_delivery_mode: ping ? 'ping' : 'poll',
+    ...(ping && { backchannel_client_notification_endpoint: ping }),
   });
   const provider = new Provider(issuer, {
     clients: [client('tillit', 'client_secret_basic'), client('other', 'client_secret_basic')],
     acrValues: ['urn:level:low', 'urn:level:high'],
     claims: { openid: ['sub', 'personal_number', 'name'], acr: null, auth_time: null },
     conformIdTokenClaims: false,
+    // its own refuses the loopback
+    fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
     pkce: { required: () => true },
     findAccount: (ctx, id) => ({
       accountId: id, claims: async () => ({ sub: id, personal_number: id.replace('user-', ''), name: 'Karl Canaryson' }),
@@ -28,7 +32,7 @@ server.listen(0, '127.0.0.1', () => {
     features: {
       devInteractions: { enabled: false },
       ciba: {
-        enabled: true, deliveryModes: ['poll'],
+        enabled: true, deliveryModes: [ping ? 'ping' : 'poll'],
         processLoginHint: async (ctx, hint) => (/^pno:\d{12}$/.test(hint) ? `user-${hint.slice(4)}` : undefined),
         verifyUserCode: async () => {},
         validateRequestContext: async () => {},

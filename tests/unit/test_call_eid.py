@@ -126,6 +126,31 @@ def test_it_is_looked_as_often_as_the_provider_wants() -> None:
     assert world.now - began > 2 + 2 + 7
 
 
+def test_a_ping_has_it_looked_at_once() -> None:
+    took = []
+    for pinged in (False, True):
+        world = world_of(Pending("sent", 20.0), identified(), provider="example")
+        world.eids["example"].pings = asyncio.Event()
+        if pinged:
+            world.plot.on("eid.look", world.eids["example"].pings.set, delay=3.0)
+        began = world.now
+        assert call(world, "ciba").variables[STATUS] == "verified"
+        took.append(world.now - began)
+        assert len(world.logged("eid.pinged")) == pinged
+    assert took[0] - took[1] == pytest.approx(20.0 - 3.0, abs=0.5), "and without one it is looked all the same"
+
+
+def test_a_ping_is_no_answer_and_one_that_comes_again_is_nothing() -> None:
+    world = world_of(Pending("sent"), steps={"eid": {"seconds": 30}}, provider="example")
+    world.eids["example"].pings = asyncio.Event()
+    world.plot.on("eid.begin", world.eids["example"].pings.set)
+    assert call(world, "ciba").variables[STATUS] == "refused"
+    assert world.identities.kept == []
+    assert len(world.logged("eid.pinged")) == 1
+    # every two seconds, as without it, and once more
+    assert world.plot.names.count("eid.look") <= 32 / 2 + 1
+
+
 def test_a_pin_before_it_changes_nothing() -> None:
     world = world_of(identified())
     answers: Answers = {Prompt.ASK_PIN: [f"{ANNA_PIN}#"], Prompt.ASK_BANKID: ["1"]}

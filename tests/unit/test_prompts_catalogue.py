@@ -148,6 +148,11 @@ def test_the_text_of_a_proof_says_who_has_called_whom(language: str) -> None:
         assert DIRECTION[language][1] in calling and DIRECTION[language][1] not in called
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_text_of_a_change_is_one_message(language: str) -> None:
+    assert septets(text("phone_changed", language, company="A Company of Twenty.")) <= 160
+
+
 def test_a_language_without_a_catalogue_is_written_to_in_english() -> None:
     assert text("sms_code", "fi", company="Example") == text("sms_code", "en", company="Example")
     assert about("invoice", "fi") == about("invoice", "en") != about("invoice", "sv")

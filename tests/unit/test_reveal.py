@@ -30,6 +30,7 @@ MAY_REVEAL = {
     "ivr/eid/code.py",
     "ivr/eid/freja.py",
     "ivr/eid/openid.py",
+    "ivr/eid/ping.py",
     "ivr/hooks/receiver.py",
     "ivr/lock/actions.py",
     "ivr/lock/course.py",

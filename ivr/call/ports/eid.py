@@ -41,6 +41,7 @@ class Order:
     """An identification that is under way. `begun`: seconds since 1970; `life`: seconds until it ends; `poll`: between two looks.
 
     `link` opens the app on the device that shows it; `qr` is what a page draws for another device, by the seconds since it began.
+    `ping`, where the provider says by itself that it is time to look, returns then; it may never, and says so once.
     """
 
     id: Secret
@@ -50,6 +51,7 @@ class Order:
     poll: float
     link: Secret | None = None
     qr: Callable[[float], Secret] | None = field(default=None, repr=False)
+    ping: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

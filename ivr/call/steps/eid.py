@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 
 from ivr.call.digits import Asked, Entered, Form
@@ -172,9 +172,14 @@ class _Asking:
 
     async def _ended(self, order: Order, who: Secret) -> Done | None:
         """What comes of the order. A look that fails is one of many."""
-        poll, failed = order.poll, False
+        poll, ping, failed = order.poll, order.ping, False
         while True:
-            await asyncio.sleep(poll)
+            if ping is None:
+                await asyncio.sleep(poll)
+            elif await _within(poll, ping()):
+                # what is said once more is nothing new
+                ping = None
+                self._round.log.info("eid.pinged", step=self._step)
             try:
                 found = await self._eid.look(order)
             except EidError as error:
@@ -225,6 +230,16 @@ class _Asking:
         except Unavailable as error:
             # either ends by itself
             self._round.log.warning("eid.not_cancelled", step=self._step, error=str(error))
+
+
+async def _within(seconds: float, waiting: Awaitable[None]) -> bool:
+    """Whether it was over by then."""
+    try:
+        async with asyncio.timeout(seconds):
+            await waiting
+    except TimeoutError:
+        return False
+    return True
 
 
 def _go(letting: Coroutine[object, object, None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from ivr.call.ports import Subject
 from ivr.call.ports.eid import Done, EidAsked, Ended, Let, Order, Pending
@@ -14,7 +15,10 @@ Found = Pending | Done | Ended
 
 
 class FakeEid:
-    """Implements `ports.eid.Eid`. `says` has what comes of the looks, one after another, the last for ever; `begun` who was asked for."""
+    """Implements `ports.eid.Eid`. `says` has what comes of the looks, one after another, the last for ever; `begun` who was asked for.
+
+    `pings`: it says by itself that it is time to look, when this is set.
+    """
 
     def __init__(self, plot: Plot, name: str) -> None:
         self.name = name
@@ -22,12 +26,13 @@ class FakeEid:
         self.says: list[Found] = [Pending("sent")]
         self.refuses: Ended | None = None
         self.cancelled: list[float] = []
+        self.pings: asyncio.Event | None = None
         self._plot = plot
 
     async def begin(self, asked: EidAsked) -> Order | Ended:
         async with self._plot.operation("eid.begin"):
             self.begun.append(asked)
-            return self.refuses or Order(Secret("order"), asked, clock(), 180.0, 2.0)
+            return self.refuses or Order(Secret("order"), asked, clock(), 180.0, 2.0, ping=self._pinged())
 
     async def look(self, order: Order) -> Found:
         async with self._plot.operation("eid.look"):
@@ -43,6 +48,15 @@ class FakeEid:
 
     async def close(self) -> None:
         await asyncio.sleep(0)
+
+    def _pinged(self) -> Callable[[], Awaitable[None]] | None:
+        if (pings := self.pings) is None:
+            return None
+
+        async def came() -> None:
+            await pings.wait()
+
+        return came
 
 
 class FakeIdentities:

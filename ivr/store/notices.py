@@ -1,0 +1,83 @@
+"""Who is still to be told that a telephone number was changed: written with the change, and there until it was told."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ivr.database import Database
+from ivr.secret import Personal
+from ivr.store import sealing
+from ivr.store.tables import CUSTOMERS, NOTICES
+from ivr.vault import Vault
+
+# So many at a time; the others at the next look.
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """To this number, in the customer's language, of a change at that time (seconds since the epoch). `tries`: how often no gateway has taken it."""
+
+    id: str
+    ref: str
+    to: Personal
+    language: str | None
+    tenant: str
+    at: int
+    tries: int
+
+
+class Notices:
+    """Those that wait. Each method raises `StoreError`, the first one `VaultError` too."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    async def due(self, now: float) -> Sequence[Notice]:
+        """Those whose time has come (seconds since the epoch), the oldest first."""
+        query = (
+            select(NOTICES, CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped, CUSTOMERS.c.language, CUSTOMERS.c.tenant)
+            .join_from(NOTICES, CUSTOMERS)
+            .where(NOTICES.c.due <= int(now))
+            .order_by(NOTICES.c.due, NOTICES.c.id)
+            .limit(_AT_ONCE)
+        )
+        found = []
+        for row in await self._database.look_up(lambda connection: connection.execute(query).all()):
+            envelope = self._vault.envelopes.open(row.customer, row.key_id, row.wrapped)
+            to = envelope.open(sealing.notice(row.id), row.sealed)
+            found.append(Notice(row.id, row.customer, to, row.language, row.tenant, row.at, row.tries))
+        return found
+
+    async def over(self, notice: Notice) -> None:
+        """It was told, or is too old to be."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(NOTICES).where(NOTICES.c.id == notice.id))
+
+        await self._database.put_down(work, lock=f"notice/{notice.id}")
+
+    async def later(self, notice: Notice, due: float) -> None:
+        """It could not be told: once more then (seconds since the epoch)."""
+
+        def work(connection: Connection) -> None:
+            values = {"due": int(due), "tries": notice.tries + 1}
+            connection.execute(update(NOTICES).where(NOTICES.c.id == notice.id).values(**values))
+
+        await self._database.put_down(work, lock=f"notice/{notice.id}")
+
+
+async def owe(connection: AsyncConnection, vault: Vault, ref: str, to: Personal, at: float) -> None:
+    """Within the change that it is to be told of."""
+    stored = select(CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped).where(CUSTOMERS.c.ref == ref)
+    row = (await connection.execute(stored)).one()
+    name = secrets.token_urlsafe(16)
+    sealed = vault.envelopes.open(ref, row.key_id, row.wrapped).seal(sealing.notice(name), to)
+    values = {"id": name, "customer": ref, "at": int(at), "due": int(at), "tries": 0, "sealed": sealed}
+    await connection.execute(insert(NOTICES).values(**values))
