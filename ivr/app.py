@@ -24,7 +24,7 @@ from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.call.arrears import Arrears
 from ivr.call.policy import Policy, policies
-from ivr.call.ports import Proofs, Unasked
+from ivr.call.ports import Dispatch, Proofs, Texts, Unasked
 from ivr.call.progress import Progress
 from ivr.call.session import Session
 from ivr.call.steps import Tools
@@ -57,6 +57,7 @@ from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.pagekey import PageKey
 from ivr.store.totps import Totps
+from ivr.texting import texting
 from ivr.vault import Vault
 
 
@@ -74,8 +75,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         vault = Vault.open(settings)
         stack.callback(vault.close)
         seal = Seal.open(settings)
-        gateways = sms.in_turn(settings, log)
-        stack.push_async_callback(gateways.close)
+        texts, dispatch = await _texts(settings, vault, meters, stack, log)
         providers = eid.eids(settings, log)
         for provider in providers.values():
             stack.push_async_callback(provider.close)
@@ -105,13 +105,14 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             TimedPins(vault.pins, meters.timed("pins")),
             TimedTotps(Totps(database, vault), meters.timed("database")),
             vault.codes,
-            TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")),
+            texts,
             _proofs(settings, chosen.values(), meters, stack),
             timed_trail,
             monotonic,
             providers,
             TimedIdentities(Identities(database, vault), meters.timed("database")),
             live.turns(vault.index),
+            dispatch,
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
@@ -193,6 +194,20 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             metrics.serving(settings, settings.metrics, "[metrics]", meters, readiness, log)
         )
         await _until_stopped(nodes, lease, begin, stop, settings, log)
+
+
+async def _texts(
+    settings: Settings, vault: Vault, meters: Meters, stack: AsyncExitStack, log: FilteringBoundLogger
+) -> tuple[Texts, Dispatch | None]:
+    """The gateways; and what sends by the second of them, where there is one. Raises `ConfigError`."""
+    if settings.texts.fallback is None:
+        gateways = sms.in_turn(settings, log)
+        stack.push_async_callback(gateways.close)
+        return TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")), None
+    link = Link.of(settings, meters.timed("redis"))
+    stack.push_async_callback(link.close)
+    sending = await stack.enter_async_context(texting(settings, vault, link, log, meters.timed("texts")))
+    return sending.texts, sending.dispatch
 
 
 def _proofs(settings: Settings, used: Iterable[Policy], meters: Meters, stack: AsyncExitStack) -> Proofs:

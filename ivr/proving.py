@@ -10,25 +10,24 @@ from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr import sms
 from ivr.asterisk.hearing import Hearer
 from ivr.asterisk.outpost import Outpost
 from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
-from ivr.call.ports import Deliveries, Texts
+from ivr.call.ports import Texts
 from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
-from ivr.secret import Secret
-from ivr.sms.incoming import Incoming
-from ivr.sms.reporting import Reporting
+from ivr.mail.smtp import Mailer
+from ivr.push.app import AppServer
+from ivr.sms.incoming import Handler, Incoming
 from ivr.sms.reports import readers
-from ivr.store.deliveries import RedisDeliveries
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
 from ivr.store.posted import PostBox
 from ivr.store.speeches import Speeches
+from ivr.texting import texting
 from ivr.vault import Vault
 
 
@@ -43,36 +42,41 @@ class Proving:
 
 @asynccontextmanager
 async def proving(
-    settings: Settings, prover: Prover, *, places: Mapping[str, str], talks: Talks, link: Link, vault: Vault,
-    changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger,
+    settings: Settings, prover: Prover, *, outposts: Mapping[str, Outpost], talks: Talks, link: Link, vault: Vault,
+    changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, others: Mapping[str, Handler] | None = None,
 ) -> AsyncIterator[Proving]:  # fmt: skip
-    """`places`: the settings' table of each node; `changed` is told whose pages show something else now. Raises `ConfigError`."""
+    """`outposts`: of each node (`stationed`); `changed` is told whose pages show something else now; `others` read what comes
+    in that is no gateway's. Raises `ConfigError`.
+    """
     prefix = settings.redis.prefix
     async with AsyncExitStack() as stack:
-        deliveries = await stack.enter_async_context(RedisDeliveries(settings, link, log))
-        reporting = reporting_of(settings, vault, deliveries)
-        gateways = sms.in_turn(settings, log, reporting=reporting)
-        stack.push_async_callback(gateways.close)
+        sending = await stack.enter_async_context(texting(settings, vault, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
-        incoming = Incoming(box.take, readers(settings, reporting), deliveries, log)
-        outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
+        incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log, others=others)
+        app = None
+        if "app" in settings.prove.ways and settings.prove.app is not None:
+            app = AppServer.of(settings, settings.prove.app, log)
+            stack.push_async_callback(app.close)
+        mailer = Mailer.of(settings) if "mail" in settings.prove.ways else None
         ours = Speeches(link, prefix)
         course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
-        for name, running in (
-            ("incoming", incoming.run()), ("course", course.run()),
-            *((f"outpost/{node}", outpost.serve()) for node, outpost in outposts.items()),
-        ):  # fmt: skip
+        for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
-        texts = sms.texts(settings, log, gateways)
-        yield Proving(prover.prove(course, texts, deliveries), course, texts)
+        yield Proving(prover.prove(course, sending.dispatch, app, mailer), course, sending.texts)
 
 
-def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:
-    """Where gateways report: at paths that only who has the hash key can make, or by a connection of ours."""
-    key = Secret(vault.codes.mac(Secret("reports"), bound_to=("reports",)))
-    return Reporting(settings.page.url, key, deliveries.tell)
+@asynccontextmanager
+async def stationed(
+    settings: Settings, places: Mapping[str, str], log: FilteringBoundLogger
+) -> AsyncIterator[Mapping[str, Outpost]]:
+    """The desk's own application on each node, served. `places`: the settings' table of each. Raises `ConfigError`."""
+    outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
+    async with AsyncExitStack() as stack:
+        for node, outpost in outposts.items():
+            stack.push_async_callback(_ended, begun(f"outpost/{node}", outpost.serve(), log))
+        yield outposts
 
 
 def begun(name: str, running: Coroutine[None, None, None], log: FilteringBoundLogger) -> asyncio.Task[None]:

@@ -39,6 +39,7 @@ def _country(text: str) -> str:
     return text
 
 
+Country = Annotated[str, AfterValidator(_country)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Url = Annotated[str, Field(pattern=r"^https?://[^/?#@\s{}]+(/[^?#\s{}]*)?$")]
 
@@ -237,7 +238,13 @@ class Texts(Section):
     seconds: float = Field(
         10.0, gt=0, le=60, description="Seconds after which a text that no gateway has taken counts as failed"
     )
-    countries: tuple[Annotated[str, AfterValidator(_country)], ...] = Field(
+    second_after_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=300,
+        description="Seconds in which a text must be reported as delivered; else the other gateway sends it too",
+    )
+    countries: tuple[Country, ...] = Field(
         (), description='Countries that texts go to, such as ["SE", "NO"]; else [company] country alone'
     )
     outbox_folder: Path = Field(Path("outbox"), description="Where the outbox writes")

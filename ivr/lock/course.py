@@ -58,6 +58,7 @@ class Course:
         )  # fmt: skip
         self._stir = asyncio.Event()
         self._begun: dict[str, Proof] = {}
+        self._sending: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -112,7 +113,7 @@ class Course:
     def carry(self, proof: Proof, sending: Coroutine[Any, Any, None]) -> None:
         """This one was begun here, and is being sent."""
         self._begun[proof.id] = proof
-        self._do(sending)
+        self._sending[proof.id] = self._do(sending)
         self._changed(frozenset({proof.endpoint}))
 
     # ------------------------------------------------------------ what is done
@@ -180,6 +181,7 @@ class Course:
 
     async def _ended(self, proof: Proof, why: str) -> None:
         self._begun.pop(proof.id, None)
+        self._sent(proof.id)
         self._listening.end(proof.id)
         self._speech.hush(proof.node, proof.channel)
         await self._settling.settle(proof, why)
@@ -191,6 +193,8 @@ class Course:
             self._over(id, proof)
             return
         self._changed(frozenset({proof.endpoint}))
+        if proof.stage is Stage.OPENED:
+            self._sent(id)
         if proof.stage is not Stage.OPENED or not await self._pages.mine(id, Stage.OPENED):
             return
         self._log.info("proof.moved", proof=id, way=proof.way.value, stage=proof.stage.value)
@@ -209,6 +213,7 @@ class Course:
     def _over(self, id: str, proof: Proof | None) -> None:
         """Another desk may settle it: nothing more of it is done or said here. `proof`: None where it is known no longer."""
         begun = self._begun.pop(id, None)
+        self._sent(id)
         self._listening.end(id)
         if (ended := proof or begun) is None:
             return
@@ -222,10 +227,17 @@ class Course:
         if proof.id in self._begun and self.agent(proof) is None:
             await self.end(proof, Stage.EXPIRED, "call_ended")
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def _sent(self, id: str) -> None:
+        """The person has it, or needs it no more: no second text, whatever a gateway says of the first."""
+        task = self._sending.pop(id, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._done(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _done(self, work: Coroutine[Any, Any, None]) -> None:
         try:

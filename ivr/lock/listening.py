@@ -19,7 +19,7 @@ class Listening:
     """What comes of an entry the store tells, as of one that is keyed on the page."""
 
     def __init__(
-        self, pages: Pages, hearing: Hearing, joined: Callable[[Proof], bool], wrong: Callable[[Proof], None],
+        self, pages: Pages, hearing: Hearing, joined: Callable[[Proof], bool], wrong: Callable[[Proof], object],
         log: FilteringBoundLogger, *, digits: int, apart: float, again: float, wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
         """`wrong` is told of an entry behind which another one may be tried; `apart`: seconds that two may be parted for a moment.

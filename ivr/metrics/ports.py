@@ -79,6 +79,10 @@ class TimedTexts:
         """As of the texts themselves."""
         return self._texts.range_of(to)
 
+    def parts(self, text: Secret) -> int:
+        """As of the texts themselves."""
+        return self._texts.parts(text)
+
     async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         """As of the texts themselves."""
         with self._timed():

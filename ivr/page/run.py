@@ -25,6 +25,7 @@ from ivr.page.server import PageServer
 from ivr.page.sheets import Sheets
 from ivr.page.visit import Visits
 from ivr.stopping import told_to_stop
+from ivr.store.bulletin import Bulletin
 from ivr.store.callers import CallerPage
 from ivr.store.introductions import PersonPage
 from ivr.store.opened import PageStore, link_of_page
@@ -76,12 +77,10 @@ async def opened(
         store, pace = PageStore(link, prefix, key), RedisPace(link, f"{prefix}:page")
         limits = Limits(pace, key, settings.page, settings.persons)
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
-        visits, box = (
-            Visits(settings, store, CallerPage(link, prefix, key), sheets, limits),
-            PostBox(link, prefix, key, seconds=seconds),
-        )
+        visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits)
         people = PersonVisits(settings, PersonPage(link, prefix, key), PersonSheets(sheets), limits)
-        yield PageServer(settings, visits, people, box, sheets, limits, readiness, log), readiness
+        box, bulletin = PostBox(link, prefix, key, seconds=seconds), Bulletin(link, prefix)
+        yield PageServer(settings, visits, people, box, bulletin, sheets, limits, readiness, log), readiness
     finally:
         await link.close()
 

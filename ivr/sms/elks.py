@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Self
 
 from structlog.typing import FilteringBoundLogger
@@ -51,7 +52,8 @@ class Elks:
         body = {"from": Secret(self._sender), "to": to, "message": text, "dontlog": Secret("message")}
         if self._reports is not None:
             body["whendelivered"] = self._reports
-        return _judge(await self._client.send(Request({"Authorization": self._login, **FORM}, form(body))))
+        handed = _judge(await self._client.send(Request({"Authorization": self._login, **FORM}, form(body))))
+        return handed if self._reports is not None else replace(handed, id=None)
 
     async def reach(self) -> None:
         """Connect to it, and send nothing; raises `TextError`."""

@@ -13,6 +13,7 @@ from ivr.call.ports import NOWHERE, Handed
 from ivr.errors import NumberRefused, TextError
 from ivr.numbers import Range, barred, range_of
 from ivr.secret import Personal, Secret
+from ivr.sms.length import parts
 
 # Nothing but a text to a customer shows that the gateway is up again. A failure that no text came behind counts for no
 # longer than this: else customer numbers that nobody has would go on failing where known ones would not.
@@ -88,6 +89,10 @@ class Screened:
         """The range that a text to this number is counted for; None where none goes to it."""
         found = range_of(to, self._countries, self._digits)
         return found if isinstance(found, Range) else None
+
+    def parts(self, text: Secret) -> int:
+        """How many messages the networks make of it."""
+        return parts(text)
 
     async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         """As of `Limited`; where no text may go to this number, none goes, and the caller notices nothing of it."""

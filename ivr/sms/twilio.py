@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 from structlog.typing import FilteringBoundLogger
@@ -67,7 +68,8 @@ class Twilio:
         body = {**self._sender, "To": to, "Body": text}
         if self._reports is not None:
             body["StatusCallback"] = self._reports
-        return _judge(await self._client.send(Request({"Authorization": self._login, **FORM}, form(body))))
+        handed = _judge(await self._client.send(Request({"Authorization": self._login, **FORM}, form(body))))
+        return handed if self._reports is not None else replace(handed, id=None)
 
     async def reach(self) -> None:
         """Connect to it, and send nothing; raises `TextError`."""

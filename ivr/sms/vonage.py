@@ -60,7 +60,8 @@ class Vonage:
         """Hand the text over; raises `TextError` or `NumberRefused`."""
         headers = {"Authorization": self._token(), "Content-Type": _JSON, "Accept": _JSON}
         answer = await self._client.send(Request(headers, self._body(to, text)))
-        return Handed(NAME, _judge(answer), parts(text))
+        named = _judge(answer)
+        return Handed(NAME, named if self._reports is not None else None, parts(text))
 
     async def reach(self) -> None:
         """Connect to it, and send nothing; raises `TextError`."""

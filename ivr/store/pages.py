@@ -85,9 +85,9 @@ class Pages:
 
     async def open(
         self, proof: Proof, *, digits: Secret, link: Secret | None = None, code: Secret | None = None,
-        range: Range | None = None, barred: bool = True,
+        range: Range | None = None, parts: int = 1, barred: bool = True,
     ) -> Kept | Pending | TooMany | Barred | Closed:  # fmt: skip
-        """Keep one that begins. `range`: where a text goes to, and is counted; None where none goes.
+        """Keep one that begins. `range`: where a text goes to, and its `parts` are counted; None where none goes.
 
         `digits`: what is spoken into the call, or shown on the page; they count for this proof alone. `barred`: whether a denial
         of a while ago holds. Raises `StoreError` also where the `code` is another's.
@@ -107,6 +107,7 @@ class Pages:
             self._key.seal("digits", digits, proof.id) if proof.keyed is Keyed.PHONE else "",
             self._rules.tries, _written(proof, sealed), proof.subject, self._rules.per_customer_hour, *self._budgets,
             int(range is not None), int(not barred), page_key(self._prefix, ""), int(bool(link)), int(bool(code)),
+            parts,
         )  # fmt: skip
         match answer:
             case [b"kept"]:

@@ -23,9 +23,14 @@ from ivr.lock import Denied
 from ivr.lock.course import Course
 from ivr.lock.proofwords import Asked, Proving
 from ivr.lock.prove import Prove
+from ivr.mail.smtp import Mailer
 from ivr.prompts import Prompt
+from ivr.push.app import AppServer
 from ivr.secret import Personal, Secret
+from ivr.sms import Reporting
+from ivr.sms.dispatch import Dispatch
 from ivr.staff import Person
+from ivr.store.budgets import Budgets
 from ivr.store.deliveries import RedisDeliveries
 from ivr.store.news import Heard, News
 from ivr.store.opened import PageStore
@@ -34,7 +39,7 @@ from tests.contract.ari_log import Log, wait_for
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, NODE, Desk, desk_of
 from tests.contract.texts_kit import tables
-from tests.contract.texts_server import PASSWORD, TextsServer, elks
+from tests.contract.texts_server import PASSWORD, TextsServer, elks, twilio
 from tests.unit.database_kit import asked, settings_in
 
 CALLER = "+46701112233"
@@ -109,6 +114,8 @@ class Proved:
     deliveries: RedisDeliveries
     page: PageStore
     changed: list[str] = field(default_factory=list)
+    other: TextsServer | None = None
+    """The second gateway, where there is one."""
 
     async def press(
         self, person: Person = ANNA, *, way: Way = Way.TEXT, about: str = "invoice", customer: str | None = None, call: str = CALL,
@@ -182,46 +189,64 @@ async def until(condition: Callable[[], Any], limit: float = 10.0) -> None:
             await asyncio.sleep(0.01)
 
 
-def settings_of(folder: Path, server: Server, gateway: TextsServer, more: str = "") -> Settings:
-    """Those of a desk that sends by this gateway."""
+def settings_of(
+    folder: Path, server: Server, gateway: TextsServer, more: str = "", other: TextsServer | None = None
+) -> Settings:
+    """Those of a desk that sends by this gateway, and by the `other` where it must."""
     base = settings_in(folder)
     password = folder / "password"
     password.touch(0o600)
     password.write_text(PASSWORD)
+    second = ['fallback = "twilio"', *lines_of(other, "twilio")] if other else []
     lines = [
         "[redis]", f'url = "unix://{server.socket}"', f'prefix = "t{secrets.token_hex(4)}"', "request_seconds = 5.0",
-        "[page]", 'url = "https://id.example.com"', "[texts]", 'gateway = "46elks"', *lines_of(gateway), more,
+        "[page]", 'url = "https://id.example.com"', "[texts]", 'gateway = "46elks"', *second, *lines_of(gateway), more,
     ]  # fmt: skip
     base.file.write_text("\n".join((base.file.read_text(), *lines)))
     return load(base.file)
 
 
-def lines_of(gateway: TextsServer) -> list[str]:
+def lines_of(gateway: TextsServer, name: str = "46elks") -> list[str]:
     return [
         line
-        for table, fields in tables("46elks", gateway.url).items()
+        for table, fields in tables(name, gateway.url).items()
         for line in (f"[{table}]", *(f"{name} = {orjson.dumps(value).decode()}" for name, value in fields.items()))
     ]
 
 
 @asynccontextmanager
-async def proving_in(folder: Path, server: Server, more: str = "", *, gone: float = 0.05) -> AsyncIterator[Proved]:
-    """`more`: lines of the settings; `gone`: seconds after which a call that has ended counts as ended."""
+async def proving_in(
+    folder: Path, server: Server, more: str = "", *, gone: float = 0.05, second: float = 60.0, fallback: bool = False
+) -> AsyncIterator[Proved]:
+    """`more`: lines of the settings; `gone`: seconds after which a call that has ended counts as ended.
+
+    `fallback`: there is a second gateway, which sends what the first has not delivered in `second` seconds.
+    """
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(TextsServer(numbered()))
-        settings = settings_of(folder, server, gateway, more)
+        other = await stack.enter_async_context(TextsServer(twilio)) if fallback else None
+        settings = settings_of(folder, server, gateway, more, other)
         key = PageKey(secrets.token_bytes(32))
         desk = await stack.enter_async_context(desk_of(settings, server, page=key))
         assert desk.prover is not None
         log: Any = desk.log
         deliveries = await stack.enter_async_context(RedisDeliveries(settings, desk.link, log))
-        gateways = sms.in_turn(settings, log)
+        reporting = Reporting(settings.page.url, Secret("f" * 64))
+        gateways = sms.in_turn(settings, log, reporting=reporting)
         stack.push_async_callback(gateways.close)
         speech, hearing, changed = Speech(), Hearing(), list[str]()
         course = desk.prover.course(
             speech, hearing, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone, again=0.0
         )
-        prove = desk.prover.prove(course, sms.texts(settings, log, gateways), deliveries)
+        app = None if settings.prove.app is None else AppServer.of(settings, settings.prove.app, log)
+        mailer = Mailer.of(settings)
+        if app is not None:
+            stack.push_async_callback(app.close)
+        budgets = Budgets(desk.link, settings.redis.prefix, settings.limits)
+        dispatch = Dispatch(
+            sms.texts(settings, log, gateways), deliveries, budgets, sms.names(settings), second, log
+        )  # fmt: skip
+        prove = desk.prover.prove(course, dispatch, app, mailer)
         stack.push_async_callback(course.close)
         running = asyncio.create_task(course.run())
         stack.push_async_callback(_ended, running)
@@ -234,7 +259,7 @@ async def proving_in(folder: Path, server: Server, more: str = "", *, gone: floa
         await stack.enter_async_context(News(settings, told=heard, came=came.set, log=Log().logger))
         await came.wait()
         page = PageStore(desk.link, settings.redis.prefix, key)
-        yield Proved(desk, prove, course, speech, hearing, gateway, deliveries, page, changed)
+        yield Proved(desk, prove, course, speech, hearing, gateway, deliveries, page, changed, other)
 
 
 def numbered() -> Callable[..., Any]:

@@ -36,11 +36,11 @@ async def live(server: Server) -> AsyncIterator[RedisLive]:
     await opened.close()
 
 
-async def ask(live: RedisLive, to: Range | None, subject: str = "") -> Answer:
+async def ask(live: RedisLive, to: Range | None, subject: str = "", parts: int = 1) -> Answer:
     """A text, in a call of its own, to a customer who has had none unless named."""
     name = f"{next(_serial)}"
     mac = hashlib.sha256(name.encode()).hexdigest()
-    return await live.open_challenge(Challenge(name, subject or f"s{name}", name, mac), RULES, None, to)
+    return await live.open_challenge(Challenge(name, subject or f"s{name}", name, mac), RULES, None, to, parts)
 
 
 async def asked(live: RedisLive, to: Range | None, times: int) -> list[Answer]:
@@ -81,6 +81,22 @@ async def test_where_no_text_goes_nothing_is_used_up(live: RedisLive) -> None:
     # those that were withheld count in no other budget either
     assert [type(answer) for answer in await asked(live, SWEDEN, 30)] == [Opened] * 30
     assert await ask(live, NORWAY) == Opened()
+
+
+async def test_a_text_of_several_messages_uses_up_as_many(live: RedisLive) -> None:
+    assert [await ask(live, SWEDEN, parts=2) for _ in range(3)] == [Opened()] * 3
+    assert await ask(live, SWEDEN) == Opened(Closed(Budget.PREFIX, True)), "six of five"
+    assert [await ask(live, ELSEWHERE, parts=2)] == [Opened()]
+    assert await ask(live, ELSEWHERE) == Opened(Closed(Budget.COUNTRY, True)), "eight of eight"
+
+
+async def test_a_long_text_is_refused_where_a_short_one_is(live: RedisLive) -> None:
+    """Else a customer number that nobody has would be told apart by the length of the text that it would get."""
+    for to in (SWEDEN, NORWAY):
+        assert await ask(live, to, parts=5) == Opened()
+    assert await ask(live, Range("DK", "+452012"), parts=9) == Opened(), "ten of twelve"
+    assert await ask(live, None, parts=9) == Closed(Budget.ALL, True)
+    assert await ask(live, Range("DK", "+452012"), parts=1) == Closed(Budget.ALL, False)
 
 
 async def test_the_hour_slides(live: RedisLive, server: Server) -> None:

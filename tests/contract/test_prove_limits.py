@@ -12,6 +12,7 @@ import pytest
 from ivr.call.proof import Proof
 from ivr.lock import Reason
 from ivr.secret import Personal, Secret
+from ivr.store.opened import Wrong
 from ivr.store.register import Register
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, SVEN, denied
@@ -162,6 +163,59 @@ async def test_never_to_a_number_that_was_changed_at_the_desk_a_moment_ago(here:
         assert held is not None
         await register.set_phones(connection, held, [Personal("+46701234599")], time() - 24 * 3600 - 1)
     assert isinstance(await here.press(customer="10001"), Proof)
+
+
+@pytest.mark.parametrize(
+    "phone", ["+46900123456", "+4520123456", "+18763123456"], ids=["premium", "abroad", "like home"]
+)
+async def test_pumping_by_numbers_that_somebody_is_paid_for(here: Proved, phone: str) -> None:
+    """Also where they are on record: the agent hears what one hears of whom nobody knows."""
+    await here.desk.customer("10001", "Xenia Ask", phone)
+    here.with_caller(phone)
+    assert await here.press() == denied(Reason.NO_WAY)
+    assert await here.press(customer="10001") == await here.press(customer="99999") == denied(Reason.NO_WAY)
+    assert here.gateway.connections == 0
+
+
+async def test_pumping_by_long_texts(tmp_path: Path, server: Server) -> None:
+    """Each message of a text is paid for, and counted."""
+    # letters that are in no GSM alphabet: 67 to a message
+    team = 'departments = { blue = "Обслуживание клиентов" }'
+    async with proving_in(tmp_path, server, f"[prove]\n{team}\n[limits]\ntexts_prefix_per_hour = 2\n") as here:
+        for number in ("10001", "10002"):
+            await here.desk.customer(number, "Xenia Ask", f"+4670111{number[1:]}")
+        here.with_caller(None)
+        assert isinstance(await here.press(customer="10001"), Proof)
+        assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
+        assert await here.press(customer="10002") == denied(Reason.TOO_MANY_PROOFS)
+        assert here.desk.log.of("texts.closed")
+
+
+async def test_bombing_by_all_agents_in_turn(tmp_path: Path, server: Server) -> None:
+    """What a customer gets in an hour is the customer's, whoever presses and from whichever call."""
+    async with proving_in(tmp_path, server, "[prove]\nper_customer_hour = 2\n") as here:
+        await here.desk.customer("10001", "Xenia Ask", CALLER)
+        went = 0
+        for turn, person in enumerate((ANNA, BO, ANNA, BO, ANNA)):
+            here.desk.talks.talks = {}
+            here.desk.joined(person, f"c.{turn}")
+            found = await here.press(person, call=f"c.{turn}")
+            if isinstance(found, Proof):
+                went += 1
+                assert await here.prove.cancel(person, here.desk.id(f"c.{turn}")) is True
+        assert went == 2
+        await here.gateway.until_asked(2)
+        assert len(here.gateway.asked) == 2
+
+
+async def test_bombing_until_somebody_taps_confirms_nothing(here: Proved) -> None:
+    """A tap opens it, and no more: nobody confirms without the digits of the call."""
+    _, link = await here.begun()
+    for _ in range(3):
+        await here.page.opened(link)
+    assert await here.page.key(link, Secret("")) == Wrong(2)
+    await here.stage("opened")
+    assert await here.outcomes() == ["asked"]
 
 
 async def test_digits_are_no_other_calls(here: Proved) -> None:

@@ -16,11 +16,11 @@ import ivr.sms.smpp_bind as bind_module
 from ivr.call.ports import Delivery, Handed, Report
 from ivr.config import Settings
 from ivr.errors import ConfigError, NumberRefused, StoreError, TextError
-from ivr.proving import reporting_of
 from ivr.secret import Personal, Secret
 from ivr.sms import InTurn, Reporting, in_turn, one
 from ivr.store.deliveries import RedisDeliveries
 from ivr.store.link import Link
+from ivr.texting import reporting_of
 from ivr.vault import Vault
 from tests.contract.ari_log import Log, wait_for
 from tests.contract.live_server import Server

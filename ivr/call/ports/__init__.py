@@ -28,7 +28,7 @@ from ivr.call.ports.live import (
 )
 from ivr.call.ports.proofs import Answer, Asking, NotMe, Proofs, Unasked
 from ivr.call.ports.talks import Party, Talk, Talks
-from ivr.call.ports.texts import NOWHERE, Deliveries, Delivery, Handed, Report, Texts
+from ivr.call.ports.texts import NOWHERE, Deliveries, Delivery, Dispatch, Handed, Report, Texts
 from ivr.call.ports.trail import Entry, Trail
 
 Clock = Callable[[], float]
@@ -53,6 +53,7 @@ __all__ = [
     "Deliveries",
     "Delivery",
     "Desks",
+    "Dispatch",
     "Entry",
     "Granted",
     "Handed",

@@ -135,7 +135,7 @@ class Live(Protocol):
         ...
 
     async def open_challenge(
-        self, challenge: Challenge, rules: CodeRules, progress: Progress, range: Range | None = None
+        self, challenge: Challenge, rules: CodeRules, progress: Progress, range: Range | None = None, parts: int = 1
     ) -> Opened | TooSoon | TooMany | Closed:
         """Store a code's MAC. The same id again replaces the code; its tries are not reset. The progress: where opened.
 

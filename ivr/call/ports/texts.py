@@ -96,9 +96,24 @@ class Deliveries(Protocol):
         ...
 
 
+class Dispatch(Protocol):
+    """What becomes of a text behind its first gateway."""
+
+    async def follow(self, handed: Handed, to: Personal, text: Secret) -> Report | None:
+        """Wait until it has arrived; where nobody says so in time, or one says that it will not, another gateway sends it again.
+
+        Returns the last word of it, that of its arrival where there is one; None where nobody knows. Raises `StoreError`.
+        """
+        ...
+
+
 class Texts(Protocol):
     def range_of(self, to: Personal) -> Range | None:
         """What a text to this number is counted for; None where no text goes to it."""
+        ...
+
+    def parts(self, text: Secret) -> int:
+        """How many messages the networks make of it, each of which is paid for."""
         ...
 
     async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:

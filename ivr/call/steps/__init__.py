@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.keypad import Keypad
 from ivr.call.outcome import Factor, Outcome
-from ivr.call.ports import Attempt, Clock, Codes, Live, Pins, Proofs, Subject, Texts, Totps, Trail
+from ivr.call.ports import Attempt, Clock, Codes, Dispatch, Live, Pins, Proofs, Subject, Texts, Totps, Trail
 from ivr.call.ports.eid import Eid, Identities, Turns
 from ivr.call.progress import Held
 from ivr.config import Settings
@@ -18,7 +18,7 @@ from ivr.config import Settings
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What steps work with; the same for all calls of a worker."""
+    """What steps work with; the same for all calls of a worker. `dispatch`: where there is a second gateway."""
 
     settings: Settings
     live: Live
@@ -32,6 +32,7 @@ class Tools:
     eids: Mapping[str, Eid]
     identities: Identities
     turns: Turns
+    dispatch: Dispatch | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,5 +102,5 @@ class _Codes(Texting):
     def challenge(self, brought: Secret) -> Challenge:
         return self.bound(brought)
 
-    async def written(self, brought: Secret, language: str) -> Secret:
+    def written(self, brought: Secret, language: str) -> Secret:
         return brought.within(text("sms_code", language, company=self.tools.settings.company.name), "{code}")

@@ -150,11 +150,13 @@ class _Links(Texting):
         """The digits, for the caller's ear."""
         return digits(f"{self._number():0{_DIGITS}}")
 
-    async def written(self, brought: Secret, language: str) -> Secret:
-        company, url = self.tools.settings.company.name, self.tools.settings.page.url
-        asking = Asking(company, self.round.number, language)
+    async def ready(self, brought: Secret, language: str) -> None:
+        asking = Asking(self.tools.settings.company.name, self.round.number, language)
         answers = self.rules.tries + _MORE_ANSWERS
         await self.tools.proofs.ask(self.id, brought, asking, seconds=self.rules.life, answers=answers)
+
+    def written(self, brought: Secret, language: str) -> Secret:
+        company, url = self.tools.settings.company.name, self.tools.settings.page.url
         return brought.within(text("sms_link", language, company=company, link=f"{url}/c/{{end}}"), "{end}")
 
     def _number(self) -> int:

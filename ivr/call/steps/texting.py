@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ivr.call.outcome import Budget
-from ivr.call.ports import Challenge, Closed, CodeRules, Entry, Opened, TooMany, TooSoon
+from ivr.call.ports import Challenge, Closed, CodeRules, Dispatch, Entry, Handed, Opened, TooMany, TooSoon
 from ivr.call.steps import Round, Tools
 from ivr.errors import TextError, Unavailable
 from ivr.numbers import Range
@@ -30,6 +30,7 @@ class Texting(ABC):
         # another worker may have sent it
         self.id = round.held.now.challenge or secrets.token_urlsafe(16)
         self._sending: set[asyncio.Task[None]] = set()
+        self._following: set[asyncio.Task[None]] = set()
 
     @abstractmethod
     def new(self, *, known: bool) -> Secret:
@@ -40,8 +41,12 @@ class Texting(ABC):
         """This run's challenge, for what a text has brought."""
 
     @abstractmethod
-    async def written(self, brought: Secret, language: str) -> Secret:
-        """The text. Raises `Unavailable`."""
+    def written(self, brought: Secret, language: str) -> Secret:
+        """The text."""
+
+    async def ready(self, brought: Secret, language: str) -> None:
+        """What has to be so before the text goes out. Raises `Unavailable`."""
+        del brought, language
 
     def bound(self, code: Secret, *more: str) -> Challenge:
         """A challenge that counts for this run, customer, call and policy alone."""
@@ -81,21 +86,26 @@ class Texting(ABC):
         found = self.tools.texts.range_of(mobile or _NOBODYS)
         area = None if mobile is None else found
         brought = self.new(known=mobile is not None)
+        message = self.written(brought, self.language)
+        parts = self.tools.texts.parts(message)
         sent = replace(self.round.held.now, challenge=self.id)
-        opened = await self.tools.live.open_challenge(self.challenge(brought), self.rules, sent, area)
+        opened = await self.tools.live.open_challenge(self.challenge(brought), self.rules, sent, area, parts)
         self.round.log.info("text.asked", result=type(opened).__name__)
         if isinstance(opened, Closed):
             await self._withhold(opened, area)
             raise TextError("the budget of all texts is used up")
         if isinstance(opened, Opened):
             self.round.held.now = sent
+            # what the text before has brought is void
+            for task in self._following:
+                task.cancel()
             if opened.closed is not None:
                 sending = self._pretend(opened.closed, area)
             elif mobile is None:
                 # there is nobody to send to: a gateway that is down must not be heard by known customers alone
                 sending = self.tools.texts.pretend()
             else:
-                sending = self._deliver(mobile, brought)
+                sending = self._deliver(mobile, brought, message)
             task = asyncio.create_task(sending)
             self._sending.add(task)
             task.add_done_callback(self._ended)
@@ -103,9 +113,10 @@ class Texting(ABC):
 
     async def close(self) -> None:
         """End what is still being sent; how that ends matters to nobody any more."""
-        for task in self._sending:
-            task.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        while under_way := self._sending | self._following:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
         self.round.keypad.go_on()
 
     async def _pretend(self, closed: Closed, area: Range | None) -> None:
@@ -134,13 +145,27 @@ class Texting(ABC):
             # closed it is all the same
             self.round.log.error("texts.not_told", error=str(error))
 
-    async def _deliver(self, mobile: Personal, brought: Secret) -> None:
+    async def _deliver(self, mobile: Personal, brought: Secret, message: Secret) -> None:
         try:
-            await self.tools.texts.send(mobile, await self.written(brought, self.language))
+            await self.ready(brought, self.language)
+            handed = await self.tools.texts.send(mobile, message)
         except Exception as error:
             self.round.log.error("text.failed", error=type(error).__name__)
             raise
         self.round.log.info("text.sent")
+        if self.tools.dispatch is not None:
+            task = asyncio.create_task(self._follow(self.tools.dispatch, handed, mobile, message))
+            self._following.add(task)
+            task.add_done_callback(self._following.discard)
+
+    async def _follow(self, dispatch: Dispatch, handed: Handed, mobile: Personal, message: Secret) -> None:
+        """See that it arrives. The caller notices nothing of it, as one to whom none was sent."""
+        try:
+            report = await dispatch.follow(handed, mobile, message)
+        except Unavailable as error:
+            self.round.log.error("text.not_followed", error=str(error))
+        else:
+            self.round.log.info("text.followed", delivery="" if report is None else report.delivery.value)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)

@@ -3,8 +3,7 @@
 -- five minutes more at most.
 local PART = 5 * 60 * 1000
 
--- Nil where another text may go; else 1 where that is news, and 0 where it is not.
-local function over(key, most)
+local function used(key)
     local sum, stored = 0, redis.call('HGETALL', key)
     for place = 1, #stored, 2 do
         local begins = tonumber(stored[place])
@@ -14,7 +13,13 @@ local function over(key, most)
             redis.call('HDEL', key, stored[place])
         end
     end
-    if sum < tonumber(most) then
+    return sum
+end
+
+-- Nil where another text may go; else 1 where that is news, and 0 where it is not. The last one may take more parts than are
+-- left: were it refused for its length, those whom no text is sent to would hear another answer than others.
+local function over(key, most)
+    if used(key) < tonumber(most) then
         return nil
     end
     if (tonumber(redis.call('HGET', key, 'until')) or 0) > now then
@@ -24,7 +29,8 @@ local function over(key, most)
     return 1
 end
 
-local function spend(key)
-    redis.call('HINCRBY', key, string.format('%.0f', now - now % PART), 1)
+-- A long text is several `messages`, each of which is paid for.
+local function spend(key, messages)
+    redis.call('HINCRBY', key, string.format('%.0f', now - now % PART), messages)
     redis.call('PEXPIRE', key, HOUR + PART)
 end

@@ -1,7 +1,7 @@
 -- KEYS 1 challenge, 2 times of the texts to this subject, latest first, 3 the call's record
 -- ARGV 1 subject, 2 channel, 3 MAC, 4 life, 5 tries, 6 resend, 7 sends, 8 sends in an hour; times in milliseconds;
 -- 9 holder of the record, 10 how far the call is; 11 to 13 texts in an hour over all, to the country, to the prefix;
--- 14 "1" where a text would go, 15 "1" where a denial holds
+-- 14 "1" where a text would go, 15 "1" where a denial holds, 16 in how many messages
 -- KEYS 4 texts over all, 5 to the country, 6 to the prefix, 7 that the customer has said not to be calling
 local CHALLENGE, TEXTS = KEYS[1], KEYS[2]
 local subject, channel, mac = ARGV[1], ARGV[2], ARGV[3]
@@ -43,9 +43,9 @@ if ARGV[14] == '1' then
         scope, closed = 'prefix', over(KEYS[6], ARGV[13])
     end
     if not closed then
-        spend(KEYS[4])
-        spend(KEYS[5])
-        spend(KEYS[6])
+        for place = 4, 6 do
+            spend(KEYS[place], ARGV[16])
+        end
     end
 end
 

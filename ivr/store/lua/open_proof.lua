@@ -4,7 +4,7 @@
 -- ARGV 1 id, 2 end, in seconds, 3 milliseconds that it is kept behind it, 4 keyed, 5 what is shown, 6 MAC of the digits, 7 the
 -- digits, sealed, where the page shows them, 8 tries, 9 the proof, 10 customer, or empty, 11 proofs to one in an hour, 12 to 14
 -- texts in an hour over all, to the country, to the prefix, 15 "1" where a text goes, 16 "1" where no bar holds, 17 what the
--- page's parts begin with, 18 "1" where there is a link, 19 "1" where there is a code
+-- page's parts begin with, 18 "1" where there is a link, 19 "1" where there is a code, 20 messages of the text
 local PAGE, DESK, CALL, DUE, OF, BAR, TIMES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[8], KEYS[9], KEYS[10]
 local id, till, customer, hourly = ARGV[1], ARGV[2] * 1000, ARGV[10] ~= '', tonumber(ARGV[11])
 local kept = string.format('%.0f', till - now + ARGV[3])
@@ -52,7 +52,7 @@ if ARGV[15] == '1' then
         end
     end
     for place = 5, 7 do
-        spend(KEYS[place])
+        spend(KEYS[place], ARGV[20])
     end
 end
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from tests.unit.fakes.agents import BUSY, NOBODY, Agent
 from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
+from tests.unit.fakes.dispatch import FakeDispatch
 from tests.unit.fakes.eids import FakeEid, FakeIdentities, FakeTurns
 from tests.unit.fakes.line import Answers, FakeLine, Keys
 from tests.unit.fakes.live import FakeCodes, FakeLive
@@ -33,6 +34,7 @@ __all__ = [
     "Answers",
     "FakeCodes",
     "FakeCustomers",
+    "FakeDispatch",
     "FakeEid",
     "FakeIdentities",
     "FakeLine",

@@ -74,6 +74,7 @@ class FakeLive:
         self._texts: dict[str, list[float]] = {}
         self.closed: Closed | None = None
         self.barred: dict[str, float] = {}
+        self.parts: list[int] = []
 
     async def begin(self, progress: Progress) -> None:
         async with self._plot.operation("live.begin"):
@@ -118,7 +119,7 @@ class FakeLive:
             self._note(progress)
 
     async def open_challenge(
-        self, challenge: Challenge, rules: CodeRules, progress: Progress, range: Range | None = None
+        self, challenge: Challenge, rules: CodeRules, progress: Progress, range: Range | None = None, parts: int = 1
     ) -> Opened | TooSoon | TooMany | Closed:
         async with self._plot.operation("live.open_challenge"):
             self._check(progress)
@@ -136,6 +137,7 @@ class FakeLive:
             if self.closed is not None and self.closed.scope is Budget.ALL:
                 return self.closed
             times.append(clock())
+            self.parts.append(parts)
             self._challenges[challenge.id] = _Sent(challenge, clock() + rules.life, sent.tries, sent.sends + 1)
             self._note(progress)
             return Opened(None if range is None else self.closed)

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from ivr.call.ports import Handed
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
+from ivr.sms.length import parts
 from tests.unit.fakes.plot import LATENCY, Plot
 
 
@@ -28,6 +29,9 @@ class FakeTexts:
 
     def range_of(self, to: Personal) -> Range | None:
         return Range("SE", to.reveal()[:7])
+
+    def parts(self, text: Secret) -> int:
+        return parts(text)
 
     async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         if self.at_once:

@@ -25,6 +25,7 @@ from ivr.secret import Personal
 from ivr.staff import TENANT
 from tests.unit.fakes.agents import Agent
 from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
+from tests.unit.fakes.dispatch import FakeDispatch
 from tests.unit.fakes.eids import FakeEid, FakeIdentities, FakeTurns
 from tests.unit.fakes.line import Answers, FakeLine
 from tests.unit.fakes.live import FakeCodes, FakeLive
@@ -95,6 +96,7 @@ class World:
         self.turns = FakeTurns(self.plot)
         self.codes = FakeCodes()
         self.texts = FakeTexts(self.plot)
+        self.dispatch: FakeDispatch | None = None
         self.proofs = FakeProofs(self.plot)
         self.trail = FakeTrail(self.plot)
         self.arrears = Arrears(self.trail, self.live, clock=clock, log=self.logger)
@@ -192,7 +194,7 @@ class World:
     def tools(self) -> Tools:
         return Tools(
             self.settings, self.live, self.pins, self.totps, self.codes, self.texts, self.proofs, self.trail, clock,
-            self.eids, self.identities, self.turns,
+            self.eids, self.identities, self.turns, self.dispatch,
         )  # fmt: skip
 
     def keypad(self, line: FakeLine, *, slips: int = 3, watchdog: int = 60) -> Keypad:
