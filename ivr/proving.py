@@ -26,6 +26,7 @@ from ivr.sms.reports import readers
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
 from ivr.store.posted import PostBox
+from ivr.store.published import RedisPublished
 from ivr.store.speeches import Speeches
 from ivr.texting import texting
 from ivr.vault import Vault
@@ -64,7 +65,8 @@ async def proving(
         stack.push_async_callback(course.close)
         for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
-        yield Proving(prover.prove(course, sending.dispatch, app, mailer), course, sending.texts)
+        published = RedisPublished(link, prefix, settings.limits, log)
+        yield Proving(prover.prove(course, sending.dispatch, app, mailer, published), course, sending.texts)
 
 
 @asynccontextmanager

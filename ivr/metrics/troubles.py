@@ -73,6 +73,7 @@ TROUBLES: Mapping[str, str] = {
     "proof.lost": "error",
     "proof.unheard": "error",
     "proof.unknown": "error",
+    "proof.unreadable": "error",
     "proof.unspoken": "error",
     "proof.untold": "error",
     "proof.wrong": "warning",

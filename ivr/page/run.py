@@ -23,6 +23,7 @@ from ivr.page.person_visit import PersonVisits
 from ivr.page.routes import NAMES
 from ivr.page.server import PageServer
 from ivr.page.sheets import Sheets
+from ivr.page.spared import Spared
 from ivr.page.visit import Visits
 from ivr.stopping import told_to_stop
 from ivr.store.bulletin import Bulletin
@@ -39,7 +40,7 @@ from ivr.web.problems import STATUSES
 def run(settings: Settings) -> None:
     """Serve until it is told to stop. Raises `ConfigError` where it cannot start, `Unreachable` where it could later."""
     meters = meters_of(settings)
-    log = logs.setup(settings.log, HeardServed(meters))
+    log = logs.setup(settings.log, Spared(HeardServed(meters)))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, meters, log))
 

@@ -83,7 +83,7 @@ class PageServer(Listening):
         self._log.info(
             "page.request", method=request.method if request.method in METHODS else "other",
             route="none" if target is None else target.name, status=answer.status, reason=reason, peer=masked(address),
-            seconds=round(monotonic() - began, 4),
+            seconds=round(monotonic() - began, 4), left_out=0,
         )  # fmt: skip
         return answer
 

@@ -74,7 +74,10 @@ class Sheets:
                 steps = (words("denied.say"), words("denied.given"), safe)
                 return self.told(words, "denied", words("denied.text"), steps)
             case Stage.WRONG:
-                return self.told(words, "wrong", words("wrong.text"), (words("wrong.hang_up"), safe))
+                hang_up = words("wrong.hang_up")
+                return self.told(
+                    words, "wrong", words("wrong.text"), (hang_up, safe), check=words("expired.check"), link=link
+                )
             case _:
                 return self.told(
                     words, "expired", words("expired.text"), (safe,), check=words("expired.check"), link=link
