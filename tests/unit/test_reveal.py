@@ -66,7 +66,6 @@ MAY_REVEAL = {
     "ivr/store/opened.py",
     "ivr/store/pagekey.py",
     "ivr/store/pageparts.py",
-    "ivr/store/pages.py",
     "ivr/store/pool.py",
     "ivr/store/posted.py",
     "ivr/store/roster.py",
