@@ -78,12 +78,9 @@ async def opened(
         store, pace = PageStore(link, prefix, key), RedisPace(link, f"{prefix}:page")
         limits = Limits(pace, key, settings.page, settings.persons)
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
-        visits, box = (
-            Visits(settings, store, CallerPage(link, prefix, key), sheets, limits),
-            PostBox(link, prefix, key, seconds=seconds),
-        )
+        visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits)
         people = PersonVisits(settings, PersonPage(link, prefix, key), PersonSheets(sheets), limits)
-        bulletin = Bulletin(link, prefix)
+        box, bulletin = PostBox(link, prefix, key, seconds=seconds), Bulletin(link, prefix)
         yield PageServer(settings, visits, people, box, bulletin, sheets, limits, readiness, log), readiness
     finally:
         await link.close()

@@ -39,8 +39,8 @@ class PageServer(Listening):
     """`open`, then it serves until `close`."""
 
     def __init__(
-        self, settings: Settings, visits: Visits, people: PersonVisits, box: PostBox, bulletin: Bulletin, sheets: Sheets, limits: Limits,
-        readiness: Readiness, log: FilteringBoundLogger,
+        self, settings: Settings, visits: Visits, people: PersonVisits, box: PostBox, bulletin: Bulletin, sheets: Sheets,
+        limits: Limits, readiness: Readiness, log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         page = settings.page
         assert page.url is not None

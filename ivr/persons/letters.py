@@ -53,23 +53,15 @@ class Letters:
 
     async def code(self, one: Introduction, digits: Secret) -> str:
         """To the number that the asker says to have."""
-        if why := await self._may("code", one, one.asker.number):
+        words = digits.within(text("person_code", one.asker.language, company=self._company), "{code}")
+        if why := await self._may("code", one, one.asker.number, words):
             return why
-        words = text("person_code", one.asker.language, company=self._company)
-        return await self._sent(one.asker.number, digits.within(words, "{code}"))
+        return await self._sent(one.asker.number, words)
 
     async def ask(self, one: Introduction, link: Secret) -> str:
         """To the other, who the asker is; what the link shows is there before the text."""
         if one.asker.name is None:
             return "over"
-        if why := await self._may("ask", one, one.other.number):
-            return why
-        await self.row(one, "ask", "sent")
-        letter = View(
-            Shows.LETTER, "", one.until, one.eid, name=one.asker.name, number=one.asker.number, own=one.other.number
-        )
-        await self._store.name(one.link, one)
-        await self._store.show(one.link, letter)
         words = Secret(text("person_asks", one.asker.language, company=self._company, eid=LABELS[one.eid]))
         # the name last: whatever it holds, nothing is put into it
         for placeholder, told in (
@@ -78,6 +70,14 @@ class Letters:
             ("{name}", one.asker.name),
         ):
             words = told.within(words.reveal(), placeholder)
+        if why := await self._may("ask", one, one.other.number, words):
+            return why
+        await self.row(one, "ask", "sent")
+        letter = View(
+            Shows.LETTER, "", one.until, one.eid, name=one.asker.name, number=one.asker.number, own=one.other.number
+        )
+        await self._store.name(one.link, one)
+        await self._store.show(one.link, letter)
         return await self._sent(one.other.number, words)
 
     async def row(self, one: Introduction, action: str, outcome: str, who: Who = Who.ASKER) -> None:
@@ -88,11 +88,13 @@ class Letters:
         }  # fmt: skip
         await self._trail.append(Entry("desk", f"person.{action}", outcome, detail=detail))
 
-    async def _may(self, what: str, one: Introduction, to: Personal) -> str:
+    async def _may(self, what: str, one: Introduction, to: Personal, words: Secret) -> str:
         area = self._texts.range_of(to)
         if area is None:
             return "own_number" if what == "code" else "other_number"
-        why = await self._store.text("code" if what == "code" else "ask", one.asker.by, self._index.phone(to), area)
+        why = await self._store.text(
+            "code" if what == "code" else "ask", one.asker.by, self._index.phone(to), area, self._texts.parts(words)
+        )
         if why == "closed":
             self._log.warning("person.texts_closed", introduction=one.id)
         return why

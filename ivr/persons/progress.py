@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -109,6 +110,9 @@ class Progress:
                     pass
         except Unavailable as error:
             self._log.error("person.failed", error=str(error))
+            with suppress(Unavailable):
+                if (kept := await self._store.read(id)) is not None and kept.now.side(who).order == name:
+                    await self._book.refused(kept.now, who, "unavailable")
 
     async def _identified(self, id: str, who: Who, order: str, done: Done) -> None:
         name = None if done.name is None else _clean(done.name)

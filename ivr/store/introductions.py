@@ -160,8 +160,8 @@ class Introductions:
             case _:
                 raise strange(_WRITE)
 
-    async def text(self, what: Literal["code", "ask"], by: str, to: str, area: Range) -> str:
-        """Count a text of this person's to this number, both as blind indexes; empty where it may go, else why not.
+    async def text(self, what: Literal["code", "ask"], by: str, to: str, area: Range, parts: int) -> str:
+        """Count a text of so many parts of this person's to this number, both as blind indexes; empty where it may go, else why not.
 
         `barred`: that one does not want to be asked by this one; `many`: too many in a day; `closed`: too many of all.
         """
@@ -174,7 +174,7 @@ class Introductions:
         if what == "code":
             # whoever has identified may mistype the own number
             most = (most[0], most[0])
-        match await self._link.run(_TEXT, keys, *self._budgets, *most):
+        match await self._link.run(_TEXT, keys, *self._budgets, *most, parts):
             case [b"go"]:
                 return ""
             case [b"closed", bytes(), int()]:

@@ -1,5 +1,5 @@
 -- KEYS 1 texts of all, 2 to the country, 3 to the prefix, 4 times of this person's, 5 times to this number, 6 the bar between them
--- ARGV 1 to 3 texts in an hour, of each, 4 and 5 in a day, of each
+-- ARGV 1 to 3 texts in an hour, of each, 4 and 5 in a day, of each, 6 messages of the text
 if redis.call('EXISTS', KEYS[6]) == 1 then
     return {'barred'}
 end
@@ -18,7 +18,7 @@ for place, scope in ipairs({'all', 'country', 'prefix'}) do
     end
 end
 for place = 1, 3 do
-    spend(KEYS[place])
+    spend(KEYS[place], ARGV[6])
 end
 for place = 4, 5 do
     redis.call('LPUSH', KEYS[place], string.format('%.0f', now))
