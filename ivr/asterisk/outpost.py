@@ -12,15 +12,16 @@ from typing import Literal
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari
-from ivr.asterisk.events import Destroyed, Event, Left, PlaybackEnded, Started
+from ivr.asterisk.events import Destroyed, Digit, Event, Left, PlaybackEnded, Started
 from ivr.asterisk.websocket import Json, Method
 from ivr.config import Settings
 from ivr.errors import AriError, Unavailable, WorkerReplaced
+from ivr.secret import Secret
 
 # A channel is made for a sentence or a call; few at a time.
 _CONNECTIONS = 8
 # 128 random bits: nobody can name a channel so that it is taken for one of these.
-_OURS = re.compile(r"tillit-(?:speech|dial)-[0-9a-f]{32}")
+_OURS = re.compile(r"tillit-(?:speech|dial|call)-[0-9a-f]{32}")
 # Waits before a channel that could not be ended is tried again, in seconds.
 _AGAIN = (0.1, 0.5, 2.0)
 
@@ -30,7 +31,7 @@ def name_of(settings: Settings, place: str) -> str:
     return f"desk-{settings.asterisks[place].app}-{settings.worker.name}"
 
 
-def mint(what: Literal["speech", "dial"]) -> str:
+def mint(what: Literal["speech", "dial", "call"]) -> str:
     """The unique id of a channel that is about to be made."""
     return f"tillit-{what}-{secrets.token_hex(16)}"
 
@@ -47,6 +48,7 @@ class Ear:
         """Why it is gone (Q.850), where Asterisk has said so."""
         self._lost = False
         self._played: dict[str, bool] = {}
+        self._keys: list[Secret] = []
         self._news = asyncio.Event()
 
     async def start(self) -> bool:
@@ -63,6 +65,11 @@ class Ear:
         await self._until(lambda: playback in self._played or self.ended)
         return self._played.get(playback, False)
 
+    async def pressed(self, key: Secret) -> bool:
+        """Wait until this key was pressed; False where it has ended instead."""
+        await self._until(lambda: key in self._keys or self.ended)
+        return key in self._keys
+
     # ------------------------------------------------------------ for the reader of events
 
     def tell(self, event: Event) -> None:
@@ -72,6 +79,8 @@ class Ear:
                 self.started = True
             case PlaybackEnded(playback=playback, failed=failed):
                 self._played[playback] = not failed
+            case Digit(key=key):
+                self._keys.append(key)
             case Left():
                 self.ended = True
             case Destroyed(cause=cause):
@@ -191,6 +200,7 @@ class Outpost:
                 | Left(channel=channel)
                 | Destroyed(channel=channel)
                 | PlaybackEnded(channel=channel)
+                | Digit(channel=channel)
             ):
                 pass
             case _:

@@ -54,6 +54,8 @@ class Prompt(StrEnum):
     IN_24_HOURS = "in-24-hours"
     PROVE_DIGITS = "prove-digits"
     ONCE_MORE = "once-more"
+    PRESS_FOR_CODE = "press-for-code"
+    YOUR_CODE = "your-code"
     DIGIT_0 = "digit-0"
     DIGIT_1 = "digit-1"
     DIGIT_2 = "digit-2"

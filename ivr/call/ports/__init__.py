@@ -29,6 +29,7 @@ from ivr.call.ports.live import (
 from ivr.call.ports.talks import Party, Talk, Talks
 from ivr.call.ports.texts import NOWHERE, Deliveries, Delivery, Dispatch, Handed, Report, Texts
 from ivr.call.ports.trail import Entry, Trail
+from ivr.call.ports.voice import Heard, Voice
 
 Clock = Callable[[], float]
 """Seconds: monotonic for what is measured, since the epoch for what is written down."""
@@ -54,6 +55,7 @@ __all__ = [
     "Entry",
     "Granted",
     "Handed",
+    "Heard",
     "Key",
     "Leg",
     "Line",
@@ -75,6 +77,7 @@ __all__ = [
     "Totps",
     "Trail",
     "Unwatched",
+    "Voice",
     "Waiting",
     "Wrong",
 ]  # fmt: skip
