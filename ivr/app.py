@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from time import monotonic, time
@@ -14,33 +14,51 @@ import uvloop
 from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from ivr import __version__, agi, logs, metrics, sms
+from ivr import __version__, agi, eid, logs, metrics, sms
 from ivr.asterisk.admission import Admission
+from ivr.asterisk.announcing import Announcer
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.outpost import Outpost, worker_name_of
 from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.call.arrears import Arrears
-from ivr.call.policy import policies
-from ivr.call.ports import Dispatch, Texts
+from ivr.call.policy import Policy, policies
+from ivr.call.ports import Dispatch, Proofs, Texts, Unasked
 from ivr.call.progress import Progress
 from ivr.call.session import Session
 from ivr.call.steps import Tools
+from ivr.call.steps.sms_link import SmsLinkStep
 from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
-from ivr.metrics import Health, Heard, Meters, Readiness, TimedCustomers, TimedPins, TimedTexts, TimedTotps, TimedTrail
+from ivr.metrics import (
+    Health,
+    Heard,
+    Meters,
+    Readiness,
+    TimedCustomers,
+    TimedIdentities,
+    TimedPins,
+    TimedTexts,
+    TimedTotps,
+    TimedTrail,
+)
 from ivr.nodes import Begin, Leasing, Node, Nodes
+from ivr.proving import begun
 from ivr.retention import retaining
 from ivr.seat import Seat
+from ivr.store.callers import CallerLinks
 from ivr.store.customers import Customers
 from ivr.store.desks import RedisDesks
+from ivr.store.eids import Identities
 from ivr.store.lease import Lease
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
+from ivr.store.pagekey import PageKey
 from ivr.store.totps import Totps
 from ivr.texting import texting
 from ivr.vault import Vault
@@ -61,6 +79,9 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         stack.callback(vault.close)
         seal = Seal.open(settings)
         texts, dispatch = await _texts(settings, vault, meters, stack, log)
+        providers = eid.eids(settings, log)
+        for provider in providers.values():
+            stack.push_async_callback(provider.close)
         database = await Database.open(settings)
         stack.push_async_callback(database.close)
         live = await RedisLive.open(settings, meters.timed("redis"), log)
@@ -79,7 +100,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         await stack.enter_async_context(retaining(settings, database, trail, seal, log))
         nodes = await stack.enter_async_context(Nodes(settings, log, partial(meters.timed, "ari")))
         await nodes.look()
-        customers = await Customers.open(database, vault)
+        customers = await Customers.open(database, vault, cooling=settings.lock.cooling.hours * 3600)
         timed_trail = TimedTrail(trail, meters.timed("audit"))
         tools = Tools(
             settings,
@@ -88,8 +109,12 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             TimedTotps(Totps(database, vault), meters.timed("database")),
             vault.codes,
             texts,
+            _proofs(settings, chosen.values(), meters, stack),
             timed_trail,
             monotonic,
+            providers,
+            TimedIdentities(Identities(database, vault), meters.timed("database")),
+            live.turns(vault.index),
             dispatch,
         )
         timed_customers = TimedCustomers(customers, meters.timed("database"))
@@ -177,15 +202,34 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
 async def _texts(
     settings: Settings, vault: Vault, meters: Meters, stack: AsyncExitStack, log: FilteringBoundLogger
 ) -> tuple[Texts, Dispatch | None]:
-    """The gateways; and what sends by the second of them, where there is one. Raises `ConfigError`."""
-    if settings.texts.fallback is None:
+    """The gateways; and what sends by the second of them, or calls, where there is either. Raises `ConfigError`."""
+    voice = _voice(settings, stack, log) if settings.texts.voice.wanted else None
+    if settings.texts.fallback is None and voice is None:
         gateways = sms.in_turn(settings, log)
         stack.push_async_callback(gateways.close)
         return TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")), None
     link = Link.of(settings, meters.timed("redis"))
     stack.push_async_callback(link.close)
-    sending = await stack.enter_async_context(texting(settings, vault, link, log, meters.timed("texts")))
+    sending = await stack.enter_async_context(texting(settings, vault, link, log, meters.timed("texts"), voice))
     return sending.texts, sending.dispatch
+
+
+def _voice(settings: Settings, stack: AsyncExitStack, log: FilteringBoundLogger) -> Announcer:
+    """Who calls, by an application of this run alone on each Asterisk. Raises `ConfigError`."""
+    outposts = [Outpost.of(settings, place, place, log, worker_name_of) for place in settings.asterisks]
+    for outpost in outposts:
+        stack.callback(begun(f"outpost/{outpost.node}", outpost.serve(), log).cancel)
+    return Announcer(outposts, settings.texts.voice)
+
+
+def _proofs(settings: Settings, used: Iterable[Policy], meters: Meters, stack: AsyncExitStack) -> Proofs:
+    """The way to the public page, where a policy asks for something there: a worker of others needs no key of it. Raises `ConfigError`."""
+    if not any(SmsLinkStep in policy.steps for policy in used):
+        return Unasked()
+    key = PageKey.open(settings)
+    link = Link.of(settings, meters.timed("redis"))
+    stack.push_async_callback(link.close)
+    return CallerLinks(link, settings.redis.prefix, key)
 
 
 async def _recorded(live: RedisLive, arrears: Arrears, node: str, app: str) -> Collection[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.asterisk.hearing import Hearer
 from ivr.asterisk.outpost import Outpost
 from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
@@ -46,12 +48,28 @@ async def proving(
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
         incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log)
         outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
-        course = prover.course(Speaker(outposts, talks, Speeches(link, prefix), log), changed)
+        ours = Speeches(link, prefix)
+        course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
-        for running in (incoming.run(), course.run(), *(outpost.serve() for outpost in outposts.values())):
-            stack.push_async_callback(_ended, asyncio.create_task(running))
+        for name, running in (
+            ("incoming", incoming.run()), ("course", course.run()),
+            *((f"outpost/{node}", outpost.serve()) for node, outpost in outposts.items()),
+        ):  # fmt: skip
+            stack.push_async_callback(_ended, begun(name, running, log))
         yield Proving(prover.prove(course, sending.dispatch), course)
+
+
+def begun(name: str, running: Coroutine[None, None, None], log: FilteringBoundLogger) -> asyncio.Task[None]:
+    """A task that runs until it is cancelled; where it ends by a fault, that is told."""
+    task = asyncio.create_task(running, name=name)
+    task.add_done_callback(partial(_told, log))
+    return task
+
+
+def _told(log: FilteringBoundLogger, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task.failed", error=type(error).__name__, code=task.get_name())
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

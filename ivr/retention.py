@@ -1,4 +1,4 @@
-"""What a worker deletes because it was kept long enough: old rows of the audit trail, old texts of the trial gateway."""
+"""What a worker deletes because it was kept long enough: old rows of the audit trail, old evidence of identifications, old texts of the trial gateway."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ivr.call.ports import Entry
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import TillitError
+from ivr.store import eids
 
 _SECONDS = 3600.0
 
@@ -42,6 +43,7 @@ async def _keep_on(settings: Settings, database: Database, trail: Trail, seal: S
     while True:
         cleaning: dict[str, Callable[[], Awaitable[int]]] = {
             "audit": partial(keep_audit, settings, database, trail, seal, steady, log),
+            "evidence": partial(keep_evidence, settings, database, steady, log),
             "outbox": partial(asyncio.to_thread, clean_outbox, settings),
         }
         for kind, clean in cleaning.items():
@@ -93,6 +95,25 @@ async def clean_audit(
         await trail.append(Entry("worker", "audit.retention", "done", detail=detail))
         count += await prune(database, chain, upto, seal, at=stamp(clock()))
     return count
+
+
+async def keep_evidence(settings: Settings, database: Database, steady: Steady, log: FilteringBoundLogger) -> int:
+    """Delete evidence that is too old, unless the clock has jumped; how many. Raises `TillitError`."""
+    if settings.retention.evidence_days is None:
+        return 0
+    if (held := await steady.held()) is not None:
+        log.warning("retention.held", kind="evidence", seconds=int(held.total_seconds()))
+        return 0
+    return await clean_evidence(settings, database)
+
+
+async def clean_evidence(settings: Settings, database: Database, *, clock: Callable[[], datetime] = utc_now) -> int:
+    """Delete evidence that is too old; how many. Raises `StoreError`."""
+    days = settings.retention.evidence_days
+    if days is None:
+        return 0
+    before = int((clock() - timedelta(days=days)).timestamp())
+    return await eids.forget(database, before)
 
 
 def clean_outbox(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> int:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.leg import GONE, finished
 from ivr.asterisk.outpost import Ear, Outpost, mint
 from ivr.call.ports import Heard
+from ivr.config.voice import Voice
 from ivr.errors import AriError, Unavailable
 from ivr.prompts import Prompt, digits
 from ivr.secret import Personal, Secret
@@ -26,28 +24,19 @@ _PATIENCE = 4.0
 _LONGEST = 90
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """How such a call goes out. `dial`: such as `PJSIP/{number}@trunk`; `shown`: the number that is displayed; `ring`: in seconds."""
-
-    dial: str
-    shown: str
-    ring: int
-
-
 class Announcer:
     """Implements `call.ports.Voice`, by whichever Asterisk is there."""
 
-    def __init__(self, outposts: Sequence[Outpost], line: Line, log: FilteringBoundLogger) -> None:
+    def __init__(self, outposts: Sequence[Outpost], line: Voice) -> None:
+        """`line`: how such calls go out."""
         self._outposts = outposts
         self._line = line
-        self._log = log
 
     async def tell(self, to: Personal, code: Secret, language: str) -> Heard:
         """As `Voice` says. Cancelled, it is hung up."""
         outpost = next((one for one in self._outposts if one.is_connected), None)
         if outpost is None:
-            raise Unavailable("Asterisk's REST interface (ARI) does not answer")
+            raise Unavailable("no Asterisk is there that would call")
         channel = mint("call")
         with outpost.ear(channel) as ear:
             try:
@@ -72,7 +61,7 @@ class Announcer:
             if error.status != 500:
                 raise
             # so Asterisk says of a trunk that is not there
-            raise Unavailable("the trunk of [texts.voice] dial takes no call") from None
+            raise Unavailable("the trunk of [texts.voice] dial takes no calls") from None
         if not await ear.start():
             return Heard.NOT_ANSWERED
         if not await self._pressed(outpost, ear, channel):
@@ -83,14 +72,15 @@ class Announcer:
 
     def _asked(self, outpost: Outpost, channel: str, language: str, to: Personal) -> dict[str, object]:
         return {
-            "endpoint": self._line.dial.replace("{number}", to.reveal()), "app": outpost.app, "appArgs": "call",
-            "channelId": channel, "callerId": f"<{self._line.shown}>", "timeout": self._line.ring, "language": language,
-            "variables": {"TIMEOUT(absolute)": str(self._line.ring + _LONGEST)},
+            "endpoint": (self._line.dial or "").replace("{number}", to.reveal()[self._line.format == "digits" :]),
+            "app": outpost.app, "appArgs": "call", "channelId": channel, "callerId": f"<{self._line.number}>",
+            "timeout": self._line.ring_seconds, "language": language,
+            "variables": {"TIMEOUT(absolute)": str(self._line.ring_seconds + _LONGEST)},
         }  # fmt: skip
 
     async def _pressed(self, outpost: Outpost, ear: Ear, channel: str) -> bool:
         """Whether the key was pressed; asks for it a few times."""
-        pressing = asyncio.ensure_future(ear.pressed(KEY))
+        pressing = asyncio.ensure_future(_right(ear))
         try:
             for _ in range(_ASKED):
                 asking = asyncio.ensure_future(self._play(outpost, ear, channel, (Prompt.PRESS_FOR_CODE,)))
@@ -119,3 +109,11 @@ class Announcer:
         except asyncio.CancelledError:
             await finished(outpost.request("DELETE", f"playbacks/{playback}", channel=channel))
             raise
+
+
+async def _right(ear: Ear) -> bool:
+    """Wait for the key; False where it has ended instead."""
+    while (key := await ear.key()) is not None:
+        if key == KEY:
+            return True
+    return False

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
+from urllib.parse import urlencode
 
 from structlog.typing import FilteringBoundLogger
 
@@ -27,8 +29,13 @@ _AGAIN = (0.1, 0.5, 2.0)
 
 
 def name_of(settings: Settings, place: str) -> str:
-    """What the application of this process is called there: never as one that the dialplan offers calls to."""
+    """What the desk's application is called there: never as one that the dialplan offers calls to."""
     return f"desk-{settings.asterisks[place].app}-{settings.worker.name}"
+
+
+def worker_name_of(settings: Settings, place: str) -> str:
+    """The same of a worker: no two runs of it share one, for a new one comes while the old one's calls go on."""
+    return f"voice-{settings.asterisks[place].app}-{settings.worker.name}-{secrets.token_hex(4)}"
 
 
 def mint(what: Literal["speech", "dial", "call"]) -> str:
@@ -48,7 +55,7 @@ class Ear:
         """Why it is gone (Q.850), where Asterisk has said so."""
         self._lost = False
         self._played: dict[str, bool] = {}
-        self._keys: list[Secret] = []
+        self._keys: deque[Secret] = deque()
         self._news = asyncio.Event()
 
     async def start(self) -> bool:
@@ -65,10 +72,10 @@ class Ear:
         await self._until(lambda: playback in self._played or self.ended)
         return self._played.get(playback, False)
 
-    async def pressed(self, key: Secret) -> bool:
-        """Wait until this key was pressed; False where it has ended instead."""
-        await self._until(lambda: key in self._keys or self.ended)
-        return key in self._keys
+    async def key(self) -> Secret | None:
+        """Wait until a key is pressed at its end (`Outpost.subscribe`); None where it has ended."""
+        await self._until(lambda: bool(self._keys) or self.ended)
+        return self._keys.popleft() if self._keys else None
 
     # ------------------------------------------------------------ for the reader of events
 
@@ -115,9 +122,12 @@ class Outpost:
         self._ending: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def of(cls, settings: Settings, place: str, node: str, log: FilteringBoundLogger) -> Outpost:
-        """That of the settings' table, such as `[asterisk]`. Raises `ConfigError` as `Ari.of`."""
-        ari = Ari.of(settings, place, app=name_of(settings, place), connections=_CONNECTIONS, log=log)
+    def of(
+        cls, settings: Settings, place: str, node: str, log: FilteringBoundLogger,
+        name: Callable[[Settings, str], str] = name_of,
+    ) -> Outpost:  # fmt: skip
+        """That of the settings' table, such as `[asterisk]`; of a worker by `worker_name_of`. Raises `ConfigError` as `Ari.of`."""
+        ari = Ari.of(settings, place, app=name(settings, place), connections=_CONNECTIONS, log=log)
         return cls(node, ari, log)
 
     @property
@@ -164,6 +174,19 @@ class Outpost:
         """As of `Ari`; raises `Unavailable` as well where there is no connection."""
         self.demand_connected()
         return await self._ari.request(method, path, body, channel=channel)
+
+    async def subscribe(self, channel: str) -> None:
+        """Be told of keys that are pressed on a channel that is not in the application. Raises `Unavailable`."""
+        source = f"channel:{channel}"
+        await self.request("POST", f"applications/{self.app}/subscription", {"eventSource": source}, channel=channel)
+
+    async def unsubscribe(self, channel: str) -> None:
+        """Be told of them no longer; where Asterisk does not answer, the next connection sees to it. Raises nothing."""
+        if not self._open:
+            return
+        query = urlencode({"eventSource": f"channel:{channel}"})
+        with suppress(Unavailable):
+            await self.request("DELETE", f"applications/{self.app}/subscription?{query}", channel=channel)
 
     async def hang_up(self, channel: str) -> None:
         """Have this channel, one that was made here, be gone; tried again where Asterisk does not answer. Raises nothing."""
@@ -221,9 +244,12 @@ class Outpost:
                 left = [channel for channel in await self._inhabitants() if channel not in self._ears]
             except Unavailable:
                 continue
-            for channel in filter(_OURS.fullmatch, left):
-                self._log.warning("outpost.swept", channel=channel)
-                await self.hang_up(channel)
+            for channel in left:
+                if _OURS.fullmatch(channel):
+                    self._log.warning("outpost.swept", channel=channel)
+                    await self.hang_up(channel)
+                else:
+                    await self.unsubscribe(channel)
             return
 
     async def _inhabitants(self) -> list[str]:

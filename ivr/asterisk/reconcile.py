@@ -287,4 +287,5 @@ class Reconciliation:
             again=list(arguments[2:3]) == ["again"],
             app=self._ari.app,
             agent="".join(arguments[3:4]),
+            called="called" in arguments[4:],
         )

@@ -18,11 +18,13 @@ from ivr.errors import AriError, StoreError, Unavailable
 from ivr.prompts import Prompt
 
 # A whisper is mixed into what goes to a phone: where nothing goes there, nothing is heard. A phone sends a packet every 20 or
-# 30 ms; one that has been told a moment ago to send by way of Asterisk begins as soon as it has answered. Looks, and seconds.
-_LOOKS = 5
+# 30 ms; one that has been told a moment ago to send by way of Asterisk begins as soon as it has answered, which on a busy
+# machine takes most of a second. Looks, and seconds.
+_LOOKS = 9
 _LOOK_SECONDS = 0.15
-# How long Asterisk may take until it has made the channel that speaks: 11 ms at worst, of 300.
-_START_SECONDS = 3.0
+START_SECONDS = 3.0
+"""How long Asterisk may take until it has made the channel that speaks: 11 ms at worst, of 300."""
+
 # No sentence is as long; in seconds.
 _LONGEST = 60.0
 # A hang-up ends what is played, and is told of within 20 ms behind that.
@@ -155,17 +157,16 @@ class Speaker:
             # spy: we speak, and hear nothing of what is said
             how = {"spy": "none", "whisper": whisper, "app": outpost.app, "snoopId": snoop}
             media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
-            playback = f"{snoop}-said"
             try:
                 await finished(outpost.request("POST", f"channels/{channel}/snoop", how, channel=channel))
-                async with asyncio.timeout(_START_SECONDS):
+                async with asyncio.timeout(START_SECONDS):
                     if not await ear.start():
                         return Spoken.GONE
                 if not await self._reaches(outpost, channel):
                     return Spoken.SILENT
                 said = {"media": media, "lang": language}
-                await outpost.request("POST", f"channels/{snoop}/play/{playback}", said, channel=channel)
-                if await ear.played(playback):
+                await outpost.request("POST", f"channels/{snoop}/play/{snoop}", said, channel=channel)
+                if await ear.played(snoop):
                     return Spoken.SAID
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_HANG_UP_SECONDS):

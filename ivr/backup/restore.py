@@ -25,6 +25,8 @@ from ivr.store.tables import (
     CREDENTIALS,
     CUSTOMERS,
     ENDPOINTS,
+    EVIDENCE,
+    IDENTITIES,
     KEYS,
     PEERS,
     PEOPLE,
@@ -85,7 +87,7 @@ async def restore(
     `told` hears how many lines were read. Raises `InputError` where the file or the database is not fit for it, `ConfigError`
     where the keys are not those that it was made with.
     """
-    for table in (CUSTOMERS, AUDIT, PEOPLE):
+    for table in (CUSTOMERS, AUDIT, PEOPLE, PEERS):
         if (await connection.execute(select(table).limit(1))).first() is not None:
             raise InputError("the database holds customers, or an audit trail. Name an empty one in [database] url")
     with reading(file, identity, "data", seal.verifier) as reader:
@@ -137,6 +139,8 @@ class _Work:
                 CUSTOMERS,
                 PHONES,
                 TOTPS,
+                IDENTITIES,
+                EVIDENCE,
                 PEOPLE,
                 ENDPOINTS,
                 PERMISSIONS,
@@ -183,17 +187,17 @@ class _Work:
             return
         key_id, wrapped = self._keys[ref]
         sealed = {name: None if stored[name] is None else b64decode(stored[name]) for name in ("number", "name", "pin")}
-        phones = [(position, b64decode(phone)) for position, phone in stored["phones"]]
+        phones = [(position, b64decode(phone), since) for position, phone, since in stored["phones"]]
         index = self._vault.index
         try:
             envelope = self._vault.envelopes.open(ref, key_id, wrapped)
             number = index.customer_number(envelope.open(sealing.NUMBER, sealed["number"] or b""))
             indexed = [
                 {
-                    "customer": ref, "position": position, "phone": phone,
+                    "customer": ref, "position": position, "phone": phone, "since": since,
                     "phone_index": index.phone(envelope.open(sealing.phone(position), phone)),
                 }
-                for position, phone in phones
+                for position, phone, since in phones
             ]  # fmt: skip
         except VaultError:
             self._done.unreadable.append(ref)
@@ -208,6 +212,14 @@ class _Work:
             self._waiting[TOTPS].append(
                 {"customer": ref, "sealed": b64decode(sealed_key), "counter": counter, "since": since}
             )
+        self._waiting[IDENTITIES] += [
+            {"customer": ref, "kind": kind, "sealed": b64decode(sealed_name), "since": since}
+            for kind, sealed_name, since in stored["identities"]
+        ]
+        self._waiting[EVIDENCE] += [
+            {"id": name, "customer": ref, "provider": provider, "at": at, "sealed": b64decode(said)}
+            for name, provider, at, said in stored["evidence"]
+        ]
         self._done.customers += 1
 
     def _person(self, stored: dict[str, Any]) -> None:

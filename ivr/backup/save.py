@@ -26,6 +26,8 @@ from ivr.store.tables import (
     CREDENTIALS,
     CUSTOMERS,
     ENDPOINTS,
+    EVIDENCE,
+    IDENTITIES,
     KEYS,
     PEERS,
     PEOPLE,
@@ -139,15 +141,23 @@ async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, A
     """As stored, but without data key and indexes: these are made anew, of what the data key opens."""
     sealed = {field: None if row[field] is None else _text(row[field]) for field in ("number", "name", "pin")}
     phones = await connection.execute(
-        select(PHONES.c.position, PHONES.c.phone).where(PHONES.c.customer == row["ref"]).order_by(PHONES.c.position)
+        select(PHONES.c.position, PHONES.c.phone, PHONES.c.since)
+        .where(PHONES.c.customer == row["ref"])
+        .order_by(PHONES.c.position)
     )
     app = (await connection.execute(select(TOTPS).where(TOTPS.c.customer == row["ref"]))).one_or_none()
+    called = select(IDENTITIES).where(IDENTITIES.c.customer == row["ref"]).order_by(IDENTITIES.c.kind)
+    said = select(EVIDENCE).where(EVIDENCE.c.customer == row["ref"]).order_by(EVIDENCE.c.id)
     plain = {field: row[field] for field in ("ref", "language", "policy", "locked", "tenant")}
     return {
         **plain,
         **sealed,
-        "phones": [[phone.position, _text(phone.phone)] for phone in phones.all()],
+        "phones": [[phone.position, _text(phone.phone), phone.since] for phone in phones.all()],
         "totp": None if app is None else [_text(app.sealed), app.counter, app.since],
+        "identities": [[one.kind, _text(one.sealed), one.since] for one in (await connection.execute(called)).all()],
+        "evidence": [
+            [one.id, one.provider, one.at, _text(one.sealed)] for one in (await connection.execute(said)).all()
+        ],
     }
 
 

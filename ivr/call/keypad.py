@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -13,6 +14,9 @@ from ivr.call.digits import Asked, Collector, Ending, Entered, Form, Slip, Slipp
 from ivr.call.ports import Clock, Key, Line, Played
 from ivr.errors import HungUp, Interrupted, Unavailable
 from ivr.prompts import Prompt
+from ivr.secret import Secret
+
+T = TypeVar("T")
 
 # A prompt lasts 15 s at most; a test of the catalogue holds it to that.
 _PROMPT_SECONDS = 15
@@ -22,6 +26,7 @@ _GRACE_SECONDS = 15
 _FRESH_SECONDS = 5
 # How long it is waited before what Asterisk did not do is tried again.
 _AGAIN_SECONDS = 1
+_STAR = Secret("*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +124,63 @@ class Keypad:
         """Tell the caller to hold, and play music for so long; keys pressed meanwhile are dropped."""
         await self.tell(prompt)
         until = self._clock() + seconds
+        async with self._music():
+            while self._clock() < until:
+                with suppress(Interrupted):
+                    await self._receive(until)
+        self._line.drop_keys()
+
+    async def hold(
+        self,
+        what: str,
+        prompts: Sequence[Prompt],
+        *,
+        seconds: float,
+        look: Callable[[], Awaitable[T | None]],
+        every: float,
+    ) -> T | Key | None:
+        """Say this, and play music until `look`, which is asked `every` so many seconds, has something, or a key is pressed.
+
+        Either stops what is said. None: nothing was there for so many seconds. `what` is its name in the log.
+        """
+        prompts, self._preface = (*self._preface, *prompts), ()
+        if prompts:
+            # what is said may be for this caller's ear alone
+            self._log.info("entry.awaited", entry=what)
+        for _ in range(2):
+            try:
+                for breath in self._breaths(prompts):
+                    await self._say(breath)
+                    while not isinstance(heard := await self._receive(self._clock() + every), Played):
+                        if (found := heard or await look()) is not None:
+                            await self._line.hush()
+                            return found
+                break
+            except Interrupted:
+                # it may have been cut short: it is said once more
+                await self._line.hush()
+        until = self._clock() + seconds
+        async with self._music():
+            while True:
+                if (found := await look()) is not None:
+                    return found
+                if (now := self._clock()) >= until:
+                    return None
+                with suppress(Interrupted):
+                    if isinstance(heard := await self._receive(min(until, now + every)), Key):
+                        return heard
+
+    @asynccontextmanager
+    async def _music(self) -> AsyncIterator[None]:
         try:
             await self._line.music(on=True)
-            while self._clock() < until:
-                try:
-                    await self._receive(until)
-                except Interrupted:
-                    continue
+            yield
         except BaseException:
-            # why the pause ends must not be hidden by music that cannot be stopped
+            # why it ends must not be hidden by music that cannot be stopped
             with suppress(HungUp, Unavailable):
                 await self._line.music(on=False)
             raise
         await self._line.music(on=False)
-        self._line.drop_keys()
 
     async def renew(self) -> None:
         """Set the watchdog anew."""

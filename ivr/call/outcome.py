@@ -11,6 +11,7 @@ class Factor(StrEnum):
 
     KNOWLEDGE = "knowledge"
     POSSESSION = "possession"
+    EID = "eid"
 
 
 class Scope(StrEnum):
@@ -37,6 +38,8 @@ class Reason(StrEnum):
     NO_ENTRY = "no_entry"
     EXPIRED = "expired"
     TOO_MANY_TEXTS = "too_many_texts"
+    DENIED = "denied"
+    """The customer says not to be calling."""
 
 
 @dataclass(frozen=True, slots=True)

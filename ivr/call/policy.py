@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ivr.call.outcome import Failed, Locked, Outcome, Passed, Reason, Refused, Scope, Status, Verdict, Verified
+from ivr.call.outcome import Factor, Failed, Locked, Outcome, Passed, Reason, Refused, Scope, Status, Verdict, Verified
 from ivr.call.ports import Subject
 from ivr.call.steps import Step, all_steps
+from ivr.call.steps.eid import provider
+from ivr.call.steps.sms_link import SmsLinkStep
 from ivr.config import Settings
 from ivr.errors import ConfigError
 
@@ -49,7 +51,16 @@ def _policy(settings: Settings, name: str) -> Policy:
             f"there is no step {unknown[0]!r}",
             f"Name one or more of: {', '.join(sorted(known))}",
         )
+    if SmsLinkStep.name in written.steps and settings.page.url is None:
+        raise ConfigError(
+            f"{settings.file}: [policies.{name}] steps",
+            "sms_link needs the public page, and there is none",
+            "Fill in [page] url, and run it: docs/page.md; or take the step out",
+        )
     steps = tuple(known[step] for step in written.steps)
+    for step in steps:
+        if step.factor is Factor.EID:
+            provider(settings, step.name, f"[policies.{name}] steps")
     reached = level_of({step.factor for step in steps})
     if written.level > reached:
         raise ConfigError(
@@ -74,8 +85,8 @@ def _policy(settings: Settings, name: str) -> Policy:
 
 
 def level_of(factors: set[object]) -> int:
-    """The highest level that these kinds of factors can give: two of different kinds are 2."""
-    return min(len(factors), 2)
+    """The highest level that these kinds of factors can give: two of different kinds are 2, and 3 is an electronic identity's alone."""
+    return 3 if Factor.EID in factors else min(len(factors), 2)
 
 
 def stronger(asked: Policy, own: Policy | None) -> Policy:

@@ -222,6 +222,9 @@ class Session:
             "call.hung_up", phase=self._course.phase, status=self._status.value, policy=policy, seconds=self._seconds()
         )
         refused = self._held.now.verdict or Refused(self._line.caller.policy, Status.ABANDONED)
+        if self._held.now.challenge:
+            # whoever opens a link of this call from now on answers nobody
+            await self._tried("withdraw", self._house.tools.proofs.withdraw(self._held.now.challenge))
         if not self._account.begun:
             if self._held.now.subject and self._course.subject is None:
                 await self._tried("find", self._verification.known())

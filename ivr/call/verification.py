@@ -204,9 +204,12 @@ class Verification:
             policy.name,
             self._log,
             went_wrong=self._went_wrong,
+            denied=self._denied,
+            caller_began=not self._line.caller.called,
             tries=policy.tries,
             code_seconds=policy.code_seconds,
             other_customer=hinted,
+            number=self._line.caller.number.masked if self._line.caller.number else "",
         )
         outcome = await kind(self._house.tools).run(before)
         self._log.info(
@@ -226,6 +229,12 @@ class Verification:
         lock = await self._house.live.standing(course.attempt, course.held.now)
         if lock is not None and lock.scope is not Scope.CALL:
             await tell_of_lock(self._house, self._line, course, lock)
+
+    async def _denied(self) -> None:
+        """Whoever the caller says to be says not to be in this call: administrators are told now, whatever the caller does next."""
+        subject = self._course.subject.ref if self._course.subject else ""
+        self._log.warning("eid.declined_call", subject=subject)
+        await self._line.event("CallerDeclinesCall", {"Subject": subject})
 
     def _known_policy(self, name: str) -> Policy | None:
         policy = self._house.policies.get(name)

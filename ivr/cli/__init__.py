@@ -17,6 +17,7 @@ from ivr.cli import (
     audit,
     backup,
     customer,
+    identity,
     initialise,
     keys,
     peer,
@@ -52,6 +53,9 @@ keys.app.add_typer(tokens.app, name="tokens", help="Keys that sign tokens.")
 customer.app.command()(person.export)
 customer.app.command()(person.erase)
 customer.app.command()(person.scrub)
+customer.app.add_typer(
+    identity.app, name="identity", help="What customers are called at providers of electronic identities."
+)
 customer.app.add_typer(totp.app, name="totp", help="Customers' authenticator apps.")
 app.add_typer(customer.app, name="customer", help="Customers: who can be verified.")
 for one in (rights.change, rights.permit, rights.deny, rights.usual, rights.link, rights.unlink):

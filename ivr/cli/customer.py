@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 from typing import Annotated, TypeVar
 
 import typer
 
+from ivr.audit.chain import stamp
 from ivr.cli import entry, staff
 from ivr.cli.fields import Fields
 from ivr.cli.importing import Imported, import_file
@@ -18,7 +21,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
 from ivr.secret import Secret
 from ivr.staff import TENANT
-from ivr.store import totps
+from ivr.store import eids, totps
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -95,18 +98,26 @@ def show(
 ) -> None:
     """Show a customer, masked. The audit trail tells of it."""
 
-    async def run(office: Office) -> tuple[Customer, int | None]:
+    async def run(office: Office) -> tuple[Customer, int | None, Sequence[eids.Identity]]:
         async with office.act() as act:
             action = "customer.reveal" if reveal else "customer.show"
             customer = await act.known(number, tenant, action)
             await act.tell(action, [customer.ref], tenant=customer.tenant)
             app_since = await totps.since(act.connection, customer.ref)
-        return customer, app_since
+            called = await eids.names(act.connection, office.vault, customer.ref)
+        return customer, app_since, called
 
-    customer, app_since = _with(context, run)
+    customer, app_since, called = _with(context, run)
+    cools = settings_of(context).lock.cooling.hours * 3600
     typer.echo(f"{'reference':<10} {customer.ref}")
     for label, personals in (("number", (customer.number,)), ("name", (customer.name,)), ("phones", customer.phones)):
         typer.echo(f"{label:<10} {', '.join(p.reveal() if reveal else p.masked for p in personals) or 'none'}")
+    if customer.since and (until := customer.since[0] + cools) > time():
+        typer.echo(f"{'cooling':<10} no code goes to the first one before {stamp(datetime.fromtimestamp(until, UTC))}")
+    for one in called:
+        typer.echo(
+            f"{'identity':<10} {one.kind} {one.who.reveal() if reveal else one.who.masked}, since {date_of(one.since)}"
+        )
     for label, value in (
         ("PIN", "set" if customer.has_pin else "none"),
         ("app", "none" if app_since is None else f"since {date_of(app_since)}"),

@@ -77,6 +77,10 @@ class Broker(Section):
         "{who}", pattern=r"^[^{}]*\{who\}[^{}]*$",
         description="How a person is named to it; {who} is the person number, or the name, as the record has it",
     )  # fmt: skip
+    country: str | None = Field(
+        None, pattern=r"^[A-Z]{2}$",
+        description="The country whose person numbers it goes by; left out, customers are called otherwise there",
+    )  # fmt: skip
     claim: str = Field("sub", min_length=1, max_length=100, description="The claim that is compared with the record")
     acr: dict[str, Literal[1, 2, 3]] = Field(
         min_length=1,
@@ -109,3 +113,11 @@ class Eids(Section):
     bankid: BankId | None = None
     freja: Freja | None = None
     brokers: dict[Name, Broker] = Field({}, description="OpenID providers, each an [eid.brokers.NAME]")
+
+    @model_validator(mode="after")
+    def _each_its_name(self) -> Self:
+        # what is asked for and what is kept of it goes by the name alone
+        for name in ("bankid", "freja"):
+            if name in self.brokers:
+                raise ValueError(f"brokers.{name} has the name of another provider. Give it one of its own")
+        return self

@@ -71,6 +71,15 @@ class Glass(Section):
     waiting: int = Field(2, ge=1, le=20, description="Wishes of one person that wait, or are granted, at once")
 
 
+class Cooling(Section):
+    """Numbers that were changed at the desk: whoever has talked an agent into one must not be that customer by it."""
+
+    hours: int = Field(
+        24, ge=0, le=720,
+        description="Hours in which no code and no proof goes to a telephone number that was added or changed at the desk",
+    )  # fmt: skip
+
+
 class Lock(Section):
     """What keeps customers' data from agents until the caller is verified."""
 
@@ -78,3 +87,4 @@ class Lock(Section):
     actions: ActionLevels = Field(default_factory=ActionLevels)
     reads: Reads = Field(default_factory=Reads)
     glass: Glass = Field(default_factory=Glass)
+    cooling: Cooling = Field(default_factory=Cooling)

@@ -14,6 +14,10 @@ class Retention(Section):
         None, ge=1, le=36500,
         description="Days that rows of the audit trail are kept. Left out, they are kept for ever",
     )  # fmt: skip
+    evidence_days: int | None = Field(
+        None, ge=1, le=36500,
+        description="Days that what providers of electronic identities have said of customers is kept. Left out, it is kept as long as the customer",
+    )  # fmt: skip
     outbox_days: int = Field(
         7, ge=1, le=3650, description='Days that texts lie in the folder of the trial gateway "outbox"'
     )

@@ -60,10 +60,41 @@ class SmsCode(Section):
     sends_per_hour: int = Field(6, ge=1, le=30, description="Texts to one customer in an hour")
 
 
+class SmsLink(Section):
+    """The step `sms_link`. The bounds are those of a code: NIST SP 800-63B-4 3.1.3."""
+
+    life_minutes: int = Field(3, ge=1, le=10, description="Minutes that a link is good, and the caller waited for")
+    tries: int = Field(3, ge=1, le=5, description="Tries for the digits; a new text does not give more")
+    resend_seconds: int = Field(60, ge=60, le=600, description="Seconds between two texts to one customer")
+    sends: int = Field(2, ge=1, le=5, description="Texts in one call")
+    sends_per_hour: int = Field(6, ge=1, le=30, description="Texts to one customer in an hour, codes among them")
+    bar_minutes: int = Field(
+        10, ge=1, le=1440, description="Minutes without another link to a customer who has said not to be calling"
+    )
+
+
 class Totp(Section):
     """The step `totp`: RFC 6238, six digits of half a minute each."""
 
     tries: int = Field(3, ge=1, le=10, description="Tries in one call")
+
+
+class Eid(Section):
+    """What the steps `bankid`, `freja` and `ciba` share."""
+
+    seconds: int = Field(
+        120, ge=30, le=180,
+        description="Seconds that the caller waits with music, unless star is pressed: whoever has not identified by then has not. "
+        "Nobody hears before why, since that would tell who has such an identity",
+    )  # fmt: skip
+
+
+class Ciba(Section):
+    """The step `ciba`."""
+
+    broker: Name | None = Field(
+        None, description="Which broker is asked, by its name; left out, the only one that there is"
+    )
 
 
 class Steps(Section):
@@ -71,7 +102,13 @@ class Steps(Section):
 
     pin: Pin = Field(default_factory=Pin, description="The PIN on record, keyed")
     sms_code: SmsCode = Field(default_factory=SmsCode, description="A code by text message, keyed back")
+    sms_link: SmsLink = Field(
+        default_factory=SmsLink,
+        description="A link by text message; behind it the digits are keyed that are spoken into the call",
+    )
     totp: Totp = Field(default_factory=Totp, description="What the customer's authenticator app shows, keyed")
+    eid: Eid = Field(default_factory=Eid, description="Electronic identities, in an app of the customer's")
+    ciba: Ciba = Field(default_factory=Ciba, description="Electronic identities that a broker speaks for")
 
 
 class Limits(Section):

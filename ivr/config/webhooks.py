@@ -10,7 +10,7 @@ from pydantic import Field, IPvAnyAddress, model_validator
 from ivr.config.clear import CaFile, loopback, parts_of
 from ivr.config.section import Name, Section
 
-Kind = Literal["call.verified", "call.refused", "mark.ended"]
+Kind = Literal["call.verified", "call.refused", "mark.ended", "proof.confirmed", "proof.denied"]
 
 
 class Webhook(Section):

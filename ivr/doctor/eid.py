@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import structlog
 from structlog.typing import FilteringBoundLogger
@@ -66,7 +67,7 @@ def _providers(settings: Settings, log: FilteringBoundLogger) -> Iterator[tuple[
     if settings.eid.freja is not None:
         yield "freja", lambda: _there(Freja.of(settings, log))
     for name in settings.eid.brokers:
-        yield f"brokers.{name}", lambda name=name: Ciba.of(settings, name, log)  # type: ignore[misc]
+        yield f"brokers.{name}", partial(Ciba.of, settings, name, log)
 
 
 def _there(one: Eid | None) -> Eid:
@@ -86,7 +87,10 @@ def _ends(settings: Settings, subject: str, now: float) -> list[Finding]:
         }
     found = []
     for field, file in files.items():
-        end = ends(certificates(settings, f"[eid.{subject}]", field, file))
+        held = certificates(settings, f"[eid.{subject}]", field, file)
+        # one that signs may have its successor beside it; of a chain the first to end breaks it
+        signs = field == "signing_certificate_file"
+        end = max(one.not_valid_after_utc for one in held) if signs else ends(held)
         if end.timestamp() - now < _SOON:
             word = "ended" if end.timestamp() <= now else "ends"
             found.append(

@@ -22,7 +22,7 @@ SETTINGS = Kind(
 AWAY = Kind(
     "texts-away", Grade.FAULT,
     "The text message gateway cannot be connected to",
-    "Texts do not go out: callers of policies with sms_code are not verified.",
+    "Texts do not go out: callers of policies with sms_code or sms_link are not verified.",
 )  # fmt: skip
 OUTBOX = Kind(
     "texts-outbox", Grade.WARNING,
@@ -31,7 +31,7 @@ OUTBOX = Kind(
 )  # fmt: skip
 KINDS = (SETTINGS, AWAY, OUTBOX)
 
-_STEP = "sms_code"
+_STEPS = frozenset({"sms_code", "sms_link"})
 _SUBJECT = "texts"
 # In the folder, or in the nearest one above that is there, where the worker would make it.
 _TRY = 'd=$1; while [ ! -e "$d" ]; do d=$(dirname "$d"); done; f=$(mktemp "$d/.doctor.XXXXXXXX") && rm "$f"'
@@ -40,7 +40,7 @@ _TRY = 'd=$1; while [ ! -e "$d" ]; do d=$(dirname "$d"); done; f=$(mktemp "$d/.d
 async def check(settings: Settings) -> list[Finding]:
     """Each gateway of the settings: complete, and there."""
     # the worker makes them ready in any case, and does not start where it cannot
-    used = any(_STEP in policy.steps for policy in settings.policies.values())
+    used = any(_STEPS & set(policy.steps) for policy in settings.policies.values())
     log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     found: list[Finding] = []
     for name in sms.names(settings):

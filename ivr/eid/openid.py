@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 import orjson
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import JWKRegistry, Key, KeySet
 from joserfc.jws import JWSRegistry
 from structlog.typing import FilteringBoundLogger
 from yarl import URL
@@ -30,6 +30,8 @@ _PAIRS = ("RSA", "EC", "OKP")
 # By a key pair alone: by a shared secret we could have signed it ourselves.
 _ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 _NONE = Secret("")
+# What a token or a key of theirs can raise as it is read.
+_UNREADABLE = (JoseError, ValueError, TypeError, KeyError, RecursionError)
 
 
 class _Registry(JWSRegistry):
@@ -166,7 +168,7 @@ class OpenId:
             try:
                 registry = _Registry(algorithms=algorithms, strict_check_header=False)
                 return jwt.decode(token, signers, algorithms=algorithms, registry=registry).claims
-            except (JoseError, ValueError, TypeError, KeyError):
+            except _UNREADABLE:
                 continue
         raise self.peer.fault("its ID token is not signed by a key of its own")
 
@@ -179,17 +181,11 @@ class OpenId:
             if not anew and age < _KEPT_SECONDS:
                 return self._keys[1]
         keys = (await self._got(document.keys)).get("keys")
-        pairs = (
-            [key for key in keys if isinstance(key, dict) and key.get("kty") in _PAIRS]
-            if isinstance(keys, list)
-            else []
-        )
-        try:
-            found = KeySet.import_key_set({"keys": pairs})
-        except (JoseError, ValueError, TypeError, KeyError):
-            raise self.peer.fault("its keys cannot be read") from None
-        self._keys = self.clock(), found
-        return found
+        found = [key for one in (keys if isinstance(keys, list) else ()) if (key := _key(one)) is not None]
+        if not found:
+            raise self.peer.fault("its keys cannot be read")
+        self._keys = self.clock(), KeySet(found)
+        return self._keys[1]
 
     async def _got(self, place: URL) -> Mapping[str, Any]:
         answer = await self.peer.send(Request({}, _NONE, "GET", place))
@@ -214,7 +210,9 @@ class OpenId:
             keys=keys,
             authorization=self._place(said, "authorization_endpoint"),
             backchannel=self._place(said, "backchannel_authentication_endpoint"),
-            algorithms=_ALGORITHMS & set(algorithms if isinstance(algorithms, list) else ["RS256"]),
+            algorithms=_ALGORITHMS.intersection(
+                filter(_is_text, algorithms if isinstance(algorithms, list) else ["RS256"])
+            ),
             basic=not isinstance(methods, list) or "client_secret_basic" in methods,
             says_issuer=said.get("authorization_response_iss_parameter_supported") is True,
         )
@@ -229,6 +227,20 @@ class OpenId:
 
     def _another(self) -> EidError:
         return self.peer.fault("its ID token is of another order, or for somebody else, or of another time")
+
+
+def _key(said: object) -> Key | None:
+    """One of its keys; None for one of a kind that is not used here or not known (RFC 7517 5)."""
+    if not isinstance(said, dict) or said.get("kty") not in _PAIRS:
+        return None
+    try:
+        return JWKRegistry.import_key(said)
+    except _UNREADABLE:
+        return None
+
+
+def _is_text(said: object) -> bool:
+    return isinstance(said, str)
 
 
 def _is(value: str) -> jwt.ClaimsOption:

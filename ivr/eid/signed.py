@@ -47,7 +47,7 @@ def verified(text: str, keys: Sequence[Key]) -> Mapping[str, Any] | None:
     for key in keys:
         try:
             said = orjson.loads(deserialize_compact(text, key, registry=_REGISTRY).payload)
-        except (JoseError, ValueError, TypeError, KeyError):
+        except (JoseError, ValueError, TypeError, KeyError, RecursionError):
             continue
         return said if isinstance(said, dict) else None
     return None

@@ -90,7 +90,7 @@ def read(connection: Connection, oldest: int) -> tuple[int, list[Event]]:
 
 def _told(connection: Connection, row: Row) -> Iterable[Event]:
     call = row.channel
-    told = row.action == events.VERIFY and call is not None
+    told = row.action in (events.VERIFY, events.PROVE) and call is not None
     event = events.of(row, _tenant(connection, row.detail, row.subject)) if told else None
     if call is not None and row.action == events.DROP and row.outcome in events.DROPPED:
         connection.execute(update(WATCHED).where(*of_call(call)).values(reason=row.outcome))

@@ -11,18 +11,21 @@ from typing import Any
 import orjson
 
 from ivr.call.outcome import Status
+from ivr.call.proof import Stage
 from ivr.lock.words import Channel
 from ivr.vault import Index
 
 VERIFIED, REFUSED, ENDED = "call.verified", "call.refused", "mark.ended"
+CONFIRMED, DENIED = "proof.confirmed", "proof.denied"
 
-VERIFY, DROP, VOID = "verify", "mark.drop", "mark.void"
+VERIFY, DROP, VOID, PROVE = "verify", "mark.drop", "mark.void", "proof"
 """Rows of these actions are looked at."""
 
 DROPPED = frozenset({"over", "wrong_person"})
 """Outcomes of `mark.drop` by which a mark was taken away."""
 
 _PASSED = ":passed"
+_PROOFS = {Stage.CONFIRMED.value: CONFIRMED, Stage.DENIED.value: DENIED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,13 @@ class Row:
 
 
 def of(row: Row, tenant: str) -> Event | None:
-    """How a verification ended, where the row tells of that. `tenant`: whose call it was."""
+    """How a verification or a proof ended, where the row tells of that. `tenant`: whose call it was."""
     call = row.channel
+    if row.action == PROVE and call is not None and row.outcome in _PROOFS:
+        # the message went to the number on record of this customer, and was answered there
+        proof = {name: row.detail.get(name, "") for name in ("proof", "way", "person")}
+        told = {"customer": row.subject, **proof}
+        return Event(_id(row.chain, str(row.seq), row.hash), _PROOFS[row.outcome], call, row.seconds, told, tenant)
     if row.action != VERIFY or call is None:
         return None
     said = {"policy": row.detail.get("policy", ""), "round": row.detail.get("round", "")}

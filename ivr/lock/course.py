@@ -10,9 +10,10 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Party
-from ivr.call.proof import Proof, Stage
+from ivr.call.proof import Keyed, Proof, Stage
 from ivr.errors import Unavailable
-from ivr.lock.proofports import Digits, Floor, Pages, Speech
+from ivr.lock.listening import Listening
+from ivr.lock.proofports import Digits, Floor, Hearing, Pages, Speech
 from ivr.lock.proofwords import Speaking
 from ivr.lock.settling import Settling
 from ivr.prompts import Prompt, digits
@@ -28,14 +29,17 @@ _LOOK = 1.0
 _GONE = 2.0
 # Seconds after which it is known that a sentence is heard, or why not.
 _KNOWN = 1.5
+# Seconds until keys are listened for again where Asterisk or Redis does not answer.
+_AGAIN = 1.0
 
 
 class Course:
     """Of all proofs whatever the page tells; of those that were begun here, also that their call has ended."""
 
     def __init__(
-        self, pages: Pages, settling: Settling, speech: Speech, floor: Floor, codes: Digits, changed: Callable[[frozenset[str]], None],
-        log: FilteringBoundLogger, *, both: bool = True, look: float = _LOOK, gone: float = _GONE,
+        self, pages: Pages, settling: Settling, speech: Speech, hearing: Hearing, floor: Floor, codes: Digits,
+        changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, *, both: bool = True, look: float = _LOOK,
+        gone: float = _GONE, again: float = _AGAIN,
     ) -> None:  # fmt: skip
         """`changed` is told whose pages show something else now; `both`: whether the agent hears the digits too."""
         self._pages = pages
@@ -48,6 +52,10 @@ class Course:
         self._both = both
         self._look = look
         self._gone = gone
+        self._listening = Listening(
+            pages, hearing, lambda proof: self.agent(proof) is not None, lambda proof: self._do(self._told_wrong(proof)),
+            log, digits=DIGITS, apart=gone, again=again,
+        )  # fmt: skip
         self._stir = asyncio.Event()
         self._begun: dict[str, Proof] = {}
         self._sending: dict[str, asyncio.Task[None]] = {}
@@ -76,6 +84,7 @@ class Course:
 
     async def close(self) -> None:
         """End what is going on."""
+        await self._listening.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -90,11 +99,12 @@ class Course:
     def came(self) -> None:
         """What was told may have been lost."""
         self._stir.set()
-        for proof in self._begun.values():
-            self._do(self._opened(proof.id))
+        for proof in {*self._begun, *self._listening.ids}:
+            self._do(self._opened(proof))
 
     def moved(self, endpoints: frozenset[str]) -> None:
         """Whom these talk with has changed."""
+        self._listening.moved()
         keys = {endpoint_key(one) for one in endpoints}
         for proof in list(self._begun.values()):
             if endpoint_key(proof.endpoint) in keys and self.agent(proof) is None:
@@ -172,21 +182,45 @@ class Course:
     async def _ended(self, proof: Proof, why: str) -> None:
         self._begun.pop(proof.id, None)
         self._sent(proof.id)
+        self._listening.end(proof.id)
         self._speech.hush(proof.node, proof.channel)
         await self._settling.settle(proof, why)
         self._changed(frozenset({proof.endpoint}))
 
     async def _opened(self, id: str) -> None:
         proof = await self._pages.of(id)
-        if proof is None:
+        if proof is None or proof.stage.is_end:
+            self._over(id, proof)
             return
         self._changed(frozenset({proof.endpoint}))
-        if proof.stage.is_end or proof.stage is Stage.OPENED:
+        if proof.stage is Stage.OPENED:
             self._sent(id)
         if proof.stage is not Stage.OPENED or not await self._pages.mine(id, Stage.OPENED):
             return
         self._log.info("proof.moved", proof=id, way=proof.way.value, stage=proof.stage.value)
-        await self.say(proof)
+        if proof.keyed is Keyed.PAGE:
+            await self.say(proof)
+            return
+        self._listening.begin(proof)
+
+    async def _told_wrong(self, proof: Proof) -> None:
+        if (agent := self.agent(proof)) is not None:
+            await self._speech.speak(
+                proof.node, proof.channel, (Prompt.WRONG,),
+                language=proof.shown.language, both=self._both, agent=agent.channel,
+            )  # fmt: skip
+
+    def _over(self, id: str, proof: Proof | None) -> None:
+        """Another desk may settle it: nothing more of it is done or said here. `proof`: None where it is known no longer."""
+        begun = self._begun.pop(id, None)
+        self._sent(id)
+        self._listening.end(id)
+        if (ended := proof or begun) is None:
+            return
+        # what is said for the call's next proof goes on
+        if begun is not None or self._settling.speech(id) is Speaking.GOING_ON:
+            self._speech.hush(ended.node, ended.channel)
+        self._changed(frozenset({ended.endpoint}))
 
     async def _left(self, proof: Proof) -> None:
         await asyncio.sleep(self._gone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from ivr.asterisk.speaking import Spoken
@@ -12,6 +12,7 @@ from ivr.numbers import Range
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.store.alarms import Alarm
+from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.pages import Barred, Kept, Pending
 
 
@@ -23,9 +24,13 @@ class Pages(Protocol):
         range: Range | None = None, parts: int = 1, barred: bool = True,
     ) -> Kept | Pending | TooMany | Barred | Closed: ...  # fmt: skip
 
+    async def typed(self, person: str, node: str, channel: str) -> bool: ...
+
     async def stage(self, id: str, then: Stage) -> bool: ...
 
     async def end(self, id: str, why: Stage) -> bool: ...
+
+    async def key(self, id: str, digits: Secret) -> Confirmed | Wrong | Over | None: ...
 
     async def mine(self, id: str, what: Stage) -> bool: ...
 
@@ -45,6 +50,12 @@ class Speech(Protocol):
     ) -> Spoken: ...  # fmt: skip
 
     def hush(self, node: str, channel: str) -> None: ...
+
+
+class Hearing(Protocol):
+    """`ivr.asterisk.hearing.Hearer`."""
+
+    def entries(self, node: str, channel: str, count: int) -> AsyncGenerator[Secret]: ...
 
 
 class Floor(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ivr.call.proof import Stage, Way
+from ivr.call.proof import Keyed, Stage, Way
 from ivr.secret import Secret
 
 
@@ -16,6 +16,7 @@ class Asked:
     way: Way
     about: str
     customer: Secret | None = None
+    keyed: Keyed = Keyed.PAGE
 
 
 class Speaking(StrEnum):
@@ -50,6 +51,7 @@ class Proving:
     until: int
     speech: Speaking | None = None
     """What became of the digits that are spoken into the call; None where none were, as far as this process knows."""
+    keyed: Keyed = Keyed.PAGE
 
 
 @dataclass(frozen=True, slots=True)

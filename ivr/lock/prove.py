@@ -20,6 +20,7 @@ from ivr.lock.current import direction
 from ivr.lock.decision import Caller
 from ivr.lock.proofports import Carrier, Pages
 from ivr.lock.proofwords import Asked, Choice, Speaking
+from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipient, Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import PROOF
@@ -43,7 +44,7 @@ class Prove:
 
     def __init__(
         self, rules: Rules, company: Company, whom: Whom, recipients: Recipients, pages: Pages, carriers: Mapping[Way, Carrier],
-        course: Course, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger, wall: Callable[[], float] = time,
+        course: Course, reads: Reads, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger, wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
         """`limits`: the budgets of texts."""
         self._rules = rules
@@ -53,6 +54,7 @@ class Prove:
         self._pages = pages
         self._carriers = carriers
         self._course = course
+        self._reads = reads
         self._rows = rows
         self._index = index
         self._limits = limits
@@ -80,7 +82,8 @@ class Prove:
             found = await self._own(person, call)
             if isinstance(found, Denied):
                 return await self._rows.refuse(person, _SPEECH, found)
-            if found.stage is not Stage.OPENED:
+            # what the page shows is never spoken
+            if found.stage is not Stage.OPENED or found.keyed is not Keyed.PAGE:
                 return await self._rows.refuse(person, _SPEECH, Denied(Reason.NO_PROOF))
             return await self._course.say(found)
         except Unavailable as error:
@@ -106,6 +109,8 @@ class Prove:
         return carrier
 
     async def _begun(self, person: Person, found: Caller, asked: Asked, carrier: Carrier) -> Proof | Denied:
+        if (many := await self._too_many(person, found, asked)) is not None:
+            return await self._rows.refuse(person, PROOF, many, call=found.call)
         to = await self._recipients.of(person.tenant, found, asked.customer, carrier)
         if to is None:
             return await self._rows.refuse(person, PROOF, Denied(Reason.NO_WAY), call=found.call)
@@ -131,6 +136,14 @@ class Prove:
         self._log.info("proof.asked", proof=proof.id, way=proof.way.value, person=person.id, call=proof.channel)
         self._course.carry(proof, self._carried(proof, to, carrier, word))
         return proof
+
+    async def _too_many(self, person: Person, found: Caller, asked: Asked) -> Denied | None:
+        """Before anybody is looked for, and whatever comes of it: that a number is some customer's is learned by trying."""
+        if await self._reads.stopped(person):
+            return Denied(Reason.TOO_MANY_READS)
+        if asked.customer is None or await self._pages.typed(f"{person.tenant}:{person.id}", *found.call):
+            return None
+        return Denied(Reason.TOO_MANY_PROOFS)
 
     async def _asked(self, person: Person, found: Caller, proof: Proof) -> Denied | None:
         """The row, and that the two talk yet: nothing was sent so far."""
@@ -178,7 +191,7 @@ class Prove:
         )
         return Proof(
             id=secrets.token_urlsafe(16), node=found.call.node, channel=found.call.id, endpoint=found.talk.own.endpoint,
-            tenant=person.tenant, person=person.id, subject=to.ref, way=asked.way, keyed=Keyed.PAGE,
+            tenant=person.tenant, person=person.id, subject=to.ref, way=asked.way, keyed=asked.keyed,
             until=int(self._wall()) + self._rules.minutes * 60, shown=shown,
         )  # fmt: skip
 

@@ -14,8 +14,9 @@ from ivr.lock.carry import TextCarrier
 from ivr.lock.course import Course
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
-from ivr.lock.proofports import Alarms, Carrier, Floor, Pages, Speech
+from ivr.lock.proofports import Alarms, Carrier, Floor, Hearing, Pages, Speech
 from ivr.lock.prove import Prove
+from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
@@ -32,6 +33,7 @@ class Prover:
     settings: Settings
     judge: Judge
     records: Records
+    reads: Reads
     rows: Rows
     pages: Pages
     settling: Settling
@@ -40,11 +42,13 @@ class Prover:
     floor: Floor
     log: FilteringBoundLogger
 
-    def course(self, speech: Speech, changed: Callable[[frozenset[str]], None], **how: float) -> Course:
+    def course(
+        self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
+    ) -> Course:
         """`changed` is told whose pages show something else now; `how`: times, as of `Course`."""
         both = self.settings.prove.hear == "both"
         return Course(
-            self.pages, self.settling, speech, self.floor, self.vault.codes, changed, self.log, both=both, **how
+            self.pages, self.settling, speech, hearing, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
     def prove(self, course: Course, dispatch: Dispatch) -> Prove:
@@ -52,8 +56,8 @@ class Prover:
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
-            self.settings.prove, self.settings.company, whom, Recipients(self.records), self.pages,
-            self._carriers(dispatch), course, self.rows, index, self.settings.limits, self.log,
+            self.settings.prove, self.settings.company, whom, Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600), self.pages,
+            self._carriers(dispatch), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 
     def _carriers(self, dispatch: Dispatch) -> Mapping[Way, Carrier]:

@@ -26,9 +26,11 @@ class Recipient:
 class Recipients:
     """Looks for them, anew each time."""
 
-    def __init__(self, records: Records, wall: Callable[[], float] = time) -> None:
+    def __init__(self, records: Records, wall: Callable[[], float] = time, *, cooling: float = 0.0) -> None:
+        """`cooling`: seconds in which nothing goes to a number that was changed at the desk."""
         self._records = records
         self._wall = wall
+        self._cooling = cooling
 
     async def of(self, tenant: str, found: Caller, customer: Secret | None, by: Carrier) -> Recipient | None:
         """The customer as whom the caller is verified; else the one of this customer number, else of the number on the line.
@@ -41,7 +43,9 @@ class Recipients:
             return None
         on_line = found.party.number
         # who calls from a number of theirs has that telephone at hand
-        for number in sorted(held.phones, key=lambda one: on_line is None or one != on_line):
+        settled = self._wall() - self._cooling
+        phones = [number for number, since in zip(held.phones, held.since, strict=True) if since <= settled]
+        for number in sorted(phones, key=lambda one: on_line is None or one != on_line):
             if (area := by.range_of(number)) is not None:
                 return Recipient(ref, number, area, held.language)
         return None

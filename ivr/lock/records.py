@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import time
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,12 +22,16 @@ from ivr.store.register import Customer, Register
 class StoredRecords:
     """Implements `lock.ports.Records`. `chain` is that of this process in the audit trail."""
 
-    def __init__(self, database: Database, register: Register, customers: Customers, seal: Seal, chain: str) -> None:
+    def __init__(
+        self, database: Database, register: Register, customers: Customers, seal: Seal, chain: str,
+        wall: Callable[[], float] = time,
+    ) -> None:  # fmt: skip
         self._database = database
         self._register = register
         self._customers = customers
         self._seal = seal
         self._chain = chain
+        self._wall = wall
         # each needs a second connection while it has one: many at once would wait for each other's
         self._acting = asyncio.Lock()
 
@@ -74,6 +79,6 @@ class StoredRecords:
             case Change(action="clear_pin"):
                 await self._register.clear_pin(connection, customer)
             case Change(action="add_phone" | "change_phone" | "remove_phone"):
-                await self._register.set_phones(connection, customer, change.phones(customer))
+                await self._register.set_phones(connection, customer, change.phones(customer), self._wall())
             case _:
                 raise RuntimeError("an action that nobody does")

@@ -49,9 +49,9 @@ OF_KIND: Mapping[Kind, frozenset[str]] = MappingProxyType({
         "record.read", "record.name", "proxy.read", "proxy.change", "mark.token", "glass.read", "customer.show", "customer.reveal", "customer.export",
         "reads.stopped", "reads.unusual", "reads.lifted",
     }),
-    Kind.CALLS: frozenset({"verify", "call.verify", "mark.drop", "mark.void", "texts.close", "proof", "proof.speech", "proof.cancel"}),
+    Kind.CALLS: frozenset({"verify", "call.verify", "mark.drop", "mark.void", "texts.close", "eid", "proof", "proof.speech", "proof.cancel", "peer.prove", "peer.read"}),
     Kind.CUSTOMERS: frozenset({
-        "customer.add", "customer.import", "customer.set_pin", "customer.totp_add", "customer.totp_remove", "customer.lock", "customer.unlock_asked", "customer.unlock",
+        "customer.add", "customer.import", "customer.set_pin", "customer.totp_add", "customer.totp_remove", "customer.identity_add", "customer.identity_remove", "customer.lock", "customer.unlock_asked", "customer.unlock",
         "customer.remove", "customer.erase", "proxy.change", *(f"customer.{action}" for action in ACTIONS),
     }),
     Kind.OPENINGS: frozenset({"glass.ask", "glass.approve", "glass.decline"}),
@@ -66,7 +66,7 @@ OF_KIND: Mapping[Kind, frozenset[str]] = MappingProxyType({
     }),
     Kind.SYSTEM: frozenset({
         "audit.read", "audit.export", "audit.accept", "audit.sign", "audit.clock", "audit.retention", "keys.add", "keys.rotate",
-        "keys.rotated", "keys.retire", "keys.tokens", "backup", "backup.written", "restore", "init", "webhooks.retry",
+        "keys.rotated", "keys.retire", "keys.tokens", "backup", "backup.written", "restore", "init", "webhooks.retry", "peer.key", "peer.agree", "peer.forget",
     }),
 })  # fmt: skip
 """The actions of each: every action of the trail is in one of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import time
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ _EVENTS = {Stage.DENIED: "CallerDeniesUs", Stage.WRONG: "CallerKeysWrongDigits"}
 
 
 class Settling:
-    """A proof ends once; whoever learns of it settles it, and the trail has it once."""
+    """A proof ends once; whoever learns of it settles it, and the trail has it once. A denial may come behind another end."""
 
     def __init__(
         self, pages: Pages, alarms: Alarms, switch: Switch, trail: Trail, log: FilteringBoundLogger,
@@ -41,7 +42,7 @@ class Settling:
         self._wall = wall
         self._told: dict[str, None] = {}
         self._speech: dict[str, Speaking] = {}
-        self._owed: dict[str, tuple[Proof, str]] = {}
+        self._owed: dict[tuple[str, Stage], tuple[Proof, str]] = {}
 
     async def shown(self, person: str, node: str, channel: str) -> Proving | None:
         """The latest proof of this call, where this person has asked for it. Raises `Unavailable`.
@@ -55,7 +56,14 @@ class Settling:
             await self._tell(proof, "")
         shown = proof.shown
         return Proving(
-            proof.id, proof.way, proof.stage, shown.phrase, shown.about, proof.until, self._speech.get(proof.id)
+            proof.id,
+            proof.way,
+            proof.stage,
+            shown.phrase,
+            shown.about,
+            proof.until,
+            self._speech.get(proof.id),
+            proof.keyed,
         )
 
     def spoken(self, id: str, speech: Speaking) -> None:
@@ -74,7 +82,7 @@ class Settling:
         try:
             await self._tell(proof, why)
         except Unavailable as error:
-            self._owed[proof.id] = proof, why
+            self._owed[proof.id, proof.stage] = proof, why
             self._log.error("proof.untold", proof=proof.id, error=str(error))
         match proof.stage:
             case Stage.DENIED:
@@ -101,7 +109,7 @@ class Settling:
                 await self._tell(proof, why)
             except Unavailable:
                 return
-            self._owed.pop(proof.id, None)
+            self._owed.pop((proof.id, proof.stage), None)
 
     # ------------------------------------------------------------ inside
 
@@ -112,9 +120,11 @@ class Settling:
         }  # fmt: skip
         by = "page" if proof.stage in (Stage.CONFIRMED, Stage.DENIED, Stage.WRONG) else "desk"
         once = f"{PROOF}:{proof.id}"
-        await self._trail.append(
-            Entry(by, PROOF, proof.stage.value, call=proof.channel, subject=proof.subject, detail=detail, once=once)
-        )
+        row = Entry(by, PROOF, proof.stage.value, call=proof.channel, subject=proof.subject, detail=detail, once=once)
+        stands = await self._trail.append(row)
+        if proof.stage is Stage.DENIED and stands != row.outcome:
+            # another end was there before: the denial stands beside it
+            await self._trail.append(replace(row, once=f"{once}:late"))
         _keep(self._told, proof.id, None)
 
     async def _alarm(self, proof: Proof) -> None:

@@ -96,7 +96,7 @@ class Locks:
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
             settling = Settling(pages, alarms, switch, trail, log)
-            prover = Prover(settings, judge, records, rows, pages, settling, alarms, vault, talks, log)
+            prover = Prover(settings, judge, records, reads, rows, pages, settling, alarms, vault, talks, log)
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,

@@ -6,7 +6,7 @@ It stands outside of calls and requests: the log's lines are heard, and the port
 from ivr.metrics.answers import alive_answer, ready_answer
 from ivr.metrics.heard import Heard
 from ivr.metrics.meters import Meters
-from ivr.metrics.ports import TimedCustomers, TimedPins, TimedTexts, TimedTotps, TimedTrail
+from ivr.metrics.ports import TimedCustomers, TimedIdentities, TimedPins, TimedTexts, TimedTotps, TimedTrail
 from ivr.metrics.ready import Health, Readiness
 from ivr.metrics.served import METHODS, DeskMeters, HeardServed, ServedMeters
 from ivr.metrics.server import serving
@@ -21,6 +21,7 @@ __all__ = [
     "Readiness",
     "ServedMeters",
     "TimedCustomers",
+    "TimedIdentities",
     "TimedPins",
     "TimedTexts",
     "TimedTotps",

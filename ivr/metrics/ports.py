@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ivr.call.ports import Customers, Entry, Handed, Pins, Subject, Texts, Timed, Totps, Trail
+from ivr.call.ports.eid import Identities
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
 from ivr.vault import PinRecord
@@ -47,6 +48,24 @@ class TimedTotps:
         """As of the apps themselves."""
         with self._timed():
             return await self._totps.accepts(subject, code)
+
+
+class TimedIdentities:
+    """What customers are called at providers, looked up in the database; and what those have said, kept there."""
+
+    def __init__(self, identities: Identities, timed: Timed) -> None:
+        self._identities = identities
+        self._timed = timed
+
+    async def of(self, subject: Subject, kind: str) -> Secret | None:
+        """As of the identities themselves."""
+        with self._timed():
+            return await self._identities.of(subject, kind)
+
+    async def keep(self, subject: Subject, provider: str, evidence: Secret) -> str:
+        """As of the identities themselves."""
+        with self._timed():
+            return await self._identities.keep(subject, provider, evidence)
 
 
 class TimedTexts:

@@ -9,6 +9,7 @@ import asyncio
 import base64
 import ipaddress
 import random
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ _WAIT = 0.3
 _LONGEST_WAIT = 2.0
 # "Not now": the request was not looked at (RFC 6585 4, RFC 9110 15.6.4), so the text cannot go out twice.
 _NOT_NOW = {429: "too many requests", 503: "not available"}
+
+# What the system reads as part of an address.
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 
 _RANDOM = random.SystemRandom()
 
@@ -213,7 +217,8 @@ class Client:
         try:
             return self._addresses.allows(ipaddress.ip_address(url.host or ""))
         except ValueError:
-            return True
+            # getaddrinfo takes "2130706433" and "0x7f.1" for addresses, and no name of the internet ends so (RFC 3696 2)
+            return not _NUMBER.fullmatch((url.host or "").removesuffix(".").rpartition(".")[2])
 
     def _told(self, error: Exception) -> tuple[str, float | None]:
         ended = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)

@@ -36,8 +36,9 @@ class Limits:
         await self._take("codes", "all", self._rules.codes_per_hour, minutes=_HOUR)
 
     async def report(self, address: str) -> None:
-        """Something for desk or worker has come in."""
+        """Something for desk or worker has come in; what is sent too often by many keeps nobody from the page."""
         await self._take("report", self._whom(address), self._rules.reports_per_minute)
+        await self._take("reports", "all", self._rules.per_minute)
 
     async def _take(self, kind: str, whom: str, most: int, *, minutes: int = 1) -> None:
         wait = await self._pace.take(kind, whom, per_minute=most, minutes=minutes)

@@ -6,6 +6,7 @@ from time import time
 
 from aiohttp import web
 
+from ivr.errors import InputError
 from ivr.page.bodies import body
 from ivr.page.routes import Target
 from ivr.secret import Secret
@@ -21,14 +22,36 @@ _PASSED = (
     "webhook-timestamp",
     "x-twilio-signature",
 )
+# Characters of one of them, and of the address with its query: several times what any gateway sends.
+_LONGEST_HEADER = 512
+_LONGEST_PATH = 1024
 
 
 async def take(request: web.BaseRequest, target: Target, box: PostBox) -> web.Response:
     """A forged one is answered as a true one is: the page knows no difference. Raises `StoreError`, `Problem`."""
-    text = (await body(request, MOST_BYTES)).decode(errors="replace")
-    headers = {name: request.headers[name] for name in _PASSED if name in request.headers}
-    posted = Posted(target.way, target.secret, Secret(request.raw_path), headers, Secret(text), time())
-    if not await box.put(posted):
+    headers = {
+        name: request.headers[name].encode(errors="replace").decode() for name in _PASSED if name in request.headers
+    }
+    if len(request.raw_path) > _LONGEST_PATH or any(len(text) > _LONGEST_HEADER for text in headers.values()):
+        raise Problem("too_large")
+    try:
+        text = (await body(request, MOST_BYTES)).decode()
+    except UnicodeDecodeError:
+        # nobody signs or sends that, and what stands for each byte would take three
+        raise Problem("bad_request") from None
+    posted = Posted(
+        target.way,
+        target.secret,
+        Secret(request.raw_path.encode(errors="replace").decode()),
+        headers,
+        Secret(text),
+        time(),
+    )
+    try:
+        kept = await box.put(posted)
+    except InputError:
+        raise Problem("too_large") from None
+    if not kept:
         # whoever sends it tries again, and a desk may be back by then
         raise Problem("unavailable")
     return web.Response(status=204)

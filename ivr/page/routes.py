@@ -25,12 +25,16 @@ _READ, _SENT = frozenset({"GET", "HEAD"}), frozenset({"POST"})
 FIRST, OPEN, CONFIRM, DENY = "/p/{link}", "/p/{link}/open", "/p/{link}/confirm", "/p/{link}/deny"
 CODE, KEYED, LOGO, POSTED = "/", "/code", "/logo", "/in/{way}/{secret}"
 HEALTH, READY = "/healthz", "/readyz"
+ASKED, ANSWER, NOT_ME = "/c/{link}", "/c/{link}/confirm", "/c/{link}/deny"
 
 METHODS: Mapping[str, frozenset[str]] = {
     FIRST: _READ,
     OPEN: _SENT,
     CONFIRM: _SENT,
     DENY: _SENT,
+    ASKED: _READ,
+    ANSWER: _SENT,
+    NOT_ME: _SENT,
     CODE: _READ,
     KEYED: _SENT,
     LOGO: _READ,
@@ -44,6 +48,7 @@ NAMES = frozenset({*METHODS, "none"})
 
 # Longer ones are nobody's; shorter ones too, but that is for the store to say.
 _LINK = re.compile(r"/p/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/open|/confirm|/deny)?")
+_CALLER = re.compile(r"/c/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/confirm|/deny)?")
 _POSTED = re.compile(r"/in/(?P<way>[a-z0-9_-]{1,40})/(?P<secret>[A-Za-z0-9_-]{1,128})")
 
 
@@ -53,6 +58,9 @@ def target(path: str) -> Target | None:
         return Target(path, METHODS[path])
     if (found := _LINK.fullmatch(path)) is not None:
         name = FIRST + (found["act"] or "")
+        return Target(name, METHODS[name], link=Secret(found["link"]))
+    if (found := _CALLER.fullmatch(path)) is not None:
+        name = ASKED + (found["act"] or "")
         return Target(name, METHODS[name], link=Secret(found["link"]))
     if (found := _POSTED.fullmatch(path)) is not None:
         return Target(POSTED, METHODS[POSTED], way=found["way"], secret=Secret(found["secret"]))

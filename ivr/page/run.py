@@ -23,6 +23,7 @@ from ivr.page.server import PageServer
 from ivr.page.sheets import Sheets
 from ivr.page.visit import Visits
 from ivr.stopping import told_to_stop
+from ivr.store.callers import CallerPage
 from ivr.store.opened import PageStore, link_of_page
 from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
@@ -72,7 +73,10 @@ async def opened(
         store, pace = PageStore(link, prefix, key), RedisPace(link, f"{prefix}:page")
         limits = Limits(pace, key, settings.page)
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
-        visits, box = Visits(settings, store, sheets, limits), PostBox(link, prefix, key, seconds=seconds)
+        visits, box = (
+            Visits(settings, store, CallerPage(link, prefix, key), sheets, limits),
+            PostBox(link, prefix, key, seconds=seconds),
+        )
         yield PageServer(settings, visits, box, sheets, limits, readiness, log), readiness
     finally:
         await link.close()

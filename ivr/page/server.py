@@ -128,6 +128,7 @@ class PageServer(Listening):
 
     def _said(self, request: web.BaseRequest, problem: Problem, target: Target | None) -> web.Response:
         words = self._visits.words(request)
+        by_code = target is not None and target.name in (routes.CODE, routes.KEYED)
         match problem.name:
             case "not_found":
                 answer = self._sheets.gone(words)
@@ -138,7 +139,9 @@ class PageServer(Listening):
             case "unavailable" | "internal":
                 answer = self._sheets.problem(words, "unavailable", problem.status)
             case _:
-                answer = self._sheets.problem(words, "other", problem.status, problem.headers)
+                answer = self._sheets.problem(
+                    words, "other_code" if by_code else "other", problem.status, problem.headers
+                )
         if request.body_exists:
             # what is left of the body is not waited for
             answer.force_close()

@@ -14,6 +14,7 @@ from ivr.call.proof import Shown, Stage
 from ivr.config import Settings
 from ivr.page.brand import Look
 from ivr.secret import Secret
+from ivr.store.callers import Asked
 from ivr.store.opened import Seen
 from ivr.web.headers import HEADERS
 from ivr.web.words import Words
@@ -57,19 +58,49 @@ class Sheets:
         }
         return self._link_page("who.html", words, title, link, fields, status=422 if fault else 200)
 
-    def over(self, words: Words, stage: Stage, agent: str) -> web.Response:
-        """What came of it."""
-        company, safe = self.look.company, self._safe(words)
+    def confirmed(self, words: Words, agent: str) -> web.Response:
+        """Whom they talk with: for whoever has keyed the digits of the call, in answer to that alone."""
+        return self.told(words, "confirmed", words("confirmed.text", company=self.look.company, agent=agent))
+
+    def over(self, words: Words, link: Secret, seen: Seen, stage: Stage) -> web.Response:
+        """What came of it, for whoever has the link: that may be somebody else than the one who was on the call."""
+        safe = self._safe(words)
         match stage:
             case Stage.CONFIRMED:
-                return self.told(words, "confirmed", words("confirmed.text", company=company, agent=agent))
+                time, number = self._time(seen.shown), seen.shown.number
+                text = words("was.text", time=time, number=number) if number else words("was.text_hidden", time=time)
+                return self.told(words, "was", text, (safe,), check=words("was.check"), link=link)
             case Stage.DENIED:
                 steps = (words("denied.say"), words("denied.given"), safe)
                 return self.told(words, "denied", words("denied.text"), steps)
             case Stage.WRONG:
                 return self.told(words, "wrong", words("wrong.text"), (words("wrong.hang_up"), safe))
             case _:
-                return self.told(words, "expired", words("expired.text"), (safe,))
+                return self.told(
+                    words, "expired", words("expired.text"), (safe,), check=words("expired.check"), link=link
+                )
+
+    def caller(
+        self, words: Words, link: Secret, asked: Asked, *, passed_on: bool = False, fault: str = ""
+    ) -> web.Response:
+        """Somebody calls us as this person: where to key what is heard in that call, and to say that it is somebody else."""
+        hidden = "" if asked.asking.number else "_hidden"
+        at = datetime.fromtimestamp(asked.since, UTC).astimezone(self._zone)
+        fields = {
+            "direction": words(f"caller.call{hidden}", time=f"{at:%H:%M}", number=asked.asking.number),
+            "passed_on": passed_on,
+            "fault": fault,
+            "place": escape(link.within("/c/-", "-").reveal()),
+        }
+        return self._page("caller.html", words, words("caller.title"), fields, status=422 if fault else 200)
+
+    def heard(self, words: Words) -> web.Response:
+        """Nothing more can be keyed there: the call says what came of it."""
+        return self.told(words, "heard", words("heard.text"))
+
+    def not_me(self, words: Words) -> web.Response:
+        """Somebody else calls us in this person's name."""
+        return self.told(words, "not_me", words("not_me.text"), (words("denied.given"), self._safe(words)))
 
     def gone(self, words: Words) -> web.Response:
         """A link that nobody has, or had long ago."""
@@ -85,9 +116,15 @@ class Sheets:
         answer.headers.update(headers or {})
         return answer
 
-    def told(self, words: Words, what: str, text: str, steps: Sequence[str] = (), *, status: int = 200) -> web.Response:
-        """A heading, a sentence, and what to do."""
-        return self._page("told.html", words, words(f"{what}.title"), {"text": text, "steps": steps}, status=status)
+    def told(
+        self, words: Words, what: str, text: str, steps: Sequence[str] = (), *, status: int = 200, check: str = "",
+        link: Secret | None = None,
+    ) -> web.Response:  # fmt: skip
+        """A heading, a sentence, and what to do; with a `link`, also the button that denies, behind `check`."""
+        title, fields = words(f"{what}.title"), {"text": text, "steps": steps, "check": check}
+        if link is None:
+            return self._page("told.html", words, title, {**fields, "place": None}, status=status)
+        return self._link_page("told.html", words, title, link, fields, status=status)
 
     def dress(self, answer: web.StreamResponse) -> None:
         """What stands on every answer: no other site frames it, nobody keeps it, and no link tells where it came from."""
@@ -127,8 +164,11 @@ class Sheets:
     def _direction(self, words: Words, shown: Shown) -> str:
         """Who has called whom, and when: whoever is called by somebody else sees that it is another call."""
         which = _which(shown) + ("" if shown.number else "_hidden")
-        at = datetime.fromtimestamp(shown.since, UTC).astimezone(self._zone)
-        return words(f"who.{which}", time=f"{at:%H:%M}", number=shown.number)
+        return words(f"who.{which}", time=self._time(shown), number=shown.number)
+
+    def _time(self, shown: Shown) -> str:
+        """When the call began."""
+        return f"{datetime.fromtimestamp(shown.since, UTC).astimezone(self._zone):%H:%M}"
 
     def _safe(self, words: Words) -> str:
         return words("page.call_us", phone=self.look.phone) if self.look.phone else words("page.call_known")

@@ -15,7 +15,9 @@ from ivr.page.routes import Target
 from ivr.page.sheets import DIGITS, Sheets
 from ivr.page.words import chosen
 from ivr.secret import Secret
-from ivr.store.opened import Confirmed, Over, PageStore, Seen, Wrong
+from ivr.store.answered import Confirmed, Over, Wrong
+from ivr.store.callers import Asked, CallerPage
+from ivr.store.opened import PageStore, Seen
 from ivr.web.words import Words
 
 # Groups as people write them.
@@ -25,9 +27,12 @@ _BETWEEN = re.compile(r"[\s.\-]+")
 class Visits:
     """Each method answers one request, and raises `StoreError`, `Problem`."""
 
-    def __init__(self, settings: Settings, store: PageStore, sheets: Sheets, limits: Limits) -> None:
+    def __init__(
+        self, settings: Settings, store: PageStore, callers: CallerPage, sheets: Sheets, limits: Limits
+    ) -> None:
         self._settings = settings
         self._store = store
+        self._callers = callers
         self._sheets = sheets
         self._limits = limits
 
@@ -42,6 +47,8 @@ class Visits:
                 return await self._confirm(request, target.link)
             case routes.DENY:
                 return await self._deny(request, target.link)
+            case routes.ASKED | routes.ANSWER | routes.NOT_ME:
+                return await self._caller(request, target)
             case routes.CODE:
                 return self._sheets.code(self.words(request))
             case _:
@@ -61,7 +68,7 @@ class Visits:
         if seen is None:
             return self._sheets.gone(words)
         if seen.stage.is_end:
-            return self._sheets.over(words, seen.stage, seen.shown.agent)
+            return self._sheets.over(words, link, seen, seen.stage)
         return self._sheets.first(words, link)
 
     async def _open(self, request: web.BaseRequest, link: Secret) -> web.Response:
@@ -70,7 +77,7 @@ class Visits:
         if seen is None:
             return self._sheets.gone(words)
         if seen.stage.is_end:
-            return self._sheets.over(words, seen.stage, seen.shown.agent)
+            return self._sheets.over(words, link, seen, seen.stage)
         return self._sheets.who(words, link, seen)
 
     async def _confirm(self, request: web.BaseRequest, link: Secret) -> web.Response:
@@ -85,17 +92,17 @@ class Visits:
                 return self._sheets.who(words, link, seen, words("fault.form", count=DIGITS))
             match await self._store.key(link, digits):
                 case Confirmed():
-                    return self._sheets.over(words, Stage.CONFIRMED, seen.shown.agent)
+                    return self._sheets.confirmed(words, seen.shown.agent)
                 case Wrong(0):
-                    return self._sheets.over(words, Stage.WRONG, seen.shown.agent)
+                    return self._sheets.over(words, link, seen, Stage.WRONG)
                 case Wrong(left):
                     return self._sheets.who(words, link, seen, _wrong(words, left, seen.shown.agent))
                 case Over(stage):
-                    return self._sheets.over(words, stage, seen.shown.agent)
+                    return self._sheets.over(words, link, seen, stage)
                 case None:
                     return self._sheets.gone(words)
         if seen.stage.is_end:
-            return self._sheets.over(words, seen.stage, seen.shown.agent)
+            return self._sheets.over(words, link, seen, seen.stage)
         return self._sheets.first(words, link)
 
     async def _deny(self, request: web.BaseRequest, link: Secret) -> web.Response:
@@ -104,7 +111,34 @@ class Visits:
         if seen is None or await self._store.deny(link) is None:
             return self._sheets.gone(words)
         # who says so of one that is over is told what to do all the same
-        return self._sheets.over(words, Stage.DENIED, seen.shown.agent)
+        return self._sheets.over(words, link, seen, Stage.DENIED)
+
+    # ------------------------------------------------------------ who calls us
+
+    async def _caller(self, request: web.BaseRequest, target: Target) -> web.Response:
+        """Whether it is the customer who calls: what is keyed is heard in the call, and what comes of it is said there."""
+        digits = await _keyed(request, "digits") if target.name == routes.ANSWER else None
+        asked = await self._callers.look(target.link)
+        own = asked.asking.language if isinstance(asked, Asked) else None
+        words = chosen(own, request.headers.get("Accept-Language", ""), self._settings.company.language)
+        if target.name == routes.NOT_ME:
+            denied = await self._callers.deny(target.link)
+            return self._sheets.gone(words) if denied is None else self._sheets.not_me(words)
+        if asked is None:
+            return self._sheets.gone(words)
+        if not isinstance(asked, Asked):
+            return self._sheets.heard(words)
+        if digits is None:
+            return self._sheets.caller(words, target.link, asked)
+        if not _is_digits(digits, DIGITS, DIGITS):
+            return self._sheets.caller(words, target.link, asked, fault=words("fault.form", count=DIGITS))
+        match await self._callers.answer(target.link, digits):
+            case True:
+                return self._sheets.caller(words, target.link, asked, passed_on=True)
+            case None:
+                return self._sheets.gone(words)
+            case _:
+                return self._sheets.heard(words)
 
     # ------------------------------------------------------------ a short code
 

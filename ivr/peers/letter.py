@@ -31,6 +31,8 @@ DIGITS = 6
 """Of the code (NIST SP 800-63B-4 3.1.3.2; 20 bits, OWASP ASVS 5.0 6.6)."""
 
 _LONGEST = 4096
+# Seconds since the epoch, far behind all calls.
+_LAST_SECOND = 2**40
 
 
 class Forged(StrEnum):
@@ -173,6 +175,9 @@ def _letter(said: Any) -> Letter | None:
             pass
         case _:
             return None
+    # true and false are numbers too; and what is kept of it must be one of JSON's
+    if any(isinstance(number, bool) or not 0 <= number < _LAST_SECOND for number in (issued, expires, began)):
+        return None
     texts = [organisation, person, *filter(None, (department, about, dialled))]
     if not all(map(is_name, [*texts, jti])) or len(code) != DIGITS or not (code.isascii() and code.isdecimal()):
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -38,6 +39,7 @@ MOST = 3993
 # Seconds that a signature is good (RFC 8292 2: 24 hours at most).
 _SIGNED = 3600
 _GONE = (404, 410)
+_HOST = re.compile(r"[a-z0-9.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,12 @@ class Subscription:
                     parts = urlsplit(endpoint)
                     good = parts.scheme == "https" and parts.netloc == parts.hostname
                     host = parts.hostname or ""
-                    if not good or len(endpoint) > 1000 or not any(fnmatchcase(host, one) for one in hosts):
+                    if (
+                        not good
+                        or not _HOST.fullmatch(host)
+                        or len(endpoint) > 1000
+                        or not any(fnmatchcase(host, one) for one in hosts)
+                    ):
                         return None
                     point = _bytes(key)
                     ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)

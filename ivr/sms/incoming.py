@@ -45,6 +45,7 @@ class Incoming:
     async def run(self) -> None:
         """For ever."""
         while True:
+            posted = None
             try:
                 posted = await self._take()
                 if posted is not None:
@@ -52,6 +53,10 @@ class Incoming:
             except StoreError as error:
                 self._log.warning("incoming.failed", error=str(error))
                 await asyncio.sleep(_WAIT)
+            except Exception as error:  # noqa: BLE001 (a fault of ours with one of them: others are read; its message might repeat a number)
+                self._log.error("task.failed", error=type(error).__name__, code="incoming")
+                if posted is None:
+                    await asyncio.sleep(_WAIT)
 
     async def _read(self, posted: Posted) -> None:
         if (other := self._others.get(posted.way)) is not None:

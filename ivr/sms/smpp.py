@@ -7,6 +7,7 @@ import random
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Self
 
 from structlog.typing import FilteringBoundLogger
@@ -42,7 +43,7 @@ class Smpp:
     def __init__(
         self, place: Place, sender: str, receipt_ids: str, log: FilteringBoundLogger, told: Told | None
     ) -> None:
-        """`receipt_ids`: how the centre writes ids, first in answers, then in receipts; `told`: whom receipts are told to."""
+        """`receipt_ids`: how the centre writes ids, first in answers, then in receipts; `told`: whom receipts are told to, None where none are to come."""
         self._place = place
         self._sender = sender
         self._in_answers, self._in_receipts = _READ[receipt_ids]
@@ -52,8 +53,8 @@ class Smpp:
         self._binding = asyncio.Lock()
         self._keeping: asyncio.Task[None] | None = None
         self._reference = secrets.randbelow(256)
-        # of each message of a text but its last one: the id of that
-        self._parts: OrderedDict[str, str] = OrderedDict()
+        # of each message of a text but its last one: the id of that, as soon as it is known; None where the text has failed
+        self._parts: OrderedDict[str, asyncio.Future[str | None]] = OrderedDict()
 
     @classmethod
     def of(cls, settings: Settings, log: FilteringBoundLogger, told: Told | None = None) -> Self:
@@ -79,19 +80,24 @@ class Smpp:
         whole = carried(text)
         self._reference = (self._reference + 1) % 256
         reports = self._told is not None
-        ids = [
-            self._in_answers(await self._submitted(message))
-            for message in wire.submits(self._sender, to, whole, self._reference, reports=reports)
-        ]
-        for part in ids[:-1]:
-            self._parts[part] = ids[-1]
-            if len(self._parts) > _MOST:
-                self._parts.popitem(last=False)
-        return Handed(NAME, ids[-1] if reports else None, len(ids))
+        messages = wire.submits(self._sender, to, whole, self._reference, reports=reports)
+        last: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        try:
+            for message in messages[:-1]:
+                # its receipt may come before the next one's answer
+                self._parts[self._in_answers(await self._submitted(message))] = last
+                if len(self._parts) > _MOST:
+                    self._parts.popitem(last=False)
+            named = self._in_answers(await self._submitted(messages[-1]))
+            last.set_result(named)
+        finally:
+            if not last.done():
+                last.set_result(None)
+        return Handed(NAME, named if reports else None, len(messages))
 
     async def reach(self) -> None:
         """Be let in, and leave; raises `TextError`."""
-        bind = await Bind.open(self._place, self._heard)
+        bind = await self._opened()
         await bind.close()
 
     async def close(self) -> None:
@@ -118,13 +124,17 @@ class Smpp:
                 self._log.info("gateway.retried", gateway=NAME, error=str(error), seconds=round(wait, 1))
                 await asyncio.sleep(wait)
 
+    async def _opened(self) -> Bind:
+        """As a transmitter where nobody is to be told: a centre gives a receipt to any bind of the account that takes them."""
+        return await Bind.open(self._place, None if self._told is None else partial(self._heard, self._told))
+
     async def _bound(self) -> Bind:
         """Raises `TextError`."""
         async with self._binding:
             if self._bind is None or self._bind.broken.is_set():
                 if self._bind is not None:
                     await self._bind.close()
-                self._bind = await Bind.open(self._place, self._heard)
+                self._bind = await self._opened()
                 if self._keeping is None:
                     self._keeping = asyncio.create_task(self._keep(), name="smpp")
             return self._bind
@@ -144,20 +154,23 @@ class Smpp:
                 failures += 1
             await asyncio.sleep(_WAITS[min(failures, len(_WAITS) - 1)])
 
-    async def _heard(self, receipt: Receipt) -> bool:
+    async def _heard(self, told: Told, receipt: Receipt) -> bool:
         """Whether it is kept; else the centre is to send it again."""
-        if self._told is None:
-            return True
         named = self._in_receipts(receipt.id)
-        whole = self._parts.get(named)
-        if whole is not None and not receipt.delivery.lost:
-            # the last one's tells of the text
-            return True
-        report = Report.of(NAME, whole or named, receipt.delivery, receipt.code)
+        if (last := self._parts.get(named)) is not None:
+            if not receipt.delivery.lost:
+                # the last one's tells of the text
+                return True
+            whole = await asyncio.shield(last)
+            if whole is None:
+                # whoever has sent it was told that it has failed
+                return True
+            named = whole
+        report = Report.of(NAME, named, receipt.delivery, receipt.code)
         if report is None:
             return True
         try:
-            await self._told(report)
+            await told(report)
         except StoreError as error:
             self._log.warning("incoming.failed", error=str(error))
             return False

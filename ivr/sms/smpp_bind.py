@@ -22,6 +22,10 @@ _CONNECT = 3.0
 _ANSWER = 5.0
 # Seconds of silence after which it is asked whether anybody is there (SMPP 3.4 4.11; a firewall forgets in some minutes).
 _SILENCE = 30.0
+# Seconds for what is on its way to go out when it ends: a centre that reads nothing would hold it open for ever.
+_LAST_WORDS = 1.0
+# What came and is not answered yet: as many again wait at the centre.
+_UNANSWERED = 100
 # Numbers of requests begin anew behind this (3.2).
 _LAST = 0x7FFFFFFF
 
@@ -48,7 +52,9 @@ Heard = Callable[[Receipt], Awaitable[bool]]
 class Bind:
     """From `open` on, until it breaks or is closed."""
 
-    def __init__(self, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: Heard) -> None:
+    def __init__(
+        self, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: Heard | None
+    ) -> None:
         self._place = place
         self._reader = reader
         self._writer = writer
@@ -57,12 +63,18 @@ class Bind:
         self._asked: dict[int, asyncio.Future[Pdu]] = {}
         self._sequence = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._traffic = asyncio.Event()
+        self._deliveries = asyncio.Semaphore(_UNANSWERED)
+        self._answered = asyncio.Event()
+        # since when a text has no answer, and none that came behind it has
+        self._owed: float | None = None
         self.broken = asyncio.Event()
 
     @classmethod
-    async def open(cls, place: Place, heard: Heard) -> Bind:
-        """Connect, and be taken for whom the settings say. `heard` says whether a receipt was kept. Raises `TextError`."""
+    async def open(cls, place: Place, heard: Heard | None) -> Bind:
+        """Connect, and be taken for whom the settings say. Raises `TextError`.
+
+        `heard` says whether a receipt was kept; None for a bind that is sent none: they go to another of the account.
+        """
         try:
             async with asyncio.timeout(_CONNECT):
                 reader, writer = await _connected(place)
@@ -73,8 +85,9 @@ class Bind:
         try:
             number = bind._number()
             async with asyncio.timeout(_ANSWER):
-                answer = await bind._ask(number, wire.bind(place.system_id, place.password, place.system_type, number))
-            if answer.status not in (wire.OK, wire.ALREADY_BOUND):
+                asks = wire.bind(place.system_id, place.password, place.system_type, number, told=heard is not None)
+                answer = await bind._ask(number, asks)
+            if answer.status != wire.OK:
                 raise TextError(_refusal(answer.status))
         except BaseException as error:
             bind._break()
@@ -92,6 +105,8 @@ class Bind:
         """
         async with self._window:
             number = self._number()
+            if self._owed is None:
+                self._owed = asyncio.get_running_loop().time()
             answer = await self._ask(number, wire.numbered(message, number))
         match answer.status:
             case wire.OK:
@@ -101,13 +116,15 @@ class Bind:
             case status if status in _ABOUT_NUMBER:
                 raise NumberRefused(f"no valid number (0x{status:02x})")
             case status:
+                if status == wire.INVALID_STATE:
+                    self._break()
                 raise TextError(f"it refused the text (0x{status:02x})")
 
     async def close(self) -> None:
         """Say so, and go, whatever it answers."""
         if not self.broken.is_set():
             with suppress(TextError, TimeoutError, OSError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(_LAST_WORDS):
                     number = self._number()
                     await self._ask(number, Pdu(wire.UNBIND, wire.OK, number).packed())
         self._break()
@@ -146,50 +163,69 @@ class Bind:
     async def _read_all(self) -> None:
         try:
             while True:
-                pdu = await wire.read(self._reader)
-                self._traffic.set()
-                if self._take(pdu):
+                if await self._take(await wire.read(self._reader)):
                     return
         except (OSError, asyncio.IncompleteReadError, Malformed):
             pass
         finally:
             self._break()
 
-    def _take(self, pdu: Pdu) -> bool:
-        """Whether it is the last one."""
+    async def _take(self, pdu: Pdu) -> bool:
+        """Whether it is the last one. Raises `OSError`."""
         if pdu.command & wire.RESPONSE:
+            self._answered.set()
+            if pdu.command != wire.ENQUIRE_LINK | wire.RESPONSE:
+                self._owed = None
             answer = self._asked.get(pdu.sequence)
             if answer is not None and not answer.done():
                 answer.set_result(pdu)
             return False
         match pdu.command:
             case wire.DELIVER_SM:
+                await self._deliveries.acquire()
                 self._begin(self._deliver(pdu))
             case wire.ENQUIRE_LINK | wire.UNBIND:
-                self._answer(pdu, wire.OK)
+                await self._write(Pdu(pdu.command | wire.RESPONSE, wire.OK, pdu.sequence))
             case _:
-                self._writer.write(Pdu(wire.GENERIC_NACK, wire.INVALID_COMMAND, pdu.sequence).packed())
+                await self._write(Pdu(wire.GENERIC_NACK, wire.INVALID_COMMAND, pdu.sequence))
         return pdu.command == wire.UNBIND
 
-    def _answer(self, pdu: Pdu, status: int, body: bytes = b"") -> None:
-        self._writer.write(Pdu(pdu.command | wire.RESPONSE, status, pdu.sequence, body).packed())
+    async def _write(self, pdu: Pdu) -> None:
+        self._writer.write(pdu.packed())
+        await self._writer.drain()
 
     async def _deliver(self, pdu: Pdu) -> None:
+        try:
+            status = await self._status(pdu)
+            with suppress(OSError):
+                await self._write(Pdu(pdu.command | wire.RESPONSE, status, pdu.sequence, b"\0"))
+        finally:
+            self._deliveries.release()
+
+    async def _status(self, pdu: Pdu) -> int:
+        if self._heard is None:
+            # taken here it would be lost to whoever waits for it
+            return wire.INVALID_STATE
         try:
             found = wire.receipt(pdu.body)
         except Malformed:
             found = None
         # what people answer to a text is taken as well, or it would come again and again
         kept = found is None or await self._heard(found)
-        self._answer(pdu, wire.OK if kept else wire.NOT_NOW, b"\0")
+        return wire.OK if kept else wire.NOT_NOW
 
     async def _look(self) -> None:
         """Until nobody answers any more."""
         while True:
-            self._traffic.clear()
+            self._answered.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(_SILENCE):
-                    await self._traffic.wait()
+                    await self._answered.wait()
+            if self._owed is not None and asyncio.get_running_loop().time() - self._owed >= _SILENCE:
+                # it is there, and what has the texts is not
+                self._break()
+                return
+            if self._answered.is_set():
                 continue
             try:
                 number = self._number()
@@ -200,8 +236,11 @@ class Bind:
                 return
 
     def _break(self) -> None:
+        if self.broken.is_set():
+            return
         self.broken.set()
         self._writer.close()
+        asyncio.get_running_loop().call_later(_LAST_WORDS, self._writer.transport.abort)
         for answer in self._asked.values():
             if not answer.done():
                 answer.set_exception(TextError(CUT))

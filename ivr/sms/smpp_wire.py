@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from aiosmpplib.protocol import BindTransceiver, SubmitSm
+from aiosmpplib.protocol import BindTransceiver, BindTransmitter, SubmitSm
 from aiosmpplib.state import NPI, TON, PhoneNumber
 
 from ivr.call.ports import Delivery
@@ -21,7 +21,6 @@ from ivr.secret import Personal, Secret
 from ivr.sms.length import Carried
 
 GENERIC_NACK = 0x80000000
-BIND_TRANSCEIVER = 0x00000009
 SUBMIT_SM = 0x00000004
 DELIVER_SM = 0x00000005
 UNBIND = 0x00000006
@@ -30,7 +29,7 @@ RESPONSE = 0x80000000
 
 OK = 0x00
 INVALID_COMMAND = 0x03
-ALREADY_BOUND = 0x05
+INVALID_STATE = 0x04
 BIND_FAILED = 0x0D
 WRONG_PASSWORD = 0x0E
 WRONG_SYSTEM_ID = 0x0F
@@ -79,10 +78,11 @@ Message: TypeAlias = SubmitSm
 """One message of a text, before it has its number."""
 
 
-def bind(system_id: str, password: Secret, system_type: str, sequence: int) -> bytes:
-    """Asks to send and to be told, by one connection."""
+def bind(system_id: str, password: Secret, system_type: str, sequence: int, *, told: bool) -> bytes:
+    """Asks to send by this connection; and to be told by it as well, where that is so."""
+    kind = BindTransceiver if told else BindTransmitter
     return _library(
-        BindTransceiver(sequence_num=sequence, system_id=system_id, password=password.reveal(), system_type=system_type)
+        kind(sequence_num=sequence, system_id=system_id, password=password.reveal(), system_type=system_type)
     )
 
 
@@ -126,7 +126,7 @@ def _source(sender: str) -> PhoneNumber:
     return PhoneNumber(sender, TON.ALPHANUMERIC, NPI.UNKNOWN)
 
 
-def _library(message: BindTransceiver | SubmitSm) -> bytes:
+def _library(message: BindTransceiver | BindTransmitter | SubmitSm) -> bytes:
     return bytes(message.pdu())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import time
 from typing import Any, NamedTuple, Self
 
 from sqlalchemy import Row, Select, and_, bindparam, select
@@ -31,6 +33,7 @@ class _Stored(NamedTuple):
     language: str | None
     policy: str | None
     locked: bool
+    since: int | None
 
 
 def _lookup() -> Select[Any]:
@@ -38,7 +41,7 @@ def _lookup() -> Select[Any]:
     customer = CUSTOMERS.c
     return select(
         customer.key_id, customer.wrapped, customer.name, customer.pin, _FIRST.c.phone.label("mobile"),
-        customer.ref, customer.language, customer.policy, customer.locked, customer.number_index,
+        customer.ref, customer.language, customer.policy, customer.locked, _FIRST.c.since.label("since"), customer.number_index,
     ).join_from(
         CUSTOMERS, _FIRST, and_(_FIRST.c.customer == customer.ref, _FIRST.c.position == 0), isouter=True
     )  # fmt: skip
@@ -66,17 +69,22 @@ _BY_REF = Prepared(_STANDING.where(CUSTOMERS.c.ref == bindparam("ref")))
 class Customers:
     """Implements `call.ports.Customers`. Each look-up is one query, of one tenant's customers; both raise `StoreError` or `VaultError`."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(
+        self, database: Database, vault: Vault, *, cooling: float = 0.0, clock: Callable[[], float] = time
+    ) -> None:
+        """`cooling`: seconds in which no text goes to a number that was changed at the desk."""
         self.database = database
         self.vault = vault
         self._decoy = _decoy(vault)
+        self._cooling = cooling
+        self._clock = clock
 
     @classmethod
-    async def open(cls, database: Database, vault: Vault) -> Self:
+    async def open(cls, database: Database, vault: Vault, *, cooling: float = 0.0) -> Self:
         """Raises `ConfigError` where the database was made with other keys than these."""
         async with database.read() as connection:
             await keycheck.check(connection, vault.keys)
-        return cls(database, vault)
+        return cls(database, vault, cooling=cooling)
 
     async def by_phone(self, number: Personal, tenant: str = TENANT) -> Subject | None:
         """The one customer with this E.164 number; None where there is none, or more than one."""
@@ -129,12 +137,13 @@ class Customers:
 
     def _subject(self, key: str, stored: _Stored) -> Subject:
         envelope = self.vault.envelopes.open(stored.ref, stored.key_id, stored.wrapped)
+        mobile = None if stored.mobile is None else envelope.open(sealing.phone(0), stored.mobile)
         return Subject(
             key=key,
             known=True,
             ref=stored.ref,
             name=envelope.open(sealing.NAME, stored.name),
-            mobile=None if stored.mobile is None else envelope.open(sealing.phone(0), stored.mobile),
+            mobile=mobile if (stored.since or 0) <= self._clock() - self._cooling else None,
             pin=None if stored.pin is None else PinRecord.from_bytes(envelope.open_bytes(sealing.PIN, stored.pin)),
             language=stored.language,
             policy=stored.policy,
@@ -163,4 +172,5 @@ def _decoy(vault: Vault) -> _Stored:
         language=None,
         policy=None,
         locked=False,
+        since=0,
     )

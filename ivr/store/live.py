@@ -39,6 +39,7 @@ from ivr.config import Desk, Limits, Settings
 from ivr.errors import StoreError, TakenUp
 from ivr.numbers import Range
 from ivr.store import calls, lease, unlocking
+from ivr.store.eids import Turns
 from ivr.store.link import Link, Script, root
 from ivr.store.refused import explained
 from ivr.store.sealing import of_customer_key
@@ -129,6 +130,10 @@ class RedisLive(unlocking.Unlocking):
         """The lease of an application of this Asterisk, not taken yet; `needed` as there."""
         return lease.Lease(self._link, self._prefix, node=node, app=app, seconds=seconds, needed=needed, log=log)
 
+    def turns(self, index: Index) -> Turns:
+        """Who is being asked for at a provider of electronic identities."""
+        return Turns(self._link, self._prefix, index)
+
     def sessions(self, desk: Desk) -> Sessions:
         """Who is signed in at the desk."""
         return Sessions(self._link, self._prefix, desk)
@@ -187,10 +192,12 @@ class RedisLive(unlocking.Unlocking):
             [
                 self._challenge_key(challenge), self._key("texts", challenge.subject), self._key("call", challenge.call),
                 self._key("budget", "all"), self._key("budget:country", country), self._key("budget:prefix", prefix),
+                self._key("barred", challenge.subject),
             ],
             challenge.subject, challenge.call, challenge.mac,
             rules.life * _SECOND, rules.tries, rules.resend * _SECOND, rules.sends, rules.sends_per_hour,
-            progress.holder if progress else "", calls.said(progress), *self._budgets, int(range is not None), parts,
+            progress.holder if progress else "", calls.said(progress), *self._budgets, int(range is not None),
+            int(rules.bar > 0), parts,
         )  # fmt: skip
         match answer:
             case [b"opened"]:
@@ -207,6 +214,10 @@ class RedisLive(unlocking.Unlocking):
                 raise TakenUp
             case _:
                 raise _strange(_OPEN_CHALLENGE)
+
+    async def bar(self, subject: str, seconds: int) -> None:
+        """As `call.ports.Live` has it; once more begins anew."""
+        await self._link.ask("SET", self._key("barred", subject), "1", "PX", seconds * _SECOND)
 
     async def try_challenge(
         self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress | None = None

@@ -15,15 +15,16 @@ from ivr.call.proof import Keyed, Shown, Stage
 from ivr.config import Settings, secret_of
 from ivr.errors import StoreError
 from ivr.secret import Secret
+from ivr.store.answered import Confirmed, Over, Wrong, keyed, stage_of, strange
 from ivr.store.link import Link, Script, root
 from ivr.store.pagekey import PageKey
-from ivr.store.pages import ended_key, named, news_key, page_key, read_shown, strange
+from ivr.store.pages import ended_key, named, news_key, page_key, read_shown
 from ivr.store.refused import User, explained
 
-_LOOK = Script("clock", "proof", "visited", "look_page")
-_OPEN = Script("clock", "proof", "visited", "open_page")
-_KEY = Script("clock", "proof", "visited", "key_page")
-_DENY = Script("clock", "proof", "visited", "deny_page")
+_LOOK = Script("clock", "proof", "by_link", "visited", "look_page")
+_OPEN = Script("clock", "proof", "by_link", "visited", "open_page")
+_KEY = Script("clock", "proof", "by_link", "visited", "key_page")
+_DENY = Script("clock", "proof", "by_link", "visited", "deny_page")
 _EXCHANGE = Script("proof", "exchange_code")
 _PROBE = Script("clock", "probe")
 
@@ -50,25 +51,6 @@ class Seen:
     left: int
     shown: Shown
     digits: Secret | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """They were the digits of this call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """They were not; so many tries are left."""
-
-    left: int
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """Nothing could be keyed: it was not opened yet, or has come to this end."""
-
-    stage: Stage
 
 
 def rights(prefix: str) -> str:
@@ -133,20 +115,14 @@ class PageStore:
         seen = await self.look(link)
         if seen is None:
             return None
-        match await self._visit(_KEY, link, seen.id, self._key.mac("digits", digits, seen.id)):
-            case [b"confirmed"]:
-                return Confirmed()
-            case [b"wrong", int(left)]:
-                return Wrong(max(left, 0))
-            case [b"over", bytes(stage)]:
-                return Over(_stage(stage))
-            case [b"none"]:
-                return None
-            case _:
-                raise strange(_KEY)
+        mac = self._key.mac("digits", digits, seen.id)
+        return keyed(_KEY, await self._visit(_KEY, link, seen.id, mac))
 
     async def deny(self, link: Secret) -> bool | None:
-        """The person says not to be talking with us; False where it has come to an end already, None as there."""
+        """The person says not to be talking with us; None as there.
+
+        False where it has come to an end already: the desk hears of it all the same, once.
+        """
         match await self._visit(_DENY, link):
             case [b"denied"]:
                 return True
@@ -183,7 +159,7 @@ class PageStore:
                 name = id.decode()
                 try:
                     return Seen(
-                        name, _stage(stage), Keyed(keyed.decode()), int(until) // 1000, left, read_shown(self._key, shown, name),
+                        name, stage_of(stage), Keyed(keyed.decode()), int(until) // 1000, left, read_shown(self._key, shown, name),
                         self._key.unseal("digits", digits, name) if digits and stage == b"opened" else None,
                     )  # fmt: skip
                 except (ValueError, TypeError):
@@ -192,10 +168,3 @@ class PageStore:
                 return None
             case _:
                 raise strange(script)
-
-
-def _stage(text: bytes) -> Stage:
-    try:
-        return Stage(text.decode())
-    except ValueError:
-        raise StoreError("Redis: what stands for a proof is none") from None

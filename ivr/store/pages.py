@@ -19,14 +19,17 @@ from ivr.config import Limits
 from ivr.errors import StoreError
 from ivr.numbers import Range
 from ivr.secret import Secret
+from ivr.store.answered import Confirmed, Over, Wrong, keyed, strange
 from ivr.store.link import Link, Script
 from ivr.store.pagekey import PageKey
 
 _OPEN = Script("clock", "budget", "proof", "open_proof")
 _STAGE = Script("clock", "proof", "stage_proof")
 _DUE = Script("clock", "proof", "take_due")
+_TYPED = Script("clock", "typed")
+_KEY = Script("clock", "proof", "by_name", "visited", "key_page")
 
-SCRIPTS = (_OPEN, _STAGE, _DUE)
+SCRIPTS = (_OPEN, _STAGE, _DUE, _TYPED, _KEY)
 
 KEPT = 15 * 60
 """Seconds that a proof is known behind its end: whoever opens the link then is told what came of it."""
@@ -37,11 +40,16 @@ _MANY = 100
 
 @dataclass(frozen=True, slots=True)
 class ProofRules:
-    """How often digits may be keyed, how many proofs go to one customer in an hour, and how long none goes to one who has denied, in seconds."""
+    """How often digits may be keyed, how many proofs go to one customer in an hour, and how long none goes to one who has denied, in seconds.
+
+    How many customer numbers may be typed during a call, and by a person in an hour: one, and one more for a slip, on many a call.
+    """
 
     tries: int = 3
     per_customer_hour: int = 6
     barred: int = 600
+    typed_on_call: int = 2
+    typed_in_hour: int = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,17 @@ class Pages:
             case _:
                 raise strange(_OPEN)
 
+    async def typed(self, person: str, node: str, channel: str) -> bool:
+        """Count that a person (`TENANT:ID`) types a customer number during a call; False where that is one too many."""
+        keys = [f"{self._prefix}:proof:typed:call:{node}:{channel}", f"{self._prefix}:proof:typed:by:{person}"]
+        match await self._link.run(_TYPED, keys, self._rules.typed_on_call, self._rules.typed_in_hour):
+            case [b"counted"]:
+                return True
+            case [b"many"]:
+                return False
+            case _:
+                raise strange(_TYPED)
+
     async def stage(self, id: str, then: Stage) -> bool:
         """Take it so far; False where that was not forward, or it is not known. Two round trips."""
         proof = await self.of(id)
@@ -141,6 +160,17 @@ class Pages:
         if not why.is_end:
             raise ValueError("is no end")
         return await self.stage(id, why)
+
+    async def key(self, id: str, digits: Secret) -> Confirmed | Wrong | Over | None:
+        """Digits that were keyed on the phone: count, compare and consume in one step. None where it is known no longer.
+
+        What comes of it is told as of those that are keyed on the page.
+        """
+        answer = await self._link.run(
+            _KEY, [page_key(self._prefix, id), ended_key(self._prefix)],
+            page_key(self._prefix, ""), news_key(self._prefix), id, self._key.mac("digits", digits, id),
+        )  # fmt: skip
+        return keyed(_KEY, answer)
 
     async def mine(self, id: str, what: Stage) -> bool:
         """Whether nobody else has asked this: of all desks one does what this stage calls for."""
@@ -167,6 +197,7 @@ class Pages:
     async def due(self) -> Sequence[Proof]:
         """Those that have come to an end on the page, or have expired. They are taken: no other desk gets them.
 
+        One that is denied behind another end comes once more, as denied.
         What the page says is not the last word: a proof that it never tells of comes here when it expires.
         """
         answer = await self._link.run(
@@ -234,11 +265,6 @@ def named(prefix: str, key: PageKey, kind: str, text: Secret) -> str:
 def read_shown(key: PageKey, sealed: str | bytes, id: str) -> Shown:
     """What was sealed of it; raises `StoreError`, `ValueError`, `TypeError`."""
     return Shown(**orjson.loads(key.unseal("shown", sealed, id).reveal()))
-
-
-def strange(script: Script) -> StoreError:
-    """It answered what nobody expects."""
-    return StoreError(f"Redis gave an unknown answer to {script.name}")
 
 
 def _written(proof: Proof, sealed: str) -> bytes:

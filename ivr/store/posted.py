@@ -10,19 +10,21 @@ from dataclasses import dataclass
 
 import orjson
 
-from ivr.errors import StoreError
+from ivr.errors import InputError, StoreError
 from ivr.secret import Secret
+from ivr.store.answered import strange
 from ivr.store.link import Link, Script
 from ivr.store.pagekey import PageKey
-from ivr.store.pages import strange
 
 _POST = Script("post")
 
 MOST_BYTES = 8 * 1024
 """The longest body that is passed on."""
 
-# What waits to be taken: a desk that is away for minutes finds it, and a flood fills no memory (some 12 kB each at most).
-_MOST = 2_000
+# Bytes of one as it lies in Redis: a body of the longest, with what belongs to it, and a third more by Base64.
+_MOST_SEALED = 16 * 1024
+# What waits to be taken: a desk that is away for minutes finds it, and a flood takes 8 MB of memory at most.
+_MOST = 500
 # Milliseconds behind the last one after which nobody will take them.
 _LIFE = 15 * 60 * 1000
 # Seconds of one wait; a request to Redis may take no longer than its limit.
@@ -56,8 +58,14 @@ class PostBox:
         self._wait = min(_WAIT, seconds / 2)
 
     async def put(self, posted: Posted) -> bool:
-        """The page's end. False, and it is not kept, where so many wait that nobody seems to take them."""
-        match await self._link.run(_POST, [self._list], self._sealed(posted), self._most, _LIFE):
+        """The page's end. False, and it is not kept, where so many wait that nobody seems to take them.
+
+        Raises `InputError` where it is too long: what has to be escaped takes six times as much.
+        """
+        sealed = self._sealed(posted)
+        if len(sealed) > _MOST_SEALED:
+            raise InputError(f"what came in: more than {_MOST_SEALED} bytes as it is kept")
+        match await self._link.run(_POST, [self._list], sealed, self._most, _LIFE):
             case [b"kept"]:
                 return True
             case [b"full"]:
@@ -81,11 +89,16 @@ class PostBox:
     def _read(self, sealed: bytes) -> Posted:
         try:
             found = orjson.loads(self._key.unseal("posted", sealed).reveal())
-            for name in ("secret", "path", "body"):
-                found[name] = Secret(found[name])
-            return Posted(**found)
-        except (ValueError, TypeError, KeyError):
-            raise StoreError("Redis: what stands for something that came in is none") from None
+        except ValueError:
+            found = None
+        match found:
+            case {
+                "way": str(way), "secret": str(secret), "path": str(path), "headers": dict(headers), "body": str(body),
+                "at": int() | float() as at,
+            } if all(isinstance(value, str) for value in headers.values()):  # fmt: skip
+                return Posted(way, Secret(secret), Secret(path), headers, Secret(body), at)
+            case _:
+                raise StoreError("Redis: what stands for something that came in is none")
 
 
 def _written(posted: Posted) -> str:

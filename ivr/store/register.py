@@ -40,7 +40,7 @@ class NewCustomer:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer as an administrator sees it. `key` is what failures are counted by."""
+    """A customer as an administrator sees it. `key` is what failures are counted by; `since`: when each of `phones` was changed at the desk, 0 where never (seconds since the epoch)."""
 
     ref: str
     key: str
@@ -52,6 +52,7 @@ class Customer:
     policy: str | None
     locked: bool
     tenant: str = TENANT
+    since: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +140,22 @@ class Register:
         row = (await connection.execute(query.with_for_update() if change else query)).one_or_none()
         if row is None:
             return None
-        phones = await connection.execute(
-            select(PHONES).where(PHONES.c.customer == row.ref).order_by(PHONES.c.position)
-        )
+        phones = (
+            await connection.execute(select(PHONES).where(PHONES.c.customer == row.ref).order_by(PHONES.c.position))
+        ).all()
         envelope = self._vault.envelopes.open(row.ref, row.key_id, row.wrapped)
         return Customer(
             ref=row.ref,
             key=sealing.customer_key(row.tenant, row.number_index),
             number=envelope.open(sealing.NUMBER, row.number),
             name=envelope.open(sealing.NAME, row.name),
-            phones=tuple(envelope.open(sealing.phone(phone.position), phone.phone) for phone in phones.all()),
+            phones=tuple(envelope.open(sealing.phone(phone.position), phone.phone) for phone in phones),
             has_pin=row.pin is not None,
             language=row.language,
             policy=row.policy,
             locked=row.locked,
             tenant=row.tenant,
+            since=tuple(phone.since for phone in phones),
         )
 
     async def set_pin(self, connection: AsyncConnection, customer: Customer, pin: PinRecord) -> None:
@@ -170,10 +172,14 @@ class Register:
         """What the customer hears and reads."""
         await connection.execute(update(CUSTOMERS).where(CUSTOMERS.c.ref == customer.ref).values(language=language))
 
-    async def set_phones(self, connection: AsyncConnection, customer: Customer, phones: Sequence[Personal]) -> None:
-        """Put these telephone numbers (E.164) in the place of all there were; texts go to the first."""
+    async def set_phones(
+        self, connection: AsyncConnection, customer: Customer, phones: Sequence[Personal], at: float
+    ) -> None:
+        """Put these telephone numbers (E.164) in the place of all there were; texts go to the first. Those that are new are so since `at` (seconds since the epoch)."""
         envelope = await self._envelope(connection, customer)
-        rows = self._phones(envelope, phones)
+        query = select(PHONES.c.phone_index, PHONES.c.since).where(PHONES.c.customer == customer.ref)
+        held = {phone.phone_index: phone.since for phone in (await connection.execute(query)).all()}
+        rows = [{**phone, "since": held.get(phone["phone_index"], int(at))} for phone in self._phones(envelope, phones)]
         await connection.execute(delete(PHONES).where(PHONES.c.customer == customer.ref))
         if rows:
             await connection.execute(insert(PHONES), rows)

@@ -14,6 +14,16 @@ TOTP = "totp"
 _REF = re.compile(r"[a-z2-7]{12}")
 
 
+def identity(kind: str) -> str:
+    """The name of the field of what a customer is called at a provider."""
+    return f"identity.{kind}"
+
+
+def evidence(id: str) -> str:
+    """The name of the field of what a provider has said."""
+    return f"evidence.{id}"
+
+
 def phone(position: int) -> str:
     """The name of a telephone number's field."""
     return f"phone.{position}"

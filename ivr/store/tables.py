@@ -57,8 +57,10 @@ PHONES = Table(
     Column("position", Integer, primary_key=True),
     Column("phone_index", String(64), nullable=False, index=True),
     Column("phone", LargeBinary, nullable=False),
+    Column("since", BigInteger, nullable=False, server_default="0"),
 )
-"""Position 0 is the one that texts go to. Two customers may share a number."""
+"""Position 0 is the one that texts go to. Two customers may share a number. `since`: when it was changed at the desk (seconds since
+the epoch), 0 where it has been there since the customer was added."""
 
 TOTPS = Table(
     "customer_totps",
@@ -70,6 +72,29 @@ TOTPS = Table(
 )
 """Customers' authenticator apps: the key, sealed in the customer's envelope; the last time step whose code was accepted; and since
 when the app is the customer's (seconds since the epoch)."""
+
+IDENTITIES = Table(
+    "customer_identities",
+    METADATA,
+    Column("customer", String(16), ForeignKey("customers.ref", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(40), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+"""What customers are called at providers of electronic identities, sealed in the customer's envelope. `kind`: a country, such as SE,
+whose person number it is, or the broker's name; `since`: seconds since the epoch."""
+
+EVIDENCE = Table(
+    "customer_evidence",
+    METADATA,
+    Column("id", String(22), primary_key=True),
+    Column("customer", String(16), ForeignKey("customers.ref", ondelete="CASCADE"), nullable=False, index=True),
+    Column("provider", String(40), nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+"""What providers have said of customers who identified, such as BankID's signature, sealed in the customer's envelope. The audit
+trail names it by `id`; `at`: seconds since the epoch."""
 
 PEOPLE = Table(
     "people",

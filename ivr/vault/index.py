@@ -25,6 +25,7 @@ class Index:
         self.__sign_in = hash_key.derive("index/sign-in")
         self.__call = hash_key.derive("index/call")
         self.__letter = hash_key.derive("index/letter")
+        self.__identity = hash_key.derive("index/identity")
 
     def customer_number(self, number: Secret) -> str:
         """The index of a customer number, as it was keyed."""
@@ -42,6 +43,10 @@ class Index:
     def letter(self, code: Secret) -> str:
         """What a letter waits under until its code is keyed: Redis alone does not tell which code that is."""
         return hmac.new(self.__letter, code.reveal().encode(errors="replace"), hashlib.sha256).hexdigest()
+
+    def identity(self, kind: str, who: Secret) -> str:
+        """What it is known by that a person, so called at providers of this kind, is being asked."""
+        return hmac.new(self.__identity, joined(kind, who.reveal()), hashlib.sha256).hexdigest()
 
     def call(self, node: str, channel: str) -> str:
         """What the API and webhooks call this channel of this node: 22 letters of base64url, which nobody makes without the hash key.

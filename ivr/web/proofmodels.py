@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
-from ivr.call.proof import Stage, Way
+from ivr.call.proof import Keyed, Stage, Way
 from ivr.lock.proofwords import Choice, Proving, Speaking
 from ivr.secret import Secret
 from ivr.web.model import Model, Name
@@ -32,6 +32,10 @@ class ProofAsked(Model):
 
     way: Way
     about: Name
+    keyed: Keyed = Field(
+        Keyed.PAGE,
+        description="Where the digits are keyed: those that are spoken into the call on the page, or those of the page on the phone",
+    )
     customer: Customer | None = Field(
         None, description="The customer number, where nothing else tells who is on the line"
     )
@@ -44,6 +48,7 @@ class Proof(Model):
     stage: Stage
     phrase: str = Field(description="Two words that the caller reads: to be said aloud")
     about: str
+    keyed: Keyed
     until: int = Field(description="When it expires, in seconds since the epoch")
     speech: Speaking | None = Field(
         description="What became of the digits that are spoken into the call; null where none were yet"
@@ -72,5 +77,5 @@ def ways(choice: Choice) -> ProofWays:
 def proof(proving: Proving) -> Proof:
     """As it is given out."""
     return Proof(
-        way=proving.way, stage=proving.stage, phrase=proving.phrase, about=proving.about, until=proving.until, speech=proving.speech,
+        way=proving.way, stage=proving.stage, phrase=proving.phrase, about=proving.about, keyed=proving.keyed, until=proving.until, speech=proving.speech,
     )  # fmt: skip

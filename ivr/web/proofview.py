@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from ivr.call.proof import Stage
+from ivr.call.proof import Keyed, Stage
 from ivr.lock.proofwords import Choice, Proving, Speaking
 from ivr.prompts import about
 from ivr.web.words import Words
@@ -37,15 +37,16 @@ def shown(proving: Proving | None, words: Words) -> ProofShown:
     if proving is None:
         return NO_PROOF
     stage, waits = proving.stage, not proving.stage.is_end
+    on_phone = stage is Stage.OPENED and proving.keyed is Keyed.PHONE
     fault = proving.speech if stage is Stage.OPENED and proving.speech in MENDED else None
     return ProofShown(
         stage=stage.value,
         title=words(f"proof.{stage.value}"),
-        help=words(f"proof.{stage.value}_help"),
+        help=words("proof.opened_phone_help" if on_phone else f"proof.{stage.value}_help"),
         phrase=proving.phrase if waits else "",
         until=proving.until if waits else None,
         speech=words(f"proof.speech_{fault}") if fault else "",
-        again=stage is Stage.OPENED,
+        again=stage is Stage.OPENED and not on_phone,
         back=waits,
     )
 

@@ -23,7 +23,7 @@ async def ways(visit: Visit) -> web.Response:
 async def begin(visit: Visit) -> web.Response:
     """A message goes out, and the answer does not wait for it."""
     given = await body(visit, proofmodels.ProofAsked)
-    asked, call = Asked(given.way, given.about, given.customer), visit.request.match_info["call"]
+    asked, call = Asked(given.way, given.about, given.customer, given.keyed), visit.request.match_info["call"]
     try:
         begun = await _prove(visit).begin(visit.who, call, asked)
     except InputError as error:

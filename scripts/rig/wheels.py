@@ -44,8 +44,8 @@ def wheels(python: str = "/usr/bin/python3") -> Path:
                 if time.time() - other.stat().st_mtime > _KEEP_SECONDS:
                     shutil.rmtree(other, ignore_errors=True)
         _run(python, "-m", "venv", str(partial / "venv"))
-        command = [str(partial / "venv" / "bin" / "python"), "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
-        _run(*command, "--dest", str(partial / "wheels"), "--constraint", str(constraints), *wanted)
+        command = [str(partial / "venv" / "bin" / "python"), "-m", "pip", "wheel", "--quiet"]
+        _run(*command, "--wheel-dir", str(partial / "wheels"), "--constraint", str(constraints), *wanted)
         with contextlib.suppress(OSError):  # another process was quicker
             (partial / "wheels").rename(folder)
     finally:

@@ -78,6 +78,8 @@ class ForgingBroker:
         self.document: dict[str, object] = {}
         self.answer: dict[str, object] = {}
         self.asked_keys = 0
+        self.beside: list[object] = []
+        self.alone = False
 
     def claims(self, **other: object) -> dict[str, object]:
         """Those of a good ID token."""
@@ -105,7 +107,8 @@ class ForgingBroker:
                 return Status(200, {name: value for name, value in {**usual, **self.document}.items() if value})
             case "/keys":
                 self.asked_keys += 1
-                return Status(200, {"keys": [self.key.as_dict(private=False)]})
+                own = [] if self.alone else [self.key.as_dict(private=False)]
+                return Status(200, {"keys": [*self.beside, *own]})
             case "/backchannel_authentication":
                 return Status(200, {"auth_req_id": "order-canary-1", "expires_in": 60})
             case "/token":

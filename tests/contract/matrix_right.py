@@ -83,7 +83,7 @@ async def _as_before(made: Whole, action: str, *, changed: bool) -> None:
     assert is_other == (changed and action != "clear_pin"), (action, made.line.state)
     if is_other:
         async with made.house.database.write() as connection:
-            await register.set_phones(connection, held, [Personal(known.phone)])
+            await register.set_phones(connection, held, [Personal(known.phone)], 0)
             await register.set_locked(connection, held, locked=False)
 
 

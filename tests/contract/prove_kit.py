@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ import orjson
 from ivr import sms
 from ivr.asterisk.speaking import Spoken
 from ivr.call.ports import Delivery, Party, Report, Talk
-from ivr.call.proof import Proof, Way
+from ivr.call.proof import Keyed, Proof, Way
 from ivr.config import Settings, load
 from ivr.errors import Unavailable
 from ivr.lock import Denied
@@ -74,6 +74,31 @@ class Speech:
         self.hushed.append((node, channel))
 
 
+class Hearing:
+    """`lock.proofports.Hearing`: the person keys what the test says."""
+
+    def __init__(self) -> None:
+        self.to: list[tuple[str, str, int]] = []
+        self.listening = 0
+        self._keyed: asyncio.Queue[str | Unavailable] = asyncio.Queue()
+
+    def key(self, digits: str | Unavailable) -> None:
+        """The person keys this; or that the connection is lost."""
+        self._keyed.put_nowait(digits)
+
+    async def entries(self, node: str, channel: str, count: int) -> AsyncGenerator[Secret]:
+        self.to.append((node, channel, count))
+        self.listening += 1
+        try:
+            while True:
+                entry = await self._keyed.get()
+                if isinstance(entry, Unavailable):
+                    raise entry
+                yield Secret(entry)
+        finally:
+            self.listening -= 1
+
+
 @dataclass
 class Proved:
     """A desk that proves, a gateway, and the public page's hands at Redis."""
@@ -82,6 +107,7 @@ class Proved:
     prove: Prove
     course: Course
     speech: Speech
+    hearing: Hearing
     gateway: TextsServer
     deliveries: RedisDeliveries
     page: PageStore
@@ -90,9 +116,10 @@ class Proved:
     """The second gateway, where there is one."""
 
     async def press(
-        self, person: Person = ANNA, *, way: Way = Way.TEXT, about: str = "invoice", customer: str | None = None, call: str = CALL
+        self, person: Person = ANNA, *, way: Way = Way.TEXT, about: str = "invoice", customer: str | None = None, call: str = CALL,
+        keyed: Keyed = Keyed.PAGE,
     ) -> Proof | Denied:  # fmt: skip
-        asked = Asked(way, about, None if customer is None else Secret(customer))
+        asked = Asked(way, about, None if customer is None else Secret(customer), keyed)
         return await self.prove.begin(person, self.desk.id(call), asked)
 
     async def begun(self, *phones: str, **how: Any) -> tuple[Proof, Secret]:
@@ -205,8 +232,10 @@ async def proving_in(
         reporting = Reporting(settings.page.url, Secret("f" * 64))
         gateways = sms.in_turn(settings, log, reporting=reporting)
         stack.push_async_callback(gateways.close)
-        speech, changed = Speech(), list[str]()
-        course = desk.prover.course(speech, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone)
+        speech, hearing, changed = Speech(), Hearing(), list[str]()
+        course = desk.prover.course(
+            speech, hearing, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone, again=0.0
+        )
         budgets = Budgets(desk.link, settings.redis.prefix, settings.limits)
         dispatch = Dispatch(
             sms.texts(settings, log, gateways), deliveries, budgets, sms.names(settings), second, log
@@ -224,7 +253,7 @@ async def proving_in(
         await stack.enter_async_context(News(settings, told=heard, came=came.set, log=Log().logger))
         await came.wait()
         page = PageStore(desk.link, settings.redis.prefix, key)
-        yield Proved(desk, prove, course, speech, gateway, deliveries, page, changed, other)
+        yield Proved(desk, prove, course, speech, hearing, gateway, deliveries, page, changed, other)
 
 
 def numbered() -> Callable[..., Any]:

@@ -167,7 +167,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for what takes long."""
     monkeypatch.setattr(speaking_module, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(speaking_module, "_HANG_UP_SECONDS", 0.05)
-    monkeypatch.setattr(speaking_module, "_START_SECONDS", 0.2)
+    monkeypatch.setattr(speaking_module, "START_SECONDS", 0.2)
     monkeypatch.setattr(outpost_module, "_AGAIN", (0.01, 0.01))
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import Browser, expect
 
-from ivr.call.proof import Stage, Way
+from ivr.call.proof import Keyed, Stage, Way
 from ivr.lock import Reason
 from ivr.lock.proofwords import Choice, Proving, Speaking
 from ivr.staff import Permission
@@ -52,7 +52,11 @@ async def test_it_is_asked_for_said_again_and_taken_back(open_desk: Desk) -> Non
     assert (answer.status, await answer.json()) == (200, {"speech": "going_on"})
     answer = await open_desk.send("DELETE", PATH, headers=csrf)
     assert (answer.status, await answer.read()) == (204, b"")
-    assert open_desk.proves.asked == [(CALL.id, "text", "case", "10001"), (CALL.id, "again"), (CALL.id, "cancel")]
+    assert open_desk.proves.asked == [
+        (CALL.id, "text", "case", "10001", "page"),
+        (CALL.id, "again"),
+        (CALL.id, "cancel"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -62,6 +66,7 @@ async def test_it_is_asked_for_said_again_and_taken_back(open_desk: Desk) -> Non
         {"way": "pigeon", "about": "case"},
         {"way": "text", "about": "click here at once"},
         {**WHOLE, "customer": ""},
+        {**WHOLE, "keyed": "mouth"},
         {**WHOLE, "to": "+46701112233"},
     ],
 )
@@ -118,7 +123,8 @@ async def test_the_api_tells_how_far_it_is(open_desk: Desk) -> None:
     (call,) = (await (await open_desk.get("/api/v1/calls/current")).json())["calls"]
     assert call["provable"] is True
     assert call["proof"] == {
-        "way": "text", "stage": "opened", "phrase": PHRASE, "about": "your case", "until": 1_900_000_000, "speech": "silent",
+        "way": "text", "stage": "opened", "phrase": PHRASE, "about": "your case", "keyed": "page", "until": 1_900_000_000,
+        "speech": "silent",
     }  # fmt: skip
 
 
@@ -134,6 +140,10 @@ def test_every_stage_is_told_in_words(language: str) -> None:
         assert bool(told["phrase"]) is told["back"] is not stage.is_end
         assert told["again"] is (stage is Stage.OPENED)
         assert told["speech"] == ""
+        # what stands on the page is never spoken
+        phone = shown(replace(at(stage), keyed=Keyed.PHONE), said)
+        assert (phone["help"] != told["help"]) is (stage is Stage.OPENED)
+        assert not phone["again"]
     assert len(titles) == len(Stage)
     for speech in Speaking:
         assert bool(shown(at(Stage.OPENED, speech), said)["speech"]) is (speech in MENDED)
@@ -157,10 +167,11 @@ async def test_an_agent_proves_by_keyboard_alone_and_is_told_each_stage(server: 
         await expect(button).to_be_visible()
         await page.get_by_role("combobox", name="How", exact=True).select_option("code")
         await page.get_by_role("combobox", name="About", exact=True).select_option("invoice")
+        await page.get_by_role("combobox", name="Digits", exact=True).select_option("phone")
         await page.get_by_role("textbox", name="Customer number").fill("10001")
         await button.focus()
         await page.keyboard.press("Enter")
-        await until_asked(opened, (CALL.id, "code", "invoice", "10001"))
+        await until_asked(opened, (CALL.id, "code", "invoice", "10001", "phone"))
         for stage in (Stage.ASKED, Stage.SENT, Stage.DELIVERED, Stage.OPENED):
             await becomes(at(stage))
             await expect(page.get_by_role("heading", name=words("en")(f"proof.{stage}"), exact=True)).to_be_visible()

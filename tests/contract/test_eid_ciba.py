@@ -18,9 +18,11 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import aiohttp
 import pytest
 from joserfc.jwk import RSAKey
+from pydantic import ValidationError
 
 from ivr.call.ports.eid import Done, Ended, Order, Pending
 from ivr.config import Settings
+from ivr.config.eid import Eids
 from ivr.eid.ciba import Ciba
 from ivr.eid.code import Code, Flow
 from ivr.errors import ConfigError, EidError
@@ -215,13 +217,17 @@ def _changed(broker: ForgingBroker) -> str:
     return f"{head}.{_b64(json.dumps(broker.claims()).encode())}.{signature}"
 
 
+def _deep(broker: ForgingBroker) -> str:
+    return f"{_b64(b'[' * 5000)}.e30.e30"
+
+
 def _with_its_own_key(broker: ForgingBroker) -> str:
     key = RSAKey.generate_key(2048)
     return broker.sign(broker.claims(), key, jwk=key.as_dict(private=False))
 
 
 @pytest.mark.parametrize(
-    "forge", [_unsigned, _by_the_public_key, _by_our_secret, _changed, _with_its_own_key, lambda _: "canary"]
+    "forge", [_unsigned, _by_the_public_key, _by_our_secret, _changed, _with_its_own_key, _deep, lambda _: "canary"]
 )
 async def test_a_forged_id_token(lied: Lied, log: Log, forge: Callable[[ForgingBroker], str]) -> None:
     us, broker, _, order = lied
@@ -291,6 +297,31 @@ async def test_its_keys_change(lied: Lied, tmp_path: Path, log: Log) -> None:
     assert isinstance(await us.look(order), Done)
     assert broker.asked_keys == 2
     await us.close()
+
+
+async def test_a_key_that_is_none_stands_beside_good_ones(lied: Lied) -> None:
+    us, broker, _, order = lied
+    broker.beside = [7, {"kty": ["RSA"]}, {"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA"}, {"kty": "RSA", "n": 1}]
+    broker.gives(broker.sign(broker.claims()))
+    assert isinstance(await us.look(order), Done)
+
+
+async def test_of_keys_that_are_none_nothing_is_believed(lied: Lied) -> None:
+    us, broker, _, order = lied
+    broker.gives(broker.sign(broker.claims()))
+    broker.beside, broker.alone = [{"kty": "RSA", "n": 1}], True
+    with pytest.raises(EidError, match="its keys cannot be read"):
+        await us.look(order)
+
+
+async def test_algorithms_that_are_no_names_are_none(tmp_path: Path, log: Log) -> None:
+    async with forging_broker() as (broker, _):
+        broker.document = {"id_token_signing_alg_values_supported": [{}, [], None, "RS256", "none"]}
+        us = Ciba.of(broker_settings(tmp_path, broker.issuer), "broker", log.logger)
+        order = await begun(us)
+        broker.gives(broker.sign(broker.claims()))
+        assert isinstance(await us.look(order), Done)
+        await us.close()
 
 
 @pytest.mark.parametrize(("answer", "found"), [
@@ -444,6 +475,13 @@ def test_a_secret_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "broker.secret").unlink()
     with pytest.raises(ConfigError, match=r"\[eid.brokers.broker\] client_secret_file: "):
         Ciba.of(settings, "broker", Log().logger)
+
+
+@pytest.mark.parametrize("name", ["bankid", "freja"])
+def test_a_broker_has_no_other_provider_s_name(tmp_path: Path, name: str) -> None:
+    broker = broker_settings(tmp_path, "https://eid.example.com").eid.brokers["broker"]
+    with pytest.raises(ValidationError, match=rf"brokers.{name} has the name of another provider"):
+        Eids(brokers={name: broker})
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,10 @@ async def test_certificates_that_end(tmp_path: Path) -> None:
         (soon,) = await check(settings)
         assert soon.name == "eid-certificate-ends"
         assert "signing.pem ends on " in soon.what
+        # the one that follows it may stand there already
+        signing.write_bytes(b"".join(self_signed(key, days=n).public_bytes(Encoding.PEM) for n in (29, 300)))
+        assert named(await check(settings)) == [("freja", "ok")]
+        signing.write_bytes(self_signed(key, days=29).public_bytes(Encoding.PEM))
         ended = await check(settings, lambda: time.time() + 40 * 86400)
         assert [one.name for one in ended] == ["eid-certificate-ends"]
         assert "signing.pem ended on " in ended[0].what

@@ -234,8 +234,12 @@ def _rubbish(there: There, said: dict[str, object]) -> str:
     return "canary"
 
 
+def _deep(there: There, said: dict[str, object]) -> str:
+    return f"{_b64(b'[' * 5000)}.e30.e30"
+
+
 @pytest.mark.parametrize(
-    "forge", [_by_another_key, _unsigned, _by_the_public_key, _changed, _with_its_own_key, _rubbish]
+    "forge", [_by_another_key, _unsigned, _by_the_public_key, _changed, _with_its_own_key, _rubbish, _deep]
 )
 async def test_a_forged_result(there: There, forge: Callable[[There, dict[str, object]], str]) -> None:
     us, order = await there.begun()

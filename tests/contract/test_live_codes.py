@@ -40,6 +40,7 @@ def challenge(code: str = CODE, *, id: str = "id", subject: str = "main:anna", c
 
 SENT = challenge()
 GUESS = challenge("0000000000")
+LINKS = dataclasses.replace(RULES, bar=600)
 
 
 async def test_the_right_code_is_right_once_and_no_failure(live: RedisLive, server: Server) -> None:
@@ -72,6 +73,15 @@ async def test_after_the_last_try_the_right_code_is_too_late(server: Server) -> 
     assert await live.open_challenge(SENT, RULES) == TooMany()
     assert await live.try_challenge(SENT, ANNA, RULES) == Spent()
     await live.close()
+
+
+async def test_a_denial_bars_links_for_a_while_and_no_codes(live: RedisLive, server: Server) -> None:
+    await live.bar("main:anna", 600)
+    assert await live.open_challenge(SENT, LINKS) == TooMany()
+    assert await live.open_challenge(challenge(id="bo", subject="main:bo"), LINKS) == Opened()
+    assert await live.open_challenge(SENT, RULES) == Opened()
+    server.pass_time(601)
+    assert await live.open_challenge(challenge(id="later"), LINKS) == Opened()
 
 
 async def test_a_lock_comes_first_and_evaluates_nothing(live: RedisLive, server: Server) -> None:

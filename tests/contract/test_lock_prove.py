@@ -8,21 +8,23 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from ivr.asterisk.speaking import Spoken
 from ivr.call.ports import Delivery, Party
-from ivr.call.proof import Proof, Stage, Way
-from ivr.errors import InputError, StoreError
+from ivr.call.proof import Keyed, Proof, Stage, Way
+from ivr.errors import InputError, StoreError, Unavailable
+from ivr.hooks.outbox import Outbox
 from ivr.lock import Reason
 from ivr.lock.proofwords import Speaking
 from ivr.prompts.phrases import words
 from ivr.secret import Secret
 from ivr.staff import Permission
-from ivr.store.opened import Confirmed, Over, Wrong
+from ivr.store.answered import Confirmed, Over, Wrong
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, NODE, SVEN, denied
-from tests.contract.prove_kit import CALL, CALLER, Proved, proving_in, until
+from tests.contract.prove_kit import CALL, CALLER, Proved, Speech, proving_in, until
 from tests.contract.texts_server import Status
 
 pytestmark = pytest.mark.servers
@@ -146,6 +148,114 @@ async def test_i_am_not_talking_to_them(here: Proved) -> None:
     assert await here.outcomes() == ["asked", "denied"]
 
 
+async def test_a_denial_behind_the_confirmation_raises_the_alarm_too(here: Proved) -> None:
+    proof, link = await here.begun()
+    await here.page.opened(link)
+    await until(lambda: asyncio.sleep(0, here.speech.said))
+    assert await here.page.key(link, Secret(here.speech.said[0])) == Confirmed()
+    await here.stage("confirmed")
+    assert here.desk.switch.done == []
+    assert await here.page.deny(link) is False
+    await until(lambda: asyncio.sleep(0, here.desk.switch.done))
+    assert here.desk.switch.done == [("event", NODE, "CallerDeniesUs", CALL, proof.subject, "p-anna")]
+    assert here.desk.prover is not None
+    (alarm,) = await here.desk.prover.alarms.of("acme")
+    assert (alarm.id, alarm.stage) == (proof.id, Stage.DENIED)
+    assert await here.outcomes() == ["asked", "confirmed", "denied"], "the one does not replace the other"
+    assert await here.press() == denied(Reason.DENIED_LATELY)
+
+
+@pytest.mark.parametrize("stage", ["confirmed", "denied", "expired"])
+async def test_programs_are_told_of_what_the_person_has_said(here: Proved, stage: str) -> None:
+    """Those of this tenant alone; that nobody has answered is told to nobody."""
+    kinds = ("proof.confirmed", "proof.denied")
+    outbox = Outbox(here.desk.database, {"crm": kinds, "theirs": kinds}, {"crm": ("acme",), "theirs": ("main",)})
+    await outbox.read(0, here.desk.vault.index)
+    proof, link = await here.begun()
+    match stage:
+        case "denied":
+            await here.page.deny(link)
+        case "confirmed":
+            await here.page.opened(link)
+            await until(lambda: asyncio.sleep(0, here.speech.said))
+            assert await here.page.key(link, Secret(here.speech.said[0])) == Confirmed()
+        case _:
+            assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
+    await here.stage(stage)
+    assert await outbox.read(0, here.desk.vault.index) == 2
+    told = [orjson.loads(one.body) for one in await outbox.due("crm", None, 10)]
+    assert [one["type"] for one in told] == [f"proof.{stage}"] * (stage != "expired")
+    assert [one["data"] for one in told] == [
+        {"call": here.desk.id(CALL), "node": NODE, "channel": CALL, "customer": proof.subject, "proof": proof.id,
+         "way": "text", "person": "p-anna"}
+    ] * (stage != "expired")  # fmt: skip
+    assert await outbox.due("theirs", None, 10) == []
+
+
+async def test_the_person_keys_on_the_phone_what_the_page_shows(here: Proved) -> None:
+    _, link = await here.begun(keyed=Keyed.PHONE)
+    assert await here.page.look(link) is not None
+    assert here.hearing.to == [], "nobody listens before it is opened"
+    seen = await here.page.opened(link)
+    assert seen is not None and seen.digits is not None
+    await until(lambda: asyncio.sleep(0, here.hearing.listening))
+    assert here.hearing.to == [(NODE, CALL, 6)]
+    assert here.speech.said == [], "what stands on the page is never spoken"
+    assert await here.prove.again(ANNA, here.desk.id(CALL)) == denied(Reason.NO_PROOF)
+    here.hearing.key("000000")
+    await until(lambda: asyncio.sleep(0, here.speech.to))
+    assert (await here.stage("opened")).keyed is Keyed.PHONE
+    here.hearing.key(Unavailable("the connection to Asterisk was lost"))
+    await until(lambda: asyncio.sleep(0, len(here.hearing.to) == 2))
+    here.hearing.key(seen.digits.reveal())
+    await here.stage("confirmed")
+    await until(lambda: asyncio.sleep(0, not here.hearing.listening))
+    assert [(row[0], row[1], row[4]["keyed"]) for row in await here.rows()] == [
+        ("desk:anna", "asked", "phone"), ("page", "confirmed", "phone"),
+    ]  # fmt: skip
+    again = await here.page.opened(link)
+    assert again is not None and again.stage is Stage.CONFIRMED and again.digits is None
+
+
+async def test_wrong_keys_too_often_raise_an_alarm(here: Proved) -> None:
+    proof, link = await here.begun(keyed=Keyed.PHONE)
+    await here.page.opened(link)
+    for _ in range(4):
+        here.hearing.key("000000")
+    await here.stage("wrong")
+    await until(lambda: asyncio.sleep(0, here.desk.switch.done))
+    assert here.desk.switch.done == [("event", NODE, "CallerKeysWrongDigits", CALL, proof.subject, "p-anna")]
+    await until(lambda: asyncio.sleep(0, not here.hearing.listening))
+
+
+async def test_nobody_listens_while_they_are_parted(tmp_path: Path, server: Server) -> None:
+    """What the person keys then may be a PIN."""
+    async with proving_in(tmp_path, server, gone=0.5) as here:
+        _, link = await here.begun(keyed=Keyed.PHONE)
+        await here.page.opened(link)
+        await until(lambda: asyncio.sleep(0, here.hearing.listening))
+        together = here.desk.talks.talks.pop("PJSIP/anna")
+        here.course.moved(frozenset({"PJSIP/anna"}))
+        await until(lambda: asyncio.sleep(0, not here.hearing.listening))
+        here.desk.talks.talks["PJSIP/anna"] = together
+        here.course.moved(frozenset({"PJSIP/anna"}))
+        await until(lambda: asyncio.sleep(0, here.hearing.listening))
+        assert (await here.stage("opened")).keyed is Keyed.PHONE
+
+
+@pytest.mark.parametrize("end", ["denied", "expired"])
+async def test_nobody_listens_behind_its_end(here: Proved, end: str) -> None:
+    _, link = await here.begun(keyed=Keyed.PHONE)
+    await here.page.opened(link)
+    await until(lambda: asyncio.sleep(0, here.hearing.listening))
+    if end == "denied":
+        await here.page.deny(link)
+    else:
+        assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
+    await here.stage(end)
+    await until(lambda: asyncio.sleep(0, not here.hearing.listening))
+
+
 async def test_digits_are_said_again_when_asked_for(here: Proved) -> None:
     _, link = await here.begun()
     call = here.desk.id(CALL)
@@ -191,7 +301,28 @@ async def test_it_ends_with_the_call(here: Proved) -> None:
     await until(lambda: _ended(here, "expired"))
     assert (await here.rows())[-1][4]["why"] == "call_ended"
     assert await here.page.key(link, WRONG) == Over(Stage.EXPIRED)
-    assert here.speech.hushed == [(NODE, proof.channel)]
+    assert set(here.speech.hushed) == {(NODE, proof.channel)}
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_another_desk_settles_is_over_here_too(here: Proved, server: Server, known: bool) -> None:
+    proof, link = await here.begun()
+    assert here.desk.prover is not None
+    speech = Speech()
+    other = here.desk.prover.course(speech, lambda _: None)
+    other.carry(proof, asyncio.sleep(0))
+    if known:
+        assert await here.page.deny(link) is True
+        await here.stage("denied")
+    else:
+        server.client.flushdb()
+    other.told(proof.id)
+    await until(lambda: asyncio.sleep(0, speech.hushed == [(NODE, proof.channel)]))
+    assert not other._begun
+    other.told(proof.id)
+    assert await here.desk.prover.pages.of("another") is None
+    assert len(speech.hushed) == 1, "told twice, it cuts nothing that is said for another one"
+    await other.close()
 
 
 async def test_a_moment_apart_is_no_end(tmp_path: Path, server: Server) -> None:

@@ -11,6 +11,7 @@ from html import unescape
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from ivr.call.proof import Keyed, Stage
 from ivr.page import routes
@@ -66,8 +67,30 @@ async def test_from_the_link_to_the_confirmation(house: House) -> None:
     assert right.status == 200
     assert "You are talking with us" in right.text
     assert await house.stage(one) == Stage.CONFIRMED
-    assert "You are talking with us" in (await house.key(link, "481650")).text
-    assert "You are talking with us" in (await house.ask(at(link))).text
+
+
+async def test_whoever_gets_the_link_of_a_confirmed_call_is_told_nothing_of_their_own(house: House) -> None:
+    """A fraudster confirms a proof to himself, and sends its link to somebody whom he then calls in our name."""
+    for number, said in (
+        ("+46…67", "The call at 16:13 with +46…67 was confirmed"),
+        ("", "The call at 16:13 was confirmed"),
+    ):
+        one, link = await house.both.begin(proof(shown=replace(SHOWN, number=number)))
+        await house.open(link)
+        assert "You are talking with us" in (await house.key(link, "481650")).text
+        for answer in (
+            await house.ask(at(link)),
+            await house.open(link),
+            await house.key(link, "481650"),
+            await house.key(link, "000000"),
+        ):
+            text = unescape(answer.text)
+            assert said in text
+            assert "somebody is using our name" in text
+            assert f'action="{at(link, "/deny")}"' in text
+            for hidden in ("talking with us", "Agda", "green canoe", "Case handler", "invoice"):
+                assert hidden not in text
+        assert await house.stage(one) == Stage.CONFIRMED
 
 
 async def test_the_page_says_who_called_whom(house: House) -> None:
@@ -99,7 +122,15 @@ async def test_a_denial_tells_what_to_do(house: House) -> None:
 async def test_a_denial_that_comes_late_tells_what_to_do_all_the_same(house: House) -> None:
     one, link = await house.both.begin()
     await house.both.pages.end(one.id, Stage.EXPIRED)
-    assert "Hang up now" in (await house.deny(link)).text
+    over = await house.ask(at(link))
+    assert "This is over" in over.text
+    assert f'action="{at(link, "/deny")}"' in over.text
+    assert await house.both.pages.due() == []
+    for _ in range(2):
+        told = await house.deny(link)
+        assert "Hang up now" in told.text
+        assert "We have raised an alarm" in told.text
+    assert await house.both.pages.due() == [replace(one, stage=Stage.DENIED)], "so that there is one"
     assert await house.stage(one) == Stage.EXPIRED
 
 
@@ -240,6 +271,21 @@ async def test_a_form_of_another_kind_changes_nothing(house: House) -> None:
         assert answer.status == 413
 
 
+async def test_who_has_a_code_is_not_told_of_a_link_and_the_other_way_round(house: House) -> None:
+    _, link = await house.both.begin()
+    for path, said in (
+        ("/code", "key the code from our message again"),
+        (at(link, "/confirm"), "open the link from there"),
+    ):
+        for answer in (
+            await house.ask(path, "POST", Content_Type="text/plain"),
+            await house.ask(path, "PUT"),
+        ):
+            assert answer.status in (405, 415)
+            for sentence in ("key the code from our message again", "open the link from there"):
+                assert (sentence in answer.text) is (sentence == said), path
+
+
 # ---------------------------------------------------------------- headers, words, traces
 
 
@@ -365,6 +411,15 @@ async def test_too_many_of_all_wait(server: Server) -> None:
         assert asked == [200] * 10 + [429] * 2
 
 
+async def test_too_many_reports_of_all_wait_and_keep_nobody_from_the_page(server: Server) -> None:
+    async with page(server, 'allow_proxies = ["127.0.0.1"]\nper_minute = 100\n') as house:
+        asked = [
+            (await house.ask("/in/elks/s", "POST", form={}, X_Forwarded_For=f"203.0.113.{n}")).status for n in range(12)
+        ]
+        assert asked == [204] * 10 + [429] * 2
+        assert (await house.ask("/", X_Forwarded_For="203.0.113.99")).status == 200
+
+
 async def test_too_many_addresses_and_codes_wait(server: Server) -> None:
     """Whoever guesses codes: from one address few, from many not many more, and the right one is not looked at any more."""
     lines = 'allow_proxies = ["127.0.0.1"]\ncodes_of_one_per_hour = 50\ncodes_per_hour = 80\n'
@@ -454,10 +509,27 @@ async def test_what_a_gateway_sends_is_passed_on_unread(house: House) -> None:
     }
 
 
+async def test_a_header_that_is_no_text_is_passed_on_as_one(house: House) -> None:
+    box = PostBox(house.both.links[0], house.both.prefix, house.both.key)
+    url = URL(house.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        b"POST /in/twilio/a-secret HTTP/1.1\r\nHost: %s\r\nAuthorization: Basic \xff\r\nContent-Length: 1\r\n\r\nx"
+        % url.authority.encode()
+    )
+    assert b" 204 " in await reader.readline()
+    writer.close()
+    posted = await box.take()
+    assert posted is not None and posted.headers == {"authorization": "Basic ?"}
+
+
 async def test_what_is_too_long_or_goes_nowhere_is_not_passed_on(house: House) -> None:
     for path, body, status in (
         ("/in/twilio/a-secret", b"x" * 8193, 413),
         ("/in/twilio/a-secret", b"x" * 8192, 204),
+        ("/in/twilio/a-secret", b"\x00" * 8192, 413),
+        ("/in/twilio/a-secret", b"\xff" * 8192, 400),
+        (f"/in/twilio/a-secret?{'x' * 1024}", b"", 413),
         ("/in/twilio", b"", 404),
         ("/in/twilio/a/b", b"", 404),
         ("/in/TWILIO/%2e%2e", b"", 404),
@@ -469,8 +541,25 @@ async def test_what_is_too_long_or_goes_nowhere_is_not_passed_on(house: House) -
     assert await box.take() is None
 
 
+async def test_a_header_that_is_too_long_is_not_passed_on(house: House, server: Server) -> None:
+    for length, status in ((513, 413), (512, 204)):
+        async with house.browser.post(
+            f"{house.url}/in/twilio/a-secret", data=b"", headers={"X-Twilio-Signature": "x" * length}
+        ) as answer:
+            assert answer.status == status
+    assert server.client.llen("tillit:page:in") == 1
+
+
+async def test_a_flood_takes_no_more_memory_than_is_said(house: House, server: Server) -> None:
+    """The longest that is taken, as often as it is: nobody has to be anybody for that."""
+    async with house.browser.post(f"{house.url}/in/twilio/a-secret", data=b"x" * 8192) as answer:
+        assert answer.status == 204
+    (longest,) = server.client.lrange("tillit:page:in", 0, -1)
+    assert len(longest) <= 16 * 1024
+
+
 async def test_where_nobody_takes_them_the_gateway_is_told_to_come_again(house: House, server: Server) -> None:
-    server.client.rpush("tillit:page:in", *("x" for _ in range(2000)))
+    server.client.rpush("tillit:page:in", *("x" for _ in range(500)))
     server.client.pexpire("tillit:page:in", 60_000)
     assert (await house.ask("/in/elks/s", "POST", form={})).status == 503
 

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from ivr.call.ports import Asking
 from ivr.call.proof import Keyed, Shown, Stage
 from ivr.page.words import languages, words
+from ivr.secret import Secret
+from ivr.store.callers import CallerLinks
+from ivr.store.opened import new_link
 from tests.browser_kit import PHONE, browser, window
 from tests.contract.live_server import Server
 from tests.contract.page_kit import DIGITS, SHOWN, House, at, page, proof
@@ -20,6 +24,8 @@ __all__ = ["browser"]
 pytestmark = pytest.mark.servers
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+
+PICTURED = ("first", "who", "denied", "code", "caller")
 
 # As long as such things are.
 SHOWN_IN = {
@@ -46,6 +52,13 @@ async def height(seen: Page) -> int:
     found = await seen.evaluate("document.documentElement.scrollHeight")
     assert isinstance(found, int)
     return found
+
+
+async def asked(house: House, language: str) -> Secret:
+    """The end of a link that a caller was sent."""
+    worker, link = CallerLinks(house.both.links[0], house.both.prefix, house.both.key), new_link()
+    await worker.ask("one", link, Asking(SHOWN.company, SHOWN.number, language), seconds=180, answers=5)
+    return link
 
 
 @pytest.mark.parametrize("language", sorted(SHOWN_IN))
@@ -77,7 +90,7 @@ async def test_one_screen_for_everybody(house: House, browser: Browser, language
             assert await seen.seen_by_all() == [], name
             assert not await seen.cramped(), name
             assert await height(seen.page) <= PHONE["height"], f"{name} is {await height(seen.page)} pixels high"
-            if os.environ.get("PAGE_PICTURES") == "write" and not dark:
+            if os.environ.get("PAGE_PICTURES") == "write" and not dark and name in PICTURED:
                 await seen.picture(PICTURES / f"page-{name}-{language}.png")
 
         await seen.page.goto(house.url + at(link))
@@ -91,6 +104,23 @@ async def test_one_screen_for_everybody(house: House, browser: Browser, language
         await fits("denied")
         await seen.page.goto(house.url + "/")
         await fits("code")
+        # who calls us, and is asked for what the own call says
+        called = f"/c/{(await asked(house, language)).reveal()}"
+        await seen.page.goto(house.url + called)
+        await fits("caller")
+        await seen.page.get_by_label(text("caller.digits")).fill("12")
+        await seen.page.get_by_role("button", name=text("who.confirm"), exact=True).click()
+        await expect(seen.page.get_by_role("alert")).to_be_visible()
+        await fits("caller-fault")
+        await seen.page.get_by_label(text("caller.digits")).fill(DIGITS.reveal())
+        await seen.page.get_by_role("button", name=text("who.confirm"), exact=True).click()
+        await expect(seen.page.get_by_role("status")).to_be_visible()
+        await fits("caller-passed-on")
+        deny = seen.page.get_by_role("button", name=text("caller.deny"), exact=True)
+        await expect(deny).to_be_in_viewport(ratio=1)
+        await deny.click()
+        await expect(seen.page.get_by_role("heading", name=text("not_me.title"))).to_be_visible()
+        await fits("caller-denied")
     assert await house.stage(one) == Stage.DENIED
 
 
@@ -102,6 +132,9 @@ async def test_what_else_there_is_to_be_read(house: House, browser: Browser) -> 
         await seen.page.get_by_role("button", name=text("first.show"), exact=True).click()
         await expect(seen.page.get_by_text(DIGITS.reveal())).to_be_visible()
         assert await seen.seen_by_all() == []
+        assert await height(seen.page) <= PHONE["height"]
+        await seen.page.get_by_role("button", name=text("who.again"), exact=True).click()
+        await expect(seen.page.get_by_text(DIGITS.reveal())).to_be_visible()
         await house.both.pages.end(one.id, Stage.CONFIRMED)
         for path in (at(link), "/p/nobody"):
             await seen.page.goto(house.url + path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,11 +15,12 @@ import structlog
 from ivr.call.outcome import Budget
 from ivr.call.ports import Closed, TooMany
 from ivr.call.proof import Keyed, Stage, Way
-from ivr.errors import StoreError
+from ivr.errors import InputError, StoreError
 from ivr.numbers import Range
 from ivr.secret import Secret
+from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.news import Heard, News
-from ivr.store.opened import Confirmed, Over, Wrong, new_link
+from ivr.store.opened import new_link
 from ivr.store.pages import Barred, Kept, Pages, Pending, ProofRules
 from ivr.store.posted import PostBox, Posted
 from tests.contract.live_server import Server
@@ -116,6 +118,27 @@ async def test_digits_count_only_when_it_was_opened(both: Both) -> None:
     assert await both.store.key(link, DIGITS) == Confirmed()
 
 
+async def test_digits_that_are_keyed_on_the_phone(both: Both) -> None:
+    one, link = await both.begin(proof(keyed=Keyed.PHONE))
+    assert await both.pages.key(one.id, DIGITS) == Over(Stage.ASKED)
+    await both.store.opened(link)
+    assert await both.pages.key(one.id, OTHER) == Wrong(2)
+    assert await both.pages.key(one.id, DIGITS) == Confirmed()
+    assert await both.pages.key(one.id, DIGITS) == Over(Stage.CONFIRMED)
+    assert await both.pages.key("nobody", DIGITS) is None
+    assert [(each.id, each.stage) for each in await both.pages.due()] == [(one.id, Stage.CONFIRMED)]
+
+
+async def test_a_hundred_that_are_keyed_on_the_phone_at_once_are_three(both: Both) -> None:
+    one, link = await both.begin(proof(keyed=Keyed.PHONE))
+    other, _ = await both.begin(proof(channel="1712.6", subject="main:bo", keyed=Keyed.PHONE), digits=OTHER)
+    await both.store.opened(link)
+    answers = await asyncio.gather(*(both.pages.key(one.id, OTHER) for _ in range(100)))
+    assert sum(isinstance(answer, Wrong) for answer in answers) == 3
+    assert await both.pages.key(one.id, DIGITS) == Over(Stage.WRONG)
+    assert await both.pages.key(other.id, OTHER) == Over(Stage.ASKED)
+
+
 async def test_looking_changes_nothing(both: Both, server: Server) -> None:
     one, link = await both.begin(code=Secret("12345678"))
     before = contents(server)
@@ -166,8 +189,8 @@ async def test_one_expires_and_is_taken_once(server: Server) -> None:
     assert await many[0].store.key(link, DIGITS) == Over(Stage.EXPIRED)
     assert await many[0].store.deny(link) is False
     taken = await asyncio.gather(*(many[n % 4].pages.due() for n in range(20)))
-    assert [found.id for each in taken for found in each] == [one.id]
-    assert {found.stage for each in taken for found in each} == {Stage.EXPIRED}
+    ends = [(found.id, found.stage) for each in taken for found in each]
+    assert ends == [(one.id, Stage.EXPIRED), (one.id, Stage.DENIED)], "and that it was denied behind it"
     await asyncio.gather(*(each.close() for each in many))
 
 
@@ -185,6 +208,20 @@ async def test_an_end_that_the_page_never_tells_comes_with_the_time(both: Both, 
     server.pass_time(301)
     assert [(each.id, each.stage) for each in await both.pages.due()] == [(other.id, Stage.EXPIRED)]
     assert one.id != other.id
+
+
+async def test_what_the_page_leaves_of_another_type_keeps_no_other_from_its_end(both: Both, server: Server) -> None:
+    one, _ = await both.begin()
+    other, link = await both.begin(proof(channel="1712.6", subject="main:bo"))
+    assert await both.store.deny(link) is True
+    server.client.delete("tillit:page:ended", f"tillit:page:proof:{one.id}")
+    server.client.set("tillit:page:ended", "x")
+    server.client.set(f"tillit:page:proof:{one.id}", "x")
+    assert await both.pages.due() == []
+    server.client.sadd("tillit:page:ended", one.id, other.id)
+    assert [(each.id, each.stage) for each in await both.pages.due()] == [(other.id, Stage.DENIED)]
+    server.pass_time(301)
+    assert [(each.id, each.stage) for each in await both.pages.due()] == [(one.id, Stage.EXPIRED)]
 
 
 async def test_what_the_page_tells_falsely_is_not_taken(both: Both, server: Server) -> None:
@@ -232,6 +269,37 @@ async def test_a_denial_bars(both: Both, server: Server, taken: bool) -> None:
         assert await both.pages.open(proof(), digits=DIGITS, link=new_link()) == Barred()
         server.pass_time(600)
         assert await both.pages.open(proof(), digits=DIGITS, link=new_link()) == Kept()
+
+
+@pytest.mark.parametrize("end", [Stage.CONFIRMED, Stage.WRONG, Stage.EXPIRED, Stage.FAILED])
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_denial_behind_another_end_is_heard_once(both: Both, server: Server, end: Stage, taken: bool) -> None:
+    one, link = await both.begin()
+    await both.store.opened(link)
+    match end:
+        case Stage.CONFIRMED:
+            await both.store.key(link, DIGITS)
+        case Stage.WRONG:
+            for _ in range(3):
+                await both.store.key(link, OTHER)
+        case Stage.EXPIRED:
+            server.pass_time(301)
+        case _:
+            await both.pages.end(one.id, end)
+    first = [] if end is Stage.FAILED else [replace(one, stage=end)]
+    if taken:
+        assert await both.pages.due() == first
+    assert await both.store.deny(link) is False
+    assert await both.store.deny(link) is False
+    late = [replace(one, stage=Stage.DENIED)]
+    assert await both.pages.due() == (late if taken else [*first, *late])
+    assert await both.pages.open(proof(channel="1712.9"), digits=DIGITS, link=new_link()) == Barred()
+    # whoever has broken into the page says so for ever
+    server.client.hset(f"tillit:page:proof:{one.id}", "late", "1")
+    server.client.sadd("tillit:page:ended", one.id)
+    assert await both.store.deny(link) is False
+    assert await both.pages.due() == []
+    assert await both.pages.of(one.id) == replace(one, stage=end)
 
 
 async def test_a_denial_that_the_desk_has_heard_bars(both: Both) -> None:
@@ -421,6 +489,18 @@ async def test_where_nobody_takes_it_no_more_is_kept(both: Both, server: Server)
     assert server.client.llen("tillit:page:in") == 3
 
 
+async def test_all_that_waits_is_bounded_in_bytes(both: Both, server: Server) -> None:
+    """Escaped, a byte becomes six: what is bounded is what Redis keeps."""
+    page = PostBox(both.links[1], both.prefix, both.key)
+    with pytest.raises(InputError, match="16384 bytes"):
+        await page.put(replace(POSTED, body=Secret("\0" * 8192)))
+    assert server.client.llen("tillit:page:in") == 0
+    longest = replace(POSTED, body=Secret("x" * 8192))
+    kept = [await page.put(longest) for _ in range(501)]
+    assert kept == [True] * 500 + [False]
+    assert sum(len(each) for each in server.client.lrange("tillit:page:in", 0, -1)) <= 8 * 1024 * 1024
+
+
 async def test_nothing_came_in(both: Both) -> None:
     assert await PostBox(both.links[0], both.prefix, both.key, seconds=0.1).take() is None
 
@@ -432,6 +512,29 @@ async def test_what_another_put_there(both: Both, server: Server) -> None:
         await desk.take()
     await PostBox(both.links[1], both.prefix, key_of()).put(POSTED)
     with pytest.raises(StoreError, match="page key"):
+        await desk.take()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"way": []},
+        {"secret": 5},
+        {"path": None},
+        {"body": {}},
+        {"at": "y"},
+        {"headers": []},
+        {"headers": {"a": 1}},
+        None,
+    ],
+)
+async def test_what_is_sealed_and_no_post(both: Both, server: Server, change: dict[str, object] | None) -> None:
+    good = {"way": "elks", "secret": "s", "path": "/", "headers": {"a": "b"}, "body": "", "at": 1.5}
+    desk = PostBox(both.links[0], both.prefix, both.key)
+    for text in (good, None if change is None else good | change):
+        server.client.rpush("tillit:page:in", both.key.seal("posted", Secret(json.dumps(text))))
+    assert await desk.take() is not None
+    with pytest.raises(StoreError, match="came in is none"):
         await desk.take()
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from time import time
 
 import pytest
 
 from ivr.call.proof import Proof
 from ivr.lock import Reason
-from ivr.secret import Secret
+from ivr.secret import Personal, Secret
 from ivr.store.opened import Wrong
+from ivr.store.register import Register
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, SVEN, denied
 from tests.contract.prove_kit import CALL, CALLER, Proved, proving_in, until
@@ -76,18 +78,62 @@ async def test_budgets_are_those_of_texts(tmp_path: Path, server: Server) -> Non
     async with proving_in(tmp_path, server, "[limits]\ntexts_prefix_per_hour = 2\n") as here:
         for number in ("10001", "10002", "10003"):
             await here.desk.customer(number, "Xenia Ask", f"+4670111{number[1:]}")
-        here.with_caller(None)
         for number in ("10001", "10002"):
-            assert isinstance(await here.press(customer=number), Proof)
+            here.with_caller(f"+4670111{number[1:]}")
+            assert isinstance(await here.press(), Proof)
             assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
-        assert await here.press(customer="10003") == denied(Reason.TOO_MANY_PROOFS)
+        here.with_caller("+46701110003")
+        assert await here.press() == denied(Reason.TOO_MANY_PROOFS)
         (told,) = here.desk.log.of("texts.closed")
         assert told == {"scope": "prefix", "range": "+467011", "limit": 2}
-        assert await here.press(customer="10003") == denied(Reason.TOO_MANY_PROOFS)
+        assert await here.press() == denied(Reason.TOO_MANY_PROOFS)
         assert len(here.desk.log.of("texts.closed")) == 1, "told once"
         assert ("desk:anna", "texts.close", "closed") in await here.desk.rows()
         await here.gateway.until_asked(2)
         assert len(here.gateway.asked) == 2
+
+
+async def test_few_numbers_are_typed_on_a_call(here: Proved) -> None:
+    """Whoever takes each back, and types the next one, would learn who is a customer: found or not, it counts."""
+    for number in ("10001", "10003"):
+        await here.desk.customer(number, "Xenia Ask", f"+4670111{number[1:]}")
+    here.with_caller(None)
+    assert isinstance(await here.press(customer="10001"), Proof)
+    assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
+    assert await here.press(customer="10002") == denied(Reason.NO_WAY)
+    for number in ("10003", "10004"):
+        assert await here.press(customer=number) == denied(Reason.TOO_MANY_PROOFS), (
+            "the same for who is there and who is not"
+        )
+    await here.gateway.until_asked(1)
+    assert len(here.gateway.asked) == 1
+    rows = await here.rows()
+    assert [row[4].get("reason") for row in rows if row[1] == "refused"] == ["no_way"] + ["too_many_proofs"] * 2
+
+
+async def test_few_numbers_are_typed_by_one_person(here: Proved, server: Server) -> None:
+    """On however many calls; what is not typed goes on."""
+    for count in range(12):
+        here.desk.joined(ANNA, f"c.{count}")
+        assert await here.press(customer="99999", call=f"c.{count}") == denied(Reason.NO_WAY)
+    here.desk.joined(ANNA, "c.20")
+    assert await here.press(customer="99999", call="c.20") == denied(Reason.TOO_MANY_PROOFS)
+    here.desk.joined(BO, "c.21")
+    assert await here.press(BO, customer="99999", call="c.21") == denied(Reason.NO_WAY)
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    assert isinstance(await here.press(call="c.20"), Proof)
+    server.pass_time(3601)
+    here.desk.joined(ANNA, "c.22")
+    assert await here.press(customer="99999", call="c.22") == denied(Reason.NO_WAY)
+
+
+async def test_who_reads_too_many_proves_nothing(here: Proved) -> None:
+    await here.desk.customer("10001", "Xenia Ask", CALLER)
+    here.desk.joined(ANNA, CALL)
+    read = [await here.desk.reads.count(ANNA, f"acme:{n}") for n in range(41)]
+    assert read == [None] * 40 + [denied(Reason.TOO_MANY_READS)]
+    assert await here.press() == denied(Reason.TOO_MANY_READS)
+    assert here.gateway.asked == []
 
 
 async def test_never_to_a_number_that_is_not_on_record(here: Proved) -> None:
@@ -97,6 +143,26 @@ async def test_never_to_a_number_that_is_not_on_record(here: Proved) -> None:
     assert await here.press() == denied(Reason.NO_WAY)
     assert isinstance(await here.press(customer="10001"), Proof)
     assert (await here.text())["to"] == "+46701234567"
+
+
+async def test_never_to_a_number_that_was_changed_at_the_desk_a_moment_ago(here: Proved) -> None:
+    """Whoever has talked an agent into another number is not proved to, and not verified by it, for a day."""
+    await here.desk.customer("10001", "Xenia Ask", "+46701234567")
+    vault = here.desk.vault
+    async with here.desk.database.write() as connection:
+        register = Register(vault)
+        held = await register.find(connection, Secret("10001"))
+        assert held is not None
+        await register.set_phones(connection, held, [Personal("+46701234599")], time())
+    assert await here.press(customer="10001") == denied(Reason.NO_WAY)
+    async with here.desk.database.write() as connection:
+        held = await register.find(connection, Secret("10001"))
+        assert held is not None
+        await register.set_phones(connection, held, [], 0)
+        held = await register.find(connection, Secret("10001"))
+        assert held is not None
+        await register.set_phones(connection, held, [Personal("+46701234599")], time() - 24 * 3600 - 1)
+    assert isinstance(await here.press(customer="10001"), Proof)
 
 
 @pytest.mark.parametrize(

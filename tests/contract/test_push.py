@@ -234,7 +234,7 @@ async def test_private_addresses_and_redirects(internet: Internet, tmp_path: Pat
         {"endpoint": "https://evil.example/x"}, {"endpoint": "https://push.example.evil.example/x"}, {"endpoint": 1},
         {"endpoint": "https://u@push.example/x"}, {"endpoint": "https://push.example/" + "x" * 1000}, {"keys": None},
         {"keys": {"p256dh": "BAAA", "auth": "AAAAAAAAAAAAAAAAAAAAAA"}}, {"keys": {"p256dh": "!", "auth": "!"}},
-        {"auth": "AAAA"},
+        {"auth": "AAAA"}, {"endpoint": "https://a\\b.push.apple.com/x"}, {"endpoint": "https://å.push.apple.com/x"},
     ],
 )  # fmt: skip
 def test_what_is_no_subscription(change: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ import pytest
 from ivr.call.ports import Delivery, Handed, Report
 from ivr.config import Settings
 from ivr.errors import ConfigError, StoreError
+from ivr.proving import begun
 from ivr.secret import Secret
 from ivr.sms import Reporting, in_turn
 from ivr.sms.incoming import Incoming
@@ -541,6 +542,44 @@ async def test_rubbish_where_reports_should_stand(server: Server) -> None:
         with pytest.raises(StoreError, match="what became of a text"):
             async for _ in one.expect(Handed("46elks", "one")):
                 pass
+
+
+@pytest.mark.servers
+async def test_a_fault_with_one_of_them_is_told_and_the_next_is_read(server: Server) -> None:
+    pinged: list[str] = []
+
+    async def ping(came: Any) -> None:
+        pinged.append(came.way)
+        if len(pinged) == 1:
+            raise RecursionError("canary")
+
+    log = Log()
+    async with AsyncExitStack() as stack:
+        front = await stack.enter_async_context(Front())
+        incoming = Incoming(front.take, {}, await deliveries(stack, server, Log()), log.logger, others={"ciba": ping})
+        stack.push_async_callback(ended, asyncio.create_task(incoming.run()))
+        for _ in range(2):
+            await front.post(f"{REPORTING.url}/in/ciba/any", "{}")
+        await wait_for(lambda: len(pinged) == 2)
+    (told,) = log.of("task.failed")
+    assert (told["error"], told["code"]) == ("RecursionError", "incoming")
+    assert "canary" not in str(log.lines)
+
+
+async def test_one_of_the_desk_s_tasks_that_ends_is_told_of() -> None:
+    log = Log()
+
+    async def fails() -> None:
+        raise KeyError("canary")
+
+    for name, running in (("course", fails()), ("incoming", asyncio.sleep(60))):
+        task = begun(name, running, log.logger)
+        if name == "incoming":
+            task.cancel()
+        await asyncio.wait([task])
+    await wait_for(lambda: bool(log.of("task.failed")))
+    (told,) = log.of("task.failed")
+    assert (told["error"], told["code"]) == ("KeyError", "course")
 
 
 @pytest.mark.servers

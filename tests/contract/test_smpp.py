@@ -88,7 +88,7 @@ async def test_a_text_and_its_receipt(world: World) -> None:
     assert (handed.gateway, handed.parts) == ("smpp", 1)
     await wait_for(lambda: world.told == [Report("smpp", handed.id or "", Delivery.DELIVERED, "000")])
     assert await world.centre.until("answered") == {"event": "answered", "status": 0}
-    assert world.centre.of("bound") == [{"event": "bound", "type": "", "version": 0x34}]
+    assert world.centre.of("bound") == [{"event": "bound", "as": "bind_transceiver", "type": "", "version": 0x34}]
     (sent,) = world.centre.of("submit")
     assert sent == {
         "event": "submit", "coding": 0, "esm": 0, "registered": 1, "from": [5, 0, "Acme"],
@@ -127,11 +127,20 @@ async def test_long_texts_and_other_alphabets(world: World, words: str, coding: 
     await wait_for(lambda: [report.id for report in world.told] == [handed.id])
 
 
-async def test_a_part_that_is_lost_is_the_text_s_loss(world: World) -> None:
-    await world.centre.tell(receipt="UNDELIV")
+@pytest.mark.parametrize("slow", [False, True], ids=["behind all answers", "before the last answer"])
+async def test_a_part_that_is_lost_is_the_text_s_loss(world: World, slow: bool) -> None:
+    await world.centre.tell(receipt="UNDELIV", slow=slow)
     handed = await world.send(text=Secret("x" * 161))
     await wait_for(lambda: len(world.told) == 2)
     assert {(report.id, report.delivery) for report in world.told} == {(handed.id, Delivery.UNDELIVERED)}
+
+
+async def test_a_part_that_is_lost_of_a_text_that_failed_is_told_to_nobody(world: World) -> None:
+    await world.centre.tell(receipt="UNDELIV", status=[0, 0x0A])
+    with pytest.raises(TextError, match="0x0a"):
+        await world.send(text=Secret("x" * 161))
+    assert (await world.centre.until("answered"))["status"] == 0
+    assert world.told == []
 
 
 # ---------------------------------------------------------------- receipts
@@ -174,6 +183,22 @@ async def test_a_receipt_that_is_faster_than_the_answer(world: World) -> None:
     await world.centre.tell(early=True)
     handed = await world.send()
     assert [report.id for report in world.told] == [handed.id]
+
+
+async def test_a_receipt_is_taken_by_nobody_who_would_tell_it_to_nobody(world: World, tmp_path: Path) -> None:
+    """As workers and desks have binds of one account: the centre gives a receipt to whichever takes them."""
+    worker = one("smpp", settings_for(tmp_path, world.centre.url), world.log.logger)
+    assert (await worker.send(TO, WORDS)).id is None
+    await world.centre.tell(elsewhere=True)
+    handed = await world.send()
+    assert [bound["as"] for bound in world.centre.of("bound")] == ["bind_transmitter", "bind_transceiver"]
+    await world.centre.until("answered")
+    await wait_for(lambda: [report.id for report in world.told] == [handed.id])
+    # a centre that gives one to it all the same has it back
+    await world.centre.tell(act="answer")
+    await world.centre.until("answered", 3)
+    assert sorted(answer["status"] for answer in world.centre.of("answered")[1:]) == [0, 4]
+    await worker.close()
 
 
 async def test_a_receipt_that_cannot_be_kept_is_asked_for_again(world: World) -> None:
@@ -251,6 +276,21 @@ async def test_a_centre_that_speaks_something_else(world: World) -> None:
     await world.centre.tell(nack=True)
     with pytest.raises(TextError, match="does not let us in .0x03"):
         await world.send()
+
+
+async def test_a_centre_that_has_no_bind_left_for_us_has_not_let_us_in(world: World) -> None:
+    await world.centre.tell(full=True)
+    with pytest.raises(TextError, match="does not let us in .0x05"):
+        await world.send()
+    assert world.centre.of("submit") == []
+
+
+async def test_a_centre_that_has_forgotten_the_bind_is_bound_to_again(world: World) -> None:
+    await world.centre.tell(status=[0x04])
+    with pytest.raises(TextError, match="it refused the text .0x04"):
+        await world.send()
+    await world.send()
+    assert len(world.centre.of("bound")) == 2
 
 
 @pytest.mark.parametrize("act", ["rubbish", "huge"])
@@ -364,6 +404,67 @@ async def test_a_centre_that_is_deaf_is_left(world: World, monkeypatch: pytest.M
     await world.centre.tell(deaf=False)
     await world.centre.until("bound", 2)
     await world.send()
+
+
+async def test_a_centre_that_answers_no_text_is_left_though_it_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bind_module, "_SILENCE", 0.1)
+    await world.send()
+    await world.centre.until("enquire_link", 3)
+    assert world.log.of("smpp.lost") == []
+    await world.centre.tell(silent=True)
+    with pytest.raises(TextError, match="broke before its answer was whole"):
+        await world.send()
+    await world.centre.tell(silent=False)
+    await world.centre.until("bound", 2)
+    await world.send()
+
+
+async def test_a_centre_that_writes_and_does_not_read_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bind_module, "_SILENCE", 0.2)
+    monkeypatch.setattr(bind_module, "_ANSWER", 0.5)
+    monkeypatch.setattr(bind_module, "_LAST_WORDS", 0.2)
+    await world.send()
+    await world.centre.tell(act="flood")
+    await world.centre.until("bound", 2)
+    await world.send()
+
+
+async def test_it_leaves_a_centre_that_does_not_read(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bind_module, "_LAST_WORDS", 0.2)
+    gateway = one("smpp", settings_for(tmp_path, world.centre.url), world.log.logger)
+    await gateway.send(TO, WORDS)
+    await world.centre.tell(act="flood")
+    async with asyncio.timeout(5):
+        await gateway.close()
+
+
+async def test_no_more_receipts_are_taken_than_can_be_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bind_module, "_UNANSWERED", 3)
+    here, most, go = 0, 0, asyncio.Event()
+
+    async def tell(report: Report) -> None:
+        nonlocal here, most
+        here += 1
+        most = max(most, here)
+        await go.wait()
+        here -= 1
+        await world.tell(report)
+
+    await world.centre.tell(receipt="")
+    settings = settings_for(world.folder, world.centre.url)
+    gateway = one("smpp", settings, world.log.logger, Reporting(None, Secret("k"), tell))
+    await gateway.send(TO, WORDS)
+    await world.centre.tell(receipt="DELIVRD", act="many")
+    await wait_for(lambda: most >= 3)
+    await world.centre.tell()
+    go.set()
+    await wait_for(lambda: len(world.told) == 10)
+    assert most == 3
+    await gateway.close()
 
 
 async def test_it_is_asked_whether_anybody_is_there_and_answers(world: World) -> None:

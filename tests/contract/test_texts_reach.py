@@ -143,6 +143,17 @@ async def test_a_name_that_leads_elsewhere_the_second_time_gains_nothing() -> No
         await gateway.close()
 
 
+@pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.0.0.0x1", "0177.1", "1.", "sms.0x"])
+async def test_what_the_system_would_take_for_an_address_is_no_name(host: str) -> None:
+    async with TextsServer(anything) as server:
+        names = Names(["127.0.0.1"])
+        gateway = client(server, names, "127.0.0.1")
+        with pytest.raises(TextError, match="private address"):
+            await gateway.send(Request({}, Secret("x"), at=URL(f"http://{host}:{server.port}/send")))
+        assert (names.asked, server.connections) == (0, 0)
+        await gateway.close()
+
+
 async def test_of_many_addresses_only_the_good_ones_are_connected_to() -> None:
     async with TextsServer(anything) as server:
         gateway = client(server, Names(["127.0.0.2", "127.0.0.1", "::1", "10.0.0.5"]), "127.0.0.1")

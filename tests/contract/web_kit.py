@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from ivr import lock
-from ivr.call.proof import Keyed, Proof, Shown, Way
+from ivr.call.proof import Proof, Shown, Way
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
 from ivr.lock import (
@@ -412,11 +412,17 @@ class Proves:
         if (denied := self._denied(call)) is not None:
             return denied
         self.asked.append(
-            (call, asked.way.value, asked.about, "" if asked.customer is None else asked.customer.reveal())
+            (
+                call,
+                asked.way.value,
+                asked.about,
+                "" if asked.customer is None else asked.customer.reveal(),
+                asked.keyed.value,
+            )
         )
         shown = Shown("Acme", "", "Anna", "", "your case", "+46…01", False, 1, "green canoe", "en")
         return Proof(
-            "p" * 22, "node", "17.1", "PJSIP/anna", "main", person.id, REF, asked.way, Keyed.PAGE, 1_900_000_000, shown
+            "p" * 22, "node", "17.1", "PJSIP/anna", "main", person.id, REF, asked.way, asked.keyed, 1_900_000_000, shown
         )
 
     async def again(self, person: Person, call: str) -> Speaking | Shut:

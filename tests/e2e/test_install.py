@@ -245,6 +245,7 @@ async def test_a_caller_reaches_a_queue_member_verified(installed: Guide) -> Non
         await until_logged(machine, "entry.asked", "pin")
         await caller.send_digits(only(r"key `(\d+#)`", told))
         await until_logged(machine, "entry.asked", "sms_code")
+        await until_logged(machine, "text.sent")  # the text is on its way while the code is asked for
         (show, *others) = [text for language, text in installed.blocks("10. A first call") if language == "sh"]
         shown = await asyncio.to_thread(machine.run, show)
         message = json.loads(shown.strip().splitlines()[-1])

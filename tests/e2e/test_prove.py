@@ -16,10 +16,11 @@ from rig.desk import Desk
 from rig.ear import toned, understood
 from rig.phone import Phone
 from rig.ports import Ports
-from rig.stage import ANNA, PROMPTS, Stage
+from rig.stage import ANNA, BO, PROMPTS, Stage
 from rig.visitor import Visitor, handing
 from rig.worker import Worker
 
+from ivr.secret import Personal
 from tests.browser_kit import PHONE, browser, window
 from tests.contract.prove_kit import numbered
 from tests.contract.reports_kit import elks_report
@@ -34,16 +35,19 @@ STAGE = {
 [callers]
 exten => 300,1,Answer()
  same => n,Queue(support)
+exten => 400,1,Gosub(tillit-verify,s,1(link))
+ same => n,UserEvent(Reached,Path: ${CALLER_AUTH_STATUS},Methods: ${CALLER_AUTH_METHODS})
+ same => n,Hangup()
 [agents]
 exten => _X.,1,Congestion()
 """,
-    "customers": (ANNA,),
+    "customers": (ANNA, BO),
     "desk": True,
     "page": True,
     "sounds": toned(PROMPTS, ("en",)),
 }
 # all of them come from one address
-SETTINGS = {"page": {"per_address_minute": 5000}}
+SETTINGS = {"page": {"per_address_minute": 5000}, "policies.link": {"steps": ["sms_link"], "level": 1}}
 BOTS = (
     "WhatsApp/2.23",
     "facebookexternalhit/1.1",
@@ -76,6 +80,17 @@ class Floor:
     async def phrase(self) -> str:
         return await self.seen.locator('[data-part="phrase"]').inner_text()
 
+    async def listened_to(self) -> None:
+        """Wait until the desk's application is told of the caller's keys."""
+        pbx = self.scene.stage.pbx
+
+        def there() -> bool:
+            callers = {one["id"] for one in pbx.ari("GET", "channels") if one["name"].startswith("PJSIP/caller-")}
+            ours = [one for one in pbx.ari("GET", "applications") if one["name"].startswith("desk-")]
+            return any(callers & set(one["channel_ids"]) for one in ours)
+
+        await self.scene.until(there, "the desk to listen")
+
     async def hears(self, phone: Phone, since: int) -> str:
         """The digits that this phone heard, said twice."""
         found = ""
@@ -87,8 +102,8 @@ class Floor:
         return found[:6]
 
 
-def link_in(text: dict[str, str]) -> str:
-    found = re.search(r"https?://\S+/p/[A-Za-z0-9_-]{22}$", text["message"])
+def link_in(text: dict[str, str], where: str = "p") -> str:
+    found = re.search(rf"https?://\S+/{where}/[A-Za-z0-9_-]{{22}}(?=$|[. ])", text["message"])
     assert found is not None, text["message"]
     return found[0]
 
@@ -204,14 +219,19 @@ async def test_a_preview_comes_first_and_the_person_keys_what_the_phone_hears(fl
         await page.fill("#digits", said[0])
         await page.locator('form[action$="/confirm"] button').click()
         await floor.stage("Confirmed: the person knows that it is us")
-        # the same once more changes nothing, and neither does a denial now
+        # the same once more changes nothing; a denial now is heard all the same
         async with aiohttp.ClientSession() as again:
             for act in ("confirm", "deny"):
                 async with again.post(f"{link}/{act}", data={"digits": said[0]}) as answer:
                     assert answer.status < 500
         await floor.stage("Confirmed: the person knows that it is us")
-    rows = [(row["actor"].partition(":")[0], row["outcome"]) for row in floor.scene.audit("proof")]
-    assert rows[-2:] == [("desk", "asked"), ("page", "confirmed")]
+
+    def rows() -> list[tuple[str, str]]:
+        return [(row["actor"].partition(":")[0], row["outcome"]) for row in floor.scene.audit("proof")]
+
+    await floor.scene.until(lambda: rows()[-1] == ("page", "denied"), "the denial's row")
+    assert rows() == [("desk", "asked"), ("page", "confirmed"), ("page", "denied")]
+    await floor.scene.ami.user_event("CallerDeniesUs", timeout=10)
 
 
 async def test_i_am_not_talking_to_them(floor: Floor, browser: Browser) -> None:
@@ -248,6 +268,27 @@ async def test_without_a_link_and_wrong_digits_to_the_end(floor: Floor, browser:
     await floor.scene.ami.user_event("CallerKeysWrongDigits", timeout=10)
 
 
+async def test_the_person_keys_on_the_phone_what_the_page_shows(floor: Floor, browser: Browser) -> None:
+    place = floor.caller.mark()
+    await floor.seen.get_by_role("combobox", name="Digits", exact=True).select_option("phone")
+    link = link_in(await floor.press())
+    async with telephone(browser) as page:
+        await page.goto(link)
+        await page.locator('form[action$="/open"] button').click()
+        digits = (await page.locator(".digits").inner_text()).strip()
+        await floor.stage("Opened")
+        await floor.listened_to()
+        await floor.caller.send_digits(f"{(int(digits) + 1) % 1_000_000:06}")
+        await floor.caller.hears(since=place)
+        await floor.stage("Opened")
+        await floor.caller.send_digits(digits)
+        await floor.stage("Confirmed: the person knows that it is us")
+        await page.locator('form[action$="/open"] button').click()
+        await expect(page.locator("body")).to_contain_text("You are talking with us")
+    assert understood(audio.samples(floor.caller.recording())[place:]) == "", "no digit is spoken"
+    assert [row["outcome"] for row in floor.scene.audit("proof")][-2:] == ["asked", "confirmed"]
+
+
 async def test_it_ends_with_the_call(floor: Floor) -> None:
     link = link_in(await floor.press())
     await floor.stage("Sent")
@@ -258,6 +299,50 @@ async def test_it_ends_with_the_call(floor: Floor) -> None:
     )
     async with aiohttp.ClientSession() as late, late.post(f"{link}/open") as answer:
         assert "Agda" not in await answer.text()
+
+
+async def test_a_caller_keys_on_the_page_what_the_own_call_says(
+    scene: Scene, gateway: TextsServer, browser: Browser
+) -> None:
+    """`sms_link`: somebody else in Bo's name is denied by him, and gets no second link; Anna is verified."""
+    with scene.stage.page():
+        async with telephone(browser) as page:
+            await scene.caller("400", who=BO)
+            link = link_in((await gateway.until_asked(1)).form, "c")
+            await page.goto(link)
+            await expect(page.locator("body")).to_contain_text(Personal(BO.phones).masked)
+            await page.locator('form[action$="/deny"] button').click()
+            await scene.reached("refused")
+            await scene.logged("step.denied")
+            await scene.caller("400", who=BO)
+            await scene.logged("call.handed_back", 2)
+            assert len(gateway.asked) == 1
+            assert [row["outcome"] for row in scene.audit()[-2:]] == ["refused", "refused"]
+
+            caller = await scene.caller("400", who=ANNA)
+            link = link_in((await gateway.until_asked(2)).form, "c")
+            await preview(link)
+            said = await spoken(caller, 6)
+            assert said not in gateway.asked[-1].form["message"]
+            await page.goto(link)
+            await page.fill("#digits", f"{(int(said) + 1) % 1_000_000:06}")
+            await page.locator('form[action$="/confirm"] button').click()
+            assert await spoken(caller, 12) == said * 2, "the call says that they were wrong, and says them again"
+            await page.fill("#digits", said)
+            await page.locator('form[action$="/confirm"] button').click()
+            await scene.reached("verified", Methods="sms_link")
+            answer = await page.goto(link)
+            assert answer is not None and answer.status == 404
+
+
+async def spoken(phone: Phone, count: int) -> str:
+    """So many digits that this phone has heard from the beginning on."""
+    found = ""
+    async with asyncio.timeout(20):
+        while len(found) < count:
+            await asyncio.sleep(0.1)
+            found = understood(audio.samples(phone.recording()))
+    return found[:count]
 
 
 async def report(floor: Floor, text: dict[str, str], status: str) -> None:

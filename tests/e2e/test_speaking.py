@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from urllib.parse import quote
 
 import aiohttp
@@ -21,6 +21,7 @@ from rig.stage import PROMPTS
 from rig.state import wait_until
 
 from ivr.asterisk.ari import Ari
+from ivr.asterisk.hearing import Hearer
 from ivr.asterisk.outpost import Outpost, mint
 from ivr.asterisk.speaking import Speaker, Spoken
 from ivr.errors import Unavailable
@@ -44,10 +45,11 @@ exten => anna,1,Dial(PJSIP/agent1,20,tTkK)
 exten => far,1,Dial(Local/anna@desk/n,20)
 [agents]
 exten => 202,1,Dial(PJSIP/agent2,30,tTkK)
+exten => 203,1,Dial(PJSIP/agent3,30)
 """
 OVERRIDES = {
     "queues.conf": "\n[phones]\nmember => PJSIP/agent1\n[lasting]\nmember => Local/anna@desk/n\n",
-    "pjsip.conf": "\n[agent3](+)\ndirect_media = yes\n[caller-info](+)\ndirect_media = yes\n",
+    "pjsip.conf": "".join(f"\n[{one}](+)\ndirect_media = yes\n" for one in ("agent2", "agent3", "caller-info")),
 }
 SECRET = secrets.token_urlsafe(16)
 # What is said where something comes between: long enough for that.
@@ -80,6 +82,7 @@ class Booth:
         self.ours = Ours()
         self.outpost = self.another()
         self.speaker = Speaker({floor.node: self.outpost}, floor.talks, self.ours, log.logger)
+        self.hearer = Hearer({floor.node: self.outpost}, self.ours)
 
     def another(self) -> Outpost:
         """The desk's application, of another run of it."""
@@ -128,6 +131,35 @@ class Booth:
 
     def begin(self, *prompts: Prompt) -> asyncio.Task[Spoken]:
         return asyncio.create_task(self.speak(*(prompts or LONG)))
+
+    def subscribed(self, endpoint: str) -> bool:
+        """Whether the application is told of keys of this one."""
+        found = self.pbx.ari("GET", f"applications/{APP}")
+        return self.channel(endpoint) in found["channel_ids"]
+
+    @asynccontextmanager
+    async def hearing(self, endpoint: str = "caller", count: int = 4) -> AsyncIterator[AsyncIterator[Secret]]:
+        """Entries that are keyed there."""
+        heard: asyncio.Queue[Secret] = asyncio.Queue()
+
+        async def listen() -> None:
+            async with aclosing(self.hearer.entries(self.floor.node, self.channel(endpoint), count)) as entries:
+                async for entry in entries:
+                    heard.put_nowait(entry)
+
+        async def entries() -> AsyncIterator[Secret]:
+            while True:
+                async with asyncio.timeout(10):
+                    entry = await heard.get()
+                yield entry
+
+        listening = asyncio.create_task(listen())
+        try:
+            await wait_for(lambda: self.subscribed(endpoint), "somebody to listen")
+            yield entries()
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
     def snoops(self) -> list[str]:
         return [one["id"] for one in self.pbx.ari("GET", "channels") if one["name"].startswith("Snoop/")]
@@ -211,11 +243,12 @@ async def test_the_person_alone_hears_it_where_that_is_wanted(booth: Booth) -> N
     assert nothing(agent)
 
 
-async def test_direct_media_comes_back_for_it(booth: Booth) -> None:
-    caller, agent = await booth.talking("110", of="caller-info", to="agent3")
+async def past_asterisk(booth: Booth, extension: str = "110", of: str = "caller-info") -> tuple[Phone, Phone]:
+    """Two between whom nothing goes by way of Asterisk."""
+    caller, agent = await booth.talking(extension, of=of, to="agent3")
 
     def sent() -> int:
-        found = booth.pbx.ari("GET", f"channels/{booth.channel('caller-info')}/rtp_statistics")
+        found = booth.pbx.ari("GET", f"channels/{booth.channel(of)}/rtp_statistics")
         return int(found.get("txcount", 0))
 
     async def direct() -> bool:
@@ -230,11 +263,16 @@ async def test_direct_media_comes_back_for_it(booth: Booth) -> None:
     while not await direct():
         await caller.hang_up()
         await booth.floor.nobody()
-        await caller.call("110")
+        await caller.call(extension)
         await agent.incoming()
         await agent.answer()
-        await booth.floor.two("agent3", "caller-info")
+        await booth.floor.two("agent3", of)
         await wait_for(lambda: caller.recording().exists() and agent.recording().exists(), "its sound")
+    return caller, agent
+
+
+async def test_direct_media_comes_back_for_it(booth: Booth) -> None:
+    caller, agent = await past_asterisk(booth)
     places = caller.mark(), agent.mark()
     assert await booth.speak(*digits("72"), to="caller-info") is Spoken.SAID
     for phone, place in zip((caller, agent), places, strict=True):
@@ -429,3 +467,38 @@ async def test_another_desk_of_the_same_name_takes_it_over(booth: Booth) -> None
         assert not booth.outpost.is_connected
         with pytest.raises(Unavailable):
             await booth.speak(*LONG)
+
+
+# ---------------------------------------------------------------- keys
+
+
+async def test_keys_of_one_of_the_two_are_heard_and_the_talk_goes_on(booth: Booth) -> None:
+    caller, agent = await booth.talking()
+    async with booth.hearing() as entries:
+        await agent.send_digits("9999")
+        for number in ("1570", "4815"):
+            await caller.send_digits(number)
+            assert (await anext(entries)).reveal() == number
+        await agent.play_tone(AGENTS)
+        await caller.hears(AGENTS)
+    assert not booth.subscribed("caller")
+    await wait_for(lambda: not booth.snoops(), "the end of what was made")
+
+
+async def test_keys_that_go_past_asterisk_come_by(booth: Booth) -> None:
+    caller, _ = await past_asterisk(booth, "203", "agent2")
+    async with booth.hearing("agent2") as entries:
+        await caller.send_digits("3071")
+        assert (await anext(entries)).reveal() == "3071"
+    assert not booth.subscribed("agent2")
+
+
+async def test_nobody_listens_to_a_call_that_is_over(booth: Booth) -> None:
+    caller, _ = await booth.talking()
+    entries = booth.hearer.entries(booth.floor.node, booth.channel("caller"), 4)
+    first = asyncio.ensure_future(anext(entries, None))
+    await wait_for(lambda: booth.subscribed("caller"), "somebody to listen")
+    await caller.hang_up()
+    assert await first is None
+    await booth.floor.nobody()
+    await wait_for(lambda: not booth.snoops(), "the end of what was made")

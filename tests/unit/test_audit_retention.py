@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy import insert
 
 from ivr.audit import Report, Trail, verify
 from ivr.audit.chain import Broken, stamp
@@ -24,7 +25,8 @@ from ivr.config import Settings
 from ivr.database import Database
 from ivr.doctor.retention import check
 from ivr.errors import ConfigError, StoreError, TillitError
-from ivr.retention import clean_audit, clean_outbox, keep_audit
+from ivr.retention import clean_audit, clean_outbox, keep_audit, keep_evidence
+from ivr.store.tables import CUSTOMERS, EVIDENCE
 from tests.unit.conftest import Either
 from tests.unit.database_kit import SEAL, asked, database_of, settings_in, tamper, trail_of
 
@@ -293,6 +295,32 @@ async def test_left_out_rows_are_kept_for_ever(settings: Settings, database: Dat
         assert await clean_audit(ever, database, trail, SEAL) == 0
     (finding,) = await check(ever.read_from(settings.file))
     assert finding.name == "ok" and "kept for ever" in finding.what
+
+
+async def test_evidence_goes_by_its_age_and_waits_for_a_clock_that_has_jumped(settings: Settings) -> None:
+    log, days = structlog.get_logger(), {"evidence_days": 30}
+    own = settings.model_copy(update={"retention": settings.retention.model_copy(update=days)})
+    machine = Machine()
+    async with await database_of(settings) as database, trail_of(database, "w", clock=lambda: machine.now) as trail:
+        async with database.write() as connection:
+            await connection.execute(insert(CUSTOMERS).values(
+                ref="anna", number_index="x", key_id="k", wrapped=b"", number=b"", name=b"", locked=False
+            ))  # fmt: skip
+            for name, old in (("old", 31), ("new", 29)):
+                at = int(days_ago(old).timestamp())
+                await connection.execute(
+                    insert(EVIDENCE).values(id=name, customer="anna", provider="bankid", at=at, sealed=b"")
+                )
+        assert await keep_evidence(settings, database, machine.steady(database, trail), log) == 0, "for ever"
+        steady = machine.steady(database, trail)
+        assert await steady.held() is None
+        machine.now += timedelta(days=400)
+        with structlog.testing.capture_logs() as logged:
+            assert await keep_evidence(own, database, steady, log) == 0
+        assert [line["kind"] for line in logged] == ["evidence"]
+        machine.goes_on(24)
+        assert await keep_evidence(own, database, steady, log) == 1
+        assert await asked(database, "SELECT id FROM customer_evidence") == [("new",)]
 
 
 def test_old_texts_of_the_trial_gateway_go(tmp_path: Any) -> None:

@@ -26,15 +26,15 @@ from rig.ports import HOST
 from rig.postgresql import USER, PostgreSQL
 
 from ivr.audit import Seal, Trail, verify
-from ivr.backup.restore import data_keys_of
+from ivr.backup.restore import data_keys_of, restore
 from ivr.backup.sealed import Writer, writing
 from ivr.call.ports import Entry
 from ivr.call.ports.peers import Pin
 from ivr.config import Settings, load
-from ivr.database import Database
+from ivr.database import Database, migrate
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
-from ivr.store import tokenkeys, totps
+from ivr.store import eids, tokenkeys, totps
 from ivr.store.customers import Customers
 from ivr.store.peers import StoredPeers
 from ivr.store.register import Register
@@ -45,6 +45,7 @@ from tests.unit.database_kit import asked, empty_database, on_postgresql, settin
 
 ROOT = Path(__file__).parents[2]
 SPOKEN = ("Anna Åkesson", "Bo Berg")
+SAID = Secret("signature")
 APP = Secret("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
 
 
@@ -112,6 +113,10 @@ async def house(either: Either, tmp_path: Path) -> House:
         anna = await Register(vault).find(connection, Secret("10001"))
         assert anna is not None
         await totps.enrol(connection, vault, anna.ref, APP, 7, 1_700_000_000)
+        await eids.enter(connection, vault, anna.ref, "SE", Secret("199001012385"), 1_700_000_000)
+    async with await Database.open(settings) as database:
+        subject = await Customers(database, vault).by_number(Secret("10001"))
+        await eids.Identities(database, vault, clock=lambda: 1_700_000_000.0).keep(subject, "bankid", SAID)
     vault.close()
     return made
 
@@ -161,6 +166,11 @@ async def test_what_comes_back_is_what_there_was(house: House) -> None:
         assert apps == [(anna.ref, 7, 1_700_000_000)]
         app = totps.Totps(database, vault, clock=lambda: 2_000_000_000.0)
         assert await app.accepts(anna, Secret(pyotp.TOTP(APP.reveal()).at(2_000_000_000)))
+        assert await eids.Identities(database, vault).of(anna, "SE") == Secret("199001012385")
+        async with database.read() as connection:
+            [said] = await eids.evidence(connection, vault, anna.ref)
+            [called] = await eids.names(connection, vault, anna.ref)
+        assert (said.provider, said.at, said.said, called.since) == ("bankid", 1_700_000_000, SAID, 1_700_000_000)
         found = await customers.by_phone(Personal("+46812345678"))
         assert found is not None and found.ref == anna.ref
         rows = await asked(database, "SELECT call FROM audit WHERE chain = 'w' ORDER BY seq")
@@ -625,6 +635,26 @@ async def test_keys_that_sign_tokens_come_back_and_those_thrown_away_do_not(hous
     ended = await house.restore(file, config)
     assert (ended.code, ended.err) == (0, "")
     assert not set(before) & set(await made(load(config)))
+
+
+async def test_keys_of_other_organisations_are_not_written_over(house: House) -> None:
+    file = await house.backup()
+    identity = Secret(next(line for line in house.identity.read_text().split() if line.startswith("AGE-SECRET-KEY-")))
+    data_keys = data_keys_of(file.with_name("data-keys.age"), identity, Seal.open(house.settings))
+    empty = load(house.another())
+    migrate.create_file(empty)
+    async with await Database.open_any(empty) as database:
+        async with database.write() as connection:
+            await migrate.migrate(connection)
+        await StoredPeers(database).first(Pin("a.example", "k" * 43, {"kty": "OKP"}, 1, 2, agreed=True))
+        vault = Vault.open(house.settings)
+        with pytest.raises(InputError, match="Name an empty one"):
+            async with database.write() as connection:
+                await restore(
+                    connection, vault, Seal.open(house.settings), file, identity, data_keys,
+                    told=lambda _: None,
+                )  # fmt: skip
+        vault.close()
 
 
 async def test_keys_of_other_organisations_come_back(house: House) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ivr.call.mark import STATUS
 from ivr.call.ports import Delivery, Report
 from ivr.errors import StoreError, TextError
 from ivr.prompts import Prompt
+from ivr.secret import Secret
 from tests.unit.fakes import ANNA_PHONE, UNKNOWN, FakeDispatch, FakeLine, Keys, World
+from tests.unit.test_call_link import call as link_call
 
 
 def followed() -> tuple[World, FakeDispatch]:
@@ -24,6 +28,31 @@ def test_a_text_is_followed_until_its_code_was_keyed() -> None:
     assert sms(world, world.texts.code).variables[STATUS] == "verified"
     assert dispatch.followed == [("text-1", ANNA_PHONE, world.texts.sent[0][1])]
     assert dispatch.over == ["text-1"]
+
+
+def test_a_link_is_followed_until_the_step_has_come_to_its_end() -> None:
+    world, dispatch = followed()
+    line = link_call(world, "right")
+    assert line.variables[STATUS] == "verified"
+    assert dispatch.followed == [("text-1", ANNA_PHONE, world.texts.sent[0][1])]
+    assert dispatch.over == ["text-1"]
+
+
+def test_a_link_that_nobody_could_open_is_not_sent_again() -> None:
+    """What the page cannot show does not go out at all."""
+    world, dispatch = followed()
+    world.plot.fail("proofs.ask", StoreError("Redis is away"))
+    assert link_call(world, "right").variables[STATUS] == "unavailable"
+    assert world.texts.sent == [] == dispatch.followed
+
+
+@pytest.mark.parametrize("policy", ["sms", "link"])
+def test_each_message_of_a_long_text_is_counted(policy: str) -> None:
+    """Of letters that are in no GSM alphabet 67 go into one."""
+    world = World(company={"name": "Обслуживание клиентов", "country": "SE"})
+    world.call(policy, answers={Prompt.ASK_CODE: ["!"]}, stays=1.0)
+    [(_, words)] = world.texts.sent
+    assert world.live.parts == [world.texts.parts(Secret(words))] and world.live.parts[0] > 1
 
 
 def test_a_new_code_ends_it_for_the_old_one() -> None:

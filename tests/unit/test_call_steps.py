@@ -34,6 +34,7 @@ def test_each_step_is_found_by_the_name_that_it_bears() -> None:
     assert {name: step.factor for name, step in all_steps().items()} == {
         "pin": Factor.KNOWLEDGE,
         "sms_code": Factor.POSSESSION,
+        "sms_link": Factor.POSSESSION,
         "totp": Factor.POSSESSION,
     }
     assert all(step.name == name for name, step in all_steps().items())

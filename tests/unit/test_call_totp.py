@@ -113,6 +113,15 @@ def test_who_is_found_by_the_calling_number_may_be_somebody_else() -> None:
     assert line.variables[STATUS] == "verified"
 
 
+def test_who_has_tried_has_said_who_it_is() -> None:
+    """With another customer number the tries would begin anew."""
+    world = world_of()
+    line = call(world, WRONG, "**", SHOWN)
+    assert Prompt.ASK_CUSTOMER_NUMBER not in line.said
+    assert line.variables[STATUS] == "verified"
+    assert world.logged("step.wrong")
+
+
 def test_nobody_is_marked_where_the_apps_cannot_be_read() -> None:
     world = world_of()
     world.plot.fail("totps.accepts", StoreError("database: gone"))

@@ -304,6 +304,12 @@ def test_what_a_letter_says(settings: Settings, own: OwnKeys) -> None:
         ({"person": ""}, Forged.FORM),
         ({"organisation": 1}, Forged.FORM),
         ({"call": Ends("yes", 1)}, Forged.FORM),  # type: ignore[arg-type]
+        ({"call": Ends(True, True)}, Forged.FORM),
+        ({"call": Ends(True, -1)}, Forged.FORM),
+        ({"call": Ends(True, 2**40)}, Forged.FORM),
+        ({"call": Ends(True, 2**70)}, Forged.FORM),
+        ({"issued": True}, Forged.FORM),
+        ({"expires": 2**70}, Forged.FORM),
     ],
 )
 def test_a_letter_that_is_none(settings: Settings, own: OwnKeys, change: dict[str, Any], why: Forged) -> None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="needs
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SOUNDS = CHECKOUT / ".tillit" / "sounds"
-ASKS = (Prompt.ASK_CUSTOMER_NUMBER, Prompt.ASK_PIN, Prompt.ASK_CODE)
+ASKS = (Prompt.ASK_CUSTOMER_NUMBER, Prompt.ASK_PIN, Prompt.ASK_CODE, Prompt.ASK_TOTP)
 # The words that callers need most, as espeak-ng says them.
 SAID = {
     "en": ("pˈɪn", "hˈaʃ kˈiː", "stˈɑː twˈaɪs"),

@@ -53,6 +53,7 @@ MAY_REVEAL = {
     "ivr/sms/reports.py",
     "ivr/sms/smpp_wire.py",
     "ivr/sms/vonage.py",
+    "ivr/store/callers.py",
     "ivr/store/elements.py",
     "ivr/store/handovers.py",
     "ivr/store/opened.py",

@@ -120,7 +120,7 @@ async def test_other_telephones_take_the_place_of_all_there_were(house: House) -
         async with house.database.write() as connection:
             customer = await house.register.find(connection, Secret("10001"))
             assert customer is not None
-            await house.register.set_phones(connection, customer, [Personal(phone) for phone in phones])
+            await house.register.set_phones(connection, customer, [Personal(phone) for phone in phones], 0)
         found = await house.find("10001")
         assert found is not None
         assert [phone.reveal() for phone in found.phones] == phones
@@ -147,6 +147,38 @@ async def test_without_a_pin_and_in_another_language(house: House) -> None:
     assert anna is not None and bo is not None
     assert (anna.has_pin, anna.language) == (False, "de")
     assert (bo.has_pin, bo.language) == (True, None)
+
+
+async def test_no_code_goes_to_a_number_that_was_changed_until_it_has_cooled_off(house: House) -> None:
+    """What was there before stays as old as it was, in whatever place; what was taken away and comes back is new."""
+    await house.add(ANNA)
+    first, second = (phone.reveal() for phone in ANNA.phones)
+    now = 1_700_000_000.0
+    customers = Customers(house.database, house.vault, cooling=3600, clock=lambda: now)
+
+    async def changed(*phones: str) -> tuple[int, ...]:
+        async with house.database.write() as connection:
+            customer = await house.register.find(connection, Secret("10001"))
+            assert customer is not None
+            await house.register.set_phones(connection, customer, [Personal(phone) for phone in phones], now)
+        found = await house.find("10001")
+        assert found is not None
+        return found.since
+
+    async def texted() -> str | None:
+        mobile = (await customers.by_number(Secret("10001"))).mobile
+        return None if mobile is None else mobile.reveal()
+
+    assert await texted() == first
+    assert await changed(first, "+46700000009") == (0, int(now))
+    assert await texted() == first
+    assert await changed("+46700000009", second) == (int(now), int(now)), "the second one was taken away meanwhile"
+    assert await texted() is None
+    now += 3599
+    assert await texted() is None
+    assert await changed(second, "+46700000009") == (1_700_000_000, 1_700_000_000)
+    now += 1
+    assert await texted() == second
 
 
 async def test_removing_takes_the_telephones_along(house: House) -> None:

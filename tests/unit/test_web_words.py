@@ -42,7 +42,8 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     code = "".join(file.read_text() for file in (*HERE.glob("*.py"), *HERE.glob("templates/*.html")))
     used = set(re.findall(r"words\(\s*['\"]([a-z_]+\.[a-z_]+)['\"]", code))
     used |= {f"reason.{name}" for name in STATUSES} | {
-        f"method.{name}" for name in ("pin", "sms_code", "totp", "customer_number", "and")
+        f"method.{name}"
+        for name in ("pin", "sms_code", "sms_link", "totp", "bankid", "freja", "ciba", "customer_number", "and")
     }
     used |= {f"desk.{state}" for state in State} | {
         f"desk.{state}_help" for state in State if state is not State.VERIFIED

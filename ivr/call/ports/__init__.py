@@ -26,8 +26,9 @@ from ivr.call.ports.live import (
     TooSoon,
     Wrong,
 )
+from ivr.call.ports.proofs import Answer, Asking, NotMe, Proofs, Unasked
 from ivr.call.ports.talks import Party, Talk, Talks
-from ivr.call.ports.texts import NOWHERE, Deliveries, Delivery, Dispatch, Handed, Report, Texts
+from ivr.call.ports.texts import NOWHERE, Aloud, Deliveries, Delivery, Dispatch, Handed, Report, Texts
 from ivr.call.ports.trail import Entry, Trail
 from ivr.call.ports.voice import Heard, Voice
 
@@ -39,6 +40,9 @@ Timed = Callable[[], AbstractContextManager[object]]
 
 __all__ = [
     "NOWHERE",
+    "Aloud",
+    "Answer",
+    "Asking",
     "Attempt",
     "Badge",
     "Caller",
@@ -60,10 +64,12 @@ __all__ = [
     "Leg",
     "Line",
     "Live",
+    "NotMe",
     "Opened",
     "Party",
     "Pins",
     "Played",
+    "Proofs",
     "Report",
     "Right",
     "Spent",
@@ -76,6 +82,7 @@ __all__ = [
     "TooSoon",
     "Totps",
     "Trail",
+    "Unasked",
     "Unwatched",
     "Voice",
     "Waiting",

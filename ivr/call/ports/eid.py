@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from ivr.call.ports.customers import Subject
 from ivr.secret import Personal, Secret
 
 Hint = Literal["sent", "no_app", "opened", "confirm_call", "document", "sign", "working", "other"]
@@ -72,6 +73,30 @@ class Ended:
     """Nobody has, and nobody will by this order."""
 
     why: Why
+
+
+class Identities(Protocol):
+    """What customers are called at providers, and what providers have said of them."""
+
+    async def of(self, subject: Subject, kind: str) -> Secret | None:
+        """The customer's name of this kind, such as the person number; None where there is none, or no such customer: that takes as long."""
+        ...
+
+    async def keep(self, subject: Subject, provider: str, evidence: Secret) -> str:
+        """Keep what proves an identification, encrypted, for whoever has to show it later; what it is called from then on."""
+        ...
+
+
+Let = Callable[[], Awaitable[None]]
+"""Whoever is asked for may be asked for by others again."""
+
+
+class Turns(Protocol):
+    """One order of a person at a time, whoever asks: a second one would end both."""
+
+    async def take(self, kind: str, who: Secret, seconds: float) -> Let | None:
+        """Ours for so many seconds, or until it is let go; None where it is somebody else's."""
+        ...
 
 
 class Eid(Protocol):

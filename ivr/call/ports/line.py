@@ -15,7 +15,7 @@ from ivr.secret import Personal, Secret
 class Caller:
     """A call as it came in. `number` is None where it is withheld or no number at all.
 
-    `again`: an agent waits for the caller, and has them back whatever comes of it; `agent` is the name of that channel. `app` is the application it came to.
+    `again`: an agent waits for the caller, and has them back whatever comes of it; `agent` is the name of that channel. `called`: by us, and it is not they who have called. `app` is the application it came to.
     """
 
     channel: str
@@ -26,6 +26,7 @@ class Caller:
     again: bool = False
     app: str = ""
     agent: str = ""
+    called: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,13 +89,14 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class CodeRules:
-    """How codes live: seconds and counts."""
+    """How codes live: seconds and counts. `bar`: how long a customer gets no other one who has said not to be calling; 0 where nobody can say so."""
 
     life: int
     tries: int
     resend: int
     sends: int
     sends_per_hour: int
+    bar: int = 0
 
 
 class Live(Protocol):
@@ -140,6 +141,10 @@ class Live(Protocol):
 
         `range`: where a text would go to, and is counted; None where none goes. `Closed`: none goes to anybody.
         """
+        ...
+
+    async def bar(self, subject: str, seconds: int) -> None:
+        """The customer says not to be calling: no challenge whose rules have a `bar` is opened for so long."""
         ...
 
     async def try_challenge(

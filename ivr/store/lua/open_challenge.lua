@@ -1,8 +1,8 @@
 -- KEYS 1 challenge, 2 times of the texts to this subject, latest first, 3 the call's record
 -- ARGV 1 subject, 2 channel, 3 MAC, 4 life, 5 tries, 6 resend, 7 sends, 8 sends in an hour; times in milliseconds;
 -- 9 holder of the record, 10 how far the call is; 11 to 13 texts in an hour over all, to the country, to the prefix;
--- 14 "1" where a text would go, 15 in how many messages
--- KEYS 4 texts over all, 5 to the country, 6 to the prefix
+-- 14 "1" where a text would go, 15 "1" where a denial holds, 16 in how many messages
+-- KEYS 4 texts over all, 5 to the country, 6 to the prefix, 7 that the customer has said not to be calling
 local CHALLENGE, TEXTS = KEYS[1], KEYS[2]
 local subject, channel, mac = ARGV[1], ARGV[2], ARGV[3]
 local life, tries, resend = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -10,6 +10,9 @@ local sends, per_hour = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 if lost(KEYS[3], ARGV[9]) then
     return {'taken'}
+end
+if ARGV[15] == '1' and redis.call('EXISTS', KEYS[7]) == 1 then
+    return {'many'}
 end
 local record = redis.call('HMGET', CHALLENGE, 'subject', 'channel', 'tries', 'sends')
 if record[1] and (record[1] ~= subject or record[2] ~= channel) then
@@ -41,7 +44,7 @@ if ARGV[14] == '1' then
     end
     if not closed then
         for place = 4, 6 do
-            spend(KEYS[place], ARGV[15])
+            spend(KEYS[place], ARGV[16])
         end
     end
 end

@@ -1,6 +1,7 @@
 -- How far a proof has come. What goes back, or behind an end, changes nothing.
 --
--- The page's part of a proof: a hash with stage, keyed, shown, digits, seen, most, tries, and until in milliseconds.
+-- The page's part of a proof: a hash with stage, keyed, shown, digits, seen, most, tries, until in
+-- milliseconds, and late where it was denied behind another end.
 local ENDS = {confirmed = true, denied = true, wrong = true, expired = true, failed = true}
 local WAY = {asked = 0, sent = 1, delivered = 2, opened = 3}
 

@@ -1,12 +1,20 @@
 -- KEYS 1 when proofs end, 2 those whose end the page has told; ARGV 1 what the page's parts begin with, 2 the desk's, 3 the bars, 4
 -- milliseconds of a bar, 5 how many at most, 6 where desks listen
 local taken, most = {'due'}, tonumber(ARGV[5])
-
-local function take(id, stage)
-    -- of two who look at once one takes it, and what the page says twice is told once
-    if redis.call('ZREM', KEYS[1], id) == 0 then
-        return
+-- whoever has broken into the page may leave a key of another type there: it counts for nothing
+local function clear(key, type)
+    local found = redis.call('TYPE', key).ok
+    if found ~= type and found ~= 'none' then
+        redis.call('DEL', key)
     end
+end
+local function stage_of(id)
+    clear(ARGV[1] .. id, 'hash')
+    return redis.call('HGET', ARGV[1] .. id, 'stage')
+end
+clear(KEYS[2], 'set')
+
+local function give(id, stage)
     local found = redis.call('HMGET', ARGV[2] .. id, 'proof', 'customer')
     if not found[1] then
         return
@@ -18,14 +26,26 @@ local function take(id, stage)
     table.insert(taken, stage)
 end
 
+local function take(id, stage)
+    -- of two who look at once one takes it, and what the page says twice is told once
+    if redis.call('ZREM', KEYS[1], id) == 1 then
+        give(id, stage)
+    end
+    -- denied behind that end; the page's word for it is taken once, too
+    if stage ~= 'denied' and redis.call('HGET', ARGV[1] .. id, 'late') and redis.call('EXISTS', ARGV[2] .. id) == 1
+        and redis.call('HSETNX', ARGV[2] .. id, 'late', '1') == 1 then
+        give(id, 'denied')
+    end
+end
+
 for _, id in ipairs(redis.call('SPOP', KEYS[2], most)) do
-    local stage = redis.call('HGET', ARGV[1] .. id, 'stage')
+    local stage = stage_of(id)
     if stage and ENDS[stage] then
         take(id, stage)
     end
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, most)) do
-    local stage = redis.call('HGET', ARGV[1] .. id, 'stage')
+    local stage = stage_of(id)
     -- the page's part may have gone: nobody has looked for an hour
     if stage and not ENDS[stage] then
         redis.call('HSET', ARGV[1] .. id, 'stage', 'expired')

@@ -1,5 +1,4 @@
--- KEYS 1 the link, 2 proofs that have come to an end; ARGV 1 what the page's parts of proofs begin with, 2 where desks listen
-local id = redis.call('GET', KEYS[1])
+-- KEYS 2 proofs that have come to an end; ARGV 1 what the page's parts of proofs begin with, 2 where desks listen
 local PROOF = id and ARGV[1] .. id
 local shown = PROOF and redis.call('HMGET', PROOF, 'stage', 'until', 'keyed', 'shown', 'most', 'tries', 'seen')
 local stage
@@ -15,13 +14,19 @@ local function seen()
     return {'seen', id, stage, shown[2], shown[3], shown[4], shown[5] - (shown[6] or 0), shown[7] or ''}
 end
 
+local function tell()
+    redis.call('SADD', KEYS[2], id)
+    redis.call('PEXPIRE', KEYS[2], HOUR)
+    redis.call('PUBLISH', ARGV[2], cjson.encode({proof = id}))
+end
+
 local function go(next)
     stage = next
     redis.call('HSET', PROOF, 'stage', next)
     if ENDS[next] then
         redis.call('HDEL', PROOF, 'digits', 'seen')
-        redis.call('SADD', KEYS[2], id)
-        redis.call('PEXPIRE', KEYS[2], HOUR)
+        tell()
+    else
+        redis.call('PUBLISH', ARGV[2], cjson.encode({proof = id}))
     end
-    redis.call('PUBLISH', ARGV[2], cjson.encode({proof = id}))
 end

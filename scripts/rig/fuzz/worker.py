@@ -31,7 +31,20 @@ from rig.fuzz.case import Finding, logger
 from rig.fuzz.exchange import Json
 from rig.fuzz.source import Source
 from rig.fuzz.wire import URL, Wire
-from tests.unit.fakes import FakeCodes, FakeCustomers, FakeLive, FakePins, FakeTexts, FakeTotps, FakeTrail, Plot, index
+from tests.unit.fakes import (
+    FakeCodes,
+    FakeCustomers,
+    FakeIdentities,
+    FakeLive,
+    FakePins,
+    FakeProofs,
+    FakeTexts,
+    FakeTotps,
+    FakeTrail,
+    FakeTurns,
+    Plot,
+    index,
+)
 
 ANNA, PIN, PHONE, PASSWORD = "100200", "58204719", "+46701740601", "canary-7c1f52d0"
 GONE = "1699999999.1"
@@ -101,7 +114,20 @@ class Worker:
         customers = FakeCustomers(plot)
         customers.add(ANNA, customer, PHONE)
         self.log = logger((PIN, PASSWORD, PHONE), self._heard).bind()
-        tools = Tools(settings, self.live, FakePins(plot), FakeTotps(plot), FakeCodes(), self.texts, trail, clock)
+        tools = Tools(
+            settings,
+            self.live,
+            FakePins(plot),
+            FakeTotps(plot),
+            FakeCodes(),
+            self.texts,
+            FakeProofs(plot),
+            trail,
+            clock,
+            {},
+            FakeIdentities(plot),
+            FakeTurns(plot),
+        )
         languages = Languages(frozenset({"en", "sv"}), "en", "en")
         arrears = Arrears(trail, self.live, clock=clock, log=self.log)
         self._house = House(

@@ -12,9 +12,11 @@ from __future__ import annotations
 from tests.unit.fakes.agents import BUSY, NOBODY, Agent
 from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
 from tests.unit.fakes.dispatch import FakeDispatch
+from tests.unit.fakes.eids import FakeEid, FakeIdentities, FakeTurns
 from tests.unit.fakes.line import Answers, FakeLine, Keys
 from tests.unit.fakes.live import FakeCodes, FakeLive
 from tests.unit.fakes.plot import Plot
+from tests.unit.fakes.proofs import FakeProofs
 from tests.unit.fakes.texts import FakeTexts
 from tests.unit.fakes.time import VirtualLoop, clock
 from tests.unit.fakes.trail import FakeTrail
@@ -33,12 +35,16 @@ __all__ = [
     "FakeCodes",
     "FakeCustomers",
     "FakeDispatch",
+    "FakeEid",
+    "FakeIdentities",
     "FakeLine",
     "FakeLive",
     "FakePins",
+    "FakeProofs",
     "FakeTexts",
     "FakeTotps",
     "FakeTrail",
+    "FakeTurns",
     "Keys",
     "Plot",
     "VirtualLoop",

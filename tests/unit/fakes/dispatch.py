@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from ivr.call.ports import Handed, Report
+from ivr.call.ports import Aloud, Delivery, Handed, Report
 from ivr.secret import Personal, Secret
 from tests.unit.fakes.plot import Plot
 
@@ -20,9 +20,21 @@ class FakeDispatch:
         self.over: list[str | None] = []
         self.came = asyncio.Event()
         self.report: Report | None = None
+        self.aloud: list[Aloud | None] = []
+        self.landlines = False
+        self.called: list[tuple[str, str, str]] = []
         self._plot = plot
 
-    async def follow(self, handed: Handed, to: Personal, text: Secret) -> Report | None:
+    def calls(self, to: Personal) -> bool:
+        return self.landlines
+
+    async def call(self, to: Personal, aloud: Aloud) -> Report:
+        self.called.append((to.reveal(), aloud.code.reveal(), aloud.language))
+        async with self._plot.operation("dispatch.call"):
+            return Report("voice", "", Delivery.DELIVERED)
+
+    async def follow(self, handed: Handed, to: Personal, text: Secret, aloud: Aloud | None = None) -> Report | None:
+        self.aloud.append(aloud)
         self.followed.append((handed.id, to.reveal(), text.reveal()))
         try:
             async with self._plot.operation("dispatch.follow"):

@@ -73,6 +73,8 @@ class FakeLive:
         self._challenges: dict[str, _Sent] = {}
         self._texts: dict[str, list[float]] = {}
         self.closed: Closed | None = None
+        self.barred: dict[str, float] = {}
+        self.parts: list[int] = []
 
     async def begin(self, progress: Progress) -> None:
         async with self._plot.operation("live.begin"):
@@ -124,6 +126,8 @@ class FakeLive:
             sent = self._challenges.get(challenge.id, _Sent(challenge, 0.0, 0, 0))
             times = self._texts.setdefault(challenge.subject, [])
             foreign = (sent.challenge.subject, sent.challenge.call) != (challenge.subject, challenge.call)
+            if rules.bar and self.barred.get(challenge.subject, 0.0) > clock():
+                return TooMany()
             if foreign or sent.tries >= rules.tries or sent.sends >= rules.sends:
                 return TooMany()
             if sum(time > clock() - 3600 for time in times) >= rules.sends_per_hour:
@@ -133,9 +137,14 @@ class FakeLive:
             if self.closed is not None and self.closed.scope is Budget.ALL:
                 return self.closed
             times.append(clock())
+            self.parts.append(parts)
             self._challenges[challenge.id] = _Sent(challenge, clock() + rules.life, sent.tries, sent.sends + 1)
             self._note(progress)
             return Opened(None if range is None else self.closed)
+
+    async def bar(self, subject: str, seconds: int) -> None:
+        async with self._plot.operation("live.bar"):
+            self.barred[subject] = clock() + seconds
 
     async def try_challenge(
         self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from ivr.call.ports import Handed
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
+from ivr.sms.length import parts
 from tests.unit.fakes.plot import LATENCY, Plot
 
 
@@ -30,7 +31,7 @@ class FakeTexts:
         return Range("SE", to.reveal()[:7])
 
     def parts(self, text: Secret) -> int:
-        return -(-len(text.reveal()) // 160)
+        return parts(text)
 
     async def send(self, to: Personal, text: Secret, *, but: Collection[str] = ()) -> Handed:
         if self.at_once:

@@ -26,9 +26,11 @@ from ivr.staff import TENANT
 from tests.unit.fakes.agents import Agent
 from tests.unit.fakes.customers import FakeCustomers, FakePins, FakeTotps, index
 from tests.unit.fakes.dispatch import FakeDispatch
+from tests.unit.fakes.eids import FakeEid, FakeIdentities, FakeTurns
 from tests.unit.fakes.line import Answers, FakeLine
 from tests.unit.fakes.live import FakeCodes, FakeLive
 from tests.unit.fakes.plot import Plot
+from tests.unit.fakes.proofs import FakeProofs
 from tests.unit.fakes.texts import FakeTexts
 from tests.unit.fakes.time import VirtualLoop, clock
 from tests.unit.fakes.trail import FakeTrail
@@ -45,6 +47,7 @@ _POLICIES: dict[str, dict[str, Any]] = {
     "pin": {"steps": ["pin"], "level": 1},
     "sms": {"steps": ["sms_code"], "level": 1},
     "totp": {"steps": ["totp"], "level": 1},
+    "link": {"steps": ["sms_link"], "level": 1},
     "bridge": {
         "steps": ["pin"], "level": 1, "hand_over": "bridge", "agents": ["PJSIP/anna", "PJSIP/bo", "PJSIP/cleo"],
     },
@@ -56,6 +59,7 @@ def settings(**tables: Mapping[str, Any]) -> Settings:
     return Settings.model_validate(
         {
             "company": {"name": "Acme", "country": "SE"},
+            "page": {"url": "https://id.acme.test"},
             **tables,
             "policies": {**_POLICIES, **tables.get("policies", {})},
         }
@@ -87,9 +91,13 @@ class World:
         self.live = FakeLive(self.plot, self.settings)
         self.pins = FakePins(self.plot)
         self.totps = FakeTotps(self.plot)
+        self.eids = {name: FakeEid(self.plot, name) for name in ("bankid", "freja", "example")}
+        self.identities = FakeIdentities(self.plot)
+        self.turns = FakeTurns(self.plot)
         self.codes = FakeCodes()
         self.texts = FakeTexts(self.plot)
         self.dispatch: FakeDispatch | None = None
+        self.proofs = FakeProofs(self.plot)
         self.trail = FakeTrail(self.plot)
         self.arrears = Arrears(self.trail, self.live, clock=clock, log=self.logger)
         self.now = 1000.0
@@ -127,6 +135,7 @@ class World:
         channel: str | None = None,
         again: bool = False,
         agent: str = "",
+        called: bool = False,
     ) -> FakeLine:
         """A call that comes in."""
         self._calls += 1
@@ -138,6 +147,7 @@ class World:
             policy=policy,
             again=again,
             agent=agent,
+            called=called,
         )
         return FakeLine(self.plot, caller, answers=answers, agents=agents, stays=stays)
 
@@ -183,7 +193,8 @@ class World:
 
     def tools(self) -> Tools:
         return Tools(
-            self.settings, self.live, self.pins, self.totps, self.codes, self.texts, self.trail, clock, self.dispatch
+            self.settings, self.live, self.pins, self.totps, self.codes, self.texts, self.proofs, self.trail, clock,
+            self.eids, self.identities, self.turns, self.dispatch,
         )  # fmt: skip
 
     def keypad(self, line: FakeLine, *, slips: int = 3, watchdog: int = 60) -> Keypad:

@@ -1,0 +1,2 @@
+-- KEYS 1 the link
+local id = redis.call('GET', KEYS[1])

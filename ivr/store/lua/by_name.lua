@@ -1,0 +1,2 @@
+-- ARGV 3 which proof
+local id = ARGV[3]
