@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, logs
+from ivr.asterisk.dialling import Dialler
+from ivr.asterisk.outpost import Outpost
 from ivr.config import Settings
 from ivr.front import opened
 from ivr.hooks import Post, secrets_of_hook
@@ -17,7 +20,8 @@ from ivr.hooks.post import TURN_SECONDS
 from ivr.hooks.receiver import Receiver
 from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
-from ivr.proving import proving
+from ivr.peering import check, receiving
+from ivr.proving import proving, stationed
 from ivr.stopping import told_to_stop
 from ivr.store.credentials import Credentials
 from ivr.store.door import Door
@@ -58,6 +62,7 @@ def meters_of(settings: Settings) -> DeskMeters:
 async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogger) -> None:
     place, trusted = listening(settings), tls_of(settings)
     programs = Programs.of(settings)
+    check(settings)
     async with AsyncExitStack() as stack:
         front = await stack.enter_async_context(opened(settings, meters, log, proves=True))
         vault, database, live, link, trail = front.vault, front.database, front.live, front.link, front.trail
@@ -79,11 +84,22 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
         hub = Hub(log)
         talks.on_change(hub.changed)
 
+        outposts: Mapping[str, Outpost] = {}
+        if locks.prover is not None or locks.calling is not None:
+            outposts = await stack.enter_async_context(stationed(settings, front.places, log))
+        dial = None
+        if locks.calling is not None:
+            dial = locks.calling.dial(Dialler(outposts, log))
+            stack.push_async_callback(dial.close)
         proofs = None
         if (prover := locks.prover) is not None:
+            others = {}
+            if locks.peering is not None:
+                others = await stack.enter_async_context(receiving(settings, locks.peering, link, log))
             proofs = await stack.enter_async_context(
                 proving(
-                    settings, prover, places=front.places, talks=talks, link=link, vault=vault, changed=hub.changed, log=log,
+                    settings, prover, outposts=outposts, talks=talks, link=link, vault=vault, changed=hub.changed, log=log,
+                    others=others,
                 )
             )  # fmt: skip
 
@@ -91,10 +107,14 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             if news.proof and proofs is not None:
                 proofs.course.told(news.proof)
                 return
+            if news.endpoint and dial is not None:
+                dial.heard(news.endpoint)
             hub.changed(frozenset({news.endpoint}) if news.endpoint else talks.around(news.node, news.channel))
 
         def came() -> None:
             hub.stir()
+            if dial is not None:
+                dial.came()
             if proofs is not None:
                 proofs.course.came()
 
@@ -125,6 +145,8 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
             elsewhere=elsewhere,
             prove=None if proofs is None else proofs.prove,
             alarms=None if prover is None else prover.alarms,
+            dial=dial,
+            peering=locks.peering,
         )
         readiness = front.readiness(settings, log)
         server = DeskServer(house, readiness)

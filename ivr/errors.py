@@ -23,6 +23,7 @@
             ├── OidcError    an OpenID provider did not answer, or not as it must
             ├── EidError     the same of a provider of electronic identities
             ├── PeerError    the same of another organisation's own Tillit
+            │   └── PeerKeyError    it has another key than the one that it is known by
             ├── PushError    a push service, or an app's server, did not take a message
             ├── MailError    the same of a mail server
             └── TextError    no text message gateway took the message
@@ -146,6 +147,10 @@ class EidError(Unavailable):
 
 class PeerError(Unavailable):
     """Another organisation does not answer at its domain, or not as it must; says what, and never what it has sent."""
+
+
+class PeerKeyError(PeerError):
+    """It has another key than the one that it is known by, and that one has not named it."""
 
 
 class PushError(Unavailable):

@@ -58,7 +58,7 @@ async def opened(
     settings: Settings, meters: ServedMeters, log: FilteringBoundLogger, *, near: bool = False, proves: bool = False
 ) -> AsyncIterator[Front]:
     """`meters` has the process's name, by which its chain in the audit trail is called; `near` is that of `Database.open`.
-    `proves`: whether it is proved from here who speaks, where there is a public page.
+    `proves`: whether it is proved from here who speaks, where there is a public page, and calls are begun, where there is a way.
 
     Raises `ConfigError` where something cannot be used, `Unreachable` where it could later.
     """
@@ -89,6 +89,7 @@ async def opened(
         locks = Locks.of(
             settings, talks=talks, switch=Switch(nodes, log), staff=people, live=live, link=link,
             customers=customers, trail=timed, seal=seal, chain=meters.name, log=log, page=page,
+            calls=proves and settings.calls.dial is not None,
         )  # fmt: skip
         await stack.enter_async_context(locks.signer)
         yield Front(

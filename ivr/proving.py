@@ -18,7 +18,9 @@ from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Prover
-from ivr.sms.incoming import Incoming
+from ivr.mail.smtp import Mailer
+from ivr.push.app import AppServer
+from ivr.sms.incoming import Handler, Incoming
 from ivr.sms.reports import readers
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
@@ -38,26 +40,41 @@ class Proving:
 
 @asynccontextmanager
 async def proving(
-    settings: Settings, prover: Prover, *, places: Mapping[str, str], talks: Talks, link: Link, vault: Vault,
-    changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger,
+    settings: Settings, prover: Prover, *, outposts: Mapping[str, Outpost], talks: Talks, link: Link, vault: Vault,
+    changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, others: Mapping[str, Handler] | None = None,
 ) -> AsyncIterator[Proving]:  # fmt: skip
-    """`places`: the settings' table of each node; `changed` is told whose pages show something else now. Raises `ConfigError`."""
+    """`outposts`: of each node (`stationed`); `changed` is told whose pages show something else now; `others` read what comes
+    in that is no gateway's. Raises `ConfigError`.
+    """
     prefix = settings.redis.prefix
     async with AsyncExitStack() as stack:
         sending = await stack.enter_async_context(texting(settings, vault, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
-        incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log)
-        outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
+        incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log, others=others)
+        app = None
+        if "app" in settings.prove.ways and settings.prove.app is not None:
+            app = AppServer.of(settings, settings.prove.app, log)
+            stack.push_async_callback(app.close)
+        mailer = Mailer.of(settings) if "mail" in settings.prove.ways else None
         ours = Speeches(link, prefix)
         course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
-        for name, running in (
-            ("incoming", incoming.run()), ("course", course.run()),
-            *((f"outpost/{node}", outpost.serve()) for node, outpost in outposts.items()),
-        ):  # fmt: skip
+        for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
-        yield Proving(prover.prove(course, sending.dispatch), course)
+        yield Proving(prover.prove(course, sending.dispatch, app, mailer), course)
+
+
+@asynccontextmanager
+async def stationed(
+    settings: Settings, places: Mapping[str, str], log: FilteringBoundLogger
+) -> AsyncIterator[Mapping[str, Outpost]]:
+    """The desk's own application on each node, served. `places`: the settings' table of each. Raises `ConfigError`."""
+    outposts = {node: Outpost.of(settings, place, node, log) for node, place in places.items()}
+    async with AsyncExitStack() as stack:
+        for node, outpost in outposts.items():
+            stack.push_async_callback(_ended, begun(f"outpost/{node}", outpost.serve(), log))
+        yield outposts
 
 
 def begun(name: str, running: Coroutine[None, None, None], log: FilteringBoundLogger) -> asyncio.Task[None]:

@@ -30,6 +30,8 @@ class Permission(StrEnum):
     """Have the caller of the own call verified, and take the mark away."""
     PROVE = "prove"
     """Prove to the caller of the own call who it is that speaks."""
+    DIAL = "dial"
+    """Call a customer, by reference, from the own phone."""
     WATCH = "watch"
     """See all calls of the team, without customers' names, and how many are verified."""
     APPROVE = "approve"
@@ -44,9 +46,16 @@ class Permission(StrEnum):
 
 GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {
-        Role.AGENT: frozenset({Permission.CALL, Permission.VERIFY, Permission.PROVE}),
+        Role.AGENT: frozenset({Permission.CALL, Permission.VERIFY, Permission.PROVE, Permission.DIAL}),
         Role.SUPERVISOR: frozenset(
-            {Permission.CALL, Permission.VERIFY, Permission.PROVE, Permission.WATCH, Permission.APPROVE}
+            {
+                Permission.CALL,
+                Permission.VERIFY,
+                Permission.PROVE,
+                Permission.DIAL,
+                Permission.WATCH,
+                Permission.APPROVE,
+            }
         ),
         Role.ADMINISTRATOR: frozenset({Permission.STAFF}),
         Role.AUDITOR: frozenset({Permission.TRAIL, Permission.READS}),
@@ -55,7 +64,7 @@ GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(
 )
 """By role. What a single person has more or less stands with that person."""
 
-TAKES_CALLS = frozenset({Permission.CALL, Permission.VERIFY, Permission.PROVE})
+TAKES_CALLS = frozenset({Permission.CALL, Permission.VERIFY, Permission.PROVE, Permission.DIAL})
 """Who has no more than these sees no data without a caller, and agrees to nobody's wish."""
 
 

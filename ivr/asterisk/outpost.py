@@ -43,6 +43,11 @@ def mint(what: Literal["speech", "dial", "call"]) -> str:
     return f"tillit-{what}-{secrets.token_hex(16)}"
 
 
+def is_dialled(channel: str) -> bool:
+    """Whether this unique id is of a call that a desk began."""
+    return channel.startswith("tillit-dial-")
+
+
 class Ear:
     """What is told of one channel. All that waits raises `Unavailable` where events were lost."""
 

@@ -28,6 +28,7 @@ from ivr.store.tables import (
     EVIDENCE,
     IDENTITIES,
     KEYS,
+    MAILS,
     PEERS,
     PEOPLE,
     PERMISSIONS,
@@ -139,6 +140,7 @@ class _Work:
                 CUSTOMERS,
                 PHONES,
                 TOTPS,
+                MAILS,
                 IDENTITIES,
                 EVIDENCE,
                 PEOPLE,
@@ -212,6 +214,9 @@ class _Work:
             self._waiting[TOTPS].append(
                 {"customer": ref, "sealed": b64decode(sealed_key), "counter": counter, "since": since}
             )
+        if (mail := stored["mail"]) is not None:
+            sealed_address, since = mail
+            self._waiting[MAILS].append({"customer": ref, "sealed": b64decode(sealed_address), "since": since})
         self._waiting[IDENTITIES] += [
             {"customer": ref, "kind": kind, "sealed": b64decode(sealed_name), "since": since}
             for kind, sealed_name, since in stored["identities"]

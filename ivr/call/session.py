@@ -11,12 +11,13 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.account import Account
 from ivr.call.handover import connect
 from ivr.call.mark import Mark, display, place_in_queue, unmarked
-from ivr.call.outcome import Locked, Refused, Status, Verdict, Verified
+from ivr.call.outcome import Refused, Status, Verdict, Verified
 from ivr.call.ports import Badge, Line
 from ivr.call.progress import Held, Progress
+from ivr.call.refusal import words_of
 from ivr.call.verification import Course, House, Verification, attempt_of, tell_of_lock
 from ivr.errors import HungUp, TakenUp, Unavailable, WorkerReplaced
-from ivr.prompts import Prompt, wait
+from ivr.prompts import Prompt
 from ivr.secret import Personal
 
 
@@ -202,17 +203,7 @@ class Session:
             raise TakenUp
 
     async def _explain(self, refused: Refused) -> None:
-        match refused:
-            case Refused(lock=Locked(seconds=None)):
-                await self._keypad.tell(Prompt.LOCKED_UNTIL_CONTACT)
-            case Refused(lock=Locked(seconds=int(seconds))):
-                await self._keypad.tell(Prompt.LOCKED, Prompt.TRY_AGAIN, wait(seconds))
-            case Refused(status=Status.TIMEOUT):
-                await self._keypad.tell(Prompt.TIMEOUT)
-            case Refused(status=Status.UNAVAILABLE):
-                await self._keypad.tell(Prompt.UNAVAILABLE)
-            case _:
-                await self._keypad.tell(Prompt.REFUSED)
+        await self._keypad.tell(*words_of(refused))
 
     # ------------------------------------------------------------ ending
 

@@ -20,6 +20,7 @@ from ivr.cli import (
     identity,
     initialise,
     keys,
+    mail,
     peer,
     person,
     rights,
@@ -53,6 +54,7 @@ keys.app.add_typer(tokens.app, name="tokens", help="Keys that sign tokens.")
 customer.app.command()(person.export)
 customer.app.command()(person.erase)
 customer.app.command()(person.scrub)
+customer.app.add_typer(mail.app, name="mail", help="Customers' mail addresses.")
 customer.app.add_typer(
     identity.app, name="identity", help="What customers are called at providers of electronic identities."
 )

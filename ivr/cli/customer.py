@@ -21,7 +21,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
 from ivr.secret import Secret
 from ivr.staff import TENANT
-from ivr.store import eids, totps
+from ivr.store import eids, mails, totps
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -98,19 +98,25 @@ def show(
 ) -> None:
     """Show a customer, masked. The audit trail tells of it."""
 
-    async def run(office: Office) -> tuple[Customer, int | None, Sequence[eids.Identity]]:
+    async def run(office: Office) -> tuple[Customer, int | None, mails.Held | None, Sequence[eids.Identity]]:
         async with office.act() as act:
             action = "customer.reveal" if reveal else "customer.show"
             customer = await act.known(number, tenant, action)
             await act.tell(action, [customer.ref], tenant=customer.tenant)
             app_since = await totps.since(act.connection, customer.ref)
+            mail = await mails.held(act.connection, office.vault, customer.ref)
             called = await eids.names(act.connection, office.vault, customer.ref)
-        return customer, app_since, called
+        return customer, app_since, mail, called
 
-    customer, app_since, called = _with(context, run)
+    customer, app_since, mail, called = _with(context, run)
     cools = settings_of(context).lock.cooling.hours * 3600
     typer.echo(f"{'reference':<10} {customer.ref}")
-    for label, personals in (("number", (customer.number,)), ("name", (customer.name,)), ("phones", customer.phones)):
+    for label, personals in (
+        ("number", (customer.number,)),
+        ("name", (customer.name,)),
+        ("phones", customer.phones),
+        ("mail", () if mail is None else (mail.address,)),
+    ):
         typer.echo(f"{label:<10} {', '.join(p.reveal() if reveal else p.masked for p in personals) or 'none'}")
     if customer.since and (until := customer.since[0] + cools) > time():
         typer.echo(f"{'cooling':<10} no code goes to the first one before {stamp(datetime.fromtimestamp(until, UTC))}")

@@ -2,6 +2,7 @@
 
 from ivr.config.agi import Agi
 from ivr.config.asterisk import AmiSettings, Asterisk
+from ivr.config.calls import Calls
 from ivr.config.clear import loopback
 from ivr.config.clients import Client
 from ivr.config.desk import Desk, Password, SignIn
@@ -31,6 +32,7 @@ __all__ = [
     "BankId",
     "Brand",
     "Broker",
+    "Calls",
     "Client",
     "Company",
     "CustomerNumber",

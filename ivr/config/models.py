@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from ivr.config.agi import Agi
 from ivr.config.asterisk import Asterisk
 from ivr.config.backup import Backup
+from ivr.config.calls import Calls
 from ivr.config.clear import parts_of
 from ivr.config.clients import Client
 from ivr.config.desk import Desk
@@ -159,6 +160,7 @@ class Settings(Section):
     lock: Lock = Field(default_factory=Lock)
     proxy: Proxy = Field(default_factory=Proxy)
     prove: Prove = Field(default_factory=Prove)
+    calls: Calls = Field(default_factory=Calls)
     page: Page = Field(default_factory=Page)
     tokens: Tokens = Field(default_factory=Tokens)
     peers: Peers = Field(default_factory=Peers)
@@ -212,6 +214,14 @@ class Settings(Section):
             raise ValueError("[page] url and [desk] url have the same host. Give the page a host name of its own")
         return self
 
+    @model_validator(mode="after")
+    def _ways_out(self) -> Self:
+        if self.prove.app is not None and self.prove.app not in self.apps:
+            raise ValueError("[prove] app names none of [apps]. Write its table, or leave it out")
+        if "mail" in self.prove.ways and self.mail.host is None:
+            raise ValueError('[prove] ways has "mail", and [mail] host is left out. Write it, or take "mail" out')
+        return self
+
     def read_from(self, file: Path) -> Self:
         """Remember the file: relative paths are taken from its folder, and errors name it."""
         self._file = file
@@ -235,6 +245,11 @@ class Settings(Section):
     def text_countries(self) -> frozenset[str]:
         """The countries that texts go to."""
         return frozenset(self.texts.countries or (self.company.country,))
+
+    @property
+    def call_countries(self) -> frozenset[str]:
+        """The countries that agents call from the desk."""
+        return frozenset(self.calls.countries or (self.company.country,))
 
     def path(self, path: Path) -> Path:
         """A path of the settings, made absolute."""

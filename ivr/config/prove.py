@@ -17,11 +17,15 @@ Words = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\s<>{}](?
 class Prove(Section):
     """How the company proves who it is to the person on the line. Where [page] url is left out, it cannot."""
 
-    ways: tuple[Literal["text", "code"], ...] = Field(
+    ways: tuple[Literal["text", "code", "app", "mail"], ...] = Field(
         ("text", "code"), min_length=1,
         description='How it reaches the person: "text", a text message with a link; "code", one without, with a short code for the '
-        "company's own site",
+        'company\'s own site; "app", in the company\'s own app; "mail", by e-mail',
     )  # fmt: skip
+    app: Name | None = Field(
+        None,
+        description="The company's own app, one of the tables [apps.NAME]: its server is told of a person by the customer number",
+    )
     minutes: int = Field(5, ge=1, le=15, description="Minutes until it expires")
     tries: int = Field(3, ge=1, le=5, description="How often the digits may be keyed; then supervisors are told")
     per_customer_hour: int = Field(6, ge=1, le=60, description="To one customer in an hour")
@@ -48,4 +52,6 @@ class Prove(Section):
         for name, chosen in (("ways", self.ways), ("about", self.about)):
             if len(set(chosen)) < len(chosen):
                 raise ValueError(f"{name} names one twice. Leave it out")
+        if "app" in self.ways and self.app is None:
+            raise ValueError('ways has "app", and app is left out. Name one of the tables [apps.NAME]')
         return self

@@ -40,6 +40,7 @@ def _country(text: str) -> str:
     return text
 
 
+Country = Annotated[str, AfterValidator(_country)]
 Sender = Annotated[str, AfterValidator(_sender)]
 Url = Annotated[str, Field(pattern=r"^https?://[^/?#@\s{}]+(/[^?#\s{}]*)?$")]
 
@@ -244,7 +245,7 @@ class Texts(Section):
         le=300,
         description="Seconds in which a text must be reported as delivered; else the other gateway sends it too",
     )
-    countries: tuple[Annotated[str, AfterValidator(_country)], ...] = Field(
+    countries: tuple[Country, ...] = Field(
         (), description='Countries that texts go to, such as ["SE", "NO"]; else [company] country alone'
     )
     outbox_folder: Path = Field(Path("outbox"), description="Where the outbox writes")

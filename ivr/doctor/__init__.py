@@ -31,6 +31,7 @@ from ivr.doctor import (
     modules,
     openid,
     page,
+    peers,
     prompts,
     proxy,
     reach,
@@ -48,7 +49,7 @@ from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
     *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *openid.KINDS, *eid.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
-    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *page.KINDS, *clock.KINDS, NOT_LOOKED_AT,
+    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *page.KINDS, *peers.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
 
@@ -69,6 +70,7 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "webhooks": webhooks.check,
     "proxy": proxy.check,
     "page": page.check,
+    "other organisations": peers.check,
     "clocks": clock.check,
 }
 _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {

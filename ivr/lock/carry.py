@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ivr.call.proof import Proof, Stage, Way
 from ivr.errors import TextError
-from ivr.lock.proofports import Told
-from ivr.numbers import Range
+from ivr.lock.proofports import Reach, Told
 from ivr.prompts import text
 from ivr.secret import Personal, Secret
 from ivr.sms.dispatch import Dispatch
+from ivr.store.register import Customer
 
 
 class TextCarrier:
@@ -21,9 +21,14 @@ class TextCarrier:
         self._url = url.rstrip("/")
         self._site = site
 
-    def range_of(self, number: Personal) -> Range | None:
-        """As of `Texts`."""
-        return self._dispatch.range_of(number)
+    async def reach_of(self, held: Customer, on_line: Personal | None, settled: float) -> Reach | None:
+        """The telephone on the line, where that is on record and texts go to it; else the first one on record that they go to."""
+        # who calls from a number of theirs has that telephone at hand
+        phones = [number for number, since in zip(held.phones, held.since, strict=True) if since <= settled]
+        for number in sorted(phones, key=lambda one: on_line is None or one != on_line):
+            if (area := self._dispatch.range_of(number)) is not None:
+                return Reach(number, area)
+        return None
 
     def parts(self, proof: Proof, word: Secret) -> int:
         """As of `Texts`."""
@@ -44,8 +49,13 @@ class TextCarrier:
         await told(Stage.DELIVERED)
 
     def _message(self, proof: Proof, word: Secret) -> Secret:
-        shown = proof.shown
-        name = f"{self._words}_{'outbound' if shown.outbound else 'inbound'}"
-        who = f"{shown.agent}, {shown.department}" if shown.department else shown.agent
-        filled = text(name, shown.language, company=shown.company, who=who, about=shown.about, site=self._site)
-        return word.within(filled.replace("{link}", f"{self._url}/p/{{code}}"), "{code}")
+        return message(self._words, proof, word, self._url, self._site)
+
+
+def message(words: str, proof: Proof, word: Secret, url: str, site: str = "") -> Secret:
+    """The sentence of this name in the person's language, with the link or the code in it."""
+    shown = proof.shown
+    name = f"{words}_{'outbound' if shown.outbound else 'inbound'}"
+    who = f"{shown.agent}, {shown.department}" if shown.department else shown.agent
+    filled = text(name, shown.language, company=shown.company, who=who, about=shown.about, site=site)
+    return word.within(filled.replace("{link}", f"{url}/p/{{code}}"), "{code}")

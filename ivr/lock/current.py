@@ -6,11 +6,13 @@ from collections.abc import Collection
 from dataclasses import replace
 from time import monotonic
 
+from ivr.asterisk.outpost import is_dialled
 from ivr.call.outcome import Status
 from ivr.call.ports import Waiting
 from ivr.call.progress import Progress
 from ivr.errors import Unavailable
 from ivr.lock.decision import Caller, Ground, caller, judge, outsiders, own_talks
+from ivr.lock.dialports import Calleds
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Marks, Records, Switch, Waits
 from ivr.lock.reads import Reads
@@ -33,10 +35,12 @@ class Currents:
     def __init__(
         self, judge: Judge, marks: Marks, records: Records, reads: Reads, rows: Rows, waits: Waits, switch: Switch,
         name_level: int, verified: Collection[str], index: Index, proofs: Settling | None = None,
+        calleds: Calleds | None = None, *, peers: bool = False,
     ) -> None:  # fmt: skip
         """`name_level`: at which a name may be read; `verified`: tenants whose customers can be verified from the desk.
 
-        `proofs`: None where nobody can prove anything.
+        `proofs`: None where nobody can prove anything; `calleds`: None where nobody calls from the desk; `peers`: whether it can be
+        proved to other organisations.
         """
         self._judge = judge
         self._marks = marks
@@ -49,6 +53,8 @@ class Currents:
         self._verified = verified
         self._index = index
         self._proofs = proofs
+        self._calleds = calleds
+        self._peers = peers
         self._told: dict[str, None] = {}
 
     async def of(self, person: Person) -> tuple[Current, ...]:
@@ -65,7 +71,8 @@ class Currents:
                 # a colleague who is a marked caller as well is no caller of this person's
                 if found.call not in shown and found.party.endpoint not in ground.owners:
                     seen = await self._seen(asked, ground, found, one)
-                    shown[found.call] = await self._proved(ground, found, self._with_buttons(ground, found, one, seen))
+                    seen = await self._dialled(ground.person, self._with_buttons(ground, found, one, seen))
+                    shown[found.call] = await self._proved(ground, found, seen)
         for waited in await self._waited_for(ground.person, frozenset(shown)):
             shown[waited.call] = waited
         return tuple(shown.values())
@@ -78,6 +85,7 @@ class Currents:
             seen,
             verifiable=may and sole and seen.state is not State.VERIFYING and ground.person.tenant in self._verified,
             droppable=may and found.mark is not None,
+            peerable=self._peers and sole and ground.person.may(Permission.PROVE),
         )
 
     async def _proved(self, ground: Ground, found: Caller, seen: Current) -> Current:
@@ -87,6 +95,13 @@ class Currents:
         proof = await self._proofs.shown(ground.person.id, *found.call)
         sole = isinstance(caller(ground), Caller) and len(found.talk.others) == 1
         return replace(seen, proof=proof, provable=sole and (proof is None or proof.stage.is_end))
+
+    async def _dialled(self, person: Person, seen: Current) -> Current:
+        """With the customer whom it has reached, where the desk has begun it."""
+        if self._calleds is None or not is_dialled(seen.call.id):
+            return seen
+        called = await self._calleds.of(*seen.call)
+        return seen if called is None or called.tenant != person.tenant else replace(seen, dialled=called.ref)
 
     async def _waited_for(self, person: Person, here: frozenset[Channel]) -> list[Current]:
         """Those who are in no talk, for they are keying; not those who are `here` again."""

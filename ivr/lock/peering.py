@@ -17,12 +17,12 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports.peers import Taken
 from ivr.config import Settings
-from ivr.errors import InputError, PeerError, StoreError, Unavailable
+from ivr.errors import InputError, PeerError, PeerKeyError, StoreError, Unavailable
 from ivr.lock.current import direction
-from ivr.lock.decision import Caller, caller
-from ivr.lock.judge import Judge, Unknown
+from ivr.lock.decision import Caller
 from ivr.lock.rows import Rows
-from ivr.lock.words import Denied, Direction, Reason
+from ivr.lock.whom import Whom
+from ivr.lock.words import Denied, Direction
 from ivr.numbers import e164
 from ivr.peers import letter as letters
 from ivr.peers import names
@@ -34,7 +34,6 @@ from ivr.peers.wellknown import is_name
 from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.store.letters import Kept, LetterBox, Over
-from ivr.vault import Index
 
 _SEND, _READ = "peer.prove", "peer.read"
 # Asterisk's unique identifiers hold when a channel was made, behind the name of the system where it has one.
@@ -100,18 +99,17 @@ class Peering:
 
     def __init__(
         self, settings: Settings, own: OwnKeys, directory: Directory, fetcher: Fetcher, box: LetterBox, taken: Taken,
-        judge: Judge, rows: Rows, index: Index, log: FilteringBoundLogger, *, wall: Callable[[], float] = time,
+        whom: Whom, rows: Rows, log: FilteringBoundLogger, *, wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
+        self.own = own
         self._rules = settings.peers
         self._company = settings.company
-        self._own = own
         self._directory = directory
         self._fetcher = fetcher
         self._box = box
         self._taken = taken
-        self._judge = judge
+        self._whom = whom
         self._rows = rows
-        self._index = index
         self._log = log
         self._wall = wall
 
@@ -121,7 +119,7 @@ class Peering:
         """To the organisation of this domain that we are on this call (`vault.Index.call`).
 
         Raises `InputError` for what is no domain, our own, or a department that the settings do not name, or `about` that cannot be shown; `PeerError` where
-        the other does not answer, or has another key than before.
+        the other does not answer, `PeerKeyError` where it has another key than before.
         """
         to = names.domain(domain)
         if to is None or to == self._rules.domain or self._rules.domain is None:
@@ -130,14 +128,14 @@ class Peering:
             raise InputError("department: is none of [peers] departments. Nothing was done")
         if about and not is_name(about):
             raise InputError("about: cannot be shown on one line. Nothing was done")
-        found = await self._sole(person, call)
+        found = await self._whom.sole(person, call)
         detail = {"domain": to}
         if isinstance(found, Denied):
             return await self._rows.refuse(person, _SEND, found, detail=detail)
         # asked before the row is written, for whoever is not there is sent nothing
         peer = await self._directory.look(to)
         if peer.standing is Standing.CHANGED:
-            raise PeerError(f"peers: {to} has another key than before")
+            raise PeerKeyError(f"peers: {to} has another key than before")
         letter = Letter.new(
             self._rules.domain, to, self._ends(found), self._wall(), organisation=self._company.name,
             department=department, person=_first(person), about=about,
@@ -146,7 +144,7 @@ class Peering:
             await self._rows.tell(person, _SEND, "sent", call=found.call, detail={**detail, "jti": letter.jti})
         except Unavailable as error:
             return self._rows.failed(person, _SEND, error)
-        await self._fetcher.deliver(to, peer.published.letters, letters.sign(letter, self._own.key))
+        await self._fetcher.deliver(to, peer.published.letters, letters.sign(letter, self.own.key))
         self._log.info("peer.sent", person=person.id, domain=to, jti=letter.jti)
         return Sent(names.shown(to), letter.code, letter.expires)
 
@@ -196,7 +194,7 @@ class Peering:
 
     async def read(self, person: Person, call: str, code: Secret) -> Proven | Unproven | Denied:
         """Who has sent the letter whose digits were said on this call. It is good once, whatever comes of it."""
-        found = await self._sole(person, call)
+        found = await self._whom.sole(person, call)
         if isinstance(found, Denied):
             return await self._rows.refuse(person, _READ, found)
         try:
@@ -216,7 +214,7 @@ class Peering:
                 await self._rows.tell(person, _READ, "refused", call=found.call, detail=detail)
                 return Unproven.OTHER_CALL
             await self._rows.tell(person, _READ, "proven", call=found.call, detail=detail)
-            still = await self._sole(person, call)
+            still = await self._whom.sole(person, call)
             if isinstance(still, Denied):
                 return await self._rows.refuse(person, _READ, still, call=found.call, outcome="withheld", detail=detail)
         except Unavailable as error:
@@ -226,21 +224,6 @@ class Peering:
             names.shown(said["domain"]), theirs["organisation"], theirs["department"], theirs["person"],
             theirs["about"], said["first_seen"], said["agreed"], said["like"],
         )  # fmt: skip
-
-    async def _sole(self, person: Person, call: str) -> Caller | Denied:
-        """The one with whom this person talks, and nobody else with them: who else is there may be the one who says the digits."""
-        try:
-            found = caller(await self._judge.ground(person))
-        except Unknown as error:
-            self._log.warning("lock.unknown", person=person.id, error=str(error))
-            return Denied(Reason.UNKNOWN_BRIDGES)
-        except Unavailable as error:
-            return self._rows.failed(person, _SEND, error)
-        if isinstance(found, Denied):
-            return found
-        if self._index.call(*found.call) != call:
-            return Denied(Reason.NO_CALL)
-        return found if len(found.talk.others) == 1 else Denied(Reason.THIRD_PARTY)
 
     def _ends(self, found: Caller) -> Ends:
         outbound, dialled = direction(found) is Direction.OUTBOUND, None

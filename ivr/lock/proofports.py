@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from ivr.asterisk.speaking import Spoken
@@ -14,6 +15,7 @@ from ivr.secret import Personal, Secret
 from ivr.store.alarms import Alarm
 from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.pages import Barred, Kept, Pending
+from ivr.store.register import Customer
 
 
 class Pages(Protocol):
@@ -85,11 +87,22 @@ class Digits(Protocol):
 Told = Callable[[Stage], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a message to a customer goes: what is on record. `range`: what a text is counted for; None where none goes."""
+
+    at: Personal
+    range: Range | None
+
+
 class Carrier(Protocol):
     """One way by which a message reaches a person."""
 
-    def range_of(self, number: Personal) -> Range | None:
-        """What a message to this number is counted for; None where none goes there."""
+    async def reach_of(self, held: Customer, on_line: Personal | None, settled: float) -> Reach | None:
+        """None where this customer cannot be reached so.
+
+        `on_line`: the number that the call is with; `settled`: what was changed at the desk later (seconds since the epoch) is not used yet.
+        """
         ...
 
     def parts(self, proof: Proof, word: Secret) -> int:

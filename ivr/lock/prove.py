@@ -26,6 +26,7 @@ from ivr.lock.rows import Rows
 from ivr.lock.settling import PROOF
 from ivr.lock.whom import Whom
 from ivr.lock.words import Denied, Direction, Reason
+from ivr.numbers import Range
 from ivr.prompts import about, languages
 from ivr.prompts.phrases import phrase
 from ivr.secret import Secret
@@ -164,7 +165,7 @@ class Prove:
             await self._course.moved_on(proof, stage)
 
         try:
-            await carrier.carry(proof, to.number, word, told)
+            await carrier.carry(proof, to.at, word, told)
         except Unavailable as error:
             now = await self._pages.of(proof.id)
             # whoever has opened it has it, whatever a gateway says
@@ -175,7 +176,7 @@ class Prove:
         language = next(
             (one for one in (to.language, self._company.language) if one is not None and one in languages()), "en"
         )
-        number = found.party.number
+        number = to.on_line
         shown = Shown(
             company=self._company.name,
             department=self._rules.departments.get(person.team, ""),
@@ -208,20 +209,20 @@ class Prove:
     async def _refused(
         self, person: Person, found: Caller, to: Recipient, kept: Pending | TooMany | Barred | Closed
     ) -> Denied:
-        if isinstance(kept, Closed):
-            await self._withheld(person, found, to, kept)
+        if isinstance(kept, Closed) and to.range is not None:
+            await self._withheld(person, found, to.range, kept)
         reason = {Pending: Reason.PROOF_UNDER_WAY, Barred: Reason.DENIED_LATELY}.get(type(kept), Reason.TOO_MANY_PROOFS)
         return await self._rows.refuse(person, PROOF, Denied(reason), to.ref, found.call)
 
-    async def _withheld(self, person: Person, found: Caller, to: Recipient, closed: Closed) -> None:
+    async def _withheld(self, person: Person, found: Caller, area: Range, closed: Closed) -> None:
         """The budget of texts is used up; the first time also for those who look after it."""
         self._log.info("text.withheld", scope=closed.scope.value)
         if not closed.first:
             return
         where, most = {
             Budget.ALL: ("", self._limits.texts_per_hour),
-            Budget.COUNTRY: (to.range.country, self._limits.texts_country_per_hour),
-            Budget.PREFIX: (to.range.prefix, self._limits.texts_prefix_per_hour),
+            Budget.COUNTRY: (area.country, self._limits.texts_country_per_hour),
+            Budget.PREFIX: (area.prefix, self._limits.texts_prefix_per_hour),
         }[closed.scope]
         self._log.warning("texts.closed", scope=closed.scope.value, range=where, limit=most)
         detail = {"scope": closed.scope.value, "range": where, "limit": str(most)}

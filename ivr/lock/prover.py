@@ -11,7 +11,10 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.proof import Way
 from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
+from ivr.lock.carryapp import App, AppCarrier
+from ivr.lock.carrymail import MailCarrier, Mailer, Mails
 from ivr.lock.course import Course
+from ivr.lock.dialports import Calleds
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
 from ivr.lock.proofports import Alarms, Carrier, Floor, Hearing, Pages, Speech
@@ -33,6 +36,7 @@ class Prover:
     settings: Settings
     judge: Judge
     records: Records
+    mails: Mails
     reads: Reads
     rows: Rows
     pages: Pages
@@ -41,6 +45,7 @@ class Prover:
     vault: Vault
     floor: Floor
     log: FilteringBoundLogger
+    calleds: Calleds | None = None
 
     def course(
         self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
@@ -51,17 +56,28 @@ class Prover:
             self.pages, self.settling, speech, hearing, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
-    def prove(self, course: Course, dispatch: Dispatch) -> Prove:
-        """By the ways of the settings."""
+    def prove(self, course: Course, dispatch: Dispatch, app: App | None = None, mailer: Mailer | None = None) -> Prove:
+        """By the ways of the settings. `app`: the server of the one that these name; `mailer`: where they have e-mail."""
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
-            self.settings.prove, self.settings.company, whom, Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600), self.pages,
-            self._carriers(dispatch), course, self.reads, self.rows, index, self.settings.limits, self.log,
+            self.settings.prove, self.settings.company, whom,
+            Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
+            self._carriers(dispatch, app, mailer), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 
-    def _carriers(self, dispatch: Dispatch) -> Mapping[Way, Carrier]:
+    def _carriers(self, dispatch: Dispatch, app: App | None, mailer: Mailer | None) -> Mapping[Way, Carrier]:
         page = self.settings.page
         url = page.url or ""
         site = page.brand.site or urlsplit(url).netloc
-        return {Way(name): TextCarrier(Way(name), dispatch, url, site) for name in self.settings.prove.ways}
+        found: dict[Way, Carrier] = {}
+        for way in map(Way, self.settings.prove.ways):
+            if way is Way.APP:
+                assert app is not None
+                found[way] = AppCarrier(app, url)
+            elif way is Way.MAIL:
+                assert mailer is not None
+                found[way] = MailCarrier(mailer, self.mails, url)
+            else:
+                found[way] = TextCarrier(way, dispatch, url, site)
+        return found

@@ -1,4 +1,4 @@
-"""To whom it is proved who speaks: a customer, at a number on record and at no other one."""
+"""To whom it is proved who speaks: a customer, where something is on record and nowhere else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
 
+from ivr.asterisk.outpost import is_dialled
+from ivr.call.dial import Called
 from ivr.lock.decision import Caller
+from ivr.lock.dialports import Calleds
 from ivr.lock.ports import Records
 from ivr.lock.proofports import Carrier
 from ivr.numbers import Range
@@ -15,45 +18,64 @@ from ivr.secret import Personal, Secret
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A customer in force. `number`: where the message goes; `range`: what it is counted for."""
+    """A customer in force. `at`: where the message goes; `range`: what it is counted for, where it is a text.
+
+    `on_line`: the number that is on the line, where it is known.
+    """
 
     ref: str
-    number: Personal
-    range: Range
+    at: Personal
+    range: Range | None
     language: str | None
+    on_line: Personal | None = None
 
 
 class Recipients:
     """Looks for them, anew each time."""
 
-    def __init__(self, records: Records, wall: Callable[[], float] = time, *, cooling: float = 0.0) -> None:
-        """`cooling`: seconds in which nothing goes to a number that was changed at the desk."""
+    def __init__(
+        self,
+        records: Records,
+        wall: Callable[[], float] = time,
+        *,
+        cooling: float = 0.0,
+        calleds: Calleds | None = None,
+    ) -> None:
+        """`cooling`: seconds in which nothing goes to a number that was changed at the desk; `calleds`: None where nobody calls from there."""
         self._records = records
+        self._calleds = calleds
         self._wall = wall
         self._cooling = cooling
 
     async def of(self, tenant: str, found: Caller, customer: Secret | None, by: Carrier) -> Recipient | None:
-        """The customer as whom the caller is verified; else the one of this customer number, else of the number on the line.
+        """The customer as whom the caller is verified; else the one who was called from the desk, of this customer number, of the number on the line.
 
-        None where there is none, or nothing goes to any number on record: which of them is told to nobody. Raises `Unavailable`.
+        None where there is none, or nothing that is on record can be reached so: which of them is told to nobody. Raises `Unavailable`.
         """
-        ref = await self._ref(tenant, found, customer)
+        called = await self._called(tenant, found)
+        ref = await self._ref(tenant, found, customer, called)
         held = None if ref is None else await self._records.read(tenant, ref)
         if ref is None or held is None:
             return None
         on_line = found.party.number
-        # who calls from a number of theirs has that telephone at hand
-        settled = self._wall() - self._cooling
-        phones = [number for number, since in zip(held.phones, held.since, strict=True) if since <= settled]
-        for number in sorted(phones, key=lambda one: on_line is None or one != on_line):
-            if (area := by.range_of(number)) is not None:
-                return Recipient(ref, number, area, held.language)
-        return None
+        if called is not None and called.ref == ref and called.phone <= len(held.phones):
+            on_line = held.phones[called.phone - 1]
+        reach = await by.reach_of(held, on_line, self._wall() - self._cooling)
+        return None if reach is None else Recipient(ref, reach.at, reach.range, held.language, on_line)
 
-    async def _ref(self, tenant: str, found: Caller, customer: Secret | None) -> str | None:
+    async def _called(self, tenant: str, found: Caller) -> Called | None:
+        if self._calleds is None or not is_dialled(found.call.id):
+            return None
+        called = await self._calleds.of(*found.call)
+        return called if called is not None and called.tenant == tenant else None
+
+    async def _ref(self, tenant: str, found: Caller, customer: Secret | None, called: Called | None) -> str | None:
         mark = found.mark
         if mark is not None and mark.expires > self._wall():
             return mark.subject if await self._records.in_force(tenant, mark.subject) else None
+        # whoever types another customer's number has not that customer on the line
+        if called is not None:
+            return called.ref if await self._records.in_force(tenant, called.ref) else None
         if customer is not None:
             known = await self._records.by_number(tenant, customer)
         elif found.party.number is not None:

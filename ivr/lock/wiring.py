@@ -13,12 +13,14 @@ from ivr.audit.signing import Seal
 from ivr.call.ports import Talks, Trail
 from ivr.config import Settings
 from ivr.lock.administration import Administration
+from ivr.lock.calling import Calling
 from ivr.lock.current import Currents
 from ivr.lock.glass import Glass
 from ivr.lock.judge import Judge
 from ivr.lock.lock import Lock
 from ivr.lock.marktokens import MarkTokens
 from ivr.lock.midcall import Midcall
+from ivr.lock.peering import Peering
 from ivr.lock.ports import Floor, Glances, Marks, Switch, Teams
 from ivr.lock.proofports import Floor as Heard
 from ivr.lock.prover import Prover
@@ -30,15 +32,25 @@ from ivr.lock.settling import Settling
 from ivr.lock.signer import Signer
 from ivr.lock.trailrows import TrailRows
 from ivr.lock.watch import Watch
+from ivr.lock.whom import Whom
 from ivr.lock.words import Offered
+from ivr.peers.directory import Directory
+from ivr.peers.fetch import Fetcher
+from ivr.peers.keys import OwnKeys
+from ivr.staff import Permission
 from ivr.store.alarms import RedisAlarms
 from ivr.store.customers import Customers
+from ivr.store.dials import RedisDials
 from ivr.store.holds import StoredHolds
+from ivr.store.letters import LetterBox
 from ivr.store.link import Link
+from ivr.store.mails import Mails
 from ivr.store.members import Members
 from ivr.store.openings import RedisOpenings
+from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.store.pages import Pages, ProofRules
+from ivr.store.peers import StoredPeers
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
 from ivr.store.roster import Roster
@@ -59,7 +71,8 @@ class Live(Marks, Glances, Protocol):
 class Locks:
     """What an agent asks and does, what a supervisor lifts and sees, what two persons open, what is signed of it, what stands in the trail, and who signs in.
 
-    `signer` is to be entered (`async with`) before anything is signed. `prover`: None where there is no public page.
+    `signer` is to be entered (`async with`) before anything is signed. `prover`: None where there is no public page; `peering`: there,
+    or where we have no domain; `calling`: None where nobody calls from the desk.
     """
 
     lock: Lock
@@ -72,15 +85,19 @@ class Locks:
     review: Review
     administration: Administration
     prover: Prover | None
+    calling: Calling | None
+    peering: Peering | None
 
     @classmethod
     def of(
         cls, settings: Settings, *, talks: Told, switch: Switch, staff: Teams, live: Live, link: Link, customers: Customers,
         trail: Trail, seal: Seal, chain: str, log: FilteringBoundLogger, page: PageKey | None = None,
+        calls: bool = False,
     ) -> Self:  # fmt: skip
         """`chain` is the one that `trail` writes: what is changed has its row there too. `link`: to the Redis of the marks.
 
-        `page`: None where nobody proves anything by the public page.
+        `page`: None where nobody proves anything by the public page; `calls`: whether people begin calls. Raises `ConfigError` where our
+        key for other organisations cannot be used.
         """
         rules, prefix, database, vault = settings.lock, settings.redis.prefix, customers.database, customers.vault
         records = StoredRecords(database, Register(vault), customers, seal, chain)
@@ -91,15 +108,34 @@ class Locks:
         holds = StoredHolds(link, prefix, database, settings.limits.customer_most)
         waits, sessions = RedisWaits(link, prefix), Sessions(link, prefix, settings.desk)
         offered = _offered(settings)
-        prover = None
+        dials = RedisDials(link, prefix) if calls else None
+        prover = peering = None
         if page is not None:
+            if settings.peers.domain is not None:
+                whom = Whom(judge, rows, vault.index, log, Permission.PROVE, "peer")
+                peering = _peering(settings, whom, rows, customers, link, log)
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
             settling = Settling(pages, alarms, switch, trail, log)
-            prover = Prover(settings, judge, records, reads, rows, pages, settling, alarms, vault, talks, log)
+            prover = Prover(
+                settings,
+                judge,
+                records,
+                Mails(database, vault),
+                reads,
+                rows,
+                pages,
+                settling,
+                alarms,
+                vault,
+                talks,
+                log,
+                dials,
+            )
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,
+            dials, peers=peering is not None,
         )  # fmt: skip
         return cls(
             Lock(rules, judge, records, reads, rows, currents, settings.company.country, log),
@@ -124,7 +160,22 @@ class Locks:
                 log,
             ),
             prover,
+            None
+            if dials is None
+            else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log),
+            peering,
         )
+
+
+def _peering(
+    settings: Settings, whom: Whom, rows: Rows, customers: Customers, link: Link, log: FilteringBoundLogger
+) -> Peering:
+    index, fetcher = customers.vault.index, Fetcher.of(settings, log)
+    stored = StoredPeers(customers.database)
+    return Peering(
+        settings, OwnKeys.open(settings), Directory(fetcher, stored, log), fetcher, LetterBox(link, settings.redis.prefix, index),
+        stored, whom, rows, log,
+    )  # fmt: skip
 
 
 def _offered(settings: Settings) -> dict[str, Offered]:

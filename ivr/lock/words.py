@@ -54,6 +54,16 @@ class Reason(StrEnum):
     """The customer has said a while ago not to be talking with us."""
     TOO_MANY_PROOFS = "too_many_proofs"
     """So many went to this customer, or so many texts at all, that no other one goes now."""
+    IN_CALL = "in_call"
+    """A phone of this person's is in a call."""
+    DIALLING = "dialling"
+    """A call of this person's is being begun already."""
+    PHONE_AWAY = "phone_away"
+    """No phone of this person's can ring now: none is registered, or each is busy."""
+    NO_TELEPHONE = "no_telephone"
+    """There is no such customer in force, or no such telephone number on record that is called: which of them is told to nobody."""
+    TOO_MANY_CALLS = "too_many_calls"
+    """So many calls were begun by this person, or to this customer, that no other one is now."""
     NOT_PERMITTED = "not_permitted"
     NOT_SIGNED_IN = "not_signed_in"
     """The session has ended while the request was under way."""
@@ -193,8 +203,9 @@ class Current:
     `level` and `until` stand where `state` is verified; `methods` and `ref` where that customer is in force in the person's tenant as well;
     `name` where the record is open to this person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
     `keying`: of a caller for whom this person waits. `ended`: how the last verification of this call ended, where that was
-    in mid-call and did not verify anybody. `proof`: the latest that this person has asked for on this call. `verifiable`, `droppable`
-    and `provable`: what this person may do now.
+    in mid-call and did not verify anybody. `proof`: the latest that this person has asked for on this call. `verifiable`, `droppable`,
+    `provable` and `peerable` (each side can prove its organisation to the other): what this person may do now. `dialled`: the reference
+    of the customer of the person's tenant whom a call from the desk has reached; who has answered, it does not tell.
     """
 
     id: str
@@ -216,6 +227,8 @@ class Current:
     droppable: bool = False
     provable: bool = False
     proof: Proving | None = None
+    dialled: str | None = None
+    peerable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

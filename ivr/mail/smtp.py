@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -16,10 +15,9 @@ import aiosmtplib
 
 from ivr.config import Mail, Settings, secret_of, tls
 from ivr.errors import MailError, NobodyThere
+from ivr.mail.address import parts
 from ivr.secret import Personal, Secret
 
-# What RFC 5322 3.4.1 calls an addr-spec of a dot-atom and a domain, other letters too (RFC 6532): quoted ones are on nobody's card.
-_ADDRESS = re.compile(r"(?P<local>[^\s\x00-\x20\x7f()<>\[\]:;@\\,\"]{1,64})@(?P<domain>(?:[\w-]{1,63}\.)+[\w-]{2,63})")
 # RFC 5321 4.2.3, 5.1: the mailbox is not there, has moved, or its name cannot be one.
 _NOBODY = (550, 551, 553)
 
@@ -49,11 +47,11 @@ class Mailer:
 
         Raises `NobodyThere` where there is no such mailbox, as far as the server knows; else `MailError`.
         """
-        found = _ADDRESS.fullmatch(to.reveal())
+        found = parts(to.reveal())
         if found is None:
             raise NobodyThere("mail: what is on record is no address")
         try:
-            message = self._message(Address("", found["local"], found["domain"]), subject, text)
+            message = self._message(Address("", found.local, found.domain), subject, text)
         except (ValueError, MessageError):
             # the library's words have what was given
             raise MailError("mail: it cannot be written as a message") from None

@@ -24,6 +24,7 @@ _READ, _SENT = frozenset({"GET", "HEAD"}), frozenset({"POST"})
 
 FIRST, OPEN, CONFIRM, DENY = "/p/{link}", "/p/{link}/open", "/p/{link}/confirm", "/p/{link}/deny"
 CODE, KEYED, LOGO, POSTED = "/", "/code", "/logo", "/in/{way}/{secret}"
+DOCUMENT, LETTERS = "/.well-known/tillit.json", "/in/peers"
 HEALTH, READY = "/healthz", "/readyz"
 ASKED, ANSWER, NOT_ME = "/c/{link}", "/c/{link}/confirm", "/c/{link}/deny"
 
@@ -39,12 +40,17 @@ METHODS: Mapping[str, frozenset[str]] = {
     KEYED: _SENT,
     LOGO: _READ,
     POSTED: _SENT,
+    DOCUMENT: _READ,
+    LETTERS: _SENT,
     HEALTH: _READ,
     READY: _READ,
 }
 """Every route with its methods. What is read changes nothing."""
 
 NAMES = frozenset({*METHODS, "none"})
+
+SIGNED = frozenset({DOCUMENT, LETTERS})
+"""What other organisations ask for and send: it says itself whose it is and for whom, and so may come under any name of ours."""
 
 # Longer ones are nobody's; shorter ones too, but that is for the store to say.
 _LINK = re.compile(r"/p/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/open|/confirm|/deny)?")
@@ -54,8 +60,10 @@ _POSTED = re.compile(r"/in/(?P<way>[a-z0-9_-]{1,40})/(?P<secret>[A-Za-z0-9_-]{1,
 
 def target(path: str) -> Target | None:
     """None for an address that is none of ours. `path`: as it was sent, without the query; nothing of it is decoded."""
-    if path in (CODE, KEYED, LOGO, HEALTH, READY):
+    if path in (CODE, KEYED, LOGO, DOCUMENT, HEALTH, READY):
         return Target(path, METHODS[path])
+    if path == LETTERS:
+        return Target(path, METHODS[path], way="peers")
     if (found := _LINK.fullmatch(path)) is not None:
         name = FIRST + (found["act"] or "")
         return Target(name, METHODS[name], link=Secret(found["link"]))

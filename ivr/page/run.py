@@ -23,6 +23,7 @@ from ivr.page.server import PageServer
 from ivr.page.sheets import Sheets
 from ivr.page.visit import Visits
 from ivr.stopping import told_to_stop
+from ivr.store.bulletin import Bulletin
 from ivr.store.callers import CallerPage
 from ivr.store.opened import PageStore, link_of_page
 from ivr.store.pace import RedisPace
@@ -73,11 +74,9 @@ async def opened(
         store, pace = PageStore(link, prefix, key), RedisPace(link, f"{prefix}:page")
         limits = Limits(pace, key, settings.page)
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
-        visits, box = (
-            Visits(settings, store, CallerPage(link, prefix, key), sheets, limits),
-            PostBox(link, prefix, key, seconds=seconds),
-        )
-        yield PageServer(settings, visits, box, sheets, limits, readiness, log), readiness
+        visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits)
+        box = PostBox(link, prefix, key, seconds=seconds)
+        yield PageServer(settings, visits, box, Bulletin(link, prefix), sheets, limits, readiness, log), readiness
     finally:
         await link.close()
 

@@ -20,6 +20,7 @@ from ivr.page.routes import Target
 from ivr.page.sheets import Sheets
 from ivr.page.visit import Visits
 from ivr.store.address import masked
+from ivr.store.bulletin import Bulletin
 from ivr.store.posted import PostBox
 from ivr.web.connections import REQUEST_SECONDS, BareRunner, Listening, Room
 from ivr.web.problems import Problem
@@ -37,8 +38,8 @@ class PageServer(Listening):
     """`open`, then it serves until `close`."""
 
     def __init__(
-        self, settings: Settings, visits: Visits, box: PostBox, sheets: Sheets, limits: Limits, readiness: Readiness,
-        log: FilteringBoundLogger,
+        self, settings: Settings, visits: Visits, box: PostBox, bulletin: Bulletin, sheets: Sheets, limits: Limits,
+        readiness: Readiness, log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         page = settings.page
         assert page.url is not None
@@ -46,6 +47,7 @@ class PageServer(Listening):
         self._page = page
         self._visits = visits
         self._box = box
+        self._bulletin = bulletin
         self._sheets = sheets
         self._limits = limits
         self._readiness = readiness
@@ -91,19 +93,28 @@ class PageServer(Listening):
                 if target.name == routes.HEALTH
                 else ready_answer(await self._readiness.look(), why=False)
             )
-        if request.host.lower() != self._host:
+        if request.host.lower() != self._host and (target is None or target.name not in routes.SIGNED):
             raise Problem("misdirected")
         if target is None:
             raise Problem("not_found")
         if request.method not in target.methods:
             raise Problem("method_not_allowed", headers={"Allow": ", ".join(sorted(target.methods))})
-        if target.name == routes.POSTED:
+        if target.name in (routes.POSTED, routes.LETTERS):
             await self._limits.report(address)
             return await posting.take(request, target, self._box)
         if target.name == routes.LOGO:
             return self._logo()
         await self._limits.request(address, sends=request.method == "POST")
+        if target.name == routes.DOCUMENT:
+            return await self._document()
         return await self._visits.answer(request, target, address)
+
+    async def _document(self) -> web.Response:
+        """Who we are, for other organisations."""
+        document = await self._bulletin.read()
+        if document is None:
+            raise Problem("not_found")
+        return web.Response(body=document, content_type="application/json")
 
     def _logo(self) -> web.Response:
         if self._sheets.look.logo is None:

@@ -9,7 +9,6 @@ rings is not known when they are counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Self
@@ -19,13 +18,12 @@ from redis.exceptions import RedisError
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.mark import Mark
-from ivr.call.outcome import Budget, Locked, Scope
+from ivr.call.outcome import Budget, Locked
 from ivr.call.ports import (
     Attempt,
     Challenge,
     Closed,
     CodeRules,
-    Granted,
     Opened,
     Right,
     Spent,
@@ -38,8 +36,10 @@ from ivr.call.progress import Progress
 from ivr.config import Desk, Limits, Settings
 from ivr.errors import StoreError, TakenUp
 from ivr.numbers import Range
-from ivr.store import calls, lease, unlocking
+from ivr.store import calls, failures, lease, unlocking
+from ivr.store.answered import strange
 from ivr.store.eids import Turns
+from ivr.store.failures import Failures
 from ivr.store.link import Link, Script, root
 from ivr.store.refused import explained
 from ivr.store.sealing import of_customer_key
@@ -47,18 +47,13 @@ from ivr.store.sessions import Sessions
 from ivr.store.throttle import Throttle
 from ivr.vault import Index
 
-_STANDING = Script("clock", "record", "scopes", "standing")
-_ATTEMPT = Script("clock", "record", "scopes", "attempt")
-_GIVE_BACK = Script("clock", "record", "scopes", "give_back")
 _OPEN_CHALLENGE = Script("clock", "record", "budget", "open_challenge")
 _TRY_CHALLENGE = Script("clock", "record", "scopes", "try_challenge")
 _PLACE_MARK = Script("clock", "record", "scopes", "forgive", "place_mark")
 _PROBE = Script("clock", "probe")
 
 _SCRIPTS = (
-    _STANDING,
-    _ATTEMPT,
-    _GIVE_BACK,
+    *failures.SCRIPTS,
     _OPEN_CHALLENGE,
     _TRY_CHALLENGE,
     _PLACE_MARK,
@@ -69,11 +64,10 @@ _SCRIPTS = (
     unlocking.UNLOCK,
 )
 
-_MINUTE = 60_000
 _SECOND = 1_000
 
 
-class RedisLive(unlocking.Unlocking):
+class RedisLive(Failures):
     """`ports.Live` on Redis 6 or later. Safe for many tasks at once, and for many workers on one Redis.
 
     Those that are given a progress raise `TakenUp` where the call is another session's by now, and then change nothing.
@@ -82,18 +76,8 @@ class RedisLive(unlocking.Unlocking):
     """
 
     def __init__(self, link: Link, prefix: str, limits: Limits, log: FilteringBoundLogger | None = None) -> None:
-        super().__init__(link, prefix)
-        self._log = log
-        self._most = limits.customer_most
-        self._alarm = limits.all_alarm
-        self._window = limits.all_window_minutes * 60
+        super().__init__(link, prefix, limits, log)
         self._budgets = limits.texts_per_hour, limits.texts_country_per_hour, limits.texts_prefix_per_hour
-        # As scopes.lua reads them: counts, and milliseconds.
-        self._limits = (
-            limits.customer_in_a_row, limits.customer_lock_minutes * _MINUTE, limits.customer_most,
-            limits.number_in_a_row, limits.number_lock_minutes * _MINUTE,
-            limits.call, limits.all, limits.all_window_minutes * _MINUTE,
-        )  # fmt: skip
 
     @classmethod
     async def open(
@@ -147,33 +131,6 @@ class RedisLive(unlocking.Unlocking):
         """How many commands were sent to Redis since `open` began."""
         return self._link.round_trips
 
-    # ------------------------------------------------------------ failures
-
-    async def standing(self, attempt: Attempt, progress: Progress | None = None) -> Locked | None:
-        """Whether a try would be refused now; counts nothing. Tells of it where failures over all calls have risen."""
-        alarm = self._key("fail", "alarm")
-        match await self._scoped(_STANDING, attempt, progress, self._alarm, keys=[alarm]):
-            case Locked() as lock:
-                return lock
-            case [b"granted"]:
-                return None
-            case _:
-                raise _strange(_STANDING)
-
-    async def attempt(self, attempt: Attempt, progress: Progress | None = None) -> Granted | Locked:
-        """Count a try in every scope, unless one of them is locked."""
-        match await self._scoped(_ATTEMPT, attempt, progress):
-            case Locked() as lock:
-                return lock
-            case [b"granted"]:
-                return Granted()
-            case _:
-                raise _strange(_ATTEMPT)
-
-    async def give_back(self, attempt: Attempt, progress: Progress | None = None) -> None:
-        """Take one try out of every count again, and lift a lock that it had set."""
-        await self._scoped(_GIVE_BACK, attempt, progress)
-
     # ------------------------------------------------------------ codes
 
     async def open_challenge(
@@ -213,7 +170,7 @@ class RedisLive(unlocking.Unlocking):
             case [b"taken"]:
                 raise TakenUp
             case _:
-                raise _strange(_OPEN_CHALLENGE)
+                raise strange(_OPEN_CHALLENGE)
 
     async def bar(self, subject: str, seconds: int) -> None:
         """As `call.ports.Live` has it; once more begins anew."""
@@ -238,7 +195,7 @@ class RedisLive(unlocking.Unlocking):
             case [b"spent"]:
                 return Spent()
             case _:
-                raise _strange(_TRY_CHALLENGE)
+                raise strange(_TRY_CHALLENGE)
 
     def _challenge_key(self, challenge: Challenge) -> str:
         tenant, _ = of_customer_key(challenge.subject)
@@ -262,44 +219,3 @@ class RedisLive(unlocking.Unlocking):
             raise StoreError("Redis: the call's record is lost")
         if answer != [b"placed", written]:
             raise StoreError("Redis: the mark is not there after it was placed")
-
-    # ------------------------------------------------------------
-
-    async def _scoped(
-        self,
-        script: Script,
-        attempt: Attempt,
-        progress: Progress | None,
-        *arguments: str | int | bytes,
-        keys: Sequence[str] = (),
-    ) -> Locked | list[object]:
-        """Run a script that begins with scopes.lua; `keys` are more keys of its own."""
-        customer, before = self._failure_keys(attempt.subject)
-        scopes = [
-            self._key("fail", "all"),
-            customer,
-            self._key("fail:call", attempt.call),
-            self._key("fail:number", attempt.number or ""),
-            self._key("call", attempt.call),
-            before,
-        ]
-        answer = await self._link.run(
-            script, [*scopes, *keys],
-            *self._limits, attempt.call, attempt.subject, int(attempt.number is not None),
-            progress.holder if progress else "", calls.said(progress), *arguments,
-        )  # fmt: skip
-        if answer[-2:-1] == [b"alarm"]:
-            *answer, _, failures = answer
-            if self._log is not None:
-                self._log.warning("guessing.suspected", failures=failures, seconds=self._window)
-        match answer:
-            case [b"locked", bytes(scope), int(seconds)]:
-                return Locked(Scope(scope.decode()), seconds if seconds >= 0 else None)
-            case [b"taken"]:
-                raise TakenUp
-            case _:
-                return answer
-
-
-def _strange(script: Script) -> StoreError:
-    return StoreError(f"Redis gave an unknown answer to {script.name}")

@@ -10,6 +10,7 @@ NUMBER = "number"
 NAME = "name"
 PIN = "pin"
 TOTP = "totp"
+MAIL = "mail"
 
 _REF = re.compile(r"[a-z2-7]{12}")
 

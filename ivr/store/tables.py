@@ -73,6 +73,14 @@ TOTPS = Table(
 """Customers' authenticator apps: the key, sealed in the customer's envelope; the last time step whose code was accepted; and since
 when the app is the customer's (seconds since the epoch)."""
 
+MAILS = Table(
+    "customer_mails",
+    METADATA,
+    Column("customer", String(16), ForeignKey("customers.ref", ondelete="CASCADE"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+"""Customers' mail addresses, sealed in the customer's envelope; and since when they are on record (seconds since the epoch)."""
 IDENTITIES = Table(
     "customer_identities",
     METADATA,

@@ -130,6 +130,10 @@ class Call(Model):
     droppable: bool = Field(description="Whether there is a mark that can be taken away")
     provable: bool = Field(description="Whether it can be proved to the caller now who speaks")
     proof: Proof | None = Field(description="The latest that was asked for on this call by the same person")
+    dialled: str | None = Field(
+        description="The customer whom this call, begun at the desk, has reached; who has answered, it does not tell"
+    )
+    peerable: bool = Field(description="Whether each side can prove its organisation to the other now")
 
 
 class Calls(Model):
@@ -182,7 +186,8 @@ def call(current: Current) -> Call:
         ref=current.ref, name=None if current.name is None else current.name.reveal(),
         keying=None if current.keying is None else keying(current.keying), ended=current.ended,
         verifiable=current.verifiable, droppable=current.droppable, provable=current.provable,
-        proof=None if current.proof is None else proof(current.proof),
+        proof=None if current.proof is None else proof(current.proof), dialled=current.dialled,
+        peerable=current.peerable,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ _REFERENCES = "#/components/schemas/{model}"
 _PARAMETERS: Mapping[str, Mapping[str, object]] = {
     "call": {"description": "The call, as `GET /api/v1/calls/current` has it", "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"}},
     "ref": {"description": "The customer, as the call's mark names it", "schema": {"type": "string", "pattern": "^[a-z0-9]{12}$"}},
+    "dial": {"description": "The call, as it was answered", "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"}},
     "opening": {"description": "The wish, as it was answered", "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{22}$"}},
     "person": {"description": "Whose, as `GET /api/v1/reads` has it", "schema": {"type": "string", "pattern": "^[a-z0-9]{12}$"}},
     "member": {"description": "Whom, as `GET /api/v1/people` has it", "schema": {"type": "string", "pattern": "^[a-z0-9]{12}$"}},

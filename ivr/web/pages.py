@@ -15,7 +15,7 @@ from ivr.lock import FIELDS
 from ivr.lock.proofwords import NOTHING
 from ivr.staff import Denied, Permission, Person, SignedIn
 from ivr.store.welcome import Offer, Unfit
-from ivr.web import goals, guard, render, tenants
+from ivr.web import dialview, goals, guard, render, tenants
 from ivr.web.api import ended, ended_everywhere, signed_in
 from ivr.web.live import OWN, Kind, Shown
 from ivr.web.problems import STATUSES, Problem
@@ -25,9 +25,9 @@ from ivr.web.view import Shown as ShownCall
 from ivr.web.visit import House, Visit
 
 _BLANK: ShownCall = {
-    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "held": False,
+    "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "dialled": "", "held": False,
     "since": 0.0, "until": None, "keyed": "", "dots": (0, 0), "verifiable": False, "droppable": False,
-    "provable": False, "proof": NO_PROOF,
+    "provable": False, "proof": NO_PROOF, "peerable": False,
 }  # fmt: skip
 
 
@@ -39,18 +39,20 @@ async def desk(visit: Visit) -> web.StreamResponse:
     if (start := goals.start(person)) != "/":
         raise web.HTTPSeeOther(start)
     shown = person.may(Permission.CALL)
+    peers = None if visit.house.peering is None else visit.house.settings.peers.departments
     choice = NOTHING if visit.house.prove is None else visit.house.prove.offered()
     return page(
         visit, "desk.html", calls_shown=shown, view=await seen(visit.house, visit, person) if shown else UNKNOWN,
         blank=_BLANK, fields=FIELDS, now=visit.house.wall(), silent=visit.house.hub.lost, over=over(visit.words), offered=choices(visit.house.midcall.offered(person.tenant), visit.words),
-        ways=ways(choice, visit.words), abouts=abouts(choice, visit.words), **before(visit),
+        ways=ways(choice, visit.words), abouts=abouts(choice, visit.words), departments=peers, dials=_dials(visit.house, person),
+        no_dial=dialview.NO_DIAL, **before(visit),
     )  # fmt: skip
 
 
 async def seen(house: House, visit: Visit, person: Person) -> View:
     """What the page of this person shows now."""
     try:
-        return view(await house.lock.current(person), visit.words)
+        return await _view(house, visit, person)
     except Unavailable:
         return UNKNOWN
 
@@ -60,9 +62,21 @@ async def live(visit: Visit) -> web.StreamResponse:
     house = visit.house
 
     async def shown(person: Person) -> View:
-        return view(await house.lock.current(person), visit.words)
+        return await _view(house, visit, person)
 
     return await follow(visit, shown)
+
+
+async def _view(house: House, visit: Visit, person: Person) -> View:
+    """Raises `Unavailable`."""
+    seen = view(await house.lock.current(person), visit.words)
+    if house.dial is not None and _dials(house, person):
+        seen["dial"] = dialview.shown(await house.dial.shown(person), visit.words)
+    return seen
+
+
+def _dials(house: House, person: Person) -> bool:
+    return house.dial is not None and person.may(Permission.DIAL)
 
 
 async def follow(

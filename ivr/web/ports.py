@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from ivr.call.dial import Dialling
 from ivr.call.proof import Proof
 from ivr.config import Client
 from ivr.lock import (
@@ -28,6 +29,8 @@ from ivr.lock import (
     Why,
 )
 from ivr.lock import Denied as Shut
+from ivr.lock.dialwords import DialAsked
+from ivr.lock.peering import Proven, Sent, Unproven
 from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.secret import Secret
 from ivr.staff import Denied, LastSignIn, Permission, Person, SignedIn
@@ -187,6 +190,26 @@ class Prove(Protocol):
     async def again(self, person: Person, call: str) -> Speaking | Shut: ...
 
     async def cancel(self, person: Person, call: str) -> bool | Shut: ...
+
+
+class Dial(Protocol):
+    """`ivr.lock.dial.Dial`: a part that is down refuses; only `shown` raises `Unavailable`."""
+
+    async def begin(self, person: Person, asked: DialAsked) -> Dialling | Shut: ...
+
+    async def cancel(self, person: Person, id: str) -> bool | Shut: ...
+
+    async def shown(self, person: Person) -> Dialling | None: ...
+
+
+class Peering(Protocol):
+    """`ivr.lock.peering.Peering`. `call` as of `Midcall`."""
+
+    async def prove(
+        self, person: Person, call: str, domain: str, *, department: str = "", about: str = ""
+    ) -> Sent | Shut: ...
+
+    async def read(self, person: Person, call: str, code: Secret) -> Proven | Unproven | Shut: ...
 
 
 class Alarms(Protocol):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from ivr.lock import Current, Keying, Offered, Reason, State
+from ivr.web.dialview import DialShown
 from ivr.web.proofview import ProofShown
 from ivr.web.proofview import shown as shown_proof
 from ivr.web.words import Words
@@ -25,6 +26,7 @@ class Shown(TypedDict):
     direction: str
     name: str
     ref: str
+    dialled: str
     held: bool
     since: float
     until: int | None
@@ -34,13 +36,15 @@ class Shown(TypedDict):
     droppable: bool
     provable: bool
     proof: ProofShown
+    peerable: bool
 
 
 class View(TypedDict):
-    """All of them. `known`: whether it is known whom this person talks with."""
+    """All of them. `known`: whether it is known whom this person talks with. `dial`: on the desk's own page, what this person begins."""
 
     known: bool
     calls: list[Shown]
+    dial: NotRequired[DialShown]
 
 
 UNKNOWN: View = {"known": False, "calls": []}
@@ -75,10 +79,12 @@ def _shown(current: Current, words: Words) -> Shown:
         sign=sign,
         title=title,
         help=told,
-        number=current.number or words("desk.withheld"),
+        number=current.number or (words("desk.withheld") if current.dialled is None else words("dial.hidden")),
         direction=words(f"desk.{current.direction.value}"),
         name="" if current.name is None else current.name.reveal(),
         ref=current.ref or "",
+        # of whoever is verified, another one may have answered
+        dialled=(current.dialled or "") if current.dialled != current.ref else "",
         held=current.held,
         since=current.since,
         until=current.until,
@@ -88,6 +94,7 @@ def _shown(current: Current, words: Words) -> Shown:
         droppable=current.droppable,
         provable=current.provable,
         proof=shown_proof(current.proof, words),
+        peerable=current.peerable,
     )
 
 

@@ -19,6 +19,7 @@ from ivr.web.live import Hub
 from ivr.web.ports import (
     Administration,
     Alarms,
+    Dial,
     Door,
     Elements,
     Glass,
@@ -28,6 +29,7 @@ from ivr.web.ports import (
     MarkTokens,
     Midcall,
     Pace,
+    Peering,
     People,
     Program,
     Programs,
@@ -93,6 +95,10 @@ class House:
     """None: there is no public page."""
     alarms: Alarms | None = None
     """What persons on the line have said there; None as there."""
+    dial: Dial | None = None
+    """None: nobody calls from here."""
+    peering: Peering | None = None
+    """None: nothing is proved to other organisations, nor read of theirs."""
 
 
 @dataclass(slots=True)

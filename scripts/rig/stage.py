@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import secrets
-import subprocess
-import sys
-import wave
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from rig import warm
 from rig.asterisk import Pbx
+from rig.commands import Commands
 from rig.crm import FREE, PATTERNS, Crm
 from rig.desk import Desk, Proxy, PublicPage, manager_user
+from rig.people import ANNA, BO, CECILIA, CUSTOMERS, DAVID, Customer
 from rig.ports import HOST, Ports
 from rig.redis_server import Redis
-from rig.state import CHECKOUT, STATE, VENV_PYTHON, RigError, wait_until
-from rig.totp import App
+from rig.sounds import PROMPTS, beginnings
+from rig.state import CHECKOUT, RigError, wait_until
+from rig.tables import CHEAP_PINS, Tables, toml
 from rig.worker import Worker
 
-PROMPTS = STATE / "sounds"
+__all__ = [
+    "ANNA", "BO", "CECILIA", "CHEAP_PINS", "CUSTOMERS", "DAVID", "DIALPLAN", "PROMPTS", "Customer", "Stage", "Tables", "code_in",
+]  # fmt: skip
 
 DIALPLAN = """
 ; 100 verifies by `main` and goes on in the dialplan, 200 by `bridge`: agents are called by the worker
@@ -50,39 +49,7 @@ exten => _X.,1,Congestion()
 """
 
 
-@dataclass(frozen=True)
-class Customer:
-    """A made-up customer. The first of `phones` gets the texts."""
-
-    number: str
-    name: str
-    phones: str = ""
-    pin: str = ""
-    language: str = ""
-    policy: str = ""
-
-
-ANNA = Customer("10001", "Anna Andersson", "+46701740601", "2580")
-BO = Customer("10002", "Bo Berg", "+46701740602", "7391")
-CECILIA = Customer("10003", "Cecilia Dahl", "+46701740603;+46701740699", "4862")
-DAVID = Customer("10004", "David Ek", "+46701740604;+46701740699", "9157")
-CUSTOMERS = (ANNA, BO, CECILIA, DAVID)
-
-# Another person cannot be had without being somebody else: for the command there is one.
-_BY_ANOTHER = """
-import os
-from ivr.cli import main, who
-who.person = lambda: who.Person(os.environ["RIG_PERSON"], "tillit", "")
-main()
-"""
-
-Tables = Mapping[str, Mapping[str, object]]
-
-CHEAP_PINS: Tables = {"steps.pin": {"scrypt_p": 1}}
-"""The least that the settings allow, for tests of something else: to check a PIN takes a fifth of the time."""
-
-
-class Stage:
+class Stage(Commands):
     """Everything but the phones; a context manager that leaves nothing behind.
 
     settings: tables that are laid over the sample's, such as `{"keypad": {"first_seconds": 2}}`.
@@ -223,44 +190,7 @@ class Stage:
         for overlay in (self._settings, settings or {}):
             for table, values in overlay.items():
                 tables[table] = {**tables.get(table, {}), **values}
-        lines = []
-        for table, fields in tables.items():
-            lines.append(f"[{table}]")
-            # JSON's texts, numbers and lists are TOML's too
-            lines.extend(f"{_key(field)} = {json.dumps(value)}" for field, value in fields.items())
-        self.config.write_text("\n".join(lines) + "\n")
-
-    def command(self, *words: str, given: str = "") -> str:
-        """Run `ari_app.py` with this stage's settings; what it printed. RigError where it failed."""
-        done = self.attempt(*words, given=given)
-        if done.returncode:
-            raise RigError(f"ari_app.py {' '.join(words)}: exit code {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
-
-    def unlock(self, number: str) -> None:
-        """Have a customer unlocked, by two persons."""
-        for who, how in (("rita", ("--reason", "a test")), ("sven", ("--confirm", "--yes"))):
-            done = self.attempt("customer", "unlock", number, *how, by=who)
-            if done.returncode:
-                raise RigError(f"{who} cannot unlock a customer: exit code {done.returncode}: {done.stderr.strip()}")
-
-    def attempt(self, *words: str, given: str = "", by: str | None = None) -> subprocess.CompletedProcess[str]:
-        """The same, for a command that may fail; `by`: who types it, with a login of their own."""
-        python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
-        program = [str(CHECKOUT / "ari_app.py")] if by is None else ["-c", _BY_ANOTHER]
-        command = [python, *program, *words]
-        env = dict(os.environ, TILLIT_CONFIG=str(self.config), **({"RIG_PERSON": by} if by else {}))
-        if warm.fits(command, env):
-            return warm.run(command, env=env, given=given, cwd=None, limit=60)
-        return subprocess.run(
-            command,
-            cwd=CHECKOUT if by else None,
-            env=env,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        self.config.write_text(toml(tables))
 
     def add(self, customers: Sequence[Customer]) -> None:
         """Add customers, as an administrator imports them."""
@@ -273,28 +203,6 @@ class Stage:
             writer.writerows((c.number, c.name, c.phones, c.pin, c.language, c.policy) for c in customers)
         self.command("customer", "import", str(file))
         file.unlink()
-
-    def enrol(self, number: str) -> App:
-        """Have the customer's authenticator app enrolled, as an administrator does before whom the customer stands."""
-        words = ("customer", "totp", "add", number, "--config", str(self.config))
-        python = str(VENV_PYTHON) if VENV_PYTHON.exists() else sys.executable
-        with subprocess.Popen(
-            [python, str(CHECKOUT / "ari_app.py"), *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as command:
-            assert command.stdout is not None and command.stdin is not None
-            shown = next((line for line in command.stdout if line.startswith("otpauth://")), "")
-            if not shown:
-                raise RigError(f"no authenticator app of customer {number} was enrolled")
-            app = App.scanned(shown.strip())
-            print(app.shown(), file=command.stdin, flush=True)
-            said = command.stdout.read()
-        if command.returncode:
-            raise RigError(f"the authenticator app of customer {number} was not enrolled: {said}")
-        return app
 
     def worker(self, name: str = "worker", *, port: int | None = None) -> Worker:
         """A worker on this stage, not started; `port` is where it reaches ARI, if not at the PBX itself."""
@@ -350,27 +258,6 @@ class Stage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _key(name: str) -> str:
-    """A key of TOML; a pointer stands in quotes."""
-    return name if name.isidentifier() else json.dumps(name)
-
-
-def beginnings(prompts: Path) -> Path:
-    """A folder with the first half second of each prompt."""
-    folder = prompts.with_name(f"{prompts.name}-brisk")
-    folder.mkdir(exist_ok=True)
-    for file in prompts.glob("*.wav"):
-        brisk = folder / file.name
-        if brisk.exists() and brisk.stat().st_mtime >= file.stat().st_mtime:
-            continue
-        temporary = brisk.with_suffix(f".{os.getpid()}")
-        with wave.open(str(file)) as whole, wave.open(str(temporary), "wb") as beginning:
-            beginning.setparams(whole.getparams())
-            beginning.writeframes(whole.readframes(whole.getframerate() // 2))
-        temporary.replace(brisk)
-    return folder
 
 
 def code_in(text: str) -> str:

@@ -7,6 +7,7 @@ import re
 MACHINES = (
     # of calls and of Asterisk: a node, a channel, an endpoint, an application
     "mark", "marks", "call", "calls", "waits", "gone", "outcome", "parting", "lease", "wants", "turn", "probe",
+    "dialled", "dial:off",
     # counted over all, or by who is not known yet: a calling number, an address, a program of the settings
     "fail:all", "fail:alarm", "fail:call", "fail:number", "budget:all", "budget:country", "budget:prefix",
     "tries:all", "tries:address", "pace:address", "pace:elsewhere", "pace:program",
@@ -17,6 +18,7 @@ TENANTS = (
     # of a person
     "session", "sessions", "ended", "element", "handover", "tries:login", "reads:of", "reads:stop", "reads:warned",
     "opening:one", "opening:by", "opening:waiting", "pace:person", "pace:proxy", r"ticket:[a-z-]+",
+    "dial:on", "dial:ended", "pace:dial", "pace:dialled",
 )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from ivr.lock import (
     Signer,
     Watch,
 )
+from ivr.lock.calling import Calling
 from ivr.lock.prover import Prover
 from ivr.secret import Personal, Secret
 from ivr.staff import Denied as Refused
@@ -220,6 +221,7 @@ class Desk:
     administration: Administration
     log: Lines
     prover: Prover | None = None
+    calling: Calling | None = None
 
     async def read(self, ref: str) -> Customer | None:
         """The record, past the lock."""
@@ -311,10 +313,12 @@ async def desk_of(
                 settings.model_copy(update={"lock": Rules.model_validate(rules or {}), "policies": _of_acme(settings)}),
                 talks=talks, switch=switch, staff=People(database, vault) if people else staff, live=live, link=link,
                 customers=await Customers.open(database, vault), trail=trail, seal=SEAL, chain="desk", log=log, page=page,
+                calls=settings.calls.dial is not None,
             )  # fmt: skip
             yield Desk(
                 settings, database, live, trail, talks, staff, Register(vault), link, vault, locks.lock, locks.midcall, switch,
                 locks.reads, locks.glass, locks.tokens, locks.signer, locks.watch, locks.review, locks.administration, log, locks.prover,
+                locks.calling,
             )  # fmt: skip
     finally:
         await link.close()

@@ -19,11 +19,13 @@ from ivr.config import Settings
 from ivr.lock.judge import Judge
 from ivr.lock.peering import Arrived, Peering, Proven, Sent
 from ivr.lock.rows import Rows
+from ivr.lock.whom import Whom
 from ivr.peers import keys, wellknown
 from ivr.peers.directory import Directory
 from ivr.peers.fetch import Fetcher
 from ivr.peers.keys import OwnKeys
 from ivr.secret import Personal, Secret
+from ivr.staff import Permission
 from ivr.store.letters import LetterBox
 from ivr.store.peers import StoredPeers
 from tests.contract.live_server import Server
@@ -120,11 +122,22 @@ class Organisation:
         """A desk that has been started anew: it reads its key, and remembers nothing."""
         self.own = OwnKeys.open(self.settings)
         self.directory = Directory(self.fetcher, self.stored, self.desk.log, clock=self.internet.clock)  # type: ignore[arg-type]
-        judge: Any = Judge(self.desk.talks, self.desk.staff, self.desk.live, None, self.desk.log)  # type: ignore[arg-type]
+        log: Any = self.desk.log
+        rows = Rows(self.desk.trail, log)
+        judge: Any = Judge(self.desk.talks, self.desk.staff, self.desk.live, None, log)  # type: ignore[arg-type]
+        whom = Whom(judge, rows, self.desk.vault.index, log, Permission.PROVE, "peer")
         self.peering = Peering(
-            self.settings, self.own, self.directory, self.fetcher, self.box, self.stored, judge,
-            Rows(self.desk.trail, self.desk.log), self.desk.vault.index, self.desk.log, wall=self.internet.clock,  # type: ignore[arg-type]
-        )  # fmt: skip
+            self.settings,
+            self.own,
+            self.directory,
+            self.fetcher,
+            self.box,
+            self.stored,
+            whom,
+            rows,
+            log,
+            wall=self.internet.clock,
+        )
 
     async def document(self, _: web.Request) -> web.Response:
         self.asked += 1

@@ -23,7 +23,9 @@ from ivr.lock import Denied
 from ivr.lock.course import Course
 from ivr.lock.proofwords import Asked, Proving
 from ivr.lock.prove import Prove
+from ivr.mail.smtp import Mailer
 from ivr.prompts import Prompt
+from ivr.push.app import AppServer
 from ivr.secret import Personal, Secret
 from ivr.sms import Reporting
 from ivr.sms.dispatch import Dispatch
@@ -236,11 +238,15 @@ async def proving_in(
         course = desk.prover.course(
             speech, hearing, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone, again=0.0
         )
+        app = None if settings.prove.app is None else AppServer.of(settings, settings.prove.app, log)
+        mailer = Mailer.of(settings)
+        if app is not None:
+            stack.push_async_callback(app.close)
         budgets = Budgets(desk.link, settings.redis.prefix, settings.limits)
         dispatch = Dispatch(
             sms.texts(settings, log, gateways), deliveries, budgets, sms.names(settings), second, log
         )  # fmt: skip
-        prove = desk.prover.prove(course, dispatch)
+        prove = desk.prover.prove(course, dispatch, app, mailer)
         stack.push_async_callback(course.close)
         running = asyncio.create_task(course.run())
         stack.push_async_callback(_ended, running)

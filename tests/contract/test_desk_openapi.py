@@ -27,6 +27,7 @@ pytestmark = pytest.mark.servers
 CHOSEN_ELSEWHERE = {
     "POST /api/v1/calls/{call}/verification": "policy",
     "POST /api/v1/calls/{call}/proof": "about",
+    "POST /api/v1/calls/{call}/peer": "domain",
     "POST /api/v1/calls/{call}/token": "audience",
     "POST /api/v1/customers/{ref}/actions/{action}": "arguments",
     "POST /api/v1/element/token": "origin",

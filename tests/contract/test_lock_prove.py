@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from ivr.asterisk.speaking import Spoken
-from ivr.call.ports import Delivery, Party
+from ivr.call.dial import Called
+from ivr.call.ports import Delivery, Party, Talk
 from ivr.call.proof import Keyed, Proof, Stage, Way
 from ivr.errors import InputError, StoreError, Unavailable
 from ivr.hooks.outbox import Outbox
@@ -22,9 +23,10 @@ from ivr.prompts.phrases import words
 from ivr.secret import Secret
 from ivr.staff import Permission
 from ivr.store.answered import Confirmed, Over, Wrong
+from ivr.store.dials import RedisDials
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, NODE, SVEN, denied
-from tests.contract.prove_kit import CALL, CALLER, Proved, Speech, proving_in, until
+from tests.contract.prove_kit import CALL, CALLER, Hearing, Proved, Speech, proving_in, until
 from tests.contract.texts_server import Status
 
 pytestmark = pytest.mark.servers
@@ -106,6 +108,28 @@ async def test_the_page_says_who_called_whom(here: Proved, outbound: bool) -> No
     assert isinstance(proof, Proof)
     assert proof.shown.outbound is outbound
     assert ("Vi ringde dig" if outbound else "Du ringde oss") in (await here.text())["message"]
+
+
+@pytest.mark.parametrize("tenant", ["acme", "other"])
+async def test_whom_the_desk_has_called_gets_it(tmp_path: Path, server: Server, tenant: str) -> None:
+    """At the telephone that was called, whatever number the agent types; and nobody where another tenant has called."""
+    more = '[calls]\ndial = "PJSIP/{number}@trunk"\nnumber = "+46812345678"\n'
+    async with proving_in(tmp_path, server, more) as here:
+        ref = await here.desk.customer("10001", "Xenia Ask", "+46701234560", CALLER)
+        await here.desk.customer("20002", "Orvar Ek", "+46709998877")
+        channel = f"tillit-dial-{'a' * 32}"
+        dials = RedisDials(here.desk.link, here.desk.settings.redis.prefix)
+        await dials.answered(NODE, channel, Called(tenant, ref, 2))
+        own = Party("own-p-anna", "PJSIP/anna", None, False, 1.0, first=True)
+        other = Party(channel, "PJSIP/trunk", None, False, 1.0)
+        here.desk.talks.talks["PJSIP/anna"] = (Talk(NODE, own, (other,)),)
+        if tenant == "other":
+            assert await here.press(call=channel) == denied(Reason.NO_WAY)
+            return
+        proof = await here.press(call=channel, customer="20002")
+        assert isinstance(proof, Proof)
+        assert (proof.subject, proof.shown.number, proof.shown.outbound) == (ref, "+46…33", True)
+        assert (await here.text())["to"] == CALLER
 
 
 async def test_a_code_in_place_of_a_link(here: Proved) -> None:
@@ -309,7 +333,7 @@ async def test_what_another_desk_settles_is_over_here_too(here: Proved, server: 
     proof, link = await here.begun()
     assert here.desk.prover is not None
     speech = Speech()
-    other = here.desk.prover.course(speech, lambda _: None)
+    other = here.desk.prover.course(speech, Hearing(), lambda _: None)
     other.carry(proof, asyncio.sleep(0))
     if known:
         assert await here.page.deny(link) is True
@@ -322,6 +346,21 @@ async def test_what_another_desk_settles_is_over_here_too(here: Proved, server: 
     other.told(proof.id)
     assert await here.desk.prover.pages.of("another") is None
     assert len(speech.hushed) == 1, "told twice, it cuts nothing that is said for another one"
+    await other.close()
+
+
+async def test_nobody_listens_behind_an_end_that_another_desk_settles(here: Proved) -> None:
+    proof, link = await here.begun(keyed=Keyed.PHONE)
+    await here.page.opened(link)
+    assert here.desk.prover is not None
+    hearing = Hearing()
+    other = here.desk.prover.course(Speech(), hearing, lambda _: None)
+    other._listening.begin(proof)
+    await until(lambda: asyncio.sleep(0, hearing.listening))
+    await here.page.deny(link)
+    await here.stage("denied")
+    other.told(proof.id)
+    await until(lambda: asyncio.sleep(0, not hearing.listening))
     await other.close()
 
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
 
+from ivr.call.dial import Called, Dialling
 from ivr.call.outcome import Locked, Scope
 from ivr.call.ports import Attempt, Challenge, Granted, Opened
-from ivr.config import SignIn
+from ivr.config import Calls, SignIn
 from ivr.errors import InputError
 from ivr.lock import Begun
+from ivr.lock.dial import Dial
+from ivr.lock.dialwords import DialAsked
 from ivr.secret import Personal, Secret
 from ivr.staff import Person
+from ivr.store.dials import RedisDials
 from ivr.store.elements import Elements, Grant
 from ivr.store.handovers import Handovers
 from ivr.store.live import RedisLive
@@ -27,6 +32,8 @@ from ivr.store.wish import Wish
 from tests.contract.keys_kit import TENANTS, whose
 from tests.contract.live_server import RULES, Server, forgive
 from tests.contract.lock_kit import ANNA, Desk, desk_of
+from tests.contract.prove_kit import until
+from tests.contract.test_lock_dial import Phones
 from tests.unit.conftest import Either
 
 pytestmark = pytest.mark.servers
@@ -38,23 +45,25 @@ INDEX = "61fb51d4350dbd0cfd9e4bc4d4f666d75adda4982ac363c576eea44172f2b2a9"
 
 @pytest.fixture
 async def desk(sqlite: Either, server: Server) -> AsyncIterator[Desk]:
-    async with desk_of(sqlite(), server, READS) as made:
+    calls = Calls.model_validate({"dial": "PJSIP/{number}@trunk", "number": "+46812345678"})
+    async with desk_of(sqlite().model_copy(update={"calls": calls}), server, READS) as made:
         made.staff.persons[NILS.id] = NILS
         yield made
 
 
 async def test_every_key_of_a_walk_is_the_machines_or_has_its_tenant(desk: Desk, server: Server) -> None:
-    for person in (ANNA, NILS):
-        await _walk(desk, person, f"c.{person.login}")
     prefix = desk.settings.redis.prefix
-    kinds, wrong = whose(server.client.keys(), prefix, frozenset({ANNA.tenant, NILS.tenant}))
+    async with AsyncExitStack() as stack:
+        for person in (ANNA, NILS):
+            await _walk(desk, person, f"c.{person.login}", stack)
+        kinds, wrong = whose(server.client.keys(), prefix, frozenset({ANNA.tenant, NILS.tenant}))
     assert wrong == []
     # what requests of persons are counted by is walked with the pages (test_desk_server)
     assert kinds == {*TENANTS} - {r"ticket:[a-z-]+", "pace:person"} | {"ticket:passkey"}
     assert whose([f"{prefix}:fail:customer:{INDEX}", f"{prefix}:new:kind"], prefix, frozenset({"main"}))[1] != []
 
 
-async def _walk(desk: Desk, person: Person, channel: str) -> None:
+async def _walk(desk: Desk, person: Person, channel: str, stack: AsyncExitStack) -> None:
     """A day in this tenant: the same customer number, login and phones as in any other."""
     prefix, tenant = desk.settings.redis.prefix, person.tenant
     refs = [await desk.customer(str(number), tenant=tenant) for number in range(10001, 10006)]
@@ -91,8 +100,29 @@ async def _walk(desk: Desk, person: Person, channel: str) -> None:
         assert code is not None
     guest = await handovers.take(code, "crm.example.com", Secret("begun"))
     assert isinstance(guest, Secret) and await handovers.of(guest, per_minute=1, used=True) is not None
+    await _call(desk, person, refs[0], stack)
     again, _ = await desk.signed_in(person)
     await desk.sessions.end_all(tenant, person.id, but=again)
+
+
+async def _call(desk: Desk, person: Person, ref: str, stack: AsyncExitStack) -> None:
+    """Both phones are the test's. Anna's is called off, Nils's goes on."""
+    assert desk.calling is not None
+    dial = desk.calling.dial(Phones())
+    stack.push_async_callback(dial.close)
+    desk.talks.talks.clear()
+    begun = await dial.begin(person, DialAsked(ref, 1))
+    assert isinstance(begun, Dialling)
+    await RedisDials(desk.link, desk.settings.redis.prefix).answered("node-a", begun.id, Called(person.tenant, ref, 1))
+    if person == ANNA:
+        assert await dial.cancel(person, begun.id) is True
+        dial.heard(begun.endpoint)
+        await until(lambda: _is_over(dial, person))
+
+
+async def _is_over(dial: Dial, person: Person) -> bool:
+    shown = await dial.shown(person)
+    return shown is not None and shown.stage.is_end
 
 
 # ---------------------------------------------------------------- what was counted when there was no tenant in the key

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from ivr import lock
+from ivr.call.dial import Dialling, DialStage
 from ivr.call.proof import Proof, Shown, Way
 from ivr.config import Settings
 from ivr.errors import InputError, Unavailable
@@ -40,7 +41,9 @@ from ivr.lock import (
     Why,
 )
 from ivr.lock import Denied as Shut
+from ivr.lock.dialwords import DialAsked
 from ivr.lock.marktokens import KIND
+from ivr.lock.peering import Proven, Sent, Unproven
 from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.metrics import Readiness
 from ivr.secret import Personal, Secret
@@ -75,6 +78,7 @@ AUDIENCE = "https://crm.example.com"
 CRM_SECRET, CRM_NEXT = "s" * 40, "n" * 40
 TOKEN_KEY = TokenKey.new()
 REF = "perukcnyu6jt"
+DIALLING = Dialling("d" * 22, REF, "PJSIP/anna")
 CALL = Current(
     "Zm9vYmFyYmF6cXV4cXV1eA",
     Channel("node", "17.1"),
@@ -394,6 +398,38 @@ class Administered:
 
 
 @dataclass
+class Dials:
+    """Calling from the desk, without a lock and without phones."""
+
+    told: Callable[[frozenset[str]], None]
+    refuses: Reason | None = None
+    begun: Dialling | None = None
+    asked: list[tuple[object, ...]] = field(default_factory=list)
+
+    async def begin(self, person: Person, asked: DialAsked) -> Dialling | Shut:
+        if self.refuses is not None:
+            return Shut(self.refuses)
+        by = asked.customer
+        self.asked.append(("ref", by, asked.phone) if isinstance(by, str) else ("number", by.reveal(), asked.phone))
+        self.now(DialStage.ASKED)
+        return DIALLING
+
+    async def cancel(self, person: Person, id: str) -> bool | Shut:
+        if id != DIALLING.id:
+            return Shut(Reason.NOT_FOUND)
+        self.asked.append((id, "off"))
+        return True
+
+    async def shown(self, person: Person) -> Dialling | None:
+        return self.begun
+
+    def now(self, stage: DialStage | None) -> None:
+        """It is so far, or over, and the pages are told."""
+        self.begun = None if stage is None else replace(DIALLING, stage=stage)
+        self.told(frozenset({DIALLING.endpoint}))
+
+
+@dataclass
 class Proves:
     """Proving, without a lock; and what came of it for supervisors."""
 
@@ -447,6 +483,44 @@ class Proves:
         return None if call in {one.id for one in self.world.calls} else Shut(Reason.NO_CALL)
 
 
+@dataclass
+class Peers:
+    """Company to company, without other companies."""
+
+    world: World
+    answer: Sent | Exception = field(
+        default_factory=lambda: Sent("office.example", Secret("481650"), int(time.time()) + 300)
+    )
+    found: Proven | Unproven = field(
+        default_factory=lambda: Proven("hospital.example", "The hospital", "Ward 4", "Agda", "a patient", 1_700_000_000, False, None)
+    )  # fmt: skip
+    refusal: Reason | None = None
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    async def prove(
+        self, person: Person, call: str, domain: str, *, department: str = "", about: str = ""
+    ) -> Sent | Shut:
+        if not domain.endswith(".example"):
+            raise InputError("domain: is none that something can be proven to. Nothing was done")
+        if (denied := self._denied(call)) is not None:
+            return denied
+        self.asked.append((call, domain, department, about))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def read(self, person: Person, call: str, code: Secret) -> Proven | Unproven | Shut:
+        if (denied := self._denied(call)) is not None:
+            return denied
+        self.asked.append((call, code.reveal()))
+        return self.found
+
+    def _denied(self, call: str) -> Shut | None:
+        if self.refusal is not None:
+            return Shut(self.refusal)
+        return None if call in {one.id for one in self.world.calls} else Shut(Reason.NO_CALL)
+
+
 class Log:
     """Keeps what is said."""
 
@@ -479,6 +553,8 @@ class Desk:
     origin: str
     browser: aiohttp.ClientSession
     proves: Proves
+    dials: Dials
+    peers: Peers
 
     def url(self, path: str) -> str:
         return self.origin + path
@@ -537,9 +613,17 @@ class Jar(aiohttp.CookieJar):
 
 @asynccontextmanager
 async def desk(
-    redis: Server, text: str = "", *, tls: ssl.SSLContext | None = None, port: int = 0, page: bool = True
+    redis: Server,
+    text: str = "",
+    *,
+    tls: ssl.SSLContext | None = None,
+    port: int = 0,
+    page: bool = True,
+    calls: bool = True,
+    domain: bool = True,
 ) -> AsyncIterator[Desk]:
-    """On this Redis, with these lines of settings; `page`: whether there is a public page."""
+    """On this Redis, with these lines of settings; `page`: whether there is a public page; `calls`: whether people call from it;
+    `domain`: whether other organisations know us."""
     settings = redis.settings(text)
     link = Link.of(settings)
     sessions = Sessions(link, settings.redis.prefix, settings.desk)
@@ -547,12 +631,14 @@ async def desk(
     hub = Hub(log, look=1.0, idle=2.0)  # type: ignore[arg-type]
     pace = RedisPace(link, settings.redis.prefix)
     second, watched, reviewed, administered = Second(world), Watched(world), Reviewed(world), Administered(world)
-    proves = Proves(world)
+    proves, dials, peers = Proves(world), Dials(hub.changed), Peers(world)
     handovers = Handovers(link, settings.redis.prefix, settings.desk) if settings.proxy.url else None
     house = House(
         settings, world, world, sessions, world, world, world, second, second, watched, reviewed, administered, pace, hub, log,  # type: ignore[arg-type]
         Programs.of(settings), world, world, Elements(link, settings.redis.prefix), handovers=handovers, wall=lambda: time.time() + world.later,
         prove=proves if page else None, alarms=proves if page else None,
+        dial=dials if calls else None,
+        peering=peers if domain else None,
     )  # fmt: skip
 
     async def alive() -> None:
@@ -565,7 +651,7 @@ async def desk(
     options: dict[str, Any] = {} if tls is None else {"connector": aiohttp.TCPConnector(ssl=tls)}
     async with aiohttp.ClientSession(cookie_jar=Jar(unsafe=True), **options) as browser:
         yield Desk(
-            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves,
+            world, second, watched, reviewed, administered, server, hub, log, settings, f"{scheme}://127.0.0.1:{server.port}", browser, proves, dials, peers,
         )  # fmt: skip
     await server.close()
     await link.close()

@@ -38,6 +38,10 @@ MADE_ELSEWHERE = {
     "page-changed",
     "page-key",
     "page-user",
+    # tests/contract/test_peers_doctor.py: a domain that is served, and one that is not
+    "peers-settings",
+    "peers-away",
+    "peers-other",
     # tests/unit/test_doctor_proxy.py: none of them needs an Asterisk
     "proxy-upstream",
     "proxy-certificate",

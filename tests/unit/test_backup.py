@@ -34,7 +34,7 @@ from ivr.config import Settings, load
 from ivr.database import Database, migrate
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
-from ivr.store import eids, tokenkeys, totps
+from ivr.store import eids, mails, tokenkeys, totps
 from ivr.store.customers import Customers
 from ivr.store.peers import StoredPeers
 from ivr.store.register import Register
@@ -47,6 +47,7 @@ ROOT = Path(__file__).parents[2]
 SPOKEN = ("Anna Åkesson", "Bo Berg")
 SAID = Secret("signature")
 APP = Secret("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+MAIL = "anna@customer.example"
 
 
 @dataclass
@@ -113,6 +114,7 @@ async def house(either: Either, tmp_path: Path) -> House:
         anna = await Register(vault).find(connection, Secret("10001"))
         assert anna is not None
         await totps.enrol(connection, vault, anna.ref, APP, 7, 1_700_000_000)
+        await mails.keep(connection, vault, anna.ref, Personal(MAIL), 1_700_000_001)
         await eids.enter(connection, vault, anna.ref, "SE", Secret("199001012385"), 1_700_000_000)
     async with await Database.open(settings) as database:
         subject = await Customers(database, vault).by_number(Secret("10001"))
@@ -166,6 +168,10 @@ async def test_what_comes_back_is_what_there_was(house: House) -> None:
         assert apps == [(anna.ref, 7, 1_700_000_000)]
         app = totps.Totps(database, vault, clock=lambda: 2_000_000_000.0)
         assert await app.accepts(anna, Secret(pyotp.TOTP(APP.reveal()).at(2_000_000_000)))
+        address = await mails.Mails(database, vault).of(anna.ref)
+        assert address is not None
+        assert address.reveal() == MAIL
+        assert await asked(database, "SELECT customer, since FROM customer_mails") == [(anna.ref, 1_700_000_001)]
         assert await eids.Identities(database, vault).of(anna, "SE") == Secret("199001012385")
         async with database.read() as connection:
             [said] = await eids.evidence(connection, vault, anna.ref)

@@ -304,7 +304,7 @@ def test_another_worker_says_the_same_digits_and_the_link_stays() -> None:
     async def whole() -> None:
         first = asyncio.create_task(Session(world.house(), line, world.logger).run())
         # the digits were said, and music plays
-        world.plot.on("proofs.heard", first.cancel, nth=5)
+        world.plot.on("line.music", first.cancel, delay=2.0)
         await asyncio.wait([first])
         said.append(spoken(line))
         await asyncio.sleep(2.5)

@@ -32,6 +32,9 @@ def failures(world: World) -> int:
 
 def test_each_step_is_found_by_the_name_that_it_bears() -> None:
     assert {name: step.factor for name, step in all_steps().items()} == {
+        "bankid": Factor.EID,
+        "ciba": Factor.EID,
+        "freja": Factor.EID,
         "pin": Factor.KNOWLEDGE,
         "sms_code": Factor.POSSESSION,
         "sms_link": Factor.POSSESSION,

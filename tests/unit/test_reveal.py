@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MAY_REVEAL = {
     "ivr/asterisk/ami.py",
     "ivr/asterisk/ari.py",
+    "ivr/asterisk/dialling.py",
     "ivr/asterisk/leg.py",
     "ivr/asterisk/line.py",
     "ivr/asterisk/reconcile.py",
@@ -76,6 +77,7 @@ MAY_REVEAL = {
     "ivr/web/guard.py",
     "ivr/web/models.py",
     "ivr/web/pages.py",
+    "ivr/web/peermodels.py",
     "ivr/web/render.py",
     "ivr/web/staff.py",
     "ivr/web/view.py",

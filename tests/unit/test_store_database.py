@@ -104,6 +104,7 @@ async def test_messages_of_one_call_wait_for_each_other_after_migrating_too(sett
 async def test_customers_and_their_telephones_are_there_after_migrating(settings: Settings) -> None:
     migrate.create_file(settings)
     customer = {"key_id": "k", "wrapped": b"w", "number": b"n", "name": b"a", "locked": True}
+    then = select(CUSTOMERS), select(*(column for column in PHONES.c if column.name != "since"))
     async with await Database.open_any(settings) as database:
         async with database.write() as connection:
             await migrate.migrate(connection, "0010")
@@ -114,12 +115,10 @@ async def test_customers_and_their_telephones_are_there_after_migrating(settings
                 for position in (0, 1):
                     values = {"customer": ref, "position": position, "phone_index": f"p-{ref}", "phone": b"p"}
                     await connection.execute(insert(PHONES).values(**values))
-            kept = [[tuple(row) for row in await connection.execute(select(table))] for table in (CUSTOMERS, PHONES)]
+            kept = [[tuple(row) for row in await connection.execute(query)] for query in then]
             assert [len(rows) for rows in kept] == [2, 4]
             assert await migrate.migrate(connection) == ("0010", migrate.NEWEST)
-            assert kept == [
-                [tuple(row) for row in await connection.execute(select(table))] for table in (CUSTOMERS, PHONES)
-            ]
+            assert kept == [[tuple(row) for row in await connection.execute(query)] for query in then]
             # the same number in another tenant, and not twice in one
             await connection.execute(
                 insert(CUSTOMERS).values(ref="ref-3", number_index="i-ref-1", tenant="north", **customer)

@@ -117,6 +117,7 @@ function sure() {
 
 list.addEventListener("submit", (event) => {
   event.preventDefault();
+  if (!event.target.matches(".prove, .verify")) return;
   const card = event.target.closest(".call");
   const given = Object.fromEntries(new FormData(event.target));
   if (event.target.matches(".prove")) {
@@ -155,8 +156,8 @@ function proved(card, call) {
   const form = card.querySelector('[data-row="provable"]');
   if (form === null) return;
   form.hidden = !call.provable;
-  // of whoever is verified it is known
-  form.querySelector('[data-row="unknown"]').hidden = call.ref !== "";
+  // of whoever is verified, or was called from here, it is known
+  form.querySelector('[data-row="unknown"]').hidden = call.ref !== "" || call.dialled !== "";
 }
 
 function heard(proof) {
@@ -186,9 +187,10 @@ function draw(view) {
     }
     const focused = focusIn(card);
     card.dataset.sign = call.sign;
-    for (const name of ["title", "help", "number", "direction", "name", "ref", "keyed"]) part(card, name, call[name]);
+    card.dataset.peerable = call.peerable ? "yes" : "no";
+    for (const name of ["title", "help", "number", "direction", "name", "ref", "dialled", "keyed"]) part(card, name, call[name]);
     dots(card, call.dots);
-    for (const name of ["name", "ref", "held", "keyed", "verifiable", "droppable"]) {
+    for (const name of ["name", "ref", "dialled", "held", "keyed", "verifiable", "droppable"]) {
       card.querySelector(`[data-row="${name}"]`).hidden = !call[name];
     }
     card.querySelector('[data-row="acts"]').hidden = !call.verifiable && !call.droppable;
@@ -204,7 +206,7 @@ function draw(view) {
     }
   }
   tick();
-  document.dispatchEvent(new Event("drawn"));
+  document.dispatchEvent(new CustomEvent("drawn", { detail: view }));
 }
 
 // those that the page was sent with: each is drawn anew

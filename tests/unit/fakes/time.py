@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Callable
+from contextvars import Context
+from typing import TypeVarTuple
+
+_Ts = TypeVarTuple("_Ts")
+# More than the resolution of a loop's clock, within which it does early what is due.
+_LEAST = 1e-8
 
 
 class StuckError(Exception):
@@ -34,6 +41,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._waiting.now
+
+    def call_at(
+        self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        # whoever is woken early finds that it is not time yet, and waits again: the clock would never move
+        return super().call_at(max(when, self.time() + _LEAST), callback, *args, context=context)
 
 
 def clock() -> float:
