@@ -27,10 +27,11 @@ _LONGEST = 90
 class Announcer:
     """Implements `call.ports.Voice`, by whichever Asterisk is there."""
 
-    def __init__(self, outposts: Sequence[Outpost], line: Voice) -> None:
-        """`line`: how such calls go out."""
+    def __init__(self, outposts: Sequence[Outpost], line: Voice, *, patience: float = _PATIENCE) -> None:
+        """`line`: how such calls go out; `patience`: seconds that a key is waited for behind each time that it is asked for."""
         self._outposts = outposts
         self._line = line
+        self._patience = patience
 
     async def tell(self, to: Personal, code: Secret, language: str) -> Heard:
         """As `Voice` says. Cancelled, it is hung up."""
@@ -91,7 +92,7 @@ class Announcer:
                     return pressing.result()
                 if not asking.result():
                     return False
-                await asyncio.wait((pressing,), timeout=_PATIENCE)
+                await asyncio.wait((pressing,), timeout=self._patience)
                 if pressing.done():
                     return pressing.result()
             return False

@@ -6,13 +6,14 @@ import asyncio
 
 from ivr.call.ports import Aloud, Delivery, Handed, Report
 from ivr.secret import Personal, Secret
-from tests.unit.fakes.plot import Plot
+from tests.unit.fakes.plot import LATENCY, Plot
 
 
 class FakeDispatch:
     """Implements `ports.Dispatch`. `followed` are the ids of the texts, `over` those that nobody follows any more.
 
-    A text's report is `report`, as soon as `came` is set; there is no other gateway.
+    A text's report is `report`, as soon as `came` is set; there is no other gateway. Where there are `landlines`, all are, and
+    each call to one takes as many seconds as it `rings`.
     """
 
     def __init__(self, plot: Plot) -> None:
@@ -22,6 +23,7 @@ class FakeDispatch:
         self.report: Report | None = None
         self.aloud: list[Aloud | None] = []
         self.landlines = False
+        self.rings = LATENCY
         self.called: list[tuple[str, str, str]] = []
         self._plot = plot
 
@@ -30,7 +32,7 @@ class FakeDispatch:
 
     async def call(self, to: Personal, aloud: Aloud) -> Report:
         self.called.append((to.reveal(), aloud.code.reveal(), aloud.language))
-        async with self._plot.operation("dispatch.call"):
+        async with self._plot.operation("dispatch.call", seconds=self.rings):
             return Report("voice", "", Delivery.DELIVERED)
 
     async def follow(self, handed: Handed, to: Personal, text: Secret, aloud: Aloud | None = None) -> Report | None:
