@@ -62,7 +62,7 @@ class Dispatch:
         return await self._texts.send(to, text)
 
     def calls(self, to: Personal) -> bool:
-        """As `ports.Dispatch` says. A number that is called too often is sent a text, and so is held up like the others."""
+        """As `ports.Dispatch` says. Where no text may go, nobody calls either: such a number is held back as others are."""
         return self._voice is not None and landline(to) and self.range_of(to) is not None
 
     async def call(self, to: Personal, aloud: Aloud) -> Report:
