@@ -23,6 +23,7 @@ from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
+from ivr.lock.spoken import Numbers, Published, SpokenCarrier
 from ivr.lock.whom import Whom
 from ivr.sms.dispatch import Dispatch
 from ivr.staff import Permission
@@ -46,6 +47,7 @@ class Prover:
     floor: Floor
     log: FilteringBoundLogger
     calleds: Calleds | None = None
+    numbers: Numbers | None = None
 
     def course(
         self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
@@ -56,17 +58,21 @@ class Prover:
             self.pages, self.settling, speech, hearing, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
-    def prove(self, course: Course, dispatch: Dispatch, app: App | None = None, mailer: Mailer | None = None) -> Prove:
-        """By the ways of the settings. `app`: the server of the one that these name; `mailer`: where they have e-mail."""
+    def prove(
+        self, course: Course, dispatch: Dispatch, app: App | None = None, mailer: Mailer | None = None, published: Published | None = None,
+    ) -> Prove:  # fmt: skip
+        """By the ways of the settings. `app`: the server of the one that these name; `mailer`: where they have e-mail; `published`: where agents say digits."""
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
             self.settings.prove, self.settings.company, whom,
             Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
-            self._carriers(dispatch, app, mailer), course, self.reads, self.rows, index, self.settings.limits, self.log,
+            self._carriers(dispatch, app, mailer, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
         )  # fmt: skip
 
-    def _carriers(self, dispatch: Dispatch, app: App | None, mailer: Mailer | None) -> Mapping[Way, Carrier]:
+    def _carriers(
+        self, dispatch: Dispatch, app: App | None, mailer: Mailer | None, published: Published | None
+    ) -> Mapping[Way, Carrier]:
         page = self.settings.page
         url = page.url or ""
         site = page.brand.site or urlsplit(url).netloc
@@ -78,6 +84,9 @@ class Prover:
             elif way is Way.MAIL:
                 assert mailer is not None
                 found[way] = MailCarrier(mailer, self.mails, url)
+            elif way is Way.SPOKEN:
+                assert self.numbers is not None and published is not None
+                found[way] = SpokenCarrier(self.numbers, published)
             else:
                 found[way] = TextCarrier(way, dispatch, url, site)
         return found

@@ -30,6 +30,7 @@ from ivr.lock.review import Review
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
 from ivr.lock.signer import Signer
+from ivr.lock.spoken import Numbers
 from ivr.lock.trailrows import TrailRows
 from ivr.lock.watch import Watch
 from ivr.lock.whom import Whom
@@ -116,7 +117,8 @@ class Locks:
                 peering = _peering(settings, whom, rows, customers, link, log)
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
-            settling = Settling(pages, alarms, switch, trail, log)
+            numbers = None if settings.prove.published is None else Numbers(vault.codes, settings.prove.published)
+            settling = Settling(pages, alarms, switch, trail, log, numbers=numbers)
             prover = Prover(
                 settings,
                 judge,
@@ -131,6 +133,7 @@ class Locks:
                 talks,
                 log,
                 dials,
+                numbers,
             )
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
