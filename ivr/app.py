@@ -16,8 +16,10 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr import __version__, agi, eid, logs, metrics, sms
 from ivr.asterisk.admission import Admission
+from ivr.asterisk.announcing import Announcer
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
+from ivr.asterisk.outpost import Outpost, worker_name_of
 from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.audit.signing import Seal
@@ -49,6 +51,7 @@ from ivr.metrics import (
 )
 from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.noticing import Noticing, noticing
+from ivr.proving import begun
 from ivr.retention import retaining
 from ivr.seat import Seat
 from ivr.store.callers import CallerLinks
@@ -212,15 +215,24 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
 async def _texts(
     settings: Settings, vault: Vault, meters: Meters, stack: AsyncExitStack, log: FilteringBoundLogger
 ) -> tuple[Texts, Dispatch | None]:
-    """The gateways; and what sends by the second of them, where there is one. Raises `ConfigError`."""
-    if settings.texts.fallback is None:
+    """The gateways; and what sends by the second of them, or calls, where there is either. Raises `ConfigError`."""
+    voice = _voice(settings, stack, log) if settings.texts.voice.wanted else None
+    if settings.texts.fallback is None and voice is None:
         gateways = sms.in_turn(settings, log)
         stack.push_async_callback(gateways.close)
         return TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")), None
     link = Link.of(settings, meters.timed("redis"))
     stack.push_async_callback(link.close)
-    sending = await stack.enter_async_context(texting(settings, vault, link, log, meters.timed("texts")))
+    sending = await stack.enter_async_context(texting(settings, vault, link, log, meters.timed("texts"), voice))
     return sending.texts, sending.dispatch
+
+
+def _voice(settings: Settings, stack: AsyncExitStack, log: FilteringBoundLogger) -> Announcer:
+    """Who calls, by an application of this run alone on each Asterisk. Raises `ConfigError`."""
+    outposts = [Outpost.of(settings, place, place, log, worker_name_of) for place in settings.asterisks]
+    for outpost in outposts:
+        stack.callback(begun(f"outpost/{outpost.node}", outpost.serve(), log).cancel)
+    return Announcer(outposts, settings.texts.voice)
 
 
 def _proofs(settings: Settings, used: Iterable[Policy], meters: Meters, stack: AsyncExitStack) -> Proofs:

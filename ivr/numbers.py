@@ -83,6 +83,12 @@ def barred(number: Personal, countries: Collection[str]) -> Barred | None:
     return _NO_NUMBER if known is None else _barred(known, countries)
 
 
+def landline(number: Personal) -> bool:
+    """Whether this E.164 number is of a telephone in a house. False where the country's numbers do not tell."""
+    known = _parsed(number)
+    return known is not None and phonenumbers.number_type(known) == phonenumbers.PhoneNumberType.FIXED_LINE
+
+
 def _parsed(number: Personal) -> phonenumbers.PhoneNumber | None:
     try:
         return phonenumbers.parse(number.reveal())

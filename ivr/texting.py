@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from ivr import sms
-from ivr.call.ports import Deliveries, Texts, Timed
+from ivr.call.ports import Deliveries, Texts, Timed, Voice
 from ivr.config import Settings
 from ivr.metrics import TimedTexts
 from ivr.secret import Secret
@@ -33,9 +33,10 @@ class Texting:
 
 @asynccontextmanager
 async def texting(
-    settings: Settings, vault: Vault, link: Link, log: FilteringBoundLogger, timed: Timed = nullcontext
-) -> AsyncIterator[Texting]:
-    """`timed`: what is asked of gateways. Raises `ConfigError`."""
+    settings: Settings, vault: Vault, link: Link, log: FilteringBoundLogger, timed: Timed = nullcontext,
+    voice: Voice | None = None,
+) -> AsyncIterator[Texting]:  # fmt: skip
+    """`timed`: what is asked of gateways; `voice`: who calls, where anybody does. Raises `ConfigError`."""
     async with AsyncExitStack() as stack:
         deliveries = await stack.enter_async_context(RedisDeliveries(settings, link, log))
         reporting = reporting_of(settings, vault, deliveries)
@@ -44,7 +45,10 @@ async def texting(
         texts = TimedTexts(sms.texts(settings, log, gateways), timed)
         budgets = Budgets(link, settings.redis.prefix, settings.limits)
         seconds = settings.texts.second_after_seconds
-        dispatch = Dispatch(texts, deliveries, budgets, sms.names(settings), seconds, log)
+        dispatch = Dispatch(
+            texts, deliveries, budgets, sms.names(settings), seconds, log,
+            voice=voice, voice_seconds=settings.texts.voice.after_seconds,
+        )  # fmt: skip
         yield Texting(texts, dispatch, deliveries, reporting)
 
 

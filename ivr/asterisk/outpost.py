@@ -23,17 +23,22 @@ from ivr.secret import Secret
 # A channel is made for a sentence or a call; few at a time.
 _CONNECTIONS = 8
 # 128 random bits: nobody can name a channel so that it is taken for one of these.
-_OURS = re.compile(r"tillit-(?:speech|dial)-[0-9a-f]{32}")
+_OURS = re.compile(r"tillit-(?:speech|dial|call)-[0-9a-f]{32}")
 # Waits before a channel that could not be ended is tried again, in seconds.
 _AGAIN = (0.1, 0.5, 2.0)
 
 
 def name_of(settings: Settings, place: str) -> str:
-    """What the application of this process is called there: never as one that the dialplan offers calls to."""
+    """What the desk's application is called there: never as one that the dialplan offers calls to."""
     return f"desk-{settings.asterisks[place].app}-{settings.worker.name}"
 
 
-def mint(what: Literal["speech", "dial"]) -> str:
+def worker_name_of(settings: Settings, place: str) -> str:
+    """The same of a worker: no two runs of it share one, for a new one comes while the old one's calls go on."""
+    return f"voice-{settings.asterisks[place].app}-{settings.worker.name}-{secrets.token_hex(4)}"
+
+
+def mint(what: Literal["speech", "dial", "call"]) -> str:
     """The unique id of a channel that is about to be made."""
     return f"tillit-{what}-{secrets.token_hex(16)}"
 
@@ -122,9 +127,12 @@ class Outpost:
         self._ending: set[asyncio.Task[None]] = set()
 
     @classmethod
-    def of(cls, settings: Settings, place: str, node: str, log: FilteringBoundLogger) -> Outpost:
-        """That of the settings' table, such as `[asterisk]`. Raises `ConfigError` as `Ari.of`."""
-        ari = Ari.of(settings, place, app=name_of(settings, place), connections=_CONNECTIONS, log=log)
+    def of(
+        cls, settings: Settings, place: str, node: str, log: FilteringBoundLogger,
+        name: Callable[[Settings, str], str] = name_of,
+    ) -> Outpost:  # fmt: skip
+        """That of the settings' table, such as `[asterisk]`; of a worker by `worker_name_of`. Raises `ConfigError` as `Ari.of`."""
+        ari = Ari.of(settings, place, app=name(settings, place), connections=_CONNECTIONS, log=log)
         return cls(node, ari, log)
 
     @property

@@ -10,6 +10,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, Field, IPvAnyAddress, field_validator, model_validator
 
 from ivr.config.section import Section
+from ivr.config.voice import Voice
 from ivr.numbers import e164
 
 
@@ -253,6 +254,7 @@ class Texts(Section):
     vonage: Vonage = Field(default_factory=Vonage)
     smpp: Smpp = Field(default_factory=Smpp)
     http: Http = Field(default_factory=Http)
+    voice: Voice = Field(default_factory=Voice)
 
     @model_validator(mode="after")
     def _two_gateways(self) -> Self:

@@ -97,6 +97,7 @@ TROUBLES: Mapping[str, str] = {
     "text.failed": "error",
     "text.not_again": "error",
     "text.not_followed": "error",
+    "voice.failed": "error",
     "texts.closed": "warning",
     "texts.not_told": "error",
     "tokens.keys_unknown": "error",

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ivr.call.outcome import Budget
-from ivr.call.ports import Delivery, Handed, Report
+from ivr.call.ports import Aloud, Delivery, Handed, Heard, Report
 from ivr.config import Limits
-from ivr.errors import StoreError
+from ivr.errors import StoreError, Unavailable
 from ivr.numbers import Range
-from ivr.secret import Secret
+from ivr.secret import Personal, Secret
 from ivr.sms import in_turn, names, texts
 from ivr.sms.dispatch import Dispatch
 from ivr.store.budgets import Budgets
@@ -31,8 +31,31 @@ pytestmark = pytest.mark.servers
 
 SWEDEN = Range("SE", "+467017")
 DELIVERED, LOST = Delivery.DELIVERED, Delivery.UNDELIVERED
+CODE = Aloud(Secret("135790"), "sv")
 # as long as any test lasts, and as short as any time is
 LATE, AT_ONCE = 60.0, 0.01
+
+
+class Calls:
+    """Implements `ports.Voice`; how a call ends is `heard`, or what is raised, once `hold` is set."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+        self.heard: Heard | Unavailable = Heard.SAID
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.hung_up = 0
+
+    async def tell(self, to: Personal, code: Secret, language: str) -> Heard:
+        self.told.append((to.reveal(), code.reveal(), language))
+        try:
+            await self.hold.wait()
+        except asyncio.CancelledError:
+            self.hung_up += 1
+            raise
+        if isinstance(self.heard, Unavailable):
+            raise self.heard
+        return self.heard
 
 
 @dataclass
@@ -45,11 +68,12 @@ class World:
     deliveries: RedisDeliveries
     budgets: Budgets
     log: Log
+    voice: Calls
 
-    async def begin(self, text: Secret = TEXT) -> asyncio.Task[Report | None]:
+    async def begin(self, text: Secret = TEXT, aloud: Aloud | None = None) -> asyncio.Task[Report | None]:
         """A text that is followed."""
         handed = await self.dispatch.send(TO, text)
-        return asyncio.create_task(self.dispatch.follow(handed, TO, text))
+        return asyncio.create_task(self.dispatch.follow(handed, TO, text, aloud))
 
     async def told(self, gateway: str, delivery: Delivery, count: int = 1) -> None:
         """The gateway reports of its so-many-th text."""
@@ -78,9 +102,13 @@ class Counted:
 
 @asynccontextmanager
 async def world_in(
-    folder: Path, server: Server, *, second: float = LATE, reported: bool = True, more: str = ""
-) -> AsyncIterator[World]:
-    """`second`: seconds after which the second gateway sends it; `reported`: whether gateways are asked for reports."""
+    folder: Path, server: Server, *, second: float = LATE, reported: bool = True, more: str = "", voice: float = LATE,
+    alone: bool = False,
+) -> AsyncIterator[World]:  # fmt: skip
+    """`second`, `voice`: seconds after which the second gateway sends it, and it is told; `reported`: whether gateways are asked for reports.
+
+    `alone`: there is no second gateway.
+    """
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(TextsServer(Counted("46elks")))
         other = await stack.enter_async_context(TextsServer(Counted("twilio")))
@@ -91,7 +119,7 @@ async def world_in(
         own["texts.twilio"]["auth_token_file"] = "auth.token"
         settings = settings_in(
             folder,
-            texts={"gateway": "46elks", "fallback": "twilio", "seconds": 5.0},
+            texts={"gateway": "46elks", "seconds": 5.0, **({} if alone else {"fallback": "twilio"})},
             **tables("46elks", first.url),
             **own,
         )
@@ -102,10 +130,12 @@ async def world_in(
         gateways = in_turn(settings, log.logger, reporting=REPORTING if reported else None)
         stack.push_async_callback(gateways.close)
         budgets = Budgets(link, redis.redis.prefix, redis.limits)
+        calls = Calls()
         dispatch = Dispatch(
-            texts(settings, log.logger, gateways), deliveries, budgets, names(settings), second, log.logger
-        )
-        yield World(first, other, dispatch, deliveries, budgets, log)
+            texts(settings, log.logger, gateways), deliveries, budgets, names(settings), second, log.logger,
+            voice=calls, voice_seconds=voice,
+        )  # fmt: skip
+        yield World(first, other, dispatch, deliveries, budgets, log, calls)
 
 
 @pytest.fixture
@@ -214,6 +244,114 @@ async def test_a_redis_that_cannot_count_it_sends_none(world: World, server: Ser
     await world.told("46elks", LOST)
     assert await ended(task) == Report("46elks", id_of("46elks", 1), LOST)
     assert world.log.of("text.not_again") and world.second.connections == 0
+
+
+# ---------------------------------------------------------------- by a call
+
+
+async def test_what_no_gateway_delivers_is_told_by_a_call(world: World) -> None:
+    task = await world.begin(aloud=CODE)
+    await world.told("46elks", LOST)
+    await world.second.until_asked(1)
+    assert world.voice.told == []
+    await world.told("twilio", Delivery.FAILED)
+    assert await ended(task) == Report("voice", "", DELIVERED, "said")
+    assert world.voice.told == [(TO.reveal(), "135790", "sv")]
+    assert [(line["gateway"], line["why"]) for line in world.log.of("text.again")] == [
+        ("46elks", "undelivered"), ("voice", "failed"),
+    ]  # fmt: skip
+    no_canary(shown(None, world.log))
+
+
+async def test_what_nobody_reports_in_time_is_told_by_a_call(tmp_path: Path, server: Server) -> None:
+    async with world_in(tmp_path, server, voice=AT_ONCE, alone=True) as world:
+        assert await ended(await world.begin(aloud=CODE)) == Report("voice", "", DELIVERED, "said")
+        assert (len(world.first.asked), world.second.connections) == (1, 0)
+
+
+async def test_the_second_gateway_comes_before_the_call_however_late_it_is(tmp_path: Path, server: Server) -> None:
+    async with world_in(tmp_path, server, second=AT_ONCE) as world:
+        task = await world.begin(aloud=CODE)
+        await world.second.until_asked(1)
+        await world.told("twilio", DELIVERED)
+        await ended(task)
+        assert world.voice.told == []
+
+
+async def test_a_second_gateway_that_is_down_has_it_told_at_once(world: World) -> None:
+    world.second.always(Status(500, ""))
+    task = await world.begin(aloud=CODE)
+    await world.told("46elks", LOST)
+    assert await ended(task) == Report("voice", "", DELIVERED, "said")
+
+
+async def test_a_link_is_never_told(tmp_path: Path, server: Server) -> None:
+    async with world_in(tmp_path, server, voice=AT_ONCE, alone=True) as world:
+        task = await world.begin()
+        await world.told("46elks", LOST)
+        assert await ended(task) == Report("46elks", id_of("46elks", 1), LOST)
+        assert world.voice.told == []
+
+
+@pytest.mark.parametrize("heard", [Heard.NO_KEY, Heard.NOT_ANSWERED, Heard.HUNG_UP])
+async def test_what_nobody_has_heard_is_lost_and_nobody_calls_again(world: World, heard: Heard) -> None:
+    world.voice.heard = heard
+    task = await world.begin(aloud=CODE)
+    await world.told("46elks", LOST)
+    await world.second.until_asked(1)
+    await world.told("twilio", LOST)
+    assert await ended(task) == Report("voice", "", LOST, heard.value)
+    assert len(world.voice.told) == 1
+
+
+async def test_a_call_that_cannot_be_made(world: World) -> None:
+    world.voice.heard = Unavailable("the trunk is away")
+    assert await world.dispatch.call(TO, CODE) == Report("voice", "", Delivery.FAILED)
+    assert [line["error"] for line in world.log.of("voice.failed")] == ["the trunk is away"]
+
+
+async def test_a_text_that_arrives_meanwhile_cuts_nobody_off(tmp_path: Path, server: Server) -> None:
+    async with world_in(tmp_path, server, voice=AT_ONCE, alone=True) as world:
+        world.voice.hold.clear()
+        world.voice.heard = Heard.HUNG_UP
+        task = await world.begin(aloud=CODE)
+        await wait_for(lambda: bool(world.voice.told))
+        await world.told("46elks", DELIVERED)
+        world.voice.hold.set()
+        assert await ended(task) == Report("46elks", id_of("46elks", 1), DELIVERED)
+        assert world.voice.hung_up == 0
+
+
+async def test_whoever_stops_following_hangs_up(tmp_path: Path, server: Server) -> None:
+    async with world_in(tmp_path, server, voice=AT_ONCE, alone=True) as world:
+        world.voice.hold.clear()
+        task = await world.begin(aloud=CODE)
+        await wait_for(lambda: bool(world.voice.told))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert world.voice.hung_up == 1
+
+
+async def test_pumping_by_calls(tmp_path: Path, server: Server) -> None:
+    """A call to a dear number is paid for too: it counts as a text does."""
+    limits = "[limits]\ntexts_prefix_per_hour = 2\n"
+    async with world_in(tmp_path, server, more=limits, alone=True) as world:
+        world.voice.heard = Heard.NOT_ANSWERED
+        for count in (1, 2):
+            assert await world.budgets.spend(SWEDEN, 1) is (None if count < 2 else Budget.PREFIX)
+            task = await world.begin(Secret("135790"), CODE)
+            await world.told("46elks", LOST, count)
+            await ended(task)
+        assert len(world.voice.told) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "called"),
+    [("+46850829000", True), ("+46701740605", False), ("+4533123456", False), ("+12025550123", False)],
+    ids=["landline", "mobile", "a country that texts do not go to", "nobody knows"],
+)
+async def test_which_numbers_are_called_at_once(world: World, number: str, called: bool) -> None:
+    assert world.dispatch.calls(Personal(number)) is called
 
 
 # ---------------------------------------------------------------- what it costs

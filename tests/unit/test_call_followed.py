@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ivr.call.mark import STATUS
-from ivr.call.ports import Delivery, Report
+from ivr.call.ports import Aloud, Delivery, Report
 from ivr.errors import StoreError, TextError
 from ivr.prompts import Prompt
 from ivr.secret import Secret
@@ -44,6 +44,61 @@ def test_a_link_that_nobody_could_open_is_not_sent_again() -> None:
     world.plot.fail("proofs.ask", StoreError("Redis is away"))
     assert link_call(world, "right").variables[STATUS] == "unavailable"
     assert world.texts.sent == [] == dispatch.followed
+
+
+def test_a_code_is_for_the_ear_too_and_a_link_is_not() -> None:
+    world, dispatch = followed()
+    sms(world, world.texts.code)
+    assert dispatch.aloud == [Aloud(Secret(world.texts.code()), "en")]
+    world, dispatch = followed()
+    dispatch.landlines = True
+    link_call(world, "right")
+    assert dispatch.aloud == [None] and dispatch.called == []
+
+
+def test_a_landline_is_called_at_once_and_gets_no_text() -> None:
+    world, dispatch = followed()
+    dispatch.landlines = True
+    line = sms(world, Keys(lambda: dispatch.called[-1][1], after=5.0))
+    assert line.variables[STATUS] == "verified"
+    [(number, code, language)] = dispatch.called
+    assert (number, language) == (ANNA_PHONE, "en") and len(code) == 6
+    assert world.texts.sent == [] == dispatch.followed
+    assert [line["delivery"] for line in world.logged("text.followed")] == ["delivered"]
+
+
+def test_a_new_code_ends_the_call_to_a_landline() -> None:
+    world, dispatch = followed()
+    dispatch.landlines = True
+    dispatch.rings = 1000.0
+    line = sms(world, Keys("**", after=29.0), Keys("**", after=29.0), Keys(lambda: dispatch.called[-1][1], after=5.0))
+    assert line.variables[STATUS] == "verified"
+    assert len({code for _, code, _ in dispatch.called}) == len(dispatch.called) == 2
+    assert world.logged("text.followed") == []
+
+
+def test_a_landline_of_a_gateway_that_fails_is_heard_as_every_number() -> None:
+    """Else who has a landline, and so who is a customer, would be heard while the gateway is down."""
+    world, dispatch = followed()
+    dispatch.landlines = True
+    world.plot.fail("texts.pretend", TextError("down"))
+    assert sms(world, Keys("1", after=20.0)).variables[STATUS] == "unavailable"
+    assert dispatch.called == []
+
+
+@pytest.mark.parametrize("landline", [True, False])
+def test_where_codes_are_told_by_calls_all_hear_the_same(landline: bool) -> None:
+    noticed = []
+    for number in ("100200", UNKNOWN):
+        world = World(texts={"voice": {"dial": "PJSIP/{number}@trunk", "number": "+46812345678"}})
+        world.dispatch = dispatch = FakeDispatch(world.plot)
+        dispatch.landlines = landline
+        line = world.call("sms", number=None, answers={Prompt.ASK_CUSTOMER_NUMBER: [f"{number}#"]}, stays=1.0)
+        noticed.append((line.heard, world.now))
+        known = number != UNKNOWN
+        assert (len(dispatch.called), len(dispatch.followed)) == (known and landline, known and not landline)
+        assert Prompt.CODE_COMING in line.said and Prompt.TEXT_COMING not in line.said
+    assert noticed[0] == noticed[1]
 
 
 @pytest.mark.parametrize("policy", ["sms", "link"])

@@ -1,4 +1,4 @@
-"""The desk's own application is told from those that calls are offered to."""
+"""The applications of the desk, and of calls that a worker makes, are told from those that calls are offered to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rig.state import CHECKOUT
 
-from ivr.asterisk.outpost import name_of
+from ivr.asterisk.outpost import name_of, worker_name_of
 from ivr.config import load
 
 SETTINGS = """
@@ -35,9 +35,11 @@ def test_no_call_is_offered_to_it(tmp_path: Path, app: str, name: str) -> None:
     file = tmp_path / "tillit.toml"
     file.write_text(SETTINGS.format(name=name, app=app))
     settings = load(file)
-    own = name_of(settings, "[asterisk]")
+    own, workers = name_of(settings, "[asterisk]"), worker_name_of(settings, "[asterisk]")
+    assert own != workers != worker_name_of(settings, "[asterisk]"), "no two runs share it"
     dialplan = (CHECKOUT / "dialplan" / "tillit.conf").read_text()
     (pattern,) = re.findall(r"StasisBroadcast\([^,]*,(.*?),offer\)", dialplan)
     assert re.search(pattern, "tillit-2")
-    assert not re.search(pattern, own)
-    assert own not in settings.asterisks["[asterisk]"].apps(16)
+    for name in (own, workers):
+        assert not re.search(pattern, name)
+        assert name not in settings.asterisks["[asterisk]"].apps(16)

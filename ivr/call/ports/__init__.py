@@ -28,8 +28,9 @@ from ivr.call.ports.live import (
 )
 from ivr.call.ports.proofs import Answer, Asking, NotMe, Proofs, Unasked
 from ivr.call.ports.talks import Party, Talk, Talks
-from ivr.call.ports.texts import NOWHERE, Deliveries, Delivery, Dispatch, Handed, Report, Texts
+from ivr.call.ports.texts import NOWHERE, Aloud, Deliveries, Delivery, Dispatch, Handed, Report, Texts
 from ivr.call.ports.trail import Entry, Trail
+from ivr.call.ports.voice import Heard, Voice
 
 Clock = Callable[[], float]
 """Seconds: monotonic for what is measured, since the epoch for what is written down."""
@@ -39,6 +40,7 @@ Timed = Callable[[], AbstractContextManager[object]]
 
 __all__ = [
     "NOWHERE",
+    "Aloud",
     "Answer",
     "Asking",
     "Attempt",
@@ -57,6 +59,7 @@ __all__ = [
     "Entry",
     "Granted",
     "Handed",
+    "Heard",
     "Key",
     "Leg",
     "Line",
@@ -81,6 +84,7 @@ __all__ = [
     "Trail",
     "Unasked",
     "Unwatched",
+    "Voice",
     "Waiting",
     "Wrong",
 ]  # fmt: skip

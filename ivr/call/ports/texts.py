@@ -96,14 +96,31 @@ class Deliveries(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Aloud:
+    """What a call tells where no text arrives: a code, in the language of whoever is called."""
+
+    code: Secret
+    language: str
+
+
 class Dispatch(Protocol):
     """What becomes of a text behind its first gateway."""
 
-    async def follow(self, handed: Handed, to: Personal, text: Secret) -> Report | None:
+    async def follow(self, handed: Handed, to: Personal, text: Secret, aloud: Aloud | None = None) -> Report | None:
         """Wait until it has arrived; where nobody says so in time, or one says that it will not, another gateway sends it again.
 
-        Returns the last word of it, that of its arrival where there is one; None where nobody knows. Raises `StoreError`.
+        Behind the last one `aloud` is told by a call, where there are such calls. Returns the last word of it, that of its arrival
+        where there is one; None where nobody knows. Raises `StoreError`.
         """
+        ...
+
+    def calls(self, to: Personal) -> bool:
+        """Whether this is a landline, which is called rather than sent a text."""
+        ...
+
+    async def call(self, to: Personal, aloud: Aloud) -> Report:
+        """Call it, and tell that; what has come of it."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from ivr.call.digits import Asked, Form
 from ivr.call.keypad import GaveUp
 from ivr.call.outcome import Factor, Failed, Locked, Outcome, Passed, Reason
-from ivr.call.ports import Challenge, CodeRules, Right, Spent, Wrong
+from ivr.call.ports import Aloud, Challenge, CodeRules, Right, Spent, Wrong
 from ivr.call.steps import Round, Tools
 from ivr.call.steps.texting import Texting
 from ivr.prompts import Prompt, text
@@ -31,6 +31,8 @@ class SmsCodeStep:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         settings, keypad = tools.settings.steps.sms_code, tools.settings.keypad
+        # the same words to all, whichever of the two becomes of it
+        self._coming = Prompt.CODE_COMING if tools.settings.texts.voice.wanted else Prompt.TEXT_COMING
         # A text takes a while to come, and the caller a while to find it: three times the usual patience.
         first = 3.0 * keypad.first_seconds
         self._form = Form(settings.digits, settings.digits, first, keypad.between_seconds, command=True)
@@ -59,7 +61,7 @@ class SmsCodeStep:
         if not round.held.now.challenge:
             if not await texting.first():
                 return Failed(self.name, Reason.TOO_MANY_TEXTS)
-            prompts = (Prompt.TEXT_COMING, Prompt.ASK_CODE)
+            prompts = (self._coming, Prompt.ASK_CODE)
         for _ in range(_ENTRIES):
             entry = await round.keypad.ask(self.name, prompts, self._form)
             if isinstance(entry, GaveUp):
@@ -104,3 +106,7 @@ class _Codes(Texting):
 
     def written(self, brought: Secret, language: str) -> Secret:
         return brought.within(text("sms_code", language, company=self.tools.settings.company.name), "{code}")
+
+    def aloud(self, brought: Secret) -> Aloud | None:
+        # as this Asterisk speaks to the caller
+        return Aloud(brought, self.round.keypad.language)

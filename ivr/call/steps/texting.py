@@ -5,11 +5,23 @@ from __future__ import annotations
 import asyncio
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ivr.call.outcome import Budget
-from ivr.call.ports import Challenge, Closed, CodeRules, Dispatch, Entry, Handed, Opened, TooMany, TooSoon
+from ivr.call.ports import (
+    Aloud,
+    Challenge,
+    Closed,
+    CodeRules,
+    Dispatch,
+    Entry,
+    Opened,
+    Report,
+    TooMany,
+    TooSoon,
+)
 from ivr.call.steps import Round, Tools
 from ivr.errors import TextError, Unavailable
 from ivr.numbers import Range
@@ -47,6 +59,11 @@ class Texting(ABC):
     async def ready(self, brought: Secret, language: str) -> None:
         """What has to be so before the text goes out. Raises `Unavailable`."""
         del brought, language
+
+    def aloud(self, brought: Secret) -> Aloud | None:
+        """What a call is to tell where the text does not arrive; None where it is not for the ear."""
+        del brought
+        return None
 
     def bound(self, code: Secret, *more: str) -> Challenge:
         """A challenge that counts for this run, customer, call and policy alone."""
@@ -104,6 +121,8 @@ class Texting(ABC):
             elif mobile is None:
                 # there is nobody to send to: a gateway that is down must not be heard by known customers alone
                 sending = self.tools.texts.pretend()
+            elif (dispatch := self.tools.dispatch) and (aloud := self.aloud(brought)) and dispatch.calls(mobile):
+                sending = self._call(dispatch, mobile, aloud)
             else:
                 sending = self._deliver(mobile, brought, message)
             task = asyncio.create_task(sending)
@@ -154,14 +173,22 @@ class Texting(ABC):
             raise
         self.round.log.info("text.sent")
         if self.tools.dispatch is not None:
-            task = asyncio.create_task(self._follow(self.tools.dispatch, handed, mobile, message))
-            self._following.add(task)
-            task.add_done_callback(self._following.discard)
+            self._follow(self.tools.dispatch.follow(handed, mobile, message, self.aloud(brought)))
 
-    async def _follow(self, dispatch: Dispatch, handed: Handed, mobile: Personal, message: Secret) -> None:
+    async def _call(self, dispatch: Dispatch, number: Personal, aloud: Aloud) -> None:
+        """To a landline, at once. Who has called hears what one hears whose text is under way, also where no text goes out."""
+        await self.tools.texts.pretend()
+        self._follow(dispatch.call(number, aloud))
+
+    def _follow(self, arriving: Coroutine[Any, Any, Report | None]) -> None:
+        task = asyncio.create_task(self._followed(arriving))
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
+
+    async def _followed(self, arriving: Coroutine[Any, Any, Report | None]) -> None:
         """See that it arrives. The caller notices nothing of it, as one to whom none was sent."""
         try:
-            report = await dispatch.follow(handed, mobile, message)
+            report = await arriving
         except Unavailable as error:
             self.round.log.error("text.not_followed", error=str(error))
         else:
