@@ -51,6 +51,7 @@ from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.store.pages import Pages, ProofRules
 from ivr.store.peers import StoredPeers
+from ivr.store.pushes import Pushes
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
 from ivr.store.roster import Roster
@@ -118,20 +119,8 @@ class Locks:
             alarms = RedisAlarms(link, prefix)
             settling = Settling(pages, alarms, switch, trail, log)
             prover = Prover(
-                settings,
-                judge,
-                records,
-                Mails(database, vault),
-                reads,
-                rows,
-                pages,
-                settling,
-                alarms,
-                vault,
-                talks,
-                log,
-                dials,
-            )
+                settings, judge, records, Mails(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks, log, dials,
+            )  # fmt: skip
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,

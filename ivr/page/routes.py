@@ -23,6 +23,7 @@ class Target:
 _READ, _SENT = frozenset({"GET", "HEAD"}), frozenset({"POST"})
 
 FIRST, OPEN, CONFIRM, DENY = "/p/{link}", "/p/{link}/open", "/p/{link}/confirm", "/p/{link}/deny"
+PUSH, SCRIPT, WORKER = "/p/{link}/push", "/push.js", "/sw.js"
 CODE, KEYED, LOGO, POSTED = "/", "/code", "/logo", "/in/{way}/{secret}"
 DOCUMENT, LETTERS = "/.well-known/tillit.json", "/in/peers"
 HEALTH, READY = "/healthz", "/readyz"
@@ -33,6 +34,9 @@ METHODS: Mapping[str, frozenset[str]] = {
     OPEN: _SENT,
     CONFIRM: _SENT,
     DENY: _SENT,
+    PUSH: _SENT,
+    SCRIPT: _READ,
+    WORKER: _READ,
     ASKED: _READ,
     ANSWER: _SENT,
     NOT_ME: _SENT,
@@ -53,20 +57,20 @@ SIGNED = frozenset({DOCUMENT, LETTERS})
 """What other organisations ask for and send: it says itself whose it is and for whom, and so may come under any name of ours."""
 
 # Longer ones are nobody's; shorter ones too, but that is for the store to say.
-_LINK = re.compile(r"/p/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/open|/confirm|/deny)?")
+_LINK = re.compile(r"/p/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/open|/confirm|/deny|/push)?")
 _CALLER = re.compile(r"/c/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/confirm|/deny)?")
 _POSTED = re.compile(r"/in/(?P<way>[a-z0-9_-]{1,40})/(?P<secret>[A-Za-z0-9_-]{1,128})")
 
 
 def target(path: str) -> Target | None:
     """None for an address that is none of ours. `path`: as it was sent, without the query; nothing of it is decoded."""
-    if path in (CODE, KEYED, LOGO, DOCUMENT, HEALTH, READY):
+    if path in (CODE, KEYED, LOGO, SCRIPT, WORKER, DOCUMENT, HEALTH, READY):
         return Target(path, METHODS[path])
     if path == LETTERS:
         return Target(path, METHODS[path], way="peers")
     if (found := _LINK.fullmatch(path)) is not None:
-        name = FIRST + (found["act"] or "")
-        return Target(name, METHODS[name], link=Secret(found["link"]))
+        name, link = FIRST + (found["act"] or ""), Secret(found["link"])
+        return Target(name, METHODS[name], link, *(("push", link) if name == PUSH else ()))
     if (found := _CALLER.fullmatch(path)) is not None:
         name = ASKED + (found["act"] or "")
         return Target(name, METHODS[name], link=Secret(found["link"]))

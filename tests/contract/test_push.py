@@ -78,14 +78,18 @@ def internet(tmp_path: Path) -> Internet:
     return Internet(tmp_path)
 
 
-def settings_of(folder: Path, hosts: str = f'["{HOST}"]') -> Settings:
+def settings_of(folder: Path) -> Settings:
+    return settings_in(folder, lines_of(folder))
+
+
+def lines_of(folder: Path) -> str:
+    """Those of a desk that reaches this push service, under a new key."""
     key = ECKey.generate_key("P-256").as_pem(private=True)
     (folder / "vapid.pem").write_bytes(key)
     (folder / "vapid.pem").chmod(0o600)
-    return settings_in(
-        folder,
-        f'[push]\nvapid_key_file = "vapid.pem"\nsubject = "mailto:ops@example.com"\nhosts = {hosts}\nca_file = "ca.pem"\n'
-        'allow_private = ["127.0.0.1"]\nseconds = 5\n',
+    return (
+        f'[push]\nvapid_key_file = "vapid.pem"\nsubject = "mailto:ops@example.com"\nhosts = ["{HOST}"]\nca_file = "ca.pem"\n'
+        'allow_private = ["127.0.0.1"]\nseconds = 5\n'
     )
 
 

@@ -61,6 +61,7 @@ MAY_REVEAL = {
     "ivr/store/pagekey.py",
     "ivr/store/pages.py",
     "ivr/store/pool.py",
+    "ivr/store/pushes.py",
     "ivr/store/posted.py",
     "ivr/store/roster.py",
     "ivr/store/sessions.py",
