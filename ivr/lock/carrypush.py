@@ -60,7 +60,7 @@ class PushCarrier:
 
     async def carry(self, proof: Proof, to: Personal, word: Secret, told: Told) -> None:
         """Raises `PushError` where no push service takes it, or every browser has ended its subscription."""
-        names, why = to.reveal().split(), "push: no browser is left"
+        names, why = frozenset(to.reveal().split()), "push: no browser is left"
         taken = False
         said = self._message(proof, word)
         for one in await self._pushes.of(proof.subject):

@@ -32,6 +32,7 @@ MAY_REVEAL = {
     "ivr/eid/openid.py",
     "ivr/hooks/receiver.py",
     "ivr/lock/actions.py",
+    "ivr/lock/carrypush.py",
     "ivr/lock/course.py",
     "ivr/lock/peering.py",
     "ivr/numbers.py",
