@@ -25,7 +25,9 @@ from ivr.audit.trail import Trail
 from ivr.call.arrears import Arrears
 from ivr.call.policy import Policy, policies
 from ivr.call.ports import Dispatch, Proofs, Texts, Unasked
+from ivr.call.ports.published import Published, Unpublished
 from ivr.call.progress import Progress
+from ivr.call.published import PublishedCall
 from ivr.call.session import Session
 from ivr.call.steps import Tools
 from ivr.call.steps.sms_link import SmsLinkStep
@@ -56,6 +58,7 @@ from ivr.store.lease import Lease
 from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.pagekey import PageKey
+from ivr.store.published import RedisPublished
 from ivr.store.totps import Totps
 from ivr.texting import texting
 from ivr.vault import Vault
@@ -114,6 +117,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             live.turns(vault.index),
             dispatch,
         )
+        published = _published(settings, meters, stack, log)
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
         desks = await stack.enter_async_context(RedisDesks.of(settings, log))
@@ -161,7 +165,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 node=found.node,
                 seconds=node.asterisk.request_seconds,
                 country=settings.company.country,
-                answer=partial(_answer, house, node, meters),
+                answer=partial(_answer, house, published, node, meters),
                 marked=partial(live.marked, found.node),
                 disown=partial(live.disown, found.node),
                 records=Records(
@@ -220,6 +224,15 @@ def _proofs(settings: Settings, used: Iterable[Policy], meters: Meters, stack: A
     return CallerLinks(link, settings.redis.prefix, key)
 
 
+def _published(settings: Settings, meters: Meters, stack: AsyncExitStack, log: FilteringBoundLogger) -> Published:
+    """Who knows the digits of those that call the published number, where agents say any. Raises `ConfigError`."""
+    if "spoken" not in settings.prove.ways:
+        return Unpublished()
+    link = Link.of(settings, meters.timed("redis"))
+    stack.push_async_callback(link.close)
+    return RedisPublished(link, settings.redis.prefix, settings.limits, log)
+
+
 async def _recorded(live: RedisLive, arrears: Arrears, node: str, app: str) -> Collection[str]:
     # what is owed here of a call that is over is written here
     return await live.recorded(node, app) - arrears.channels(node, app)
@@ -262,9 +275,13 @@ async def _until_stopped(
         log.info("worker.stopped")
 
 
-async def _answer(house: House, node: Node, meters: Meters, line: AriLine, taken: Progress | None) -> None:
+async def _answer(
+    house: House, published: Published, node: Node, meters: Meters, line: AriLine, taken: Progress | None
+) -> None:
     # for the lines of what all calls share too, such as the gateways
     bind_contextvars(call=line.caller.channel, **node.bound)
-    session = Session(house, line, node.log.bind(call=line.caller.channel), taken)
+    log = node.log.bind(call=line.caller.channel)
+    called = line.caller.published
+    session = PublishedCall(house, published, line, log) if called else Session(house, line, log, taken)
     with meters.running(session, node.place):
         await session.run()

@@ -13,6 +13,7 @@ from ivr import __version__, logs
 from ivr.asterisk.dialling import Dialler
 from ivr.asterisk.outpost import Outpost
 from ivr.config import Settings
+from ivr.errors import ConfigError
 from ivr.front import opened
 from ivr.hooks import Post, secrets_of_hook
 from ivr.hooks.outbox import Outbox
@@ -21,6 +22,7 @@ from ivr.hooks.receiver import Receiver
 from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
 from ivr.peering import check, receiving
+from ivr.persons.run import introducing
 from ivr.proving import proving, stationed
 from ivr.stopping import told_to_stop
 from ivr.store.credentials import Credentials
@@ -102,6 +104,16 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
                     others=others,
                 )
             )  # fmt: skip
+
+        if settings.persons.on:
+            if proofs is None:
+                raise ConfigError(
+                    f"{settings.file}: [persons] eids", "is there, and there is no public page",
+                    'Write [page] url = "https://id.example.com", or leave eids out',
+                )  # fmt: skip
+            await stack.enter_async_context(
+                introducing(settings, link=link, texts=proofs.texts, trail=trail, index=vault.index, log=log)
+            )
 
         def heard(news: Heard) -> None:
             if news.proof and proofs is not None:

@@ -14,6 +14,7 @@ from ivr.asterisk.hearing import Hearer
 from ivr.asterisk.outpost import Outpost
 from ivr.asterisk.speaking import Speaker
 from ivr.asterisk.talks import Talks
+from ivr.call.ports import Texts
 from ivr.config import Settings
 from ivr.lock.course import Course
 from ivr.lock.enrolling import WAY as PUSH
@@ -27,6 +28,7 @@ from ivr.sms.reports import readers
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
 from ivr.store.posted import PostBox
+from ivr.store.published import RedisPublished
 from ivr.store.speeches import Speeches
 from ivr.texting import texting
 from ivr.vault import Vault
@@ -34,10 +36,11 @@ from ivr.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Proving:
-    """`course` is to be told what the page tells."""
+    """`course` is to be told what the page tells; `texts`: by which texts go."""
 
     prove: Prove
     course: Course
+    texts: Texts
 
 
 @asynccontextmanager
@@ -65,7 +68,8 @@ async def proving(
         stack.push_async_callback(course.close)
         for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
-        yield Proving(prover.prove(course, sending.dispatch, ways), course)
+        published = RedisPublished(link, prefix, settings.limits, log)
+        yield Proving(prover.prove(course, sending.dispatch, ways, published), course, sending.texts)
 
 
 def beside(settings: Settings, log: FilteringBoundLogger) -> Beside:

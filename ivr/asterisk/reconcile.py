@@ -30,6 +30,9 @@ _AT_ONCE = 16
 # How many calls that are over are told of at once, should very many be left over: the trail has others waiting too.
 _LEFT_AT_ONCE = 200
 
+INBOUND, PUBLISHED = "inbound", "published"
+"""What the dialplan gives to Stasis(): for callers who are to be verified, and for those who call the published number."""
+
 Recorded = Callable[[], Awaitable[Collection[str]]]
 """The channels of this application whose progress is recorded."""
 TakeUp = Callable[[str, bool], Awaitable[Progress | None]]
@@ -288,4 +291,5 @@ class Reconciliation:
             app=self._ari.app,
             agent="".join(arguments[3:4]),
             called="called" in arguments[4:],
+            published=list(arguments[:1]) == [PUBLISHED],
         )

@@ -24,7 +24,7 @@ from ivr.asterisk.events import (
 from ivr.asterisk.leg import Legs
 from ivr.asterisk.line import AriLine
 from ivr.asterisk.offers import OFFER, Offers
-from ivr.asterisk.reconcile import Reconciliation, Records
+from ivr.asterisk.reconcile import INBOUND, PUBLISHED, Reconciliation, Records
 from ivr.asterisk.sweep import Disown, Marked, Sweep
 from ivr.call.ports import Caller
 from ivr.call.progress import Progress
@@ -191,7 +191,7 @@ class Telephony:
         if started.args == OFFER:
             self._offers.won(started.channel)
             return
-        if started.args[:1] != ("inbound",) or self._stopping:
+        if started.args[:1] not in ((INBOUND,), (PUBLISHED,)) or self._stopping:
             self._spawn(self._dismissal.send_away(started.channel))
             return
         if (former := self._lines.pop(started.channel, None)) is not None:

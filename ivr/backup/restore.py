@@ -91,7 +91,9 @@ async def restore(
     """
     for table in (CUSTOMERS, AUDIT, PEOPLE, PEERS):
         if (await connection.execute(select(table).limit(1))).first() is not None:
-            raise InputError("the database holds customers, or an audit trail. Name an empty one in [database] url")
+            raise InputError(
+                "the database holds customers, people, keys of other organisations, or an audit trail. Name an empty one in [database] url"
+            )
     with reading(file, identity, "data", seal.verifier) as reader:
         if reader.at > data_keys.at:
             raise InputError(

@@ -46,8 +46,8 @@ def key(
             return keys.OwnKeys.open(office.settings).key.id, False
         async with office.act() as act:
             await act.tell("peer.key", [""], following=str(following).lower())
-            made = keys.turn(office.settings, time.time()) if there else keys.create(office.settings)
-        return made, True
+        # nothing has changed that stands in no durable row
+        return keys.turn(office.settings, time.time()) if there else keys.create(office.settings), True
 
     made, new = _with(context, run)
     typer.echo(f"Made the key {made}. Copy its file to every desk, and start them anew" if new else made)

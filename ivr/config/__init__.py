@@ -15,6 +15,7 @@ from ivr.config.models import Company, Keys, Log, Settings, Worker
 from ivr.config.page import Brand, Page
 from ivr.config.patterns import Pattern
 from ivr.config.peers import Peers
+from ivr.config.persons import Persons
 from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.push import App, Push
@@ -53,6 +54,7 @@ __all__ = [
     "Password",
     "Pattern",
     "Peers",
+    "Persons",
     "Pin",
     "Policy",
     "Prove",

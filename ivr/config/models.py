@@ -21,6 +21,7 @@ from ivr.config.mail import Mail
 from ivr.config.metrics import Metrics
 from ivr.config.page import Page
 from ivr.config.peers import Peers
+from ivr.config.persons import Persons
 from ivr.config.prove import Prove
 from ivr.config.proxy import Proxy
 from ivr.config.push import App, Push
@@ -162,6 +163,7 @@ class Settings(Section):
     prove: Prove = Field(default_factory=Prove)
     calls: Calls = Field(default_factory=Calls)
     page: Page = Field(default_factory=Page)
+    persons: Persons = Field(default_factory=Persons)
     tokens: Tokens = Field(default_factory=Tokens)
     peers: Peers = Field(default_factory=Peers)
     push: Push = Field(default_factory=Push)

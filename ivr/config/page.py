@@ -57,7 +57,7 @@ class Page(Served):
     redis_password_env: str | None = Field(None, description="Or the environment variable that holds it")
     per_address_minute: int = Field(
         60, ge=10, le=100_000,
-        description="Requests of one address in a minute, a fifth of them such that send something; an IPv6 address counts by its /64",
+        description="Requests of one address in a minute, a fifth of them such that send something; an IPv6 address counts by its /64, and its /56 and /48 may have three and eight times as many",
     )  # fmt: skip
     per_minute: int = Field(6000, ge=100, le=1_000_000, description="Requests of all addresses in a minute")
     # of a hundred million codes few are good at a time: at a thousand tries one of a thousand such hours hits upon one

@@ -17,10 +17,15 @@ Words = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\s<>{}](?
 class Prove(Section):
     """How the company proves who it is to the person on the line. Where [page] url is left out, it cannot."""
 
-    ways: tuple[Literal["text", "code", "push", "app", "mail"], ...] = Field(
+    ways: tuple[Literal["text", "code", "push", "app", "mail", "spoken"], ...] = Field(
         ("text", "code"), min_length=1,
         description='How it reaches the person: "text", a text message with a link; "code", one without, with a short code for the '
-        'company\'s own site; "push", in a browser that has agreed to it; "app", in the company\'s own app; "mail", by e-mail',
+        'company\'s own site; "push", in a browser that has agreed to it; "app", in the company\'s own app; "mail", by e-mail; "spoken", six digits that the agent says, to be keyed on a call to the published number',
+    )  # fmt: skip
+    published: str | None = Field(
+        None, min_length=3, max_length=40, pattern=r"^\+?[0-9][0-9 ()/-]*[0-9]$",
+        description='For "spoken": the number that stands on the company\'s letters, cards and site, and leads to [tillit-published] of '
+        "the dialplan, as it is to be said",
     )  # fmt: skip
     app: Name | None = Field(
         None,
@@ -52,6 +57,10 @@ class Prove(Section):
         for name, chosen in (("ways", self.ways), ("about", self.about)):
             if len(set(chosen)) < len(chosen):
                 raise ValueError(f"{name} names one twice. Leave it out")
+        if ("spoken" in self.ways) is (self.published is None):
+            raise ValueError(
+                'published belongs to "spoken". Write both: the number, and "spoken" into ways; or neither'
+            )
         if "app" in self.ways and self.app is None:
             raise ValueError('ways has "app", and app is left out. Name one of the tables [apps.NAME]')
         return self

@@ -7,12 +7,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, IPvAnyAddress, model_validator
 
-from ivr.config.clear import CaFile, loopback, parts_of
+from ivr.config.clear import CaFile
 from ivr.config.section import Section
+from ivr.config.told import Told
 
 Host = Annotated[str, Field(pattern=r"^(\*\.)?([a-z0-9-]+\.)+[a-z][a-z0-9-]*$")]
-
-_ALLOW_PRIVATE = 'Private addresses that it may be at, such as "10.0.0.5": no others are connected to'
 
 
 class Push(Section):
@@ -35,7 +34,9 @@ class Push(Section):
     )  # fmt: skip
     seconds: float = Field(5.0, ge=0.5, le=30, description="Seconds in which a push service must answer")
     ca_file: CaFile = None
-    allow_private: tuple[IPvAnyAddress, ...] = Field((), description=_ALLOW_PRIVATE)
+    allow_private: tuple[IPvAnyAddress, ...] = Field(
+        (), description='Private addresses that it may be at, such as "10.0.0.5": no others are connected to'
+    )
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -44,27 +45,7 @@ class Push(Section):
         return self
 
 
-class App(Section):
+class App(Told):
     """An app's server that is told of a proof for one of its users (Standard Webhooks): our own, or a partner's."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^#\s]*)?$")] = Field(
-        description='Where it is told, such as "https://app.example.com/tillit"; http:// on this machine alone'
-    )
-    secret_file: Path | None = Field(
-        None,
-        description="A file of mode 0600 that holds its secret, whsec_ and Base64, as `webhooks secret` makes one; "
-        "on a second line may stand another one, with which is signed as well, while the one takes the other's place",
-    )
-    secret_env: str | None = Field(None, description="Or the environment variable that holds it")
     seconds: float = Field(5.0, ge=0.5, le=30, description="Seconds in which it must answer")
-    ca_file: CaFile = None
-    allow_private: tuple[IPvAnyAddress, ...] = Field((), description=_ALLOW_PRIVATE)
-
-    @model_validator(mode="after")
-    def _reached_safely(self) -> Self:
-        url = parts_of(self.url)
-        if url is None or not url.hostname:
-            raise ValueError("url has no host that can be read. Write https://HOST/PATH")
-        if url.scheme == "http" and not loopback(url.hostname):
-            raise ValueError("url would go in clear to another machine. Write https://")
-        return self

@@ -143,6 +143,14 @@ class Limits(Section):
         4, ge=1, le=5, description="Digits behind the country's code in which such numbers are alike"
     )
 
+    published_per_hour: int = Field(
+        100, ge=1,
+        description="Wrong digits keyed at the published number in an hour, then none are right for anybody",
+    )  # fmt: skip
+    published_number_per_hour: int = Field(
+        10, ge=1, description="The same from one calling number; all that are withheld count as one"
+    )
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.customer_in_a_row > self.customer_most:

@@ -74,7 +74,7 @@ class BankId:
             ) if order and not on_phone:
                 return Order(
                     Secret(order), asked, self._clock(), _LIFE, _POLL,
-                    link=Secret(f"https://app.bankid.com/?autostarttoken={quote(token, safe='')}&redirect=null"),
+                    link=_link(token, asked.back),
                     qr=_Qr(shown, Secret(secret)),
                 )  # fmt: skip
             case 400, {"errorCode": "alreadyInProgress"}:
@@ -148,6 +148,10 @@ class BankId:
             body["endUserIp"] = asked.address or ""
             body["returnRisk"] = self._own.highest_risk is not None
         if asked.who is None:
+            if asked.start == "same_device" and asked.back is not None:
+                return Secret(
+                    orjson.dumps({**body, "requirement": required, "returnUrl": asked.back.reveal()}).decode()
+                )
             return Secret(orjson.dumps({**body, "requirement": required}).decode())
         if asked.start == "phone":
             return Secret(
@@ -179,6 +183,14 @@ class _Qr:
         now = str(max(0, int(seconds)))
         code = hmac.digest(self._secret.reveal().encode(), now.encode(), "sha256").hex()
         return Secret(f"bankid.{self._token}.{now}.{code}")
+
+
+def _link(token: str, back: Secret | None) -> Secret:
+    """What opens the app; older ones take from here where they go back to, and not from the order."""
+    begins = f"https://app.bankid.com/?autostarttoken={quote(token, safe='')}&redirect="
+    if back is None:
+        return Secret(f"{begins}null")
+    return Secret(begins + quote(back.reveal(), safe=""))
 
 
 def _by(order: Order) -> Secret:

@@ -10,7 +10,7 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Party
-from ivr.call.proof import Keyed, Proof, Stage
+from ivr.call.proof import Keyed, Proof, Stage, Way
 from ivr.errors import Unavailable
 from ivr.lock.listening import Listening
 from ivr.lock.proofports import Digits, Floor, Hearing, Pages, Speech
@@ -18,6 +18,7 @@ from ivr.lock.proofwords import Speaking
 from ivr.lock.settling import Settling
 from ivr.prompts import Prompt, digits
 from ivr.secret import Secret
+from ivr.store.pages import Unreadable
 from ivr.store.sealing import endpoint_key
 
 DIGITS = 6
@@ -69,6 +70,9 @@ class Course:
             try:
                 while ended := await self._pages.due():
                     for proof in ended:
+                        if isinstance(proof, Unreadable):
+                            self._log.error("proof.unreadable", proof=proof.id)
+                            continue
                         await self._ended(proof, "late" if proof.stage is Stage.EXPIRED else "")
                 await self._settling.again()
                 trouble = ""
@@ -107,7 +111,12 @@ class Course:
         self._listening.moved()
         keys = {endpoint_key(one) for one in endpoints}
         for proof in list(self._begun.values()):
-            if endpoint_key(proof.endpoint) in keys and self.agent(proof) is None:
+            if endpoint_key(proof.endpoint) not in keys:
+                continue
+            if proof.way is Way.SPOKEN:
+                # it waits for the person to hang up, and to call
+                self._joined(proof)
+            elif self.agent(proof) is None:
                 self._do(self._left(proof))
 
     def carry(self, proof: Proof, sending: Coroutine[Any, Any, None]) -> None:
@@ -180,10 +189,7 @@ class Course:
         self._changed(frozenset({proof.endpoint}))
 
     async def _ended(self, proof: Proof, why: str) -> None:
-        self._begun.pop(proof.id, None)
-        self._sent(proof.id)
-        self._listening.end(proof.id)
-        self._speech.hush(proof.node, proof.channel)
+        self._end(proof.id, proof)
         await self._settling.settle(proof, why)
         self._changed(frozenset({proof.endpoint}))
 
@@ -193,15 +199,26 @@ class Course:
             self._over(id, proof)
             return
         self._changed(frozenset({proof.endpoint}))
+        if proof.way is Way.SPOKEN:
+            # on another channel from now on, which every desk watches
+            self._begun[id] = proof
+            self._joined(proof)
         if proof.stage is Stage.OPENED:
             self._sent(id)
         if proof.stage is not Stage.OPENED or not await self._pages.mine(id, Stage.OPENED):
             return
         self._log.info("proof.moved", proof=id, way=proof.way.value, stage=proof.stage.value)
+        if proof.way is Way.SPOKEN:
+            return
         if proof.keyed is Keyed.PAGE:
             await self.say(proof)
             return
         self._listening.begin(proof)
+
+    def _joined(self, proof: Proof) -> None:
+        """Who has keyed the digits of the way `spoken`, and whoever has said them, may have met."""
+        if proof.stage is Stage.OPENED and self.agent(proof) is not None:
+            self._do(self.end(proof, Stage.CONFIRMED, ""))
 
     async def _told_wrong(self, proof: Proof) -> None:
         if (agent := self.agent(proof)) is not None:
@@ -212,15 +229,19 @@ class Course:
 
     def _over(self, id: str, proof: Proof | None) -> None:
         """Another desk may settle it: nothing more of it is done or said here. `proof`: None where it is known no longer."""
+        if (ended := self._end(id, proof)) is not None:
+            self._changed(frozenset({ended.endpoint}))
+
+    def _end(self, id: str, proof: Proof | None) -> Proof | None:
+        """Nothing more of it is done or said here; the proof, as far as anybody knows it yet."""
         begun = self._begun.pop(id, None)
         self._sent(id)
         self._listening.end(id)
-        if (ended := proof or begun) is None:
-            return
+        ended = proof or begun
         # what is said for the call's next proof goes on
-        if begun is not None or self._settling.speech(id) is Speaking.GOING_ON:
+        if ended is not None and (begun is not None or self._settling.speech(id) is Speaking.GOING_ON):
             self._speech.hush(ended.node, ended.channel)
-        self._changed(frozenset({ended.endpoint}))
+        return ended
 
     async def _left(self, proof: Proof) -> None:
         await asyncio.sleep(self._gone)
@@ -233,13 +254,13 @@ class Course:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _do(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._done(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _done(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _done(self, work: Coroutine[Any, Any, object]) -> None:
         try:
             await work
         except Unavailable as error:

@@ -17,7 +17,7 @@ from ivr.lock.judge import Judge
 from ivr.lock.ports import Marks, Records, Switch, Waits
 from ivr.lock.reads import Reads
 from ivr.lock.rows import Rows
-from ivr.lock.settling import Settling
+from ivr.lock.settling import PROOF, Settling
 from ivr.lock.words import Channel, Current, Denied, Direction, Granted, Keying, Reason, State
 from ivr.secret import Personal
 from ivr.staff import Permission, Person
@@ -89,10 +89,14 @@ class Currents:
         )
 
     async def _proved(self, ground: Ground, found: Caller, seen: Current) -> Current:
-        """With the proof of this call, and whether another one may be asked for."""
+        """With the proof of this call, and whether another one may be asked for; where nobody knows, neither."""
         if self._proofs is None or not ground.person.may(Permission.PROVE):
             return seen
-        proof = await self._proofs.shown(ground.person.id, *found.call)
+        try:
+            proof = await self._proofs.shown(ground.person.id, *found.call)
+        except Unavailable as error:
+            self._rows.failed(ground.person, PROOF, error)
+            return replace(seen, proof_known=False)
         sole = isinstance(caller(ground), Caller) and len(found.talk.others) == 1
         return replace(seen, proof=proof, provable=sole and (proof is None or proof.stage.is_end))
 

@@ -14,7 +14,7 @@ from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 from ivr.store.alarms import Alarm
 from ivr.store.answered import Confirmed, Over, Wrong
-from ivr.store.pages import Barred, Kept, Pending
+from ivr.store.pages import Barred, Kept, Pending, Unreadable
 from ivr.store.register import Customer
 
 
@@ -42,7 +42,9 @@ class Pages(Protocol):
 
     async def of_call(self, node: str, channel: str) -> Proof | None: ...
 
-    async def due(self) -> Sequence[Proof]: ...
+    async def due(self) -> Sequence[Proof | Unreadable]: ...
+
+    async def settled(self, proof: Proof) -> None: ...
 
 
 class Speech(Protocol):

@@ -52,6 +52,9 @@ class Proving:
     speech: Speaking | None = None
     """What became of the digits that are spoken into the call; None where none were, as far as this process knows."""
     keyed: Keyed = Keyed.PAGE
+    digits: Secret | None = None
+    """What the agent says, and the person keys at the number that is `published`; None but for as long as it is good, by the way `spoken`."""
+    published: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from time import time
 
 from structlog.typing import FilteringBoundLogger
@@ -15,7 +16,7 @@ from ivr.call.proof import Keyed, Proof, Shown, Stage, Way
 from ivr.config import Company, Limits
 from ivr.config import Prove as Rules
 from ivr.errors import InputError, Unavailable
-from ivr.lock.course import Course
+from ivr.lock.course import DIGITS, Course
 from ivr.lock.current import direction
 from ivr.lock.decision import Caller
 from ivr.lock.enrolling import BY_TEXT
@@ -25,6 +26,7 @@ from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipient, Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import PROOF
+from ivr.lock.spoken import LIFE
 from ivr.lock.whom import Whom
 from ivr.lock.words import Denied, Direction, Reason
 from ivr.numbers import Range
@@ -86,8 +88,8 @@ class Prove:
             found = await self._own(person, call)
             if isinstance(found, Denied):
                 return await self._rows.refuse(person, _SPEECH, found)
-            # what the page shows is never spoken
-            if found.stage is not Stage.OPENED or found.keyed is not Keyed.PAGE:
+            # what the page shows is never spoken, nor what the agent has said
+            if found.stage is not Stage.OPENED or found.keyed is not Keyed.PAGE or found.way is Way.SPOKEN:
                 return await self._rows.refuse(person, _SPEECH, Denied(Reason.NO_PROOF))
             return await self._course.say(found)
         except Unavailable as error:
@@ -115,15 +117,20 @@ class Prove:
     async def _begun(self, person: Person, found: Caller, asked: Asked, carrier: Carrier) -> Proof | Denied:
         if (many := await self._too_many(person, found, asked)) is not None:
             return await self._rows.refuse(person, PROOF, many, call=found.call)
-        to = await self._recipients.of(person.tenant, found, asked.customer, carrier)
+        spoken = asked.way is Way.SPOKEN
+        if spoken:
+            to: Recipient | None = await self._recipients.on_line(person.tenant, found)
+        else:
+            to = await self._recipients.of(person.tenant, found, asked.customer, carrier)
         if to is None:
             return await self._rows.refuse(person, PROOF, Denied(Reason.NO_WAY), call=found.call)
         proof = self._proof(person, found, to, asked)
         word = Secret.random_digits(_CODE_DIGITS) if asked.way is Way.CODE else new_link()
-        named = {"code" if asked.way is Way.CODE else "link": word}
+        named = {} if spoken else {"code" if asked.way is Way.CODE else "link": word}
         kept = await self._pages.open(
             proof,
-            digits=self._course.digits_of(proof.id),
+            # what the agent says is none of the page's: it has others, which nobody knows
+            digits=Secret.random_digits(DIGITS) if spoken else self._course.digits_of(proof.id),
             range=to.range,
             parts=carrier.parts(proof, word),
             barred=not person.may(Permission.WATCH),
@@ -136,6 +143,7 @@ class Prove:
             with suppress(Unavailable):
                 # it ends by itself
                 await self._pages.end(proof.id, Stage.FAILED)
+                await self._pages.settled(replace(proof, stage=Stage.FAILED))
             return await self._rows.refuse(person, PROOF, denied, to.ref, found.call)
         self._log.info("proof.asked", proof=proof.id, way=proof.way.value, person=person.id, call=proof.channel)
         self._course.carry(proof, self._carried(proof, to, carrier, word))
@@ -179,7 +187,8 @@ class Prove:
         language = next(
             (one for one in (to.language, self._company.language) if one is not None and one in languages()), "en"
         )
-        number = to.on_line
+        number, spoken = to.on_line, asked.way is Way.SPOKEN
+        seconds = self._rules.minutes * 60
         shown = Shown(
             company=self._company.name,
             department=self._rules.departments.get(person.team, ""),
@@ -190,14 +199,16 @@ class Prove:
             number="" if number is None else number.masked,
             outbound=direction(found) is Direction.OUTBOUND,
             since=int(found.party.since),
-            phrase=phrase(language),
+            # of whom nothing is shown to, nothing can be compared
+            phrase="" if spoken else phrase(language),
             language=language,
             push=self._push if asked.way in BY_TEXT else "",
         )
         return Proof(
             id=secrets.token_urlsafe(16), node=found.call.node, channel=found.call.id, endpoint=found.talk.own.endpoint,
-            tenant=person.tenant, person=person.id, subject=to.ref, way=asked.way, keyed=asked.keyed,
-            until=int(self._wall()) + self._rules.minutes * 60, shown=shown,
+            tenant=person.tenant, person=person.id, subject=to.ref, way=asked.way,
+            keyed=Keyed.PAGE if spoken else asked.keyed,
+            until=int(self._wall()) + (min(seconds, LIFE) if spoken else seconds), shown=shown,
         )  # fmt: skip
 
     async def _own(self, person: Person, call: str) -> Proof | Denied:

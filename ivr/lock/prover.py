@@ -26,6 +26,7 @@ from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
+from ivr.lock.spoken import Numbers, Published, SpokenCarrier
 from ivr.lock.whom import Whom
 from ivr.sms.dispatch import Dispatch
 from ivr.staff import Permission
@@ -60,6 +61,7 @@ class Prover:
     floor: Floor
     log: FilteringBoundLogger
     calleds: Calleds | None = None
+    numbers: Numbers | None = None
 
     def course(
         self, speech: Speech, hearing: Hearing, changed: Callable[[frozenset[str]], None], **how: float
@@ -70,14 +72,14 @@ class Prover:
             self.pages, self.settling, speech, hearing, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
-    def prove(self, course: Course, dispatch: Dispatch, beside: Beside) -> Prove:
-        """By the ways of the settings."""
+    def prove(self, course: Course, dispatch: Dispatch, beside: Beside, published: Published | None = None) -> Prove:
+        """By the ways of the settings. `published`: where agents say digits."""
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
             self.settings.prove, self.settings.company, whom,
             Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
-            self._carriers(dispatch, beside), course, self.reads, self.rows, index, self.settings.limits, self.log,
+            self._carriers(dispatch, beside, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
             push="" if beside.push is None else beside.push.public,
         )  # fmt: skip
 
@@ -85,7 +87,7 @@ class Prover:
         """Who makes browsers customers'."""
         return Enrolling(self.pages, push, self.pushes, self.trail, self.log)
 
-    def _carriers(self, dispatch: Dispatch, beside: Beside) -> Mapping[Way, Carrier]:
+    def _carriers(self, dispatch: Dispatch, beside: Beside, published: Published | None) -> Mapping[Way, Carrier]:
         page = self.settings.page
         url = page.url or ""
         site = page.brand.site or urlsplit(url).netloc
@@ -100,6 +102,9 @@ class Prover:
             elif way is Way.PUSH:
                 assert beside.push is not None
                 found[way] = PushCarrier(beside.push, self.pushes, self.log)
+            elif way is Way.SPOKEN:
+                assert self.numbers is not None and published is not None
+                found[way] = SpokenCarrier(self.numbers, published)
             else:
                 found[way] = TextCarrier(way, dispatch, url, site)
         return found

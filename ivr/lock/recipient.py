@@ -20,7 +20,7 @@ from ivr.secret import Personal, Secret
 class Recipient:
     """A customer in force. `at`: where the message goes; `range`: what it is counted for, where it is a text.
 
-    `on_line`: the number that is on the line, where it is known.
+    `on_line`: the number that is on the line, where it is known. Whom nobody knows has no `ref`: nothing is sent to them.
     """
 
     ref: str
@@ -62,6 +62,12 @@ class Recipients:
             on_line = held.phones[called.phone - 1]
         reach = await by.reach_of(held, on_line, self._wall() - self._cooling)
         return None if reach is None else Recipient(ref, reach.at, reach.range, held.language, on_line)
+
+    async def on_line(self, tenant: str, found: Caller) -> Recipient:
+        """Whoever is on the line, for what is said to them alone; the customer where they are verified as one. Raises `Unavailable`."""
+        ref = None if found.mark is None else await self._ref(tenant, found, None, None)
+        held = None if ref is None else await self._records.read(tenant, ref)
+        return Recipient(ref or "", Personal(""), None, None if held is None else held.language, found.party.number)
 
     async def _called(self, tenant: str, found: Caller) -> Called | None:
         if self._calleds is None or not is_dialled(found.call.id):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from time import time
 from typing import TypeVar
@@ -10,14 +11,16 @@ from typing import TypeVar
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Entry, Trail
-from ivr.call.proof import Proof, Stage
+from ivr.call.proof import Proof, Stage, Way
 from ivr.errors import Unavailable
 from ivr.lock.ports import Switch
 from ivr.lock.proofports import Alarms, Pages
 from ivr.lock.proofwords import Proving, Speaking
+from ivr.lock.spoken import Numbers
 from ivr.store.alarms import Alarm
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 PROOF = "proof"
 """The action of its rows."""
@@ -32,8 +35,10 @@ class Settling:
 
     def __init__(
         self, pages: Pages, alarms: Alarms, switch: Switch, trail: Trail, log: FilteringBoundLogger,
-        wall: Callable[[], float] = time,
+        wall: Callable[[], float] = time, numbers: Numbers | None = None,
     ) -> None:  # fmt: skip
+        """`numbers`: None where no agent says digits."""
+        self._numbers = numbers
         self._pages = pages
         self._alarms = alarms
         self._switch = switch
@@ -41,6 +46,8 @@ class Settling:
         self._log = log
         self._wall = wall
         self._told: dict[str, None] = {}
+        self._said: dict[tuple[str, Stage], None] = {}
+        self._alarmed: dict[str, None] = {}
         self._speech: dict[str, Speaking] = {}
         self._owed: dict[tuple[str, Stage], tuple[Proof, str]] = {}
 
@@ -54,7 +61,9 @@ class Settling:
             return None
         if proof.stage.is_end and proof.id not in self._told:
             await self._tell(proof, "")
-        shown = proof.shown
+        shown, said = proof.shown, self._numbers
+        if proof.way is not Way.SPOKEN or proof.stage is not Stage.SENT:
+            said = None
         return Proving(
             proof.id,
             proof.way,
@@ -64,6 +73,8 @@ class Settling:
             proof.until,
             self._speech.get(proof.id),
             proof.keyed,
+            None if said is None else said.digits_of(proof.id),
+            "" if said is None else said.published,
         )
 
     def spoken(self, id: str, speech: Speaking) -> None:
@@ -77,13 +88,36 @@ class Settling:
     async def settle(self, proof: Proof, why: str = "") -> None:
         """It has come to its end, and nobody else settles it. `why`: for the trail, a word of ours. Raises nothing.
 
-        A row that cannot be written now is written by `again`; alarms wait for no row.
+        A row that cannot be written now is written by `again`; alarms wait for no row. What this desk does not live to tell another one
+        is given to tell.
         """
+        told = True
         try:
             await self._tell(proof, why)
         except Unavailable as error:
+            told = False
             self._owed[proof.id, proof.stage] = proof, why
             self._log.error("proof.untold", proof=proof.id, error=str(error))
+        if (proof.id, proof.stage) not in self._said:
+            _keep(self._said, (proof.id, proof.stage), None)
+            self._say(proof, why)
+        if await self._alarm(proof) and told:
+            await self._settled(proof)
+
+    async def again(self) -> None:
+        """Write what is owed to the trail, as far as that is possible now."""
+        for proof, why in list(self._owed.values()):
+            try:
+                await self._tell(proof, why)
+            except Unavailable:
+                return
+            self._owed.pop((proof.id, proof.stage), None)
+            if await self._alarm(proof):
+                await self._settled(proof)
+
+    # ------------------------------------------------------------ inside
+
+    def _say(self, proof: Proof, why: str) -> None:
         match proof.stage:
             case Stage.DENIED:
                 self._log.warning(
@@ -99,26 +133,22 @@ class Settling:
                 self._log.info("proof.expired", proof=proof.id, way=proof.way.value, why=why)
             case _:
                 self._log.info("proof.confirmed", proof=proof.id, way=proof.way.value)
-        if proof.stage in _EVENTS:
-            await self._alarm(proof)
 
-    async def again(self) -> None:
-        """Write what is owed to the trail, as far as that is possible now."""
-        for proof, why in list(self._owed.values()):
-            try:
-                await self._tell(proof, why)
-            except Unavailable:
-                return
-            self._owed.pop((proof.id, proof.stage), None)
-
-    # ------------------------------------------------------------ inside
+    async def _settled(self, proof: Proof) -> None:
+        # where Redis is away it is given to somebody again, and told once more: rows and alarms are one all the same
+        with suppress(Unavailable):
+            await self._pages.settled(proof)
 
     async def _tell(self, proof: Proof, why: str) -> None:
         detail = {
             "proof": proof.id, "way": proof.way.value, "keyed": proof.keyed.value, "person": proof.person,
             "tenant": proof.tenant, "node": proof.node, **({"why": why} if why else {}),
         }  # fmt: skip
-        by = "page" if proof.stage in (Stage.CONFIRMED, Stage.DENIED, Stage.WRONG) else "desk"
+        by = (
+            "page"
+            if proof.way is not Way.SPOKEN and proof.stage in (Stage.CONFIRMED, Stage.DENIED, Stage.WRONG)
+            else "desk"
+        )
         once = f"{PROOF}:{proof.id}"
         row = Entry(by, PROOF, proof.stage.value, call=proof.channel, subject=proof.subject, detail=detail, once=once)
         stands = await self._trail.append(row)
@@ -127,20 +157,30 @@ class Settling:
             await self._trail.append(replace(row, once=f"{once}:late"))
         _keep(self._told, proof.id, None)
 
-    async def _alarm(self, proof: Proof) -> None:
+    async def _alarm(self, proof: Proof) -> bool:
+        """Whether all who must look at it were told, now or before."""
+        if proof.stage not in _EVENTS:
+            return True
         alarm = Alarm(proof.id, proof.person, proof.stage, proof.node, proof.channel, int(self._wall()))
         fields = {"Uniqueid": proof.channel, "Subject": proof.subject, "Person": proof.person}
-        for told in (
-            self._alarms.keep(proof.tenant, alarm),
-            self._switch.event(proof.node, _EVENTS[proof.stage], fields),
-        ):
+        ways: tuple[tuple[str, Callable[[], Awaitable[object]]], ...] = (
+            ("page", lambda: self._alarms.keep(proof.tenant, alarm)),
+            ("event", lambda: self._switch.event(proof.node, _EVENTS[proof.stage], fields)),
+        )
+        for way, tell in ways:
+            one = f"{way} {proof.stage} {proof.id}"
+            if one in self._alarmed:
+                continue
             try:
-                await told
+                await tell()
             except Unavailable as error:
                 self._log.error("proof.alarm_untold", proof=proof.id, error=str(error))
+            else:
+                _keep(self._alarmed, one, None)
+        return all(f"{way} {proof.stage} {proof.id}" in self._alarmed for way, _ in ways)
 
 
-def _keep(kept: dict[str, T], id: str, what: T) -> None:
+def _keep(kept: dict[K, T], id: K, what: T) -> None:
     kept[id] = what
     if len(kept) > _MOST:
         del kept[next(iter(kept))]

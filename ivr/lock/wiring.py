@@ -30,6 +30,7 @@ from ivr.lock.review import Review
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
 from ivr.lock.signer import Signer
+from ivr.lock.spoken import Numbers
 from ivr.lock.trailrows import TrailRows
 from ivr.lock.watch import Watch
 from ivr.lock.whom import Whom
@@ -117,9 +118,10 @@ class Locks:
                 peering = _peering(settings, whom, rows, customers, link, log)
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
-            settling = Settling(pages, alarms, switch, trail, log)
+            numbers = None if settings.prove.published is None else Numbers(vault.codes, settings.prove.published)
+            settling = Settling(pages, alarms, switch, trail, log, numbers=numbers)
             prover = Prover(
-                settings, judge, records, Mails(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks, log, dials,
+                settings, judge, records, Mails(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks, log, dials, numbers,
             )  # fmt: skip
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),

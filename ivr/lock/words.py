@@ -203,7 +203,7 @@ class Current:
     `level` and `until` stand where `state` is verified; `methods` and `ref` where that customer is in force in the person's tenant as well;
     `name` where the record is open to this person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
     `keying`: of a caller for whom this person waits. `ended`: how the last verification of this call ended, where that was
-    in mid-call and did not verify anybody. `proof`: the latest that this person has asked for on this call. `verifiable`, `droppable`,
+    in mid-call and did not verify anybody. `proof`: the latest that this person has asked for on this call, where `proof_known`. `verifiable`, `droppable`,
     `provable` and `peerable` (each side can prove its organisation to the other): what this person may do now. `dialled`: the reference
     of the customer of the person's tenant whom a call from the desk has reached; who has answered, it does not tell.
     """
@@ -227,6 +227,7 @@ class Current:
     droppable: bool = False
     provable: bool = False
     proof: Proving | None = None
+    proof_known: bool = True
     dialled: str | None = None
     peerable: bool = False
 

@@ -29,6 +29,13 @@ DOCUMENT, LETTERS = "/.well-known/tillit.json", "/in/peers"
 HEALTH, READY = "/healthz", "/readyz"
 ASKED, ANSWER, NOT_ME = "/c/{link}", "/c/{link}/confirm", "/c/{link}/deny"
 
+PERSON, BEGIN, NOW, BACK = "/person", "/person/begin", "/person/now", "/person/back/{link}"
+KEY_CODE, STOP = "/person/code", "/person/stop"
+LETTER, WHO, ANSWER_BACK, UNKNOWN = "/i/{link}", "/i/{link}/open", "/i/{link}/answer", "/i/{link}/deny"
+
+PERSONS = frozenset({PERSON, BEGIN, NOW, BACK, KEY_CODE, STOP, LETTER, WHO, ANSWER_BACK, UNKNOWN})
+"""Those of people who show each other who they are; there where that is switched on."""
+
 METHODS: Mapping[str, frozenset[str]] = {
     FIRST: _READ,
     OPEN: _SENT,
@@ -40,6 +47,16 @@ METHODS: Mapping[str, frozenset[str]] = {
     ASKED: _READ,
     ANSWER: _SENT,
     NOT_ME: _SENT,
+    PERSON: _READ,
+    BEGIN: _SENT,
+    NOW: _READ,
+    BACK: _READ | _SENT,
+    KEY_CODE: _SENT,
+    STOP: _SENT,
+    LETTER: _READ,
+    WHO: _SENT,
+    ANSWER_BACK: _SENT,
+    UNKNOWN: _SENT,
     CODE: _READ,
     KEYED: _SENT,
     LOGO: _READ,
@@ -59,21 +76,24 @@ SIGNED = frozenset({DOCUMENT, LETTERS})
 # Longer ones are nobody's; shorter ones too, but that is for the store to say.
 _LINK = re.compile(r"/p/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/open|/confirm|/deny|/push)?")
 _CALLER = re.compile(r"/c/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/confirm|/deny)?")
+_BACK = re.compile(r"/person/back/(?P<link>[A-Za-z0-9_-]{1,64})")
+_LETTER = re.compile(r"/i/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/open|/answer|/deny)?")
 _POSTED = re.compile(r"/in/(?P<way>[a-z0-9_-]{1,40})/(?P<secret>[A-Za-z0-9_-]{1,128})")
+_PLAIN = frozenset(name for name in METHODS if "{" not in name)
+_LINKED = ((_LINK, FIRST), (_CALLER, ASKED), (_LETTER, LETTER), (_BACK, BACK))
 
 
 def target(path: str) -> Target | None:
     """None for an address that is none of ours. `path`: as it was sent, without the query; nothing of it is decoded."""
-    if path in (CODE, KEYED, LOGO, SCRIPT, WORKER, DOCUMENT, HEALTH, READY):
-        return Target(path, METHODS[path])
     if path == LETTERS:
         return Target(path, METHODS[path], way="peers")
-    if (found := _LINK.fullmatch(path)) is not None:
-        name, link = FIRST + (found["act"] or ""), Secret(found["link"])
-        return Target(name, METHODS[name], link, *(("push", link) if name == PUSH else ()))
-    if (found := _CALLER.fullmatch(path)) is not None:
-        name = ASKED + (found["act"] or "")
-        return Target(name, METHODS[name], link=Secret(found["link"]))
+    if path in _PLAIN:
+        return Target(path, METHODS[path])
+    for form, first in _LINKED:
+        if (found := form.fullmatch(path)) is not None:
+            name = first + (found.groupdict().get("act") or "")
+            link = Secret(found["link"])
+            return Target(name, METHODS[name], link, *(("push", link) if name == PUSH else ()))
     if (found := _POSTED.fullmatch(path)) is not None:
         return Target(POSTED, METHODS[POSTED], way=found["way"], secret=Secret(found["secret"]))
     return None

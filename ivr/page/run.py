@@ -18,13 +18,17 @@ from ivr.metrics.served import HeardServed, ServedMeters
 from ivr.metrics.server import serving
 from ivr.page.brand import Look
 from ivr.page.limits import Limits
+from ivr.page.person_sheets import PersonSheets
+from ivr.page.person_visit import PersonVisits
 from ivr.page.routes import NAMES
 from ivr.page.server import PageServer
 from ivr.page.sheets import Sheets
+from ivr.page.spared import Spared
 from ivr.page.visit import Visits
 from ivr.stopping import told_to_stop
 from ivr.store.bulletin import Bulletin
 from ivr.store.callers import CallerPage
+from ivr.store.introductions import PersonPage
 from ivr.store.opened import PageStore, link_of_page
 from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
@@ -36,7 +40,7 @@ from ivr.web.problems import STATUSES
 def run(settings: Settings) -> None:
     """Serve until it is told to stop. Raises `ConfigError` where it cannot start, `Unreachable` where it could later."""
     meters = meters_of(settings)
-    log = logs.setup(settings.log, HeardServed(meters))
+    log = logs.setup(settings.log, Spared(HeardServed(meters)))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, meters, log))
 
@@ -72,11 +76,15 @@ async def opened(
     try:
         prefix, seconds = settings.redis.prefix, settings.redis.request_seconds
         store, pace = PageStore(link, prefix, key), RedisPace(link, f"{prefix}:page")
-        limits = Limits(pace, key, settings.page)
+        limits = Limits(pace, key, settings.page, settings.persons)
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
-        visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits)
-        box = PostBox(link, prefix, key, seconds=seconds)
-        yield PageServer(settings, visits, box, Bulletin(link, prefix), sheets, limits, readiness, log), readiness
+        visits, box = (
+            Visits(settings, store, CallerPage(link, prefix, key), sheets, limits),
+            PostBox(link, prefix, key, seconds=seconds),
+        )
+        people = PersonVisits(settings, PersonPage(link, prefix, key), PersonSheets(sheets), limits)
+        bulletin = Bulletin(link, prefix)
+        yield PageServer(settings, visits, people, box, bulletin, sheets, limits, readiness, log), readiness
     finally:
         await link.close()
 

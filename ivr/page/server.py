@@ -16,6 +16,7 @@ from ivr.metrics.ready import Readiness
 from ivr.metrics.served import METHODS
 from ivr.page import posting, routes
 from ivr.page.limits import Limits
+from ivr.page.person_visit import PersonVisits
 from ivr.page.routes import Target
 from ivr.page.sheets import Sheets
 from ivr.page.visit import Visits
@@ -38,7 +39,7 @@ class PageServer(Listening):
     """`open`, then it serves until `close`."""
 
     def __init__(
-        self, settings: Settings, visits: Visits, box: PostBox, bulletin: Bulletin, sheets: Sheets, limits: Limits,
+        self, settings: Settings, visits: Visits, people: PersonVisits, box: PostBox, bulletin: Bulletin, sheets: Sheets, limits: Limits,
         readiness: Readiness, log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         page = settings.page
@@ -46,6 +47,7 @@ class PageServer(Listening):
         self._host = page.url.partition("//")[2].lower()
         self._page = page
         self._visits = visits
+        self._people = people
         self._box = box
         self._bulletin = bulletin
         self._sheets = sheets
@@ -81,7 +83,7 @@ class PageServer(Listening):
         self._log.info(
             "page.request", method=request.method if request.method in METHODS else "other",
             route="none" if target is None else target.name, status=answer.status, reason=reason, peer=masked(address),
-            seconds=round(monotonic() - began, 4),
+            seconds=round(monotonic() - began, 4), left_out=0,
         )  # fmt: skip
         return answer
 
@@ -104,6 +106,8 @@ class PageServer(Listening):
             return await posting.take(request, target, self._box)
         if target.name == routes.LOGO:
             return self._logo()
+        if target.name in routes.PERSONS:
+            return await self._people.answer(request, target, address)
         await self._limits.request(address, sends=request.method == "POST")
         if target.name == routes.DOCUMENT:
             return await self._document()

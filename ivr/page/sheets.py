@@ -82,17 +82,20 @@ class Sheets:
 
     def over(self, words: Words, link: Secret, seen: Seen, stage: Stage) -> web.Response:
         """What came of it, for whoever has the link: that may be somebody else than the one who was on the call."""
-        safe = self._safe(words)
+        safe = self.safe(words)
         match stage:
             case Stage.CONFIRMED:
-                time, number = self._time(seen.shown), seen.shown.number
+                time, number = self.clock(seen.shown.since), seen.shown.number
                 text = words("was.text", time=time, number=number) if number else words("was.text_hidden", time=time)
                 return self.told(words, "was", text, (safe,), check=words("was.check"), link=link)
             case Stage.DENIED:
                 steps = (words("denied.say"), words("denied.given"), safe)
                 return self.told(words, "denied", words("denied.text"), steps)
             case Stage.WRONG:
-                return self.told(words, "wrong", words("wrong.text"), (words("wrong.hang_up"), safe))
+                hang_up = words("wrong.hang_up")
+                return self.told(
+                    words, "wrong", words("wrong.text"), (hang_up, safe), check=words("expired.check"), link=link
+                )
             case _:
                 return self.told(
                     words, "expired", words("expired.text"), (safe,), check=words("expired.check"), link=link
@@ -103,14 +106,13 @@ class Sheets:
     ) -> web.Response:
         """Somebody calls us as this person: where to key what is heard in that call, and to say that it is somebody else."""
         hidden = "" if asked.asking.number else "_hidden"
-        at = datetime.fromtimestamp(asked.since, UTC).astimezone(self._zone)
         fields = {
-            "direction": words(f"caller.call{hidden}", time=f"{at:%H:%M}", number=asked.asking.number),
+            "direction": words(f"caller.call{hidden}", time=self.clock(asked.since), number=asked.asking.number),
             "passed_on": passed_on,
             "fault": fault,
             "place": escape(link.within("/c/-", "-").reveal()),
         }
-        return self._page("caller.html", words, words("caller.title"), fields, status=422 if fault else 200)
+        return self.page("caller.html", words, words("caller.title"), fields, status=422 if fault else 200)
 
     def heard(self, words: Words) -> web.Response:
         """Nothing more can be keyed there: the call says what came of it."""
@@ -118,19 +120,19 @@ class Sheets:
 
     def not_me(self, words: Words) -> web.Response:
         """Somebody else calls us in this person's name."""
-        return self.told(words, "not_me", words("not_me.text"), (words("denied.given"), self._safe(words)))
+        return self.told(words, "not_me", words("not_me.text"), (words("denied.given"), self.safe(words)))
 
     def gone(self, words: Words) -> web.Response:
         """A link that nobody has, or had long ago."""
-        return self.told(words, "gone", words("gone.text"), (self._safe(words),), status=404)
+        return self.told(words, "gone", words("gone.text"), (self.safe(words),), status=404)
 
     def code(self, words: Words, fault: str = "") -> web.Response:
         """Where a short code is keyed."""
-        return self._page("code.html", words, words("code.title"), {"fault": fault}, status=422 if fault else 200)
+        return self.page("code.html", words, words("code.title"), {"fault": fault}, status=422 if fault else 200)
 
     def problem(self, words: Words, why: str, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
         """It did not work; `why`: a sentence of [problem]."""
-        answer = self.told(words, "problem", words(f"problem.{why}"), (self._safe(words),), status=status)
+        answer = self.told(words, "problem", words(f"problem.{why}"), (self.safe(words),), status=status)
         answer.headers.update(headers or {})
         return answer
 
@@ -141,7 +143,7 @@ class Sheets:
         """A heading, a sentence, and what to do; with a `link`, also the button that denies, behind `check`."""
         title, fields = words(f"{what}.title"), {"text": text, "steps": steps, "check": check}
         if link is None:
-            return self._page("told.html", words, title, {**fields, "place": None}, status=status)
+            return self.page("told.html", words, title, {**fields, "place": None}, status=status)
         return self._link_page("told.html", words, title, link, fields, status=status)
 
     def dress(self, answer: web.StreamResponse) -> None:
@@ -154,18 +156,10 @@ class Sheets:
         if self._secure:
             answer.headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
 
-    # ------------------------------------------------------------ inside
-
-    def _link_page(
-        self, template: str, words: Words, title: str, link: Secret, fields: Mapping[str, object], status: int = 200
+    def page(
+        self, template: str, words: Words, title: str, fields: Mapping[str, object], *, status: int = 200
     ) -> web.Response:
-        return self._page(
-            template, words, title, {**fields, "place": escape(link.within("/p/-", "-").reveal())}, status=status
-        )
-
-    def _page(
-        self, template: str, words: Words, title: str, fields: Mapping[str, object], *, status: int
-    ) -> web.Response:
+        """One of the templates, filled in."""
         text = _TEMPLATES.get_template(template).render(
             {
                 "words": words,
@@ -180,17 +174,27 @@ class Sheets:
         answer.headers["Vary"] = "Accept-Language"
         return answer
 
+    def safe(self, words: Words) -> str:
+        """Whom to ask who is not sure."""
+        return words("page.call_us", phone=self.look.phone) if self.look.phone else words("page.call_known")
+
+    def clock(self, at: int) -> str:
+        """That time of day, where people are."""
+        return f"{datetime.fromtimestamp(at, UTC).astimezone(self._zone):%H:%M}"
+
+    # ------------------------------------------------------------ inside
+
+    def _link_page(
+        self, template: str, words: Words, title: str, link: Secret, fields: Mapping[str, object], status: int = 200
+    ) -> web.Response:
+        return self.page(
+            template, words, title, {**fields, "place": escape(link.within("/p/-", "-").reveal())}, status=status
+        )
+
     def _direction(self, words: Words, shown: Shown) -> str:
         """Who has called whom, and when: whoever is called by somebody else sees that it is another call."""
         which = _which(shown) + ("" if shown.number else "_hidden")
-        return words(f"who.{which}", time=self._time(shown), number=shown.number)
-
-    def _time(self, shown: Shown) -> str:
-        """When the call began."""
-        return f"{datetime.fromtimestamp(shown.since, UTC).astimezone(self._zone):%H:%M}"
-
-    def _safe(self, words: Words) -> str:
-        return words("page.call_us", phone=self.look.phone) if self.look.phone else words("page.call_known")
+        return words(f"who.{which}", time=self.clock(shown.since), number=shown.number)
 
 
 def _which(shown: Shown) -> str:

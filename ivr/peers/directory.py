@@ -54,6 +54,7 @@ class Peer:
 class _Kept:
     at: float
     said: Published | str
+    asked: float
 
 
 class Directory:
@@ -105,7 +106,7 @@ class Directory:
         elif isinstance(kept.said, str):
             if 0 <= now - kept.at < _FAULT_KEPT:
                 raise PeerError(kept.said)
-        elif 0 <= now - kept.at < (_KEPT if key is None or _has(kept.said, key) else _AGAIN):
+        elif 0 <= now - kept.at < _KEPT and (key is None or _has(kept.said, key) or 0 <= now - kept.asked < _AGAIN):
             return kept.said
         said: Published | str
         try:
@@ -114,7 +115,16 @@ class Directory:
                 said = f"peers: {domain}: {said}"
         except PeerError as error:
             said = str(error)
-        self._kept[domain] = _Kept(now, said)
+        if (
+            isinstance(said, str)
+            and kept is not None
+            and isinstance(kept.said, Published)
+            and 0 <= now - kept.at < _KEPT
+        ):
+            # it was good a moment ago: whoever has us look while the other is away takes nothing from it
+            kept.asked = now
+            return kept.said
+        self._kept[domain] = _Kept(now, said, now)
         self._kept.move_to_end(domain)
         if len(self._kept) > _MOST:
             self._kept.popitem(last=False)

@@ -55,6 +55,9 @@ class Smpp:
         self._reference = secrets.randbelow(256)
         # of each message of a text but its last one: the id of that, as soon as it is known; None where the text has failed
         self._parts: OrderedDict[str, asyncio.Future[str | None]] = OrderedDict()
+        # losses of messages that nobody has been told the ids of yet, while texts of several are being sent
+        self._early: OrderedDict[str, Receipt] = OrderedDict()
+        self._several = 0
 
     @classmethod
     def of(cls, settings: Settings, log: FilteringBoundLogger, told: Told | None = None) -> Self:
@@ -82,10 +85,14 @@ class Smpp:
         reports = self._told is not None
         messages = wire.submits(self._sender, to, whole, self._reference, reports=reports)
         last: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        lost: Receipt | None = None
+        self._several += len(messages) > 1
         try:
             for message in messages[:-1]:
-                # its receipt may come before the next one's answer
-                self._parts[self._in_answers(await self._submitted(message))] = last
+                # its receipt may come before the next one's answer, and before its own
+                part = self._in_answers(await self._submitted(message))
+                self._parts[part] = last
+                lost = self._early.pop(part, lost)
                 if len(self._parts) > _MOST:
                     self._parts.popitem(last=False)
             named = self._in_answers(await self._submitted(messages[-1]))
@@ -93,6 +100,11 @@ class Smpp:
         finally:
             if not last.done():
                 last.set_result(None)
+            self._several -= len(messages) > 1
+            if not self._several:
+                self._early.clear()
+        if lost is not None and self._told is not None:
+            await self._tell(self._told, named, lost)
         return Handed(NAME, named if reports else None, len(messages))
 
     async def reach(self) -> None:
@@ -166,6 +178,13 @@ class Smpp:
                 # whoever has sent it was told that it has failed
                 return True
             named = whole
+        elif receipt.delivery.lost and self._several:
+            self._early[named] = receipt
+            if len(self._early) > _MOST:
+                self._early.popitem(last=False)
+        return await self._tell(told, named, receipt)
+
+    async def _tell(self, told: Told, named: str, receipt: Receipt) -> bool:
         report = Report.of(NAME, named, receipt.delivery, receipt.code)
         if report is None:
             return True

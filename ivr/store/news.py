@@ -9,7 +9,7 @@ import orjson
 from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
-from ivr.store.pages import news_key
+from ivr.store.pageparts import news_key
 from ivr.store.topic import Topic
 
 

@@ -18,7 +18,7 @@ from ivr.secret import Secret
 from ivr.store.answered import Confirmed, Over, Wrong, keyed, stage_of, strange
 from ivr.store.link import Link, Script, root
 from ivr.store.pagekey import PageKey
-from ivr.store.pages import ended_key, named, news_key, page_key, read_shown
+from ivr.store.pageparts import ended_key, named, news_key, page_key, read_shown
 from ivr.store.refused import User, explained
 
 _LOOK = Script("clock", "proof", "by_link", "visited", "look_page")

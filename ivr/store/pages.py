@@ -14,7 +14,7 @@ import orjson
 
 from ivr.call.outcome import Budget
 from ivr.call.ports import Closed, TooMany
-from ivr.call.proof import Keyed, Proof, Shown, Stage, Way
+from ivr.call.proof import Keyed, Proof, Stage, Way
 from ivr.config import Limits
 from ivr.errors import StoreError
 from ivr.numbers import Range
@@ -22,10 +22,11 @@ from ivr.secret import Secret
 from ivr.store.answered import Confirmed, Over, Wrong, keyed, strange
 from ivr.store.link import Link, Script
 from ivr.store.pagekey import PageKey
+from ivr.store.pageparts import ended_key, named, news_key, page_key, read_shown
 
 _OPEN = Script("clock", "budget", "proof", "open_proof")
-_STAGE = Script("clock", "proof", "stage_proof")
-_DUE = Script("clock", "proof", "take_due")
+_STAGE = Script("clock", "proof", "lend", "stage_proof")
+_DUE = Script("clock", "proof", "lend", "take_due")
 _TYPED = Script("clock", "typed")
 _KEY = Script("clock", "proof", "by_name", "visited", "key_page")
 
@@ -43,6 +44,7 @@ class ProofRules:
     """How often digits may be keyed, how many proofs go to one customer in an hour, and how long none goes to one who has denied, in seconds.
 
     How many customer numbers may be typed during a call, and by a person in an hour: one, and one more for a slip, on many a call.
+    In how many seconds a desk has told of an end that it was given; else another one is given it: longer than a request to the trail takes.
     """
 
     tries: int = 3
@@ -50,6 +52,7 @@ class ProofRules:
     barred: int = 600
     typed_on_call: int = 2
     typed_in_hour: int = 12
+    told_within: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,13 @@ class Pending:
 @dataclass(frozen=True, slots=True)
 class Barred:
     """The customer has said a while ago not to be talking with us: nothing more is sent for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Something has come to its end, and what stands for it cannot be read."""
+
+    id: str
 
 
 class Pages:
@@ -95,8 +105,8 @@ class Pages:
         country, prefix = (range.country, range.prefix) if range else ("", "")
         sealed = self._sealed(proof)
         keys = [
-            page_key(self._prefix, proof.id), self._desks(proof.id), self._of_call(proof.node, proof.channel),
-            self._due, f"{self._prefix}:budget:all", f"{self._prefix}:budget:country:{country}",
+            page_key(self._prefix, proof.id), desks_key(self._prefix, proof.id), call_key(self._prefix, proof.node, proof.channel),
+            due_key(self._prefix), f"{self._prefix}:budget:all", f"{self._prefix}:budget:country:{country}",
             f"{self._prefix}:budget:prefix:{prefix}", f"{self._prefix}:proof:of:{proof.subject}",
             f"{self._bars}{proof.subject}", f"{self._prefix}:proof:times:{proof.subject}",
             *(named(self._prefix, self._key, kind, text) for kind, text in (("link", link), ("code", code)) if text),
@@ -144,8 +154,8 @@ class Pages:
         if proof is None:
             return False
         answer = await self._link.run(
-            _STAGE, [page_key(self._prefix, id), self._due, f"{self._bars}{proof.subject}"],
-            id, then, news_key(self._prefix), self._rules.barred * 1000, int(bool(proof.subject)),
+            _STAGE, [page_key(self._prefix, id), due_key(self._prefix), f"{self._bars}{proof.subject}", self._lent],
+            id, then, news_key(self._prefix), self._rules.barred * 1000, int(bool(proof.subject)), self._lease,
         )  # fmt: skip
         match answer:
             case [b"moved"]:
@@ -156,7 +166,7 @@ class Pages:
                 raise strange(_STAGE)
 
     async def end(self, id: str, why: Stage) -> bool:
-        """The same for an end: who gets True tells of it, and nobody finds it among those that are `due`."""
+        """The same for an end: who gets True tells of it, and nobody finds it among those that are `due` unless that one is not `settled` in time."""
         if not why.is_end:
             raise ValueError("is no end")
         return await self.stage(id, why)
@@ -179,7 +189,7 @@ class Pages:
 
     async def of(self, id: str) -> Proof | None:
         """The one with this identifier, as far as it has come; None where it is known no longer. Two round trips."""
-        match await self._link.ask("HGET", self._desks(id), "proof"):
+        match await self._link.ask("HGET", desks_key(self._prefix, id), "proof"):
             case bytes(text):
                 stage = await self._link.ask("HGET", page_key(self._prefix, id), "stage")
                 return self._read(text, stage) if isinstance(stage, bytes) else None
@@ -196,33 +206,45 @@ class Pages:
 
     async def of_call(self, node: str, channel: str) -> Proof | None:
         """The latest one of this call. Three round trips."""
-        match await self._link.ask("GET", self._of_call(node, channel)):
+        match await self._link.ask("GET", call_key(self._prefix, node, channel)):
             case bytes(id):
                 return await self.of(id.decode())
             case _:
                 return None
 
-    async def due(self) -> Sequence[Proof]:
+    async def due(self) -> Sequence[Proof | Unreadable]:
         """Those that have come to an end on the page, or have expired. They are taken: no other desk gets them.
+
+        Whatever is not `settled` in time comes here again: the desk that had it has died.
 
         One that is denied behind another end comes once more, as denied.
         What the page says is not the last word: a proof that it never tells of comes here when it expires.
         """
         answer = await self._link.run(
-            _DUE, [self._due, ended_key(self._prefix)],
-            page_key(self._prefix, ""), self._desks(""), self._bars, self._rules.barred * 1000, _MANY, news_key(self._prefix),
+            _DUE, [due_key(self._prefix), ended_key(self._prefix), self._lent],
+            page_key(self._prefix, ""), desks_key(self._prefix, ""), self._bars, self._rules.barred * 1000, _MANY, news_key(self._prefix), self._lease,
         )  # fmt: skip
         match answer:
             case [b"due", *rest]:
-                return [self._read(text, stage) for text, stage in zip(rest[::2], rest[1::2], strict=True)]
+                return [self._taken(*one) for one in zip(rest[::3], rest[1::3], rest[2::3], strict=True)]
             case _:
                 raise strange(_DUE)
+
+    async def settled(self, proof: Proof) -> None:
+        """All is told of this end that is to be told."""
+        await self._link.ask("ZREM", self._lent, f"{proof.stage} {proof.id}")
 
     # ------------------------------------------------------------ inside
 
     def _sealed(self, proof: Proof) -> str:
         text = orjson.dumps(asdict(proof.shown)).decode()
         return self._key.seal("shown", Secret(text), proof.id)
+
+    def _taken(self, id: object, text: object, stage: object) -> Proof | Unreadable:
+        try:
+            return self._read(text, stage)
+        except StoreError:
+            return Unreadable(id.decode(errors="replace") if isinstance(id, bytes) else "")
 
     def _read(self, text: object, stage: object) -> Proof:
         if not (isinstance(text, bytes) and isinstance(stage, bytes)):
@@ -231,48 +253,44 @@ class Pages:
             found = orjson.loads(text)
             found["shown"] = read_shown(self._key, found["shown"], found["id"])
             found["way"], found["keyed"] = Way(found["way"]), Keyed(found["keyed"])
-            return Proof(**found, stage=Stage(stage.decode()))
+            return Proof(**found, stage=_stage(stage))
         except (ValueError, TypeError, KeyError):
             raise _unreadable() from None
 
-    def _desks(self, id: str) -> str:
-        return f"{self._prefix}:proof:one:{id}"
-
-    def _of_call(self, node: str, channel: str) -> str:
-        return f"{self._prefix}:proof:call:{node}:{channel}"
+    @property
+    def _lent(self) -> str:
+        return f"{self._prefix}:proof:due:lent"
 
     @property
-    def _due(self) -> str:
-        return f"{self._prefix}:proof:due"
+    def _lease(self) -> int:
+        return round(self._rules.told_within * 1000)
 
     @property
     def _bars(self) -> str:
         return f"{self._prefix}:proof:barred:"
 
 
-def page_key(prefix: str, id: str) -> str:
-    """The page's part of a proof."""
-    return f"{prefix}:page:proof:{id}"
+def _stage(text: bytes) -> Stage:
+    """Only whoever has broken into the page writes one that there is not: it proves nothing."""
+    try:
+        return Stage(text.decode())
+    except ValueError:
+        return Stage.EXPIRED
 
 
-def ended_key(prefix: str) -> str:
-    """Proofs whose end the page has told."""
-    return f"{prefix}:page:ended"
+def desks_key(prefix: str, id: str) -> str:
+    """The desk's part of it."""
+    return f"{prefix}:proof:one:{id}"
 
 
-def news_key(prefix: str) -> str:
-    """The channel on which desks hear which proof has gone on."""
-    return f"{prefix}:page:news"
+def call_key(prefix: str, node: str, channel: str) -> str:
+    """Which proof is the latest of a call."""
+    return f"{prefix}:proof:call:{node}:{channel}"
 
 
-def named(prefix: str, key: PageKey, kind: str, text: Secret) -> str:
-    """Where a link or a code leads."""
-    return f"{prefix}:page:{kind}:{key.mac(kind, text)}"
-
-
-def read_shown(key: PageKey, sealed: str | bytes, id: str) -> Shown:
-    """What was sealed of it; raises `StoreError`, `ValueError`, `TypeError`."""
-    return Shown(**orjson.loads(key.unseal("shown", sealed, id).reveal()))
+def due_key(prefix: str) -> str:
+    """When proofs end."""
+    return f"{prefix}:proof:due"
 
 
 def _written(proof: Proof, sealed: str) -> bytes:

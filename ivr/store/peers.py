@@ -15,6 +15,8 @@ from ivr.database import Database
 from ivr.store.tables import LETTERS, PEERS
 
 _LOCK = "peers"
+# Domains with which a new one is compared: where anybody may write to us, anybody can have domains seen; some milliseconds.
+_MOST = 1000
 
 
 class StoredPeers:
@@ -55,8 +57,9 @@ class StoredPeers:
         )
 
     async def domains(self, before: int) -> tuple[str, ...]:
-        """Those that were seen first before this second."""
-        query = select(PEERS.c.domain).where(PEERS.c.first_seen < before).order_by(PEERS.c.domain)
+        """Those that were seen first before this second: of many those whose keys were compared, then those that are known longest."""
+        query = select(PEERS.c.domain).where(PEERS.c.first_seen < before)
+        query = query.order_by(PEERS.c.agreed.desc(), PEERS.c.first_seen, PEERS.c.domain).limit(_MOST)
         return await self._database.look_up(lambda connection: tuple(connection.execute(query).scalars()))
 
     async def take(self, domain: str, letter: str, until: int) -> bool:

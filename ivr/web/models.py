@@ -129,7 +129,10 @@ class Call(Model):
     verifiable: bool = Field(description="Whether the caller can be verified now")
     droppable: bool = Field(description="Whether there is a mark that can be taken away")
     provable: bool = Field(description="Whether it can be proved to the caller now who speaks")
-    proof: Proof | None = Field(description="The latest that was asked for on this call by the same person")
+    proof: Proof | None = Field(
+        description="The latest that was asked for on this call by the same person, where it is known"
+    )
+    proof_known: bool = Field(description="Whether it is known how far the proof is, or that there is none")
     dialled: str | None = Field(
         description="The customer whom this call, begun at the desk, has reached; who has answered, it does not tell"
     )
@@ -186,8 +189,9 @@ def call(current: Current) -> Call:
         ref=current.ref, name=None if current.name is None else current.name.reveal(),
         keying=None if current.keying is None else keying(current.keying), ended=current.ended,
         verifiable=current.verifiable, droppable=current.droppable, provable=current.provable,
-        proof=None if current.proof is None else proof(current.proof), dialled=current.dialled,
-        peerable=current.peerable,
+        proof=None if current.proof is None else proof(current.proof),
+        proof_known=current.proof_known,
+        dialled=current.dialled, peerable=current.peerable,
     )  # fmt: skip
 
 

@@ -46,10 +46,16 @@ class Proof(Model):
 
     way: Way
     stage: Stage
-    phrase: str = Field(description="Two words that the caller reads: to be said aloud")
+    phrase: str = Field(
+        description="Two words that the caller reads: to be said aloud; empty by the way `spoken`, where nothing is read"
+    )
     about: str
     keyed: Keyed
     until: int = Field(description="When it expires, in seconds since the epoch")
+    digits: str | None = Field(
+        description="By the way `spoken`, as long as they are good: to be said to the caller, who keys them on a call to the published number"
+    )
+    published: str = Field(description="That number, as it is to be said; empty where there are no digits")
     speech: Speaking | None = Field(
         description="What became of the digits that are spoken into the call; null where none were yet"
     )
@@ -77,5 +83,6 @@ def ways(choice: Choice) -> ProofWays:
 def proof(proving: Proving) -> Proof:
     """As it is given out."""
     return Proof(
-        way=proving.way, stage=proving.stage, phrase=proving.phrase, about=proving.about, keyed=proving.keyed, until=proving.until, speech=proving.speech,
+        way=proving.way, stage=proving.stage, phrase=proving.phrase, about=proving.about, keyed=proving.keyed, until=proving.until,
+        digits=None if proving.digits is None else proving.digits.reveal(), published=proving.published, speech=proving.speech,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from ivr.call.proof import Keyed, Stage
+from ivr.call.proof import Keyed, Stage, Way
 from ivr.lock.proofwords import Choice, Proving, Speaking
 from ivr.prompts import about
 from ivr.web.words import Words
@@ -14,13 +14,18 @@ MENDED = frozenset({Speaking.SILENT, Speaking.HELD, Speaking.CUT, Speaking.GONE,
 """What an agent can mend is said; all else goes by itself."""
 
 
+# Of the others the sentence is the same, or they do not come this way.
+_SPOKEN = frozenset({Stage.ASKED, Stage.SENT, Stage.OPENED, Stage.CONFIRMED, Stage.FAILED})
+
+
 class ProofShown(TypedDict):
-    """`stage` picks colour and shape. `speech`: what the agent must know of the digits; `again` and `back`: which buttons are there."""
+    """`stage` picks colour and shape. `speech`: what the agent must know of the digits; `digits`: what the agent says. `again` and `back`: which buttons are there."""
 
     stage: str
     title: str
     help: str
     phrase: str
+    digits: str
     until: int | None
     speech: str
     again: bool
@@ -28,15 +33,19 @@ class ProofShown(TypedDict):
 
 
 NO_PROOF: ProofShown = {
-    "stage": "", "title": "", "help": "", "phrase": "", "until": None, "speech": "", "again": False, "back": False,
+    "stage": "", "title": "", "help": "", "phrase": "", "digits": "", "until": None, "speech": "", "again": False, "back": False,
 }  # fmt: skip
 
 
-def shown(proving: Proving | None, words: Words) -> ProofShown:
-    """In this language; the phrase is in the caller's."""
+def shown(proving: Proving | None, words: Words, *, known: bool = True) -> ProofShown:
+    """In this language; the phrase is in the caller's. `known`: whether it is known how far it is, or that there is none."""
+    if not known:
+        return {**NO_PROOF, "stage": "unknown", "title": words("proof.unknown"), "help": words("proof.unknown_help")}
     if proving is None:
         return NO_PROOF
     stage, waits = proving.stage, not proving.stage.is_end
+    if proving.way is Way.SPOKEN:
+        return _spoken(proving, words)
     on_phone = stage is Stage.OPENED and proving.keyed is Keyed.PHONE
     fault = proving.speech if stage is Stage.OPENED and proving.speech in MENDED else None
     return ProofShown(
@@ -44,9 +53,26 @@ def shown(proving: Proving | None, words: Words) -> ProofShown:
         title=words(f"proof.{stage.value}"),
         help=words("proof.opened_phone_help" if on_phone else f"proof.{stage.value}_help"),
         phrase=proving.phrase if waits else "",
+        digits="",
         until=proving.until if waits else None,
         speech=words(f"proof.speech_{fault}") if fault else "",
         again=stage is Stage.OPENED and not on_phone,
+        back=waits,
+    )
+
+
+def _spoken(proving: Proving, words: Words) -> ProofShown:
+    waits = not proving.stage.is_end
+    name = f"proof.spoken_{proving.stage.value}" if proving.stage in _SPOKEN else f"proof.{proving.stage.value}"
+    return ProofShown(
+        stage=proving.stage.value,
+        title=words(name),
+        help=words(f"{name}_help", number=proving.published),
+        phrase="",
+        digits="" if proving.digits is None else proving.digits.reveal(),
+        until=proving.until if waits else None,
+        speech="",
+        again=False,
         back=waits,
     )
 

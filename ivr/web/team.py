@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from aiohttp import web
@@ -10,7 +10,6 @@ from aiohttp import web
 from ivr.errors import Unavailable
 from ivr.lock import Barred, Denied, Watched
 from ivr.staff import Permission, Person
-from ivr.store.alarms import Alarm
 from ivr.web import paging, teammodels
 from ivr.web.api import said, shut
 from ivr.web.live import Kind
@@ -54,11 +53,13 @@ async def seen(house: House, visit: Visit, person: Person) -> TeamView:
     for one in striking:
         found = await house.people.by_id(person.tenant, one.person)
         names[one.person] = one.person if found is None else found.name
+    raised = () if house.alarms is None else await _or_none(house.alarms.of(person.tenant))
     alarms = []
-    for alarm in await _alarms(house, person):
+    for alarm in raised or ():
         whose = await house.people.by_id(person.tenant, alarm.person)
-        if whose is not None and whose.team == person.team:
-            names[alarm.person] = whose.name
+        # of whoever was removed nobody knows the team any more: all are to look
+        if whose is None or whose.team == person.team:
+            names[alarm.person] = visit.words("team.alarm_removed") if whose is None else whose.name
             alarms.append(alarm)
     approves = person.may(Permission.APPROVE)
     return view(
@@ -69,17 +70,10 @@ async def seen(house: House, visit: Visit, person: Person) -> TeamView:
             tuple(striking),
             names,
             tuple(await _or_none(house.glass.waiting(person)) or ()) if approves else (),
-            tuple(alarms),
+            None if raised is None else tuple(alarms),
         ),
         visit.words,
     )
-
-
-async def _alarms(house: House, person: Person) -> Sequence[Alarm]:
-    try:
-        return () if house.alarms is None else await house.alarms.of(person.tenant)
-    except Unavailable:
-        return ()
 
 
 def _own(house: House, person: Person) -> bool:

@@ -68,7 +68,7 @@ class Raised(TypedDict):
 
 
 class TeamView(TypedDict):
-    """`known`: whether it is known who talks. `hour`, `day`, `locks`: None where they are not known, or not this person's."""
+    """`known`: whether it is known who talks. `hour`, `day`, `locks`: None where they are not known, or not this person's; `alarms`: None where they are not known."""
 
     known: bool
     calls: list[TeamCall]
@@ -77,7 +77,7 @@ class TeamView(TypedDict):
     locks: list[Lock] | None
     stopped: list[Reader]
     warned: list[Reader]
-    alarms: list[Raised]
+    alarms: list[Raised] | None
     wishes: list[Wish]
 
 
@@ -96,7 +96,7 @@ class Seen:
     striking: Sequence[Standing]
     names: Mapping[str, str]
     wishes: Sequence[Opening]
-    alarms: Sequence[Alarm] = ()
+    alarms: Sequence[Alarm] | None = ()
 
 
 def view(seen: Seen, words: Words) -> TeamView:
@@ -109,7 +109,7 @@ def view(seen: Seen, words: Words) -> TeamView:
         "locks": None if seen.barred is None else [_lock(one, words) for one in seen.barred],
         "stopped": [_reader(one, seen.names, words) for one in seen.striking if one.stopped],
         "warned": [_reader(one, seen.names, words) for one in seen.striking if not one.stopped],
-        "alarms": [
+        "alarms": None if seen.alarms is None else [
             Raised(id=one.id, name=seen.names[one.person], told=words(f"team.alarm_{one.stage.value}"), since=one.at)
             for one in seen.alarms
         ],

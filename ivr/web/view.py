@@ -93,7 +93,7 @@ def _shown(current: Current, words: Words) -> Shown:
         verifiable=current.verifiable,
         droppable=current.droppable,
         provable=current.provable,
-        proof=shown_proof(current.proof, words),
+        proof=shown_proof(current.proof, words, known=current.proof_known),
         peerable=current.peerable,
     )
 

@@ -36,6 +36,7 @@ from ivr.store.deliveries import RedisDeliveries
 from ivr.store.news import Heard, News
 from ivr.store.opened import PageStore
 from ivr.store.pagekey import PageKey
+from ivr.store.published import RedisPublished
 from tests.contract.ari_log import Log, wait_for
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, NODE, Desk, desk_of
@@ -114,6 +115,7 @@ class Proved:
     gateway: TextsServer
     deliveries: RedisDeliveries
     page: PageStore
+    published: RedisPublished
     changed: list[str] = field(default_factory=list)
     other: TextsServer | None = None
     """The second gateway, where there is one."""
@@ -250,7 +252,8 @@ async def proving_in(
         dispatch = Dispatch(
             sms.texts(settings, log, gateways), deliveries, budgets, sms.names(settings), second, log
         )  # fmt: skip
-        prove = desk.prover.prove(course, dispatch, ways)
+        published = RedisPublished(desk.link, settings.redis.prefix, settings.limits, log)
+        prove = desk.prover.prove(course, dispatch, ways, published)
         stack.push_async_callback(course.close)
         running = asyncio.create_task(course.run())
         stack.push_async_callback(_ended, running)
@@ -263,7 +266,7 @@ async def proving_in(
         await stack.enter_async_context(News(settings, told=heard, came=came.set, log=Log().logger))
         await came.wait()
         page = PageStore(desk.link, settings.redis.prefix, key)
-        yield Proved(desk, prove, course, speech, hearing, gateway, deliveries, page, changed, other)
+        yield Proved(desk, prove, course, speech, hearing, gateway, deliveries, page, published, changed, other)
 
 
 def numbered() -> Callable[..., Any]:

@@ -47,7 +47,8 @@ async def page(made: Desk, **headers: str) -> aiohttp.ClientWebSocketResponse:
 async def test_a_page_is_told_of_its_own_calls_as_they_change(open_desk: Desk) -> None:
     await open_desk.sign_in()
     async with await page(open_desk, **{"Accept-Language": "sv"}) as socket:
-        assert await socket.receive_json() == {"known": True, "calls": []}
+        began = await socket.receive_json()
+        assert (began["known"], began["calls"]) == (True, [])
         open_desk.world.calls = (CALL,)
         open_desk.hub.changed(frozenset({"PJSIP/anna"}))
         (call,) = (await socket.receive_json())["calls"]

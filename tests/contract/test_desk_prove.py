@@ -124,7 +124,7 @@ async def test_the_api_tells_how_far_it_is(open_desk: Desk) -> None:
     assert call["provable"] is True
     assert call["proof"] == {
         "way": "text", "stage": "opened", "phrase": PHRASE, "about": "your case", "keyed": "page", "until": 1_900_000_000,
-        "speech": "silent",
+        "digits": None, "published": "", "speech": "silent",
     }  # fmt: skip
 
 
@@ -145,6 +145,10 @@ def test_every_stage_is_told_in_words(language: str) -> None:
         assert (phone["help"] != told["help"]) is (stage is Stage.OPENED)
         assert not phone["again"]
     assert len(titles) == len(Stage)
+    unknown = shown(None, said, known=False)
+    assert unknown["title"] not in titles and unknown["help"] and unknown["stage"] == "unknown", (
+        "which is not that there is none"
+    )
     for speech in Speaking:
         assert bool(shown(at(Stage.OPENED, speech), said)["speech"]) is (speech in MENDED)
         assert shown(at(Stage.CONFIRMED, speech), said)["speech"] == ""
@@ -221,9 +225,19 @@ async def test_supervisors_see_alarms_of_their_own_team(server: Server, browser:
         await sign_in(seen, opened, SUPERVISOR.login)
         await seen.page.goto(opened.url("/team"))
         alarms = seen.page.locator("#alarms li")
-        await expect(alarms).to_have_count(1)
-        await expect(alarms).to_contain_text("Anna Ek said: I am not talking to you")
+        await expect(alarms).to_have_count(2)
+        await expect(alarms.first).to_contain_text("Anna Ek said: I am not talking to you")
+        await expect(alarms.last).to_contain_text("Somebody who was removed keyed wrong digits")
         await expect(seen.page.get_by_role("status").first).to_contain_text("Anna Ek")
+        assert await seen.seen_by_all() == []
+
+
+async def test_a_redis_that_is_away_is_not_that_there_are_no_alarms(server: Server, browser: Browser) -> None:
+    async with desk(server) as opened, window(browser) as seen:
+        opened.proves.alarms = None
+        await sign_in(seen, opened, SUPERVISOR.login)
+        await seen.page.goto(opened.url("/team"))
+        await expect(seen.page.locator("#alarms")).to_contain_text("It is not known whether there are alarms")
         assert await seen.seen_by_all() == []
 
 

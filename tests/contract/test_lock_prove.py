@@ -189,6 +189,63 @@ async def test_a_denial_behind_the_confirmation_raises_the_alarm_too(here: Prove
     assert await here.press() == denied(Reason.DENIED_LATELY)
 
 
+async def test_what_no_desk_lived_to_tell_is_told_by_the_next(here: Proved, server: Server) -> None:
+    proof, link = await here.begun()
+    assert here.desk.prover is not None
+    pages = here.desk.prover.pages
+    here.desk.prover.pages.due, due = _nothing, pages.due  # type: ignore[method-assign]
+    assert await here.page.deny(link) is True
+    # another desk takes it, and dies
+    assert [each.id for each in await due()] == [proof.id]
+    pages.due = due  # type: ignore[method-assign]
+    server.pass_time(31)
+    await until(lambda: asyncio.sleep(0, here.desk.switch.done))
+    (alarm,) = await here.desk.prover.alarms.of("acme")
+    assert (alarm.id, alarm.stage) == (proof.id, Stage.DENIED)
+    await until(lambda: _ended(here, "denied"))
+
+
+async def test_an_alarm_that_could_not_be_told_is_told_later(
+    here: Proved, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, link = await here.begun()
+    assert here.desk.prover is not None
+    alarms = here.desk.prover.alarms
+    keep, tried = alarms.keep, []
+
+    async def away(*_: object) -> None:
+        tried.append(1)
+        raise StoreError("Redis is away")
+
+    monkeypatch.setattr(alarms, "keep", away)
+    assert await here.page.deny(link) is True
+    await until(lambda: _ended(here, "denied"))
+    await until(lambda: asyncio.sleep(0, tried))
+    monkeypatch.setattr(alarms, "keep", keep)
+    server.pass_time(31)
+    await until(lambda: alarms.of("acme"))
+    assert len(here.desk.switch.done) == 1, "who was told is not told again"
+    assert await here.outcomes() == ["asked", "denied"]
+    assert len(here.desk.log.of("proof.denied")) == 1
+
+
+async def test_a_late_denial_leaves_the_next_proof_its_digits(here: Proved) -> None:
+    _, link = await here.begun()
+    await here.page.opened(link)
+    await until(lambda: asyncio.sleep(0, here.speech.said))
+    assert await here.page.key(link, Secret(here.speech.said[0])) == Confirmed()
+    await here.stage("confirmed")
+    here.speech.hold = asyncio.Event()
+    await here.press()
+    await here.page.opened(await here.link(2))
+    await until(lambda: asyncio.sleep(0, len(here.speech.said) == 2))
+    here.speech.hushed.clear()
+    assert await here.page.deny(link) is False
+    await until(lambda: asyncio.sleep(0, here.desk.switch.done))
+    assert here.speech.hushed == []
+    here.speech.hold.set()
+
+
 @pytest.mark.parametrize("stage", ["confirmed", "denied", "expired"])
 async def test_programs_are_told_of_what_the_person_has_said(here: Proved, stage: str) -> None:
     """Those of this tenant alone; that nobody has answered is told to nobody."""
@@ -494,8 +551,10 @@ async def test_an_end_is_shown_when_the_trail_has_it(here: Proved, monkeypatch: 
     assert await here.page.deny(link) is True
     # alarms wait for no row
     await until(lambda: asyncio.sleep(0, here.desk.switch.done))
-    with pytest.raises(StoreError):
-        await here.shown()
+    (current,) = await here.desk.lock.current(ANNA)
+    assert (current.proof, current.proof_known, current.provable) == (None, False, False), (
+        "which is not that there is none"
+    )
     monkeypatch.setattr(here.desk.trail, "append", append)
     await until(lambda: _ended(here, "denied"))
     assert await here.outcomes() == ["asked", "denied"]
@@ -618,6 +677,10 @@ async def test_a_supervisor_proves_as_well(here: Proved) -> None:
     here.desk.talks.talks = {}
     here.desk.joined(ANNA, CALL)
     assert await here.shown(ANNA) is None
+
+
+async def _nothing() -> list[Proof]:
+    return []
 
 
 async def _ended(here: Proved, outcome: str) -> bool:

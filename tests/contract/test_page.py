@@ -405,6 +405,22 @@ async def test_too_many_of_one_address_wait(server: Server) -> None:
         assert await statuses("203.0.113.1", 1) == [200]
 
 
+async def test_who_has_a_whole_site_of_ipv6_has_no_more_than_eight_addresses(server: Server) -> None:
+    proxies = 'allow_proxies = ["127.0.0.1"]\n'
+    async with page(server, f"{proxies}per_address_minute = 50\n") as house:
+
+        async def first_refused(address: str) -> int:
+            for n in range(1, 100):
+                if (await house.ask("/", X_Forwarded_For=address.format(n))).status == 429:
+                    return n
+            return 100
+
+        # one after the other, so that some of it has grown again meanwhile
+        assert 15 <= await first_refused("2001:db8:0:{:x}::1") < 30, "of a /56"
+        assert 20 <= await first_refused("2001:db8:0:{:x}00::1") < 60, "of a /48"
+        assert (await house.ask("/", X_Forwarded_For="2001:db8:1::1")).status == 200
+
+
 async def test_too_many_of_all_wait(server: Server) -> None:
     async with page(server, 'allow_proxies = ["127.0.0.1"]\nper_minute = 100\n') as house:
         asked = [(await house.ask("/", X_Forwarded_For=f"203.0.113.{n}")).status for n in range(12)]

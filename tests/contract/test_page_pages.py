@@ -18,7 +18,7 @@ from ivr.store.callers import CallerLinks
 from ivr.store.opened import new_link
 from tests.browser_kit import PHONE, browser, window
 from tests.contract.live_server import Server
-from tests.contract.page_kit import DIGITS, SHOWN, House, at, page, proof
+from tests.contract.page_kit import DIGITS, OTHER, SHOWN, House, at, page, proof
 
 __all__ = ["browser"]
 pytestmark = pytest.mark.servers
@@ -140,6 +140,39 @@ async def test_what_else_there_is_to_be_read(house: House, browser: Browser) -> 
             await seen.page.goto(house.url + path)
             assert await seen.seen_by_all() == []
             assert not await seen.cramped()
+
+
+@pytest.mark.parametrize(
+    ("language", "stage"), [("de", Stage.WRONG), ("sv", Stage.EXPIRED), ("pl", Stage.EXPIRED), ("en", Stage.CONFIRMED)]
+)
+async def test_behind_each_end_one_screen_and_the_button_that_denies(
+    house: House, browser: Browser, language: str, stage: Stage
+) -> None:
+    text = words(language)
+    one, link = await house.both.begin(proof(shown=replace(SHOWN, language=language)))
+    await house.open(link)
+    if stage is Stage.EXPIRED:
+        await house.both.pages.end(one.id, stage)
+    elif stage is Stage.CONFIRMED:
+        await house.key(link, DIGITS.reveal())
+    async with window(browser, language=language, size=PHONE, scripts=False) as seen:
+        await seen.page.goto(house.url + at(link))
+        if stage is Stage.WRONG:
+            await seen.page.get_by_role("button", name=text("first.show"), exact=True).click()
+            for _ in range(3):
+                await seen.page.get_by_label(text("who.digits")).fill(OTHER.reveal())
+                await seen.page.keyboard.press("Enter")
+        said = {Stage.CONFIRMED: "was.title", Stage.WRONG: "wrong.title", Stage.EXPIRED: "expired.title"}[stage]
+        await expect(seen.page.get_by_role("heading", name=text(said))).to_be_visible()
+        assert await height(seen.page) <= PHONE["height"]
+        assert not await seen.cramped()
+    async with window(browser, language=language, size=PHONE) as seen:
+        await seen.page.goto(house.url + at(link))
+        await expect(seen.page.get_by_role("heading", name=text(said))).to_be_visible()
+        assert await seen.seen_by_all() == []
+        await seen.page.get_by_role("button", name=text("who.deny"), exact=True).click()
+        await expect(seen.page.get_by_role("heading", name=text("denied.title"))).to_be_visible()
+    assert [each.stage for each in await house.both.pages.due()][-1] is Stage.DENIED
 
 
 async def test_long_words_and_large_letters_break_nothing(house: House, browser: Browser) -> None:

@@ -21,7 +21,7 @@ from ivr.secret import Secret
 from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.news import Heard, News
 from ivr.store.opened import new_link
-from ivr.store.pages import Barred, Kept, Pages, Pending, ProofRules
+from ivr.store.pages import Barred, Kept, Pages, Pending, ProofRules, Unreadable
 from ivr.store.posted import PostBox, Posted
 from tests.contract.live_server import Server
 from tests.contract.page_kit import DIGITS, OTHER, SHOWN, Both, key_of, proof
@@ -176,6 +176,47 @@ async def test_who_ends_it_tells_of_it_and_nobody_else(both: Both) -> None:
     assert await both.pages.due() == []
 
 
+async def test_an_end_that_no_desk_lives_to_tell_is_given_to_another(server: Server) -> None:
+    """Whoever takes one and dies before it has told of it loses no alarm."""
+    key = key_of()
+    first, second = Both(server, key), Both(server, key)
+    one, link = await first.begin()
+    other, _ = await first.begin(proof(channel="1712.6", subject="main:bo"))
+    await first.store.deny(link)
+    denied = replace(one, stage=Stage.DENIED)
+    assert await first.pages.due() == [denied]
+    assert await first.pages.end(other.id, Stage.EXPIRED)
+    expired = replace(other, stage=Stage.EXPIRED)
+    assert await second.pages.due() == []
+    server.pass_time(31)
+    assert await second.pages.due() == [denied, expired]
+    await second.pages.settled(denied)
+    server.pass_time(31)
+    assert await first.pages.due() == [expired]
+    await first.pages.settled(expired)
+    server.pass_time(31)
+    assert await first.pages.due() == []
+    await asyncio.gather(first.close(), second.close())
+
+
+async def test_one_that_cannot_be_read_keeps_no_other_from_its_end(both: Both, server: Server) -> None:
+    one, link = await both.begin()
+    other, another = await both.begin(proof(channel="1712.6", subject="main:bo"))
+    await both.store.deny(link)
+    await both.store.deny(another)
+    server.client.hset(f"tillit:proof:one:{one.id}", "proof", "{}")
+    assert set(await both.pages.due()) == {Unreadable(one.id), replace(other, stage=Stage.DENIED)}
+
+
+async def test_a_stage_that_there_is_not_proves_nothing(both: Both, server: Server) -> None:
+    """Whoever has broken into the page writes it: nobody's own page goes dark for it."""
+    one, _ = await both.begin()
+    server.client.hset(f"tillit:page:proof:{one.id}", "stage", "believed")
+    assert await both.pages.of_call("node", one.channel) == replace(one, stage=Stage.EXPIRED)
+    server.pass_time(301)
+    assert await both.pages.due() == [replace(one, stage=Stage.EXPIRED)]
+
+
 async def test_one_expires_and_is_taken_once(server: Server) -> None:
     key = key_of()
     many = [Both(server, key) for _ in range(4)]
@@ -202,7 +243,8 @@ async def test_an_end_that_the_page_never_tells_comes_with_the_time(both: Both, 
     server.client.delete("tillit:page:ended")
     assert await both.pages.due() == []
     server.pass_time(301)
-    assert [each.stage for each in await both.pages.due()] == [Stage.CONFIRMED]
+    assert await both.pages.due() == [replace(one, stage=Stage.CONFIRMED)]
+    await both.pages.settled(replace(one, stage=Stage.CONFIRMED))
     other, _ = await both.begin()
     server.client.delete(f"tillit:page:proof:{other.id}")
     server.pass_time(301)
@@ -219,7 +261,8 @@ async def test_what_the_page_leaves_of_another_type_keeps_no_other_from_its_end(
     server.client.set(f"tillit:page:proof:{one.id}", "x")
     assert await both.pages.due() == []
     server.client.sadd("tillit:page:ended", one.id, other.id)
-    assert [(each.id, each.stage) for each in await both.pages.due()] == [(other.id, Stage.DENIED)]
+    assert await both.pages.due() == [replace(other, stage=Stage.DENIED)]
+    await both.pages.settled(replace(other, stage=Stage.DENIED))
     server.pass_time(301)
     assert [(each.id, each.stage) for each in await both.pages.due()] == [(one.id, Stage.EXPIRED)]
 

@@ -496,6 +496,25 @@ async def test_nobody_has_us_knock_at_a_door_all_the_time(
     assert (await office.directory.look("hospital.example")).standing is Standing.NEW
 
 
+async def test_a_look_that_fails_takes_nothing_from_what_was_good(
+    both: tuple[Organisation, Organisation], internet: Internet
+) -> None:
+    """Anybody may have us look anew, by a key that he makes up, while the other is away."""
+    hospital, office = both
+    assert (await office.directory.look("hospital.example")).standing is Standing.NEW
+    internet.clock.now += 31
+    hospital.body = "{}"
+    made_up = letter.sign(stranger(hospital), OwnKeys.open(office.settings).key)
+    for _ in range(3):
+        assert await office.peering.arrived(made_up) is Arrived.FORGED
+    assert hospital.asked == 2, "and no more often than before"
+    assert (await office.directory.look("hospital.example")).standing is Standing.KNOWN
+    # an hour later it is old
+    internet.clock.now += 3600
+    with pytest.raises(PeerError, match="no document of a Tillit"):
+        await office.directory.look("hospital.example")
+
+
 async def test_a_redirect_too_much_and_too_slow(both: tuple[Organisation, Organisation], internet: Internet) -> None:
     _, office = both
     hang = asyncio.Event()

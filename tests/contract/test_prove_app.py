@@ -114,11 +114,12 @@ async def test_nobody_is_told_who_is_no_customer(tmp_path: Path, server: Server,
 async def test_it_is_no_text_and_yet_counted(tmp_path: Path, server: Server, app: App) -> None:
     """Budgets of texts are spent by none, and hold none up; to one customer go so many in all."""
     async with by_app(tmp_path, server, app, "[limits]\ntexts_per_hour = 1\n") as here:
+        here.with_caller("+46709998877")
         for _ in range(here.desk.settings.prove.per_customer_hour):
-            assert isinstance(await here.press(way=Way.APP, customer="10001"), Proof)
+            assert isinstance(await here.press(way=Way.APP), Proof)
             await here.stage("sent")
             assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
-        assert await here.press(way=Way.APP, customer="10001") == denied(Reason.TOO_MANY_PROOFS)
+        assert await here.press(way=Way.APP) == denied(Reason.TOO_MANY_PROOFS)
         assert not here.desk.log.of("texts.closed")
         await here.desk.customer("10003", "Yngve Ask", "+46709998866")
         assert isinstance(await here.press(customer="10003"), Proof)

@@ -148,18 +148,19 @@ async def test_never_to_a_number_that_is_not_on_record(here: Proved) -> None:
 async def test_never_to_a_number_that_was_changed_at_the_desk_a_moment_ago(here: Proved) -> None:
     """Whoever has talked an agent into another number is not proved to, and not verified by it, for a day."""
     await here.desk.customer("10001", "Xenia Ask", "+46701234567")
+    here.with_caller(CALLER)
     vault = here.desk.vault
     async with here.desk.database.write() as connection:
         register = Register(vault)
-        held = await register.find(connection, Secret("10001"))
+        held = await register.find(connection, Secret("10001"), ANNA.tenant)
         assert held is not None
         await register.set_phones(connection, held, [Personal("+46701234599")], time())
     assert await here.press(customer="10001") == denied(Reason.NO_WAY)
     async with here.desk.database.write() as connection:
-        held = await register.find(connection, Secret("10001"))
+        held = await register.find(connection, Secret("10001"), ANNA.tenant)
         assert held is not None
         await register.set_phones(connection, held, [], 0)
-        held = await register.find(connection, Secret("10001"))
+        held = await register.find(connection, Secret("10001"), ANNA.tenant)
         assert held is not None
         await register.set_phones(connection, held, [Personal("+46701234599")], time() - 24 * 3600 - 1)
     assert isinstance(await here.press(customer="10001"), Proof)

@@ -135,6 +135,13 @@ async def test_a_part_that_is_lost_is_the_text_s_loss(world: World, slow: bool) 
     assert {(report.id, report.delivery) for report in world.told} == {(handed.id, Delivery.UNDELIVERED)}
 
 
+async def test_a_part_that_is_lost_before_its_own_answer_is_the_text_s_loss(world: World) -> None:
+    await world.centre.tell(receipt="UNDELIV", early=True)
+    handed = await world.send(text=Secret("x" * 161))
+    await wait_for(lambda: [report.id for report in world.told].count(handed.id) == 2)
+    assert {report.delivery for report in world.told} == {Delivery.UNDELIVERED}
+
+
 async def test_a_part_that_is_lost_of_a_text_that_failed_is_told_to_nobody(world: World) -> None:
     await world.centre.tell(receipt="UNDELIV", status=[0, 0x0A])
     with pytest.raises(TextError, match="0x0a"):

@@ -437,7 +437,7 @@ class Proves:
     choice: Choice = field(default_factory=lambda: Choice((Way.TEXT, Way.CODE), ("case", "invoice")))
     refusal: Reason | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)
-    alarms: tuple[Alarm, ...] = ()
+    alarms: tuple[Alarm, ...] | None = ()
 
     def offered(self) -> Choice:
         return self.choice
@@ -475,6 +475,8 @@ class Proves:
 
     async def of(self, tenant: str) -> tuple[Alarm, ...]:
         self.world._up()
+        if self.alarms is None:
+            raise Unavailable("Redis did not answer in time")
         return self.alarms
 
     def _denied(self, call: str) -> Shut | None:

@@ -617,7 +617,10 @@ async def test_what_does_not_fit_is_refused_and_named(tmp_path: Path) -> None:
 
     assert (await house.restore(new, config)).code == 0
     ended = await house.restore(new, config)
-    assert (ended.code, "the database holds customers, or an audit trail" in ended.err) == (2, True)
+    assert (
+        ended.code,
+        "the database holds customers, people, keys of other organisations, or an audit trail" in ended.err,
+    ) == (2, True)
 
 
 async def test_keys_that_sign_tokens_come_back_and_those_thrown_away_do_not(house: House) -> None:

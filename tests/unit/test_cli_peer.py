@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from ivr.call.ports.peers import Pin
-from ivr.config import load
+from ivr.config import Settings, load
 from ivr.database import Database
+from ivr.peers import keys
 from ivr.peers.keys import OwnKeys
 from ivr.store.peers import StoredPeers
 from tests.unit.cli_kit import Cli, trail, typed
@@ -36,6 +39,21 @@ def test_a_key_is_made_shown_and_replaced(cli: Cli, tmp_path: Path) -> None:
     assert after.key.id != key and after.key.id in following.out
     assert [public["kid"] for public, _ in after.former] == [key]
     assert acts(file) == [("peer.key", "done")] * 2
+
+
+def test_a_key_is_turned_when_its_row_is_durable(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "tillit.toml"
+    file.write_text(TOML + PEERS)
+    assert cli("init").code == 0 and cli("peer", "key").code == 0
+    turn, rows = keys.turn, []
+
+    def watched(settings: Settings, now: float) -> str:
+        rows.extend(acts(file))
+        return turn(settings, now)
+
+    monkeypatch.setattr(keys, "turn", watched)
+    assert cli("peer", "key", "--next").code == 0
+    assert rows == [("peer.key", "done")] * 2
 
 
 def test_those_that_were_seen(cli: Cli, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ivr import page
+from ivr.page.person_sheets import TOLD
 from ivr.page.words import chosen, languages, words
 from ivr.prompts import languages as spoken
 
@@ -35,6 +36,8 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used |= {f"who.{which}bound{hidden}" for which in ("in", "out") for hidden in ("", "_hidden", "_check")}
     used |= {"caller.call", "caller.call_hidden", "heard.title", "not_me.title"}
     used |= {f"problem.{why}" for why in ("unavailable", "too_many_requests", "codes", "other", "other_code")}
+    used |= {f"person_{what}.title" for what in ("back", "denied", "elsewhere", "moment", "over")}
+    used |= {f"person_refused.{why}" for why in TOLD}
     assert set(words("en").texts) == used
 
 

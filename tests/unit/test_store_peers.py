@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from ivr.call.ports.peers import Pin
 from ivr.store.peers import StoredPeers
 from tests.unit.conftest import Either
@@ -25,6 +27,16 @@ async def test_one_key_for_each(either: Either) -> None:
         assert await stored.follow(following, found[0].key)
         assert await stored.all() == (following,)
         assert (await stored.domains(100), await stored.domains(101)) == ((), (PIN.domain,))
+
+
+async def test_a_new_one_is_compared_with_so_many_and_no_more(either: Either, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where anybody may write to us, anybody can have domains seen: those that were compared, and those known longest, are among them."""
+    monkeypatch.setattr("ivr.store.peers._MOST", 3)
+    async with await database_of(either()) as database:
+        stored = StoredPeers(database)
+        for n in range(5):
+            await stored.first(replace(PIN, domain=f"d{n}.example", first_seen=100 + n, agreed=n == 4))
+        assert await stored.domains(200) == ("d4.example", "d0.example", "d1.example")
 
 
 async def test_a_letter_is_taken_once_and_forgotten_when_it_is_over(either: Either) -> None:

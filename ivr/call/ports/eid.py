@@ -23,7 +23,8 @@ class EidAsked:
 
     `who`: the person number or the broker's name of the person, as the record has it; None for whoever it will be, which can
     only be where the person scans or taps. `caller_began`: the person has called, and not the company; `shown`: a text of the
-    company's, for those apps that show one; `nonce`: what binds the answer to this call. `address`: of the person's browser.
+    company's, for those apps that show one; `nonce`: what binds the answer to this call. `address`: of the person's browser;
+    `back`: where the app on the same device sends the browser that it was opened from.
     """
 
     who: Secret | None
@@ -32,6 +33,7 @@ class EidAsked:
     nonce: str = field(repr=False)
     start: Literal["phone", "same_device", "qr"] = "phone"
     address: str | None = field(default=None, repr=False)
+    back: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

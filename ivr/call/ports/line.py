@@ -15,6 +15,7 @@ from ivr.secret import Personal, Secret
 class Caller:
     """A call as it came in. `number` is None where it is withheld or no number at all.
 
+    `published`: it came to the company's published number, for whoever has digits that an agent has said, and no policy is asked for.
     `again`: an agent waits for the caller, and has them back whatever comes of it; `agent` is the name of that channel. `called`: by us, and it is not they who have called. `app` is the application it came to.
     """
 
@@ -27,6 +28,7 @@ class Caller:
     app: str = ""
     agent: str = ""
     called: bool = False
+    published: bool = False
 
 
 @dataclass(frozen=True, slots=True)

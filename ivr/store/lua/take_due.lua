@@ -1,5 +1,6 @@
--- KEYS 1 when proofs end, 2 those whose end the page has told; ARGV 1 what the page's parts begin with, 2 the desk's, 3 the bars, 4
--- milliseconds of a bar, 5 how many at most, 6 where desks listen
+-- KEYS 1 when proofs end, 2 those whose end the page has told, 3 ends that were given to a desk, by when they are given again; ARGV 1
+-- what the page's parts begin with, 2 the desk's, 3 the bars, 4 milliseconds of a bar, 5 how many at most, 6 where desks listen, 7
+-- milliseconds until it is given again
 local taken, most = {'due'}, tonumber(ARGV[5])
 -- whoever has broken into the page may leave a key of another type there: it counts for nothing
 local function clear(key, type)
@@ -22,6 +23,9 @@ local function give(id, stage)
     if stage == 'denied' and found[2] ~= '' then
         redis.call('SET', ARGV[3] .. found[2], '1', 'PX', ARGV[4])
     end
+    -- until the desk that gets it has told of it
+    lend(KEYS[3], id, stage, ARGV[7])
+    table.insert(taken, id)
     table.insert(taken, found[1])
     table.insert(taken, stage)
 end
@@ -38,6 +42,11 @@ local function take(id, stage)
     end
 end
 
+for _, lent in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', now), 'LIMIT', 0, most)) do
+    redis.call('ZREM', KEYS[3], lent)
+    local stage, id = string.match(lent, '^(%l+) (.+)$')
+    give(id, stage)
+end
 for _, id in ipairs(redis.call('SPOP', KEYS[2], most)) do
     local stage = stage_of(id)
     if stage and ENDS[stage] then

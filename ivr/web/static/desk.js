@@ -127,6 +127,10 @@ list.addEventListener("submit", (event) => {
     act(card, "POST", "verification", given);
   }
 });
+list.addEventListener("change", (event) => {
+  const form = event.target.closest(".prove");
+  if (form !== null) asked(form);
+});
 const proofs = { again: ["POST", "proof/speech"], back: ["DELETE", "proof"] };
 list.addEventListener("click", (event) => {
   const what = event.target.dataset.proof;
@@ -148,7 +152,8 @@ function proved(card, call) {
   part(card, "proof-title", proof.title);
   part(card, "proof-help", proof.help);
   for (const name of ["phrase", "speech"]) part(card, name, proof[name]);
-  card.querySelector('[data-row="phrase"]').hidden = proof.phrase === "";
+  part(card, "digits", proof.digits.replace(/...(?=.)/g, "$& "));
+  for (const name of ["phrase", "digits"]) card.querySelector(`[data-row="${name}"]`).hidden = proof[name] === "";
   card.querySelector('[data-part="speech"]').hidden = proof.speech === "";
   card.querySelector('[data-row="waits"]').hidden = !proof.again && !proof.back;
   card.querySelector('[data-proof="again"]').hidden = !proof.again;
@@ -157,11 +162,19 @@ function proved(card, call) {
   if (form === null) return;
   form.hidden = !call.provable;
   // of whoever is verified, or was called from here, it is known
-  form.querySelector('[data-row="unknown"]').hidden = call.ref !== "" || call.dialled !== "";
+  form.dataset.known = call.ref !== "" || call.dialled !== "";
+  asked(form);
+}
+
+// What is said needs neither a page nor a customer.
+function asked(form) {
+  const spoken = form.elements.way.value === "spoken";
+  form.querySelector('[data-row="keyed-where"]').hidden = spoken;
+  form.querySelector('[data-row="unknown"]').hidden = spoken || form.dataset.known === "true";
 }
 
 function heard(proof) {
-  return [proof.title, proof.help, proof.speech, proof.phrase && `${desk.dataset.say}: ${proof.phrase}`].filter(Boolean).join(". ");
+  return [proof.title, proof.help, proof.speech, proof.phrase && `${desk.dataset.say}: ${proof.phrase}`, proof.digits && `${desk.dataset.sayDigits}: ${[...proof.digits].join(" ")}`].filter(Boolean).join(". ");
 }
 
 function cardOf(id) {

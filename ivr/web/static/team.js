@@ -123,13 +123,16 @@ function draw(view) {
   const told = [];
   for (const [name, template] of [["alarms", "an-alarm"], ["stopped", "a-stop"], ["warned", "a-warning"]]) {
     const section = document.getElementById(name);
-    told.push(...news(section, view[name], ["name"]));
-    section.hidden = view[name].length === 0;
-    rows(section, "ul", template, view[name], (one) => one.id, (row, one) => {
+    // what was shown before is taken away: nobody knows whether it is all
+    const found = view[name] ?? [];
+    told.push(...news(section, found, ["name"]));
+    section.hidden = view[name] !== null && found.length === 0;
+    rows(section, "ul", template, found, (one) => one.id, (row, one) => {
       parts(row, one, ["name", "told"]);
       times(row, one);
     });
   }
+  document.getElementById("alarms-unknown").hidden = view.alarms !== null;
   const wishes = document.getElementById("wishes");
   if (wishes !== null) {
     told.push(...news(wishes, view.wishes, ["login", "reason"]));

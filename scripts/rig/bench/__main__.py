@@ -1,5 +1,5 @@
 """`scripts/bench`: what a call costs, by the plain dialplan, by a published ARI client, and by Tillit; what the proxy adds to a
-request; and how late the desk's pages are."""
+request; how late the desk's pages are; and how soon they show that a proof was delivered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rig.bench import crossing, pages
+from rig.bench import crossing, pages, proofs
 from rig.bench.contenders import CONTENDERS, DIALPLAN, ENDPOINT, WHOLE, Crowd
 from rig.bench.gateway import Gateway
 from rig.bench.measure import Bench, Climb, Growth, Waiting
@@ -23,7 +23,7 @@ from rig.ports import HOST, Ports
 from rig.stage import Stage
 from rig.state import RigError, instance_folder
 
-_PARTS = ("calls", "proxy", "pages")
+_PARTS = ("calls", "proxy", "pages", "proofs")
 # Calls that wait at once, and how many are made to see what grows.
 _WAITING, _MANY = 1000, 10_000
 _WAITING_RATE = 60
@@ -70,6 +70,12 @@ def main() -> int:
             good = good and shown.good
             if not options.json:
                 out.print(f"\nThe desk's pages\n{shown.told}", highlight=False)
+        if "proofs" in options.parts:
+            say(f"{proofs.COUNT} proofs …")
+            parts["proofs"] = proved = proofs.run()
+            good = good and proved.good
+            if not options.json:
+                out.print(f"\nFrom the press to Delivered\n{proved.told}", highlight=False)
     except RigError as error:
         console.print(str(error), highlight=False)
         return 1

@@ -1,0 +1,258 @@
+"""People who show each other who they are: the public page, the desk's side, a Redis, BankID's and a gateway's local servers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from html import unescape
+from pathlib import Path
+
+import aiohttp
+from rig.ports import Ports
+from yarl import URL
+
+from ivr import sms
+from ivr.call.ports import Entry
+from ivr.config import Settings, load
+from ivr.page.run import meters_of, opened
+from ivr.persons.run import introducing
+from ivr.store import pagekey
+from ivr.store.link import Link
+from ivr.store.opened import rights
+from ivr.vault import Index
+from ivr.vault.keys import Key
+from tests.contract.ari_log import Log
+from tests.contract.bankid_server import BankIdServer
+from tests.contract.eid_kit import Ends
+from tests.contract.live_server import Server
+from tests.contract.texts_kit import tables
+from tests.contract.texts_server import PASSWORD, TextsServer, elks
+
+ASKER, OTHER = "+46701740605", "+46701740606"
+KARL, KARIN = "198001012392", "199001012385"
+
+_PAGE_PASSWORD = "of the page's own user"
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    text: str
+    headers: dict[str, str]
+
+    @property
+    def said(self) -> str:
+        """As people read it."""
+        return unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", self.text, flags=re.DOTALL))
+
+
+@dataclass
+class Browser:
+    """Somebody's, which follows no redirect by itself; `cookie` is what it was given."""
+
+    url: str
+    session: aiohttp.ClientSession
+    cookie: str | None = None
+    lines: dict[str, str] = field(default_factory=dict)
+
+    async def ask(self, path: str, form: dict[str, str] | None = None, method: str = "", **headers: str) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.cookie is not None:
+            sent["Cookie"] = f"__Host-person={self.cookie}"
+        async with self.session.request(
+            method or ("GET" if form is None else "POST"), URL(f"{self.url}{path}", encoded=True), data=form, headers=sent,
+            allow_redirects=False,
+        ) as answer:  # fmt: skip
+            if found := re.match(r"__Host-person=([\w-]{22});", answer.headers.get("Set-Cookie", "")):
+                self.cookie = found[1]
+                self.lines["cookie"] = answer.headers["Set-Cookie"]
+            return Answer(answer.status, await answer.text(), dict(answer.headers))
+
+    async def send(self, path: str, *, language: str = "en", **form: str) -> Answer:
+        """A form, and the page behind it."""
+        answer = await self.ask(path, form, Accept_Language=language)
+        if answer.status == 303:
+            return await self.ask(answer.headers["Location"])
+        return answer
+
+    async def until(self, text: str, path: str = "/person/now") -> Answer:
+        """Ask for it anew until it says this."""
+        async with asyncio.timeout(20):
+            while True:
+                answer = await self.ask(path)
+                if text in answer.said:
+                    return answer
+                await asyncio.sleep(0.02)
+
+    async def begin(self, own: str = ASKER, other: str = OTHER, start: str = "here", **more: str) -> Answer:
+        return await self.send("/person/begin", own=own, other=other, start=start, **more)
+
+
+class Trail:
+    """`call.ports.Trail` that tells what it was given."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.fault: Exception | None = None
+
+    async def append(self, entry: Entry) -> str:
+        if self.fault is not None:
+            raise self.fault
+        self.entries.append(entry)
+        return entry.outcome
+
+
+@dataclass
+class People:
+    """All of it."""
+
+    settings: Settings
+    url: str
+    redis: Server
+    bankid: BankIdServer
+    provider: TextsServer
+    gateway: TextsServer
+    trail: Trail
+    log: Log
+    page_log: Log
+    stack: AsyncExitStack
+
+    async def browser(self) -> Browser:
+        return Browser(self.url, await self.stack.enter_async_context(aiohttp.ClientSession()))
+
+    async def text(self, count: int) -> dict[str, str]:
+        """The so-many-th message, as the gateway was given it."""
+        return (await self.gateway.until_asked(count)).form
+
+    def identify(self, who: str, count: int = -1, *, name: str = "") -> str:
+        """Somebody does so in the app; the address that it then opens, where it was opened on the same device."""
+        placed = self.bankid.orders[count]
+        placed.user, placed.status = who, "complete"
+        placed.data = {"user": {"personalNumber": who, "name": name, "givenName": name, "surname": ""}} if name else {}
+        return str(placed.body.get("returnUrl", "")).removeprefix(self.url)
+
+    async def identified(self, browser: Browser, who: str, *, name: str = "") -> Answer:
+        """The latest order, by the one before this browser, on the same device."""
+        back = self.identify(who, name=name)
+        assert re.fullmatch(r"/person/back/[\w-]{22}", back)
+        assert "Go on" in (await browser.ask(back)).said
+        return await browser.send(back)
+
+    async def asked(self, *, name: str = "Karl Canaryson") -> tuple[Browser, str]:
+        """Somebody has asked; the browser, and the path of the other's link."""
+        browser = await self.browser()
+        await browser.begin()
+        await self.identified(browser, KARL, name=name)
+        await browser.until("Is it your number?")
+        sent = await self.text(len(self.gateway.asked))
+        await browser.send("/person/code", code=code_of(sent["message"]))
+        await browser.until("The text is on its way")
+        return browser, link_of((await self.text(len(self.gateway.asked)))["message"])
+
+
+def code_of(message: str) -> str:
+    found = re.search(r"\b(\d{6})\b", message)
+    assert found is not None, message
+    return found[1]
+
+
+def link_of(message: str) -> str:
+    found = re.search(r"(/i/[\w-]{22})$", message)
+    assert found is not None, message
+    return found[1]
+
+
+@asynccontextmanager
+async def people(redis: Server, folder: Path, text: str = "", **how: float) -> AsyncIterator[People]:
+    """`text`: further lines of [persons]; `how`: as of `introducing`."""
+    async with AsyncExitStack() as stack:
+        ports = Ports(1)
+        stack.callback(ports.close)
+        port = ports.take()
+        url = f"http://127.0.0.1:{port}"
+        ends, bankid = Ends(folder), BankIdServer()
+        provider = await stack.enter_async_context(TextsServer(bankid, ends.tls()))
+        gateway = await stack.enter_async_context(TextsServer(elks))
+        settings = _settings(redis, folder, ends, url, port, provider, gateway, text)
+        redis.client.execute_command(
+            "ACL", "SETUSER", "tillit-page", "reset", "on", f">{_PAGE_PASSWORD}", *rights("tillit").split()
+        )
+        log, page_log, trail = Log(), Log(), Trail()
+        server, _ = await stack.enter_async_context(opened(settings, meters_of(settings), page_log.logger))
+        await server.open("127.0.0.1", port, None)
+        stack.push_async_callback(server.close)
+        link = Link.of(settings)
+        stack.push_async_callback(link.close)
+        gateways = sms.in_turn(settings, log.logger)
+        stack.push_async_callback(gateways.close)
+        await stack.enter_async_context(
+            introducing(
+                settings,
+                link=link,
+                texts=sms.texts(settings, log.logger, gateways),
+                trail=trail,
+                index=Index(Key("0a0b0c0d", bytes(range(32)))),
+                log=log.logger,
+                **{"tick": 0.02, "poll": 0.02, **how},
+            )
+        )
+        yield People(settings, url, redis, bankid, provider, gateway, trail, log, page_log, stack)
+
+
+def _settings(
+    redis: Server, folder: Path, ends: Ends, url: str, port: int, provider: TextsServer, gateway: TextsServer, text: str
+) -> Settings:
+    for name, content in (
+        ("page.password", _PAGE_PASSWORD.encode()), ("page.key", pagekey.line()), ("password", PASSWORD.encode()),
+    ):  # fmt: skip
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o600)
+    elks_table = "".join(
+        f"{name} = {_toml(value)}\n" for name, value in tables("46elks", gateway.url)["texts.46elks"].items()
+    )
+    own = {
+        "url": f"{provider.url}/rp/v6.0", "certificate_file": str(ends.client.chain), "key_file": str(ends.client.key),
+        "ca_file": str(ends.theirs.file), "allow_private": ["127.0.0.1"],
+    }  # fmt: skip
+    bankid_table = "".join(f"{name} = {_toml(value)}\n" for name, value in own.items())
+    file = folder / "tillit.toml"
+    file.write_text(
+        f"""
+[company]
+name = "Acme"
+country = "SE"
+language = "en"
+[redis]
+url = "unix://{redis.socket}"
+[page]
+listen = "127.0.0.1:{port}"
+url = "{url}"
+key_file = "page.key"
+redis_password_file = "page.password"
+timezone = "Europe/Stockholm"
+per_address_minute = 100000
+[persons]
+eids = ["bankid"]
+begun_of_one_per_hour = 1000
+{text}
+[texts]
+gateway = "46elks"
+[texts.46elks]
+{elks_table}
+[eid.bankid]
+{bankid_table}
+[policies.usual]
+steps = ["pin"]
+level = 1
+"""
+    )
+    return load(file)
+
+
+def _toml(value: object) -> str:
+    return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list) else f'"{value}"'

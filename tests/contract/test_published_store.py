@@ -1,0 +1,161 @@
+"""Digits for the published number in a real Redis: one use, for minutes, few tries, and nothing that tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from ivr.call.ports.published import Elsewhere, Taken
+from ivr.call.proof import Proof, Stage, Way
+from ivr.config import Limits
+from ivr.errors import StoreError
+from ivr.store.news import News
+from ivr.store.pages import Kept
+from ivr.store.published import WAIT, RedisPublished
+from tests.contract.ari_log import Log
+from tests.contract.live_server import Server
+from tests.contract.page_kit import DIGITS, Both, proof
+
+pytestmark = pytest.mark.servers
+
+MAC, OTHER = "a1" * 32, "b2" * 32
+MINE, THEIRS = "0f", "1e"
+
+
+@dataclass
+class Here:
+    both: Both
+    store: RedisPublished
+    log: Log
+
+    async def said(
+        self, mac: str = MAC, *, endpoint: str = "PJSIP/agda", seconds: int = 300, channel: str = "1712.5"
+    ) -> Proof:
+        """A proof whose digits count."""
+        one = replace(proof(way=Way.SPOKEN, subject="", seconds=seconds, channel=channel), endpoint=endpoint)
+        assert await self.both.pages.open(one, digits=DIGITS) == Kept()
+        assert await self.store.keep(mac, one.id, seconds)
+        assert await self.both.pages.stage(one.id, Stage.SENT)
+        return one
+
+    async def take(
+        self, mac: str = MAC, number: str | None = MINE, node: str = "node", channel: str = "1712.9"
+    ) -> object:
+        return await self.store.take(mac, number, node, channel)
+
+
+@pytest.fixture
+async def here(server: Server) -> AsyncIterator[Here]:
+    both, log = Both(server), Log()
+    limits = Limits(published_per_hour=6, published_number_per_hour=3)
+    yield Here(both, RedisPublished(both.links[0], both.prefix, limits, log.logger), log)
+    await both.close()
+
+
+async def test_the_proof_goes_on_in_the_new_call(here: Here, server: Server) -> None:
+    one = await here.said(seconds=60)
+    told: list[str] = []
+    came = asyncio.Event()
+    async with News(server.settings(), told=lambda news: told.append(news.proof), came=came.set, log=Log().logger):
+        await came.wait()
+        assert await here.take() == Taken("PJSIP/agda")
+        async with asyncio.timeout(10):
+            while one.id not in told:
+                await asyncio.sleep(0.01)
+    now = await here.both.pages.of_call("node", "1712.9")
+    assert now is not None
+    assert time.time() + WAIT - 10 < now.until <= time.time() + WAIT, "the two have time to be joined"
+    assert now == replace(one, channel="1712.9", stage=Stage.OPENED, until=now.until)
+    assert await here.both.pages.due() == []
+    server.pass_time(61)
+    assert await here.both.pages.due() == []
+    server.pass_time(WAIT)
+    (late,) = await here.both.pages.due()
+    assert (late.id, late.stage, late.channel) == (one.id, Stage.EXPIRED, "1712.9")
+
+
+async def test_once(here: Here) -> None:
+    await here.said()
+    found = await asyncio.gather(*(here.take(channel=f"1.{n}", number=str(n)) for n in range(6)))
+    assert [one for one in found if one is not None] == [Taken("PJSIP/agda")]
+
+
+async def test_a_proof_that_has_ended_or_that_nobody_has_said_leads_nowhere(here: Here, server: Server) -> None:
+    one = await here.said()
+    assert await here.both.pages.end(one.id, Stage.EXPIRED)
+    assert await here.take() is None
+    await here.said(OTHER, seconds=30, channel="2.0")
+    server.pass_time(31)
+    assert await here.take(OTHER) is None
+    assert await here.take("c3" * 32) is None
+
+
+async def test_what_the_page_says_opened_is_not_taken_again(here: Here) -> None:
+    one = await here.said()
+    assert await here.both.pages.stage(one.id, Stage.OPENED)
+    assert await here.take() is None
+
+
+async def test_two_proofs_never_have_the_same_digits(here: Here) -> None:
+    one = await here.said()
+    assert not await here.store.keep(MAC, "another", 300)
+    assert await here.take() == Taken("PJSIP/agda")
+    assert (await here.both.pages.of(one.id)) is not None
+
+
+async def test_an_agent_at_another_asterisk(here: Here) -> None:
+    one = await here.said()
+    assert await here.take(node="other") == Elsewhere()
+    now = await here.both.pages.of(one.id)
+    assert now is not None and now.stage is Stage.SENT
+    assert await here.take() is None, "they are used up"
+
+
+async def test_few_wrong_ones_from_one_number(here: Here, server: Server) -> None:
+    await here.said()
+    for _ in range(3):
+        assert await here.take(OTHER) is None
+    assert await here.take() is None, "right, and too late"
+    assert [line["scope"] for line in here.log.of("published.closed")] == ["number"]
+    assert await here.take(number=THEIRS) == Taken("PJSIP/agda"), "not counted, not compared, not consumed"
+    for _ in range(3):
+        assert await here.take(OTHER, None) is None
+    await here.said(channel="2.0")
+    assert await here.take(number=None) is None, "all that are withheld are one"
+    server.pass_time(3600 + 300)
+    await here.said(OTHER, channel="3.0")
+    assert await here.take(OTHER) == Taken("PJSIP/agda")
+
+
+async def test_few_wrong_ones_in_all(here: Here) -> None:
+    await here.said()
+    found = await asyncio.gather(*(here.take(OTHER, f"n{n}", channel=f"1.{n}") for n in range(60)))
+    assert set(found) == {None}
+    assert await here.take(number=THEIRS) is None
+    assert [line["scope"] for line in here.log.of("published.closed")] == ["all"]
+
+
+async def test_right_ones_are_no_failures(here: Here) -> None:
+    for count in range(8):
+        await here.said(channel=f"5.{count}")
+        assert await here.take(channel=f"6.{count}") == Taken("PJSIP/agda")
+    assert here.log.of("published.closed") == []
+
+
+@pytest.mark.parametrize("endpoint", ["PJSIP/a&PJSIP/b", "PJSIP/a,30,U(x)", "agda", "PJSIP/a b", ""])
+async def test_only_an_endpoint_is_called(here: Here, endpoint: str) -> None:
+    await here.said(endpoint=endpoint)
+    with pytest.raises(StoreError):
+        await here.take()
+
+
+async def test_the_page_reaches_none_of_it(here: Here, server: Server) -> None:
+    await here.said()
+    await here.take(OTHER)
+    keys = [str(key) for key in server.client.keys("*")]
+    assert any(":published:digits:" in key for key in keys)
+    assert not [key for key in keys if "published" in key and ":page:" in key]
