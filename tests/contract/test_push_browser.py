@@ -6,6 +6,7 @@ push service of its own, which decrypts what we send; and hands that to the brow
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from tests.browser_kit import PHONE, Window, browser, window
 from tests.contract.live_server import Server
 from tests.contract.page_kit import DIGITS, SHOWN, House, at, page, proof
 from tests.contract.peers_kit import Internet
+from tests.contract.prove_kit import until
 from tests.contract.test_push import HOST, internet, made, service, settings_of, subscription
 from tests.contract.test_push import browser as pushed_to
 
@@ -71,6 +73,8 @@ async def deliver(there: Window, origin: str, message: str) -> None:
     )
     await devtools.send("ServiceWorker.enable")
     await there.page.wait_for_function("navigator.serviceWorker.ready.then((one) => one.active.state === 'activated')")
+    # the devtools tell of it in their own time
+    await until(lambda: asyncio.sleep(0, f"{origin}/" in found))
     sent = {"origin": origin, "registrationId": found[f"{origin}/"], "data": message}
     await devtools.send("ServiceWorker.deliverPushMessage", sent)
 
