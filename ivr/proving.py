@@ -19,10 +19,12 @@ from ivr.config import Settings
 from ivr.eid import pinging
 from ivr.eid.ping import WAY, read
 from ivr.lock.course import Course
+from ivr.lock.enrolling import WAY as PUSH
 from ivr.lock.prove import Prove
-from ivr.lock.prover import Prover
+from ivr.lock.prover import Beside, Prover
 from ivr.mail.smtp import Mailer
 from ivr.push.app import AppServer
+from ivr.push.web import WebPush
 from ivr.sms.incoming import Handler, Incoming
 from ivr.sms.reports import Posted, Refused, readers
 from ivr.store import pings
@@ -56,13 +58,13 @@ async def proving(
     async with AsyncExitStack() as stack:
         sending = await stack.enter_async_context(texting(settings, vault, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
+        ways = beside(settings, log)
+        if isinstance(ways.app, AppServer):
+            stack.push_async_callback(ways.app.close)
         handlers = {**call_backs(settings, link), **(others or {})}
+        if ways.push is not None:
+            handlers[PUSH] = prover.enrolling(ways.push).take
         incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log, others=handlers)
-        app = None
-        if "app" in settings.prove.ways and settings.prove.app is not None:
-            app = AppServer.of(settings, settings.prove.app, log)
-            stack.push_async_callback(app.close)
-        mailer = Mailer.of(settings) if "mail" in settings.prove.ways else None
         ours = Speeches(link, prefix)
         course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
@@ -70,7 +72,17 @@ async def proving(
         for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
         published = RedisPublished(link, prefix, settings.limits, log)
-        yield Proving(prover.prove(course, sending.dispatch, app, mailer, published), course, sending.texts)
+        yield Proving(prover.prove(course, sending.dispatch, ways, published), course, sending.texts)
+
+
+def beside(settings: Settings, log: FilteringBoundLogger) -> Beside:
+    """What the ways of the settings go out by. Raises `ConfigError`."""
+    ways, app = settings.prove.ways, settings.prove.app
+    return Beside(
+        AppServer.of(settings, app, log) if "app" in ways and app is not None else None,
+        Mailer.of(settings) if "mail" in ways else None,
+        WebPush.of(settings, log) if "push" in ways else None,
+    )
 
 
 @asynccontextmanager

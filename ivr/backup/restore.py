@@ -33,6 +33,7 @@ from ivr.store.tables import (
     PEOPLE,
     PERMISSIONS,
     PHONES,
+    PUSHES,
     TOKEN_KEYS,
     TOTPS,
 )
@@ -143,6 +144,7 @@ class _Work:
                 PHONES,
                 TOTPS,
                 MAILS,
+                PUSHES,
                 IDENTITIES,
                 EVIDENCE,
                 PEOPLE,
@@ -219,6 +221,10 @@ class _Work:
         if (mail := stored["mail"]) is not None:
             sealed_address, since = mail
             self._waiting[MAILS].append({"customer": ref, "sealed": b64decode(sealed_address), "since": since})
+        self._waiting[PUSHES] += [
+            {"id": name, "customer": ref, "sealed": b64decode(sealed_browser), "since": since}
+            for name, sealed_browser, since in stored["browsers"]
+        ]
         self._waiting[IDENTITIES] += [
             {"customer": ref, "kind": kind, "sealed": b64decode(sealed_name), "since": since}
             for kind, sealed_name, since in stored["identities"]

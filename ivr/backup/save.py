@@ -34,6 +34,7 @@ from ivr.store.tables import (
     PEOPLE,
     PERMISSIONS,
     PHONES,
+    PUSHES,
     TOKEN_KEYS,
     TOTPS,
 )
@@ -148,6 +149,7 @@ async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, A
     )
     app = (await connection.execute(select(TOTPS).where(TOTPS.c.customer == row["ref"]))).one_or_none()
     mail = (await connection.execute(select(MAILS).where(MAILS.c.customer == row["ref"]))).one_or_none()
+    browsers = select(PUSHES).where(PUSHES.c.customer == row["ref"]).order_by(PUSHES.c.id)
     called = select(IDENTITIES).where(IDENTITIES.c.customer == row["ref"]).order_by(IDENTITIES.c.kind)
     said = select(EVIDENCE).where(EVIDENCE.c.customer == row["ref"]).order_by(EVIDENCE.c.id)
     plain = {field: row[field] for field in ("ref", "language", "policy", "locked", "tenant")}
@@ -157,6 +159,7 @@ async def _customer(connection: AsyncConnection, row: RowMapping) -> dict[str, A
         "phones": [[phone.position, _text(phone.phone), phone.since] for phone in phones.all()],
         "totp": None if app is None else [_text(app.sealed), app.counter, app.since],
         "mail": None if mail is None else [_text(mail.sealed), mail.since],
+        "browsers": [[one.id, _text(one.sealed), one.since] for one in (await connection.execute(browsers)).all()],
         "identities": [[one.kind, _text(one.sealed), one.since] for one in (await connection.execute(called)).all()],
         "evidence": [
             [one.id, one.provider, one.at, _text(one.sealed)] for one in (await connection.execute(said)).all()

@@ -81,7 +81,8 @@ class Shown:
     """All that the person is shown, in the words of `language`; nothing of a customer's data but `number`, which is masked.
 
     `since`: when the call began, in seconds since the epoch; `outbound`: the company has called; `phrase`: two words that the
-    agent says aloud, `department`, `title` and `about` may be empty.
+    agent says aloud, `department`, `title` and `about` may be empty. `push`: the key under which the person's browser may subscribe
+    to messages of ours; empty where it is not asked to.
     """
 
     company: str
@@ -94,6 +95,7 @@ class Shown:
     since: int
     phrase: str
     language: str
+    push: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from ivr.cli import (
     mail,
     peer,
     person,
+    push,
     rights,
     texts,
     tokens,
@@ -55,6 +56,7 @@ customer.app.command()(person.export)
 customer.app.command()(person.erase)
 customer.app.command()(person.scrub)
 customer.app.add_typer(mail.app, name="mail", help="Customers' mail addresses.")
+customer.app.add_typer(push.app, name="push", help="Browsers in which customers are shown who calls.")
 customer.app.add_typer(
     identity.app, name="identity", help="What customers are called at providers of electronic identities."
 )

@@ -21,7 +21,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
 from ivr.secret import Secret
 from ivr.staff import TENANT
-from ivr.store import eids, mails, totps
+from ivr.store import eids, mails, pushes, totps
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def show(
 ) -> None:
     """Show a customer, masked. The audit trail tells of it."""
 
-    async def run(office: Office) -> tuple[Customer, int | None, mails.Held | None, Sequence[eids.Identity]]:
+    async def run(office: Office) -> tuple[Customer, int | None, mails.Held | None, Sequence[eids.Identity], int]:
         async with office.act() as act:
             action = "customer.reveal" if reveal else "customer.show"
             customer = await act.known(number, tenant, action)
@@ -106,9 +106,10 @@ def show(
             app_since = await totps.since(act.connection, customer.ref)
             mail = await mails.held(act.connection, office.vault, customer.ref)
             called = await eids.names(act.connection, office.vault, customer.ref)
-        return customer, app_since, mail, called
+            browsers = len(await pushes.since(act.connection, customer.ref))
+        return customer, app_since, mail, called, browsers
 
-    customer, app_since, mail, called = _with(context, run)
+    customer, app_since, mail, called, browsers = _with(context, run)
     cools = settings_of(context).lock.cooling.hours * 3600
     typer.echo(f"{'reference':<10} {customer.ref}")
     for label, personals in (
@@ -126,6 +127,7 @@ def show(
         )
     for label, value in (
         ("PIN", "set" if customer.has_pin else "none"),
+        ("browsers", str(browsers) if browsers else "none"),
         ("app", "none" if app_since is None else f"since {date_of(app_since)}"),
         ("language", customer.language or "the channel's, or the company's"),
         ("policy", customer.policy or "the one that the dialplan names"),

@@ -21,7 +21,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.personal import names
 from ivr.database import SMALL, Left
 from ivr.errors import InputError, StoreError, TillitError
-from ivr.store import eids, mails, totps
+from ivr.store import eids, mails, pushes, totps
 
 T = TypeVar("T")
 
@@ -35,6 +35,7 @@ _TABLES = (
     "customer_identities",
     "customer_evidence",
     "customer_mails",
+    "customer_pushes",
     "customer_notices",
 )
 _SHOWN = ("at", "action", "actor", "outcome", "call")
@@ -55,12 +56,14 @@ def export(
             rows = await rows_of(act.connection, Wanted(subject=customer.ref))
             app = await totps.since(act.connection, customer.ref)
             mail = await mails.held(act.connection, office.vault, customer.ref)
+            browsers = await pushes.since(act.connection, customer.ref)
             called = await eids.names(act.connection, office.vault, customer.ref)
             said = await eids.evidence(act.connection, office.vault, customer.ref)
         held: dict[str, Any] = {"format": _FORMAT, "at": stamp(utc_now()), "reference": customer.ref}
         held.update({"number": customer.number.reveal(), "name": customer.name.reveal()})
         held.update({"phones": [phone.reveal() for phone in customer.phones]})
         held.update({"mail": None if mail is None else mail.address.reveal()})
+        held["browsers"] = [{"since": date_of(one)} for one in browsers]
         held["identities"] = []
         for one in called:
             held["identities"].append({"kind": one.kind, "since": date_of(one.since)})
@@ -169,7 +172,7 @@ _LEFT = {
     Left.READ: f"The database's files still have it, for somebody is reading: wait for the end of that back-up or query. {_AGAIN}",
     Left.LOCKED: f"The database's files still have it, for somebody holds a lock on its tables: wait for the end of that. {_AGAIN}",
     Left.NOT_OURS: "The database's files still have it, for this user does not own the tables: as their owner type: "
-    "VACUUM FULL customers, phones, customer_totps, customer_identities, customer_evidence, customer_mails, customer_notices",
+    "VACUUM FULL customers, phones, customer_totps, customer_identities, customer_evidence, customer_mails, customer_pushes, customer_notices",
     Left.LARGE: "The database's files still have it in unused places, and the tables are too large to be written anew while people "
     "call. Type in a quiet hour: ari_app.py customer scrub --rewrite",
 }

@@ -230,6 +230,10 @@ class Settings(Section):
     def _ways_out(self) -> Self:
         if self.prove.app is not None and self.prove.app not in self.apps:
             raise ValueError("[prove] app names none of [apps]. Write its table, or leave it out")
+        if "push" in self.prove.ways and self.push.vapid_key_file is None:
+            raise ValueError(
+                '[prove] ways has "push", and [push] vapid_key_file is left out. Write it, or take "push" out'
+            )
         if "mail" in self.prove.ways and self.mail.host is None:
             raise ValueError('[prove] ways has "mail", and [mail] host is left out. Write it, or take "mail" out')
         return self

@@ -17,10 +17,10 @@ Words = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\s<>{}](?
 class Prove(Section):
     """How the company proves who it is to the person on the line. Where [page] url is left out, it cannot."""
 
-    ways: tuple[Literal["text", "code", "app", "mail", "spoken"], ...] = Field(
+    ways: tuple[Literal["text", "code", "push", "app", "mail", "spoken"], ...] = Field(
         ("text", "code"), min_length=1,
         description='How it reaches the person: "text", a text message with a link; "code", one without, with a short code for the '
-        'company\'s own site; "app", in the company\'s own app; "mail", by e-mail; "spoken", six digits that the agent says, to be keyed on a call to the published number',
+        'company\'s own site; "push", in a browser that has agreed to it; "app", in the company\'s own app; "mail", by e-mail; "spoken", six digits that the agent says, to be keyed on a call to the published number',
     )  # fmt: skip
     published: str | None = Field(
         None, min_length=3, max_length=40, pattern=r"^\+?[0-9][0-9 ()/-]*[0-9]$",

@@ -18,7 +18,7 @@ from ivr.errors import ConfigError
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-NEWEST = "0017"
+NEWEST = "0018"
 """The version of the schema that this program works with: that of the last migration."""
 
 # where Alembic keeps it

@@ -54,8 +54,16 @@ class TextCarrier:
 
 def message(words: str, proof: Proof, word: Secret, url: str, site: str = "") -> Secret:
     """The sentence of this name in the person's language, with the link or the code in it."""
+    return word.within(_filled(words, proof, site).replace("{link}", f"{url}/p/{{code}}"), "{code}")
+
+
+def sentence(words: str, proof: Proof) -> str:
+    """The same without a link, where that goes beside it."""
+    return _filled(words, proof, "").replace("{link}", "").strip()
+
+
+def _filled(words: str, proof: Proof, site: str) -> str:
     shown = proof.shown
     name = f"{words}_{'outbound' if shown.outbound else 'inbound'}"
     who = f"{shown.agent}, {shown.department}" if shown.department else shown.agent
-    filled = text(name, shown.language, company=shown.company, who=who, about=shown.about, site=site)
-    return word.within(filled.replace("{link}", f"{url}/p/{{code}}"), "{code}")
+    return text(name, shown.language, company=shown.company, who=who, about=shown.about, site=site)

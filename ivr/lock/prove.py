@@ -19,6 +19,7 @@ from ivr.errors import InputError, Unavailable
 from ivr.lock.course import DIGITS, Course
 from ivr.lock.current import direction
 from ivr.lock.decision import Caller
+from ivr.lock.enrolling import BY_TEXT
 from ivr.lock.proofports import Carrier, Pages
 from ivr.lock.proofwords import Asked, Choice, Speaking
 from ivr.lock.reads import Reads
@@ -48,8 +49,9 @@ class Prove:
     def __init__(
         self, rules: Rules, company: Company, whom: Whom, recipients: Recipients, pages: Pages, carriers: Mapping[Way, Carrier],
         course: Course, reads: Reads, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger, wall: Callable[[], float] = time,
+        *, push: str = "",
     ) -> None:  # fmt: skip
-        """`limits`: the budgets of texts."""
+        """`limits`: the budgets of texts; `push`: the key under which browsers subscribe to messages of ours."""
         self._rules = rules
         self._company = company
         self._whom = whom
@@ -63,6 +65,7 @@ class Prove:
         self._limits = limits
         self._log = log
         self._wall = wall
+        self._push = push
 
     def offered(self) -> Choice:
         """What may be chosen. It is the same for every customer: what somebody has on record is told to nobody."""
@@ -199,6 +202,7 @@ class Prove:
             # of whom nothing is shown to, nothing can be compared
             phrase="" if spoken else phrase(language),
             language=language,
+            push=self._push if asked.way in BY_TEXT else "",
         )
         return Proof(
             id=secrets.token_urlsafe(16), node=found.call.node, channel=found.call.id, endpoint=found.talk.own.endpoint,

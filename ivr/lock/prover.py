@@ -8,13 +8,16 @@ from urllib.parse import urlsplit
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.call.ports import Trail
 from ivr.call.proof import Way
 from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
 from ivr.lock.carryapp import App, AppCarrier
 from ivr.lock.carrymail import MailCarrier, Mailer, Mails
+from ivr.lock.carrypush import Push, PushCarrier, Pushes
 from ivr.lock.course import Course
 from ivr.lock.dialports import Calleds
+from ivr.lock.enrolling import Enrolling
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
 from ivr.lock.proofports import Alarms, Carrier, Floor, Hearing, Pages, Speech
@@ -31,6 +34,15 @@ from ivr.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What ways beside texts go out by, as far as the settings have them: the own app's server, the mail server, push services."""
+
+    app: App | None = None
+    mailer: Mailer | None = None
+    push: Push | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prover:
     """What every lock has of it; with a way out it can be asked for."""
 
@@ -38,8 +50,10 @@ class Prover:
     judge: Judge
     records: Records
     mails: Mails
+    pushes: Pushes
     reads: Reads
     rows: Rows
+    trail: Trail
     pages: Pages
     settling: Settling
     alarms: Alarms
@@ -58,32 +72,36 @@ class Prover:
             self.pages, self.settling, speech, hearing, self.floor, self.vault.codes, changed, self.log, both=both, **how
         )  # fmt: skip
 
-    def prove(
-        self, course: Course, dispatch: Dispatch, app: App | None = None, mailer: Mailer | None = None, published: Published | None = None,
-    ) -> Prove:  # fmt: skip
-        """By the ways of the settings. `app`: the server of the one that these name; `mailer`: where they have e-mail; `published`: where agents say digits."""
+    def prove(self, course: Course, dispatch: Dispatch, beside: Beside, published: Published | None = None) -> Prove:
+        """By the ways of the settings. `published`: where agents say digits."""
         index = self.vault.index
         whom = Whom(self.judge, self.rows, index, self.log, Permission.PROVE, "prove")
         return Prove(
             self.settings.prove, self.settings.company, whom,
             Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
-            self._carriers(dispatch, app, mailer, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
+            self._carriers(dispatch, beside, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
+            push="" if beside.push is None else beside.push.public,
         )  # fmt: skip
 
-    def _carriers(
-        self, dispatch: Dispatch, app: App | None, mailer: Mailer | None, published: Published | None
-    ) -> Mapping[Way, Carrier]:
+    def enrolling(self, push: Push) -> Enrolling:
+        """Who makes browsers customers'."""
+        return Enrolling(self.pages, push, self.pushes, self.trail, self.log)
+
+    def _carriers(self, dispatch: Dispatch, beside: Beside, published: Published | None) -> Mapping[Way, Carrier]:
         page = self.settings.page
         url = page.url or ""
         site = page.brand.site or urlsplit(url).netloc
         found: dict[Way, Carrier] = {}
         for way in map(Way, self.settings.prove.ways):
             if way is Way.APP:
-                assert app is not None
-                found[way] = AppCarrier(app, url)
+                assert beside.app is not None
+                found[way] = AppCarrier(beside.app, url)
             elif way is Way.MAIL:
-                assert mailer is not None
-                found[way] = MailCarrier(mailer, self.mails, url)
+                assert beside.mailer is not None
+                found[way] = MailCarrier(beside.mailer, self.mails, url)
+            elif way is Way.PUSH:
+                assert beside.push is not None
+                found[way] = PushCarrier(beside.push, self.pushes, self.log)
             elif way is Way.SPOKEN:
                 assert self.numbers is not None and published is not None
                 found[way] = SpokenCarrier(self.numbers, published)

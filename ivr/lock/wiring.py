@@ -52,6 +52,7 @@ from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.store.pages import Pages, ProofRules
 from ivr.store.peers import StoredPeers
+from ivr.store.pushes import Pushes
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
 from ivr.store.roster import Roster
@@ -120,21 +121,8 @@ class Locks:
             numbers = None if settings.prove.published is None else Numbers(vault.codes, settings.prove.published)
             settling = Settling(pages, alarms, switch, trail, log, numbers=numbers)
             prover = Prover(
-                settings,
-                judge,
-                records,
-                Mails(database, vault),
-                reads,
-                rows,
-                pages,
-                settling,
-                alarms,
-                vault,
-                talks,
-                log,
-                dials,
-                numbers,
-            )
+                settings, judge, records, Mails(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks, log, dials, numbers,
+            )  # fmt: skip
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
             frozenset(one.tenant for one in offered.values()), vault.index, None if prover is None else prover.settling,

@@ -23,6 +23,7 @@ class Target:
 _READ, _SENT = frozenset({"GET", "HEAD"}), frozenset({"POST"})
 
 FIRST, OPEN, CONFIRM, DENY = "/p/{link}", "/p/{link}/open", "/p/{link}/confirm", "/p/{link}/deny"
+PUSH, SCRIPT, WORKER = "/p/{link}/push", "/push.js", "/sw.js"
 CODE, KEYED, LOGO, POSTED = "/", "/code", "/logo", "/in/{way}/{secret}"
 DOCUMENT, LETTERS = "/.well-known/tillit.json", "/in/peers"
 HEALTH, READY = "/healthz", "/readyz"
@@ -40,6 +41,9 @@ METHODS: Mapping[str, frozenset[str]] = {
     OPEN: _SENT,
     CONFIRM: _SENT,
     DENY: _SENT,
+    PUSH: _SENT,
+    SCRIPT: _READ,
+    WORKER: _READ,
     ASKED: _READ,
     ANSWER: _SENT,
     NOT_ME: _SENT,
@@ -70,7 +74,7 @@ SIGNED = frozenset({DOCUMENT, LETTERS})
 """What other organisations ask for and send: it says itself whose it is and for whom, and so may come under any name of ours."""
 
 # Longer ones are nobody's; shorter ones too, but that is for the store to say.
-_LINK = re.compile(r"/p/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/open|/confirm|/deny)?")
+_LINK = re.compile(r"/p/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/open|/confirm|/deny|/push)?")
 _CALLER = re.compile(r"/c/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/confirm|/deny)?")
 _BACK = re.compile(r"/person/back/(?P<link>[A-Za-z0-9_-]{1,64})")
 _LETTER = re.compile(r"/i/(?P<link>[A-Za-z0-9_-]{1,64})(?P<act>/open|/answer|/deny)?")
@@ -88,7 +92,8 @@ def target(path: str) -> Target | None:
     for form, first in _LINKED:
         if (found := form.fullmatch(path)) is not None:
             name = first + (found.groupdict().get("act") or "")
-            return Target(name, METHODS[name], link=Secret(found["link"]))
+            link = Secret(found["link"])
+            return Target(name, METHODS[name], link, *(("push", link) if name == PUSH else ()))
     if (found := _POSTED.fullmatch(path)) is not None:
         return Target(POSTED, METHODS[POSTED], way=found["way"], secret=Secret(found["secret"]))
     return None

@@ -111,6 +111,11 @@ class PageServer(Listening):
         await self._limits.request(address, sends=request.method == "POST")
         if target.name == routes.DOCUMENT:
             return await self._document()
+        if target.name in (routes.SCRIPT, routes.WORKER):
+            return self._sheets.script(target.name)
+        if target.name == routes.PUSH:
+            await self._visits.may_push(target.link)
+            return await posting.take(request, target, self._box)
         return await self._visits.answer(request, target, address)
 
     async def _document(self) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from importlib import resources
 from zoneinfo import ZoneInfo
 
 import jinja2
@@ -29,6 +30,10 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_SCRIPTS = {
+    f"/{name}": resources.files("ivr.page").joinpath("static", name).read_text(encoding="utf-8")
+    for name in ("push.js", "sw.js")
+}
 _YEAR = 365 * 24 * 3600
 
 
@@ -58,9 +63,22 @@ class Sheets:
         }
         return self._link_page("who.html", words, title, link, fields, status=422 if fault else 200)
 
-    def confirmed(self, words: Words, agent: str) -> web.Response:
-        """Whom they talk with: for whoever has keyed the digits of the call, in answer to that alone."""
-        return self.told(words, "confirmed", words("confirmed.text", company=self.look.company, agent=agent))
+    def confirmed(self, words: Words, link: Secret, seen: Seen) -> web.Response:
+        """Whom they talk with: for whoever has keyed the digits of the call, in answer to that alone.
+
+        It is the one page with a script, where the browser may be asked whether it shows messages of ours.
+        """
+        said = words("confirmed.text", company=self.look.company, agent=seen.shown.agent)
+        answer = self._link_page(
+            "confirmed.html", words, words("confirmed.title"), link, {"text": said, "key": seen.shown.push}
+        )
+        if seen.shown.push:
+            answer.headers["Content-Security-Policy"] = f"{self.look.policy}; script-src 'self'; connect-src 'self'"
+        return answer
+
+    def script(self, path: str) -> web.Response:
+        """One of those by which messages are shown in a browser; the worker is a script of its own, for all of the site."""
+        return web.Response(text=_SCRIPTS[path], content_type="text/javascript", charset="utf-8")
 
     def over(self, words: Words, link: Secret, seen: Seen, stage: Stage) -> web.Response:
         """What came of it, for whoever has the link: that may be somebody else than the one who was on the call."""
@@ -130,8 +148,9 @@ class Sheets:
 
     def dress(self, answer: web.StreamResponse) -> None:
         """What stands on every answer: no other site frames it, nobody keeps it, and no link tells where it came from."""
+        policy = answer.headers.get("Content-Security-Policy", self.look.policy)
         answer.headers.update(HEADERS)
-        answer.headers["Content-Security-Policy"] = self.look.policy
+        answer.headers["Content-Security-Policy"] = policy
         answer.headers.setdefault("Cache-Control", "no-store")
         answer.headers["Server"] = "page"
         if self._secure:

@@ -18,6 +18,7 @@ from ivr.secret import Secret
 from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.callers import Asked, CallerPage
 from ivr.store.opened import PageStore, Seen
+from ivr.web.problems import Problem
 from ivr.web.words import Words
 
 # Groups as people write them.
@@ -92,7 +93,7 @@ class Visits:
                 return self._sheets.who(words, link, seen, words("fault.form", count=DIGITS))
             match await self._store.key(link, digits):
                 case Confirmed():
-                    return self._sheets.confirmed(words, seen.shown.agent)
+                    return self._sheets.confirmed(words, link, seen)
                 case Wrong(0):
                     return self._sheets.over(words, link, seen, Stage.WRONG)
                 case Wrong(left):
@@ -104,6 +105,12 @@ class Visits:
         if seen.stage.is_end:
             return self._sheets.over(words, link, seen, seen.stage)
         return self._sheets.first(words, link)
+
+    async def may_push(self, link: Secret) -> None:
+        """Raises `Problem` unless who has this link was just asked whether messages may be shown in the browser."""
+        seen = await self._store.look(link)
+        if seen is None or seen.stage is not Stage.CONFIRMED or not seen.shown.push:
+            raise Problem("not_found")
 
     async def _deny(self, request: web.BaseRequest, link: Secret) -> web.Response:
         seen = await self._store.look(link)

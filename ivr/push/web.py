@@ -115,6 +115,17 @@ class WebPush:
             ) from None  # fmt: skip
         return cls(rules, key, tls.context(settings, "[push]", rules.ca_file), log, resolver)
 
+    def is_subscription(self, said: Secret) -> bool:
+        """Whether this is what a browser tells, at a push service of the settings."""
+        return Subscription.read(said, self._rules.hosts) is not None
+
+    async def tell(self, said: Secret, message: Secret, *, seconds: int) -> None:
+        """As `send`, to a browser as it has told of itself; the settings may name its push service no longer."""
+        to = Subscription.read(said, self._rules.hosts)
+        if to is None:
+            raise PushError("push: [push] hosts does not name the browser's push service")
+        await self.send(to, message, seconds=seconds)
+
     async def send(self, to: Subscription, message: Secret, *, seconds: int) -> None:
         """Hand a message over, to be shown within so many seconds; returns when the push service has taken it.
 

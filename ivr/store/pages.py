@@ -196,6 +196,14 @@ class Pages:
             case _:
                 return None
 
+    async def by_link(self, link: Secret) -> Proof | None:
+        """The one to which a link with this end leads. Three round trips."""
+        match await self._link.ask("GET", named(self._prefix, self._key, "link", link)):
+            case bytes(id):
+                return await self.of(id.decode())
+            case _:
+                return None
+
     async def of_call(self, node: str, channel: str) -> Proof | None:
         """The latest one of this call. Three round trips."""
         match await self._link.ask("GET", call_key(self._prefix, node, channel)):

@@ -20,6 +20,11 @@ def identity(kind: str) -> str:
     return f"identity.{kind}"
 
 
+def push(id: str) -> str:
+    """The name of the field of a browser's subscription."""
+    return f"push.{id}"
+
+
 def evidence(id: str) -> str:
     """The name of the field of what a provider has said."""
     return f"evidence.{id}"

@@ -81,6 +81,17 @@ MAILS = Table(
     Column("since", BigInteger, nullable=False),
 )
 """Customers' mail addresses, sealed in the customer's envelope; and since when they are on record (seconds since the epoch)."""
+PUSHES = Table(
+    "customer_pushes",
+    METADATA,
+    Column("id", String(22), primary_key=True),
+    Column("customer", String(16), ForeignKey("customers.ref", ondelete="CASCADE"), nullable=False, index=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+"""Browsers in which customers are shown who calls: their subscriptions, sealed in the customer's envelope. `since`: seconds since the
+epoch."""
+
 IDENTITIES = Table(
     "customer_identities",
     METADATA,

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from ivr.lock import Denied
 from ivr.lock.course import Course
 from ivr.lock.proofwords import Asked, Proving
 from ivr.lock.prove import Prove
-from ivr.mail.smtp import Mailer
 from ivr.prompts import Prompt
+from ivr.proving import beside
 from ivr.push.app import AppServer
+from ivr.push.web import WebPush
 from ivr.secret import Personal, Secret
 from ivr.sms import Reporting
 from ivr.sms.dispatch import Dispatch
@@ -218,11 +219,13 @@ def lines_of(gateway: TextsServer, name: str = "46elks") -> list[str]:
 
 @asynccontextmanager
 async def proving_in(
-    folder: Path, server: Server, more: str = "", *, gone: float = 0.05, second: float = 60.0, fallback: bool = False
-) -> AsyncIterator[Proved]:
+    folder: Path, server: Server, more: str = "", *, gone: float = 0.05, second: float = 60.0, fallback: bool = False,
+    push: Callable[[Settings], WebPush] | None = None,
+) -> AsyncIterator[Proved]:  # fmt: skip
     """`more`: lines of the settings; `gone`: seconds after which a call that has ended counts as ended.
 
-    `fallback`: there is a second gateway, which sends what the first has not delivered in `second` seconds.
+    `fallback`: there is a second gateway, which sends what the first has not delivered in `second` seconds; `push`: a way to
+    push services of its own.
     """
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(TextsServer(numbered()))
@@ -240,16 +243,17 @@ async def proving_in(
         course = desk.prover.course(
             speech, hearing, lambda endpoints: changed.extend(sorted(endpoints)), look=0.05, gone=gone, again=0.0
         )
-        app = None if settings.prove.app is None else AppServer.of(settings, settings.prove.app, log)
-        mailer = Mailer.of(settings)
-        if app is not None:
-            stack.push_async_callback(app.close)
+        ways = beside(settings, log)
+        if push is not None:
+            ways = replace(ways, push=push(settings))
+        if isinstance(ways.app, AppServer):
+            stack.push_async_callback(ways.app.close)
         budgets = Budgets(desk.link, settings.redis.prefix, settings.limits)
         dispatch = Dispatch(
             sms.texts(settings, log, gateways), deliveries, budgets, sms.names(settings), second, log
         )  # fmt: skip
         published = RedisPublished(desk.link, settings.redis.prefix, settings.limits, log)
-        prove = desk.prover.prove(course, dispatch, app, mailer, published)
+        prove = desk.prover.prove(course, dispatch, ways, published)
         stack.push_async_callback(course.close)
         running = asyncio.create_task(course.run())
         stack.push_async_callback(_ended, running)

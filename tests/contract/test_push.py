@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import json
+import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +82,18 @@ def internet(tmp_path: Path) -> Internet:
     return Internet(tmp_path)
 
 
-def settings_of(folder: Path, hosts: str = f'["{HOST}"]') -> Settings:
+def settings_of(folder: Path) -> Settings:
+    return settings_in(folder, lines_of(folder))
+
+
+def lines_of(folder: Path) -> str:
+    """Those of a desk that reaches this push service, under a new key."""
     key = ECKey.generate_key("P-256").as_pem(private=True)
     (folder / "vapid.pem").write_bytes(key)
     (folder / "vapid.pem").chmod(0o600)
-    return settings_in(
-        folder,
-        f'[push]\nvapid_key_file = "vapid.pem"\nsubject = "mailto:ops@example.com"\nhosts = {hosts}\nca_file = "ca.pem"\n'
-        'allow_private = ["127.0.0.1"]\nseconds = 5\n',
+    return (
+        f'[push]\nvapid_key_file = "vapid.pem"\nsubject = "mailto:ops@example.com"\nhosts = ["{HOST}"]\nca_file = "ca.pem"\n'
+        'allow_private = ["127.0.0.1"]\nseconds = 5\n'
     )
 
 
@@ -312,6 +320,25 @@ async def test_an_app_is_told_what_it_can_check(internet: Internet, tmp_path: Pa
     (said,) = heard
     assert said["type"] == KIND
     assert said["data"] == {"user": "user-17", "link": LINK.reveal(), "company": "Example", "expires": 1_800_000_300}
+
+
+def test_the_example_of_the_documentation() -> None:
+    """A receiver that takes it, and nothing that differs from it, is right."""
+    text = (ROOT / "docs" / "push.md").read_text()
+    secret = re.search(r"The secret is `(whsec_[^`]+)`", text)
+    found = re.search(r"```http\nPOST /tillit HTTP/1.1\n(?P<headers>.+?)\n\n(?P<body>.+?)\n```", text, re.DOTALL)
+    assert secret is not None and found is not None
+    headers = dict(line.split(": ", 1) for line in found["headers"].splitlines())
+    body = found["body"]
+    made = hmac.new(
+        base64.b64decode(secret[1].removeprefix("whsec_")),
+        f"{headers['webhook-id']}.{headers['webhook-timestamp']}.{body}".encode(), hashlib.sha256,
+    )  # fmt: skip
+    assert headers["webhook-signature"] == f"v1,{base64.b64encode(made.digest()).decode()}"
+    at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
+    assert Webhook(secret[1]).sign(headers["webhook-id"], at, body) == headers["webhook-signature"]
+    said = json.loads(body)
+    assert (said["type"], set(said["data"])) == (KIND, {"user", "link", "company", "expires"})
 
 
 @pytest.mark.parametrize(("status", "kind"), [(404, NobodyThere), (410, NobodyThere), (400, PushError), (500, PushError), (302, PushError)])  # fmt: skip

@@ -50,7 +50,7 @@ UPGRADES = (CHECKOUT / "docs" / "upgrades.md").read_text()
 ANNA = Attempt("subject", "number", "channel")
 SENT = Challenge("id", "subject", "channel", "mac")
 BEFORE = Path(__file__).parent / "before_the_desk"
-THEN, NOW = "0004", "0017"
+THEN, NOW = "0004", "0018"
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from ivr.config import Settings, load
 from ivr.database import Database, migrate
 from ivr.errors import InputError
 from ivr.secret import Personal, Secret
-from ivr.store import eids, mails, tokenkeys, totps
+from ivr.store import eids, mails, pushes, tokenkeys, totps
 from ivr.store.customers import Customers
 from ivr.store.peers import StoredPeers
 from ivr.store.register import Register
@@ -48,6 +48,7 @@ SPOKEN = ("Anna Åkesson", "Bo Berg")
 SAID = Secret("signature")
 APP = Secret("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
 MAIL = "anna@customer.example"
+BROWSER = Secret('{"endpoint":"https://push.example/canary"}')
 
 
 @dataclass
@@ -118,6 +119,7 @@ async def house(either: Either, tmp_path: Path) -> House:
         await eids.enter(connection, vault, anna.ref, "SE", Secret("199001012385"), 1_700_000_000)
     async with await Database.open(settings) as database:
         subject = await Customers(database, vault).by_number(Secret("10001"))
+        assert await pushes.Pushes(database, vault, lambda: 1_700_000_002).keep(subject.ref, BROWSER)
         await eids.Identities(database, vault, clock=lambda: 1_700_000_000.0).keep(subject, "bankid", SAID)
     vault.close()
     return made
@@ -172,6 +174,8 @@ async def test_what_comes_back_is_what_there_was(house: House) -> None:
         assert address is not None
         assert address.reveal() == MAIL
         assert await asked(database, "SELECT customer, since FROM customer_mails") == [(anna.ref, 1_700_000_001)]
+        [browser] = await pushes.Pushes(database, vault).of(anna.ref)
+        assert (browser.said, browser.since) == (BROWSER, 1_700_000_002)
         assert await eids.Identities(database, vault).of(anna, "SE") == Secret("199001012385")
         async with database.read() as connection:
             [said] = await eids.evidence(connection, vault, anna.ref)

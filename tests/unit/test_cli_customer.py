@@ -26,7 +26,7 @@ def test_show_masks_and_writes_a_row(cli: Cli, made: Settings) -> None:
     (ref,) = rows(made, "SELECT ref FROM customers")[0]
     assert ended.out.splitlines() == [
         f"reference  {ref}", "number     1…", "name       A…", "phones     +46…67, +46…78", "mail       none",
-        "PIN        set", "app        none", "language   en", "policy     support", "locked     no",
+        "PIN        set", "browsers   none", "app        none", "language   en", "policy     support", "locked     no",
         "tenant     main",
     ]  # fmt: skip
     assert [action for _, action, _ in trail(made)] == ["init", "customer.add", "customer.show"]

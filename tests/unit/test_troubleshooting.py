@@ -39,7 +39,7 @@ UNPRINTED = {
 UNPRINTED_TEXTS = (
     r"signs in by",  # a label
     r"PRAGMA .*|BEGIN IMMEDIATE|SELECT pg_.*|VACUUM .*|INDEX_CLEANUP ON|SELECT relname.*|SELECT max\(pg_.*|(RE)?SET lock_timeout.*|REPEATABLE READ",  # SQL
-    r"default-src 'none'.*",  # a header
+    r"default-src 'none'.*|\0; script-src .*",  # a header
     r"~.*:page:\*.*",  # rights at Redis, which config/redis.conf has
     r"verified; level=.*",  # the header
     r"database: SQLITE_CONSTRAINT_TRIGGER",  # what is tried again

@@ -1,0 +1,236 @@
+"""The company proves who it is in a browser: real Redis, database and a push service that decrypts by an implementation of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from ivr.call.ports import Entry
+from ivr.call.proof import Proof, Stage, Way
+from ivr.config import load
+from ivr.errors import ConfigError, StoreError
+from ivr.lock import Reason
+from ivr.lock.enrolling import Enrolling
+from ivr.push.web import WebPush
+from ivr.secret import Secret
+from ivr.store.opened import Confirmed, new_link
+from ivr.store.posted import Posted
+from ivr.store.pushes import MOST, Pushes
+from tests.contract.live_server import Server
+from tests.contract.lock_kit import ANNA, denied
+from tests.contract.peers_kit import Internet
+from tests.contract.prove_kit import CALL, CALLER, Proved, proving_in, until
+from tests.contract.test_push import HOST, Browser, browser, internet, lines_of, made, service, subscription
+from tests.unit.database_kit import asked, settings_in
+
+__all__ = ["internet", "service"]
+
+
+@dataclass
+class House:
+    """A desk that proves by push, and a customer's browser."""
+
+    here: Proved
+    push: WebPush
+    there: Browser
+    ref: str
+
+    @property
+    def pushes(self) -> Pushes:
+        return Pushes(self.here.desk.database, self.here.desk.vault)
+
+    async def proved(self, way: Way = Way.TEXT) -> Secret:
+        """One that the person has confirmed; the end of its link."""
+        proof = await self.here.press(way=way)
+        assert isinstance(proof, Proof), proof
+        await self.here.stage("sent")
+        if way is Way.TEXT:
+            link = Secret(self.here.gateway.asked[-1].form["message"].rpartition("/")[2])
+        else:
+            link = Secret(json.loads((await self.there.received())[-1])["link"])
+        await self.confirm(link)
+        return link
+
+    async def confirm(self, link: Secret, said: int | None = None) -> None:
+        """`said`: how often digits had been said before it was opened, where it is open."""
+        said = len(self.here.speech.said) if said is None else said
+        await self.here.page.opened(link)
+        await until(lambda: asyncio.sleep(0, len(self.here.speech.said) > said))
+        assert await self.here.page.key(link, Secret(self.here.speech.said[-1])) == Confirmed()
+        await self.here.stage("confirmed")
+
+    async def post(self, link: Secret, said: Secret, trail: Any = None) -> None:
+        """What the page passes on."""
+        prover = self.here.desk.prover
+        assert prover is not None
+        taker = Enrolling(prover.pages, self.push, self.pushes, trail or prover.trail, self.here.desk.log)  # type: ignore[arg-type]
+        await taker.take(Posted("push", link, Secret("/p/x/push"), {}, said, time.time()))
+
+    async def rows(self) -> list[Any]:
+        return await asked(self.here.desk.database, "SELECT customer, since FROM customer_pushes")
+
+    async def told(self) -> list[Any]:
+        return await asked(
+            self.here.desk.database, "SELECT actor, outcome, subject FROM audit WHERE action = 'push.add'"
+        )
+
+
+@pytest.fixture
+async def house(tmp_path: Path, server: Server, internet: Internet, service: str) -> AsyncIterator[House]:
+    async with opened(tmp_path, server, internet, service) as made_here:
+        yield made_here
+
+
+@asynccontextmanager
+async def opened(folder: Path, server: Server, internet: Internet, service: str) -> AsyncIterator[House]:
+    pushing: list[WebPush] = []
+
+    def push_of(settings: Any) -> WebPush:
+        pushing.append(made(settings, internet))
+        return pushing[0]
+
+    lines = f'[prove]\nways = ["push", "text"]\n{lines_of(folder)}'
+    async with browser(internet, service) as there, proving_in(folder, server, lines, push=push_of) as here:
+        ref = await here.desk.customer("10001", "Xenia Ask", CALLER)
+        here.desk.joined(ANNA, CALL)
+        yield House(here, pushing[0], there, ref)
+
+
+@pytest.mark.servers
+async def test_from_the_text_to_the_browser(house: House) -> None:
+    link = await house.proved()
+    seen = await house.here.page.look(link)
+    # the page is told under which key it may ask the browser
+    assert seen is not None and seen.shown.push == house.push.public
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert await house.told() == [("page", "kept", house.ref)]
+    assert [row[0] for row in await house.rows()] == [house.ref]
+    # from now on without a text
+    texts = len(house.here.gateway.asked)
+    assert isinstance(await house.here.press(way=Way.PUSH), Proof)
+    await house.here.stage("sent")
+    (message,) = await house.there.received()
+    said = json.loads(message)
+    assert (said["title"], said["language"]) == ("Example", "sv")
+    assert said["body"] == "Example: Du ringde oss och talar med Anna om en faktura. Stämmer det?"
+    pushed = Secret(said["link"])
+    seen = await house.here.page.look(pushed)
+    assert seen is not None and seen.stage is Stage.SENT and seen.shown.push == "", "nobody is asked again"
+    await house.confirm(pushed)
+    assert len(house.here.gateway.asked) == texts
+    assert 0 < int(house.there.sent[0]["TTL"]) <= 300
+
+
+@pytest.mark.servers
+async def test_nothing_that_the_page_says_is_believed(house: House) -> None:
+    """What it passes on counts for the customer whose proof that link has confirmed, by text, and for nobody else."""
+    said = await house.there.subscribe(house.push.public)
+    proof = await house.here.press()
+    assert isinstance(proof, Proof)
+    await house.here.stage("sent")
+    link = Secret(house.here.gateway.asked[-1].form["message"].rpartition("/")[2])
+    await house.post(link, said)
+    await house.here.page.opened(link)
+    await house.post(link, said)
+    await house.post(new_link(), said)
+    await house.post(Secret(""), said)
+    await house.confirm(link, 0)
+    elsewhere = {**subscription(), "endpoint": "https://evil.example/x"}
+    for text in (orjson.dumps(elsewhere).decode(), "", "[]", "x" * 8000):
+        await house.post(link, Secret(text))
+    assert await house.rows() == []
+    assert await house.told() == []
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["proof"] * 4 + ["subscription"] * 4
+
+
+@pytest.mark.servers
+async def test_a_proof_in_the_browser_adds_no_other_browser(house: House) -> None:
+    """It came to no telephone number: whoever looks at a browser that is left open gives itself nothing for the next time."""
+    await house.post(await house.proved(), await house.there.subscribe(house.push.public))
+    link = await house.proved(Way.PUSH)
+    await house.post(link, Secret(orjson.dumps(subscription()).decode()))
+    assert len(await house.rows()) == 1
+
+
+@pytest.mark.servers
+async def test_a_browser_that_has_ended_it_is_forgotten(house: House) -> None:
+    await house.post(await house.proved(), await house.there.subscribe(house.push.public))
+    await house.there.end()
+    assert isinstance(await house.here.press(way=Way.PUSH), Proof)
+    await house.here.stage("failed")
+    assert await house.rows() == []
+    assert (await house.here.rows())[-1][4]["why"] == "push: no browser is left"
+    assert await house.here.press(way=Way.PUSH) == denied(Reason.NO_WAY)
+    assert house.there.hash not in str(house.here.desk.log.lines)
+
+
+@pytest.mark.servers
+async def test_one_of_several_browsers_is_enough(house: House) -> None:
+    """Another one whose push service is away does not hold it up."""
+    link = await house.proved()
+    await house.post(link, await house.there.subscribe(house.push.public))
+    dead = {**subscription(), "endpoint": f"https://{HOST}/nowhere"}
+    await house.post(link, Secret(orjson.dumps(dead).decode()))
+    assert len(await house.rows()) == 2
+    assert isinstance(await house.here.press(way=Way.PUSH), Proof)
+    await house.here.stage("sent")
+    assert len(await house.there.received()) == 1
+
+
+@pytest.mark.servers
+async def test_who_has_no_browser_is_as_who_is_no_customer(house: House) -> None:
+    assert await house.here.press(way=Way.PUSH) == denied(Reason.NO_WAY)
+    assert await house.here.press(way=Way.PUSH, customer="10009") == denied(Reason.NO_WAY)
+    assert house.there.sent == []
+
+
+@pytest.mark.servers
+async def test_a_number_that_was_changed_later_makes_it_void(house: House) -> None:
+    """Whoever had the telephone then may be somebody else than who has the number now."""
+    await house.post(await house.proved(), await house.there.subscribe(house.push.public))
+    async with house.here.desk.database.write() as connection:
+        await connection.exec_driver_sql(f"UPDATE phones SET since = {int(time.time()) + 1}")
+    assert await house.here.press(way=Way.PUSH) == denied(Reason.NO_WAY)
+
+
+@pytest.mark.servers
+async def test_so_many_browsers_and_no_more(house: House) -> None:
+    """The oldest goes; one that comes again takes its own place."""
+    said = [
+        Secret(orjson.dumps({**subscription(), "endpoint": f"https://{HOST}/{n}"}).decode()) for n in range(MOST + 2)
+    ]
+    seconds = count(1_800_000_000)
+    pushes = Pushes(house.here.desk.database, house.here.desk.vault, lambda: next(seconds))
+    for one in (*said, said[-1]):
+        assert await pushes.keep(house.ref, one)
+    kept = [json.loads(one.said.reveal())["endpoint"].rpartition("/")[2] for one in await pushes.of(house.ref)]
+    assert sorted(kept) == [str(n) for n in range(2, MOST + 2)]
+    assert not await pushes.keep("nobody", said[0])
+
+
+@pytest.mark.servers
+async def test_nothing_is_kept_without_its_row(house: House) -> None:
+    class Down:
+        async def append(self, _: Entry) -> str:
+            raise StoreError("database: away")
+
+    await house.post(await house.proved(), await house.there.subscribe(house.push.public), Down())
+    assert await house.rows() == []
+    assert house.here.desk.log.of("push.failed")
+
+
+def test_without_a_key_it_cannot_be_chosen(tmp_path: Path) -> None:
+    file = settings_in(tmp_path).file
+    file.write_text(f'{file.read_text()}\n[prove]\nways = ["push"]\n')
+    with pytest.raises(ConfigError, match=r'ways has "push", and \[push\] vapid_key_file is left out'):
+        load(file)
