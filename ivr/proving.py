@@ -24,7 +24,7 @@ from ivr.sms.incoming import Handler, Incoming
 from ivr.sms.reports import readers
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
-from ivr.store.posted import PostBox
+from ivr.store.posted import CHECK, PostBox
 from ivr.store.speeches import Speeches
 from ivr.texting import texting
 from ivr.vault import Vault
@@ -50,7 +50,13 @@ async def proving(
     async with AsyncExitStack() as stack:
         sending = await stack.enter_async_context(texting(settings, vault, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
-        incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log, others=others)
+        incoming = Incoming(
+            box.take,
+            readers(settings, sending.reporting),
+            sending.deliveries,
+            log,
+            others={**(others or {}), CHECK: prover.checking(sending.dispatch, sending.budgets).take},
+        )
         app = None
         if "app" in settings.prove.ways and settings.prove.app is not None:
             app = AppServer.of(settings, settings.prove.app, log)

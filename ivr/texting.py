@@ -29,6 +29,7 @@ class Texting:
     dispatch: Dispatch
     deliveries: RedisDeliveries
     reporting: Reporting
+    budgets: Budgets
 
 
 @asynccontextmanager
@@ -45,7 +46,7 @@ async def texting(
         budgets = Budgets(link, settings.redis.prefix, settings.limits)
         seconds = settings.texts.second_after_seconds
         dispatch = Dispatch(texts, deliveries, budgets, sms.names(settings), seconds, log)
-        yield Texting(texts, dispatch, deliveries, reporting)
+        yield Texting(texts, dispatch, deliveries, reporting, budgets)
 
 
 def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:

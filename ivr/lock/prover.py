@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 from structlog.typing import FilteringBoundLogger
 
+from ivr.call.ports import Trail
 from ivr.call.proof import Way
 from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
 from ivr.lock.carryapp import App, AppCarrier
 from ivr.lock.carrymail import MailCarrier, Mailer, Mails
+from ivr.lock.checking import Checking
 from ivr.lock.course import Course
 from ivr.lock.dialports import Calleds
 from ivr.lock.judge import Judge
@@ -24,8 +26,9 @@ from ivr.lock.recipient import Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
 from ivr.lock.whom import Whom
-from ivr.sms.dispatch import Dispatch
+from ivr.sms.dispatch import Budgets, Dispatch
 from ivr.staff import Permission
+from ivr.store.history import History
 from ivr.vault import Vault
 
 
@@ -45,6 +48,8 @@ class Prover:
     vault: Vault
     floor: Floor
     log: FilteringBoundLogger
+    trail: Trail
+    history: History
     calleds: Calleds | None = None
 
     def course(
@@ -63,8 +68,12 @@ class Prover:
         return Prove(
             self.settings.prove, self.settings.company, whom,
             Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
-            self._carriers(dispatch, app, mailer), course, self.reads, self.rows, index, self.settings.limits, self.log,
+            self._carriers(dispatch, app, mailer), course, self.reads, self.rows, index, self.settings.limits, self.log, self.history,
         )  # fmt: skip
+
+    def checking(self, dispatch: Dispatch, budgets: Budgets) -> Checking:
+        """What answers whoever asks on the page whether it was us."""
+        return Checking(self.settings, self.history, dispatch, budgets, self.trail, self.log)
 
     def _carriers(self, dispatch: Dispatch, app: App | None, mailer: Mailer | None) -> Mapping[Way, Carrier]:
         page = self.settings.page

@@ -41,6 +41,7 @@ from ivr.staff import Permission
 from ivr.store.alarms import RedisAlarms
 from ivr.store.customers import Customers
 from ivr.store.dials import RedisDials
+from ivr.store.history import History
 from ivr.store.holds import StoredHolds
 from ivr.store.letters import LetterBox
 from ivr.store.link import Link
@@ -109,6 +110,7 @@ class Locks:
         waits, sessions = RedisWaits(link, prefix), Sessions(link, prefix, settings.desk)
         offered = _offered(settings)
         dials = RedisDials(link, prefix) if calls else None
+        history = History(link, prefix, vault.codes, settings.prove.history_days, settings.company.country)
         prover = peering = None
         if page is not None:
             if settings.peers.domain is not None:
@@ -130,6 +132,8 @@ class Locks:
                 vault,
                 talks,
                 log,
+                trail,
+                history,
                 dials,
             )
         currents = Currents(
@@ -162,7 +166,7 @@ class Locks:
             prover,
             None
             if dials is None
-            else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log),
+            else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log, history),
             peering,
         )
 

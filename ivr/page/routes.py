@@ -25,6 +25,7 @@ _READ, _SENT = frozenset({"GET", "HEAD"}), frozenset({"POST"})
 FIRST, OPEN, CONFIRM, DENY = "/p/{link}", "/p/{link}/open", "/p/{link}/confirm", "/p/{link}/deny"
 CODE, KEYED, LOGO, POSTED = "/", "/code", "/logo", "/in/{way}/{secret}"
 DOCUMENT, LETTERS = "/.well-known/tillit.json", "/in/peers"
+CHECK = "/check"
 HEALTH, READY = "/healthz", "/readyz"
 ASKED, ANSWER, NOT_ME = "/c/{link}", "/c/{link}/confirm", "/c/{link}/deny"
 
@@ -42,6 +43,7 @@ METHODS: Mapping[str, frozenset[str]] = {
     POSTED: _SENT,
     DOCUMENT: _READ,
     LETTERS: _SENT,
+    CHECK: _READ | _SENT,
     HEALTH: _READ,
     READY: _READ,
 }
@@ -60,7 +62,7 @@ _POSTED = re.compile(r"/in/(?P<way>[a-z0-9_-]{1,40})/(?P<secret>[A-Za-z0-9_-]{1,
 
 def target(path: str) -> Target | None:
     """None for an address that is none of ours. `path`: as it was sent, without the query; nothing of it is decoded."""
-    if path in (CODE, KEYED, LOGO, DOCUMENT, HEALTH, READY):
+    if path in (CODE, KEYED, CHECK, LOGO, DOCUMENT, HEALTH, READY):
         return Target(path, METHODS[path])
     if path == LETTERS:
         return Target(path, METHODS[path], way="peers")

@@ -75,8 +75,8 @@ async def opened(
         store, pace = PageStore(link, prefix, key), RedisPace(link, f"{prefix}:page")
         limits = Limits(pace, key, settings.page)
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
-        visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits)
         box = PostBox(link, prefix, key, seconds=seconds)
+        visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits, box)
         yield PageServer(settings, visits, box, Bulletin(link, prefix), sheets, limits, readiness, log), readiness
     finally:
         await link.close()
