@@ -30,7 +30,7 @@ from ivr.sms.reports import Posted, Refused, readers
 from ivr.store import pings
 from ivr.store.link import Link
 from ivr.store.pagekey import PageKey
-from ivr.store.posted import PostBox
+from ivr.store.posted import CHECK, PostBox
 from ivr.store.published import RedisPublished
 from ivr.store.speeches import Speeches
 from ivr.texting import texting
@@ -61,7 +61,11 @@ async def proving(
         ways = beside(settings, log)
         if isinstance(ways.app, AppServer):
             stack.push_async_callback(ways.app.close)
-        handlers = {**call_backs(settings, link), **(others or {})}
+        handlers = {
+            **call_backs(settings, link),
+            **(others or {}),
+            CHECK: prover.checking(sending.dispatch, sending.budgets).take,
+        }
         if ways.push is not None:
             handlers[PUSH] = prover.enrolling(ways.push).take
         incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log, others=handlers)

@@ -29,6 +29,7 @@ class Texting:
     dispatch: Dispatch
     deliveries: RedisDeliveries
     reporting: Reporting
+    budgets: Budgets
 
 
 @asynccontextmanager
@@ -49,7 +50,7 @@ async def texting(
             texts, deliveries, budgets, sms.names(settings), seconds, log,
             voice=voice, voice_seconds=settings.texts.voice.after_seconds,
         )  # fmt: skip
-        yield Texting(texts, dispatch, deliveries, reporting)
+        yield Texting(texts, dispatch, deliveries, reporting, budgets)
 
 
 def reporting_of(settings: Settings, vault: Vault, deliveries: Deliveries) -> Reporting:

@@ -65,6 +65,13 @@ class Page(Served):
         1000, ge=10, le=100_000, description="Short codes that may be keyed in an hour, right or wrong"
     )
     codes_of_one_per_hour: int = Field(30, ge=5, le=10_000, description="Of those, from one address")
+    checks_of_one_per_hour: int = Field(
+        10,
+        ge=5,
+        le=1000,
+        description="How often one address may ask in an hour whether it was the company that has called",
+    )
+    checks_per_hour: int = Field(300, ge=10, le=100_000, description="The same of all addresses")
     reports_per_minute: int = Field(
         6000,
         ge=10,

@@ -45,6 +45,10 @@ class Prove(Section):
     hear: Literal["both", "person"] = Field(
         "both", description="Who hears the digits that are spoken into the call: both, or the person alone"
     )
+    history_days: int = Field(
+        14, ge=0, le=90,
+        description="Days for which somebody may ask on the public page whether it was us who called; 0: nothing is kept, and the answer is no text",
+    )  # fmt: skip
     departments: dict[Name, Words] = Field(
         {}, description='What the teams are called there, as a table: { support = "Customer service" }'
     )

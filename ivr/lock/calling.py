@@ -14,6 +14,7 @@ from ivr.lock.ports import Records
 from ivr.lock.rows import Rows
 from ivr.lock.whom import Whom
 from ivr.staff import Permission
+from ivr.store.history import History
 from ivr.vault import Index
 
 
@@ -29,11 +30,12 @@ class Calling:
     pace: Pace
     index: Index
     log: FilteringBoundLogger
+    history: History
 
     def dial(self, dialler: Dialler) -> Dial:
         """By the settings."""
         whom = Whom(self.judge, self.rows, self.index, self.log, Permission.DIAL, DIAL)
         return Dial(
             self.settings.calls, self.settings.company, self.settings.call_countries, whom, self.records, dialler, self.dials, self.pace,
-            self.rows, self.log,
+            self.rows, self.history, self.settings.prove.departments, self.log,
         )  # fmt: skip

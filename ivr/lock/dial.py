@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from time import time
 
 from structlog.typing import FilteringBoundLogger
 
@@ -23,6 +25,7 @@ from ivr.numbers import barred
 from ivr.prompts import languages
 from ivr.secret import Personal, Secret
 from ivr.staff import Person
+from ivr.store.history import Contact, History
 from ivr.store.sealing import endpoint_key, is_ref
 
 DIAL = "dial"
@@ -30,6 +33,8 @@ DIAL = "dial"
 
 # Seconds beyond the two phones' ringing, after which it counts as over whatever became of the desk that carried it.
 _GRACE = 60
+# The customer's telephone has rung, or may have.
+_RUNG = frozenset({DialStage.ANSWERED, DialStage.BUSY, DialStage.NO_ANSWER, DialStage.DECLINED})
 # Of ends whose names say something else in other rows.
 _OUTCOMES = {DialStage.FAILED: "undone", DialStage.CANCELLED: "called_off"}
 
@@ -39,9 +44,10 @@ class Dial:
 
     def __init__(
         self, rules: Calls, company: Company, countries: frozenset[str], whom: Whom, records: Records, dialler: Dialler,
-        dials: Dials, pace: Pace, rows: Rows, log: FilteringBoundLogger,
+        dials: Dials, pace: Pace, rows: Rows, history: History, departments: Mapping[str, str], log: FilteringBoundLogger,
+        wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
-        """`countries`: those whose numbers are called."""
+        """`countries`: those whose numbers are called; `departments`: what those who are called are told of a team."""
         self._rules = rules
         self._company = company
         self._countries = countries
@@ -51,6 +57,9 @@ class Dial:
         self._dials = dials
         self._pace = pace
         self._rows = rows
+        self._history = history
+        self._wall = wall
+        self._departments = departments
         self._log = log
         self._carried: dict[str, tuple[Dialling, asyncio.Task[None]]] = {}
         self._looking: set[asyncio.Task[None]] = set()
@@ -167,7 +176,16 @@ class Dial:
             why = str(error)
         finally:
             self._carried.pop(dialling.id, None)
+        if how in _RUNG:
+            await self._noted(person, dialling, outgoing)
         await self._ended(person, replace(dialling, stage=how), node, channel, called, why)
+
+    async def _noted(self, person: Person, dialling: Dialling, outgoing: Outgoing) -> None:
+        department = self._departments.get(person.team, "")
+        contact = Contact(int(self._wall()), outgoing.shown, department, dialling.ref)
+        with suppress(Unavailable):
+            # whoever asks is answered nothing then, which is what the page says may be
+            await self._history.note(outgoing.number, contact)
 
     async def _ended(
         self, person: Person, dialling: Dialling, node: str, channel: str, called: Called, why: str

@@ -15,6 +15,7 @@ from ivr.lock.carry import TextCarrier
 from ivr.lock.carryapp import App, AppCarrier
 from ivr.lock.carrymail import MailCarrier, Mailer, Mails
 from ivr.lock.carrypush import Push, PushCarrier, Pushes
+from ivr.lock.checking import Checking
 from ivr.lock.course import Course
 from ivr.lock.dialports import Calleds
 from ivr.lock.enrolling import Enrolling
@@ -28,8 +29,9 @@ from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
 from ivr.lock.spoken import Numbers, Published, SpokenCarrier
 from ivr.lock.whom import Whom
-from ivr.sms.dispatch import Dispatch
+from ivr.sms.dispatch import Budgets, Dispatch
 from ivr.staff import Permission
+from ivr.store.history import History
 from ivr.vault import Vault
 
 
@@ -60,6 +62,7 @@ class Prover:
     vault: Vault
     floor: Floor
     log: FilteringBoundLogger
+    history: History
     calleds: Calleds | None = None
     numbers: Numbers | None = None
 
@@ -79,13 +82,17 @@ class Prover:
         return Prove(
             self.settings.prove, self.settings.company, whom,
             Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
-            self._carriers(dispatch, beside, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
+            self._carriers(dispatch, beside, published), course, self.reads, self.rows, index, self.settings.limits, self.log, self.history,
             push="" if beside.push is None else beside.push.public,
         )  # fmt: skip
 
     def enrolling(self, push: Push) -> Enrolling:
         """Who makes browsers customers'."""
         return Enrolling(self.pages, push, self.pushes, self.trail, self.log)
+
+    def checking(self, dispatch: Dispatch, budgets: Budgets) -> Checking:
+        """What answers whoever asks on the page whether it was us."""
+        return Checking(self.settings, self.history, dispatch, budgets, self.trail, self.log)
 
     def _carriers(self, dispatch: Dispatch, beside: Beside, published: Published | None) -> Mapping[Way, Carrier]:
         page = self.settings.page

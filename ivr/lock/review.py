@@ -50,7 +50,7 @@ OF_KIND: Mapping[Kind, frozenset[str]] = MappingProxyType({
         "reads.stopped", "reads.unusual", "reads.lifted",
     }),
     Kind.CALLS: frozenset({
-        "verify", "call.verify", "mark.drop", "mark.void", "texts.close", "eid", "proof", "proof.speech", "proof.cancel", "push.add", "peer.prove", "peer.read", "dial",
+        "verify", "call.verify", "mark.drop", "mark.void", "texts.close", "eid", "proof", "proof.speech", "proof.cancel", "push.add", "history", "peer.prove", "peer.read", "dial",
     }),
     Kind.CUSTOMERS: frozenset({
         "customer.add", "customer.import", "customer.set_pin", "customer.totp_add", "customer.totp_remove", "customer.identity_add", "customer.identity_remove", "customer.notice", "customer.mail_set", "customer.mail_remove", "customer.push_remove", "customer.lock", "customer.unlock_asked", "customer.unlock",

@@ -42,6 +42,7 @@ from ivr.staff import Permission
 from ivr.store.alarms import RedisAlarms
 from ivr.store.customers import Customers
 from ivr.store.dials import RedisDials
+from ivr.store.history import History
 from ivr.store.holds import StoredHolds
 from ivr.store.letters import LetterBox
 from ivr.store.link import Link
@@ -111,6 +112,7 @@ class Locks:
         waits, sessions = RedisWaits(link, prefix), Sessions(link, prefix, settings.desk)
         offered = _offered(settings)
         dials = RedisDials(link, prefix) if calls else None
+        history = History(link, prefix, vault.codes, settings.prove.history_days, settings.company.country)
         prover = peering = None
         if page is not None:
             if settings.peers.domain is not None:
@@ -121,7 +123,8 @@ class Locks:
             numbers = None if settings.prove.published is None else Numbers(vault.codes, settings.prove.published)
             settling = Settling(pages, alarms, switch, trail, log, numbers=numbers)
             prover = Prover(
-                settings, judge, records, Mails(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks, log, dials, numbers,
+                settings, judge, records, Mails(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks,
+                log, history, dials, numbers,
             )  # fmt: skip
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
@@ -153,7 +156,7 @@ class Locks:
             prover,
             None
             if dials is None
-            else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log),
+            else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log, history),
             peering,
         )
 

@@ -49,6 +49,11 @@ class Limits:
         await self._take("watch", session, _WATCHED)
         await self._take("all", "all", self._rules.per_minute)
 
+    async def check(self, address: str) -> None:
+        """Somebody asks whether it was us: each may cost a text."""
+        await self._of_one("check", address, self._rules.checks_of_one_per_hour, minutes=_HOUR)
+        await self._take("checks", "all", self._rules.checks_per_hour, minutes=_HOUR)
+
     async def report(self, address: str) -> None:
         """Something for desk or worker has come in; what is sent too often by many keeps nobody from the page."""
         await self._of_one("report", address, self._rules.reports_per_minute)

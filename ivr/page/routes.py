@@ -26,6 +26,7 @@ FIRST, OPEN, CONFIRM, DENY = "/p/{link}", "/p/{link}/open", "/p/{link}/confirm",
 PUSH, SCRIPT, WORKER = "/p/{link}/push", "/push.js", "/sw.js"
 CODE, KEYED, LOGO, POSTED = "/", "/code", "/logo", "/in/{way}/{secret}"
 DOCUMENT, LETTERS = "/.well-known/tillit.json", "/in/peers"
+CHECK = "/check"
 HEALTH, READY = "/healthz", "/readyz"
 ASKED, ANSWER, NOT_ME = "/c/{link}", "/c/{link}/confirm", "/c/{link}/deny"
 
@@ -63,6 +64,7 @@ METHODS: Mapping[str, frozenset[str]] = {
     POSTED: _SENT,
     DOCUMENT: _READ,
     LETTERS: _SENT,
+    CHECK: _READ | _SENT,
     HEALTH: _READ,
     READY: _READ,
 }

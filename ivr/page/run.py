@@ -78,9 +78,9 @@ async def opened(
         store, pace = PageStore(link, prefix, key), RedisPace(link, f"{prefix}:page")
         limits = Limits(pace, key, settings.page, settings.persons)
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
-        visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits)
-        people = PersonVisits(settings, PersonPage(link, prefix, key), PersonSheets(sheets), limits)
         box, bulletin = PostBox(link, prefix, key, seconds=seconds), Bulletin(link, prefix)
+        visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits, box)
+        people = PersonVisits(settings, PersonPage(link, prefix, key), PersonSheets(sheets), limits)
         yield PageServer(settings, visits, people, box, bulletin, sheets, limits, readiness, log), readiness
     finally:
         await link.close()

@@ -130,6 +130,26 @@ class Sheets:
         """Where a short code is keyed."""
         return self.page("code.html", words, words("code.title"), {"fault": fault}, status=422 if fault else 200)
 
+    def check(self, words: Words, fault: str = "") -> web.Response:
+        """Where somebody asks whether it was us who called."""
+        fields = {"fault": fault, "today": f"{datetime.now(UTC).astimezone(self._zone):%Y-%m-%d}"}
+        return self.page("check.html", words, words("check.title"), fields, status=422 if fault else 200)
+
+    def checked(self, words: Words) -> web.Response:
+        """The same for everybody: what there is to say goes to the number itself."""
+        return self.told(
+            words, "checked", words("checked.text"), (words("checked.none"), words("checked.own"), self.safe(words))
+        )
+
+    def moment(self, day: str, time: str) -> int | None:
+        """Seconds since the epoch of what somebody has chosen; None for what is none."""
+        try:
+            chosen = datetime.strptime(f"{day} {time[:5]}", "%Y-%m-%d %H:%M")  # noqa: DTZ007 (the zone is told behind it)
+            at = chosen.replace(tzinfo=self._zone) if self._zone else chosen.astimezone()
+            return int(at.timestamp())
+        except (ValueError, OverflowError):
+            return None
+
     def problem(self, words: Words, why: str, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
         """It did not work; `why`: a sentence of [problem]."""
         answer = self.told(words, "problem", words(f"problem.{why}"), (self.safe(words),), status=status)

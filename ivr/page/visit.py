@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from time import time
 
+import orjson
 from aiohttp import web
 
 from ivr.call.proof import Keyed, Stage
 from ivr.config import Settings
+from ivr.numbers import e164
 from ivr.page import routes
 from ivr.page.bodies import form
 from ivr.page.limits import Limits
@@ -18,6 +21,7 @@ from ivr.secret import Secret
 from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.callers import Asked, CallerPage
 from ivr.store.opened import PageStore, Seen
+from ivr.store.posted import CHECK, PostBox, Posted
 from ivr.web.problems import Problem
 from ivr.web.words import Words
 
@@ -29,13 +33,14 @@ class Visits:
     """Each method answers one request, and raises `StoreError`, `Problem`."""
 
     def __init__(
-        self, settings: Settings, store: PageStore, callers: CallerPage, sheets: Sheets, limits: Limits
+        self, settings: Settings, store: PageStore, callers: CallerPage, sheets: Sheets, limits: Limits, box: PostBox
     ) -> None:
         self._settings = settings
         self._store = store
         self._callers = callers
         self._sheets = sheets
         self._limits = limits
+        self._box = box
 
     async def answer(self, request: web.BaseRequest, target: Target, address: str) -> web.Response:
         """What this request gets."""
@@ -50,6 +55,8 @@ class Visits:
                 return await self._deny(request, target.link)
             case routes.ASKED | routes.ANSWER | routes.NOT_ME:
                 return await self._caller(request, target)
+            case routes.CHECK:
+                return await self._check(request, address)
             case routes.CODE:
                 return self._sheets.code(self.words(request))
             case _:
@@ -159,6 +166,27 @@ class Visits:
             return self._sheets.code(words, words("code.wrong"))
         # who keys a code is no preview: what is asked for is who it is
         return await self._open(request, link)
+
+    # ------------------------------------------------------------ a call of a while ago
+
+    async def _check(self, request: web.BaseRequest, address: str) -> web.Response:
+        """Passed on unanswered: whether this number was called is for its holder to know."""
+        words = self.words(request)
+        if request.method != "POST":
+            return self._sheets.check(words)
+        given, country = await form(request), self._settings.company.country
+        number, calling = (e164(given.get(name, ""), country) for name in ("number", "calling"))
+        at = self._sheets.moment(given.get("day", ""), given.get("time", ""))
+        if number is None or calling is None or at is None:
+            return self._sheets.check(words, words("check.wrong"))
+        await self._limits.check(address)
+        said = orjson.dumps(
+            {"number": number.reveal(), "calling": calling.reveal(), "at": at, "language": words.language}
+        )
+        none = Secret("")
+        if not await self._box.put(Posted(CHECK, none, none, {}, Secret(said.decode()), time())):
+            raise Problem("unavailable")
+        return self._sheets.checked(words)
 
 
 async def _keyed(request: web.BaseRequest, name: str) -> Secret:

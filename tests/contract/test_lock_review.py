@@ -433,5 +433,5 @@ def _texts(value: ast.expr, constants: dict[str, str]) -> Iterator[str]:
 
 def _is_action(text: str) -> bool:
     words = text.split(".")
-    single = text in ("verify", "init", "restore", "backup", "proof", "eid", "dial")
+    single = text in ("verify", "init", "restore", "backup", "proof", "eid", "dial", "history")
     return single or (len(words) == 2 and all(word.replace("_", "").isalpha() and word.islower() for word in words))

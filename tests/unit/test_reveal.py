@@ -69,6 +69,8 @@ MAY_REVEAL = {
     "ivr/store/opened.py",
     "ivr/store/pagekey.py",
     "ivr/store/pageparts.py",
+    "ivr/store/history.py",
+    "ivr/lock/checking.py",
     "ivr/store/pool.py",
     "ivr/store/pushes.py",
     "ivr/store/posted.py",

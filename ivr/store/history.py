@@ -1,0 +1,91 @@
+"""Calls of ours to people, as long as they may ask whether it was us: by keyed hashes of their numbers, in Redis.
+
+The hash is under the desk's key of codes, which the public page has not: whoever has broken in there cannot look anybody up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from ivr.errors import StoreError
+from ivr.numbers import e164
+from ivr.secret import Personal, Secret
+from ivr.store.answered import strange
+from ivr.store.link import Link, Script
+from ivr.vault.codes import CodeMacs
+
+_NOTE = Script("note_contact")
+SCRIPTS = (_NOTE,)
+
+_HOUR = 3600
+_DAY = 24 * _HOUR
+# Calls to one number in one hour that are kept: more than anybody is called.
+_MOST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """We have called somebody. `at`: seconds since the epoch; `shown`: the number that they saw, empty where nobody here knows it."""
+
+    at: int
+    shown: str
+    department: str
+    ref: str
+
+
+class History:
+    """Every method is one round trip, `about` three, and raises `StoreError`."""
+
+    def __init__(self, link: Link, prefix: str, codes: CodeMacs, days: int, country: str) -> None:
+        """`days`: for which calls are kept; `country`: how a number without + is read, as one on the line may be."""
+        self._link = link
+        self._prefix = f"{prefix}:history"
+        self._codes = codes
+        self._days = days
+        self._country = country
+
+    async def note(self, number: Personal, contact: Contact) -> None:
+        """That this number was called."""
+        number = e164(number.reveal(), self._country) or number
+        if not self._days:
+            return
+        told = orjson.dumps(contact)
+        key = self._key(number, contact.at // _HOUR)
+        if await self._link.run(_NOTE, [key], told, contact.at, _MOST, self._days * _DAY * 1000) != [b"kept"]:
+            raise strange(_NOTE)
+
+    async def about(self, number: Personal, calling: Personal, at: int) -> Sequence[Contact]:
+        """Those within an hour of this time, by that number or by one that nobody here knows; the earliest first."""
+        found: list[Contact] = []
+        for hour in (-1, 0, 1):
+            match await self._link.ask("ZRANGE", self._key(number, at // _HOUR + hour), 0, -1):
+                case [*told]:
+                    found += map(_read, told)
+                case _:
+                    raise StoreError("Redis gave no list of calls")
+        return [one for one in found if abs(one.at - at) <= _HOUR and (not one.shown or Personal(one.shown) == calling)]
+
+    async def first(self, number: Personal) -> bool:
+        """Whether this number has not been answered for an hour; it counts as answered now."""
+        key = f"{self._prefix}:answered:{self._mac(number)}"
+        return await self._link.ask("SET", key, "1", "NX", "PX", _HOUR * 1000) is not None
+
+    def _key(self, number: Personal, hour: int) -> str:
+        return f"{self._prefix}:{self._mac(number)}:{hour}"
+
+    def _mac(self, number: Personal) -> str:
+        return self._codes.mac(Secret(number.reveal()), bound_to=("history",))
+
+
+def _read(told: object) -> Contact:
+    try:
+        return Contact(**orjson.loads(told)) if isinstance(told, bytes) else _unreadable()
+    except (ValueError, TypeError):
+        return _unreadable()
+
+
+def _unreadable() -> Contact:
+    raise StoreError("Redis: what stands for a call is none")
