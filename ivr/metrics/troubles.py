@@ -87,6 +87,7 @@ TROUBLES: Mapping[str, str] = {
     "proxy.upstream_away": "warning",
     "proxy.upstream_slow": "warning",
     "published.closed": "warning",
+    "push.failed": "error",
     "reads.stopped": "error",
     "reads.unusual": "warning",
     "reconcile.failed": "error",
