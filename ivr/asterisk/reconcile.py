@@ -17,7 +17,7 @@ from ivr.asterisk.line import AriLine
 from ivr.asterisk.meeting import BRIDGE_PREFIX
 from ivr.asterisk.sweep import Settle, is_verified
 from ivr.call.outcome import Status
-from ivr.call.ports import Caller
+from ivr.call.ports import ATTESTATIONS, Caller
 from ivr.call.progress import Progress
 from ivr.errors import AriError, Unavailable
 from ivr.numbers import calling
@@ -290,6 +290,7 @@ class Reconciliation:
             again=list(arguments[2:3]) == ["again"],
             app=self._ari.app,
             agent="".join(arguments[3:4]),
-            called="called" in arguments[4:],
+            called=list(arguments[4:5]) == ["called"],
+            attestation="".join(told for told in arguments[5:6] if told in ATTESTATIONS),
             published=list(arguments[:1]) == [PUBLISHED],
         )

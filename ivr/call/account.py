@@ -102,6 +102,7 @@ class Account:
                 "round": "mid_call" if caller.again else "first",
                 "lock": _lock(verdict.lock) if isinstance(verdict, Refused) else "",
                 "steps": ",".join(map(told, self._course.outcomes) if self._course.outcomes else self._held.now.steps),
+                **({"attestation": caller.attestation} if caller.attestation else {}),
                 **({"happened": happened} if happened else {}),
                 **whose,
             },

@@ -61,7 +61,8 @@ class Session:
         if self._course.taken:
             self._log.info("call.taken_up", number=number, policy=caller.policy, passed=self._held.now.passed)
         else:
-            self._log.info("call.started", number=number, policy=caller.policy)
+            attestation = caller.attestation or None
+            self._log.info("call.started", number=number, policy=caller.policy, attestation=attestation)
         verdict: Verdict | None = None
         try:
             async with self._line.up():

@@ -34,6 +34,10 @@ class Calls(Section):
     numbers_of_teams: dict[Name, Number] = Field(
         {}, description='What they see in its place when one of these teams calls, as a table: { support = "+46812345679" }'
     )  # fmt: skip
+    attestations: dict[Number, Literal["A", "B", "C"]] = Field(
+        {}, description='Numbers of these that Asterisk signs (STIR/SHAKEN), and at which level, as a table: { "+46812345678" = "A" }; '
+        "doctor looks whether it does",
+    )  # fmt: skip
     name: Words | None = Field(None, description="The name that goes with the number; left out, that of [company]")
     ring_agent_seconds: int = Field(20, ge=5, le=120, description="Seconds for which the agent's phone rings")
     ring_seconds: int = Field(40, ge=5, le=120, description="Seconds for which the customer's phone rings")
@@ -51,6 +55,11 @@ class Calls(Section):
     def _shown(self) -> Self:
         if self.dial is not None and self.number is None:
             raise ValueError("dial is there, and number is left out. Write the number that customers are shown")
+        ours = {self.number, *self.numbers_of_teams.values()}
+        if foreign := sorted(set(self.attestations) - ours):
+            raise ValueError(
+                f"attestations has {foreign[0]}, which is neither number nor in numbers_of_teams. Take it out"
+            )
         return self
 
     def shown(self, team: str) -> str:

@@ -18,6 +18,7 @@ from ivr.config import Settings
 from ivr.doctor import (
     agi,
     audio,
+    calls,
     clock,
     desk,
     dialplan,
@@ -48,7 +49,7 @@ from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *openid.KINDS, *eid.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS,
+    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *openid.KINDS, *eid.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS, *calls.KINDS,
     *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *page.KINDS, *peers.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
@@ -84,6 +85,7 @@ _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
     "logs": leaks.check,
     "users and ports": users.check,
     "endpoints": audio.check,
+    "calls": calls.check,
     "prompts": prompts.check,
     "clock": clock.check_node,
 }

@@ -10,6 +10,7 @@ import pytest
 
 from ivr.call.mark import EXPIRES, LEVEL, METHODS, PRIORITY, STATUS, SUBJECT, Mark
 from ivr.call.outcome import Scope
+from ivr.call.ports import ATTESTATIONS
 from ivr.call.session import Session
 from ivr.errors import StoreError, Unavailable, WorkerReplaced
 from ivr.metrics.meters import PHASES
@@ -47,6 +48,24 @@ def test_what_a_call_is_in_can_be_seen_while_it_runs() -> None:
     assert_verified(world, line)
     assert list(dict.fromkeys(seen)) == ["answer", "find", "pin", "sms_code", "mark", "hand_over", "dialplan"]
     assert set(seen) <= set(PHASES)
+
+
+@pytest.mark.parametrize("attestation", ATTESTATIONS)
+def test_what_the_carrier_says_of_the_number_changes_nothing(attestation: str) -> None:
+    """No level verifies anybody, and no forged signature turns anybody away: it is written down, and that is all."""
+    for pin, status in ((RIGHT_PIN, "verified"), (WRONG_PIN, "refused")):
+        lines = []
+        for told in ("", attestation):
+            world = World()
+            answers = {Prompt.ASK_PIN: [pin] * 3, Prompt.ASK_CODE: [world.texts.code]}
+            line = world.call(answers=answers, channel="same", attestation=told)
+            lines.append((line.heard, line.events, line.variables, line.display))
+            detail = world.trail.rows[0].detail
+            assert detail is not None and world.outcomes[0] == status
+            assert detail.get("attestation", "") == told
+            (started,) = [line for line in world.log if line["event"] == "call.started"]
+            assert started["attestation"] == (told or None)
+        assert lines[0] == lines[1]
 
 
 @pytest.mark.parametrize("number", [None, "+46700000000"])

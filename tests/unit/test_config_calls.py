@@ -31,6 +31,8 @@ def test_nobody_is_called_where_it_is_left_out() -> None:
         ({"dial": "{number}"}, "match pattern"),
         ({"number": "0812345678"}, "match pattern"),
         ({"numbers_of_teams": {"red": "anonymous"}}, "match pattern"),
+        ({"attestations": {"+46812345679": "A"}}, "neither number nor in numbers_of_teams"),
+        ({"attestations": {"+46812345678": "D"}}, "'A', 'B' or 'C'"),
         ({"countries": ["EN"]}, "no country"),
         ({"name": "Example\n<sip:x>"}, "match pattern"),
     ],

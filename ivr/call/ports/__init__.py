@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 from ivr.call.ports.customers import Customers, Pins, Subject, Totps
 from ivr.call.ports.desks import Desks, Unwatched, Waiting
-from ivr.call.ports.line import Badge, Caller, Key, Leg, Line, Played
+from ivr.call.ports.line import ATTESTATIONS, Badge, Caller, Key, Leg, Line, Played
 from ivr.call.ports.live import (
     Attempt,
     Challenge,
@@ -39,6 +39,7 @@ Timed = Callable[[], AbstractContextManager[object]]
 """`with timed(): …` around what is asked of a part: who measures sees how long it takes, and how it ends."""
 
 __all__ = [
+    "ATTESTATIONS",
     "NOWHERE",
     "Aloud",
     "Answer",

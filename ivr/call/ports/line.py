@@ -10,6 +10,9 @@ from typing import Protocol
 from ivr.prompts import Prompt
 from ivr.secret import Personal, Secret
 
+ATTESTATIONS = ("A", "B", "C", "failed", "none")
+"""What a carrier may say of a calling number (STIR/SHAKEN): signed at this level, a signature that does not hold, no signature."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -17,6 +20,7 @@ class Caller:
 
     `published`: it came to the company's published number, for whoever has digits that an agent has said, and no policy is asked for.
     `again`: an agent waits for the caller, and has them back whatever comes of it; `agent` is the name of that channel. `called`: by us, and it is not they who have called. `app` is the application it came to.
+    `attestation`: what the carrier says of the number, one of `ATTESTATIONS`, or nothing where nobody has looked. A hint, which proves nothing.
     """
 
     channel: str
@@ -29,6 +33,7 @@ class Caller:
     agent: str = ""
     called: bool = False
     published: bool = False
+    attestation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ class World:
         again: bool = False,
         agent: str = "",
         called: bool = False,
+        attestation: str = "",
     ) -> FakeLine:
         """A call that comes in."""
         self._calls += 1
@@ -148,6 +149,7 @@ class World:
             again=again,
             agent=agent,
             called=called,
+            attestation=attestation,
         )
         return FakeLine(self.plot, caller, answers=answers, agents=agents, stays=stays)
 
