@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from time import monotonic, time
@@ -14,25 +14,21 @@ import uvloop
 from structlog.contextvars import bind_contextvars
 from structlog.typing import FilteringBoundLogger
 
-from ivr import __version__, agi, eid, logs, metrics, sms
+from ivr import __version__, agi, eid, fitting, logs, metrics
 from ivr.asterisk.admission import Admission
-from ivr.asterisk.announcing import Announcer
 from ivr.asterisk.inspection import Found
 from ivr.asterisk.line import AriLine
-from ivr.asterisk.outpost import Outpost, worker_name_of
 from ivr.asterisk.reconcile import Records
 from ivr.asterisk.telephony import Telephony
 from ivr.audit.signing import Seal
 from ivr.audit.trail import Trail
 from ivr.call.arrears import Arrears
-from ivr.call.policy import Policy, policies
-from ivr.call.ports import Dispatch, Proofs, Texts, Unasked
-from ivr.call.ports.published import Published, Unpublished
+from ivr.call.policy import policies
+from ivr.call.ports.published import Published
 from ivr.call.progress import Progress
 from ivr.call.published import PublishedCall
 from ivr.call.session import Session
 from ivr.call.steps import Tools
-from ivr.call.steps.sms_link import SmsLinkStep
 from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
@@ -45,28 +41,21 @@ from ivr.metrics import (
     TimedCustomers,
     TimedIdentities,
     TimedPins,
-    TimedTexts,
     TimedTotps,
     TimedTrail,
 )
 from ivr.nodes import Begin, Leasing, Node, Nodes
 from ivr.noticing import Noticing, noticing
-from ivr.proving import begun
 from ivr.retention import retaining
 from ivr.seat import Seat
-from ivr.store.callers import CallerLinks
 from ivr.store.customers import Customers
 from ivr.store.desks import RedisDesks
 from ivr.store.eids import Identities
 from ivr.store.lease import Lease
-from ivr.store.link import Link
 from ivr.store.live import RedisLive
 from ivr.store.notices import Notices
-from ivr.store.pagekey import PageKey
 from ivr.store.pings import heard
-from ivr.store.published import RedisPublished
 from ivr.store.totps import Totps
-from ivr.texting import texting
 from ivr.vault import Vault
 
 
@@ -84,7 +73,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         vault = Vault.open(settings)
         stack.callback(vault.close)
         seal = Seal.open(settings)
-        texts, dispatch = await _texts(settings, vault, meters, stack, log)
+        texts, dispatch = await fitting.texts(settings, vault, meters, stack, log)
         pings = eid.Pings()
         if eid.pinging(settings):
             await stack.enter_async_context(heard(settings, pings.told, log))
@@ -118,7 +107,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             TimedTotps(Totps(database, vault), meters.timed("database")),
             vault.codes,
             texts,
-            _proofs(settings, chosen.values(), meters, stack),
+            fitting.proofs(settings, chosen.values(), meters, stack),
             timed_trail,
             monotonic,
             providers,
@@ -126,10 +115,11 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             live.turns(vault.index),
             dispatch,
         )
-        published = _published(settings, meters, stack, log)
+        published = fitting.published(settings, meters, stack, log)
         notices = Notices(database, vault)
         told = Noticing(notices, texts, timed_trail, live.turn("notices", seconds=60), settings.company.name, log)
         await stack.enter_async_context(noticing(told))
+        reached = fitting.reached(settings, customers, meters, stack)
         timed_customers = TimedCustomers(customers, meters.timed("database"))
 
         desks = await stack.enter_async_context(RedisDesks.of(settings, log))
@@ -171,6 +161,7 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
                 wall=time,
                 languages=found.languages,
                 desks=desks,
+                reached=reached,
             )
             return Telephony(
                 seat.ari,
@@ -210,48 +201,6 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
             metrics.serving(settings, settings.metrics, "[metrics]", meters, readiness, log)
         )
         await _until_stopped(nodes, lease, begin, stop, settings, log)
-
-
-async def _texts(
-    settings: Settings, vault: Vault, meters: Meters, stack: AsyncExitStack, log: FilteringBoundLogger
-) -> tuple[Texts, Dispatch | None]:
-    """The gateways; and what sends by the second of them, or calls, where there is either. Raises `ConfigError`."""
-    voice = _voice(settings, stack, log) if settings.texts.voice.wanted else None
-    if settings.texts.fallback is None and voice is None:
-        gateways = sms.in_turn(settings, log)
-        stack.push_async_callback(gateways.close)
-        return TimedTexts(sms.texts(settings, log, gateways), meters.timed("texts")), None
-    link = Link.of(settings, meters.timed("redis"))
-    stack.push_async_callback(link.close)
-    sending = await stack.enter_async_context(texting(settings, vault, link, log, meters.timed("texts"), voice))
-    return sending.texts, sending.dispatch
-
-
-def _voice(settings: Settings, stack: AsyncExitStack, log: FilteringBoundLogger) -> Announcer:
-    """Who calls, by an application of this run alone on each Asterisk. Raises `ConfigError`."""
-    outposts = [Outpost.of(settings, place, place, log, worker_name_of) for place in settings.asterisks]
-    for outpost in outposts:
-        stack.callback(begun(f"outpost/{outpost.node}", outpost.serve(), log).cancel)
-    return Announcer(outposts, settings.texts.voice)
-
-
-def _proofs(settings: Settings, used: Iterable[Policy], meters: Meters, stack: AsyncExitStack) -> Proofs:
-    """The way to the public page, where a policy asks for something there: a worker of others needs no key of it. Raises `ConfigError`."""
-    if not any(SmsLinkStep in policy.steps for policy in used):
-        return Unasked()
-    key = PageKey.open(settings)
-    link = Link.of(settings, meters.timed("redis"))
-    stack.push_async_callback(link.close)
-    return CallerLinks(link, settings.redis.prefix, key)
-
-
-def _published(settings: Settings, meters: Meters, stack: AsyncExitStack, log: FilteringBoundLogger) -> Published:
-    """Who knows the digits of those that call the published number, where agents say any. Raises `ConfigError`."""
-    if "spoken" not in settings.prove.ways:
-        return Unpublished()
-    link = Link.of(settings, meters.timed("redis"))
-    stack.push_async_callback(link.close)
-    return RedisPublished(link, settings.redis.prefix, settings.limits, log)
 
 
 async def _recorded(live: RedisLive, arrears: Arrears, node: str, app: str) -> Collection[str]:

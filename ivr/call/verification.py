@@ -13,7 +13,7 @@ from ivr.call.keypad import Keypad
 from ivr.call.languages import Languages
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Refused, Scope, Status, Verdict, Verified
 from ivr.call.policy import Policy, decide, stronger
-from ivr.call.ports import Attempt, Clock, Customers, Desks, Line, Live, Subject, Trail, Unwatched
+from ivr.call.ports import Attempt, Clock, Customers, Desks, Line, Live, Nobody, Reached, Subject, Trail, Unwatched
 from ivr.call.progress import Held
 from ivr.call.steps import Round, Step, Tools
 from ivr.call.watched import Watched
@@ -36,6 +36,7 @@ class House:
     wall: Clock
     languages: Languages
     desks: Desks = field(default_factory=Unwatched)
+    reached: Reached = field(default_factory=Nobody)
 
 
 @dataclass(slots=True)
@@ -169,11 +170,13 @@ class Verification:
         return policy.steps[len(done) :]
 
     async def _hinted(self, tenant: str) -> Subject | None:
-        """The customer whose number is calling, where it is one customer's of this tenant."""
-        number = self._line.caller.number
-        hinted = None if number is None else await self._house.customers.by_phone(number, tenant)
+        """The customer of this tenant whom we have called, or whose number is calling, where it is one customer's."""
+        caller, by = self._line.caller, "called"
+        hinted = await self._house.reached.by_call(caller.node, caller.channel, tenant) if caller.called else None
+        if hinted is None and caller.number is not None:
+            hinted, by = await self._house.customers.by_phone(caller.number, tenant), "calling_number"
         if hinted is not None:
-            self._log.info("subject.found", by="calling_number")
+            self._log.info("subject.found", by=by)
             # no customer number is asked for, and that tells as much
             self.keypad.language = self._language(hinted.language)
         return hinted

@@ -49,6 +49,7 @@ def _lookup() -> Select[Any]:
 
 _NUMBER = CUSTOMERS.c.number_index == bindparam("index"), CUSTOMERS.c.tenant == bindparam("tenant")
 _BY_NUMBER = _lookup().where(*_NUMBER)
+_BY_REF_OF = _lookup().where(CUSTOMERS.c.ref == bindparam("ref"), CUSTOMERS.c.tenant == bindparam("tenant"))
 # Two rows are enough to know that it is not one.
 _BY_PHONE = (
     _lookup()
@@ -110,6 +111,12 @@ class Customers:
         row = await self.database.look_up(lambda connection: connection.execute(_BY_NUMBER, values).one_or_none())
         subject = self._subject(key, self._decoy if row is None else _stored(row))
         return subject if row is not None else Subject(key=key, known=False)
+
+    async def by_ref(self, ref: str, tenant: str) -> Subject | None:
+        """The customer of this tenant with this reference; None where there is none."""
+        values = {"ref": ref, "tenant": tenant}
+        row = await self.database.look_up(lambda connection: connection.execute(_BY_REF_OF, values).one_or_none())
+        return None if row is None else self._subject(customer_key(tenant, row.number_index), _stored(row))
 
     async def ref_of(self, number: Secret, tenant: str) -> str | None:
         """The reference of this tenant's customer with this number; nothing is decrypted. Raises `StoreError`."""

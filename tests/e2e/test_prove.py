@@ -1,4 +1,7 @@
-"""The company proves who it is on a real call: a press at the desk, a text, a page on a telephone, and digits that a phone hears."""
+"""The company proves who it is on a real call: a press at the desk, a text, a page on a telephone, and digits that a phone hears.
+
+The calls are begun at the desk, by the customer's number; one customer calls. At the end of one the person identifies back.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,8 @@ from rig.worker import Worker
 
 from ivr.secret import Personal
 from tests.browser_kit import PHONE, browser, window
+from tests.contract.bankid_server import BankIdServer
+from tests.contract.eid_kit import ANOTHER, Ends
 from tests.contract.prove_kit import numbered
 from tests.contract.reports_kit import elks_report
 from tests.contract.texts_kit import tables
@@ -46,8 +51,16 @@ exten => _X.,1,Congestion()
     "page": True,
     "sounds": toned(PROMPTS, ("en",)),
 }
-# all of them come from one address
-SETTINGS = {"page": {"per_address_minute": 5000}, "policies.link": {"steps": ["sms_link"], "level": 1}}
+OURS = "+46812345678"
+SETTINGS = {
+    # all of them come from one address
+    "page": {"per_address_minute": 5000},
+    "policies.link": {"steps": ["sms_link"], "level": 1},
+    "calls": {"dial": "PJSIP/{number}@agent3", "number": OURS},
+    "lock.fields": {"phones": 3},
+}
+# Anna's, of Skatteverket's numbers for tests
+PERSON = ANOTHER
 BOTS = (
     "WhatsApp/2.23",
     "facebookexternalhit/1.1",
@@ -66,6 +79,8 @@ class Floor:
     seen: Page
     agent: Phone
     caller: Phone
+    at: str
+    """The endpoint of the customer's telephone."""
 
     async def press(self, way: str = "text") -> dict[str, str]:
         """Prove it is us; the message that went out."""
@@ -85,7 +100,7 @@ class Floor:
         pbx = self.scene.stage.pbx
 
         def there() -> bool:
-            callers = {one["id"] for one in pbx.ari("GET", "channels") if one["name"].startswith("PJSIP/caller-")}
+            callers = {one["id"] for one in pbx.ari("GET", "channels") if one["name"].startswith(f"PJSIP/{self.at}-")}
             ours = [one for one in pbx.ari("GET", "applications") if one["name"].startswith("desk-")]
             return any(callers & set(one["channel_ids"]) for one in ours)
 
@@ -114,9 +129,30 @@ async def gateway() -> AsyncIterator[TextsServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def ends(stage: Stage) -> Ends:
+    return Ends(stage.folder)
+
+
 @pytest.fixture
-def worker(stage: Stage, gateway: TextsServer, request: pytest.FixtureRequest) -> Iterator[Worker]:
-    stage.write_config({"texts": {"gateway": "46elks"}, **tables("46elks", gateway.url)})
+async def bankid(ends: Ends) -> AsyncIterator[TextsServer]:
+    async with TextsServer(BankIdServer(), ends.tls()) as server:
+        yield server
+
+
+@pytest.fixture
+def worker(
+    stage: Stage, gateway: TextsServer, ends: Ends, bankid: TextsServer, request: pytest.FixtureRequest
+) -> Iterator[Worker]:
+    eid = {
+        "url": f"{bankid.url}/rp/v6.0",
+        "certificate_file": str(ends.client.chain),
+        "key_file": str(ends.client.key),
+        "ca_file": str(ends.theirs.file),
+        "allow_private": ["127.0.0.1"],
+    }
+    strict = {"eid.bankid": eid, "policies.strict": {"steps": ["bankid"], "level": 3}}
+    stage.write_config({"texts": {"gateway": "46elks"}, **strict, **tables("46elks", gateway.url)})
     (stage.folder / "password").touch(0o600)
     (stage.folder / "password").write_text(PASSWORD)
     with stage.worker(request.node.name) as running:
@@ -137,7 +173,10 @@ _ENROLLED: dict[str, Once] = {}
 
 
 @pytest.fixture
-async def floor(stage: Stage, scene: Scene, gateway: TextsServer, browser: Browser) -> AsyncIterator[Floor]:
+async def floor(
+    stage: Stage, scene: Scene, gateway: TextsServer, browser: Browser, request: pytest.FixtureRequest
+) -> AsyncIterator[Floor]:
+    """A call that the agent has begun at the desk; the param `inbound` asks for one by the customer."""
     async with AsyncExitStack() as stack:
         desk: Desk = stack.enter_context(stage.desk())
         stack.enter_context(stage.page())
@@ -154,15 +193,25 @@ async def floor(stage: Stage, scene: Scene, gateway: TextsServer, browser: Brows
         seen = await stack.enter_async_context(window(browser))
         await seen.page.goto(handed.link(visitor))
         await seen.page.wait_for_url(f"{desk.url}/")
-        agent, caller = await scene.phone("agent1"), await scene.phone("caller")
-        await caller.call("300", number=ANNA.phones)
+        at = "caller" if getattr(request, "param", "") == "inbound" else "agent3"
+        agent, caller = await scene.phone("agent1"), await scene.phone(at)
+        if at == "caller":
+            await caller.call("300", number=ANNA.phones)
+        else:
+            await seen.page.get_by_label("Customer number or reference").fill(ANNA.number)
+            await seen.page.get_by_role("button", name="Call", exact=True).click()
         await agent.incoming()
         await agent.answer()
-        await caller.until("confirmed")
+        if at == "caller":
+            await caller.until("confirmed")
+        else:
+            offer = await caller.incoming()
+            assert offer["number"] == OURS
+            await caller.answer()
         await expect(seen.page.get_by_role("button", name="Prove it is us")).to_be_visible()
         for phone in (agent, caller):
             await phone.until("media")
-        yield Floor(scene, gateway, seen.page, agent, caller)
+        yield Floor(scene, gateway, seen.page, agent, caller, at)
         await caller.hang_up()
         await expect(seen.page.locator("#none")).to_be_visible()
 
@@ -190,6 +239,7 @@ async def preview(link: str) -> None:
                     assert other.status in (200, 303, 404, 405)
 
 
+@pytest.mark.parametrize("floor", ["inbound"], indirect=True)
 async def test_a_preview_comes_first_and_the_person_keys_what_the_phone_hears(floor: Floor, browser: Browser) -> None:
     places = floor.caller.mark(), floor.agent.mark()
     text = await floor.press()
@@ -232,6 +282,47 @@ async def test_a_preview_comes_first_and_the_person_keys_what_the_phone_hears(fl
     await floor.scene.until(lambda: rows()[-1] == ("page", "denied"), "the denial's row")
     assert rows() == [("desk", "asked"), ("page", "confirmed"), ("page", "denied")]
     await floor.scene.ami.user_event("CallerDeniesUs", timeout=10)
+
+
+async def test_the_person_knows_that_it_is_us_identifies_back_and_the_record_opens(
+    floor: Floor, browser: Browser, bankid: TextsServer
+) -> None:
+    floor.scene.stage.command("customer", "identity", "add", ANNA.number, given=f"{PERSON}\n")
+    place = floor.caller.mark()
+    text = await floor.press()
+    assert text["to"] == ANNA.phones
+    await floor.stage("Sent")
+    link, phrase = link_in(text), await floor.phrase()
+    await report(floor, text, "delivered")
+    await floor.stage("Delivered")
+    await preview(link)
+    await floor.stage("Delivered")
+    async with telephone(browser) as page:
+        await page.goto(link)
+        await page.locator('form[action$="/open"] button').click()
+        await expect(page.locator("body")).to_contain_text(phrase)
+        await floor.stage("Opened")
+        await page.fill("#digits", await floor.hears(floor.caller, place))
+        await page.locator('form[action$="/confirm"] button').click()
+        await floor.stage("Confirmed: the person knows that it is us")
+        await page.goto(link)
+        await expect(page.locator("body")).not_to_contain_text("Agda")
+    # that proves who calls, and nothing of who has answered
+    seen = floor.seen
+    await expect(seen.get_by_role("button", name="Open the record")).to_be_hidden()
+
+    await seen.locator('form.verify select[name="policy"]').select_option("strict")
+    await seen.get_by_role("button", name="Verify now").click()
+    await floor.scene.asked("bankid")
+    await floor.caller.send_digits("1")
+    await floor.scene.logged("eid.asked")
+    assert isinstance(bankid.api, BankIdServer)
+    order = bankid.api.last
+    assert (order.person, order.body["callInitiator"]) == (PERSON, "RP")
+    order.status, order.user = "complete", PERSON
+    await expect(seen.locator(".call h2")).to_have_text("Verified at level 3")
+    await seen.get_by_role("button", name="Open the record").click()
+    await expect(seen.locator('[data-field="phones"] dd')).to_contain_text(ANNA.phones[-2:])
 
 
 async def test_i_am_not_talking_to_them(floor: Floor, browser: Browser) -> None:

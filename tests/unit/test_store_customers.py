@@ -112,6 +112,8 @@ async def test_customers_of_two_tenants_have_the_same_numbers(house: House) -> N
     assert anna == await customers.by_phone(Personal("+46701234567"))
     assert not (await customers.by_number(Secret("10002"), "north")).known
     assert await customers.by_phone(Personal("+46701234567"), "south") is None
+    assert await customers.by_ref(there.ref, "north") == there
+    assert await customers.by_ref(there.ref, "main") is None, "a reference opens nothing at another tenant"
     assert await customers.ref_of(Secret("10001"), "north") == there.ref
     assert await customers.ref_of(Secret("10002"), "north") is None
     assert await customers.standing(Secret("10001"), "north") == (there.ref, True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from ivr.call.ports.customers import Customers, Pins, Subject, Totps
+from ivr.call.ports.customers import Customers, Nobody, Pins, Reached, Subject, Totps
 from ivr.call.ports.desks import Desks, Unwatched, Waiting
 from ivr.call.ports.line import ATTESTATIONS, Badge, Caller, Key, Leg, Line, Played
 from ivr.call.ports.live import (
@@ -65,12 +65,14 @@ __all__ = [
     "Leg",
     "Line",
     "Live",
+    "Nobody",
     "NotMe",
     "Opened",
     "Party",
     "Pins",
     "Played",
     "Proofs",
+    "Reached",
     "Report",
     "Right",
     "Spent",

@@ -51,6 +51,23 @@ class Customers(Protocol):
         ...
 
 
+class Reached(Protocol):
+    """Whom calls that somebody has begun at the desk have reached."""
+
+    async def by_call(self, node: str, channel: str, tenant: str) -> Subject | None:
+        """The customer of this tenant whose telephone was called; None where it is no such call. Who has answered, it does not tell."""
+        ...
+
+
+class Nobody:
+    """Where nobody calls from the desk."""
+
+    async def by_call(self, node: str, channel: str, tenant: str) -> Subject | None:
+        """Nobody."""
+        del node, channel, tenant
+        return None
+
+
 class Pins(Protocol):
     async def matches(self, pin: Secret, record: PinRecord | None) -> bool:
         """Whether this is the PIN. Takes as long for no record; runs off the event loop."""

@@ -80,6 +80,17 @@ class FakeDesks:
         self.marks.append((node, channel))
 
 
+class FakeReached:
+    """`ports.Reached`: customers by the channel of theirs that was called."""
+
+    def __init__(self) -> None:
+        self.by_channel: dict[str, Subject] = {}
+
+    async def by_call(self, node: str, channel: str, tenant: str) -> Subject | None:
+        found = self.by_channel.get(channel)
+        return found if found is not None and found.key.startswith(f"{tenant}:") else None
+
+
 class World:
     """All that a worker has, and its calls. `anna` is a customer with PIN and mobile; time goes on between calls."""
 
@@ -103,6 +114,7 @@ class World:
         self.now = 1000.0
         self._calls = 0
         self.desks = FakeDesks()
+        self.reached = FakeReached()
         self.anna = Subject(
             key=self.anna_key,
             known=True,
@@ -191,6 +203,7 @@ class World:
             wall=lambda: EPOCH + clock(),
             languages=Languages(frozenset({"en", "sv"}), "en", self.settings.company.language or "en"),
             desks=self.desks,
+            reached=self.reached,
         )
 
     def tools(self) -> Tools:
