@@ -675,6 +675,26 @@ async def test_only_what_waits_in_the_application_is_ours(stub: World, dialplan:
     assert stub.telephony._reconciliation._inside([{"id": "1", "dialplan": dialplan}]) == ({"1"} if inside else set())
 
 
+@pytest.mark.parametrize(
+    ("more", "called", "attestation"),
+    [
+        ((), False, ""),
+        (("", "", ""), False, ""),
+        (("", "", "", "A"), False, "A"),
+        (("again", "PJSIP/agent1-1", "", "failed"), False, "failed"),
+        (("again", "PJSIP/agent1-1", "called", ""), True, ""),
+        (("", "", "", "called"), False, ""),
+        (("", "", "", "AB"), False, ""),
+        (("", "", "A", "", "A"), False, ""),
+    ],
+)
+async def test_what_the_dialplan_tells_stands_in_its_place(
+    stub: World, more: tuple[str, ...], called: bool, attestation: str
+) -> None:
+    caller = stub.telephony._reconciliation.caller("1.1", ("inbound", "main", *more), Personal(""), "en")
+    assert (caller.called, caller.attestation) == (called, attestation)
+
+
 async def test_a_call_that_comes_anew_ends_what_was_left_of_it(stub: World) -> None:
     """Its first end was not told: the session that still waits for keys would get the new one's."""
     call = await stub.call()

@@ -382,7 +382,7 @@ FAULTS = (
     edit("names-trusted", "pjsip.conf", "aors = agent1\n", "aors = agent1\ntrust_id_inbound = yes\noutbound_auth = agent1\n", "module reload res_pjsip.so", told="that asks us to log in"),
     edit("names-trusted", "pjsip.conf", "aors = agent1\n", "aors = trunk\ntrust_id_inbound = yes\n[trunk]\ntype = aor\ncontact = sip:192.0.2.1\n", "module reload res_pjsip.so", told="whose place is known"),
     settings("calls-trunk", calls={"dial": "PJSIP/{number}@nobody", "number": "+46812345678"}),
-    settings("calls-unsigned", calls={"dial": "PJSIP/{number}@agent1", "number": "+46812345678", "attestations": {"+46812345678": "A"}}),
+    settings("calls-unsigned", calls={"dial": "PJSIP/{number}@agent1", "number": "+46812345678"}, calls__attestations={'"+46812345678"': "A"}),
     Fault("prompts-missing", without_prompts, with_prompts),
     Fault("prompts-incomplete", half_swedish, no_swedish),
     # texts
