@@ -335,7 +335,7 @@ FAULTS = (
     Fault("dialplan-missing", without_dialplan, include_again),
     edit("dialplan-other", "tillit.conf", "Set(CALLERID(name)=)\n same => n,Set(CALLER_AUTH_STATUS=)", "Set(CALLER_AUTH_STATUS=)", "dialplan reload"),
     edit("dialplan-unused", "extensions.conf", "Gosub(tillit-verify,s,1(main))", "NoOp(soon)", "dialplan reload"),
-    edit("dialplan-app", "tillit.conf", "Stasis(tillit,", "Stasis(other,", "dialplan reload"),
+    edit("dialplan-app", "tillit.conf", "Stasis(tillit,inbound", "Stasis(other,inbound", "dialplan reload"),
     edit("dialplan-app", "tillit.conf", ",^tillit(-|$),offer", ",^other(-|$),offer", "dialplan reload", told="of offers"),
     added("dialplan-open-pattern", "extensions.conf", "\n[open]\nexten => _X.,1,Gosub(tillit-verify,s,1(main))\n", "dialplan reload"),
     added("dialplan-open-pattern", "extensions.conf", "\n[open]\nexten => _[a-z]!,1,Answer()\n same => n(on),Goto(tillit,main,1)\n", "dialplan reload", told="later in it"),
@@ -582,7 +582,7 @@ async def test_each_node_is_looked_at(house: House) -> None:
             "nodes.north": {"url": "http://127.0.0.1:9/ari", "password_file": "ari.password"},
         }
     )
-    house.replace(house.etc / "tillit.conf", "Stasis(tillit,", "Stasis(other,")
+    house.replace(house.etc / "tillit.conf", "Stasis(tillit,inbound", "Stasis(other,inbound")
     house.pbx.cli("dialplan reload")
     found = [(finding.name, finding.subject) for finding in await house.look() if finding.name not in ALLOWED]
     assert found == [
@@ -596,7 +596,7 @@ async def test_each_node_is_looked_at(house: House) -> None:
 
 async def test_the_dialplan_is_the_same_by_ami(house: House) -> None:
     house.write({"asterisk.ami": {"port": house.pbx.ami_port}})
-    house.replace(house.etc / "tillit.conf", "Stasis(tillit,", "Stasis(other,")
+    house.replace(house.etc / "tillit.conf", "Stasis(tillit,inbound", "Stasis(other,inbound")
     house.pbx.cli("dialplan reload")
     found = await examine(load(house.config), console=["/nowhere/asterisk"])
     assert names(found) == {"dialplan-app", "not-looked-at"}
