@@ -57,8 +57,10 @@ class Announcer:
         asked = {
             "endpoint": (self._line.dial or "").replace("{number}", to.reveal()[self._line.format == "digits" :]),
             "app": outpost.app, "appArgs": "call", "channelId": channel, "callerId": f"<{self._line.number}>",
-            "timeout": self._line.ring_seconds, "language": language,
-            "variables": {"TIMEOUT(absolute)": str(self._line.ring_seconds + _LONGEST)},
+            "timeout": self._line.ring_seconds,
+            "variables": {
+                "TIMEOUT(absolute)": str(self._line.ring_seconds + _LONGEST), "CHANNEL(language)": language,
+            },
         }  # fmt: skip
         try:
             await finished(outpost.request("POST", "channels", asked, channel=channel))
@@ -98,7 +100,7 @@ class Announcer:
 
     async def _play(self, outpost: Outpost, ear: Ear, channel: str, prompts: Sequence[Prompt]) -> bool:
         """Until its end; False where it was not heard to it. Cancelled, it is stopped."""
-        playback = f"{channel}.{secrets.token_hex(4)}"
+        playback = secrets.token_hex(16)
         media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
         await outpost.request("POST", f"channels/{channel}/play/{playback}", {"media": media}, channel=channel)
         try:
