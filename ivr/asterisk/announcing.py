@@ -54,10 +54,16 @@ class Announcer:
     async def _told(
         self, outpost: Outpost, ear: Ear, channel: str, to: Personal, code: Secret, language: str
     ) -> Heard:  # fmt: skip
+        asked = {
+            "endpoint": (self._line.dial or "").replace("{number}", to.reveal()[self._line.format == "digits" :]),
+            "app": outpost.app, "appArgs": "call", "channelId": channel, "callerId": f"<{self._line.number}>",
+            "timeout": self._line.ring_seconds,
+            "variables": {
+                "TIMEOUT(absolute)": str(self._line.ring_seconds + _LONGEST), "CHANNEL(language)": language,
+            },
+        }  # fmt: skip
         try:
-            await finished(
-                outpost.request("POST", "channels", self._asked(outpost, channel, language, to), channel=channel)
-            )
+            await finished(outpost.request("POST", "channels", asked, channel=channel))
         except AriError as error:
             if error.status != 500:
                 raise
@@ -70,14 +76,6 @@ class Announcer:
         said = digits(code.reveal())
         whole = await self._play(outpost, ear, channel, (Prompt.YOUR_CODE, *said, Prompt.ONCE_MORE, *said))
         return Heard.SAID if whole else Heard.HUNG_UP
-
-    def _asked(self, outpost: Outpost, channel: str, language: str, to: Personal) -> dict[str, object]:
-        return {
-            "endpoint": (self._line.dial or "").replace("{number}", to.reveal()[self._line.format == "digits" :]),
-            "app": outpost.app, "appArgs": "call", "channelId": channel, "callerId": f"<{self._line.number}>",
-            "timeout": self._line.ring_seconds, "language": language,
-            "variables": {"TIMEOUT(absolute)": str(self._line.ring_seconds + _LONGEST)},
-        }  # fmt: skip
 
     async def _pressed(self, outpost: Outpost, ear: Ear, channel: str) -> bool:
         """Whether the key was pressed; asks for it a few times."""
@@ -102,7 +100,7 @@ class Announcer:
 
     async def _play(self, outpost: Outpost, ear: Ear, channel: str, prompts: Sequence[Prompt]) -> bool:
         """Until its end; False where it was not heard to it. Cancelled, it is stopped."""
-        playback = f"{channel}.{secrets.token_hex(4)}"
+        playback = secrets.token_hex(16)
         media = [f"sound:tillit/{prompt.value}" for prompt in prompts]
         await outpost.request("POST", f"channels/{channel}/play/{playback}", {"media": media}, channel=channel)
         try:

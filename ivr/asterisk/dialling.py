@@ -168,8 +168,10 @@ class Dialler:
             "channelId": customer,
             "callerId": f'"{clean(outgoing.shown_name)}" <{outgoing.shown}>',
             "timeout": outgoing.ring,
-            "language": outgoing.language,
-            "variables": {"TIMEOUT(absolute)": str(outgoing.ring + _GRACE)},
+            "variables": {
+                "TIMEOUT(absolute)": str(outgoing.ring + _GRACE),
+                "CHANNEL(language)": outgoing.language,
+            },
         }
         try:
             await finished(

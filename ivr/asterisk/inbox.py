@@ -7,17 +7,13 @@ from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 
+from ivr.asterisk.presses import Presses
 from ivr.call.ports import Key, Played
 from ivr.errors import Interrupted
 from ivr.secret import Secret
 
 # Far more than anybody keys ahead; what a storm of tones sends beyond that is dropped.
 _MOST = 64
-# Asterisk puts off a key that comes while it lengthens the one before to 80 ms, or within 45 ms behind that (AST_MIN_DTMF_GAP), and
-# tells of it again: 20 to 92 ms later as measured with tones and pauses of 60 ms, and of 100 and 20. Each of a bunch may wait longer than
-# the one before it: with 60 and 20 it is 105 ms from the eighth on. No larger number helps there, for it would swallow the same key
-# pressed again, which came behind 119 ms with 60 and 60.
-_AGAIN = 0.1
 
 
 class Inbox:
@@ -27,18 +23,12 @@ class Inbox:
         self._items: deque[Key | Played] = deque()
         self._errors: deque[Exception] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._latest: list[tuple[Secret, float]] = []
+        self._presses = Presses()
         self.offline = False
 
     def key(self, digit: Secret, at: float | None = None) -> None:
         """A key was pressed. `at`: by Asterisk's clock, in seconds; what it tells of a second time is dropped."""
-        if at is not None:
-            # by its own clock: what waits on the way here comes at once
-            self._latest = [(key, then) for key, then in self._latest if 0 <= at - then < _AGAIN]
-            if any(key == digit for key, _ in self._latest):
-                return
-            self._latest.append((digit, at))
-        if len(self._items) < _MOST:
+        if self._presses.count(digit, at) and len(self._items) < _MOST:
             self._items.append(Key(digit, monotonic()))
             self._wake()
 

@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.events import Destroyed, Digit, Event, Left, PlaybackEnded, Started
+from ivr.asterisk.presses import Presses
 from ivr.asterisk.websocket import Json, Method
 from ivr.config import Settings
 from ivr.errors import AriError, Unavailable, WorkerReplaced
@@ -61,6 +62,7 @@ class Ear:
         self._lost = False
         self._played: dict[str, bool] = {}
         self._keys: deque[Secret] = deque()
+        self._presses = Presses()
         self._news = asyncio.Event()
 
     async def start(self) -> bool:
@@ -91,7 +93,9 @@ class Ear:
                 self.started = True
             case PlaybackEnded(playback=playback, failed=failed):
                 self._played[playback] = not failed
-            case Digit(key=key):
+            case Digit(key=key, at=at):
+                if not self._presses.count(key, at):
+                    return
                 self._keys.append(key)
             case Left():
                 self.ended = True

@@ -17,7 +17,7 @@ NEEDED = (
     "res_ari", "res_ari_applications", "res_ari_asterisk", "res_ari_bridges", "res_ari_channels", "res_ari_events",
     "res_ari_playbacks", "res_ari_sounds",
     "app_stasis", "app_stack", "app_channelredirect", "app_exec", "app_playback", "app_dial", "res_musiconhold",
-    "func_callerid", "func_channel", "func_logic", "func_timeout",
+    "func_callerid", "func_channel", "func_devstate", "func_global", "func_logic", "func_strings", "func_timeout",
     "pbx_config", "res_pjsip_header_funcs", "format_wav", "codec_resample", "bridge_simple",
 )  # fmt: skip
 """All of these, and what they pull in. `config/asterisk/modules.conf` has the lines to load them."""

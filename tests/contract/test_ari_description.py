@@ -93,8 +93,8 @@ READ = {
 
 def test_nothing_is_overlooked(texts: dict[str, str]) -> None:
     assert {(use.method, use.path) for use in uses(texts)} >= READ
-    originate = next(use for use in uses(texts) if (use.method, use.path) == ("POST", "channels"))
-    assert originate.fields >= {
+    originate = [use.fields for use in uses(texts) if (use.method, use.path) == ("POST", "channels")]
+    whole = {
         "endpoint",
         "app",
         "appArgs",
@@ -104,6 +104,7 @@ def test_nothing_is_overlooked(texts: dict[str, str]) -> None:
         "originator",
         "variables",
     }
+    assert any(fields >= whole for fields in originate)
 
 
 # ---------------------------------------------------------------- statuses

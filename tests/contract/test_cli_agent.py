@@ -194,13 +194,13 @@ async def test_single_permissions_are_given_taken_and_left_to_the_role(office: O
     await office.well("agent", "add", "anna", "--name", "Anna")
     # the link that she had may be in the hands of whoever got it at the desk, when it opened less
     assert await office.well("agent", "permit", "anna", "approve") == (
-        "anna of main may: approve, call, prove, verify\n"
+        "anna of main may: approve, call, dial, prove, verify\n"
         "The link that anna had is void: it was given for less. For a new one type: ari_app.py agent reset anna --tenant main\n"
     )
-    assert await office.well("agent", "deny", "anna", "verify") == "anna of main may: approve, call, prove\n"
-    assert await office.well("agent", "deny", "anna", "approve") == "anna of main may: call, prove\n"
-    assert await office.well("agent", "usual", "anna", "approve") == "anna of main may: call, prove\n"
-    assert await office.well("agent", "usual", "anna", "verify") == "anna of main may: call, prove, verify\n"
+    assert await office.well("agent", "deny", "anna", "verify") == "anna of main may: approve, call, dial, prove\n"
+    assert await office.well("agent", "deny", "anna", "approve") == "anna of main may: call, dial, prove\n"
+    assert await office.well("agent", "usual", "anna", "approve") == "anna of main may: call, dial, prove\n"
+    assert await office.well("agent", "usual", "anna", "verify") == "anna of main may: call, dial, prove, verify\n"
     assert (await office.refused("agent", "permit", "anna", "all")).startswith(
         "PERMISSION: there is no such permission"
     )

@@ -253,7 +253,7 @@ async def test_no_link_is_had_of_somebody_who_may_agree_or_do_more_than_take_cal
     others += [
         await office.add(permission.value, Role.AGENT, permission)
         for permission in Permission
-        if permission not in ("call", "prove", "verify")
+        if permission not in ("call", "dial", "prove", "verify")
     ]
     for person in others:
         assert await office.administration.reset(ada, person.id) == denied(Reason.BY_COMMAND), person

@@ -135,7 +135,7 @@ def customers(stage: Stage, data: bytes, data_keys: bytes) -> bytes:
         key_id, wrapped = keys[stored["ref"]]
         envelope = vault.envelopes.open(stored["ref"], key_id, base64.b64decode(wrapped))
         named = [(name, stored[name]) for name in (sealing.NUMBER, sealing.NAME, sealing.PIN) if stored[name]]
-        named += [(sealing.phone(position), phone) for position, phone in stored["phones"]]
+        named += [(sealing.phone(position), phone) for position, phone, *_ in stored["phones"]]
         fields += [envelope.open_bytes(name, base64.b64decode(sealed)) for name, sealed in named]
     vault.close()
     return b"\n".join(fields)
