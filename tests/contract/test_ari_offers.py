@@ -188,7 +188,7 @@ async def test_each_call_goes_to_one_of_the_workers_and_stands_there_as_any_othe
         assert one.calls and two.calls
         for worker in (one, two):
             told = await site.doing(worker.calls[0])
-            assert (told["app_name"], told["app_data"]) == ("Stasis", f"{worker.ari.app},inbound,main,,,")
+            assert (told["app_name"], told["app_data"]) == ("Stasis", f"{worker.ari.app},inbound,main,,,,")
         # too late
         assert await site.claim(calls[0], "tillit") == 404
 
@@ -239,7 +239,7 @@ async def test_a_call_that_hangs_between_its_claim_and_the_application_is_offere
         await wait_for(lambda: living.calls == [channel], "the living one to take it")
         # as long as it was offered, and two seconds; the clock of the first part began before
         assert time.monotonic() - begun < OFFERED / 1000 + 3
-        assert (await site.doing(channel))["app_data"] == "tillit,inbound,main,,,"
+        assert (await site.doing(channel))["app_data"] == "tillit,inbound,main,,,,"
 
 
 async def test_a_call_that_nobody_lives_to_serve_is_not_offered_for_ever(site: Site) -> None:

@@ -16,11 +16,11 @@ from tests.contract.ari_server import PASSWORD, USER, Answer, AriServer, Asked, 
 
 PLACES: dict[str, tuple[str, str, str]] = {
     # as it is now: the context, the application and what it was given
-    "bridged": ("tillit-verify", "Stasis", "tillit,inbound,main,,,"),
+    "bridged": ("tillit-verify", "Stasis", "tillit,inbound,main,,,,"),
     "leg": ("agents", "Stasis", "tillit,agent"),
-    "sent": ("tillit-again", "Stasis", "tillit,inbound,main,,,"),
+    "sent": ("tillit-again", "Stasis", "tillit,inbound,main,,,,"),
     "on-the-way": ("tillit-verify", "Set", "CALLER_AUTH_STATUS="),
-    "keying": ("tillit-verify", "Stasis", "tillit,inbound,main,again,PJSIP/anna-1,called"),
+    "keying": ("tillit-verify", "Stasis", "tillit,inbound,main,again,PJSIP/anna-1,called,"),
     "waits": ("tillit-wait", "MusicOnHold", ",10"),
 }
 
