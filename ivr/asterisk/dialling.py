@@ -214,6 +214,9 @@ class Dialler:
         await put(customer, "CALLERID(num)", "")
         for channel in (agent, customer):
             await put(channel, "TIMEOUT(absolute)", "0")
+        # who is called for an application stays subscribed behind it: what they key in the call is not for the desk
+        for channel in (agent, customer):
+            await outpost.unsubscribe(channel)
         for channel, context, extension in ((agent, CALLED, "s"), (customer, JOINED, name)):
             place = {"context": context, "extension": extension, "priority": 1}
             await finished(outpost.request("POST", f"channels/{channel}/continue", place, channel=channel))

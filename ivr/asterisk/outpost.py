@@ -254,12 +254,34 @@ class Outpost:
             except Unavailable:
                 continue
             for channel in left:
-                if _OURS.fullmatch(channel):
+                if not _OURS.fullmatch(channel) or await self._talks(channel):
+                    await self.unsubscribe(channel)
+                else:
                     self._log.warning("outpost.swept", channel=channel)
                     await self.hang_up(channel)
-                else:
-                    await self.unsubscribe(channel)
             return
+
+    async def _talks(self, channel: str) -> bool:
+        """Whether it is of a call that a desk began and that needs none any more: both have answered, and are in the dialplan."""
+        if not is_dialled(channel):
+            return False
+        for seconds in (0.0, *_AGAIN):
+            await asyncio.sleep(seconds)
+            try:
+                told = await self.request("GET", f"channels/{channel}", channel=channel)
+            except AriError as error:
+                if error.status == 404:
+                    return False
+            except Unavailable:
+                continue
+            else:
+                match told:
+                    case {"state": "Up", "dialplan": {"app_name": str(application)}}:
+                        return application != "Stasis"
+                    case _:
+                        return False
+        # nobody knows: two who talk are not cut off for that, and who still waits has a time of its own
+        return True
 
     async def _inhabitants(self) -> list[str]:
         match await self.request("GET", f"applications/{self.app}"):

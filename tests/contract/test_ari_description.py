@@ -145,6 +145,7 @@ def test_the_statuses_that_mean_something_are_described(
 ANSWERS = {
     ("GET", "applications/{}"): {"channel_ids": "List[string]"},
     ("GET", "channels"): {"id": "string", "state": "string"},
+    ("GET", "channels/{}"): {"state": "string", "dialplan": "DialplanCEP"},
     ("GET", "bridges"): {"id": "string", "name": "string", "channels": "List[string]"},
     ("GET", "asterisk/info"): {"system": "SystemInfo", "config": "ConfigInfo"},
     ("GET", "sounds"): {"id": "string", "formats": "List[FormatLangPair]"},
@@ -159,6 +160,7 @@ def test_the_fields_of_answers_are_described(
     assert operation is not None
     model = operation.answer.removeprefix("List[").removesuffix("]")
     assert {name: description.field(model, name) for name in fields} == fields
+    assert description.field("DialplanCEP", "app_name") == "string"
     assert description.field("SystemInfo", "version") == "string"
     assert description.field("SystemInfo", "entity_id") == "string"
     assert description.field("ConfigInfo", "default_language") == "string"

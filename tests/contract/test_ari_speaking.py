@@ -86,6 +86,7 @@ class Pbx:
     def __init__(self, server: AriServer) -> None:
         self.server = server
         self.left: list[str] = []
+        self.shown: Answer = 200, {"state": "Up", "dialplan": {"app_name": "Stasis"}}
         self.sent = 0
         self.statistics: Callable[[], Answer] = self.sending
         self.starts = self.ends = True
@@ -99,6 +100,8 @@ class Pbx:
         match asked.method, asked.path.split("/"):
             case "GET", ["channels", _, "rtp_statistics"]:
                 return self.statistics()
+            case "GET", ["channels", _]:
+                return self.shown
             case "GET", ["applications", app]:
                 return 200, {"name": app, "channel_ids": self.left}
             case "POST", ["channels", _, "snoop"]:
@@ -390,6 +393,31 @@ async def test_what_a_connection_before_has_left_is_swept() -> None:
         async with world.serving():
             await wait_for(lambda: world.pbx.deleted() == left, "the sweep")
             assert [line["channel"] for line in world.log.of("outpost.swept")] == left
+
+
+@pytest.mark.parametrize(
+    ("told", "ended"),
+    [
+        ((200, {"state": "Up", "dialplan": {"app_name": "Bridge"}}), False),
+        ((200, {"state": "Up", "dialplan": {"app_name": ""}}), False),
+        ((200, {"state": "Up", "dialplan": {"app_name": "Stasis"}}), True),
+        ((200, {"state": "Ringing", "dialplan": {"app_name": "AppDial2"}}), True),
+        ((500, None), False),
+        ((404, None), True),
+    ],
+)
+async def test_of_calls_that_a_desk_began_those_are_swept_that_are_not_joined(told: Answer, ended: bool) -> None:
+    async with AriServer() as server:
+        world = World(server)
+        called, speech = mint("dial"), mint("speech")
+        world.pbx.left, world.pbx.shown = [called, speech], told
+        async with world.serving():
+            await wait_for(lambda: speech in world.pbx.deleted(), "the sweep")
+        assert (called in world.pbx.deleted()) is ended
+        dropped = [
+            asked.fields["eventSource"] for asked in server.requests("DELETE", f"applications/{APP}/subscription")
+        ]
+        assert dropped == ([] if ended else [f"channel:{called}"])
 
 
 async def test_lost_in_mid_speech_and_back(world: World) -> None:

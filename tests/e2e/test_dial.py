@@ -17,16 +17,18 @@ from rig.state import CHECKOUT, wait_until
 import ivr.asterisk.dialling as dialling_module
 from ivr.asterisk.ari import Ari
 from ivr.asterisk.dialling import Dialled, Dialler, Outgoing
+from ivr.asterisk.events import Digit, Event
 from ivr.asterisk.outpost import Outpost
 from ivr.errors import Unavailable
 from ivr.secret import Personal, Secret
 from tests.contract.ari_log import Log, wait_for
 from tests.e2e.floor import Floor, opened
 
+APP = "desk-tillit-test"
 NUMBER = "46701740601"
 OURS, DISPLAY = "+46812345678", "Customer p2kq"
 SECRET = secrets.token_urlsafe(16)
-DIALPLAN = "\n[callers]\nexten => 1,1,NoOp()\n[agents]\nexten => _X.,1,Congestion()\n"
+DIALPLAN = "\n[callers]\nexten => 1,1,NoOp()\nexten => 9,1,Read(KEYED,,3)\n same => n,Wait(60)\n[agents]\nexten => _X.,1,Congestion()\n"
 # The phone of agent 3 is the customer's, behind a trunk whose names are trusted.
 OVERRIDES = {"pjsip.conf": "\n[agent3](+)\ntrust_id_inbound = yes\n"}
 CALL = Outgoing(
@@ -42,14 +44,36 @@ class Line:
         self.pbx, self.floor, self._phones = pbx, floor, AsyncExitStack()
         stack.push_async_callback(self._phones.aclose)
         self.log = Log()
+        self.told: list[str] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """A desk of this name, connected anew."""
         ari = Ari(
-            url=pbx.ari_url, username="tillit", password=Secret(pbx.ari_password), app="desk-tillit-test", seconds=5.0,
+            url=self.pbx.ari_url, username="tillit", password=Secret(self.pbx.ari_password), app=APP, seconds=5.0,
             log=self.log.logger,
         )  # fmt: skip
-        self.outpost = Outpost(floor.node, ari, self.log.logger)
-        self.dialler = Dialler({floor.node: self.outpost}, self.log.logger)
+        self.ari = ari
+        self.outpost = Outpost(self.floor.node, ari, self.log.logger)
+        self.dialler = Dialler({self.floor.node: self.outpost}, self.log.logger)
         self.serving = asyncio.create_task(self.outpost.serve())
-        self.told: list[str] = []
+
+    async def die(self) -> None:
+        """As if the process were gone: nothing is said to Asterisk any more."""
+        self.outpost._open = False
+        self.serving.cancel()
+        await asyncio.gather(self.serving, return_exceptions=True)
+
+    async def swept(self) -> list[str]:
+        """What the connection that is there now has ended: all of it is done."""
+        await wait_for(lambda: self.outpost.is_connected, "the application")
+        await wait_for(lambda: not self.outpost._ending, "the sweep")
+        return [line["channel"] for line in self.log.of("outpost.swept")]
+
+    def known(self) -> list[str]:
+        """The channels of which Asterisk tells the application."""
+        (channels,) = (one["channel_ids"] for one in self.pbx.ari("GET", "applications") if one["name"] == APP)
+        return channels
 
     async def phone(self, endpoint: str) -> Phone:
         return await self._phones.enter_async_context(Phone(self.pbx.line(endpoint)))
@@ -238,12 +262,79 @@ async def test_the_desk_dies_while_it_dials_and_nobody_hangs(line: Line, monkeyp
     await agent.incoming()
     await agent.answer()
     await customer.incoming()
-    # as if the process were gone: nothing is said to Asterisk any more
-    line.outpost._open = False
-    line.serving.cancel()
-    await asyncio.gather(line.serving, return_exceptions=True)
+    await line.die()
     with pytest.raises(Unavailable):
         await dialling
     await customer.answer()
     await agent.until("disconnected")
     await customer.until("disconnected")
+
+
+@pytest.mark.parametrize("how", ["cut off", "started again"])
+@pytest.mark.parametrize("told", [False, True])
+async def test_who_talks_goes_on_when_the_desk_comes_back(line: Line, how: str, told: bool) -> None:
+    """Also where the application is still told of them."""
+    agent, customer = await line.phones()
+    await line.joined(agent, customer)
+    channels = sorted(one["id"] for one in line.pbx.ari("GET", "channels"))
+    assert len(channels) == 2
+    await wait_for(lambda: not line.known(), "the application to be told of neither")
+    if told:
+        for channel in channels:
+            await line.outpost.subscribe(channel)
+        assert sorted(line.known()) == channels
+    if how == "cut off":
+        line.ari.reconnect()
+        await wait_for(lambda: not line.outpost.is_connected, "the connection to end")
+    else:
+        await line.die()
+        line.begin()
+    assert await line.swept() == []
+    await wait_for(lambda: not line.known(), "the application to be told of neither")
+    await agent.play_tone(620)
+    await customer.hears(620)
+    assert sorted(one["id"] for one in line.pbx.ari("GET", "channels")) == channels
+    await agent.hang_up()
+    await line.floor.nobody()
+
+
+async def test_a_desk_that_comes_back_ends_what_it_was_dialling(line: Line) -> None:
+    agent, customer = await line.phones()
+    dialling = line.dial()
+    await agent.incoming()
+    await agent.answer()
+    await customer.incoming()
+    await customer.ring()
+    await line.die()
+    with pytest.raises(Unavailable):
+        await dialling
+    line.begin()
+    assert len(await line.swept()) == 2
+    await agent.until("disconnected")
+    await customer.until("disconnected")
+
+
+async def test_what_the_customer_keys_later_is_not_for_the_desk(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a card number, where the agent has sent the call on to a machine."""
+    agent, customer = await line.phones()
+    heard: list[Event] = []
+    event = line.outpost.event
+
+    def listen(one: Event) -> None:
+        heard.append(one)
+        event(one)
+
+    monkeypatch.setattr(line.outpost, "event", listen)
+    await line.joined(agent, customer)
+    channel = (await line.floor.talk("agent1")).others[0].channel
+    name = next(one["name"] for one in line.pbx.ari("GET", "channels") if one["id"] == channel)
+    line.pbx.cli(f"channel redirect {name} callers,9,1")
+    await agent.until("disconnected")
+    await customer.send_digits("739")
+    keyed = f"channels/{channel}/variable?variable=KEYED"
+    await asyncio.to_thread(
+        wait_until, lambda: line.pbx.ari("GET", keyed) == {"value": "739"}, 10, "the keys to have come"
+    )
+    assert not [one for one in heard if isinstance(one, Digit)]
+    await customer.hang_up()
+    await line.floor.nobody()
