@@ -209,9 +209,12 @@ class Dialler:
                 "POST", f"channels/{channel}/variable", {"variable": variable, "value": value}, channel=channel
             )
 
-        # what the agent's phone is told as they are joined
-        await put(customer, "CALLERID(name)", clean(outgoing.display))
-        await put(customer, "CALLERID(num)", "")
+        # what each is told of the other as they are joined: the agent's phone who that is, the customer's who calls
+        for channel, shown, number in (
+            (customer, outgoing.display, ""), (agent, outgoing.shown_name, outgoing.shown),
+        ):  # fmt: skip
+            await put(channel, "CALLERID(name)", clean(shown))
+            await put(channel, "CALLERID(num)", number)
         for channel in (agent, customer):
             await put(channel, "TIMEOUT(absolute)", "0")
         # who is called for an application stays subscribed behind it: what they key in the call is not for the desk

@@ -187,6 +187,22 @@ async def test_the_customer_does_not_answer(line: Line, does: str, how: Dialled)
     await agent.until("disconnected")
 
 
+async def test_the_customer_is_told_who_calls_and_never_of_whom(line: Line) -> None:
+    """A trunk may show it, and write it down: what it is told as they are joined is what it was told as they were called."""
+    agent, customer = await line.phones()
+    await line.joined(agent, customer)
+    await agent.hold()
+    await agent.resume()
+    await agent.hang_up()
+    await line.floor.nobody()
+    told = [(event["name"], event["number"]) for event in customer.events if event.kind == "connected_line"]
+    assert all(one == ("Example Telecom", OURS) for one in told), told
+    seen = await line.seen_by(customer)
+    assert "\nBYE sip:" in seen
+    assert DISPLAY not in seen
+    assert "anonymous" not in seen
+
+
 async def test_a_trunk_that_tells_the_number(line: Line) -> None:
     """In mid-call, with a name like a mark: the agent's phone has neither. The CDR has them; no agent reads it."""
     agent, customer = await line.phones()
