@@ -33,8 +33,6 @@ DIAL = "dial"
 
 # Seconds beyond the two phones' ringing, after which it counts as over whatever became of the desk that carried it.
 _GRACE = 60
-# The customer's telephone has rung, or may have.
-_RUNG = frozenset({DialStage.ANSWERED, DialStage.BUSY, DialStage.NO_ANSWER, DialStage.DECLINED})
 # Of ends whose names say something else in other rows.
 _OUTCOMES = {DialStage.FAILED: "undone", DialStage.CANCELLED: "called_off"}
 
@@ -163,6 +161,9 @@ class Dial:
 
     async def _carry(self, person: Person, dialling: Dialling, node: str, outgoing: Outgoing, called: Called) -> None:
         async def told(stage: str) -> None:
+            if stage == DialStage.CUSTOMER:
+                # noted before their telephone rings: from then on they may ask, however it ends
+                await self._noted(person, dialling, outgoing)
             await self._show(person, replace(dialling, stage=DialStage(stage)))
 
         how, channel, why = DialStage.FAILED, "", ""
@@ -176,8 +177,6 @@ class Dial:
             why = str(error)
         finally:
             self._carried.pop(dialling.id, None)
-        if how in _RUNG:
-            await self._noted(person, dialling, outgoing)
         await self._ended(person, replace(dialling, stage=how), node, channel, called, why)
 
     async def _noted(self, person: Person, dialling: Dialling, outgoing: Outgoing) -> None:

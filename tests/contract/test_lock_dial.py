@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from ivr.lock.dialwords import DialAsked
 from ivr.secret import Personal, Secret
 from ivr.staff import Permission, Person
 from ivr.store.dials import RedisDials
+from ivr.store.history import Contact
 from ivr.store.news import Heard, News
 from tests.contract.ari_log import Log, wait_for
 from tests.contract.live_server import Server
@@ -183,6 +185,39 @@ async def test_from_the_press_to_the_answer(here: Here) -> None:
     assert set(here.told) == {"PJSIP/anna"}
     said = f"{here.desk.log.lines} {await here.rows()} {dialling}"
     assert "1234568" not in said and "10001" not in said and "Xenia" not in said
+
+
+@pytest.mark.parametrize("how", [*Dialled, None])
+async def test_whoever_may_have_heard_it_ring_may_ask_who_it_was(here: Here, how: Dialled | None) -> None:
+    """From the moment that their telephone is called, however it ends; and no one whose telephone was never called. None: it is called off."""
+    ref = await here.desk.customer("10001", "Xenia Ask", NUMBER)
+
+    async def known() -> Sequence[Contact]:
+        return await here.dial._history.about(Personal(NUMBER), Personal("+46812345678"), int(time.time()))
+
+    dialling = await here.begun(ref=ref)
+    here.phones.rings.put_nowait("agent")
+    await here.stage("agent")
+    assert await known() == []
+    if how is Dialled.AGENT_AWAY:
+        here.phones.ends.put_nowait(how)
+        await here.ended(how.value)
+        assert await known() == []
+        return
+    here.phones.rings.put_nowait("customer")
+    await here.stage("customer")
+    (contact,) = await known()
+    assert (contact.shown, contact.ref) == ("+46812345678", ref)
+    if how is None:
+        assert await here.dial.cancel(ANNA, dialling.id) is True
+    else:
+        here.phones.ends.put_nowait(how)
+    await until(lambda: _over(here))
+    assert await known() == [contact]
+
+
+async def _over(here: Here) -> bool:
+    return (await here.rows())[-1][1] != "asked"
 
 
 async def _nothing(here: Here, person: Person = ANNA) -> bool:
