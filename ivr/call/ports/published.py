@@ -21,7 +21,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """They were good as well; the agent's phone is at another Asterisk."""
+    """They are good, and stay so; the agent's phone is at another Asterisk."""
 
 
 class Published(Protocol):

@@ -11,19 +11,21 @@ end
 spend(KEYS[3], 1)
 spend(KEYS[4], 1)
 local id = redis.call('GET', KEYS[1])
-redis.call('DEL', KEYS[1])
 local text = id and redis.call('HGET', ARGV[4] .. id, 'proof')
 local standing = id and redis.call('HMGET', ARGV[3] .. id, 'stage', 'until')
 if not text or standing[1] ~= 'sent' or tonumber(standing[2]) <= now then
+    redis.call('DEL', KEYS[1])
     return {'unknown'}
 end
 spend(KEYS[3], -1)
 spend(KEYS[4], -1)
 local proof = cjson.decode(text)
 if proof.node ~= ARGV[5] then
+    -- they stay good: their caller has done nothing wrong, and another call may come to the right one
     return {'elsewhere'}
 end
 
+redis.call('DEL', KEYS[1])
 local till = math.max(tonumber(standing[2]), now + ARGV[7])
 local kept = till - now + ARGV[8]
 local page, desk = ARGV[3] .. id, ARGV[4] .. id
