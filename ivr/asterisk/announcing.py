@@ -1,10 +1,10 @@
-"""Codes told by a call, for telephones that no text reaches: nothing is said before whoever answers has pressed a key."""
+"""Codes told by a call, for telephones that no text reaches: nothing is said before whoever answers has pressed the keys named."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 from ivr.asterisk.leg import GONE, finished
 from ivr.asterisk.outpost import Ear, Outpost, mint
@@ -14,12 +14,14 @@ from ivr.errors import AriError, Unavailable
 from ivr.prompts import Prompt, digits
 from ivr.secret import Personal, Secret
 
-KEY = Secret("1")
-"""What the first sentence asks for. Answering machines press nothing, whatever they say."""
+_NO = Secret("*")
 
-# How often it is asked for: the sentence takes about six seconds, and a person needs some to find the key.
+# Drawn for each call, and no two the same: a greeting may have been made to press one, or all, and a mailbox would keep the code.
+_KEYS = 2
+
+# How often they are asked for: the sentence takes up to ten seconds, and a person needs some to find the keys.
 _ASKED = 3
-_PATIENCE = 4.0
+_PATIENCE = 6.0
 # Asterisk itself hangs up so long behind the last ring, where nobody is there any more to do it.
 _LONGEST = 90
 
@@ -28,7 +30,7 @@ class Announcer:
     """Implements `call.ports.Voice`, by whichever Asterisk is there."""
 
     def __init__(self, outposts: Sequence[Outpost], line: Voice, *, patience: float = _PATIENCE) -> None:
-        """`line`: how such calls go out; `patience`: seconds that a key is waited for behind each time that it is asked for."""
+        """`line`: how such calls go out; `patience`: seconds that keys are waited for behind each time that they are named."""
         self._outposts = outposts
         self._line = line
         self._patience = patience
@@ -76,25 +78,18 @@ class Announcer:
         return Heard.SAID if whole else Heard.HUNG_UP
 
     async def _pressed(self, outpost: Outpost, ear: Ear, channel: str) -> bool:
-        """Whether the key was pressed; asks for it a few times."""
-        pressing = asyncio.ensure_future(_right(ear))
-        try:
-            for _ in range(_ASKED):
-                asking = asyncio.ensure_future(self._play(outpost, ear, channel, (Prompt.PRESS_FOR_CODE,)))
-                await asyncio.wait((pressing, asking), return_when=asyncio.FIRST_COMPLETED)
-                if pressing.done():
-                    asking.cancel()
-                    await asyncio.gather(asking, return_exceptions=True)
-                    return pressing.result()
-                if not asking.result():
-                    return False
-                await asyncio.wait((pressing,), timeout=self._patience)
-                if pressing.done():
-                    return pressing.result()
-            return False
-        finally:
-            pressing.cancel()
-            await asyncio.gather(pressing, return_exceptions=True)
+        """Whether the keys were pressed; asks for some a few times."""
+        drawn = "".join(secrets.SystemRandom().sample("0123456789", _KEYS * _ASKED))
+        for at in range(0, len(drawn), _KEYS):
+            keys = drawn[at : at + _KEYS]
+            asking = self._play(outpost, ear, channel, (Prompt.PRESS_FOR_CODE,))
+            if await _meanwhile(asking, _denied(ear), 0.0) is not None:
+                return False
+            # from here on: some press the first while the second is said
+            naming = self._play(outpost, ear, channel, digits(keys))
+            if (right := await _meanwhile(naming, _right(ear, keys), self._patience)) is not None:
+                return right
+        return False
 
     async def _play(self, outpost: Outpost, ear: Ear, channel: str, prompts: Sequence[Prompt]) -> bool:
         """Until its end; False where it was not heard to it. Cancelled, it is stopped."""
@@ -108,9 +103,34 @@ class Announcer:
             raise
 
 
-async def _right(ear: Ear) -> bool:
-    """Wait for the key; False where it has ended instead."""
-    while (key := await ear.key()) is not None:
-        if key == KEY:
-            return True
+async def _meanwhile(
+    playing: Coroutine[object, object, bool], listening: Coroutine[object, object, bool], seconds: float
+) -> bool | None:
+    """What was heard while this was played, or so long behind it; None where nothing was. False where it was not played to its end."""
+    played, heard = asyncio.ensure_future(playing), asyncio.ensure_future(listening)
+    try:
+        await asyncio.wait((played, heard), return_when=asyncio.FIRST_COMPLETED)
+        if not heard.done():
+            if not played.result():
+                return False
+            await asyncio.wait((heard,), timeout=seconds)
+        return heard.result() if heard.done() else None
+    finally:
+        for one in (played, heard):
+            one.cancel()
+        await asyncio.gather(played, heard, return_exceptions=True)
+
+
+async def _denied(ear: Ear) -> bool:
+    """Wait for the key that says no, or the end, and be False; what else is pressed was pressed before it was asked for."""
+    while (key := await ear.key()) is not None and key != _NO:
+        pass
     return False
+
+
+async def _right(ear: Ear, keys: str) -> bool:
+    """Wait for these keys; False at the first other one, or where it has ended instead."""
+    for wanted in keys:
+        if await ear.key() != Secret(wanted):
+            return False
+    return True
