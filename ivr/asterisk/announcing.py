@@ -71,25 +71,25 @@ class Announcer:
             raise Unavailable("the trunk of [texts.voice] dial takes no calls") from None
         if not await ear.start():
             return Heard.NOT_ANSWERED
-        if not await self._pressed(outpost, ear, channel):
-            return Heard.HUNG_UP if ear.ended else Heard.NO_KEY
+        if (answer := await self._pressed(outpost, ear, channel)) is not Heard.SAID:
+            return answer
         said = digits(code.reveal())
         whole = await self._play(outpost, ear, channel, (Prompt.YOUR_CODE, *said, Prompt.ONCE_MORE, *said))
         return Heard.SAID if whole else Heard.HUNG_UP
 
-    async def _pressed(self, outpost: Outpost, ear: Ear, channel: str) -> bool:
-        """Whether the keys were pressed; asks for some a few times."""
+    async def _pressed(self, outpost: Outpost, ear: Ear, channel: str) -> Heard:
+        """`SAID` where the keys were pressed, and the code may be; asks for some a few times."""
         drawn = "".join(secrets.SystemRandom().sample("0123456789", _KEYS * _ASKED))
         for at in range(0, len(drawn), _KEYS):
             keys = drawn[at : at + _KEYS]
             asking = self._play(outpost, ear, channel, (Prompt.PRESS_FOR_CODE,))
-            if await _meanwhile(asking, _denied(ear), 0.0) is not None:
-                return False
+            if (answer := await _meanwhile(asking, _denied(ear), 0.0)) is not None:
+                return answer
             # from here on: some press the first while the second is said
             naming = self._play(outpost, ear, channel, digits(keys))
-            if (right := await _meanwhile(naming, _right(ear, keys), self._patience)) is not None:
-                return right
-        return False
+            if (answer := await _meanwhile(naming, _right(ear, keys), self._patience)) is not None:
+                return answer
+        return Heard.NO_KEY
 
     async def _play(self, outpost: Outpost, ear: Ear, channel: str, prompts: Sequence[Prompt]) -> bool:
         """Until its end; False where it was not heard to it. Cancelled, it is stopped."""
@@ -104,33 +104,37 @@ class Announcer:
 
 
 async def _meanwhile(
-    playing: Coroutine[object, object, bool], listening: Coroutine[object, object, bool], seconds: float
-) -> bool | None:
-    """What was heard while this was played, or so long behind it; None where nothing was. False where it was not played to its end."""
-    played, heard = asyncio.ensure_future(playing), asyncio.ensure_future(listening)
+    playing: Coroutine[object, object, bool], listening: Coroutine[object, object, Heard], seconds: float
+) -> Heard | None:
+    """What was answered while this was played, or so long behind it; None where nothing was."""
+    played, answered = asyncio.ensure_future(playing), asyncio.ensure_future(listening)
     try:
-        await asyncio.wait((played, heard), return_when=asyncio.FIRST_COMPLETED)
-        if not heard.done():
+        await asyncio.wait((played, answered), return_when=asyncio.FIRST_COMPLETED)
+        if not answered.done():
             if not played.result():
-                return False
-            await asyncio.wait((heard,), timeout=seconds)
-        return heard.result() if heard.done() else None
+                return Heard.HUNG_UP
+            await asyncio.wait((answered,), timeout=seconds)
+        return answered.result() if answered.done() else None
     finally:
-        for one in (played, heard):
+        for one in (played, answered):
             one.cancel()
-        await asyncio.gather(played, heard, return_exceptions=True)
+        await asyncio.gather(played, answered, return_exceptions=True)
 
 
-async def _denied(ear: Ear) -> bool:
-    """Wait for the key that says no, or the end, and be False; what else is pressed was pressed before it was asked for."""
-    while (key := await ear.key()) is not None and key != _NO:
-        pass
-    return False
+async def _denied(ear: Ear) -> Heard:
+    """Wait for the key that says no, or the end; what else is pressed was pressed before it was asked for."""
+    while (key := await ear.key()) is not None:
+        if key == _NO:
+            return Heard.DENIED
+    return Heard.HUNG_UP
 
 
-async def _right(ear: Ear, keys: str) -> bool:
-    """Wait for these keys; False at the first other one, or where it has ended instead."""
+async def _right(ear: Ear, keys: str) -> Heard:
+    """Wait for these keys, and for no other one."""
     for wanted in keys:
-        if await ear.key() != Secret(wanted):
-            return False
-    return True
+        key = await ear.key()
+        if key is None:
+            return Heard.HUNG_UP
+        if key != Secret(wanted):
+            return Heard.DENIED if key == _NO else Heard.NO_KEY
+    return Heard.SAID

@@ -186,6 +186,19 @@ async def test_the_first_wrong_key_ends_it(announcer: Announcer, phone: Phone, r
     await nothing_said(phone, 1)
 
 
+@pytest.mark.parametrize("named", [False, True])
+async def test_who_denies_it_is_told_no_code(announcer: Announcer, phone: Phone, named: bool) -> None:
+    """While the sentence is said, or behind it."""
+    told = telling(announcer)
+    await phone.incoming()
+    await phone.answer()
+    await (asked_for(phone) if named else phone.hears())
+    await phone.send_digits("*")
+    assert await told is Heard.DENIED
+    await phone.until("disconnected")
+    assert len(heard(phone)) <= KEYS
+
+
 async def test_it_is_said_twice(announcer: Announcer, phone: Phone) -> None:
     told = telling(announcer)
     assert (await phone.incoming())["number"] == OURS

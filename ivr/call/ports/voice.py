@@ -14,6 +14,8 @@ class Heard(StrEnum):
     SAID = "said"
     NO_KEY = "no_key"
     """It was answered, and nobody has pressed the keys asked for: an answering machine, as a rule. Nothing was said."""
+    DENIED = "denied"
+    """Whoever has answered says that it is somebody else who wants the code. Nothing was said."""
     NOT_ANSWERED = "not_answered"
     HUNG_UP = "hung_up"
     """Before the code was said to its end."""
