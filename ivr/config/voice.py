@@ -10,7 +10,7 @@ from ivr.config.section import Section
 
 
 class Voice(Section):
-    """Codes told by a call, where no text arrives and to landlines: to whoever presses a key, which no answering machine does."""
+    """Codes told by a call, where no text arrives and to landlines: to whoever presses two keys that are drawn each time."""
 
     dial: str | None = Field(
         None, pattern=r"^[A-Za-z0-9]+/[^\s,&|{}]*\{number\}[^\s,&|{}]*$",

@@ -20,6 +20,11 @@ LOGGER_DEBUG = Kind(
     "A log of Asterisk has the level debug",
     "From `core set debug 4` on, and with `rtp set debug`, it shows keys.",
 )  # fmt: skip
+LOGGER_VERBOSE = Kind(
+    "logger-verbose", Grade.FAULT,
+    "A log of Asterisk has the level verbose, and digits are said on calls",
+    "From `core set verbose 3` on, each digit that is said is written there: codes, for whoever reads the log.",
+)  # fmt: skip
 DEBUG = Kind(
     "debug-on", Grade.FAULT,
     "Asterisk's debug level is 4 or more",
@@ -45,7 +50,7 @@ ARI_DEBUG = Kind(
     "Asterisk prints what it tells an ARI application",
     "Each key that a caller presses stands there, on every console and in every log with the level verbose.",
 )  # fmt: skip
-KINDS = (LOGGER_DTMF, LOGGER_DEBUG, DEBUG, SIP_DEBUG, CEL, HEP, ARI_DEBUG)
+KINDS = (LOGGER_DTMF, LOGGER_DEBUG, LOGGER_VERBOSE, DEBUG, SIP_DEBUG, CEL, HEP, ARI_DEBUG)
 
 _HEP = "res_hep_pjsip"
 # What the console is asked, and what stands in each answer.
@@ -59,7 +64,11 @@ ASKED = {
 async def check(node: Node) -> list[Finding]:
     """Every log and record that gets what callers key."""
     subject = node.about("secrecy")
-    found = list(_logger(rows(await node.ari.request("GET", "asterisk/logging")), subject))
+    logs = rows(await node.ari.request("GET", "asterisk/logging"))
+    found = list(_logger(logs, subject))
+    # codes of [texts.voice]; the page's digits, which steps and agents have said
+    if node.settings.texts.voice.wanted or node.settings.page.url is not None:
+        found += _verbose(logs, subject)
     found += _hep(rows(await node.ari.request("GET", "asterisk/modules")), node.console, subject)
     told, unseen = await asked(node, ASKED, subject)
     if node.console is not None:
@@ -93,6 +102,18 @@ def _logger(channels: list[dict[str, object]], subject: str) -> Iterator[Finding
                     f"# in /etc/asterisk/logger.conf take {level.lower()} (and *) out of the line {name}",
                     "asterisk -rx 'logger reload'",
                 )  # fmt: skip
+
+
+def _verbose(channels: list[dict[str, object]], subject: str) -> Iterator[Finding]:
+    for channel in channels:
+        where, levels = str(channel.get("channel")), str(channel.get("configuration")).upper()
+        # a console shows it to whoever sits there, and keeps nothing
+        if channel.get("type") != "Console" and "VERBOSE" in levels:
+            yield LOGGER_VERBOSE.found(
+                subject, f"{where} has the level verbose, and digits are said on calls",
+                f"# in /etc/asterisk/logger.conf take verbose (and *) out of the line {where.rpartition('/')[2]}",
+                "asterisk -rx 'logger reload'",
+            )  # fmt: skip
 
 
 def _debug(console: Console, sip: str, subject: str) -> Iterator[Finding]:

@@ -293,7 +293,7 @@ async def test_a_link_is_never_told(tmp_path: Path, server: Server) -> None:
         assert world.voice.told == []
 
 
-@pytest.mark.parametrize("heard", [Heard.NO_KEY, Heard.NOT_ANSWERED, Heard.HUNG_UP])
+@pytest.mark.parametrize("heard", [Heard.NO_KEY, Heard.DENIED, Heard.NOT_ANSWERED, Heard.HUNG_UP])
 async def test_what_nobody_has_heard_is_lost_and_nobody_calls_again(world: World, heard: Heard) -> None:
     world.voice.heard = heard
     task = await world.begin(aloud=CODE)

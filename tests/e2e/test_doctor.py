@@ -184,13 +184,16 @@ class Fault:
 
 
 def edit(
-    name: str, file: str, before: str, after: str, reload: str, *, told: str = "", besides: tuple[str, ...] = ()
-) -> Fault:
-    """A line of a file of Asterisk's, changed; taken back, what the cure types makes it count."""
+    name: str, file: str, before: str, after: str, reload: str, *, told: str = "", besides: tuple[str, ...] = (),
+    tables: dict[str, dict[str, object]] | None = None,
+) -> Fault:  # fmt: skip
+    """A line of a file of Asterisk's, changed; taken back, what the cure types makes it count. `tables`: the settings for which it is one."""
 
     def make(house: House) -> None:
         house.replace(house.etc / file, before, after)
         house.pbx.cli(reload)
+        if tables:
+            house.write(tables)
 
     return Fault(name, make, lambda house: house.replace(house.etc / file, after, before), besides, told=told)
 
@@ -296,6 +299,8 @@ def another_owner(house: House) -> None:
 
 
 SIP = ("dtmf_mode = rfc4733", "reload")
+# Codes are told by calls.
+SAID: dict[str, dict[str, object]] = {"texts.voice": {"dial": "PJSIP/{number}@trunk", "number": "+46812345678"}}
 FAULTS = (
     # settings, keys, database
     mode("settings-open", "tillit.toml", 0o666),
@@ -360,6 +365,8 @@ FAULTS = (
     edit("logger-dtmf", "logger.conf", "messages.log => notice,", "messages.log => dtmf,notice,", "logger reload"),
     edit("logger-dtmf", "logger.conf", "console => notice,warning,error", "console => *", "logger reload", told="every level", besides=("logger-debug",)),
     edit("logger-debug", "logger.conf", "messages.log => notice,", "messages.log => debug,notice,", "logger reload"),
+    edit("logger-verbose", "logger.conf", "messages.log => notice,", "messages.log => verbose,notice,", "logger reload", tables=SAID),
+    edit("logger-verbose", "logger.conf", "messages.log => notice,", "messages.log => *,notice,", "logger reload", told="every level", besides=("logger-dtmf", "logger-debug"), tables=SAID),
     command("debug-on", "core set debug 4"),
     added("sip-debug", "pjsip.conf", "\n[global](+)\ndebug = yes\n", "module reload res_pjsip.so"),
     Fault("sip-capture", capturing, not_capturing),

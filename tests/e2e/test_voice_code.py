@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from rig import audio
-from rig.ear import toned, traces, understood
+from rig.ear import toned, understood
 from rig.phone import Phone
 from rig.stage import ANNA, CHEAP_PINS, PROMPTS, Customer, Stage
 from rig.state import wait_until
@@ -28,8 +28,9 @@ from tests.e2e.scene import Scene
 # in Stockholm
 LOTTA = Customer("10006", "Lotta Lind", "+46850829000", "8642")
 OURS = "+46812345678"
-# How many digits a code has.
-DIGITS = 6
+LINE = Voice(dial="PJSIP/{number}@agent3", number=OURS)
+# How many digits a code has, and how many keys are asked for.
+DIGITS, KEYS = 6, 2
 CODE = Secret("314159")
 
 
@@ -72,9 +73,22 @@ def heard(phone: Phone) -> str:
 
 
 async def until_heard(phone: Phone, digits: int = DIGITS) -> str:
-    """So many of them."""
-    await asyncio.to_thread(wait_until, lambda: len(heard(phone)) >= digits, 15, "a code that is said")
-    return heard(phone)[:digits]
+    """So many of them, behind the keys that were asked for."""
+    await asyncio.to_thread(wait_until, lambda: len(heard(phone)) >= KEYS + digits, 15, "digits that are said")
+    return heard(phone)[KEYS : KEYS + digits]
+
+
+async def asked_for(phone: Phone) -> str:
+    """The keys that whoever answers is to press."""
+    await until_heard(phone, 0)
+    return heard(phone)[:KEYS]
+
+
+async def takes(phone: Phone) -> None:
+    """Answer, and press what is asked for."""
+    await phone.incoming()
+    await phone.answer()
+    await phone.send_digits(await asked_for(phone))
 
 
 async def test_a_text_that_does_not_arrive_is_told_by_a_call(scene: Scene, gateway: TextsServer) -> None:
@@ -86,8 +100,7 @@ async def test_a_text_that_does_not_arrive_is_told_by_a_call(scene: Scene, gatew
     offer = await phone.incoming()
     assert offer["number"] == OURS
     await phone.answer()
-    await phone.hears()
-    await phone.send_digits("1")
+    await phone.send_digits(await asked_for(phone))
     code = await until_heard(phone)
     assert code in text
     await caller.send_digits(code)
@@ -98,8 +111,8 @@ async def test_a_text_that_does_not_arrive_is_told_by_a_call(scene: Scene, gatew
 
 
 @pytest.fixture
-async def announcer(stage: Stage) -> AsyncIterator[Announcer]:
-    """One of this process, which does not wait long."""
+async def outpost(stage: Stage) -> AsyncIterator[Outpost]:
+    """This process's own."""
     log = Log().logger
     ari = Ari(
         url=stage.pbx.ari_url, username="tillit", password=Secret(stage.pbx.ari_password), app="voice-test", seconds=5.0,
@@ -108,10 +121,16 @@ async def announcer(stage: Stage) -> AsyncIterator[Announcer]:
     outpost = Outpost("test", ari, log)
     serving = asyncio.create_task(outpost.serve())
     await wait_for(lambda: outpost.is_connected, "the application")
-    yield Announcer([outpost], Voice(dial="PJSIP/{number}@agent3", number=OURS), patience=0.2)
+    yield outpost
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     await asyncio.to_thread(stage.pbx.wait_idle, 10)
+
+
+@pytest.fixture
+def announcer(outpost: Outpost) -> Announcer:
+    """It waits for keys for as long as any test needs."""
+    return Announcer([outpost], LINE, patience=15.0)
 
 
 @pytest.fixture
@@ -124,38 +143,75 @@ def telling(announcer: Announcer) -> asyncio.Task[Heard]:
     return asyncio.create_task(announcer.tell(Personal(LOTTA.phones), CODE, "en"))
 
 
-@pytest.mark.parametrize("keyed", ["", "2", "*#0"])
-async def test_nothing_is_spoken_without_a_key(announcer: Announcer, phone: Phone, keyed: str) -> None:
-    """As an answering machine does, which talks, and takes in what it hears; other keys than the one are none."""
-    told = telling(announcer)
+async def nothing_said(phone: Phone, asked: int) -> None:
+    """It was hung up, and only keys were named: so many times."""
+    await phone.until("disconnected")
+    assert len(heard(phone)) == KEYS * asked
+
+
+async def test_nothing_is_spoken_without_the_keys(outpost: Outpost, phone: Phone) -> None:
+    """As an answering machine does, which talks, and takes in what it hears."""
+    told = telling(Announcer([outpost], LINE, patience=0.2))
     await phone.incoming()
     await phone.answer()
     await phone.hears()
     await phone.play_tone(440)
-    if keyed:
-        await phone.send_digits(keyed)
     assert await told is Heard.NO_KEY
+    await nothing_said(phone, 3)
+    assert len(set(heard(phone))) == 3 * KEYS, "others each time"
+
+
+async def test_a_greeting_that_presses_a_key_is_told_nothing(announcer: Announcer, phone: Phone) -> None:
+    """Over and over, so that it does so whenever one may be pressed."""
+    told = telling(announcer)
+    await phone.incoming()
+    await phone.answer()
+    pressing = asyncio.create_task(phone.send_digits("1" * 100))
+    assert await told is Heard.NO_KEY
+    pressing.cancel()
+    await asyncio.gather(pressing, return_exceptions=True)
     await phone.until("disconnected")
-    assert not traces(audio.samples(phone.recording()))
+    assert len(heard(phone)) <= KEYS
+
+
+@pytest.mark.parametrize("right", [0, 1])
+async def test_the_first_wrong_key_ends_it(announcer: Announcer, phone: Phone, right: int) -> None:
+    told = telling(announcer)
+    await phone.incoming()
+    await phone.answer()
+    keys = await asked_for(phone)
+    wrong = next(key for key in "0123456789" if key not in keys)
+    await phone.send_digits(keys[:right] + wrong)
+    assert await told is Heard.NO_KEY
+    await nothing_said(phone, 1)
+
+
+@pytest.mark.parametrize("named", [False, True])
+async def test_who_denies_it_is_told_no_code(announcer: Announcer, phone: Phone, named: bool) -> None:
+    """While the sentence is said, or behind it."""
+    told = telling(announcer)
+    await phone.incoming()
+    await phone.answer()
+    await (asked_for(phone) if named else phone.hears())
+    await phone.send_digits("*")
+    assert await told is Heard.DENIED
+    await phone.until("disconnected")
+    assert len(heard(phone)) <= KEYS
 
 
 async def test_it_is_said_twice(announcer: Announcer, phone: Phone) -> None:
     told = telling(announcer)
     assert (await phone.incoming())["number"] == OURS
     await phone.answer()
-    await phone.hears()
-    await phone.send_digits("1")
+    await phone.send_digits(await asked_for(phone))
     assert await told is Heard.SAID
     await phone.until("disconnected")
-    assert heard(phone) == CODE.reveal() * 2
+    assert heard(phone)[KEYS:] == CODE.reveal() * 2
 
 
 async def test_who_hangs_up_meanwhile_has_not_heard_it(announcer: Announcer, phone: Phone) -> None:
     told = telling(announcer)
-    await phone.incoming()
-    await phone.answer()
-    await phone.hears()
-    await phone.send_digits("1")
+    await takes(phone)
     await until_heard(phone, 1)
     await phone.hang_up()
     assert await told is Heard.HUNG_UP
@@ -174,10 +230,7 @@ async def test_a_landline_is_called_at_once_and_gets_no_text(scene: Scene, gatew
     caller = await scene.caller(who=LOTTA)
     await scene.key_pin(caller, LOTTA)
     await scene.asked("sms_code")
-    await phone.incoming()
-    await phone.answer()
-    await phone.hears()
-    await phone.send_digits("1")
+    await takes(phone)
     await caller.send_digits(await until_heard(phone))
     await scene.reached("verified", Status="verified")
     assert gateway.connections == 0

@@ -86,6 +86,52 @@ def test_a_landline_of_a_gateway_that_fails_is_heard_as_every_number() -> None:
     assert dispatch.called == []
 
 
+def told_by_calls(*, range_of: bool = True) -> tuple[World, FakeDispatch]:
+    world = World(texts={"voice": {"dial": "PJSIP/{number}@trunk", "number": "+46812345678"}})
+    world.dispatch = dispatch = FakeDispatch(world.plot)
+    if not range_of:
+        world.texts.range_of = lambda to: None  # type: ignore[method-assign]
+    return world, dispatch
+
+
+@pytest.mark.parametrize("landline", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_call_tells_it_where_every_gateway_is_down_and_all_hear_the_same(landline: bool, known: bool) -> None:
+    world, dispatch = told_by_calls()
+    dispatch.landlines = landline
+    for what in ("texts.send", "texts.pretend"):
+        world.plot.fail(what, TextError("down"))
+    answers = {
+        Prompt.ASK_CUSTOMER_NUMBER: ["100200#" if known else f"{UNKNOWN}#"],
+        Prompt.ASK_CODE: [Keys((lambda: dispatch.called[-1][1]) if known else "135790", after=20.0)],
+    }
+    line = world.call("sms", number=None, answers=answers, stays=1.0)
+    assert Prompt.CODE_COMING in line.said and Prompt.UNAVAILABLE not in line.said
+    assert len(dispatch.called) == known
+    assert (line.variables[STATUS] == "verified") is known
+
+
+def test_a_call_tells_it_where_the_gateway_refuses_the_number() -> None:
+    world, dispatch = told_by_calls()
+    world.texts.refuses = True
+    assert sms(world, Keys(lambda: dispatch.called[-1][1], after=5.0)).variables[STATUS] == "verified"
+    assert world.texts.sent == [] == dispatch.followed
+
+
+def test_whom_no_text_may_go_to_nobody_calls() -> None:
+    world, dispatch = told_by_calls(range_of=False)
+    world.texts.refuses = True
+    assert sms(world, Keys("1", after=20.0)).variables[STATUS] != "unavailable"
+    assert dispatch.called == [] == dispatch.followed
+
+
+def test_a_link_is_told_by_no_call_where_every_gateway_is_down() -> None:
+    world, dispatch = told_by_calls()
+    world.plot.fail("texts.send", TextError("down"))
+    assert link_call(world, "right").variables[STATUS] == "unavailable"
+    assert dispatch.called == []
+
+
 @pytest.mark.parametrize("landline", [True, False])
 def test_where_codes_are_told_by_calls_all_hear_the_same(landline: bool) -> None:
     noticed = []

@@ -114,6 +114,21 @@ def test_polish_counts_as_polish_does() -> None:
             assert catalogue("pl").prompts[prompt].endswith(f" {forms[place]}."), prompt
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("says to be you", "If that is not you, press star.")),
+        ("sv", ("säger sig vara du", "Om det inte är du, tryck stjärna.")),
+        ("de", ("gibt sich als Sie aus", "Sind Sie es nicht, drücken Sie Stern.")),
+        ("pl", ("podaje się za Państwa", "Jeśli to nie Państwo, proszę nacisnąć gwiazdkę.")),
+    ],
+)
+def test_the_call_that_tells_a_code_says_for_whom(language: str, words: tuple[str, ...]) -> None:
+    """Before any key is asked for that tells it: whoever answers may not be who is talking with us."""
+    said = catalogue(language).prompts[Prompt.PRESS_FOR_CODE]
+    assert [word for word in words if word not in said] == []
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_text_with_a_code_is_one_message(language: str) -> None:
     message = text("sms_code", language, company="A Company of Twenty.", code="123456")

@@ -11,6 +11,7 @@ from typing import Any
 
 from ivr.call.outcome import Budget
 from ivr.call.ports import (
+    NOWHERE,
     Aloud,
     Challenge,
     Closed,
@@ -117,12 +118,12 @@ class Texting(ABC):
             for task in self._following:
                 task.cancel()
             if opened.closed is not None:
-                sending = self._pretend(opened.closed, area)
+                sending = self._pretend(opened.closed, area, brought)
             elif mobile is None:
                 # there is nobody to send to: a gateway that is down must not be heard by known customers alone
-                sending = self.tools.texts.pretend()
+                sending = self._unsent(brought)
             elif (dispatch := self.tools.dispatch) and (aloud := self.aloud(brought)) and dispatch.calls(mobile):
-                sending = self._call(dispatch, mobile, aloud)
+                sending = self._call(dispatch, mobile, aloud, brought)
             else:
                 sending = self._deliver(mobile, brought, message)
             task = asyncio.create_task(sending)
@@ -138,10 +139,23 @@ class Texting(ABC):
             await asyncio.gather(*under_way, return_exceptions=True)
         self.round.keypad.go_on()
 
-    async def _pretend(self, closed: Closed, area: Range | None) -> None:
+    async def _pretend(self, closed: Closed, area: Range | None, brought: Secret) -> None:
         """As for a number that no text goes to: were this caller told, the number would be known for a customer's."""
         await self._withhold(closed, area)
-        await self.tools.texts.pretend()
+        await self._unsent(brought)
+
+    async def _unsent(self, brought: Secret) -> None:
+        """Takes as long as a text, and fails as one: where a call would tell the code instead, no caller hears of a failure."""
+        try:
+            await self.tools.texts.pretend()
+        except TextError:
+            if self._instead(brought) is None:
+                raise
+
+    def _instead(self, brought: Secret) -> Aloud | None:
+        """What a call tells at once where no gateway takes the text; None where there are no such calls, or it is not for the ear."""
+        calls = self.tools.dispatch is not None and self.tools.settings.texts.voice.wanted
+        return self.aloud(brought) if calls else None
 
     async def _withhold(self, closed: Closed, area: Range | None) -> None:
         """Say that no text goes; the first time also to those who look after it."""
@@ -170,14 +184,23 @@ class Texting(ABC):
             handed = await self.tools.texts.send(mobile, message)
         except Exception as error:
             self.round.log.error("text.failed", error=type(error).__name__)
-            raise
-        self.round.log.info("text.sent")
-        if self.tools.dispatch is not None:
+            if not isinstance(error, TextError) or self._instead(brought) is None:
+                raise
+            handed = NOWHERE
+        else:
+            self.round.log.info("text.sent")
+        if self.tools.dispatch is None:
+            return
+        if handed.nowhere and (aloud := self._instead(brought)) is not None:
+            # it was counted as the text; whom no text may go to, nobody calls
+            if self.tools.texts.range_of(mobile) is not None:
+                self._follow(self.tools.dispatch.call(mobile, aloud))
+        else:
             self._follow(self.tools.dispatch.follow(handed, mobile, message, self.aloud(brought)))
 
-    async def _call(self, dispatch: Dispatch, number: Personal, aloud: Aloud) -> None:
+    async def _call(self, dispatch: Dispatch, number: Personal, aloud: Aloud, brought: Secret) -> None:
         """To a landline, at once. Who has called hears what one hears whose text is under way, also where no text goes out."""
-        await self.tools.texts.pretend()
+        await self._unsent(brought)
         self._follow(dispatch.call(number, aloud))
 
     def _follow(self, arriving: Coroutine[Any, Any, Report | None]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Collection
 
-from ivr.call.ports import Handed
+from ivr.call.ports import NOWHERE, Handed
 from ivr.numbers import Range
 from ivr.secret import Personal, Secret
 from ivr.sms.length import parts
@@ -17,13 +17,14 @@ class FakeTexts:
     """Implements `ports.Texts`. `sent` are the texts that came to a phone, and to which.
 
     The gateway answers after `seconds`, once `hold` is set, if there is one; the text is on the phone then, or
-    `at_once`, whatever the gateway says in the end.
+    `at_once`, whatever the gateway says in the end. One that `refuses` takes none.
     """
 
     def __init__(self, plot: Plot) -> None:
         self.sent: list[tuple[str, str]] = []
         self.seconds = LATENCY
         self.at_once = False
+        self.refuses = False
         self.hold: asyncio.Event | None = None
         self._plot = plot
 
@@ -39,6 +40,8 @@ class FakeTexts:
         if self.hold is not None:
             await self.hold.wait()
         async with self._plot.operation("texts.send", seconds=self.seconds):
+            if self.refuses:
+                return NOWHERE
             if not self.at_once:
                 self.sent.append((to.reveal(), text.reveal()))
             return Handed("fake", f"text-{len(self.sent)}")
