@@ -17,7 +17,7 @@ from ivr.errors import ConfigError, StoreError, TextError, Unavailable
 from ivr.prompts import Prompt, languages, text
 from ivr.secret import Secret
 from tests.unit.fakes import ANNA, ANNA_PHONE, UNKNOWN, Answers, FakeLine, Keys, World, settings
-from tests.unit.test_prompts_catalogue import septets
+from tests.unit.test_prompts_catalogue import DIRECTION, septets
 
 LIFE = 180
 _END = re.compile(r"https://id\.acme\.test/c/([A-Za-z0-9_-]{22})(?![A-Za-z0-9_-])")
@@ -375,7 +375,25 @@ async def test_where_no_policy_asks_there_is_nobody_to_ask() -> None:
 
 
 @pytest.mark.parametrize("language", languages())
-def test_the_text_with_a_link_is_one_message(language: str) -> None:
-    message = text("sms_link", language, company="Example Telecom", link=f"https://id.example.com/c/{'x' * 22}")
+@pytest.mark.parametrize("name", ["sms_link", "sms_link_outbound"])
+def test_the_text_with_a_link_is_one_message(language: str, name: str) -> None:
+    message = text(name, language, company="Example Telecom", link=f"https://id.example.com/c/{'x' * 22}")
     assert septets(message) <= 160, (len(message), message)
     assert message.startswith("Example Telecom: ")
+    assert (DIRECTION[language][1] in message) is (name == "sms_link_outbound")
+
+
+def test_whom_we_have_called_reads_so() -> None:
+    """Who reads that they call us would deny it."""
+    world = World()
+    line = world.line("link", called=True, stays=1.0)
+    shown: list[bool] = []
+    world.plot.on("texts.send", lambda: shown.extend(one.asking.called for one in world.proofs.asked.values()))
+    Person(world, line).keys("right")
+    world.run(line)
+    assert line.variables[STATUS] == "verified"
+    assert shown == [True]
+    world.call("sms", called=True, stays=1.0)
+    assert len(world.texts.sent) == 2
+    for _, words in world.texts.sent:
+        assert words.startswith("Acme: We called you")

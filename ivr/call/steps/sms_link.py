@@ -151,13 +151,15 @@ class _Links(Texting):
         return digits(f"{self._number():0{_DIGITS}}")
 
     async def ready(self, brought: Secret, language: str) -> None:
-        asking = Asking(self.tools.settings.company.name, self.round.number, language)
+        asking = Asking(
+            self.tools.settings.company.name, self.round.number, language, called=not self.round.caller_began
+        )
         answers = self.rules.tries + _MORE_ANSWERS
         await self.tools.proofs.ask(self.id, brought, asking, seconds=self.rules.life, answers=answers)
 
     def written(self, brought: Secret, language: str) -> Secret:
         company, url = self.tools.settings.company.name, self.tools.settings.page.url
-        return brought.within(text("sms_link", language, company=company, link=f"{url}/c/{{end}}"), "{end}")
+        return brought.within(text(self.named("sms_link"), language, company=company, link=f"{url}/c/{{end}}"), "{end}")
 
     def _number(self) -> int:
         # 256 bits: that some of a million are a little likelier is nothing
