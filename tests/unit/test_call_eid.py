@@ -206,6 +206,22 @@ def test_a_declined_call_is_told_at_once_and_not_when_the_caller_is_done() -> No
     assert told == [0], "the caller was still waiting"
 
 
+def test_whoever_has_said_so_is_asked_by_nobody_for_a_while() -> None:
+    world = world_of(Ended("declined_call"))
+    call(world)
+    [until] = world.live.bars.values()
+    noticed = []
+    for barred in (True, False):
+        world.now = until + (-200 if barred else 1)
+        world.eids["bankid"].says, began = [Pending("sent")], world.now
+        line = call(world)
+        noticed.append((line.heard, line.variables, line.events, round(world.now - began, 6)))
+        assert len(world.eids["bankid"].begun) == (1 if barred else 2)
+    assert noticed[0] == noticed[1], "and nobody hears why"
+    assert rows(world) == ["asked", "declined_call", "barred", "asked"]
+    assert WHO not in world.turns.taken
+
+
 def test_an_alarm_that_cannot_be_told_ends_no_call() -> None:
     world = world_of(Ended("declined_call"))
     world.plot.fail("line.event", AriError("POST events", 500))

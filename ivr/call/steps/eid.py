@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
+from typing import Literal
 
 from ivr.call.digits import Asked, Entered, Form
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Reason
@@ -131,11 +132,16 @@ class _Asking:
     async def run(self) -> None:
         """Returns when the right person has identified, and the trail says so; else never. Raises `StoreError`, `VaultError`."""
         subject = self._round.subject
+        barred = await self._tools.live.barred(subject.key)
         who = await self._tools.identities.of(subject, self._asked.kind)
         seconds = max(self._tools.settings.steps.eid.seconds, self._eid.life + _LATE_SECONDS)
-        let = await self._tools.turns.take(self._asked.kind, who or Secret.random_token(), seconds)
+        # nobody's, where nobody is asked: that takes as long
+        whose = Secret.random_token() if who is None or barred else who
+        let = await self._tools.turns.take(self._asked.kind, whose, seconds)
         if who is None or not subject.known:
             self._round.log.info("eid.nobody", step=self._step)
+        elif barred:
+            await self._tell("barred")
         elif let is None:
             await self._tell("in_progress")
         elif await self._identified(who, let):
@@ -209,17 +215,24 @@ class _Asking:
                     await self._tell(found.why)
                     return None
 
-    async def _tell(self, why: Why) -> None:
+    async def _tell(self, why: Why | Literal["barred"]) -> None:
         """What became of it, to the trail; and where it is an alarm, to administrators. Raises nothing."""
         self._round.log.info("eid.ended", step=self._step, why=why)
+        if why == "declined_call":
+            self._round.log.warning("eid.declined_call", subject=self._round.subject.ref)
         for told in (
             self._row("unavailable" if why == "failed" else why),
-            *((self._round.denied(),) if why == "declined_call" else ()),
+            *((self._bar(), self._round.denied()) if why == "declined_call" else ()),
         ):
             try:
                 await told
             except (HungUp, Unavailable) as error:
                 self._round.log.error("eid.untold", step=self._step, error=str(error))
+
+    async def _bar(self) -> None:
+        """Whoever goes on calling in the customer's name has nobody asked for a while."""
+        bar = self._tools.settings.steps.sms_link.bar_minutes * 60
+        await self._tools.live.bar(self._round.subject.key, bar)
 
     async def _row(self, outcome: str, **more: str) -> None:
         node, _, channel = self._round.attempt.call.partition(":")

@@ -94,6 +94,10 @@ class SmsLinkStep:
                     with suppress(Unavailable):
                         # the denial holds all the same
                         await self._tools.live.bar(round.subject.key, rules.bar)
+                    try:
+                        await round.denied()
+                    except Unavailable as error:
+                        round.log.error("step.untold", step=self.name, error=str(error))
                     return Failed(self.name, Reason.DENIED)
                 case Answer():
                     outcome = await self._compared(links.answered(heard), rules, round)
