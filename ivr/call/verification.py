@@ -236,7 +236,6 @@ class Verification:
     async def _denied(self) -> None:
         """Whoever the caller says to be says not to be in this call: administrators are told now, whatever the caller does next."""
         subject = self._course.subject.ref if self._course.subject else ""
-        self._log.warning("eid.declined_call", subject=subject)
         await self._line.event("CallerDeclinesCall", {"Subject": subject})
 
     def _known_policy(self, name: str) -> Policy | None:

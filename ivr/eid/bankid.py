@@ -52,6 +52,11 @@ class BankId:
         )  # fmt: skip
         return cls(peer, own)
 
+    @property
+    def life(self) -> float:
+        """Seconds that an order of its lasts at most."""
+        return _LIFE
+
     async def begin(self, asked: EidAsked) -> Order | Ended:
         """`phone/auth` on the phone, else `auth`. Raises `EidError`."""
         on_phone = asked.start == "phone"
@@ -111,11 +116,12 @@ class BankId:
             case _:
                 raise self._peer.fault("its answer is not that of BankID")
 
-    async def cancel(self, order: Order) -> None:
-        """`cancel`: the app lets go of it. Nothing happens where it has ended. Raises `EidError`."""
+    async def cancel(self, order: Order) -> bool:
+        """`cancel`: the app lets go of it. Nothing happens where it has ended. True. Raises `EidError`."""
         answer = await self._asked("cancel", _by(order))
         if answer.status not in (200, 400):
             raise self._peer.fault(_refused(answer))
+        return True
 
     async def reach(self) -> None:
         """Connect to it, and ask for nobody. Raises `EidError`."""

@@ -38,6 +38,11 @@ class Ciba:
         """As the settings have it."""
         return self._broker.name
 
+    @property
+    def life(self) -> float:
+        """Seconds that an order of its lasts at most."""
+        return float(self._broker.rules.life_seconds)
+
     async def begin(self, asked: EidAsked) -> Order | Ended:
         """Have the person asked. Raises `EidError`."""
         rules, place = self._broker.rules, (await self._broker.document()).backchannel
@@ -91,8 +96,10 @@ class Ciba:
             case _:
                 raise self._peer.fault(f"it refused ({refusal(said, status)})")
 
-    async def cancel(self, order: Order) -> None:
-        """Nothing: CIBA has no way to take it back. It ends by itself, and whatever comes of it nobody asks for."""
+    async def cancel(self, order: Order) -> bool:
+        """False: CIBA has no way to take it back. It ends by itself, and whatever comes of it nobody asks for."""
+        del order
+        return False
 
     async def reach(self) -> None:
         """Have its document, and ask for nobody. Raises `EidError` where it does not offer CIBA too, or not as the settings want it."""

@@ -60,6 +60,11 @@ class Freja:
         )  # fmt: skip
         return cls(peer, own, keys)
 
+    @property
+    def life(self) -> float:
+        """Seconds that an order of its lasts at most."""
+        return _LIFE
+
     async def begin(self, asked: EidAsked) -> Order | Ended:
         """`initAuthentication`: by person number, or of whoever scans or taps. Raises `EidError`."""
         on_phone = asked.start == "phone"
@@ -101,16 +106,16 @@ class Freja:
             case _:
                 raise self._peer.fault(_refused(answer))
 
-    async def cancel(self, order: Order) -> None:
-        """`cancel`: the app lets go of it. Nothing happens where it has ended. Raises `EidError`."""
+    async def cancel(self, order: Order) -> bool:
+        """`cancel`: the app lets go of it. Nothing happens where it has ended. True. Raises `EidError`."""
         answer = await self._asked("cancel", "cancelAuthRequest", _by(order))
         match answer.json():
             case {"code": int(code)} if code == _UNKNOWN:
-                return
+                return True
             case _ if not answer.good:
                 raise self._peer.fault(_refused(answer))
             case _:
-                return
+                return True
 
     async def reach(self) -> None:
         """Connect to it, and ask for nobody. Raises `EidError`."""

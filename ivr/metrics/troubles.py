@@ -94,6 +94,8 @@ TROUBLES: Mapping[str, str] = {
     "records.failed": "error",
     "speech.failed": "error",
     "staff.changed": "warning",
+    "step.denied": "warning",
+    "step.untold": "error",
     "sweep.failed": "error",
     "talks.other_node": "error",
     "task.failed": "error",

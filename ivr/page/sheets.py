@@ -104,15 +104,19 @@ class Sheets:
     def caller(
         self, words: Words, link: Secret, asked: Asked, *, passed_on: bool = False, fault: str = ""
     ) -> web.Response:
-        """Somebody calls us as this person: where to key what is heard in that call, and to say that it is somebody else."""
+        """Somebody calls us as this person, or was called by us: where to key what is heard in that call, and to say that it is somebody else."""
+        which, time = "called" if asked.asking.called else "caller", self.clock(asked.since)
         hidden = "" if asked.asking.number else "_hidden"
         fields = {
-            "direction": words(f"caller.call{hidden}", time=self.clock(asked.since), number=asked.asking.number),
+            "direction": words("called.call", time=time)
+            if asked.asking.called
+            else words(f"caller.call{hidden}", time=time, number=asked.asking.number),
+            **{name: words(f"{which}.{name}") for name in ("digits", "check", "deny")},
             "passed_on": passed_on,
             "fault": fault,
             "place": escape(link.within("/c/-", "-").reveal()),
         }
-        return self.page("caller.html", words, words("caller.title"), fields, status=422 if fault else 200)
+        return self.page("caller.html", words, words(f"{which}.title"), fields, status=422 if fault else 200)
 
     def heard(self, words: Words) -> web.Response:
         """Nothing more can be keyed there: the call says what came of it."""

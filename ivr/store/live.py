@@ -181,6 +181,10 @@ class RedisLive(Failures):
         """As `call.ports.Live` has it; once more begins anew."""
         await self._link.ask("SET", self._key("barred", subject), "1", "PX", seconds * _SECOND)
 
+    async def barred(self, subject: str) -> bool:
+        """As `call.ports.Live` has it."""
+        return await self._link.ask("GET", self._key("barred", subject)) is not None
+
     async def try_challenge(
         self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress | None = None
     ) -> Right | Wrong | Spent | Locked:

@@ -76,7 +76,9 @@ async def test_after_the_last_try_the_right_code_is_too_late(server: Server) -> 
 
 
 async def test_a_denial_bars_links_for_a_while_and_no_codes(live: RedisLive, server: Server) -> None:
+    assert not await live.barred("main:anna")
     await live.bar("main:anna", 600)
+    assert await live.barred("main:anna") and not await live.barred("main:bo")
     assert await live.open_challenge(SENT, LINKS) == TooMany()
     assert await live.open_challenge(challenge(id="bo", subject="main:bo"), LINKS) == Opened()
     assert await live.open_challenge(SENT, RULES) == Opened()

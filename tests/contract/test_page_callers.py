@@ -9,6 +9,7 @@ from html import unescape
 import pytest
 
 from ivr.call.ports import Answer, Asking, NotMe
+from ivr.page.words import words
 from ivr.secret import Secret
 from ivr.store.callers import CallerLinks
 from ivr.store.link import Link
@@ -27,9 +28,11 @@ class Called:
     house: House
     worker: CallerLinks
 
-    async def ask(self, number: str = "+46…01", language: str = "en", *, answers: int = 3) -> Secret:
+    async def ask(
+        self, number: str = "+46…01", language: str = "en", *, answers: int = 3, called: bool = False
+    ) -> Secret:
         link = new_link()
-        await self.worker.ask("one", link, Asking("Acme", number, language), seconds=180, answers=answers)
+        await self.worker.ask("one", link, Asking("Acme", number, language, called), seconds=180, answers=answers)
         return link
 
     async def look(self, link: Secret, **headers: str) -> Answered:
@@ -72,6 +75,18 @@ async def test_a_withheld_number_and_each_language(called: Called) -> None:
         assert len(answer.text.encode()) < 30_000
 
 
+async def test_whom_we_have_called_reads_so(called: Called) -> None:
+    for language in ("en", "sv", "de", "pl"):
+        text = unescape((await called.look(await called.ask("", language, called=True))).text)
+        said = words(language)
+        assert said("called.call", time="16:13") in text
+        assert all(said(f"called.{name}") in text for name in ("title", "digits", "check", "deny"))
+        assert not any(said(f"caller.{name}") in text for name in ("title", "digits", "check", "deny"))
+    link = await called.ask(called=True)
+    passed = unescape((await called.key(link, "481650")).text)
+    assert "It was passed on" in passed and "I am not in that call" in passed
+
+
 async def test_a_preview_changes_nothing(called: Called, server: Server) -> None:
     link = await called.ask()
     before = _callers(server)
@@ -93,10 +108,10 @@ async def test_what_is_no_guess_is_not_passed_on(called: Called, text: str) -> N
 async def test_who_is_not_calling_says_so_and_nothing_is_keyed_behind_it(called: Called) -> None:
     link = await called.ask()
     told = await called.deny(link)
-    assert "We do not let whoever is calling in" in told.text
+    assert "We do not let whoever is in that call in" in told.text
     assert await called.worker.heard("one") == NotMe()
     assert "Nothing more can be keyed here" in (await called.key(link, "481650")).text
-    assert "We do not let whoever is calling in" in (await called.deny(link)).text
+    assert "We do not let whoever is in that call in" in (await called.deny(link)).text
     assert await called.worker.heard("one") is None
 
 

@@ -12,7 +12,7 @@ from ivr.call.mark import LEVEL, METHODS, STATUS
 from ivr.call.outcome import Scope
 from ivr.call.policy import policies
 from ivr.call.ports import Entry
-from ivr.call.ports.eid import Done, Ended, Pending, Why
+from ivr.call.ports.eid import Done, EidAsked, Ended, Order, Pending, Why
 from ivr.call.session import Session
 from ivr.errors import AriError, ConfigError, EidError, HungUp, StoreError
 from ivr.prompts import Prompt
@@ -206,6 +206,22 @@ def test_a_declined_call_is_told_at_once_and_not_when_the_caller_is_done() -> No
     assert told == [0], "the caller was still waiting"
 
 
+def test_whoever_has_said_so_is_asked_by_nobody_for_a_while() -> None:
+    world = world_of(Ended("declined_call"))
+    call(world)
+    [until] = world.live.bars.values()
+    noticed = []
+    for barred in (True, False):
+        world.now = until + (-200 if barred else 1)
+        world.eids["bankid"].says, began = [Pending("sent")], world.now
+        line = call(world)
+        noticed.append((line.heard, line.variables, line.events, round(world.now - began, 6)))
+        assert len(world.eids["bankid"].begun) == (1 if barred else 2)
+    assert noticed[0] == noticed[1], "and nobody hears why"
+    assert rows(world) == ["asked", "declined_call", "barred", "asked"]
+    assert WHO not in world.turns.taken
+
+
 def test_an_alarm_that_cannot_be_told_ends_no_call() -> None:
     world = world_of(Ended("declined_call"))
     world.plot.fail("line.event", AriError("POST events", 500))
@@ -245,6 +261,50 @@ def test_one_order_of_a_person_at_a_time() -> None:
     assert call(world).variables[STATUS] == "refused"
     assert world.eids["bankid"].begun == []
     assert rows(world) == ["in_progress"]
+
+
+@pytest.mark.parametrize(("life", "waits", "least"), [(180.0, 60, 180.0), (60.0, 170, 170.0)])
+def test_nobody_else_asks_while_the_order_may_live(life: float, waits: int, least: float) -> None:
+    world = world_of(identified(), steps={"eid": {"seconds": waits}})
+    world.eids["bankid"].life = life
+    call(world)
+    assert world.turns.asked[0] >= least
+
+
+def test_an_order_that_cannot_be_taken_back_keeps_its_turn() -> None:
+    world = world_of(provider="example")
+    world.eids["example"].uncancelled = True
+    for _ in range(2):
+        call(world, "ciba", during="*")
+    assert len(world.eids["example"].begun) == 1
+    assert rows(world) == ["asked", "in_progress"]
+
+
+@pytest.mark.parametrize("operation", ["eid.begin", "eid.cancel"])
+def test_an_order_that_may_be_there_keeps_its_turn(operation: str) -> None:
+    world = world_of()
+    world.plot.fail(operation, EidError("bankid: it has not answered in time"))
+    call(world, during="*")
+    assert world.turns.taken == {WHO}
+
+
+def test_who_hangs_up_while_an_order_is_made_has_it_cancelled() -> None:
+    world = world_of()
+    eid = world.eids["bankid"]
+    begin, made = eid.begin, asyncio.Event()
+
+    async def slow(asked: EidAsked) -> Order | Ended:
+        await made.wait()
+        return await begin(asked)
+
+    eid.begin = slow  # type: ignore[method-assign]
+    # the last of all that the call does
+    world.plot.on("trail.append", lambda: (taken.extend(world.turns.taken), made.set()), nth=2, behind=True)
+    taken: list[str] = []
+    call(world, during=Keys("  !"))
+    assert taken == [WHO], "the provider may have it already"
+    assert (len(eid.begun), len(eid.cancelled)) == (1, 1)
+    assert world.turns.taken == set()
 
 
 def test_star_ends_it_and_the_order_is_cancelled() -> None:

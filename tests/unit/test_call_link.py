@@ -13,11 +13,11 @@ from ivr.call.outcome import Budget
 from ivr.call.policy import policies
 from ivr.call.ports import Asking, Closed, Unasked
 from ivr.call.session import Session
-from ivr.errors import ConfigError, StoreError, TextError, Unavailable
+from ivr.errors import AriError, ConfigError, StoreError, TextError, Unavailable
 from ivr.prompts import Prompt, languages, text
 from ivr.secret import Secret
 from tests.unit.fakes import ANNA, ANNA_PHONE, UNKNOWN, Answers, FakeLine, Keys, World, settings
-from tests.unit.test_prompts_catalogue import septets
+from tests.unit.test_prompts_catalogue import DIRECTION, septets
 
 LIFE = 180
 _END = re.compile(r"https://id\.acme\.test/c/([A-Za-z0-9_-]{22})(?![A-Za-z0-9_-])")
@@ -218,6 +218,8 @@ def test_who_says_not_to_be_calling_ends_it() -> None:
     assert steps(world) == "sms_link:denied"
     assert line.variables[STATUS] == "refused"
     assert world.logged("step.denied", log_level="warning")
+    assert line.events == [("CallerDeclinesCall", {"Subject": "ref-anna"})]
+    assert world.logged("eid.declined_call") == []
     assert not world.proofs.asked
 
 
@@ -227,7 +229,7 @@ def test_a_denial_bars_further_links_for_a_while() -> None:
     line = world.line("link", stays=1.0)
     Person(world, line).denies()
     world.run(line)
-    [until] = world.live.barred.values()
+    [until] = world.live.bars.values()
     world.now = until - 5
     again = world.call("link", stays=1.0)
     assert steps(world) == "sms_link:too_many_texts" and again.variables[STATUS] == "refused"
@@ -243,6 +245,17 @@ def test_a_denial_that_cannot_be_kept_is_one_all_the_same() -> None:
     Person(world, line).denies()
     world.run(line)
     assert steps(world) == "sms_link:denied"
+
+
+def test_a_denial_that_cannot_be_told_is_one_all_the_same() -> None:
+    world = World()
+    world.plot.fail("line.event", AriError("POST events", 500))
+    line = world.line("link", stays=1.0)
+    Person(world, line).denies()
+    world.run(line)
+    assert steps(world) == "sms_link:denied"
+    assert len(world.logged("step.untold", log_level="error")) == 1
+    assert list(world.live.bars) == [world.anna_key]
 
 
 def test_a_text_that_cannot_be_sent_ends_it() -> None:
@@ -375,7 +388,25 @@ async def test_where_no_policy_asks_there_is_nobody_to_ask() -> None:
 
 
 @pytest.mark.parametrize("language", languages())
-def test_the_text_with_a_link_is_one_message(language: str) -> None:
-    message = text("sms_link", language, company="Example Telecom", link=f"https://id.example.com/c/{'x' * 22}")
+@pytest.mark.parametrize("name", ["sms_link", "sms_link_outbound"])
+def test_the_text_with_a_link_is_one_message(language: str, name: str) -> None:
+    message = text(name, language, company="Example Telecom", link=f"https://id.example.com/c/{'x' * 22}")
     assert septets(message) <= 160, (len(message), message)
     assert message.startswith("Example Telecom: ")
+    assert (DIRECTION[language][1] in message) is (name == "sms_link_outbound")
+
+
+def test_whom_we_have_called_reads_so() -> None:
+    """Who reads that they call us would deny it."""
+    world = World()
+    line = world.line("link", called=True, stays=1.0)
+    shown: list[bool] = []
+    world.plot.on("texts.send", lambda: shown.extend(one.asking.called for one in world.proofs.asked.values()))
+    Person(world, line).keys("right")
+    world.run(line)
+    assert line.variables[STATUS] == "verified"
+    assert shown == [True]
+    world.call("sms", called=True, stays=1.0)
+    assert len(world.texts.sent) == 2
+    for _, words in world.texts.sent:
+        assert words.startswith("Acme: We called you")

@@ -34,7 +34,8 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used = set(re.findall(r"words\(\s*['\"]([a-z_]+\.[a-z_]+)['\"]", code))
     used |= {f"{what}.title" for what in ("confirmed", "was", "denied", "wrong", "expired", "gone", "problem")}
     used |= {f"who.{which}bound{hidden}" for which in ("in", "out") for hidden in ("", "_hidden", "_check")}
-    used |= {"caller.call", "caller.call_hidden", "heard.title", "not_me.title", "checked.title"}
+    used |= {"caller.call_hidden", "heard.title", "not_me.title", "checked.title"}
+    used |= {f"{way}.{what}" for way in ("caller", "called") for what in ("title", "call", "digits", "check", "deny")}
     used |= {f"problem.{why}" for why in ("unavailable", "too_many_requests", "codes", "other", "other_code")}
     used |= {f"person_{what}.title" for what in ("back", "denied", "elsewhere", "moment", "over")}
     used |= {f"person_refused.{why}" for why in TOLD}

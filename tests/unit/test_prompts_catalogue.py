@@ -30,6 +30,14 @@ DIRECTION = {
     "pl": ("Dzwonia Panstwo do nas", "Dzwonimy do Panstwa"),
 }
 
+# What to do where we have not called.
+CALLED = {
+    "en": "Not called? Please tell us.",
+    "sv": "Har vi inte ringt? Hör av dig.",
+    "de": "Kein Anruf von uns? Bitte melden.",
+    "pl": "Nie dzwonimy? Prosze o kontakt.",
+}
+
 # GSM 03.38: one septet each; those of the second, two. With any other character a segment has 70, and no longer 160.
 GSM = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
@@ -130,14 +138,16 @@ def test_the_call_that_tells_a_code_says_for_whom(language: str, words: tuple[st
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_text_with_a_code_is_one_message(language: str) -> None:
-    message = text("sms_code", language, company="A Company of Twenty.", code="123456")
+@pytest.mark.parametrize("name", ["sms_code", "sms_code_outbound"])
+def test_the_text_with_a_code_is_one_message(language: str, name: str) -> None:
+    message = text(name, language, company="A Company of Twenty.", code="123456")
     assert message.startswith("A Company of Twenty.: ")
-    assert all(words in message for words in (NOBODY[language], *CALL[language]))
+    said = CALL[language] if name == "sms_code" else (DIRECTION[language][1], CALLED[language])
+    assert all(words in message for words in (NOBODY[language], *said))
     # it can be picked out of the text, by a person and by a telephone
     assert "123456" in message.split()
     assert septets(message) <= 160
-    longest = text("sms_code", language, company="A" * 40, code="1" * 10)
+    longest = text(name, language, company="A" * 40, code="1" * 10)
     assert septets(longest) <= 2 * 153
 
 

@@ -64,7 +64,8 @@ def test_it_cannot_be_shown() -> None:
 
 
 @pytest.mark.parametrize("language", languages())
-def test_a_text_with_a_code_is_one_message(language: str) -> None:
+@pytest.mark.parametrize("name", ["sms_code", "sms_code_outbound"])
+def test_a_text_with_a_code_is_one_message(language: str, name: str) -> None:
     """With a company's name of twenty letters."""
-    words = text("sms_code", language, company="Example Telecom Ltd.").replace("{code}", "135790")
+    words = text(name, language, company="Example Telecom Ltd.").replace("{code}", "135790")
     assert parts(Secret(words)) == 1

@@ -111,6 +111,11 @@ class Eid(Protocol):
         """As the settings have it, such as `bankid`."""
         ...
 
+    @property
+    def life(self) -> float:
+        """Seconds that an order of its lasts at most, where nobody ends it."""
+        ...
+
     async def begin(self, asked: EidAsked) -> Order | Ended:
         """Ask the provider to ask the person. Raises `EidError`."""
         ...
@@ -119,8 +124,8 @@ class Eid(Protocol):
         """How far it is; not again after it has ended. Raises `EidError`."""
         ...
 
-    async def cancel(self, order: Order) -> None:
-        """The call has ended, or goes on without. Raises `EidError`."""
+    async def cancel(self, order: Order) -> bool:
+        """The call has ended, or goes on without. Whether the order has ended now; else it does by itself. Raises `EidError`."""
         ...
 
     async def reach(self) -> None:

@@ -144,7 +144,11 @@ class Live(Protocol):
         ...
 
     async def bar(self, subject: str, seconds: int) -> None:
-        """The customer says not to be calling: no challenge whose rules have a `bar` is opened for so long."""
+        """The customer says not to be in the call: no challenge whose rules have a `bar` is opened for so long."""
+        ...
+
+    async def barred(self, subject: str) -> bool:
+        """Whether that holds for this customer now."""
         ...
 
     async def try_challenge(

@@ -11,11 +11,12 @@ from ivr.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """All that the page shows, in the words of `language`. `number`: where the call comes from, masked; empty where that is not known."""
+    """All that the page shows, in the words of `language`. `number`: where the call comes from, masked; empty where that is not known. `called`: by us, and it is not they who have called."""
 
     company: str
     number: str
     language: str
+    called: bool = False
 
 
 @dataclass(frozen=True, slots=True)

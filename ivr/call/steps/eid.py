@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
+from typing import Literal
 
 from ivr.call.digits import Asked, Entered, Form
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Reason
@@ -24,6 +25,8 @@ from ivr.secret import Secret
 _STAR = Secret("*")
 # How often it is looked whether somebody has identified. They wait so long for it to be noticed.
 _LOOK_SECONDS = 0.5
+# Behind the longest life of an order: until its provider has it.
+_LATE_SECONDS = 30.0
 # The only level that a step of these is worth.
 _LEVEL = 3
 _letting_go: set[asyncio.Task[None]] = set()
@@ -123,15 +126,22 @@ class _Asking:
         self._round = round
         self._tools = tools
         self._nonce = secrets.token_urlsafe(16)
+        # what the provider makes of it: there from the moment in which it may have an order; None where it has none, or no more
+        self._order: asyncio.Task[Order | Ended] | None = None
 
     async def run(self) -> None:
         """Returns when the right person has identified, and the trail says so; else never. Raises `StoreError`, `VaultError`."""
         subject = self._round.subject
+        barred = await self._tools.live.barred(subject.key)
         who = await self._tools.identities.of(subject, self._asked.kind)
-        seconds = self._tools.settings.steps.eid.seconds
-        let = await self._tools.turns.take(self._asked.kind, who or Secret.random_token(), seconds)
+        seconds = max(self._tools.settings.steps.eid.seconds, self._eid.life + _LATE_SECONDS)
+        # nobody's, where nobody is asked: that takes as long
+        whose = Secret.random_token() if who is None or barred else who
+        let = await self._tools.turns.take(self._asked.kind, whose, seconds)
         if who is None or not subject.known:
             self._round.log.info("eid.nobody", step=self._step)
+        elif barred:
+            await self._tell("barred")
         elif let is None:
             await self._tell("in_progress")
         elif await self._identified(who, let):
@@ -139,18 +149,16 @@ class _Asking:
         await asyncio.Event().wait()
 
     async def _identified(self, who: Secret, let: Let) -> bool:
-        order: Order | None = None
         try:
             order = await self._begun(who)
             done = None if order is None else await self._ended(order, who)
-            order = None
             if done is None:
                 return False
             kept = await self._tools.identities.keep(self._round.subject, self._asked.name, done.evidence)
             await self._row("identified", level=str(done.level), evidence=kept)
             return True
         finally:
-            _go(self._let_go(order, let))
+            _go(self._let_go(let))
 
     async def _begun(self, who: Secret) -> Order | None:
         """The order, where there is one; none is made of which the trail cannot be told before."""
@@ -159,12 +167,17 @@ class _Asking:
         shown = text(name, language, company=self._tools.settings.company.name)
         try:
             await self._row("asked")
-            order = await self._eid.begin(EidAsked(who, self._round.caller_began, shown, self._nonce))
+            asked = EidAsked(who, self._round.caller_began, shown, self._nonce)
+            self._order = asyncio.ensure_future(self._eid.begin(asked))
+            # of a hang-up meanwhile the provider knows nothing: what it makes is to be cancelled
+            order = await asyncio.shield(self._order)
         except Unavailable as error:
             # heard by nobody: of a customer who is not known there is nothing that could fail
             self._round.log.error("eid.failed", step=self._step, error=str(error))
-            order = Ended("failed")
+            await self._tell("failed")
+            return None
         if isinstance(order, Ended):
+            self._order = None
             await self._tell(order.why)
             return None
         self._round.log.info("eid.asked", step=self._step)
@@ -191,25 +204,35 @@ class _Asking:
                 case Pending():
                     poll = found.poll or poll
                 case Done() if found.who == who and found.level >= _LEVEL:
+                    self._order = None
                     return found
                 case Done():
+                    self._order = None
                     await self._tell("not_able" if found.who == who else "wrong_person")
                     return None
                 case Ended():
+                    self._order = None
                     await self._tell(found.why)
                     return None
 
-    async def _tell(self, why: Why) -> None:
+    async def _tell(self, why: Why | Literal["barred"]) -> None:
         """What became of it, to the trail; and where it is an alarm, to administrators. Raises nothing."""
         self._round.log.info("eid.ended", step=self._step, why=why)
+        if why == "declined_call":
+            self._round.log.warning("eid.declined_call", subject=self._round.subject.ref)
         for told in (
             self._row("unavailable" if why == "failed" else why),
-            *((self._round.denied(),) if why == "declined_call" else ()),
+            *((self._bar(), self._round.denied()) if why == "declined_call" else ()),
         ):
             try:
                 await told
             except (HungUp, Unavailable) as error:
                 self._round.log.error("eid.untold", step=self._step, error=str(error))
+
+    async def _bar(self) -> None:
+        """Whoever goes on calling in the customer's name has nobody asked for a while."""
+        bar = self._tools.settings.steps.sms_link.bar_minutes * 60
+        await self._tools.live.bar(self._round.subject.key, bar)
 
     async def _row(self, outcome: str, **more: str) -> None:
         node, _, channel = self._round.attempt.call.partition(":")
@@ -222,13 +245,16 @@ class _Asking:
             )
         )  # fmt: skip
 
-    async def _let_go(self, order: Order | None, let: Let) -> None:
+    async def _let_go(self, let: Let) -> None:
+        """Whoever asks for the same person while there is an order ends both: nobody may before it has ended."""
         try:
-            if order is not None:
-                await self._eid.cancel(order)
+            if self._order is not None:
+                order = await self._order
+                if isinstance(order, Order) and not await self._eid.cancel(order):
+                    return
             await let()
         except Unavailable as error:
-            # either ends by itself
+            # either ends by itself, an order that the provider has made without saying so too
             self._round.log.warning("eid.not_cancelled", step=self._step, error=str(error))
 
 

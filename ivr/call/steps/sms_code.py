@@ -105,7 +105,8 @@ class _Codes(Texting):
         return self.bound(brought)
 
     def written(self, brought: Secret, language: str) -> Secret:
-        return brought.within(text("sms_code", language, company=self.tools.settings.company.name), "{code}")
+        words = text(self.named("sms_code"), language, company=self.tools.settings.company.name)
+        return brought.within(words, "{code}")
 
     def aloud(self, brought: Secret) -> Aloud | None:
         # as this Asterisk speaks to the caller

@@ -94,6 +94,10 @@ class SmsLinkStep:
                     with suppress(Unavailable):
                         # the denial holds all the same
                         await self._tools.live.bar(round.subject.key, rules.bar)
+                    try:
+                        await round.denied()
+                    except Unavailable as error:
+                        round.log.error("step.untold", step=self.name, error=str(error))
                     return Failed(self.name, Reason.DENIED)
                 case Answer():
                     outcome = await self._compared(links.answered(heard), rules, round)
@@ -151,13 +155,15 @@ class _Links(Texting):
         return digits(f"{self._number():0{_DIGITS}}")
 
     async def ready(self, brought: Secret, language: str) -> None:
-        asking = Asking(self.tools.settings.company.name, self.round.number, language)
+        asking = Asking(
+            self.tools.settings.company.name, self.round.number, language, called=not self.round.caller_began
+        )
         answers = self.rules.tries + _MORE_ANSWERS
         await self.tools.proofs.ask(self.id, brought, asking, seconds=self.rules.life, answers=answers)
 
     def written(self, brought: Secret, language: str) -> Secret:
         company, url = self.tools.settings.company.name, self.tools.settings.page.url
-        return brought.within(text("sms_link", language, company=company, link=f"{url}/c/{{end}}"), "{end}")
+        return brought.within(text(self.named("sms_link"), language, company=company, link=f"{url}/c/{{end}}"), "{end}")
 
     def _number(self) -> int:
         # 256 bits: that some of a million are a little likelier is nothing

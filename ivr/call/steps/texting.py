@@ -77,6 +77,10 @@ class Texting(ABC):
         """What the customer reads."""
         return self.round.subject.language or self.round.keypad.language
 
+    def named(self, name: str) -> str:
+        """The name of this text that says who has called whom."""
+        return name if self.round.caller_began else f"{name}_outbound"
+
     async def first(self) -> bool:
         """The first text of the run; a caller who has just rung before holds until it may go. False where none may."""
         sent = await self.send()

@@ -17,7 +17,7 @@ Found = Pending | Done | Ended
 class FakeEid:
     """Implements `ports.eid.Eid`. `says` has what comes of the looks, one after another, the last for ever; `begun` who was asked for.
 
-    `pings`: it says by itself that it is time to look, when this is set.
+    `uncancelled`: it has no way to take an order back. `pings`: it says by itself that it is time to look, when this is set.
     """
 
     def __init__(self, plot: Plot, name: str) -> None:
@@ -26,21 +26,24 @@ class FakeEid:
         self.says: list[Found] = [Pending("sent")]
         self.refuses: Ended | None = None
         self.cancelled: list[float] = []
+        self.uncancelled = False
+        self.life = 180.0
         self.pings: asyncio.Event | None = None
         self._plot = plot
 
     async def begin(self, asked: EidAsked) -> Order | Ended:
         async with self._plot.operation("eid.begin"):
             self.begun.append(asked)
-            return self.refuses or Order(Secret("order"), asked, clock(), 180.0, 2.0, ping=self._pinged())
+            return self.refuses or Order(Secret("order"), asked, clock(), self.life, 2.0, ping=self._pinged())
 
     async def look(self, order: Order) -> Found:
         async with self._plot.operation("eid.look"):
             return self.says.pop(0) if len(self.says) > 1 else self.says[0]
 
-    async def cancel(self, order: Order) -> None:
+    async def cancel(self, order: Order) -> bool:
         async with self._plot.operation("eid.cancel"):
             self.cancelled.append(clock())
+            return not self.uncancelled
 
     async def reach(self) -> None:
         async with self._plot.operation("eid.reach"):
@@ -79,15 +82,17 @@ class FakeIdentities:
 
 
 class FakeTurns:
-    """Implements `ports.eid.Turns`. `others`: persons whom somebody else asks."""
+    """Implements `ports.eid.Turns`. `others`: persons whom somebody else asks; `asked`: for how many seconds."""
 
     def __init__(self, plot: Plot) -> None:
         self.others: set[str] = set()
         self.taken: set[str] = set()
+        self.asked: list[float] = []
         self._plot = plot
 
     async def take(self, kind: str, who: Secret, seconds: float) -> Let | None:
         async with self._plot.operation("turns.take"):
+            self.asked.append(seconds)
             if who.reveal() in self.others | self.taken:
                 return None
             return self._taken(who.reveal())

@@ -73,7 +73,7 @@ class FakeLive:
         self._challenges: dict[str, _Sent] = {}
         self._texts: dict[str, list[float]] = {}
         self.closed: Closed | None = None
-        self.barred: dict[str, float] = {}
+        self.bars: dict[str, float] = {}
         self.parts: list[int] = []
 
     async def begin(self, progress: Progress) -> None:
@@ -126,7 +126,7 @@ class FakeLive:
             sent = self._challenges.get(challenge.id, _Sent(challenge, 0.0, 0, 0))
             times = self._texts.setdefault(challenge.subject, [])
             foreign = (sent.challenge.subject, sent.challenge.call) != (challenge.subject, challenge.call)
-            if rules.bar and self.barred.get(challenge.subject, 0.0) > clock():
+            if rules.bar and self.bars.get(challenge.subject, 0.0) > clock():
                 return TooMany()
             if foreign or sent.tries >= rules.tries or sent.sends >= rules.sends:
                 return TooMany()
@@ -144,7 +144,11 @@ class FakeLive:
 
     async def bar(self, subject: str, seconds: int) -> None:
         async with self._plot.operation("live.bar"):
-            self.barred[subject] = clock() + seconds
+            self.bars[subject] = clock() + seconds
+
+    async def barred(self, subject: str) -> bool:
+        async with self._plot.operation("live.barred"):
+            return self.bars.get(subject, 0.0) > clock()
 
     async def try_challenge(
         self, challenge: Challenge, attempt: Attempt, rules: CodeRules, progress: Progress
