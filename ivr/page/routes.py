@@ -68,7 +68,7 @@ METHODS: Mapping[str, frozenset[str]] = {
     HEALTH: _READ,
     READY: _READ,
 }
-"""Every route with its methods. What is read changes nothing."""
+"""Every route with its methods. What is read changes nothing; but `BACK`, opened where it was not begun, ends what it was of."""
 
 NAMES = frozenset({*METHODS, "none"})
 
