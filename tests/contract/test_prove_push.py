@@ -20,7 +20,7 @@ from ivr.call.proof import Proof, Stage, Way
 from ivr.config import load
 from ivr.errors import ConfigError, StoreError
 from ivr.lock import Reason
-from ivr.lock.enrolling import Enrolling
+from ivr.lock.enrolling import WAY, Enrolling
 from ivr.push.web import WebPush
 from ivr.secret import Secret
 from ivr.store.opened import Confirmed, new_link
@@ -74,7 +74,7 @@ class House:
         prover = self.here.desk.prover
         assert prover is not None
         taker = Enrolling(prover.pages, self.push, self.pushes, trail or prover.trail, self.here.desk.log)  # type: ignore[arg-type]
-        await taker.take(Posted("push", link, Secret("/p/x/push"), {}, said, time.time()))
+        await taker.take(Posted(WAY, link, Secret("/p/x/push"), {}, said, time.time()))
 
     async def rows(self) -> list[Any]:
         return await asked(self.here.desk.database, "SELECT customer, since FROM customer_pushes")
@@ -216,6 +216,16 @@ async def test_so_many_browsers_and_no_more(house: House) -> None:
     kept = [json.loads(one.said.reveal())["endpoint"].rpartition("/")[2] for one in await pushes.of(house.ref)]
     assert sorted(kept) == [str(n) for n in range(2, MOST + 2)]
     assert not await pushes.keep("nobody", said[0])
+
+
+@pytest.mark.servers
+async def test_who_is_no_customer_any_more_has_no_row(house: House) -> None:
+    link = await house.proved()
+    async with house.here.desk.database.write() as connection:
+        await connection.exec_driver_sql("DELETE FROM customers")
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert await house.told() == []
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["customer"]
 
 
 @pytest.mark.servers
