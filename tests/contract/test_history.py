@@ -136,7 +136,7 @@ async def test_texts_of_all_are_bounded(tmp_path: Path, server: Server) -> None:
         here = Asking(proved, desk.prover.history, desk.prover.checking(sending.dispatch, sending.budgets))
         other = "+46701112299"
         await here.called()
-        await here.history.note(Personal(other), Contact(AT, "", "", "ref-2"))
+        await here.history.note(Personal(other), Contact(AT, OURS.reveal(), "", "ref-2"))
         await here.ask()
         await here.ask(number=other)
         assert [to for to, _ in await here.texts()] == [CALLER]
@@ -151,7 +151,7 @@ async def test_a_copy_of_redis_tells_no_number(here: Asking, server: Server) -> 
         assert "70111" not in str((key, server.client.zrange(key, 0, -1)))
 
 
-async def test_a_proof_in_a_call_of_ours_is_known_whatever_number_was_shown(here: Asking) -> None:
+async def test_a_proof_in_a_call_of_ours_makes_no_fraudster_ours(here: Asking) -> None:
     proved = here.proved
     await proved.desk.customer("10001", "Xenia Ask", CALLER)
     proved.with_caller(CALLER, outbound=True)
@@ -159,8 +159,16 @@ async def test_a_proof_in_a_call_of_ours_is_known_whatever_number_was_shown(here
     since = proof.shown.since  # type: ignore[union-attr]
     await proved.text()
     proved.gateway.asked.clear()
-    await here.ask(at=since, calling="+46855555555")
-    assert [to for to, _ in await here.texts()] == [CALLER]
+    # which number was shown there is not known: one from abroad in the same hour is not ours for that
+    for calling in ("+2348031234567", "+46855555555", OURS.reveal()):
+        await here.ask(at=since + 3000, calling=calling)
+    assert await here.texts() == []
+
+
+async def test_a_call_whose_shown_number_is_not_known_is_no_answer_for_any(here: Asking) -> None:
+    await here.called(shown="")
+    await here.ask(calling="+2348031234567")
+    assert await here.texts() == []
 
 
 async def test_whoever_has_called_us_is_no_call_of_ours(here: Asking) -> None:
