@@ -20,6 +20,7 @@ from ivr.vault.codes import CodeMacs
 _NOTE = Script("note_contact")
 SCRIPTS = (_NOTE,)
 
+_MINUTE = 60
 _HOUR = 3600
 _DAY = 24 * _HOUR
 # Calls to one number in one hour that are kept: more than anybody is called.
@@ -69,9 +70,19 @@ class History:
         return [one for one in found if abs(one.at - at) <= _HOUR and Personal(one.shown) == calling]
 
     async def first(self, number: Personal) -> bool:
-        """Whether this number has not been answered for an hour; it counts as answered now."""
-        key = f"{self._prefix}:answered:{self._mac(number)}"
-        return await self._link.ask("SET", key, "1", "NX", "PX", _HOUR * 1000) is not None
+        """Whether this number has not been answered for an hour, and nobody else is about to; it is the asker's to do for a minute."""
+        return await self._link.ask("SET", self._answered(number), "1", "NX", "PX", _MINUTE * 1000) is not None
+
+    async def answered(self, number: Personal) -> None:
+        """It has been, and is not again for an hour."""
+        await self._link.ask("SET", self._answered(number), "1", "PX", _HOUR * 1000)
+
+    async def unanswered(self, number: Personal) -> None:
+        """It has not been: whoever asks next may."""
+        await self._link.ask("DEL", self._answered(number))
+
+    def _answered(self, number: Personal) -> str:
+        return f"{self._prefix}:answered:{self._mac(number)}"
 
     def _key(self, number: Personal, hour: int) -> str:
         return f"{self._prefix}:{self._mac(number)}:{hour}"

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ivr.call.ports import Entry
-from ivr.errors import StoreError
+from ivr.errors import StoreError, TextError
 from ivr.page.words import languages, words
 from ivr.secret import Personal, Secret
 from ivr.store.history import Contact, History
@@ -122,6 +122,23 @@ async def test_nothing_goes_without_its_row(here: Asking, monkeypatch: pytest.Mo
     await here.ask()
     assert await here.texts() == []
     assert here.proved.desk.log.of("history.unanswered")
+    monkeypatch.undo()
+    await here.ask()
+    assert len(await here.texts()) == 1, "it was not answered before"
+
+
+async def test_a_gateway_that_is_away_uses_no_answer_up(here: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any) -> Any:
+        raise TextError("46elks: away")
+
+    await here.called()
+    monkeypatch.setattr(here.checking._dispatch, "send", away)
+    await here.ask()
+    monkeypatch.undo()
+    await here.ask()
+    assert len(await here.texts()) == 1
+    await here.ask()
+    assert len(await here.texts()) == 1
 
 
 async def test_texts_of_all_are_bounded(tmp_path: Path, server: Server) -> None:
@@ -141,6 +158,8 @@ async def test_texts_of_all_are_bounded(tmp_path: Path, server: Server) -> None:
         await here.ask(number=other)
         assert [to for to, _ in await here.texts()] == [CALLER]
         assert desk.log.of("history.withheld")
+        # and is not taken for answered
+        assert await here.history.first(Personal(other))
 
 
 async def test_a_copy_of_redis_tells_no_number(here: Asking, server: Server) -> None:
@@ -206,6 +225,8 @@ async def test_the_page_passes_on_what_is_asked_and_says_the_same_to_all(house: 
         at = int(datetime(2026, 9, 21, 16, 13, tzinfo=ZONE).timestamp())
         assert f'"at":{at}' in posted.body.reveal() and number[1:3] in posted.body.reveal()
     assert len(answers) == 1
+    # that nothing is known is not that it was not us
+    assert "it was not us" not in answers.copy().pop()
     assert "70111" not in str(house.log.lines)
 
 
