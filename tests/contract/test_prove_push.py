@@ -22,7 +22,7 @@ from ivr.errors import ConfigError, StoreError
 from ivr.lock import Reason
 from ivr.lock.enrolling import WAY, Enrolling
 from ivr.push.web import WebPush
-from ivr.secret import Secret
+from ivr.secret import Personal, Secret
 from ivr.store.opened import Confirmed, new_link
 from ivr.store.posted import Posted
 from ivr.store.pushes import MOST, Pushes
@@ -201,6 +201,29 @@ async def test_a_number_that_was_changed_later_makes_it_void(house: House) -> No
     async with house.here.desk.database.write() as connection:
         await connection.exec_driver_sql(f"UPDATE phones SET since = {int(time.time()) + 1}")
     assert await house.here.press(way=Way.PUSH) == denied(Reason.NO_WAY)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("left", [("+46701112299",), ("+46701112299", "+46701112288")], ids=["removed", "changed"])
+async def test_with_a_number_its_browsers_go(house: House, left: tuple[str, ...]) -> None:
+    """Also where the numbers that are left are older than the browser: the one that is gone may have been a thief's."""
+    await phones(house, CALLER, "+46701112299")
+    await house.post(await house.proved(), await house.there.subscribe(house.push.public))
+    await phones(house, "+46701112299", CALLER)
+    assert len(await house.rows()) == 1, "another order changes nothing"
+    await phones(house, *left)
+    assert await house.rows() == []
+    assert await house.here.press(way=Way.PUSH, customer="10001") == denied(Reason.NO_WAY)
+    assert house.there.sent == []
+
+
+async def phones(house: House, *numbers: str) -> None:
+    """As the desk changes them; all since long ago."""
+    desk = house.here.desk
+    async with desk.database.write() as connection:
+        customer = await desk.register.by_ref(connection, house.ref, change=True)
+        assert customer is not None
+        await desk.register.set_phones(connection, customer, tuple(map(Personal, numbers)), 1000)
 
 
 @pytest.mark.servers
