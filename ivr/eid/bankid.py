@@ -79,7 +79,7 @@ class BankId:
             ) if order and not on_phone:
                 return Order(
                     Secret(order), asked, self._clock(), _LIFE, _POLL,
-                    link=_link(token, asked.back),
+                    link=_link(token),
                     qr=_Qr(shown, Secret(secret)),
                 )  # fmt: skip
             case 400, {"errorCode": "alreadyInProgress"}:
@@ -191,12 +191,9 @@ class _Qr:
         return Secret(f"bankid.{self._token}.{now}.{code}")
 
 
-def _link(token: str, back: Secret | None) -> Secret:
-    """What opens the app; older ones take from here where they go back to, and not from the order."""
-    begins = f"https://app.bankid.com/?autostarttoken={quote(token, safe='')}&redirect="
-    if back is None:
-        return Secret(f"{begins}null")
-    return Secret(begins + quote(back.reveal(), safe=""))
+def _link(token: str) -> Secret:
+    """What opens the app. Where that goes back to stands in the order alone: who has begun it reads this, and may send it on."""
+    return Secret(f"https://app.bankid.com/?autostarttoken={quote(token, safe='')}&redirect=null")
 
 
 def _by(order: Order) -> Secret:

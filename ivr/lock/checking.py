@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.ports import Entry, Trail
 from ivr.config import Settings
 from ivr.errors import Unavailable
-from ivr.numbers import e164
+from ivr.numbers import Range, e164
 from ivr.prompts import languages, text
 from ivr.secret import Personal, Secret
 from ivr.sms.dispatch import Budgets, Dispatch
@@ -53,17 +53,25 @@ class Checking:
         area = self._dispatch.range_of(number) if found else None
         if area is None or not await self._history.first(number):
             return
+        if await self._answered(number, area, found, language):
+            await self._history.answered(number)
+            self._log.info("history.answered", calls=len(found))
+        else:
+            await self._history.unanswered(number)
+
+    async def _answered(self, number: Personal, area: Range, found: Sequence[Contact], language: str) -> bool:
+        """Whether a text went; where none did, the number is not kept from the next answer."""
         message = self._message(found, language)
-        if await self._budgets.spend(area, self._dispatch.parts(message)) is not None:
-            self._log.warning("history.withheld")
-            return
         try:
+            if await self._budgets.spend(area, self._dispatch.parts(message)) is not None:
+                self._log.warning("history.withheld")
+                return False
             await self._trail.append(Entry("page", HISTORY, "sent", subject=found[0].ref))
             await self._dispatch.send(number, message)
         except Unavailable as error:
             self._log.error("history.unanswered", error=str(error))
-            return
-        self._log.info("history.answered", calls=len(found))
+            return False
+        return True
 
     def _message(self, found: Sequence[Contact], language: str) -> Secret:
         latest = found[-1]

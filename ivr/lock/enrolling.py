@@ -10,8 +10,9 @@ from ivr.errors import Unavailable
 from ivr.lock.carrypush import Push, Pushes
 from ivr.lock.proofports import Pages
 from ivr.sms.reports import Posted
+from ivr.store.posted import PUSH
 
-WAY = "push"
+WAY = PUSH
 """As what subscriptions come in at the public page."""
 
 ADDED = "push.add"
@@ -48,6 +49,8 @@ class Enrolling:
             return "proof"
         if not self._push.is_subscription(posted.body):
             return "subscription"
+        if not await self._pushes.is_customer(proof.subject):
+            return "customer"
         detail = {"proof": proof.id, "tenant": proof.tenant}
         await self._trail.append(Entry("page", ADDED, "kept", call=proof.channel, subject=proof.subject, detail=detail))
         if not await self._pushes.keep(proof.subject, posted.body):

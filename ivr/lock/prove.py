@@ -34,7 +34,6 @@ from ivr.prompts import about, languages
 from ivr.prompts.phrases import phrase
 from ivr.secret import Secret
 from ivr.staff import Permission, Person
-from ivr.store.history import Contact, History
 from ivr.store.opened import new_link
 from ivr.store.pages import Barred, Kept, Pending
 from ivr.vault import Index
@@ -49,7 +48,7 @@ class Prove:
 
     def __init__(
         self, rules: Rules, company: Company, whom: Whom, recipients: Recipients, pages: Pages, carriers: Mapping[Way, Carrier],
-        course: Course, reads: Reads, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger, history: History,
+        course: Course, reads: Reads, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger,
         wall: Callable[[], float] = time, *, push: str = "",
     ) -> None:  # fmt: skip
         """`limits`: the budgets of texts; `push`: the key under which browsers subscribe to messages of ours."""
@@ -67,7 +66,6 @@ class Prove:
         self._log = log
         self._wall = wall
         self._push = push
-        self._history = history
 
     def offered(self) -> Choice:
         """What may be chosen. It is the same for every customer: what somebody has on record is told to nobody."""
@@ -147,18 +145,9 @@ class Prove:
                 await self._pages.end(proof.id, Stage.FAILED)
                 await self._pages.settled(replace(proof, stage=Stage.FAILED))
             return await self._rows.refuse(person, PROOF, denied, to.ref, found.call)
-        await self._noted(proof, to)
         self._log.info("proof.asked", proof=proof.id, way=proof.way.value, person=person.id, call=proof.channel)
         self._course.carry(proof, self._carried(proof, to, carrier, word))
         return proof
-
-    async def _noted(self, proof: Proof, to: Recipient) -> None:
-        """That we have called this person: whichever way the call was begun, it is proved to be ours."""
-        shown = proof.shown
-        if shown.outbound and to.on_line is not None:
-            with suppress(Unavailable):
-                # whoever asks is answered nothing then, which is what the page says may be
-                await self._history.note(to.on_line, Contact(shown.since, "", shown.department, to.ref))
 
     async def _too_many(self, person: Person, found: Caller, asked: Asked) -> Denied | None:
         """Before anybody is looked for, and whatever comes of it: that a number is some customer's is learned by trying."""

@@ -82,7 +82,7 @@ class Prover:
         return Prove(
             self.settings.prove, self.settings.company, whom,
             Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
-            self._carriers(dispatch, beside, published), course, self.reads, self.rows, index, self.settings.limits, self.log, self.history,
+            self._carriers(dispatch, beside, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
             push="" if beside.push is None else beside.push.public,
         )  # fmt: skip
 

@@ -21,7 +21,7 @@ _PICTURE, _WAIT = 1, 5
 TOLD = frozenset(
     {
         "numbers", "same", "own_number", "other_number", "closed", "many", "barred", "wrong", "stopped", "over", "answered",
-        "text", "unavailable", "cancelled", "expired", "failed", "in_progress", "not_able",
+        "text", "unavailable", "cancelled", "expired", "failed", "in_progress", "not_able", "elsewhere",
     }
 )  # fmt: skip
 """Why it does not go on, as far as it can be told apart: of other ends of a provider it helps nobody which it was."""

@@ -53,7 +53,7 @@ class PersonVisits:
             raise Problem("cross_site")
         if target.name == routes.NOW:
             return await self._now(request, address)
-        await self._limits.request(address, sends=request.method == "POST")
+        await self._limits.request(address, sends=request.method == "POST" or target.name == routes.BACK)
         match target.name:
             case routes.PERSON:
                 return self._sheets.first(self._words(request))
@@ -81,10 +81,12 @@ class PersonVisits:
         )
 
     async def _back(self, request: web.BaseRequest, nonce: Secret) -> web.Response:
-        """The app opens it, and so does whoever is sent the address: only the browser that has begun can go on."""
+        """The app opens it. Only the browser that has begun can go on; in any other it ends."""
         session = self._session(request)
         view = None if session is None else await self._store.look(session)
         if view is None:
+            if request.method != "HEAD":
+                await self._wanted(Wish(Act.BACK, fields={"nonce": nonce}))
             return self._sheets.elsewhere(self._words(request))
         if request.method != "POST":
             return self._sheets.back(self._words(request), nonce)

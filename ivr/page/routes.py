@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ivr.secret import Secret
+from ivr.store.posted import PUSH as WAY_OF_PUSH
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ METHODS: Mapping[str, frozenset[str]] = {
     HEALTH: _READ,
     READY: _READ,
 }
-"""Every route with its methods. What is read changes nothing."""
+"""Every route with its methods. What is read changes nothing; but `BACK`, opened where it was not begun, ends what it was of."""
 
 NAMES = frozenset({*METHODS, "none"})
 
@@ -95,7 +96,7 @@ def target(path: str) -> Target | None:
         if (found := form.fullmatch(path)) is not None:
             name = first + (found.groupdict().get("act") or "")
             link = Secret(found["link"])
-            return Target(name, METHODS[name], link, *(("push", link) if name == PUSH else ()))
+            return Target(name, METHODS[name], link, *((WAY_OF_PUSH, link) if name == PUSH else ()))
     if (found := _POSTED.fullmatch(path)) is not None:
         return Target(POSTED, METHODS[POSTED], way=found["way"], secret=Secret(found["secret"]))
     return None

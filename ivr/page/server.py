@@ -114,7 +114,7 @@ class PageServer(Listening):
         if target.name in (routes.SCRIPT, routes.WORKER):
             return self._sheets.script(target.name)
         if target.name == routes.PUSH:
-            await self._visits.may_push(target.link)
+            await self._visits.may_push(request, target.link)
             return await posting.take(request, target, self._box)
         return await self._visits.answer(request, target, address)
 

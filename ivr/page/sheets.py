@@ -63,16 +63,17 @@ class Sheets:
         }
         return self._link_page("who.html", words, title, link, fields, status=422 if fault else 200)
 
-    def confirmed(self, words: Words, link: Secret, seen: Seen) -> web.Response:
+    def confirmed(self, words: Words, link: Secret, seen: Seen, once: Secret | None) -> web.Response:
         """Whom they talk with: for whoever has keyed the digits of the call, in answer to that alone.
 
-        It is the one page with a script, where the browser may be asked whether it shows messages of ours.
+        With `once`, with which the browser may be made the customer's one time, it is the one page with a script, where the browser may be asked whether it shows messages of ours.
         """
         said = words("confirmed.text", company=self.look.company, agent=seen.shown.agent)
         answer = self._link_page(
-            "confirmed.html", words, words("confirmed.title"), link, {"text": said, "key": seen.shown.push}
-        )
-        if seen.shown.push:
+            "confirmed.html", words, words("confirmed.title"), link,
+            {"text": said, "key": seen.shown.push, "once": "" if once is None else escape(once.reveal())},
+        )  # fmt: skip
+        if once is not None:
             answer.headers["Content-Security-Policy"] = f"{self.look.policy}; script-src 'self'; connect-src 'self'"
         return answer
 

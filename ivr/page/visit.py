@@ -20,10 +20,13 @@ from ivr.page.words import chosen
 from ivr.secret import Secret
 from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.callers import Asked, CallerPage
-from ivr.store.opened import PageStore, Seen
+from ivr.store.opened import PageStore, Seen, new_link
 from ivr.store.posted import CHECK, PostBox, Posted
 from ivr.web.problems import Problem
 from ivr.web.words import Words
+
+ONCE = "X-Push-Once"
+"""The header by which the page's script says that it is of the page that answered the right digits."""
 
 # Groups as people write them.
 _BETWEEN = re.compile(r"[\s.\-]+")
@@ -98,9 +101,10 @@ class Visits:
             if not _is_digits(digits, DIGITS, DIGITS):
                 # nothing was guessed
                 return self._sheets.who(words, link, seen, words("fault.form", count=DIGITS))
-            match await self._store.key(link, digits):
+            once = new_link() if seen.shown.push else None
+            match await self._store.key(link, digits, once):
                 case Confirmed():
-                    return self._sheets.confirmed(words, link, seen)
+                    return self._sheets.confirmed(words, link, seen, once)
                 case Wrong(0):
                     return self._sheets.over(words, link, seen, Stage.WRONG)
                 case Wrong(left):
@@ -113,10 +117,9 @@ class Visits:
             return self._sheets.over(words, link, seen, seen.stage)
         return self._sheets.first(words, link)
 
-    async def may_push(self, link: Secret) -> None:
-        """Raises `Problem` unless who has this link was just asked whether messages may be shown in the browser."""
-        seen = await self._store.look(link)
-        if seen is None or seen.stage is not Stage.CONFIRMED or not seen.shown.push:
+    async def may_push(self, request: web.BaseRequest, link: Secret) -> None:
+        """Once, for the page that answered the right digits: others have the link, or another one to the same. Raises `Problem`."""
+        if not await self._store.spend(link, Secret(request.headers.get(ONCE, ""))):
             raise Problem("not_found")
 
     async def _deny(self, request: web.BaseRequest, link: Secret) -> web.Response:

@@ -79,9 +79,10 @@ class Progress:
             None, False, self._letters.shown(one, who), f"{one.id}:{side.order}", "qr" if side.qr else "same_device",
             wish.address, nonce.within(f"{(self._settings.page.url or '').rstrip('/')}/person/back/-", "-"),
         )  # fmt: skip
+        await self._store.name(side.nonce, one)
         order = await self._identifying.begin(asked)
         if isinstance(order, Ended):
-            await self._not_identified(one.id, who, side.order, order.why)
+            await self.not_identified(one.id, who, side.order, order.why)
             return
         await self._shown(one.id, who, side.order, order, 0.0)
         self.do(self._followed(one.id, who, side.order, order))
@@ -105,7 +106,7 @@ class Progress:
                 case Done() as done:
                     await self._identified(id, who, name, done)
                 case Ended(why):
-                    await self._not_identified(id, who, name, why)
+                    await self.not_identified(id, who, name, why)
                 case None:
                     pass
         except Unavailable as error:
@@ -117,7 +118,7 @@ class Progress:
     async def _identified(self, id: str, who: Who, order: str, done: Done) -> None:
         name = None if done.name is None else _clean(done.name)
         if name is None or done.level < 3:
-            await self._not_identified(id, who, order, "not_able")
+            await self.not_identified(id, who, order, "not_able")
             return
         by = self._index.identity(self.eid, done.who)
         one = await self._book.change(
@@ -127,7 +128,7 @@ class Progress:
         if one is not None:
             await self.advance(one, who)
 
-    async def _not_identified(self, id: str, who: Who, order: str, why: str) -> None:
+    async def not_identified(self, id: str, who: Who, order: str, why: str) -> None:
         """The other may try once more, by the link; the asker begins anew."""
         stage = Stage.OVER if who is Who.ASKER else Stage.WAITING
         one = await self._book.change(id, lambda now: replace(now, stage=stage) if counts(now, who, order) else None)

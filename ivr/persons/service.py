@@ -127,9 +127,14 @@ class Persons:
         return "" if late is None else "closed"
 
     async def _back(self, wish: Wish) -> None:
-        """The app has sent this browser back: it is the one that the app was opened from."""
-        kept, mac = await self._store.of(wish.session), self._progress.mac(wish.field("nonce"))
-        if kept is None or (who := _who(kept.now, wish.session)) is None:
+        """The app has sent a browser back. Where that is not the one that began, who identifies is not who wanted it: it ends."""
+        mac = self._progress.mac(wish.field("nonce"))
+        kept = await self._store.of(mac)
+        if kept is None or (who := _who(kept.now, mac)) is None:
+            return
+        begun = kept.now.side(who)
+        if not wish.session or begun.session != wish.session:
+            await self._progress.not_identified(kept.now.id, who, begun.order, "elsewhere")
             return
 
         def brought(now: Introduction) -> Introduction | None:
@@ -224,5 +229,5 @@ class Persons:
         return kept if kept is not None and kept.now.asker.session == wish.session else None
 
 
-def _who(one: Introduction, session: str) -> Who | None:
-    return next((who for who in Who if one.side(who).session == session), None)
+def _who(one: Introduction, mac: str) -> Who | None:
+    return next((who for who in Who if hmac.compare_digest(one.side(who).nonce, mac)), None)

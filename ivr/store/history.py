@@ -20,6 +20,7 @@ from ivr.vault.codes import CodeMacs
 _NOTE = Script("note_contact")
 SCRIPTS = (_NOTE,)
 
+_MINUTE = 60
 _HOUR = 3600
 _DAY = 24 * _HOUR
 # Calls to one number in one hour that are kept: more than anybody is called.
@@ -28,7 +29,7 @@ _MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """We have called somebody. `at`: seconds since the epoch; `shown`: the number that they saw, empty where nobody here knows it."""
+    """We have called somebody. `at`: seconds since the epoch; `shown`: the number that they saw."""
 
     at: int
     shown: str
@@ -48,9 +49,9 @@ class History:
         self._country = country
 
     async def note(self, number: Personal, contact: Contact) -> None:
-        """That this number was called."""
+        """That this number was called; nothing is noted where it is not known what was shown: any fraudster's number would be that."""
         number = e164(number.reveal(), self._country) or number
-        if not self._days:
+        if not self._days or not contact.shown:
             return
         told = orjson.dumps(contact)
         key = self._key(number, contact.at // _HOUR)
@@ -58,7 +59,7 @@ class History:
             raise strange(_NOTE)
 
     async def about(self, number: Personal, calling: Personal, at: int) -> Sequence[Contact]:
-        """Those within an hour of this time, by that number or by one that nobody here knows; the earliest first."""
+        """Those within an hour of this time, by that number; the earliest first."""
         found: list[Contact] = []
         for hour in (-1, 0, 1):
             match await self._link.ask("ZRANGE", self._key(number, at // _HOUR + hour), 0, -1):
@@ -66,12 +67,22 @@ class History:
                     found += map(_read, told)
                 case _:
                     raise StoreError("Redis gave no list of calls")
-        return [one for one in found if abs(one.at - at) <= _HOUR and (not one.shown or Personal(one.shown) == calling)]
+        return [one for one in found if abs(one.at - at) <= _HOUR and Personal(one.shown) == calling]
 
     async def first(self, number: Personal) -> bool:
-        """Whether this number has not been answered for an hour; it counts as answered now."""
-        key = f"{self._prefix}:answered:{self._mac(number)}"
-        return await self._link.ask("SET", key, "1", "NX", "PX", _HOUR * 1000) is not None
+        """Whether this number has not been answered for an hour, and nobody else is about to; it is the asker's to do for a minute."""
+        return await self._link.ask("SET", self._answered(number), "1", "NX", "PX", _MINUTE * 1000) is not None
+
+    async def answered(self, number: Personal) -> None:
+        """It has been, and is not again for an hour."""
+        await self._link.ask("SET", self._answered(number), "1", "PX", _HOUR * 1000)
+
+    async def unanswered(self, number: Personal) -> None:
+        """It has not been: whoever asks next may."""
+        await self._link.ask("DEL", self._answered(number))
+
+    def _answered(self, number: Personal) -> str:
+        return f"{self._prefix}:answered:{self._mac(number)}"
 
     def _key(self, number: Personal, hour: int) -> str:
         return f"{self._prefix}:{self._mac(number)}:{hour}"

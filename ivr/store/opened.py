@@ -24,6 +24,7 @@ from ivr.store.refused import User, explained
 _LOOK = Script("clock", "proof", "by_link", "visited", "look_page")
 _OPEN = Script("clock", "proof", "by_link", "visited", "open_page")
 _KEY = Script("clock", "proof", "by_link", "visited", "key_page")
+_SPEND = Script("clock", "proof", "by_link", "visited", "spend_page")
 _DENY = Script("clock", "proof", "by_link", "visited", "deny_page")
 _EXCHANGE = Script("proof", "exchange_code")
 _PROBE = Script("clock", "probe")
@@ -110,13 +111,30 @@ class PageStore:
         """The person asks who it is."""
         return await self._seen(_OPEN, link)
 
-    async def key(self, link: Secret, digits: Secret) -> Confirmed | Wrong | Over | None:
-        """Count, compare and consume in one step; None as there. Two round trips: the digits are hashed for one proof alone."""
+    async def key(self, link: Secret, digits: Secret, once: Secret | None = None) -> Confirmed | Wrong | Over | None:
+        """Count, compare and consume in one step; None as there. Two round trips: the digits are hashed for one proof alone.
+
+        `once`: a token for who keys the right ones, to be spent one time.
+        """
         seen = await self.look(link)
         if seen is None:
             return None
         mac = self._key.mac("digits", digits, seen.id)
-        return keyed(_KEY, await self._visit(_KEY, link, seen.id, mac))
+        token = "" if once is None else self._key.mac("once", once, seen.id)
+        return keyed(_KEY, await self._visit(_KEY, link, seen.id, mac, token))
+
+    async def spend(self, link: Secret, once: Secret) -> bool:
+        """Whether it is the token that was given with the answer to the right digits, and was not spent yet. Two round trips."""
+        seen = await self.look(link)
+        if seen is None or _TOKEN.fullmatch(once.reveal()) is None:
+            return False
+        match await self._visit(_SPEND, link, seen.id, self._key.mac("once", once, seen.id)):
+            case [b"spent"]:
+                return True
+            case [b"none"]:
+                return False
+            case _:
+                raise strange(_SPEND)
 
     async def deny(self, link: Secret) -> bool | None:
         """The person says not to be talking with us; None as there.

@@ -18,8 +18,8 @@ from ivr.store.pagekey import PageKey
 
 _POST = Script("post")
 
-CHECK = "/check"
-"""The `way` of what the page itself asks: no address that anybody can post to has it."""
+CHECK, PUSH = "/check", "/push"
+"""The `way` of what the page itself asks, or lets in: no address that anybody can post to has it."""
 
 MOST_BYTES = 8 * 1024
 """The longest body that is passed on."""

@@ -49,6 +49,11 @@ class Pushes:
         rows = await self._database.look_up(lambda connection: connection.execute(_STORED, {"ref": ref}).all())
         return [_browser(self._vault, row) for row in rows]
 
+    async def is_customer(self, ref: str) -> bool:
+        """Whether there is one of this reference."""
+        known = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.ref == ref)
+        return await self._database.look_up(lambda connection: connection.execute(known).first()) is not None
+
     async def keep(self, ref: str, said: Secret) -> bool:
         """Make this browser one of the customer's, in place of what it has told before. False where there is no such customer."""
         async with self._database.write(lock=f"pushes:{ref}") as connection:

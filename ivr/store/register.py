@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ivr.secret import Personal, Secret
 from ivr.staff import TENANT
 from ivr.store import keycheck, sealing
-from ivr.store.tables import CUSTOMERS, PHONES
+from ivr.store.tables import CUSTOMERS, PHONES, PUSHES
 from ivr.vault import Envelope, PinRecord, Vault
 
 T = TypeVar("T")
@@ -175,11 +175,16 @@ class Register:
     async def set_phones(
         self, connection: AsyncConnection, customer: Customer, phones: Sequence[Personal], at: float
     ) -> None:
-        """Put these telephone numbers (E.164) in the place of all there were; texts go to the first. Those that are new are so since `at` (seconds since the epoch)."""
+        """Put these telephone numbers (E.164) in the place of all there were; texts go to the first. Those that are new are so since `at` (seconds since the epoch).
+
+        Where one of them goes, the customer's browsers go: it may be the one that made them the customer's.
+        """
         envelope = await self._envelope(connection, customer)
         query = select(PHONES.c.phone_index, PHONES.c.since).where(PHONES.c.customer == customer.ref)
         held = {phone.phone_index: phone.since for phone in (await connection.execute(query)).all()}
         rows = [{**phone, "since": held.get(phone["phone_index"], int(at))} for phone in self._phones(envelope, phones)]
+        if held.keys() - {row["phone_index"] for row in rows}:
+            await connection.execute(delete(PUSHES).where(PUSHES.c.customer == customer.ref))
         await connection.execute(delete(PHONES).where(PHONES.c.customer == customer.ref))
         if rows:
             await connection.execute(insert(PHONES), rows)

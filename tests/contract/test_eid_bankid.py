@@ -114,8 +114,11 @@ async def test_a_page_has_a_link_and_a_code_that_changes_every_second(there: The
 
 
 async def test_whoever_scans_where_nobody_is_named(there: There) -> None:
-    us, order = await there.begun(start="same_device", address="192.0.2.9", who=None)
+    back = Secret("https://id.example.com/person/back/canary")
+    us, order = await there.begun(start="same_device", address="192.0.2.9", who=None, back=back)
     assert there.api.last.body["requirement"] == {}
+    assert there.api.last.body["returnUrl"] == back.reveal()
+    assert order.link == Secret("https://app.bankid.com/?autostarttoken=auto%20canary%2F1&redirect=null")
     there.api.last.status, there.api.last.user = "complete", ANOTHER
     done = await us.look(order)
     assert isinstance(done, Done)

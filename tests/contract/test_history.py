@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ivr.call.ports import Entry
-from ivr.errors import StoreError
+from ivr.errors import StoreError, TextError
 from ivr.page.words import languages, words
 from ivr.secret import Personal, Secret
 from ivr.store.history import Contact, History
@@ -122,6 +122,23 @@ async def test_nothing_goes_without_its_row(here: Asking, monkeypatch: pytest.Mo
     await here.ask()
     assert await here.texts() == []
     assert here.proved.desk.log.of("history.unanswered")
+    monkeypatch.undo()
+    await here.ask()
+    assert len(await here.texts()) == 1, "it was not answered before"
+
+
+async def test_a_gateway_that_is_away_uses_no_answer_up(here: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any) -> Any:
+        raise TextError("46elks: away")
+
+    await here.called()
+    monkeypatch.setattr(here.checking._dispatch, "send", away)
+    await here.ask()
+    monkeypatch.undo()
+    await here.ask()
+    assert len(await here.texts()) == 1
+    await here.ask()
+    assert len(await here.texts()) == 1
 
 
 async def test_texts_of_all_are_bounded(tmp_path: Path, server: Server) -> None:
@@ -136,11 +153,13 @@ async def test_texts_of_all_are_bounded(tmp_path: Path, server: Server) -> None:
         here = Asking(proved, desk.prover.history, desk.prover.checking(sending.dispatch, sending.budgets))
         other = "+46701112299"
         await here.called()
-        await here.history.note(Personal(other), Contact(AT, "", "", "ref-2"))
+        await here.history.note(Personal(other), Contact(AT, OURS.reveal(), "", "ref-2"))
         await here.ask()
         await here.ask(number=other)
         assert [to for to, _ in await here.texts()] == [CALLER]
         assert desk.log.of("history.withheld")
+        # and is not taken for answered
+        assert await here.history.first(Personal(other))
 
 
 async def test_a_copy_of_redis_tells_no_number(here: Asking, server: Server) -> None:
@@ -151,7 +170,7 @@ async def test_a_copy_of_redis_tells_no_number(here: Asking, server: Server) -> 
         assert "70111" not in str((key, server.client.zrange(key, 0, -1)))
 
 
-async def test_a_proof_in_a_call_of_ours_is_known_whatever_number_was_shown(here: Asking) -> None:
+async def test_a_proof_in_a_call_of_ours_makes_no_fraudster_ours(here: Asking) -> None:
     proved = here.proved
     await proved.desk.customer("10001", "Xenia Ask", CALLER)
     proved.with_caller(CALLER, outbound=True)
@@ -159,8 +178,16 @@ async def test_a_proof_in_a_call_of_ours_is_known_whatever_number_was_shown(here
     since = proof.shown.since  # type: ignore[union-attr]
     await proved.text()
     proved.gateway.asked.clear()
-    await here.ask(at=since, calling="+46855555555")
-    assert [to for to, _ in await here.texts()] == [CALLER]
+    # which number was shown there is not known: one from abroad in the same hour is not ours for that
+    for calling in ("+2348031234567", "+46855555555", OURS.reveal()):
+        await here.ask(at=since + 3000, calling=calling)
+    assert await here.texts() == []
+
+
+async def test_a_call_whose_shown_number_is_not_known_is_no_answer_for_any(here: Asking) -> None:
+    await here.called(shown="")
+    await here.ask(calling="+2348031234567")
+    assert await here.texts() == []
 
 
 async def test_whoever_has_called_us_is_no_call_of_ours(here: Asking) -> None:
@@ -198,6 +225,8 @@ async def test_the_page_passes_on_what_is_asked_and_says_the_same_to_all(house: 
         at = int(datetime(2026, 9, 21, 16, 13, tzinfo=ZONE).timestamp())
         assert f'"at":{at}' in posted.body.reveal() and number[1:3] in posted.body.reveal()
     assert len(answers) == 1
+    # that nothing is known is not that it was not us
+    assert "it was not us" not in answers.copy().pop()
     assert "70111" not in str(house.log.lines)
 
 

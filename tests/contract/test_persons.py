@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -29,7 +30,7 @@ async def test_from_the_question_to_the_answer(there: People) -> None:
     karl = await there.browser()
     app = await karl.begin("0701740605", "070-174 06 06")
     assert "Open BankID" in app.said
-    assert 'href="https://app.bankid.com/?autostarttoken=auto%20canary%2F1&amp;redirect=http' in app.text
+    assert 'href="https://app.bankid.com/?autostarttoken=auto%20canary%2F1&amp;redirect=null"' in app.text
     assert "+46…06" in there.bankid.last.visible, "whom it is shown to"
     keyed = await there.identified(karl, KARL)
     code = await there.text(1)
@@ -100,20 +101,49 @@ async def test_an_identification_counts_for_the_browser_that_began_it_alone(ther
     thief, victim, another = await there.browser(), await there.browser(), await there.browser()
     await thief.begin()
     back = there.identify(KARL)
+    await thief.until("opens a page on which you go on")
+    await thief.ask("/person/back/" + "a" * 22, {})
+    # whatever looks at addresses alone, and does not open them, ends nothing
+    await victim.ask(back, method="HEAD")
+    assert "opens a page on which you go on" in (await thief.ask("/person/now")).said
     for method in ("GET", "POST"):
         refused = await victim.ask(back, method=method)
         assert refused.status == 403
         assert "This was not begun here" in refused.said
-    waits = await thief.until("opens a page on which you go on")
-    assert "Is it your number?" not in waits.said
+        # who gets hold of it behind that has nothing
+        assert "has opened another browser" in (await thief.send(back)).said
     # a session of one's own is none of that identification's
+    await thief.begin()
     await another.begin(own="+46701740607")
-    await another.ask(back, {})
-    await thief.ask("/person/back/" + "a" * 22, {})
-    assert "opens a page on which you go on" in (await thief.ask("/person/now")).said
+    await another.send(there.identify(KARL, -2))
+    assert "has opened another browser" in (await thief.until("has opened another browser")).said
     assert there.gateway.asked == []
-    # the browser of a thief who has got hold of it too is the one that has begun: that is what the app warns of
-    assert "Is it your number?" in (await thief.send(back)).said
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_who_begins_reads_nowhere_what_the_app_opens(there: People, answers: bool) -> None:
+    """Who sends the link on, which opens the app, cannot say instead of the victim's browser that it was his."""
+    asks, link = await there.asked() if answers else (await there.browser(), "")
+    thief = await there.browser()
+    app = await thief.send(f"{link}/answer", start="here") if answers else await thief.begin()
+    nonce = there.identify(KARIN, name="Karin Svar").rpartition("/")[2]
+    assert len(nonce) == 22
+    waits = await thief.until("opens a page on which you go on")
+    for seen in (app, waits, await thief.ask("/person/now")):
+        assert nonce not in unquote(seen.said + seen.text) + repr(seen.headers)
+    assert "Karin Svar" not in (await (asks if answers else thief).ask("/person/now")).text
+
+
+async def test_the_other_may_begin_again_where_the_app_opened_another_browser(there: People) -> None:
+    karl, link = await there.asked()
+    karin, victim = await there.browser(), await there.browser()
+    await karin.send(f"{link}/answer", start="here")
+    await victim.ask(there.identify(KARIN, name="Karin Svar"))
+    await karin.until("has opened another browser")
+    assert "The text is on its way" in (await karl.ask("/person/now")).said
+    await karin.send(f"{link}/answer", start="here")
+    await there.identified(karin, KARIN, name="Karin Svar")
+    await karl.until("Karin Svar")
 
 
 async def test_the_other_is_not_asked_before_the_own_number_is_shown(there: People) -> None:

@@ -20,9 +20,9 @@ from ivr.call.proof import Proof, Stage, Way
 from ivr.config import load
 from ivr.errors import ConfigError, StoreError
 from ivr.lock import Reason
-from ivr.lock.enrolling import Enrolling
+from ivr.lock.enrolling import WAY, Enrolling
 from ivr.push.web import WebPush
-from ivr.secret import Secret
+from ivr.secret import Personal, Secret
 from ivr.store.opened import Confirmed, new_link
 from ivr.store.posted import Posted
 from ivr.store.pushes import MOST, Pushes
@@ -74,7 +74,7 @@ class House:
         prover = self.here.desk.prover
         assert prover is not None
         taker = Enrolling(prover.pages, self.push, self.pushes, trail or prover.trail, self.here.desk.log)  # type: ignore[arg-type]
-        await taker.take(Posted("push", link, Secret("/p/x/push"), {}, said, time.time()))
+        await taker.take(Posted(WAY, link, Secret("/p/x/push"), {}, said, time.time()))
 
     async def rows(self) -> list[Any]:
         return await asked(self.here.desk.database, "SELECT customer, since FROM customer_pushes")
@@ -204,6 +204,29 @@ async def test_a_number_that_was_changed_later_makes_it_void(house: House) -> No
 
 
 @pytest.mark.servers
+@pytest.mark.parametrize("left", [("+46701112299",), ("+46701112299", "+46701112288")], ids=["removed", "changed"])
+async def test_with_a_number_its_browsers_go(house: House, left: tuple[str, ...]) -> None:
+    """Also where the numbers that are left are older than the browser: the one that is gone may have been a thief's."""
+    await phones(house, CALLER, "+46701112299")
+    await house.post(await house.proved(), await house.there.subscribe(house.push.public))
+    await phones(house, "+46701112299", CALLER)
+    assert len(await house.rows()) == 1, "another order changes nothing"
+    await phones(house, *left)
+    assert await house.rows() == []
+    assert await house.here.press(way=Way.PUSH, customer="10001") == denied(Reason.NO_WAY)
+    assert house.there.sent == []
+
+
+async def phones(house: House, *numbers: str) -> None:
+    """As the desk changes them; all since long ago."""
+    desk = house.here.desk
+    async with desk.database.write() as connection:
+        customer = await desk.register.by_ref(connection, house.ref, change=True)
+        assert customer is not None
+        await desk.register.set_phones(connection, customer, tuple(map(Personal, numbers)), 1000)
+
+
+@pytest.mark.servers
 async def test_so_many_browsers_and_no_more(house: House) -> None:
     """The oldest goes; one that comes again takes its own place."""
     said = [
@@ -216,6 +239,16 @@ async def test_so_many_browsers_and_no_more(house: House) -> None:
     kept = [json.loads(one.said.reveal())["endpoint"].rpartition("/")[2] for one in await pushes.of(house.ref)]
     assert sorted(kept) == [str(n) for n in range(2, MOST + 2)]
     assert not await pushes.keep("nobody", said[0])
+
+
+@pytest.mark.servers
+async def test_who_is_no_customer_any_more_has_no_row(house: House) -> None:
+    link = await house.proved()
+    async with house.here.desk.database.write() as connection:
+        await connection.exec_driver_sql("DELETE FROM customers")
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert await house.told() == []
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["customer"]
 
 
 @pytest.mark.servers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,12 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from ivr.call.proof import Stage
+from ivr.lock.enrolling import WAY
 from ivr.page.words import languages, words
 from ivr.push.web import Subscription
 from ivr.secret import Secret
 from ivr.store.opened import new_link
-from ivr.store.posted import PostBox
+from ivr.store.posted import PUSH, PostBox
 from tests.browser_kit import PHONE, Window, browser, window
 from tests.contract.live_server import Server
 from tests.contract.page_kit import DIGITS, SHOWN, House, at, page, proof
@@ -99,7 +101,7 @@ async def test_from_the_button_to_the_page(
         assert len(await there.page.evaluate("window.asked")) == 65
         posted = await box.take()
         assert posted is not None
-        assert (posted.way, posted.secret.reveal()) == ("push", link.reveal())
+        assert (posted.way, posted.secret.reveal()) == (PUSH, link.reveal())
         to = Subscription.read(posted.body, [HOST])
         assert to is not None
         # what goes out is what the browser gets
@@ -171,8 +173,10 @@ async def test_nobody_is_asked_without_scripts_or_without_a_key(house: House, br
         await expect(there.page.locator("#push")).to_have_count(0)
 
 
-async def posted_to(house: House, link: Secret, body: Any) -> int:
-    async with house.browser.post(f"{house.url}{at(link, '/push')}", json=body) as answer:
+async def posted_to(house: House, link: Secret, body: Any, once: str = "") -> int:
+    async with house.browser.post(
+        f"{house.url}{at(link, '/push')}", json=body, headers={"X-Push-Once": once}
+    ) as answer:
         return answer.status
 
 
@@ -185,11 +189,44 @@ async def test_it_is_taken_behind_the_digits_alone(house: House) -> None:
     assert "script-src" not in (await house.open(link)).headers["Content-Security-Policy"]
     answer = await house.key(link, DIGITS.reveal())
     assert "; script-src 'self'; connect-src 'self'" in answer.headers["Content-Security-Policy"]
-    assert await posted_to(house, link, subscription()) == 204
-    assert await posted_to(house, link, "x" * 9000) == 413
-    assert await posted_to(house, new_link(), subscription()) == 404
+    once = once_in(answer.text)
+    for wrong in ("", new_link().reveal(), "x", once[:-1], link.reveal()):
+        assert await posted_to(house, link, subscription(), wrong) == 404
+    assert await posted_to(house, new_link(), subscription(), once) == 404
+    # whoever opens it later, too, is given none
+    assert once not in (await house.open(link)).text + (await house.ask(at(link))).text
+    # however many come at once, one of them is taken
+    statuses = await asyncio.gather(*(posted_to(house, link, subscription(), once) for _ in range(5)))
+    assert sorted(statuses) == [204, 404, 404, 404, 404]
     assert await house.stage(one) == Stage.CONFIRMED
     _, silent = await house.both.begin()
     await house.open(silent)
-    await house.key(silent, DIGITS.reveal())
+    assert "data-once" not in (await house.key(silent, DIGITS.reveal())).text
     assert await posted_to(house, silent, subscription()) == 404
+
+
+async def test_a_token_is_of_one_proof_and_its_body_is_limited(house: House) -> None:
+    tokens = []
+    for _ in range(2):
+        _, link = await house.both.begin(proof(shown=replace(SHOWN, push="B" + "A" * 86)))
+        await house.open(link)
+        tokens.append((link, once_in((await house.key(link, DIGITS.reveal())).text)))
+    (one, first), (other, second) = tokens
+    assert await posted_to(house, one, subscription(), second) == 404
+    assert await posted_to(house, other, subscription(), first) == 404
+    assert await posted_to(house, one, "x" * 9000, first) == 413
+    assert await posted_to(house, other, subscription(), second) == 204
+
+
+async def test_nobody_gets_past_the_page(house: House) -> None:
+    """What anybody posts as if to a gateway's address is none of what the page lets in."""
+    async with house.browser.post(f"{house.url}/in/push/{new_link().reveal()}", data=b"x") as answer:
+        assert answer.status == 204
+    posted = await PostBox(house.both.links[0], house.both.prefix, house.both.key).take()
+    assert posted is not None and posted.way != WAY
+
+
+def once_in(text: str) -> str:
+    found = re.search(r'data-once="([\w-]{22})"', text)
+    assert found is not None
+    return found[1]

@@ -29,7 +29,7 @@ async function switchOn() {
   const worker = await navigator.serviceWorker.ready;
   const made = await subscribed(worker.pushManager);
   const answer = await fetch(part.dataset.place, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(made),
+    method: "POST", headers: { "Content-Type": "application/json", "X-Push-Once": part.dataset.once }, body: JSON.stringify(made),
   });
   return answer.ok ? "done" : "failed";
 }

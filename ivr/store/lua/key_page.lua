@@ -1,4 +1,4 @@
--- ARGV 3 which proof the digits are hashed for, 4 their MAC
+-- ARGV 3 which proof the digits are hashed for, 4 their MAC, 5 that of what is good once for who has keyed the right ones, or nothing
 if not stage or id ~= ARGV[3] then
     return {'none'}
 end
@@ -14,6 +14,9 @@ local left = shown[5] - redis.call('HINCRBY', PROOF, 'tries', 1)
 -- Lua holds every string once and compares the places, so the time does not tell where two MACs differ.
 if digits == ARGV[4] then
     go('confirmed')
+    if ARGV[5] and ARGV[5] ~= '' then
+        redis.call('HSET', PROOF, 'once', ARGV[5])
+    end
     return {'confirmed'}
 end
 if left <= 0 then
