@@ -10,7 +10,7 @@ from time import time
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Entry, Texts, Trail
-from ivr.errors import TextError, TillitError
+from ivr.errors import TextError, TillitError, VaultError
 from ivr.prompts import text
 from ivr.secret import Secret
 from ivr.store.notices import Notice, Notices
@@ -61,24 +61,37 @@ class Noticing:
 
     async def _tell(self, notice: Notice) -> None:
         if self._wall() - notice.at > _OLDEST:
-            self._log.error("notice.given_up", subject=notice.ref)
-            await self._row(notice, "failed")
-            await self._notices.over(notice)
+            await self._give_up(notice)
+            return
+        if isinstance(notice.to, VaultError):
+            await self._late(notice, notice.to)
             return
         await self._row(notice, "asked")
         words = Secret(text("phone_changed", notice.language or "en", company=self._company))
         try:
             handed = await self._texts.send(notice.to, words)
         except TextError as error:
-            self._log.warning("notice.late", subject=notice.ref, error=str(error))
-            wait = min(_AGAIN * 2**notice.tries, _AGAIN_MOST)
-            await self._notices.later(notice, self._wall() + wait)
+            await self._late(notice, error)
             return
-        self._log.info("notice.sent", subject=notice.ref, nowhere=handed.nowhere)
+        if handed.nowhere:
+            # it will not be a number for texts in an hour
+            await self._give_up(notice)
+            return
+        self._log.info("notice.sent", subject=notice.ref)
+        await self._notices.over(notice)
+
+    async def _late(self, notice: Notice, error: TillitError) -> None:
+        self._log.warning("notice.late", subject=notice.ref, error=str(error))
+        wait = min(_AGAIN * 2**notice.tries, _AGAIN_MOST)
+        await self._notices.later(notice, self._wall() + wait)
+
+    async def _give_up(self, notice: Notice) -> None:
+        self._log.error("notice.given_up", subject=notice.ref)
+        await self._row(notice, "failed")
         await self._notices.over(notice)
 
     async def _row(self, notice: Notice, outcome: str) -> None:
-        detail = {"number": notice.to.masked, "tenant": notice.tenant}
+        detail = {"number": "" if isinstance(notice.to, VaultError) else notice.to.masked, "tenant": notice.tenant}
         once = f"notice:{notice.id}:{outcome}"
         await self._trail.append(
             Entry("worker", "customer.notice", outcome, subject=notice.ref, detail=detail, once=once)

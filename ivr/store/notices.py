@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.database import Database
+from ivr.errors import VaultError
 from ivr.secret import Personal
 from ivr.store import sealing
 from ivr.store.tables import CUSTOMERS, NOTICES
@@ -21,11 +22,11 @@ _AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """To this number, in the customer's language, of a change at that time (seconds since the epoch). `tries`: how often no gateway has taken it."""
+    """To this number, in the customer's language, of a change at that time (seconds since the epoch). `tries`: how often no gateway has taken it. `to` is why the number cannot be read, where it cannot."""
 
     id: str
     ref: str
-    to: Personal
+    to: Personal | VaultError
     language: str | None
     tenant: str
     at: int
@@ -33,7 +34,7 @@ class Notice:
 
 
 class Notices:
-    """Those that wait. Each method raises `StoreError`, the first one `VaultError` too."""
+    """Those that wait. Each method raises `StoreError`."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
@@ -50,8 +51,13 @@ class Notices:
         )
         found = []
         for row in await self._database.look_up(lambda connection: connection.execute(query).all()):
-            envelope = self._vault.envelopes.open(row.customer, row.key_id, row.wrapped)
-            to = envelope.open(sealing.notice(row.id), row.sealed)
+            to: Personal | VaultError
+            try:
+                envelope = self._vault.envelopes.open(row.customer, row.key_id, row.wrapped)
+                to = envelope.open(sealing.notice(row.id), row.sealed)
+            except VaultError as error:
+                # the others are told all the same
+                to = error
             found.append(Notice(row.id, row.customer, to, row.language, row.tenant, row.at, row.tries))
         return found
 

@@ -11,6 +11,7 @@ from time import time
 
 import orjson
 import pytest
+from sqlalchemy import update
 
 from ivr import sms
 from ivr.errors import InputError, StoreError
@@ -19,6 +20,7 @@ from ivr.noticing import Noticing, noticing
 from ivr.prompts import text
 from ivr.secret import Secret
 from ivr.store.notices import Notices
+from ivr.store.tables import NOTICES
 from tests.contract import texts_kit
 from tests.contract.ari_log import Log, wait_for
 from tests.contract.live_server import Server
@@ -141,6 +143,38 @@ async def test_what_no_gateway_takes_is_tried_again_seldom_and_for_a_day(world: 
     assert 20 < len(world.log.of("notice.late")) < 40
     assert await world.waiting() == 0
     assert [outcome for outcome, _ in await world.rows()] == ["asked", "failed"], "each once"
+
+
+async def test_a_number_that_no_text_goes_to_was_not_told(world: World) -> None:
+    await world.act("change_phone", phone=PHONE, to="+4533123456")
+    await world.worker.tell()
+    await world.act("change_phone", phone="+4533123456", to=OTHER)
+    await world.worker.tell()
+    assert [to for to, _ in world.told] == [PHONE]
+    assert len(world.log.of("notice.given_up")) == len(world.log.of("notice.sent")) == 1
+    assert [outcome for outcome, _ in await world.rows()] == ["asked", "asked", "failed"]
+    assert await world.waiting() == 0
+
+
+async def test_one_that_cannot_be_read_keeps_up_no_other(world: World) -> None:
+    await world.act("add_phone", phone=OTHER)
+    await world.act("change_phone", phone=OTHER, to=THIRD)
+    async with world.desk.database.write() as connection:
+        await connection.execute(update(NOTICES).where(NOTICES.c.id == await first(world)).values(sealed=b"changed"))
+    await world.worker.tell()
+    assert len(world.told) == 1
+    assert len(world.log.of("notice.late")) == 1
+    assert await world.waiting() == 1
+    world.now[0] += DAY
+    await world.worker.tell()
+    assert [outcome for outcome, _ in await world.rows()] == ["asked", "failed"]
+    assert len(world.log.of("notice.given_up")) == 1
+    assert await world.waiting() == 0
+
+
+async def first(world: World) -> str:
+    """That of the notice that is due first."""
+    return str((await asked(world.desk.database, "SELECT id FROM customer_notices ORDER BY due, id"))[0][0])
 
 
 async def test_a_gateway_that_is_back_tells_it(world: World) -> None:
