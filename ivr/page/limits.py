@@ -45,9 +45,9 @@ class Limits:
         await self._of_one("person", address, self._persons.begun_of_one_per_hour, minutes=_HOUR)
 
     async def watch(self, session: str) -> None:
-        """A page that renews itself, of somebody who is known: of no address, for behind one are many."""
+        """A page that renews itself, of somebody who is known: of no address, for behind one are many. Those of all keep nobody from another page."""
         await self._take("watch", session, _WATCHED)
-        await self._take("all", "all", self._rules.per_minute)
+        await self._take("watches", "all", self._rules.per_minute)
 
     async def check(self, address: str) -> None:
         """Somebody asks whether it was us: each may cost a text."""

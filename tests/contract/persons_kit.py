@@ -168,8 +168,10 @@ def link_of(message: str) -> str:
 
 
 @asynccontextmanager
-async def people(redis: Server, folder: Path, text: str = "", **how: float) -> AsyncIterator[People]:
-    """`text`: further lines of [persons]; `how`: as of `introducing`."""
+async def people(
+    redis: Server, folder: Path, text: str = "", *, per_minute: int = 6000, **how: float
+) -> AsyncIterator[People]:
+    """`text`: further lines of [persons]; `per_minute`: of [page]; `how`: as of `introducing`."""
     async with AsyncExitStack() as stack:
         ports = Ports(1)
         stack.callback(ports.close)
@@ -178,7 +180,7 @@ async def people(redis: Server, folder: Path, text: str = "", **how: float) -> A
         ends, bankid = Ends(folder), BankIdServer()
         provider = await stack.enter_async_context(TextsServer(bankid, ends.tls()))
         gateway = await stack.enter_async_context(TextsServer(elks))
-        settings = _settings(redis, folder, ends, url, port, provider, gateway, text)
+        settings = _settings(redis, folder, ends, url, port, provider, gateway, text, per_minute)
         redis.client.execute_command(
             "ACL", "SETUSER", "tillit-page", "reset", "on", f">{_PAGE_PASSWORD}", *rights("tillit").split()
         )
@@ -205,8 +207,9 @@ async def people(redis: Server, folder: Path, text: str = "", **how: float) -> A
 
 
 def _settings(
-    redis: Server, folder: Path, ends: Ends, url: str, port: int, provider: TextsServer, gateway: TextsServer, text: str
-) -> Settings:
+    redis: Server, folder: Path, ends: Ends, url: str, port: int, provider: TextsServer, gateway: TextsServer, text: str,
+    per_minute: int,
+) -> Settings:  # fmt: skip
     for name, content in (
         ("page.password", _PAGE_PASSWORD.encode()), ("page.key", pagekey.line()), ("password", PASSWORD.encode()),
     ):  # fmt: skip
@@ -236,6 +239,7 @@ key_file = "page.key"
 redis_password_file = "page.password"
 timezone = "Europe/Stockholm"
 per_address_minute = 100000
+per_minute = {per_minute}
 [persons]
 eids = ["bankid"]
 begun_of_one_per_hour = 1000

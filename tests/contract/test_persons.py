@@ -262,6 +262,16 @@ async def test_nobody_else_sees_it(there: People) -> None:
         assert flag in flags
 
 
+async def test_pages_that_renew_themselves_keep_nobody_from_other_pages(server: Server, tmp_path: Path) -> None:
+    async with people(server, tmp_path, per_minute=100) as there:
+        karl, karin = await there.browser(), await there.browser()
+        for one in (karl, karin):
+            await one.begin()
+        answers = await asyncio.gather(*(one.ask("/person/now") for one in (karl, karin) * 20))
+        assert 429 in {one.status for one in answers}
+        assert (await (await there.browser()).ask("/p/" + "a" * 22)).status == 404
+
+
 async def test_a_form_of_another_site_does_nothing(there: People) -> None:
     karl, link = await there.asked()
     for path in ("/person/begin", "/person/stop", "/person/code", f"{link}/deny", f"{link}/answer"):
