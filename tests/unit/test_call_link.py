@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -330,6 +331,29 @@ def test_another_worker_says_the_same_digits_and_the_link_stays() -> None:
     assert said == [spoken(line)]
     assert line.heard.count((Prompt.LOST_KEYS, Prompt.OPEN_LINK, Prompt.PROVE_DIGITS)) == 1
     assert len(world.texts.sent) == 1
+
+
+def test_whose_tries_another_worker_has_seen_used_up_has_no_more() -> None:
+    world = World()
+    line = world.line("link", stays=1.0)
+
+    async def whole() -> None:
+        first = asyncio.create_task(Session(world.house(), line, world.logger).run())
+        world.plot.on("line.music", first.cancel, delay=2.0)
+        await asyncio.wait([first])
+        line.passed_on()
+        taken = replace(world.live.take_up(line), tried=3)
+        await Session(world.house(), line, world.logger, taken).run()
+
+    world.play(whole)
+    assert (line.variables[STATUS], steps(world)) == ("refused", "sms_link:wrong")
+
+
+def test_a_challenge_that_is_gone_is_answered_by_nobody() -> None:
+    world = World()
+    world.plot.on("live.try_challenge", world.live.lose_challenges)
+    line = call(world, "right")
+    assert (line.variables[STATUS], steps(world)) == ("refused", "sms_link:expired")
 
 
 @pytest.mark.parametrize("number", [ANNA, UNKNOWN])

@@ -196,6 +196,10 @@ class FakeLive:
                 self.records.pop(key, None)
             self.marks.pop(key, None)
 
+    def lose_challenges(self) -> None:
+        """As where Redis has come back empty."""
+        self._challenges.clear()
+
     def take_up(self, line: FakeLine) -> Progress:
         """As another worker does that finds the call in the application."""
         key = (line.caller.node, line.caller.channel)
