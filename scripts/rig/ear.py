@@ -25,6 +25,8 @@ _FAINT = 700
 # so many without any sound lie between two that are the same.
 _WINDOW = 400
 _DIGIT, _GAP = 2, 2
+# So many of something else do the same: a word may lie between two digits without any silence.
+_WORD = 4
 
 
 def toned(sounds: Path, languages: Sequence[str] = ("en",)) -> Path:
@@ -47,7 +49,7 @@ def toned(sounds: Path, languages: Sequence[str] = ("en",)) -> Path:
 def understood(heard: array[int]) -> str:
     """The digits that were spoken so, in their order."""
     digits, last, gap = "", -1, True
-    count, silent = dict.fromkeys(range(10), 0), 0
+    count, silent, other = dict.fromkeys(range(10), 0), 0, 0
     for start in range(0, len(heard) - _WINDOW + 1, _WINDOW):
         window = heard[start : start + _WINDOW]
         if max(window) < _FAINT:
@@ -56,7 +58,10 @@ def understood(heard: array[int]) -> str:
             continue
         silent = 0
         if (digit := _digit(window)) < 0:
+            if (other := other + 1) == _WORD:
+                gap, count = True, dict.fromkeys(range(10), 0)
             continue
+        other = 0
         count[digit] += 1
         if count[digit] == _DIGIT and (gap or digit != last):
             digits += str(digit)
