@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ivr.config.prove import Words
 from ivr.config.section import Name, Section
 from ivr.config.texts import Country
-
-# E.164
-Number = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{4,14}$")]
+from ivr.config.trunk import DIAL, DialString, Number
 
 
 class Calls(Section):
     """Calls that agents begin at the desk, by a customer's reference: their own phone rings first, and they see no number."""
 
-    dial: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9]+/[^\s,&|{}]*\{number\}[^\s,&|{}]*$",
+    dial: DialString | None = Field(
+        None,
+        pattern=DIAL,
         description='How a customer is called, such as "PJSIP/{number}@trunk"; left out, nobody is. No Local channel: the number would stand '
         "in the CDR and in the log",
     )  # fmt: skip
@@ -43,13 +42,6 @@ class Calls(Section):
     ring_seconds: int = Field(40, ge=5, le=120, description="Seconds for which the customer's phone rings")
     per_person_hour: int = Field(60, ge=1, le=1000, description="Calls that one agent begins in an hour")
     per_customer_hour: int = Field(6, ge=1, le=60, description="Calls to one customer in an hour")
-
-    @field_validator("dial")
-    @classmethod
-    def _no_dialplan(cls, dial: str | None) -> str | None:
-        if dial is not None and dial.lower().startswith("local/"):
-            raise ValueError("is a Local channel: the number would stand in the CDR and in the log. Name the trunk")
-        return dial
 
     @model_validator(mode="after")
     def _shown(self) -> Self:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ivr.config.section import Section
+from ivr.config.trunk import DIAL, E164, DialString
 
 
 class Voice(Section):
     """Codes told by a call, where no text arrives and to landlines: to whoever presses two keys that are drawn each time."""
 
-    dial: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9]+/[^\s,&|{}]*\{number\}[^\s,&|{}]*$",
+    dial: DialString | None = Field(
+        None,
+        pattern=DIAL,
         description='How the customer is called, such as "PJSIP/{number}@trunk"; left out, nobody is',
     )  # fmt: skip
     format: Literal["e164", "digits"] = Field(
         "e164", description='How the trunk takes numbers: "e164", +46701234567; "digits", the same without +'
     )
     number: str | None = Field(
-        None, pattern=r"^\+[1-9][0-9]{4,14}$",
+        None,
+        pattern=E164,
         description='What the customer sees, with + and country, such as "+46812345678": a number that the trunk lets us show',
     )  # fmt: skip
     ring_seconds: int = Field(30, ge=5, le=120, description="Seconds for which the telephone rings")
@@ -28,13 +31,6 @@ class Voice(Section):
         20.0, gt=0, le=300,
         description="Seconds in which the last text must be reported as delivered; else its code is told by a call too",
     )  # fmt: skip
-
-    @field_validator("dial")
-    @classmethod
-    def _no_dialplan(cls, dial: str | None) -> str | None:
-        if dial is not None and dial.lower().startswith("local/"):
-            raise ValueError("is a Local channel: the number would stand in the CDR and in the log. Name the trunk")
-        return dial
 
     @model_validator(mode="after")
     def _shown(self) -> Self:
