@@ -208,6 +208,16 @@ async def test_one_number_is_asked_so_often_in_a_day_whoever_asks(server: Server
         assert len(there.gateway.asked) == 3
 
 
+async def test_one_number_gets_so_many_codes_in_a_day_whoever_says_to_have_it(server: Server, tmp_path: Path) -> None:
+    async with people(server, tmp_path, "asks_of_one_per_day = 1") as there:
+        await there.asked()
+        karin = await there.browser()
+        await karin.begin(own=ASKER, other="+46701740608")
+        await there.identified(karin, KARIN)
+        assert "That is too many in a day" in (await karin.until("too many")).said
+        assert len(there.gateway.asked) == 2
+
+
 async def test_texts_of_all_have_an_end_that_is_not_that_of_calls(server: Server, tmp_path: Path) -> None:
     async with people(server, tmp_path, "texts_per_hour = 1") as there:
         karl = await there.browser()
@@ -260,6 +270,17 @@ async def test_nobody_else_sees_it(there: People) -> None:
     flags = karl.lines["cookie"]
     for flag in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/"):
         assert flag in flags
+
+
+async def test_whoever_is_asked_does_nothing_in_the_askers_name(there: People) -> None:
+    """The two have a session each in the same introduction."""
+    karl, link = await there.asked()
+    karin = await there.browser()
+    await karin.send(f"{link}/answer", start="here")
+    await karin.send("/person/stop")
+    assert "The text is on its way" in (await karl.ask("/person/now")).said
+    await there.identified(karin, KARIN, name="Karin Svar")
+    await karl.until("Karin Svar")
 
 
 async def test_pages_that_renew_themselves_keep_nobody_from_other_pages(server: Server, tmp_path: Path) -> None:
@@ -362,6 +383,15 @@ async def test_a_name_is_one_line_and_nothing_is_put_into_it(there: People) -> N
     who = await (await there.browser()).send(f"{link}/open")
     assert "<b>" not in who.text
     assert "a" * 61 not in message
+
+
+@pytest.mark.parametrize("name", [" ", "\n\t", "\u200b"])
+async def test_whoever_has_no_name_is_nobody(there: People, name: str) -> None:
+    karl = await there.browser()
+    await karl.begin()
+    await karl.ask(there.identify(KARL, name=name), {})
+    await karl.until("That identity cannot be used for this")
+    assert there.gateway.asked == []
 
 
 async def test_it_is_off_unless_it_is_switched_on(server: Server) -> None:
