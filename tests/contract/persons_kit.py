@@ -20,6 +20,7 @@ from ivr.config import Settings, load
 from ivr.page.run import meters_of, opened
 from ivr.persons.run import introducing
 from ivr.store import pagekey
+from ivr.store.introductions import Introductions, PersonPage
 from ivr.store.link import Link
 from ivr.store.opened import rights
 from ivr.vault import Index
@@ -120,6 +121,9 @@ class People:
     trail: Trail
     log: Log
     page_log: Log
+    store: PersonPage
+    """What the page does with Redis, for who has broken into it."""
+    introductions: Introductions
     stack: AsyncExitStack
 
     async def browser(self) -> Browser:
@@ -169,9 +173,16 @@ def link_of(message: str) -> str:
 
 @asynccontextmanager
 async def people(
-    redis: Server, folder: Path, text: str = "", *, per_minute: int = 6000, **how: float
+    redis: Server,
+    folder: Path,
+    text: str = "",
+    *,
+    per_minute: int = 6000,
+    per_address: int = 100_000,
+    begun_of_one: int = 1000,
+    **how: float,
 ) -> AsyncIterator[People]:
-    """`text`: further lines of [persons]; `per_minute`: of [page]; `how`: as of `introducing`."""
+    """`text`: further lines of [persons]; `per_minute`, `per_address`: of [page]; `begun_of_one`: from one address in an hour; `how`: as of `introducing`."""
     async with AsyncExitStack() as stack:
         ports = Ports(1)
         stack.callback(ports.close)
@@ -180,7 +191,9 @@ async def people(
         ends, bankid = Ends(folder), BankIdServer()
         provider = await stack.enter_async_context(TextsServer(bankid, ends.tls()))
         gateway = await stack.enter_async_context(TextsServer(elks))
-        settings = _settings(redis, folder, ends, url, port, provider, gateway, text, per_minute)
+        settings = _settings(
+            redis, folder, ends, url, port, provider, gateway, text, (per_minute, per_address, begun_of_one)
+        )
         redis.client.execute_command(
             "ACL", "SETUSER", "tillit-page", "reset", "on", f">{_PAGE_PASSWORD}", *rights("tillit").split()
         )
@@ -203,12 +216,15 @@ async def people(
                 **{"tick": 0.02, "poll": 0.02, **how},
             )
         )
-        yield People(settings, url, redis, bankid, provider, gateway, trail, log, page_log, stack)
+        key, prefix = pagekey.PageKey.open(settings), settings.redis.prefix
+        store = PersonPage(link, prefix, key)
+        introductions = Introductions(link, prefix, key, settings.persons, settings.limits)
+        yield People(settings, url, redis, bankid, provider, gateway, trail, log, page_log, store, introductions, stack)
 
 
 def _settings(
     redis: Server, folder: Path, ends: Ends, url: str, port: int, provider: TextsServer, gateway: TextsServer, text: str,
-    per_minute: int,
+    paces: tuple[int, int, int],
 ) -> Settings:  # fmt: skip
     for name, content in (
         ("page.password", _PAGE_PASSWORD.encode()), ("page.key", pagekey.line()), ("password", PASSWORD.encode()),
@@ -238,11 +254,11 @@ url = "{url}"
 key_file = "page.key"
 redis_password_file = "page.password"
 timezone = "Europe/Stockholm"
-per_address_minute = 100000
-per_minute = {per_minute}
+per_address_minute = {paces[1]}
+per_minute = {paces[0]}
 [persons]
 eids = ["bankid"]
-begun_of_one_per_hour = 1000
+begun_of_one_per_hour = {paces[2]}
 {text}
 [texts]
 gateway = "46elks"

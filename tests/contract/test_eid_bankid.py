@@ -98,6 +98,13 @@ async def test_the_settings_may_demand_more(there: There) -> None:
     assert there.api.last.body["requirement"] == {"pinCode": True, "mrtd": True, "risk": "low"}
 
 
+@pytest.mark.parametrize(("own", "asks"), [({}, False), ({"highest_risk": "low"}, True)])
+async def test_a_page_asks_for_the_risk_that_is_looked_at(there: There, own: dict[str, str], asks: bool) -> None:
+    """What it is not asked for it does not tell, and then none is too high."""
+    assert isinstance(await there.us(**own).begin(asked(start="qr", address="192.0.2.9")), Order)
+    assert there.api.last.body["returnRisk"] is asks
+
+
 async def test_a_page_has_a_link_and_a_code_that_changes_every_second(there: There) -> None:
     _, order = await there.begun(start="qr", address="192.0.2.9")
     assert there.server.asked[-1].path == "/rp/v6.0/auth"

@@ -162,6 +162,18 @@ async def test_texts_of_all_are_bounded(tmp_path: Path, server: Server) -> None:
         assert await here.history.first(Personal(other))
 
 
+async def test_a_number_as_a_trunk_writes_it_is_the_same(here: Asking) -> None:
+    await here.history.note(Personal("0701112233"), Contact(AT, OURS.reveal(), "", "ref-1"))
+    await here.ask()
+    assert [to for to, _ in await here.texts()] == [CALLER]
+
+
+async def test_of_a_number_that_is_called_for_ever_the_latest_are_kept(here: Asking) -> None:
+    for count in range(25):
+        await here.called(at=AT + count)
+    assert [one.at - AT for one in await here.history.about(NUMBER, OURS, AT)] == list(range(5, 25))
+
+
 async def test_a_copy_of_redis_tells_no_number(here: Asking, server: Server) -> None:
     await here.called()
     keys = server.client.keys(f"{here.proved.desk.settings.redis.prefix}:history:*")

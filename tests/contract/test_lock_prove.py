@@ -406,6 +406,19 @@ async def test_what_another_desk_settles_is_over_here_too(here: Proved, server: 
     await other.close()
 
 
+async def test_of_two_desks_that_hear_of_it_one_says_the_digits(here: Proved) -> None:
+    proof, link = await here.begun()
+    assert here.desk.prover is not None
+    speech = Speech()
+    other = here.desk.prover.course(speech, Hearing(), lambda _: None)
+    await here.page.opened(link)
+    for course in (other, here.course):
+        course.told(proof.id)
+    await until(lambda: asyncio.sleep(0, not other._tasks and not here.course._tasks))
+    assert len(here.speech.said) + len(speech.said) == 1
+    await other.close()
+
+
 async def test_nobody_listens_behind_an_end_that_another_desk_settles(here: Proved) -> None:
     proof, link = await here.begun(keyed=Keyed.PHONE)
     await here.page.opened(link)

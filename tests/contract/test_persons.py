@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,6 +12,11 @@ import pytest
 
 from ivr.errors import StoreError
 from ivr.page import routes
+from ivr.secret import Secret
+from ivr.store.introduction import Act, Shows, Stage, Wish
+from ivr.store.introductions import Introductions
+from ivr.store.opened import new_link
+from tests.contract.ari_log import wait_for
 from tests.contract.live_server import Server
 from tests.contract.page_kit import page
 from tests.contract.persons_kit import ASKER, KARIN, KARL, OTHER, People, code_of, link_of, people
@@ -164,6 +170,21 @@ async def test_the_other_is_not_asked_before_the_own_number_is_shown(there: Peop
     assert len(there.gateway.asked) == 1
 
 
+async def test_the_right_code_behind_the_third_try_is_not_looked_at(there: People) -> None:
+    """Of many at once it comes where the third has been counted, and what follows of that not yet been written."""
+    karl = await there.browser()
+    await karl.begin()
+    await there.identified(karl, KARL)
+    code = code_of((await there.text(1))["message"])
+    await karl.until("Is it your number?")
+    kept = await there.introductions.read(there.log.of("person.moved")[-1]["introduction"])
+    assert kept is not None and await there.introductions.write(replace(kept.now, tries=3), kept)
+    await karl.send("/person/code", code=code)
+    now = await there.introductions.read(kept.now.id)
+    assert now is not None and (now.now.stage, now.now.tries) == (Stage.KEYING, 3)
+    assert len(there.gateway.asked) == 1
+
+
 async def test_who_is_not_known_cannot_ask_again_for_a_day(there: People, server: Server) -> None:
     karl, link = await there.asked()
     karin = await there.browser()
@@ -206,6 +227,16 @@ async def test_one_number_is_asked_so_often_in_a_day_whoever_asks(server: Server
         await karin.send("/person/code", code=code_of((await there.text(3))["message"]))
         assert "That is too many in a day" in (await karin.until("too many")).said
         assert len(there.gateway.asked) == 3
+
+
+async def test_one_number_gets_so_many_codes_in_a_day_whoever_says_to_have_it(server: Server, tmp_path: Path) -> None:
+    async with people(server, tmp_path, "asks_of_one_per_day = 1") as there:
+        await there.asked()
+        karin = await there.browser()
+        await karin.begin(own=ASKER, other="+46701740608")
+        await there.identified(karin, KARIN)
+        assert "That is too many in a day" in (await karin.until("too many")).said
+        assert len(there.gateway.asked) == 2
 
 
 async def test_texts_of_all_have_an_end_that_is_not_that_of_calls(server: Server, tmp_path: Path) -> None:
@@ -262,6 +293,48 @@ async def test_nobody_else_sees_it(there: People) -> None:
         assert flag in flags
 
 
+async def test_whoever_is_asked_does_nothing_in_the_askers_name(there: People) -> None:
+    """The two have a session each in the same introduction."""
+    karl, link = await there.asked()
+    karin = await there.browser()
+    await karin.send(f"{link}/answer", start="here")
+    await karin.send("/person/stop")
+    assert "The text is on its way" in (await karl.ask("/person/now")).said
+    await there.identified(karin, KARIN, name="Karin Svar")
+    await karl.until("Karin Svar")
+
+
+@pytest.mark.parametrize("end", ["met", "denied", "stopped"])
+async def test_what_a_page_passes_on_behind_an_end_is_not_done(there: People, end: str) -> None:
+    """Whoever has broken into the public page may pass on all that it can: nobody is asked or texted anew, nobody meets anybody."""
+    karl, link = await there.asked()
+    code, karin = code_of((await there.text(1))["message"]), await there.browser()
+    match end:
+        case "met":
+            await karin.send(f"{link}/answer", start="here")
+            await there.identified(karin, KARIN, name="Karin Svar")
+            await karl.until("Karin Svar")
+        case "denied":
+            await karin.send(f"{link}/deny")
+        case _:
+            await karl.send("/person/stop")
+    orders, rows = len(there.bankid.orders), list(there.trail.entries)
+    letter, forged = there.store.letter(Secret(link[3:])), there.store.session(new_link())
+    for session in (forged, there.store.session(Secret(str(karl.cookie)))):
+        for act in (Act.ANSWER, Act.DENY, Act.KEY, Act.STOP, Act.BACK):
+            wish = Wish(act, session, letter, "en", address="192.0.2.9", fields={"digits": Secret(code)})
+            assert await there.store.want(wish)
+            async with asyncio.timeout(10):
+                while not await there.store.done(wish):
+                    await asyncio.sleep(0.01)
+    assert (len(there.bankid.orders), there.trail.entries, len(there.gateway.asked)) == (orders, rows, 2)
+    shown = await there.store.look(forged)
+    assert shown is not None and (shown.shows, shown.why) == (Shows.REFUSED, "over")
+    if end == "met":
+        assert "Karl Canaryson" in (await karin.ask("/person/now")).said
+        assert "It was answered" in (await karin.ask(link)).said
+
+
 async def test_pages_that_renew_themselves_keep_nobody_from_other_pages(server: Server, tmp_path: Path) -> None:
     async with people(server, tmp_path, per_minute=100) as there:
         karl, karin = await there.browser(), await there.browser()
@@ -270,6 +343,38 @@ async def test_pages_that_renew_themselves_keep_nobody_from_other_pages(server: 
         answers = await asyncio.gather(*(one.ask("/person/now") for one in (karl, karin) * 20))
         assert 429 in {one.status for one in answers}
         assert (await (await there.browser()).ask("/p/" + "a" * 22)).status == 404
+
+
+async def test_less_may_be_sent_from_one_address_than_looked_at(server: Server, tmp_path: Path) -> None:
+    async with people(server, tmp_path, per_address=100) as there:
+        bot = await there.browser()
+        assert [(await bot.ask("/person/stop", {})).status for _ in range(6)] == [303] * 5 + [429]
+        assert (await bot.ask("/person")).status == 200
+
+
+async def test_who_begins_from_one_address_has_an_end(server: Server, tmp_path: Path) -> None:
+    """Each asks a provider for something; what else an address may ask is no limit here."""
+    async with people(server, tmp_path, begun_of_one=10) as there:
+        asked = [await (await there.browser()).begin() for _ in range(6)]
+        assert [one.status for one in asked] == [200] * 5 + [429]
+        assert len(there.bankid.orders) == 5
+        assert (await (await there.browser()).ask("/person")).status == 200
+
+
+async def test_one_wish_at_a_time_is_enough(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes of one, and where none comes for a while, the next one is taken."""
+    taken: list[Wish | None] = []
+    take = Introductions.take
+
+    async def counted(store: Introductions) -> Wish | None:
+        taken.append(await take(store))
+        return taken[-1]
+
+    monkeypatch.setattr("ivr.persons.service._AT_ONCE", 1)
+    monkeypatch.setattr(Introductions, "take", counted)
+    async with people(server, tmp_path) as there:
+        await wait_for(lambda: None in taken, "a while in which nobody wants anything")
+        await there.asked()
 
 
 async def test_a_form_of_another_site_does_nothing(there: People) -> None:
@@ -362,6 +467,15 @@ async def test_a_name_is_one_line_and_nothing_is_put_into_it(there: People) -> N
     who = await (await there.browser()).send(f"{link}/open")
     assert "<b>" not in who.text
     assert "a" * 61 not in message
+
+
+@pytest.mark.parametrize("name", [" ", "\n\t", "\u200b"])
+async def test_whoever_has_no_name_is_nobody(there: People, name: str) -> None:
+    karl = await there.browser()
+    await karl.begin()
+    await karl.ask(there.identify(KARL, name=name), {})
+    await karl.until("That identity cannot be used for this")
+    assert there.gateway.asked == []
 
 
 async def test_it_is_off_unless_it_is_switched_on(server: Server) -> None:

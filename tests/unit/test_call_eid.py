@@ -467,6 +467,7 @@ def test_an_unknown_customer_and_one_without_an_identity_hear_and_wait_the_same(
         line = world.call("bankid", number=None, answers=answers)
         reached = world.plot.names.count("eid.reach")
         noticed.append((line.heard, line.variables, line.events, line.watchdogs, round(world.now, 6), reached))
+        assert len(world.eids["bankid"].begun) == known
     assert noticed[0] == noticed[1] == noticed[2]
 
 
