@@ -17,6 +17,7 @@ from ivr.config import Asterisk as AsteriskSettings
 from ivr.config import Settings
 from ivr.doctor import (
     agi,
+    attestation,
     audio,
     calls,
     clock,
@@ -31,8 +32,10 @@ from ivr.doctor import (
     metrics,
     modules,
     openid,
+    outpost,
     page,
     peers,
+    persons,
     prompts,
     proxy,
     reach,
@@ -41,6 +44,7 @@ from ivr.doctor import (
     texts,
     users,
     watchdog,
+    ways,
     webhooks,
 )
 from ivr.doctor.console import ETC
@@ -49,8 +53,8 @@ from ivr.doctor.node import Node
 from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
-    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *openid.KINDS, *eid.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS, *calls.KINDS,
-    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *page.KINDS, *peers.KINDS, *clock.KINDS, NOT_LOOKED_AT,
+    *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *outpost.KINDS, *openid.KINDS, *eid.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS, *calls.KINDS, *attestation.KINDS,
+    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *page.KINDS, *ways.KINDS, *persons.KINDS, *peers.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
 
@@ -71,6 +75,8 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "webhooks": webhooks.check,
     "proxy": proxy.check,
     "page": page.check,
+    "ways to prove who we are": ways.check,
+    "people among themselves": persons.check,
     "other organisations": peers.check,
     "clocks": clock.check,
 }
@@ -78,6 +84,7 @@ _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
     "rights": reach.check,
     "AMI": manager.check,
     "desk": desk.check_node,
+    "desk's application": outpost.check,
     "modules": modules.check,
     "dialplan": dialplan.check,
     "sharing of calls": sharing.check,
@@ -86,6 +93,7 @@ _OF_A_NODE: dict[str, Callable[[Node], Awaitable[list[Finding]]]] = {
     "users and ports": users.check,
     "endpoints": audio.check,
     "calls": calls.check,
+    "attestation": attestation.check,
     "prompts": prompts.check,
     "clock": clock.check_node,
 }

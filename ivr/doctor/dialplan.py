@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ivr.asterisk.dialling import CALLED, HIDE, JOINED
 from ivr.doctor import manager, recorders
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
@@ -41,7 +42,17 @@ RECORDERS = Kind(
     "The dialplan records calls, lets others hear them, or reads keys",
     "Where keys come as tones in the sound, whoever records or hears it before or during the verification has them. What Read() takes stands in a variable.",
 )  # fmt: skip
-KINDS = (MISSING, OTHER, UNUSED, APP, OPEN, RECORDERS)
+CALLS = Kind(
+    "dialplan-calls", Grade.FAULT,
+    "The dialplan lacks a context that calls from the desk go through",
+    "Both are hung up when the customer has answered, or the agent's phone may be shown the number.",
+)  # fmt: skip
+PUBLISHED = Kind(
+    "dialplan-published", Grade.WARNING,
+    "Nothing in the dialplan leads to `tillit-published`",
+    "Agents say digits that nobody can key: who calls the published number is not asked for them.",
+)  # fmt: skip
+KINDS = (MISSING, OTHER, UNUSED, APP, OPEN, RECORDERS, CALLS, PUBLISHED)
 
 _OWN = Path(__file__).resolve().parents[2] / "dialplan" / "tillit.conf"
 _RELOAD = "asterisk -rx 'dialplan reload'"
@@ -60,7 +71,7 @@ async def check(node: Node) -> list[Finding]:
     """What is wrong with the dialplan, where it can be seen."""
     subject = node.about("dialplan")
     if node.console is not None and (told := await node.console.told("dialplan show", "-= ")) is not None:
-        return examine(list(shown(told)), subject, node.asterisk.app, node.place)
+        return _all(list(shown(told)), subject, node)
     if (messages := await manager.dialplan(node)) is not None:
         lines = [
             Line(
@@ -68,13 +79,47 @@ async def check(node: Node) -> list[Finding]:
             )
             for one in messages
         ]
-        return examine(lines, subject, node.asterisk.app, node.place)
+        return _all(lines, subject, node)
     return [
         NOT_LOOKED_AT.found(
             subject, "the dialplan can be seen neither on the console nor by AMI from here",
             "asterisk -rx 'dialplan show tillit-verify'", "# expect the lines of dialplan/tillit.conf",
         )
     ]  # fmt: skip
+
+
+def _all(lines: list[Line], subject: str, node: Node) -> list[Finding]:
+    """With what these settings need besides."""
+    settings = node.settings
+    found = examine(lines, subject, node.asterisk.app, node.place)
+    if any(finding.name == MISSING.name for finding in found):
+        return found
+    if settings.calls.dial is not None:
+        found += _calls(lines, subject)
+    if settings.page.url is not None and "spoken" in settings.prove.ways:
+        found += _published(lines, subject)
+    return found
+
+
+def _calls(lines: list[Line], subject: str) -> Iterator[Finding]:
+    there = {line.context for line in lines}
+    if lacking := [context for context in (CALLED, JOINED, HIDE) if context not in there]:
+        yield CALLS.found(
+            subject, f"there is no context {', '.join(lacking)}, and [calls] dial is written",
+            "cp dialplan/tillit.conf /etc/asterisk/tillit.conf", _RELOAD,
+        )  # fmt: skip
+
+
+def _published(lines: list[Line], subject: str) -> Iterator[Finding]:
+    own = _own_contexts()
+    where = sorted({line.context for line in lines if line.context not in own and _PUBLISHED.search(line.text)})
+    if where:
+        yield ok(subject, f"{', '.join(where[:5])}{' …' if where[5:] else ''} leads to tillit-published")
+        return
+    yield PUBLISHED.found(
+        subject, "no line has Goto(tillit-published,s,1), and [prove] ways has spoken",
+        "# add it where the published number comes in, or at an entry of its menu, in /etc/asterisk/extensions.conf: docs/dialplan.md", _RELOAD,
+    )  # fmt: skip
 
 
 def examine(lines: list[Line], subject: str, app: str, place: str) -> list[Finding]:
@@ -131,8 +176,12 @@ WAY_IN = re.compile(r"[(?:,]\s*tillit(?:-verify|-offer)?,|@tillit(?![\w-])|AGI\(
 """What hands a call to us, in a line of the dialplan: GotoIf(…?tillit,POLICY,1) and Local/POLICY@tillit too."""
 
 
+_PUBLISHED = re.compile(r"[(?:,]\s*tillit-published,|@tillit-published(?![\w-])")
+"""What leads to where the digits that an agent has said are keyed."""
+
+
 def _own_contexts() -> set[str]:
-    return {line.context for line in _own()} | {"tillit", "tillit-verify"}
+    return {line.context for line in _own()} | {"tillit", "tillit-verify", "tillit-published"}
 
 
 def _called(lines: list[Line], subject: str) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Which users of AMI are told of keys in spite of their class: what the filters of manager.conf let through."""
+"""Of which events users of AMI are told in spite of their class: what the filters of manager.conf let through."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 KEYS = ("DTMFBegin", "DTMFEnd")
 """The events of a key; its end alone tells which one it was."""
+DIALLED = "DialBegin"
+"""The event that tells which number is called."""
 
-# What an event of a key begins with, as AMI writes it.
-_HEAD = "Event: {name}\r\nPrivilege: dtmf,all\r\nChannel: "
+# What an event begins with, as AMI writes it; what comes then is not a key's alone.
+_HEAD = "Event: {name}\r\nPrivilege: {classes}\r\n{then}"
 # What means the same in Asterisk's regular expressions (POSIX, extended) and in Python's.
 _PLAIN = re.compile(r"[\w :.*^$|(),/-]*", re.ASCII)
 # An expression that asks for the name, which stands at the beginning of an event and nowhere else.
@@ -28,13 +30,15 @@ class Filter:
     pattern: str
 
     def matches(self, event: str) -> bool | None:
-        """Whether it is about this event of a key; None where that depends on what else stands in the event."""
+        """Whether it is about this event; None where that depends on what else stands in the event."""
         if self.name is not None and self.name != event:
             return False
-        head = _HEAD.format(name=event)
+        key = event in KEYS
+        classes = "dtmf,all" if key else "call,all"
+        head = _HEAD.format(name=event, classes=classes, then="Channel: " if key else "")
         if self.header is None:
             return self._matches(head, whole=False) if self.method != "none" else True
-        known = {"Event": event, "Privilege": "dtmf,all"}
+        known = {"Event": event, "Privilege": classes}
         header = self.header.removesuffix(":")
         if header not in known:
             return None
@@ -66,7 +70,12 @@ class Filter:
 
 
 def keeps_keys_out(lines: Iterable[str]) -> bool:
-    """Whether these lines of manager.conf surely keep both events of a key away.
+    """Whether these lines of manager.conf surely keep both events of a key away."""
+    return keeps_out(lines, KEYS)
+
+
+def keeps_out(lines: Iterable[str], events: Iterable[str]) -> bool:
+    """Whether these lines of manager.conf surely keep all of these events away.
 
     Where there is a filter that includes, what none includes is left out; what one excludes is left out in any case.
     """
@@ -76,7 +85,7 @@ def keeps_keys_out(lines: Iterable[str]) -> bool:
     return all(
         (included and all(one.matches(event) is False for one in included))
         or any(one.matches(event) is True for one in excluded)
-        for event in KEYS
+        for event in events
     )
 
 

@@ -22,8 +22,8 @@ LOGGER_DEBUG = Kind(
 )  # fmt: skip
 LOGGER_VERBOSE = Kind(
     "logger-verbose", Grade.FAULT,
-    "A log of Asterisk has the level verbose, and digits are said on calls",
-    "From `core set verbose 3` on, each digit that is said is written there: codes, for whoever reads the log.",
+    "A log of Asterisk has the level verbose, and digits are said on calls, or customers called",
+    "From `core set verbose 3` on, each digit that is said is written there, and each number that is called: codes and customers, for whoever reads the log.",
 )  # fmt: skip
 DEBUG = Kind(
     "debug-on", Grade.FAULT,
@@ -66,8 +66,9 @@ async def check(node: Node) -> list[Finding]:
     subject = node.about("secrecy")
     logs = rows(await node.ari.request("GET", "asterisk/logging"))
     found = list(_logger(logs, subject))
-    # codes of [texts.voice]; the page's digits, which steps and agents have said
-    if node.settings.texts.voice.wanted or node.settings.page.url is not None:
+    # codes of [texts.voice]; the page's digits, which steps and agents have said; numbers that agents call
+    settings = node.settings
+    if settings.texts.voice.wanted or settings.page.url is not None or settings.calls.dial is not None:
         found += _verbose(logs, subject)
     found += _hep(rows(await node.ari.request("GET", "asterisk/modules")), node.console, subject)
     told, unseen = await asked(node, ASKED, subject)
@@ -110,7 +111,7 @@ def _verbose(channels: list[dict[str, object]], subject: str) -> Iterator[Findin
         # a console shows it to whoever sits there, and keeps nothing
         if channel.get("type") != "Console" and "VERBOSE" in levels:
             yield LOGGER_VERBOSE.found(
-                subject, f"{where} has the level verbose, and digits are said on calls",
+                subject, f"{where} has the level verbose, and digits are said on calls, or customers called",
                 f"# in /etc/asterisk/logger.conf take verbose (and *) out of the line {where.rpartition('/')[2]}",
                 "asterisk -rx 'logger reload'",
             )  # fmt: skip

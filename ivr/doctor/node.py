@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from ivr.asterisk.ari import Ari
 from ivr.config import Asterisk, Settings
 from ivr.doctor.console import Console
+from ivr.errors import AriError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,14 @@ async def global_variable(node: Node, name: str) -> str:
             return value
         case _:
             return ""
+
+
+async def known_object(node: Node, module: str, kind: str, name: str) -> dict[str, str] | None:
+    """What Asterisk has of this name in its files; None where it has none, or not the module."""
+    try:
+        told = await node.ari.request("GET", f"asterisk/config/dynamic/{module}/{kind}/{quote(name, safe='')}")
+    except AriError as error:
+        if error.status not in (400, 404):
+            raise
+        return None
+    return {str(one["attribute"]): str(one["value"]) for one in rows(told)}

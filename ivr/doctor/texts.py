@@ -22,7 +22,7 @@ SETTINGS = Kind(
 AWAY = Kind(
     "texts-away", Grade.FAULT,
     "The text message gateway cannot be connected to",
-    "Texts do not go out: callers of policies with sms_code or sms_link are not verified.",
+    "Texts do not go out: callers of policies with sms_code or sms_link are not verified, and no proof of ours arrives by text.",
 )  # fmt: skip
 OUTBOX = Kind(
     "texts-outbox", Grade.WARNING,
@@ -40,7 +40,7 @@ _TRY = 'd=$1; while [ ! -e "$d" ]; do d=$(dirname "$d"); done; f=$(mktemp "$d/.d
 async def check(settings: Settings) -> list[Finding]:
     """Each gateway of the settings: complete, and there."""
     # the worker makes them ready in any case, and does not start where it cannot
-    used = any(_STEPS & set(policy.steps) for policy in settings.policies.values())
+    used = _used(settings)
     log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     found: list[Finding] = []
     for name in sms.names(settings):
@@ -67,7 +67,13 @@ async def check(settings: Settings) -> list[Finding]:
             found.append(_away(name, str(error)))
         finally:
             await gateway.close()
-    return found if used or found else [ok(_SUBJECT, "no policy sends any")]
+    return found if used or found else [ok(_SUBJECT, "none are sent, by no policy and for no proof")]
+
+
+def _used(settings: Settings) -> bool:
+    """Whether any text goes out: of a caller's verification, of our proof, of people to each other."""
+    proves = settings.page.url is not None and bool({"text", "code"} & set(settings.prove.ways))
+    return proves or settings.persons.on or any(_STEPS & set(policy.steps) for policy in settings.policies.values())
 
 
 async def _outbox(settings: Settings) -> list[Finding]:

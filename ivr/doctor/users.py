@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ivr.config import loopback
 from ivr.doctor.console import Console, value
-from ivr.doctor.filters import keeps_keys_out, of_user
+from ivr.doctor.filters import DIALLED, KEYS, keeps_out, of_user
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.leaks import asked
 from ivr.doctor.node import Node
@@ -23,6 +23,11 @@ AMI_RIGHTS = Kind(
     "ami-rights", Grade.ADVICE,
     "A user of AMI may type commands, place calls or write files",
     "Who has its password can switch on what shows keys, and can set what the dialplan believes.",
+)  # fmt: skip
+AMI_DIALLED = Kind(
+    "ami-dialled", Grade.ADVICE,
+    "A user of AMI is told of the numbers that agents call from the desk",
+    "Agents do not see them; who has that user's password does.",
 )  # fmt: skip
 AMI_OPEN = Kind(
     "ami-open", Grade.FAULT,
@@ -49,7 +54,7 @@ READABLE = Kind(
     "Asterisk's password files can be read by every user of the machine",
     "Who reads the ARI password can see, hear and change every call.",
 )  # fmt: skip
-KINDS = (AMI_DTMF, AMI_RIGHTS, AMI_OPEN, HTTP_OPEN, HTTP_SESSIONS, ARI_USERS, READABLE)
+KINDS = (AMI_DTMF, AMI_RIGHTS, AMI_DIALLED, AMI_OPEN, HTTP_OPEN, HTTP_SESSIONS, ARI_USERS, READABLE)
 
 # AMI's classes by which a user can reach everything else.
 _MIGHTY = ("system", "command", "config", "originate", "all")
@@ -75,7 +80,7 @@ async def check(node: Node) -> list[Finding]:
     if node.console is None:
         return unseen
     found = [
-        *await _ami(node.console, told["manager show users"], subject),
+        *await _ami(node.console, told["manager show users"], subject, dials=node.settings.calls.dial is not None),
         *_ami_open(told["manager show settings"], subject),
         *_ari(told["ari show users"], node.asterisk.username, subject),
         *_http(told["http show status"], node.console, subject),
@@ -86,7 +91,8 @@ async def check(node: Node) -> list[Finding]:
     ]
 
 
-async def _ami(console: Console, users: str, subject: str) -> list[Finding]:
+async def _ami(console: Console, users: str, subject: str, *, dials: bool) -> list[Finding]:
+    """`dials`: agents call from the desk."""
     found: list[Finding] = []
     for name in _between(users, "--------", "-------------------"):
         shown = await console.told(f"manager show user {name}", "read perm")
@@ -96,13 +102,21 @@ async def _ami(console: Console, users: str, subject: str) -> list[Finding]:
             continue
         read, write = ((value(shown, f"{way} perm") or "").split(",") for way in ("read", "write"))
         mighty = [right for right in _MIGHTY if right in write]
-        if {"dtmf", "all"} & set(read) and not _filtered(console, name):
+        if {"dtmf", "all"} & set(read) and not _filtered(console, name, KEYS):
             found.append(
                 AMI_DTMF.found(
                     subject, f"the AMI user {name} reads {'all, and so dtmf' if 'all' in read else 'dtmf'}",
                     f"# in the section [{name}] of manager.conf name the classes in read = one by one, without dtmf; or, where you cannot:",
                     "#   eventfilter(action(exclude),name(DTMFBegin)) =", "#   eventfilter(action(exclude),name(DTMFEnd)) =",
                     "asterisk -rx 'manager reload'",
+                )
+            )  # fmt: skip
+        if dials and {"call", "all"} & set(read) and not _filtered(console, name, (DIALLED,)):
+            found.append(
+                AMI_DIALLED.found(
+                    subject, f"the AMI user {name} is told of {DIALLED}, which has the number",
+                    f"# in the section [{name}] of manager.conf, where it needs no {DIALLED}:",
+                    f"#   eventfilter(action(exclude),name({DIALLED})) =", "asterisk -rx 'manager reload'",
                 )
             )  # fmt: skip
         if mighty:
@@ -126,13 +140,13 @@ def _ami_open(settings: str, subject: str) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _filtered(console: Console, user: str) -> bool:
-    """Whether filters keep DTMF from this user: then the class does no harm."""
+def _filtered(console: Console, user: str, events: tuple[str, ...]) -> bool:
+    """Whether filters keep these from this user: then the class does no harm."""
     try:
         files = [file.name for file in console.etc.glob("manager*.conf")]
     except OSError:
         return False
-    return keeps_keys_out(of_user((console.file(file) or "" for file in sorted(files)), user))
+    return keeps_out(of_user((console.file(file) or "" for file in sorted(files)), user), events)
 
 
 def _ari(told: str, own: str, subject: str) -> Iterator[Finding]:

@@ -99,6 +99,16 @@ class AppServer:
         if not answer.good:
             raise PushError(f"{self._name}: it did not take the message (status {answer.status})")
 
+    async def reach(self) -> None:
+        """Connect as for a message, and ask for nothing. Raises `PushError`."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._client.reach()
+        except TimeoutError:
+            raise PushError(f"{self._name}: it did not answer in time") from None
+        except PushError as error:
+            raise PushError(f"{self._name}: {error}") from None
+
     async def close(self) -> None:
         """End what is open."""
         await self._client.close()

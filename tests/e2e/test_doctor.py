@@ -17,14 +17,16 @@ import pytest
 from rig.ports import HOST, Ports
 from rig.state import wait_until
 
+from ivr.asterisk.outpost import Outpost
 from ivr.config import load
 from ivr.doctor import KINDS, Finding, examine
 from tests.contract.ami_server import PASSWORD, USER, AmiServer, message
+from tests.contract.ari_log import Log, wait_for
 from tests.e2e.doctor_kit import House, manager
 from tests.unit.ami_filters import FILTERS, UNSURE
 
 # Advice that a PBX well made may get: its disk is one, its worker and its desk not started; this machine's clock is what it is.
-ALLOWED = {"ok", "keys-beside", "worker-away", "clock-free", "desk-away"}
+ALLOWED = {"ok", "keys-beside", "worker-away", "clock-free", "desk-away", "desk-app-away"}
 MADE_ELSEWHERE = {
     # tests/unit/test_doctor.py: a machine whose clock nobody keeps, and an old Asterisk, cannot be had here
     "clock-free",
@@ -63,6 +65,14 @@ MADE_ELSEWHERE = {
     "eid-settings",
     "eid-away",
     "eid-certificate-ends",
+    # tests/contract/test_ways_doctor.py: an app's server, a mail server, and pages that offer this and that
+    "prove-settings",
+    "prove-away",
+    "persons-settings",
+    "persons-page",
+    # tests/e2e/test_stir.py: a carrier that signs
+    "attestation-unread",
+    "attestation-refuses",
     # tests/unit/test_doctor_webhooks.py: receivers that are there and not
     "program-secret",
     "webhook-away",
@@ -198,13 +208,18 @@ def edit(
     return Fault(name, make, lambda house: house.replace(house.etc / file, after, before), besides, told=told)
 
 
-def added(name: str, file: str, text: str, reload: str, *, told: str = "", besides: tuple[str, ...] = ()) -> Fault:
-    """Text added to a file of Asterisk's."""
+def added(
+    name: str, file: str, text: str, reload: str, *, told: str = "", besides: tuple[str, ...] = (),
+    tables: dict[str, dict[str, object]] | None = None,
+) -> Fault:  # fmt: skip
+    """Text added to a file of Asterisk's. `tables`: the settings for which it is a fault."""
 
     def make(house: House) -> None:
         with (house.etc / file).open("a") as opened:
             opened.write(text)
         house.pbx.cli(reload)
+        if tables:
+            house.write(tables)
 
     return Fault(name, make, House.restore, besides, told=told)
 
@@ -299,8 +314,21 @@ def another_owner(house: House) -> None:
 
 
 SIP = ("dtmf_mode = rfc4733", "reload")
+NUMBER = "+46812345678"
+# Customers are called, by an endpoint that is there, and at an address that stands in the settings.
+CALLS: dict[str, dict[str, object]] = {"calls": {"dial": "PJSIP/agent1/sip:{number}@192.0.2.1", "number": NUMBER}}
+BY_TRUNK: dict[str, dict[str, object]] = {"calls": {"dial": "PJSIP/{number}@trunk", "number": NUMBER}}
+# A carrier's, at a place that is known.
+TRUNK = (
+    "\n[trunk](caller-phone)\naors = trunk\ndtmf_mode = rfc4733\n{more}\n[trunk]\ntype = aor\ncontact = sip:192.0.2.1\n"
+)
 # Codes are told by calls.
-SAID: dict[str, dict[str, object]] = {"texts.voice": {"dial": "PJSIP/{number}@trunk", "number": "+46812345678"}}
+SAID: dict[str, dict[str, object]] = {"texts.voice": {**CALLS["calls"]}}
+# Proofs are spoken; the page is not started.
+SPOKEN: dict[str, dict[str, object]] = {
+    "page": {"url": "http://localhost:9"},
+    "prove": {"ways": ["spoken"], "published": "08-123 456"},
+}
 FAULTS = (
     # settings, keys, database
     mode("settings-open", "tillit.toml", 0o666),
@@ -388,14 +416,24 @@ FAULTS = (
     added("names-trusted", "pjsip.conf", "\n[trunk](caller-phone)\ntrust_id_inbound = yes\ndtmf_mode = rfc4733\n[trunk]\ntype = identify\nendpoint = trunk\nmatch = 192.0.2.1\n", "module reload res_pjsip.so", told="of a carrier"),
     edit("names-trusted", "pjsip.conf", "aors = agent1\n", "aors = agent1\ntrust_id_inbound = yes\noutbound_auth = agent1\n", "module reload res_pjsip.so", told="that asks us to log in"),
     edit("names-trusted", "pjsip.conf", "aors = agent1\n", "aors = trunk\ntrust_id_inbound = yes\n[trunk]\ntype = aor\ncontact = sip:192.0.2.1\n", "module reload res_pjsip.so", told="whose place is known"),
-    settings("calls-trunk", calls={"dial": "PJSIP/{number}@nobody", "number": "+46812345678"}),
-    settings("calls-unsigned", calls={"dial": "PJSIP/{number}@agent1", "number": "+46812345678"}, calls__attestations={'"+46812345678"': "A"}),
+    settings("calls-trunk", calls={"dial": "PJSIP/{number}@nobody", "number": NUMBER}),
+    settings("calls-trunk", texts__voice={"dial": "PJSIP/{number}@nobody", "number": NUMBER}, told="by which codes are told"),
+    settings("calls-trunk-away", calls={"dial": "PJSIP/{number}@agent1", "number": NUMBER}, told="that is not registered"),
+    added("calls-number", "pjsip.conf", TRUNK.format(more="from_user = account"), "module reload res_pjsip.so", tables=BY_TRUNK),
+    added("calls-number-told", "pjsip.conf", TRUNK.format(more="trust_id_inbound = yes\ntrust_connected_line = no"), "module reload res_pjsip.so", tables=BY_TRUNK),
+    settings("calls-unsigned", calls=CALLS["calls"], calls__attestations={f'"{NUMBER}"': "A"}),
+    edit("dialplan-calls", "tillit.conf", "[tillit-hide]", "[tillit-hidden]", "dialplan reload", besides=("dialplan-other",), tables=CALLS),
+    settings("dialplan-published", besides=("page-away", "page-key"), **SPOKEN),
+    added("ami-dialled", "manager.conf", "\n[wallboard]\nsecret = x1y2z3\nread = call\n", "manager reload", tables=CALLS),
+    edit("logger-verbose", "logger.conf", "messages.log => notice,", "messages.log => verbose,notice,", "logger reload", told="of numbers", tables=CALLS),
+    settings("prove-page", prove={"ways": ["text"]}),
     Fault("prompts-missing", without_prompts, with_prompts),
     Fault("prompts-incomplete", half_swedish, no_swedish),
     # texts
     settings("texts-settings", texts__http={"url": "https://127.0.0.2/send"}, told="private address"),
     settings("texts-settings", texts__http={"secret_file": "missing"}, told="no secret"),
     settings("texts-away", texts__http={"url": "http://127.0.0.1:9/send"}),
+    settings("texts-away", texts__http={"url": "http://127.0.0.1:9/send"}, page={"url": "http://localhost:9"}, policies__main={"steps": ["pin"], "level": 1}, besides=("page-away", "page-key"), told="of proofs alone"),
     settings("texts-outbox", texts={"gateway": "outbox"}),
     settings("metrics-open", metrics={"listen": "0.0.0.0:9469", "allow": ["192.0.2.9"]}, told="192.0.2.9"),
 )  # fmt: skip
@@ -415,6 +453,56 @@ async def test_a_fault_is_found_and_its_cure_mends_it(house: House, fault: Fault
     for line in mine[0].cure if fault.typed else ():
         house.type(line)
     assert names(await house.look()) == set(), "the cure does not mend it"
+
+
+async def test_calls_by_a_trunk_and_a_published_number_are_well(house: House) -> None:
+    """A carrier whose place is known, with a number of the account's beside ours, a menu that leads there, and a user who is told no number."""
+    for file, text in (
+        ("pjsip.conf", TRUNK.format(more="from_user = account\nsend_pai = yes\ntrust_id_outbound = yes")),
+        ("extensions.conf", '\n[menu]\nexten => 3,1,GotoIf($["${NIGHT}" = ""]?tillit-published,s,1)\n'),
+        (
+            "manager.conf",
+            "\n[wallboard]\nsecret = x1y2z3\nread = call\neventfilter(action(exclude),name(DialBegin)) =\n",
+        ),
+    ):
+        with (house.etc / file).open("a") as opened:
+            opened.write(text)
+    house.pbx.cli("core reload")
+    house.write({**BY_TRUNK, **SPOKEN, "texts.voice": BY_TRUNK["calls"]})
+    found = await house.look()
+    assert names(found) == {"page-away", "page-key"}
+    said = {(finding.subject, finding.what) for finding in found if finding.name == "ok"}
+    assert {("calls", "customers are called by trunk"), ("dialplan", "menu leads to tillit-published")} <= said
+    house.restore()
+    house.pbx.cli("core reload")
+
+
+async def test_a_desk_that_is_connected_is_seen(house: House) -> None:
+    house.write(CALLS)
+    assert "desk-app-away" in {finding.name for finding in await house.look()}
+    settings, log = load(house.config), Log().logger
+    outpost = Outpost.of(settings, "[asterisk]", "node", log)
+    serving = asyncio.create_task(outpost.serve())
+    try:
+        await wait_for(lambda: outpost.is_connected, "the application")
+        found = await house.look()
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+    assert "desk-app-away" not in {finding.name for finding in found}
+    (said,) = [finding for finding in found if finding.what.startswith("is connected to Asterisk as desk-tillit-")]
+    assert said.subject == "desk"
+    house.restore()
+
+
+async def test_a_hint_that_nobody_verifies(house: House) -> None:
+    """This Asterisk does not load what verifies."""
+    house.pbx.cli("dialplan set global TILLIT_ATTESTATION yes")
+    (found,) = [finding for finding in await house.look() if finding.name not in ALLOWED]
+    assert found.name == "attestation-unread"
+    assert found.what.endswith("Asterisk does not run res_stir_shaken, res_pjsip_stir_shaken")
+    house.pbx.cli("dialplan set global TILLIT_ATTESTATION no")
+    assert names(await house.look()) == set()
 
 
 async def test_an_ari_conf_that_cannot_be_read_is_found(house: House) -> None:
@@ -631,6 +719,7 @@ def test_every_finding_has_its_fault() -> None:
         "calls-unlimited",
         "ari-debug",
         "desk-ami-other",
+        "desk-app-away",
         "clock-asterisk",
         "clock-redis",
     }

@@ -17,8 +17,11 @@ import asyncio
 import json
 import re
 import shutil
+import socket
+import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -28,8 +31,20 @@ from rig.stage import code_in
 from rig.state import CHECKOUT, RigError, wait_until
 from rig.wheels import wheels
 
+from tests.contract.smpp_kit import PASSWORD as CENTRES_PASSWORD
+from tests.contract.smpp_kit import Centre
 from tests.contract.texts_kit import certificate
-from tests.contract.texts_server import PASSWORD, Api, Asked, Status, TextsServer, elks, twilio
+from tests.contract.texts_server import (
+    PASSWORD,
+    Api,
+    Asked,
+    Status,
+    TextsServer,
+    application_key,
+    elks,
+    twilio,
+    vonage,
+)
 from tests.e2e.guide import Guide, edited
 
 PACKAGES = ("python3-venv", "redis-server", "espeak-ng", "openssl")
@@ -345,17 +360,45 @@ def sms(asked: Asked) -> Status:
 GATEWAYS: dict[str, tuple[str, str, str, Api]] = {
     "46elks": ("46elks API password: ", "api.46elks.com", "46.16.232.1", elks),
     "Twilio": ("Twilio API key secret: ", "api.twilio.com", "46.16.232.2", twilio),
+    "Vonage": ("Vonage signature secret: ", "api.nexmo.com", "46.16.232.4", vonage),
     "Any other, by HTTP": ("SMS gateway secret: ", "sms.example.com", "46.16.232.3", sms),
 }
 
 
+CENTRE = ("smsc.example.com", "46.16.232.5", 3550)
+
+
+@asynccontextmanager
+async def in_tls(at: socket.socket, tls: ssl.SSLContext, port: int) -> AsyncIterator[None]:
+    """What comes to this socket within TLS goes on to a port of ours."""
+
+    async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while some := await reader.read(4096):
+            writer.write(some)
+            await writer.drain()
+        writer.close()
+
+    async def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner, out = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(passed(reader, out), passed(inner, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(taken, sock=at, ssl=tls)
+    try:
+        yield
+    finally:
+        server.close()
+
+
 async def test_each_gateway_takes_a_text(installed: Guide, tmp_path: Path) -> None:
     machine, page = installed.machine, Guide(CHECKOUT / "docs" / "gateways.md", installed.machine)
-    pem, tls = certificate(tmp_path, "gateways", ",".join(f"DNS:{name}" for _, name, _, _ in GATEWAYS.values()))
+    known_as = {name: address for _, name, address, _ in GATEWAYS.values()} | {CENTRE[0]: CENTRE[1]}
+    pem, tls = certificate(tmp_path, "gateways", ",".join(f"DNS:{name}" for name in known_as))
     machine.write("/etc/ssl/certs/gateways.pem", pem.read_text())
     known = machine.root("openssl", "x509", "-hash", "-noout", "-in", "/etc/ssl/certs/gateways.pem").strip()
     machine.root("ln", "-s", "gateways.pem", f"/etc/ssl/certs/{known}.0")
-    hosts = [f"{address} {name}\n" for _, name, address, _ in GATEWAYS.values()]
+    hosts = [f"{address} {name}\n" for name, address in known_as.items()]
+    # what Vonage has let somebody download
+    machine.run(f"cat > ~/private.key <<'END'\n{application_key().as_pem(private=True).decode()}END")
     machine.write("/etc/hosts", machine.read("/etc/hosts") + "".join(hosts))
 
     async def tried(server: TextsServer) -> Asked:
@@ -366,11 +409,24 @@ async def test_each_gateway_takes_a_text(installed: Guide, tmp_path: Path) -> No
         (asked,) = server.asked
         return asked
 
+    async with Centre() as centre, in_tls(machine.listen(*CENTRE[1:]), tls, centre.port):
+        await centre.tell(system_id="exampletel")
+        shown = await asyncio.to_thread(page.follow, "SMPP", {"SMPP password: ": CENTRES_PASSWORD})
+        began = journal(machine).count("ari.connected")
+        shown += await asyncio.to_thread(page.type, "Trying it")
+        assert CENTRES_PASSWORD not in shown
+        await until_logged(machine, "ari.connected", count=began + 1)
+        assert (await centre.until("submit"))["to"][2] == "46701740601"
+        assert centre.of("refused") == []
     for section, (question, name, address, api) in GATEWAYS.items():
         async with TextsServer(api, tls, machine.listen(address, 443)) as server:
             shown = await asyncio.to_thread(page.follow, section, {question: PASSWORD})
             assert PASSWORD not in shown
             assert (await tried(server)).headers["host"] == name
+    # what signs reports, and what was downloaded once: nobody else reads the one, and the other lies nowhere else
+    kept = machine.root("stat", "-c", "%U %a", "/etc/tillit/vonage.signature", "/etc/tillit/vonage.key").splitlines()
+    assert kept == ["tillit 600"] * 2
+    assert machine.run("ls ~").split() == []
     async with TextsServer(sms, at=machine.listen("10.0.0.5", 8080)) as server:
         await asyncio.to_thread(page.follow, "Where a gateway may be")
         assert json.loads((await tried(server)).body)["to"] == "+46701740601"

@@ -30,7 +30,7 @@ from rig.stage import ANNA, BO, CHEAP_PINS, Stage
 from ivr.asterisk.ari import Ari
 from ivr.config import load
 from ivr.config.calls import Calls
-from ivr.doctor import calls
+from ivr.doctor import attestation, calls
 from ivr.doctor.node import Node
 from tests.contract.ari_log import Log, wait_for
 from tests.e2e.floor import opened
@@ -261,7 +261,7 @@ async def test_the_doctor_sees_what_is_signed(
     stage: Stage, trunk: str, attestations: dict[str, str], found: list[str]
 ) -> None:
     settings = load(stage.config)
-    table = {"dial": f"PJSIP/{{number}}@{trunk}", "number": OURS, "numbers_of_teams": {"red": BARE}}
+    table = {"dial": f"PJSIP/{trunk}/sip:{{number}}@192.0.2.1", "number": OURS, "numbers_of_teams": {"red": BARE}}
     told = Calls.model_validate(table | {"attestations": attestations})
     settings = settings.model_copy(update={"calls": told})
     ari = Ari.of(settings, "[asterisk]", log=Log().logger)
@@ -276,6 +276,45 @@ async def test_the_doctor_sees_what_is_signed(
     for finding, what in zip(findings, found, strict=False):
         assert finding.name == "calls-unsigned" and what in finding.what
     assert found or findings[0].name == "ok"
+
+
+async def diagnosed(stage: Stage) -> list[tuple[str, str]]:
+    """What the doctor says of the hint."""
+    settings = load(stage.config)
+    ari = Ari.of(settings, "[asterisk]", log=Log().logger)
+    await ari.open()
+    try:
+        asterisk = settings.asterisks["[asterisk]"]
+        node = Node(settings, asterisk, "[asterisk]", ari, stage.pbx.version, "en", None, None, None, "")
+        return [(one.name, one.what) for one in await attestation.check(node)]
+    finally:
+        await ari.close()
+
+
+async def test_the_doctor_sees_whether_the_hint_is_verified(stage: Stage) -> None:
+    well = [("ok", "what carriers say of numbers is verified by verifies")]
+    assert await diagnosed(stage) == well
+    files = {name: stage.pbx.folder / "etc" / name for name in ("stir_shaken.conf", "pjsip.conf")}
+    for name, before, after, found, what in (
+        ("stir_shaken.conf", "endpoint_behavior = verify", "endpoint_behavior = attest", "unread", "no trunk has"),
+        ("stir_shaken.conf", "endpoint_behavior = verify", "endpoint_behavior = verify\nfailure_action = reject_request", "refuses", "the profile verifies has failure_action = reject_request"),
+        ("stir_shaken.conf", "failure_action = continue", "failure_action = reject_request", "refuses", "[verification] has failure_action = reject_request"),
+        ("pjsip.conf", "stir_shaken_profile = verifies", "", "unread", "no trunk has"),
+    ):  # fmt: skip
+        kept = files[name].read_text()
+        assert kept.count(before) == 1
+        files[name].write_text(kept.replace(before, after))
+        for module in ("res_stir_shaken.so", "res_pjsip.so"):
+            stage.pbx.cli(f"module reload {module}")
+        ((kind, said),) = await diagnosed(stage)
+        files[name].write_text(kept)
+        for module in ("res_stir_shaken.so", "res_pjsip.so"):
+            stage.pbx.cli(f"module reload {module}")
+        assert (kind, what in said) == (f"attestation-{found}", True), said
+        assert await diagnosed(stage) == well
+    stage.pbx.cli("dialplan set global TILLIT_ATTESTATION no")
+    assert await diagnosed(stage) == []
+    stage.pbx.cli("dialplan set global TILLIT_ATTESTATION yes")
 
 
 # ---------------------------------------------------------------- in
