@@ -108,6 +108,8 @@ def erase(
 ) -> None:
     """Erase a customer and the data key for ever. The audit trail keeps the reference, which names nobody any more."""
     # Imported here: only this asks Redis, and the other commands start sooner without it.
+    from ivr.store.history import History
+    from ivr.store.link import Link
     from ivr.store.live import RedisLive
 
     for option, text in (("--by", by), ("--reason", reason)):
@@ -116,7 +118,9 @@ def erase(
 
     async def run(office: Office) -> tuple[str, bool, str | None]:
         # Opened first: where Redis is away nothing is done by halves.
-        live = await RedisLive.open(office.settings)
+        live, link = await RedisLive.open(office.settings), Link.of(office.settings)
+        rules = office.settings
+        history = History(link, rules.redis.prefix, office.vault.codes, rules.prove.history_days, rules.company.country)
         try:
             whose = tenant
             if not yes:
@@ -135,7 +139,9 @@ def erase(
                 await office.register.remove(act.connection, customer)
                 # Within: where Redis is away by now, the customer is still there, and all of it can be done later.
                 kept = await live.forget(customer.key)
+                await history.forget(customer.ref)
         finally:
+            await link.close()
             await live.close()
         return customer.ref, kept, await _left(office)
 

@@ -55,6 +55,7 @@ TROUBLES: Mapping[str, str] = {
     "node.refused": "error",
     "offer.failed": "error",
     "notice.given_up": "error",
+    "notice.withheld": "warning",
     "oidc.failed": "error",
     "outpost.left_over": "error",
     "outpost.replaced": "error",

@@ -38,6 +38,7 @@ from ivr.errors import StoreError, TakenUp
 from ivr.numbers import Range
 from ivr.store import calls, failures, lease, unlocking
 from ivr.store.answered import strange
+from ivr.store.budgets import Budgets
 from ivr.store.eids import Turns
 from ivr.store.failures import Failures
 from ivr.store.link import Link, Script, root
@@ -118,6 +119,10 @@ class RedisLive(Failures):
     def turn(self, what: str, *, seconds: float) -> Turn:
         """What one process does at a time."""
         return Turn(self._link, self._prefix, what, seconds=seconds)
+
+    def notice_budgets(self, limits: Limits) -> Budgets:
+        """What notices may cost."""
+        return Budgets.of_notices(self._link, self._prefix, limits)
 
     def turns(self, index: Index) -> Turns:
         """Who is being asked for at a provider of electronic identities."""

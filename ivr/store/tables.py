@@ -125,7 +125,7 @@ NOTICES = Table(
     Column("tries", Integer, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
-"""Telephone numbers that are to be told that a number of the customer's was changed, sealed in the customer's envelope, until they
+"""Telephone numbers and addresses that are to be told that a number of the customer's was changed, or its SIM, sealed in the customer's envelope, until they
 are. `at`: when it was; `due`: when it is tried (seconds since the epoch). They are in no back-up: a warning is of now."""
 
 PEOPLE = Table(

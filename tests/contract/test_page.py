@@ -435,7 +435,7 @@ async def test_too_many_of_all_wait(server: Server) -> None:
 
 
 async def test_too_many_reports_of_all_wait_and_keep_nobody_from_the_page(server: Server) -> None:
-    async with page(server, 'allow_proxies = ["127.0.0.1"]\nper_minute = 100\n') as house:
+    async with page(server, 'allow_proxies = ["127.0.0.1"]\nreports_per_minute = 100\n') as house:
         asked = [
             (await house.ask("/in/elks/s", "POST", form={}, X_Forwarded_For=f"203.0.113.{n}")).status for n in range(12)
         ]

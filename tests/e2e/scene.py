@@ -117,7 +117,7 @@ class Scene:
         calls = {
             line["call"] for event in ("call.started", "call.taken_up", "published.called") for line in self.log(event)
         }
-        return [
+        strays = [
             line
             for line in self.log()
             if (
@@ -126,6 +126,10 @@ class Scene:
                 else line["event"] in OF_NONE and "call" in line
             )
         ]
+        # a gateway takes notices too, and they are of no call
+        of_notices = [line for line in strays if line["event"] == "gateway.took" and "call" not in line]
+        of_notices = of_notices[: len(self.log("notice.sent"))]
+        return [line for line in strays if line not in of_notices]
 
     async def logged(
         self, event: str, count: int = 1, *, limit: float = LIMIT, of: Worker | None = None, **fields: object

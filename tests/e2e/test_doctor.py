@@ -44,6 +44,7 @@ MADE_ELSEWHERE = {
     "peers-settings",
     "peers-away",
     "peers-other",
+    "peers-unnumbered",
     # tests/unit/test_doctor_proxy.py: none of them needs an Asterisk
     "proxy-upstream",
     "proxy-certificate",

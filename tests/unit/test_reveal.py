@@ -66,6 +66,7 @@ MAY_REVEAL = {
     "ivr/store/elements.py",
     "ivr/store/handovers.py",
     "ivr/store/introduction.py",
+    "ivr/store/notices.py",
     "ivr/store/opened.py",
     "ivr/store/pagekey.py",
     "ivr/store/pageparts.py",
