@@ -215,6 +215,26 @@ async def test_long_words_and_large_letters_break_nothing(house: House, browser:
         assert await seen.seen_by_all() == []
 
 
+@pytest.mark.parametrize("language", sorted(SHOWN_IN))
+async def test_letters_twice_as_large_on_a_telephone(house: House, browser: Browser, language: str) -> None:
+    """Half the width is left: what stood side by side stands below each other, and no column is too narrow for a word."""
+    text = words(language)
+    _, link = await house.both.begin(proof(shown=SHOWN_IN[language]))
+    async with window(
+        browser, language=language, size={"width": PHONE["width"] // 2, "height": PHONE["height"] // 2}
+    ) as seen:
+        await seen.page.goto(house.url + at(link))
+        await seen.page.get_by_role("button", name=text("first.show"), exact=True).click()
+        for part in ("dt", "dd"):
+            places = await seen.page.locator(part).evaluate_all(
+                "all => all.map(one => [one.offsetLeft, one.offsetWidth])"
+            )
+            assert places and all(place == places[0] for place in places) and places[0][1] > 140, places
+        assert not await seen.cramped()
+        await seen.page.goto(f"{house.url}/check")
+        assert not await seen.cramped()
+
+
 async def test_whoever_uses_the_keyboard_comes_to_everything(house: House, browser: Browser) -> None:
     one, link = await house.both.begin()
     text = words("en")
