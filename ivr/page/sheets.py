@@ -205,7 +205,7 @@ class Sheets:
             return words("page.call_known")
         # a number that breaks over two lines is hard to dial
         before, after = words("page.call_us", phone="\n").split("\n")
-        return Markup('{}<span class="phone">{}</span>{}').format(before, self.look.phone, after)
+        return escape(before) + Markup("<bdi>") + self.look.phone + Markup("</bdi>") + after
 
     def clock(self, at: int) -> str:
         """That time of day, where people are."""
