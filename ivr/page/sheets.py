@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 from aiohttp import web
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from ivr.call.proof import Shown, Stage
 from ivr.config import Settings
@@ -201,7 +201,11 @@ class Sheets:
 
     def safe(self, words: Words) -> str:
         """Whom to ask who is not sure."""
-        return words("page.call_us", phone=self.look.phone) if self.look.phone else words("page.call_known")
+        if not self.look.phone:
+            return words("page.call_known")
+        # a number that breaks over two lines is hard to dial
+        before, after = words("page.call_us", phone="\n").split("\n")
+        return escape(before) + Markup("<bdi>") + self.look.phone + Markup("</bdi>") + after
 
     def clock(self, at: int) -> str:
         """That time of day, where people are."""

@@ -11,6 +11,7 @@ from html import unescape
 from pathlib import Path
 
 import aiohttp
+from rig.bankid import BankIdServer
 from rig.ports import Ports
 from yarl import URL
 
@@ -26,7 +27,6 @@ from ivr.store.opened import rights
 from ivr.vault import Index
 from ivr.vault.keys import Key
 from tests.contract.ari_log import Log
-from tests.contract.bankid_server import BankIdServer
 from tests.contract.eid_kit import Ends
 from tests.contract.live_server import Server
 from tests.contract.texts_kit import tables

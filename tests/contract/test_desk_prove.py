@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
 
 from ivr.call.proof import Keyed, Stage, Way
-from ivr.lock import Reason
+from ivr.lock import Direction, Reason
 from ivr.lock.proofwords import Choice, Proving, Speaking
+from ivr.secret import Secret
 from ivr.staff import Permission
 from ivr.store.alarms import Alarm
 from ivr.web.proofview import MENDED, abouts, shown, ways
 from ivr.web.words import languages, words
-from tests.browser_kit import browser, window
+from tests.browser_kit import PHONE, browser, window
 from tests.contract.ari_log import wait_for
 from tests.contract.live_server import Server
 from tests.contract.test_desk_pages import sign_in
-from tests.contract.web_kit import ANNA, CALL, SUPERVISOR, Desk, desk
+from tests.contract.web_kit import ANNA, CALL, REF, SUPERVISOR, Desk, desk
 
 __all__ = ["browser"]
 
@@ -29,6 +32,12 @@ pytestmark = pytest.mark.servers
 PATH = f"/api/v1/calls/{CALL.id}/proof"
 WHOLE = {"way": "text", "about": "case"}
 PHRASE = "green canoe"
+PICTURES = Path(os.environ["DESK_PICTURES"]) if "DESK_PICTURES" in os.environ else None
+SAID = replace(
+    Proving("p" * 22, Way.SPOKEN, Stage.SENT, "", "your case", 1_900_000_000),
+    digits=Secret("481650"),
+    published="08-123 45 00",
+)
 
 
 def at(stage: Stage, speech: Speaking | None = None) -> Proving:
@@ -200,6 +209,58 @@ async def test_an_agent_proves_by_keyboard_alone_and_is_told_each_stage(server: 
             await expect(page.get_by_role("heading", name=words("en")(f"proof.{stage}"), exact=True)).to_be_visible()
             assert await seen.seen_by_all() == [], stage
         await expect(button).to_be_visible()
+
+
+SIGNS = {Stage.SENT: '"…"', Stage.OPENED: '"…"', Stage.CONFIRMED: '"✓"', Stage.DENIED: '"✕"'}
+SIGN = "sign => [getComputedStyle(sign).clipPath, getComputedStyle(sign, '::before').content]"
+
+
+@pytest.mark.parametrize("language", languages())
+async def test_everybody_can_use_each_card(server: Server, browser: Browser, language: str) -> None:
+    """On a telephone, by night where the desk is by day, with letters twice as large: nothing is cut off."""
+    said = words(language)
+    called = replace(
+        CALL,
+        number=None,
+        direction=Direction.OUTBOUND,
+        dialled=REF,
+        provable=True,
+        verifiable=True,
+        since=time.time() - 75,
+    )
+    cards = {
+        "dialled": called,
+        "confirmed": replace(called, proof=at(Stage.CONFIRMED)),
+        "spoken": replace(called, provable=False, proof=SAID),
+        "spoken-confirmed": replace(called, proof=replace(SAID, stage=Stage.CONFIRMED, digits=None)),
+        "opened": replace(called, provable=False, proof=at(Stage.OPENED, Speaking.SILENT)),
+        "denied": replace(called, proof=at(Stage.DENIED)),
+    }
+    async with (
+        desk(server) as opened,
+        window(browser, language=language, size=PHONE, dark=True) as small,
+        window(browser, language=language, size={"width": 760, "height": 560}) as large,
+    ):
+        opened.proves.choice = Choice(tuple(Way), ("case", "invoice"))
+        for seen in (small, large):
+            await sign_in(seen, opened)
+        for name, call in cards.items():
+            opened.world.calls = (call,)
+            opened.hub.changed(frozenset({"PJSIP/anna"}))
+            for seen in (small, large):
+                title = "" if call.proof is None else shown(call.proof, said)["title"]
+                await expect(seen.page.locator('#calls [data-part="dialled"]')).to_have_text(REF)
+                await expect(seen.page.locator('#calls [data-part="proof-title"]')).to_have_text(title)
+                if call.proof is not None:
+                    sign = await seen.page.locator("#calls .proof .sign").evaluate(SIGN)
+                    assert sign == ["none", SIGNS[call.proof.stage]], "it has the shape of its own stage"
+                assert await seen.seen_by_all() == [], name
+                assert not await seen.cramped(), name
+            if PICTURES is not None and name in ("dialled", "confirmed", "spoken"):
+                await large.picture(PICTURES / f"{name}-{language}.png")
+            await large.page.evaluate("document.documentElement.style.fontSize = '200%'")
+            assert not await large.cramped(), name
+            await large.page.evaluate("document.documentElement.style.fontSize = ''")
 
 
 async def test_a_refusal_is_told_on_the_page(server: Server, browser: Browser) -> None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rig.bankid import BankIdServer
 
 from ivr.call.ports.eid import Done, Ended, Order, Pending
 from ivr.eid.bankid import BankId
 from ivr.errors import ConfigError, EidError
 from ivr.secret import Secret
 from tests.contract.ari_log import Log
-from tests.contract.bankid_server import BankIdServer
 from tests.contract.eid_kit import ANOTHER, WHO, Ends, asked, no_canary, shown
 from tests.contract.texts_kit import settings_in
 from tests.contract.texts_server import Never, Raw, Status, TextsServer
