@@ -63,6 +63,10 @@ MADE_ELSEWHERE = {
     "eid-settings",
     "eid-away",
     "eid-certificate-ends",
+    # tests/unit/test_doctor_push.py: keys, browsers and apps of all kinds
+    "push-settings",
+    "push-former-key",
+    "app-away",
     # tests/unit/test_doctor_webhooks.py: receivers that are there and not
     "program-secret",
     "webhook-away",
