@@ -23,7 +23,7 @@ from ivr.lock.enrolling import WAY as PUSH
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Beside, Prover
 from ivr.mail.smtp import Mailer
-from ivr.push.app import AppServer
+from ivr.push.app import AppServer, servers
 from ivr.push.web import WebPush
 from ivr.sms.aside import Aside
 from ivr.sms.incoming import Handler, Incoming
@@ -60,8 +60,9 @@ async def proving(
         sending = await stack.enter_async_context(texting(settings, vault, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
         ways = beside(settings, log)
-        if isinstance(ways.app, AppServer):
-            stack.push_async_callback(ways.app.close)
+        for app in (ways.app, *ways.partners.values()):
+            if isinstance(app, AppServer):
+                stack.push_async_callback(app.close)
         # a gateway may take its time over what a question is answered by
         slow = {
             CHECK: Aside("check", prover.checking(sending.dispatch, sending.budgets).take, log, at_once=4, most=200)
@@ -84,9 +85,12 @@ async def proving(
 
 def beside(settings: Settings, log: FilteringBoundLogger) -> Beside:
     """What the ways of the settings go out by. Raises `ConfigError`."""
-    ways, app = settings.prove.ways, settings.prove.app
+    ways, partners = settings.prove.ways, settings.prove.partners
+    own = settings.prove.app if "app" in ways else None
+    apps = servers(settings, (*partners, *([own] if own is not None else [])), log)
     return Beside(
-        AppServer.of(settings, app, log) if "app" in ways and app is not None else None,
+        None if own is None else apps[own],
+        {name: apps[name] for name in partners},
         Mailer.of(settings) if "mail" in ways else None,
         WebPush.of(settings, log) if "push" in ways else None,
     )

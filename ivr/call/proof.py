@@ -60,7 +60,9 @@ class Way(StrEnum):
     PUSH = "push"
     """Web Push."""
     APP = "app"
-    """The company's own app, or a partner's: a signed webhook."""
+    """The company's own app: a signed webhook."""
+    PARTNER = "partner"
+    """The same to the app of another company, which knows the person by an id of its own."""
     MAIL = "mail"
     """E-mail."""
     SPOKEN = "spoken"
@@ -102,7 +104,8 @@ class Shown:
 class Proof:
     """One of them. `node` and `channel`: the person's end of the call; `endpoint`: the phone of `person`, who works here.
 
-    `subject`: the customer's keyed reference; `until`: when it expires, in seconds since the epoch.
+    `subject`: the customer's keyed reference; `until`: when it expires, in seconds since the epoch. `phone`: the index of the
+    telephone number that a text of it went to (`vault.Index.phone`); empty where none went.
     """
 
     id: str
@@ -117,3 +120,4 @@ class Proof:
     until: int
     shown: Shown
     stage: Stage = Stage.ASKED
+    phone: str = ""

@@ -21,7 +21,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
 from ivr.secret import Secret
 from ivr.staff import TENANT
-from ivr.store import eids, mails, pushes, sims, totps
+from ivr.store import eids, mails, partners, pushes, sims, totps
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -122,8 +122,9 @@ def show(
     if customer.since and (until := customer.since[0] + cools) > time():
         typer.echo(f"{'cooling':<10} no code goes to the first one before {stamp(datetime.fromtimestamp(until, UTC))}")
     for one in called:
+        at = partners.app_of(one.kind)
         typer.echo(
-            f"{'identity':<10} {one.kind} {one.who.reveal() if reveal else one.who.masked}, since {date_of(one.since)}"
+            f"{'identity' if at is None else 'partner':<10} {at or one.kind} {one.who.reveal() if reveal else one.who.masked}, since {date_of(one.since)}"
         )
     for label, value in (
         ("PIN", "set" if customer.has_pin else "none"),

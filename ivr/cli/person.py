@@ -21,7 +21,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.personal import names
 from ivr.database import SMALL, Left
 from ivr.errors import InputError, StoreError, TillitError
-from ivr.store import eids, mails, pushes, totps
+from ivr.store import eids, mails, partners, pushes, totps
 
 T = TypeVar("T")
 
@@ -64,10 +64,14 @@ def export(
         held.update({"phones": [phone.reveal() for phone in customer.phones]})
         held.update({"mail": None if mail is None else mail.address.reveal()})
         held["browsers"] = [{"since": date_of(one)} for one in browsers]
-        held["identities"] = []
+        held["identities"], held["partners"] = [], []
         for one in called:
-            held["identities"].append({"kind": one.kind, "since": date_of(one.since)})
-            held["identities"][-1].update({"name": one.who.reveal()})
+            if (at := partners.app_of(one.kind)) is None:
+                held["identities"].append({"kind": one.kind, "since": date_of(one.since)})
+                held["identities"][-1].update({"name": one.who.reveal()})
+            else:
+                held["partners"].append({"partner": at, "since": date_of(one.since)})
+                held["partners"][-1].update({"id": one.who.reveal()})
         held["identifications"] = []
         for two in said:
             held["identifications"].append({"id": two.id, "provider": two.provider, "at": date_of(two.at)})

@@ -230,6 +230,8 @@ class Settings(Section):
     def _ways_out(self) -> Self:
         if self.prove.app is not None and self.prove.app not in self.apps:
             raise ValueError("[prove] app names none of [apps]. Write its table, or leave it out")
+        if strange := [one for one in self.prove.partners if one not in self.apps]:
+            raise ValueError(f"[prove] partners names none of [apps]: {strange[0]}. Write its table, or leave it out")
         if "push" in self.prove.ways and self.push.vapid_key_file is None:
             raise ValueError(
                 '[prove] ways has "push", and [push] vapid_key_file is left out. Write it, or take "push" out'

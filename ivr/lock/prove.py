@@ -209,6 +209,7 @@ class Prove:
             tenant=person.tenant, person=person.id, subject=to.ref, way=asked.way,
             keyed=Keyed.PAGE if spoken else asked.keyed,
             until=int(self._wall()) + (min(seconds, LIFE) if spoken else seconds), shown=shown,
+            phone=self._index.phone(to.at) if asked.way in BY_TEXT else "",
         )  # fmt: skip
 
     async def _own(self, person: Person, call: str) -> Proof | Denied:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from structlog.typing import FilteringBoundLogger
@@ -14,6 +14,7 @@ from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
 from ivr.lock.carryapp import App, AppCarrier
 from ivr.lock.carrymail import MailCarrier, Mailer, Mails
+from ivr.lock.carrypartner import Ids, PartnerCarrier
 from ivr.lock.carrypush import Push, PushCarrier, Pushes
 from ivr.lock.checking import Checking
 from ivr.lock.course import Course
@@ -37,9 +38,10 @@ from ivr.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What ways beside texts go out by, as far as the settings have them: the own app's server, the mail server, push services."""
+    """What ways beside texts go out by, as far as the settings have them: the own app's server, partners' by name, the mail server, push services."""
 
     app: App | None = None
+    partners: Mapping[str, App] = field(default_factory=dict)
     mailer: Mailer | None = None
     push: Push | None = None
 
@@ -52,6 +54,7 @@ class Prover:
     judge: Judge
     records: Records
     mails: Mails
+    partners: Ids
     pushes: Pushes
     reads: Reads
     rows: Rows
@@ -103,6 +106,8 @@ class Prover:
             if way is Way.APP:
                 assert beside.app is not None
                 found[way] = AppCarrier(beside.app, url)
+            elif way is Way.PARTNER:
+                found[way] = PartnerCarrier(beside.partners, self.partners, url)
             elif way is Way.MAIL:
                 assert beside.mailer is not None
                 found[way] = MailCarrier(beside.mailer, self.mails, url)

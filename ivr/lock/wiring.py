@@ -52,6 +52,7 @@ from ivr.store.openings import RedisOpenings
 from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.store.pages import Pages, ProofRules
+from ivr.store.partners import Partners
 from ivr.store.peers import StoredPeers
 from ivr.store.pushes import Pushes
 from ivr.store.reads import RedisReads
@@ -123,7 +124,7 @@ class Locks:
             numbers = None if settings.prove.published is None else Numbers(vault.codes, settings.prove.published)
             settling = Settling(pages, alarms, switch, trail, log, numbers=numbers)
             prover = Prover(
-                settings, judge, records, Mails(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks,
+                settings, judge, records, Mails(database, vault), Partners(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks,
                 log, history, dials, numbers,
             )  # fmt: skip
         currents = Currents(

@@ -101,7 +101,7 @@ IDENTITIES = Table(
     Column("since", BigInteger, nullable=False),
 )
 """What customers are called at providers of electronic identities, sealed in the customer's envelope. `kind`: a country, such as SE,
-whose person number it is, or the broker's name; `since`: seconds since the epoch."""
+whose person number it is, the broker's name, or `app.` and the name of a partner's app (`ivr.store.partners`); `since`: seconds since the epoch."""
 
 EVIDENCE = Table(
     "customer_evidence",
