@@ -185,6 +185,18 @@ async def test_the_right_code_behind_the_third_try_is_not_looked_at(there: Peopl
     assert len(there.gateway.asked) == 1
 
 
+async def test_of_two_desks_that_change_one_at_once_the_second_looks_again(there: People) -> None:
+    """Else a try that the one has counted would be none, behind what the other writes."""
+    await (await there.browser()).begin()
+    kept = await there.introductions.read(there.log.of("person.moved")[-1]["introduction"])
+    assert kept is not None
+    assert await there.introductions.write(replace(kept.now, tries=1), kept) is True
+    assert await there.introductions.write(replace(kept.now, tries=0), kept) is False
+    assert await there.introductions.write(kept.now) is False
+    now = await there.introductions.read(kept.now.id)
+    assert now is not None and now.now.tries == 1
+
+
 async def test_who_is_not_known_cannot_ask_again_for_a_day(there: People, server: Server) -> None:
     karl, link = await there.asked()
     karin = await there.browser()

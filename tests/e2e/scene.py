@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing
 from itertools import count
 from typing import Any, TypeVar
 
@@ -194,7 +194,8 @@ class Scene:
 
     def audit(self, action: str = "verify") -> list[dict[str, Any]]:
         """The audit rows of this action, in their order."""
-        with sqlite3.connect(self.stage.database) as database:
+        # one that is left open until it is collected may have others of this process read a journal that is gone
+        with closing(sqlite3.connect(self.stage.database)) as database:
             database.row_factory = sqlite3.Row
             rows = database.execute("select * from audit where action = ? order by at, seq", (action,)).fetchall()
         return [dict(row) for row in rows]
