@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import Iterator
 
+import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, expect
 from rig.stage import ANNA, Stage
 from rig.worker import Worker
 
 from tests.contract.bankid_server import BankIdServer
-from tests.contract.eid_kit import ANOTHER, Ends
+from tests.contract.eid_kit import ANOTHER, WHO, Ends
 from tests.contract.texts_kit import tables
 from tests.contract.texts_server import PASSWORD, TextsServer
 from tests.e2e import test_prove
@@ -23,7 +24,7 @@ __all__ = ["bankid", "browser", "ends", "floor", "gateway"]
 STAGE = test_prove.STAGE
 SETTINGS = {**test_prove.SETTINGS, "policies.app": {"steps": ["totp"], "level": 1}}
 # Anna's, of Skatteverket's numbers for tests
-PERSON = ANOTHER
+PERSON, OTHERS = ANOTHER, WHO
 
 
 @pytest.fixture
@@ -123,3 +124,41 @@ async def test_bankid_on_this_device_opens_the_record_at_level_3(
         await expect(page.locator("h1")).to_contain_text("Agda")
     await opens(floor, 3)
     assert await bridged(floor) == before
+
+
+async def test_whoever_has_the_link_alone_or_is_somebody_else_is_not_marked(
+    floor: Floor, browser: Browser, bankid: TextsServer
+) -> None:
+    """The link is sent on; another person identifies by the picture; and then somebody says not to be talking with us."""
+    floor.scene.stage.command("customer", "identity", "add", ANNA.number, given=f"{PERSON}\n")
+    app = await asyncio.to_thread(floor.scene.stage.enrol, ANNA.number)
+    assert isinstance(bankid.api, BankIdServer)
+    rows = len(floor.scene.audit("verify"))
+    async with telephone(browser) as page, telephone(browser) as other:
+        link = await confirmed(floor, page)
+        await other.goto(f"{link}/me")
+        await expect(other.locator("h1")).to_contain_text("A call was confirmed")
+        await expect(other.locator("button")).to_have_count(1)
+        async with aiohttp.ClientSession(headers={"Cookie": f"__Host-back={'A' * 22}"}) as guessing:
+            for ask in (guessing.get(f"{link}/me"), guessing.post(f"{link}/me", data={"by": "totp/"})):
+                async with ask as answer:
+                    assert 'value="totp/"' not in await answer.text() and not answer.history
+
+        await page.locator('button[value="bankid/other"]').click()
+        await expect(page.locator("svg")).to_be_visible()
+        order = bankid.api.orders[-1]
+        order.user, order.status = OTHERS, "complete"
+        await expect(page.locator("h1")).to_have_text("That did not work")
+        await floor.stage("Confirmed. Not identified on the page")
+        assert floor.scene.audit("eid")[-1]["outcome"] == "wrong_person"
+        assert not floor.scene.marks()
+
+        await page.locator('button[value="totp/"]').click()
+        await floor.stage("Confirmed. Identifying on the page…")
+        await other.goto(link)
+        await other.locator('form[action$="/deny"] button').click()
+        await page.fill("#code", await app.code())
+        await page.locator('form[action$="/code"] button').click()
+        await expect(page.locator("body")).not_to_contain_text("Agda sees")
+    assert not floor.scene.marks()
+    assert [row["outcome"] for row in floor.scene.audit("verify")[rows:]] == ["refused"]
