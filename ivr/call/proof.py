@@ -84,7 +84,7 @@ class Shown:
 
     `since`: when the call began, in seconds since the epoch; `outbound`: the company has called; `phrase`: two words that the
     agent says aloud, `department`, `title` and `about` may be empty. `push`: the key under which the person's browser may subscribe
-    to messages of ours; empty where it is not asked to.
+    to messages of ours; empty where it is not asked to. `back`: by which steps the person may show who they are, behind the digits.
     """
 
     company: str
@@ -98,6 +98,7 @@ class Shown:
     phrase: str
     language: str
     push: str = ""
+    back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

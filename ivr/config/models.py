@@ -22,7 +22,7 @@ from ivr.config.metrics import Metrics
 from ivr.config.page import Page
 from ivr.config.peers import Peers
 from ivr.config.persons import Persons
-from ivr.config.prove import Prove
+from ivr.config.prove import ON_PAGE, Prove
 from ivr.config.proxy import Proxy
 from ivr.config.push import App, Push
 from ivr.config.retention import Retention
@@ -238,6 +238,25 @@ class Settings(Section):
             )
         if "mail" in self.prove.ways and self.mail.host is None:
             raise ValueError('[prove] ways has "mail", and [mail] host is left out. Write it, or take "mail" out')
+        return self
+
+    @model_validator(mode="after")
+    def _identified_on_page(self) -> Self:
+        steps: list[str] = []
+        for name in self.prove.back:
+            if name not in self.policies:
+                raise ValueError(f"[prove] back has {name!r}, which is none. Name those of [policies], or leave it out")
+            found = self.policies[name].steps
+            if len(found) != 1 or found[0] not in ON_PAGE:
+                raise ValueError(
+                    f"[prove] back has {name!r}, whose steps are not one of: {', '.join(ON_PAGE)}. "
+                    "Name a policy of one of them alone, or leave it out"
+                )
+            steps += found
+        if len(set(steps)) < len(steps):
+            raise ValueError("[prove] back has two policies of the same step. Leave one out")
+        if self.prove.back and self.page.url is None:
+            raise ValueError("[prove] back is there, and there is no [page] url. Write one, or leave back out")
         return self
 
     def read_from(self, file: Path) -> Self:

@@ -10,6 +10,9 @@ from ivr.config.section import Name, Section
 
 About = Literal["case", "invoice", "payment", "order", "delivery", "appointment", "contract", "account", "security"]
 Role = Literal["agent", "supervisor", "administrator", "auditor", "data_owner"]
+ON_PAGE = ("bankid", "freja", "totp")
+"""Steps by which the person can show on the public page who they are."""
+
 # what stands on one line of a telephone
 # the column in which a customer's ids are told apart has room for so much (`ivr.store.partners`)
 Partner = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,36}$")]
@@ -56,6 +59,11 @@ class Prove(Section):
         14, ge=0, le=90,
         description="Days for which somebody may ask on the public page whether it was us who called; 0: nothing is kept, and the answer is no text",
     )  # fmt: skip
+    back: tuple[Name, ...] = Field(
+        (),
+        description="By which the person may then show on the public page who they are, in the same call: policies of a single step, "
+        "`bankid`, `freja` or `totp`; left out, the page does not ask",
+    )
     departments: dict[Name, Words] = Field(
         {}, description='What the teams are called there, as a table: { support = "Customer service" }'
     )
@@ -65,7 +73,12 @@ class Prove(Section):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        for name, chosen in (("ways", self.ways), ("partners", self.partners), ("about", self.about)):
+        for name, chosen in (
+            ("ways", self.ways),
+            ("partners", self.partners),
+            ("about", self.about),
+            ("back", self.back),
+        ):
             if len(set(chosen)) < len(chosen):
                 raise ValueError(f"{name} names one twice. Leave it out")
         if ("spoken" in self.ways) is (self.published is None):

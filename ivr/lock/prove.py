@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import time
+from types import MappingProxyType
 
 from structlog.typing import FilteringBoundLogger
 
@@ -38,6 +39,9 @@ from ivr.store.opened import new_link
 from ivr.store.pages import Barred, Kept, Pending
 from ivr.vault import Index
 
+NOBODY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+"""Where nobody shows on the page who they are."""
+
 _SPEECH, _CANCEL = "proof.speech", "proof.cancel"
 # It is good for minutes, and the page lets few be tried: one in 10^8 is found by nobody.
 _CODE_DIGITS = 8
@@ -49,9 +53,11 @@ class Prove:
     def __init__(
         self, rules: Rules, company: Company, whom: Whom, recipients: Recipients, pages: Pages, carriers: Mapping[Way, Carrier],
         course: Course, reads: Reads, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger,
-        wall: Callable[[], float] = time, *, push: str = "",
+        wall: Callable[[], float] = time, *, push: str = "", back: Mapping[str, tuple[str, ...]] = NOBODY,
     ) -> None:  # fmt: skip
-        """`limits`: the budgets of texts; `push`: the key under which browsers subscribe to messages of ours."""
+        """`limits`: the budgets of texts; `push`: the key under which browsers subscribe to messages of ours; `back`: by which steps
+        customers of each tenant may show who they are.
+        """
         self._rules = rules
         self._company = company
         self._whom = whom
@@ -66,6 +72,7 @@ class Prove:
         self._log = log
         self._wall = wall
         self._push = push
+        self._back = back
 
     def offered(self) -> Choice:
         """What may be chosen. It is the same for every customer: what somebody has on record is told to nobody."""
@@ -203,6 +210,8 @@ class Prove:
             phrase="" if spoken else phrase(language),
             language=language,
             push=self._push if asked.way in BY_TEXT else "",
+            # who keys on the phone is told nothing that others with the same link are not told
+            back=() if spoken or asked.keyed is Keyed.PHONE else self._back.get(person.tenant, ()),
         )
         return Proof(
             id=secrets.token_urlsafe(16), node=found.call.node, channel=found.call.id, endpoint=found.talk.own.endpoint,

@@ -40,6 +40,7 @@ from ivr.peers.fetch import Fetcher
 from ivr.peers.keys import OwnKeys
 from ivr.staff import Permission
 from ivr.store.alarms import RedisAlarms
+from ivr.store.backs import Backs
 from ivr.store.customers import Customers
 from ivr.store.dials import RedisDials
 from ivr.store.history import History
@@ -122,10 +123,13 @@ class Locks:
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
             numbers = None if settings.prove.published is None else Numbers(vault.codes, settings.prove.published)
-            settling = Settling(pages, alarms, switch, trail, log, numbers=numbers)
+            backs = Backs(link, prefix)
+            settling = Settling(
+                pages, alarms, switch, trail, log, numbers=numbers, backs=backs if settings.prove.back else None
+            )
             prover = Prover(
                 settings, judge, records, Mails(database, vault), Partners(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks,
-                log, history, dials, numbers,
+                log, history, switch, backs, dials, numbers,
             )  # fmt: skip
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),

@@ -19,6 +19,7 @@ TROUBLES: Mapping[str, str] = {
     "audit.failed": "error",
     "audit.left": "error",
     "audit.owed": "error",
+    "back.failed": "error",
     "bridge.left": "error",
     "call.stuck": "error",
     "call.unavailable": "error",

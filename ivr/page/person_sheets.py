@@ -52,7 +52,7 @@ class PersonSheets:
                 return self._app(words, view)
             case Shows.MOMENT:
                 answer = self._sheets.told(words, "person_moment", words("person_moment.text", eid=LABELS[view.eid]))
-                _renew(answer, _PICTURE)
+                renew(answer, _PICTURE)
                 return answer
             case Shows.BACK:
                 return self._sheets.told(
@@ -113,16 +113,11 @@ class PersonSheets:
 
     def _app(self, words: Words, view: View) -> web.Response:
         eid = LABELS[view.eid]
-        picture = ""
-        if view.qr:
-            # white around it and below, also where the page is dark: else no camera reads it
-            picture = segno.make(view.qr.reveal(), micro=False, error="l").svg_inline(
-                border=4, omitsize=True, light="#fff"
-            )
-        fields = {"eid": eid, "picture": picture, "link": escape(view.link.reveal())}
+        drawn = picture(view.qr) if view.qr else ""
+        fields = {"eid": eid, "picture": drawn, "link": escape(view.link.reveal()), "now": "/person/now"}
         answer = self._sheets.page("person_app.html", words, words("person_app.title", eid=eid), fields)
         if view.qr:
-            _renew(answer, _PICTURE)
+            renew(answer, _PICTURE)
         return answer
 
     def _code(self, words: Words, view: View) -> web.Response:
@@ -136,7 +131,7 @@ class PersonSheets:
     def _wait(self, words: Words, view: View) -> web.Response:
         fields = {"number": _shown(view.number), "until": self._sheets.clock(view.until)}
         answer = self._sheets.page("person_wait.html", words, words("person_wait.title"), fields)
-        _renew(answer, _WAIT)
+        renew(answer, _WAIT)
         return answer
 
     def _met(self, words: Words, view: View) -> web.Response:
@@ -162,6 +157,12 @@ def _place(link: Secret) -> Mapping[str, object]:
     return {"place": escape(link.within("/i/-", "-").reveal())}
 
 
-def _renew(answer: web.Response, seconds: int) -> None:
+def picture(qr: Secret) -> str:
+    """Of what an app scans, as SVG."""
+    # white around it and below, also where the page is dark: else no camera reads it
+    return segno.make(qr.reveal(), micro=False, error="l").svg_inline(border=4, omitsize=True, light="#fff")
+
+
+def renew(answer: web.Response, seconds: int) -> None:
     """A header, and no script: every browser has it."""
     answer.headers["Refresh"] = str(seconds)

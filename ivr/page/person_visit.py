@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from ivr.page.bodies import form
 from ivr.page.limits import Limits
 from ivr.page.person_sheets import PersonSheets
 from ivr.page.routes import Target
+from ivr.page.wanting import sent_from_here, wanted
 from ivr.page.words import chosen
 from ivr.secret import Secret
 from ivr.store.introduction import Act, Shows, View, Wish
@@ -27,8 +27,6 @@ COOKIE = "__Host-person"
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 _BETWEEN = re.compile(r"[\s.\-]+")
-# Seconds that an answer is waited for, and between two looks for it; behind them the page renews itself.
-_PATIENCE, _LOOK = 4.0, 0.05
 
 
 class PersonVisits:
@@ -46,11 +44,7 @@ class PersonVisits:
         """What this request gets."""
         if not self._on:
             raise Problem("not_found")
-        if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "same-origin") not in (
-            "same-origin",
-            "none",
-        ):
-            raise Problem("cross_site")
+        sent_from_here(request)
         if target.name == routes.NOW:
             return await self._now(request, address)
         await self._limits.request(address, sends=request.method == "POST" or target.name == routes.BACK)
@@ -86,7 +80,7 @@ class PersonVisits:
         view = None if session is None else await self._store.look(session)
         if view is None:
             if request.method != "HEAD":
-                await self._wanted(Wish(Act.BACK, fields={"nonce": nonce}))
+                await wanted(self._store, Wish(Act.BACK, fields={"nonce": nonce}))
             return self._sheets.elsewhere(self._words(request))
         if request.method != "POST":
             return self._sheets.back(self._words(request), nonce)
@@ -95,7 +89,7 @@ class PersonVisits:
     async def _of_session(self, request: web.BaseRequest, act: Act, **fields: Secret) -> web.Response:
         session = self._session(request)
         if session is not None:
-            await self._wanted(Wish(act, session, fields=fields))
+            await wanted(self._store, Wish(act, session, fields=fields))
         return _to_now()
 
     async def _now(self, request: web.BaseRequest, address: str) -> web.Response:
@@ -121,7 +115,7 @@ class PersonVisits:
         if target.name == routes.WHO:
             return self._sheets.who(words, link, view)
         if target.name == routes.UNKNOWN:
-            await self._wanted(Wish(Act.DENY, link=name))
+            await wanted(self._store, Wish(Act.DENY, link=name))
             return self._sheets.letter(words, link, await self._store.look(name) or view)
         start = (await form(request)).get("start", "")
         return await self._identify(request, address, Act.ANSWER, start, letter=name)
@@ -137,7 +131,8 @@ class PersonVisits:
             raise Problem("bad_request")
         await self._limits.person(address)
         token = new_link()
-        await self._wanted(
+        await wanted(
+            self._store,
             Wish(
                 act, self._store.session(token), letter, self._words(request).language, start == "other", address, fields or {}
             )
@@ -148,18 +143,6 @@ class PersonVisits:
             COOKIE, token.reveal(), path="/", secure=True, httponly=True, samesite="Lax", max_age=self._life
         )
         return answer
-
-    async def _wanted(self, wish: Wish) -> None:
-        """Pass it on, and wait a moment for what comes of it. Raises `Problem` where nobody takes what people want."""
-        if not await self._store.want(wish):
-            raise Problem("unavailable")
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                while not await self._store.done(wish):
-                    await asyncio.sleep(_LOOK)
-        except TimeoutError:
-            # it may be done yet: the next page shows it
-            return
 
     def _session(self, request: web.BaseRequest) -> str | None:
         token = Secret(request.cookies.get(COOKIE, ""))

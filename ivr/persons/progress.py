@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
@@ -16,6 +13,7 @@ from ivr.errors import Unavailable
 from ivr.persons.book import Book, counts
 from ivr.persons.identifying import Identifying
 from ivr.persons.letters import Letters
+from ivr.persons.taking import Taking
 from ivr.secret import Personal, Secret
 from ivr.store.introduction import Introduction, Shows, Stage, View, Who, Wish
 from ivr.store.introductions import Introductions
@@ -34,7 +32,7 @@ class Progress:
 
     def __init__(
         self, settings: Settings, store: Introductions, book: Book, letters: Letters, identifying: Identifying,
-        key: PageKey, index: Index, log: FilteringBoundLogger,
+        key: PageKey, index: Index, log: FilteringBoundLogger, taking: Taking,
     ) -> None:  # fmt: skip
         (self.eid,) = settings.persons.eids
         self._settings = settings
@@ -45,30 +43,11 @@ class Progress:
         self._key = key
         self._index = index
         self._log = log
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def close(self) -> None:
-        """End what is going on."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._taking = taking
 
     def mac(self, nonce: Secret) -> str:
         """What the app brings back, as it is kept."""
         return self._key.mac("person/back", nonce)
-
-    def do(self, work: Coroutine[Any, Any, None], done: Callable[[], None] | None = None) -> None:
-        """By the way; `done` is called behind it."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        if done is not None:
-            task.add_done_callback(lambda _: done())
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("task.failed", error=type(error).__name__, code="persons")
 
     # ------------------------------------------------------------ who it is
 
@@ -85,7 +64,7 @@ class Progress:
             await self.not_identified(one.id, who, side.order, order.why)
             return
         await self._shown(one.id, who, side.order, order, 0.0)
-        self.do(self._followed(one.id, who, side.order, order))
+        self._taking.do(self._followed(one.id, who, side.order, order))
 
     async def _shown(self, id: str, who: Who, name: str, order: Order, age: float) -> bool:
         one = await self._book.current(id, who, name)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from time import time
 
 from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
-from ivr.errors import StoreError, Unavailable
 from ivr.numbers import e164
 from ivr.persons.book import IDENTIFIES, Book
 from ivr.persons.identifying import Identifying
 from ivr.persons.letters import Letters
 from ivr.persons.progress import TRIES, Progress
+from ivr.persons.taking import Taking
 from ivr.secret import Personal
 from ivr.store.introduction import Act, Introduction, Shows, Side, Stage, View, Who, Wish
 from ivr.store.introductions import Introductions, Kept
@@ -27,10 +25,6 @@ from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.vault import Index
 
-# Seconds to wait behind a failure of Redis.
-_WAIT = 1.0
-# Wishes that are being done at once, each some requests to Redis, a provider or a gateway.
-_AT_ONCE = 50
 # How often the other may begin to identify.
 _ANSWERS = 5
 
@@ -47,14 +41,14 @@ class Persons:
         self._rules = settings.persons
         self._store = store
         self._book = Book(store)
-        self._progress = Progress(settings, store, self._book, letters, identifying, key, index, log)
+        self._taking = Taking(store, lambda wish: self._acts[wish.act](wish), log, "persons", clock)
+        self._progress = Progress(settings, store, self._book, letters, identifying, key, index, log, self._taking)
         self._letters = letters
         self._pace = pace
         self._key = key
         self._index = index
         self._log = log
         self._clock = clock
-        self._room = asyncio.Semaphore(_AT_ONCE)
         self._acts = {
             Act.BEGIN: self._begin, Act.BACK: self._back, Act.KEY: self._key_code, Act.STOP: self._stop,
             Act.ANSWER: self._answer, Act.DENY: self._deny,
@@ -62,38 +56,13 @@ class Persons:
 
     async def run(self) -> None:
         """For ever."""
-        while True:
-            await self._room.acquire()
-            wish = None
-            try:
-                wish = await self._store.take()
-            except StoreError as error:
-                self._log.error("person.untaken", error=str(error))
-                await asyncio.sleep(_WAIT)
-            finally:
-                if wish is None:
-                    self._room.release()
-            if wish is not None:
-                self._progress.do(self._handled(wish), done=self._room.release)
+        await self._taking.run()
 
     async def close(self) -> None:
         """End what is going on: what is shown of it ends within seconds."""
-        await self._progress.close()
+        await self._taking.close()
 
     # ------------------------------------------------------------ what people want
-
-    async def _handled(self, wish: Wish) -> None:
-        try:
-            await self._acts[wish.act](wish)
-        except Unavailable as error:
-            self._log.error("person.failed", error=str(error))
-            if wish.session:
-                refused = View(Shows.REFUSED, wish.language, int(self._clock()) + 60, why="unavailable")
-                with suppress(Unavailable):
-                    await self._store.show(wish.session, refused)
-        finally:
-            with suppress(Unavailable):
-                await self._store.done(wish)
 
     async def _begin(self, wish: Wish) -> None:
         until = int(self._clock()) + self._rules.minutes * 60

@@ -145,6 +145,12 @@ class Shows(StrEnum):
     DENIED = "denied"
     REFUSED = "refused"
     """It does not go on; `why`."""
+    TOTP = "totp"
+    """Key what the authenticator app shows; `left`."""
+    ASKED = "asked"
+    """The app asks by itself."""
+    KNOWN = "known"
+    """The company knows who that is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,6 +196,16 @@ class Pages:
             case _:
                 return None
 
+    async def answered_by(self, id: str) -> str:
+        """The browser that has keyed the digits, as the page says; empty where there is none, or the proof is not good any more. Two round trips."""
+        if await self._link.ask("HGET", desks_key(self._prefix, id), "late") is not None:
+            return ""
+        match await self._link.ask("HMGET", page_key(self._prefix, id), "stage", "late", "back"):
+            case [b"confirmed", None, bytes(browser)]:
+                return browser.decode(errors="replace")
+            case _:
+                return ""
+
     async def by_link(self, link: Secret) -> Proof | None:
         """The one to which a link with this end leads. Three round trips."""
         match await self._link.ask("GET", named(self._prefix, self._key, "link", link)):

@@ -133,7 +133,7 @@ async def test_the_api_tells_how_far_it_is(open_desk: Desk) -> None:
     assert call["provable"] is True
     assert call["proof"] == {
         "way": "text", "stage": "opened", "phrase": PHRASE, "about": "your case", "keyed": "page", "until": 1_900_000_000,
-        "digits": None, "published": "", "speech": "silent",
+        "digits": None, "published": "", "speech": "silent", "back": None,
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from rig.elks import elks_report
 
 from ivr.call.ports import Entry
 from ivr.errors import StoreError, TextError
@@ -31,7 +32,6 @@ from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA
 from tests.contract.page_kit import House, page
 from tests.contract.prove_kit import CALLER, Proved, proving_in
-from tests.contract.reports_kit import elks_report
 from tests.contract.texts_server import Never
 from tests.unit.database_kit import asked
 
