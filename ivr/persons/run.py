@@ -10,11 +10,9 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Texts, Trail
 from ivr.config import Settings
-from ivr.eid import BankId
-from ivr.errors import ConfigError
-from ivr.persons.identifying import Identifying
 from ivr.persons.letters import Letters
 from ivr.persons.service import Persons
+from ivr.persons.ways import Ways
 from ivr.store.introductions import Introductions
 from ivr.store.link import Link
 from ivr.store.pace import RedisPace
@@ -31,19 +29,13 @@ async def introducing(
     tick: float = _TICK, poll: float | None = None,
 ) -> AsyncIterator[Persons]:  # fmt: skip
     """Runs until it is left. `tick` and `poll` as of `Identifying`. Raises `ConfigError`."""
-    eid = BankId.of(settings, log)
-    if eid is None:
-        raise ConfigError(
-            f"{settings.file}: [persons] eids", "has bankid, and there is no [eid.bankid]",
-            "Write that table as docs/eid.md has it, or leave eids out",
-        )  # fmt: skip
+    ways = Ways.of(settings, log, tick=tick, poll=poll)
     key, prefix = PageKey.open(settings), settings.redis.prefix
     store = Introductions(
         link, prefix, key, settings.persons, settings.limits, seconds=settings.redis.request_seconds
     )  # fmt: skip
     letters = Letters(settings, store, texts, trail, key, index, log)
-    identifying = Identifying(eid, log, tick=tick, poll=poll)
-    persons = Persons(settings, store, letters, identifying, RedisPace(link, prefix), key, index, log)
+    persons = Persons(settings, store, letters, ways, RedisPace(link, prefix), key, index, log)
     running = asyncio.create_task(persons.run(), name="persons")
     try:
         yield persons
@@ -51,4 +43,4 @@ async def introducing(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await persons.close()
-        await eid.close()
+        await ways.close()
