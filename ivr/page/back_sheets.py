@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiohttp import web
 from markupsafe import escape
 
-from ivr.page.person_sheets import LABELS as PROVIDERS
 from ivr.page.person_sheets import picture, renew
 from ivr.page.sheets import DIGITS, Sheets, offers
 from ivr.secret import Secret
@@ -13,7 +12,7 @@ from ivr.store.introduction import Shows, View
 from ivr.store.opened import Seen
 from ivr.web.words import Words
 
-LABELS = {**PROVIDERS, "freja": "Freja"}
+LABELS = {"bankid": "BankID", "freja": "Freja"}
 
 # Seconds until a page is asked for anew: of a picture, which is of no use a moment later, and of one that waits for the app.
 _PICTURE, _WAIT = 1, 3
@@ -80,6 +79,7 @@ class BackSheets:
     def _app(self, words: Words, link: Secret, view: View, eid: str) -> web.Response:
         fields = {
             "eid": eid, "picture": picture(view.qr) if view.qr else "", "link": escape(view.link.reveal()), "now": _place(link),
+            "still": False,
         }  # fmt: skip
         answer = self._sheets.page("person_app.html", words, words("person_app.title", eid=eid), fields)
         if view.qr:

@@ -83,7 +83,7 @@ class BackVisits:
             raise Problem("bad_request")
         fields = {"step": Secret(step), "link": link}
         wish = Wish(
-            Act.BEGIN, browser, seen.id, seen.shown.language, start == "other", address, fields
+            Act.BEGIN, browser, seen.id, seen.shown.language, eid=step, qr=start == "other", address=address, fields=fields
         )  # fmt: skip
         await wanted(self._wishes, wish)
         return to_now(link)

@@ -10,13 +10,15 @@ from ivr.config import Settings
 from ivr.numbers import e164
 from ivr.page import routes
 from ivr.page.bodies import form
+from ivr.page.came import came
+from ivr.page.choices import choices
 from ivr.page.limits import Limits
 from ivr.page.person_sheets import PersonSheets
 from ivr.page.routes import Target
 from ivr.page.wanting import sent_from_here, wanted
 from ivr.page.words import chosen
 from ivr.secret import Secret
-from ivr.store.introduction import Act, Shows, View, Wish
+from ivr.store.introduction import USE, Act, Shows, View, Wish
 from ivr.store.introductions import PersonPage
 from ivr.store.opened import new_link
 from ivr.web.problems import Problem
@@ -36,6 +38,7 @@ class PersonVisits:
         self._on = settings.persons.on
         self._life = settings.persons.minutes * 60
         self._company = settings.company
+        self._choices = choices(settings.persons)
         self._store = store
         self._sheets = sheets
         self._limits = limits
@@ -47,7 +50,7 @@ class PersonVisits:
         sent_from_here(request)
         if target.name == routes.NOW:
             return await self._now(request, address)
-        await self._limits.request(address, sends=request.method == "POST" or target.name == routes.BACK)
+        await self._limits.request(address, sends=request.method == "POST" or target.name in (routes.BACK, routes.CAME))
         match target.name:
             case routes.PERSON:
                 return self._sheets.first(self._words(request))
@@ -55,6 +58,8 @@ class PersonVisits:
                 return await self._begin(request, address)
             case routes.BACK:
                 return await self._back(request, target.link)
+            case routes.CAME:
+                return await self._came(request)
             case routes.KEY_CODE:
                 digits = Secret(_BETWEEN.sub("", (await form(request)).get("code", "")))
                 return await self._of_session(request, Act.KEY, digits=digits)
@@ -86,11 +91,23 @@ class PersonVisits:
             return self._sheets.back(self._words(request), nonce)
         return await self._of_session(request, Act.BACK, nonce=nonce)
 
+    async def _came(self, request: web.BaseRequest) -> web.Response:
+        """A broker has sent a browser back. What it says goes to the desk, and away from the address."""
+        said = came(request)
+        if said is None or said.use != USE or request.method == "HEAD":
+            return self._sheets.elsewhere(self._words(request))
+        session = self._session(request)
+        view = None if session is None else await self._store.look(session)
+        await wanted(
+            self._store, Wish(Act.CAME, "" if session is None or view is None else session, fields=said.fields)
+        )
+        return _to(routes.CAME if view is None else routes.NOW)
+
     async def _of_session(self, request: web.BaseRequest, act: Act, **fields: Secret) -> web.Response:
         session = self._session(request)
         if session is not None:
             await wanted(self._store, Wish(act, session, fields=fields))
-        return _to_now()
+        return _to(routes.NOW)
 
     async def _now(self, request: web.BaseRequest, address: str) -> web.Response:
         session = self._session(request)
@@ -127,17 +144,18 @@ class PersonVisits:
         fields: dict[str, Secret] | None = None,
     ) -> web.Response:  # fmt: skip
         """Begin it, in a session of its own: nobody else has had it before."""
-        if start not in ("here", "other"):
+        choice = self._choices.get(start)
+        if choice is None:
             raise Problem("bad_request")
         await self._limits.person(address)
         token = new_link()
         await wanted(
             self._store,
             Wish(
-                act, self._store.session(token), letter, self._words(request).language, start == "other", address, fields or {}
+                act, self._store.session(token), letter, self._words(request).language, choice.eid, choice.qr, address, fields or {}
             )
         )  # fmt: skip
-        answer = _to_now()
+        answer = _to(routes.NOW)
         # as lax as it must be: back from the app no stricter one comes along
         answer.set_cookie(
             COOKIE, token.reveal(), path="/", secure=True, httponly=True, samesite="Lax", max_age=self._life
@@ -153,5 +171,5 @@ class PersonVisits:
         return chosen(own, request.headers.get("Accept-Language", ""), self._company.language)
 
 
-def _to_now() -> web.Response:
-    return web.Response(status=303, headers={"Location": routes.NOW})
+def _to(path: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": path})

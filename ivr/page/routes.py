@@ -30,13 +30,15 @@ CODE, KEYED, LOGO, POSTED = "/", "/code", "/logo", "/in/{way}/{secret}"
 DOCUMENT, LETTERS = "/.well-known/tillit.json", "/in/peers"
 CHECK = "/check"
 HEALTH, READY = "/healthz", "/readyz"
+CAME = "/back"
+"""Where brokers send people back to, whatever they were sent there for; nothing of whose it is stands in it."""
 ASKED, ANSWER, NOT_ME = "/c/{link}", "/c/{link}/confirm", "/c/{link}/deny"
 
 PERSON, BEGIN, NOW, BACK = "/person", "/person/begin", "/person/now", "/person/back/{link}"
 KEY_CODE, STOP = "/person/code", "/person/stop"
 LETTER, WHO, ANSWER_BACK, UNKNOWN = "/i/{link}", "/i/{link}/open", "/i/{link}/answer", "/i/{link}/deny"
 
-PERSONS = frozenset({PERSON, BEGIN, NOW, BACK, KEY_CODE, STOP, LETTER, WHO, ANSWER_BACK, UNKNOWN})
+PERSONS = frozenset({PERSON, BEGIN, NOW, BACK, KEY_CODE, STOP, LETTER, WHO, ANSWER_BACK, UNKNOWN, CAME})
 """Those of people who show each other who they are; there where that is switched on."""
 
 BACKS = frozenset({ME, ME_CODE, ME_APP})
@@ -73,10 +75,11 @@ METHODS: Mapping[str, frozenset[str]] = {
     DOCUMENT: _READ,
     LETTERS: _SENT,
     CHECK: _READ | _SENT,
+    CAME: _READ,
     HEALTH: _READ,
     READY: _READ,
 }
-"""Every route with its methods. What is read changes nothing; but `BACK` and `ME_APP`, opened where it was not begun, end what it was of."""
+"""Every route with its methods. What is read changes nothing; but `CAME` ends what it is of, and so do `BACK` and `ME_APP`, opened where it was not begun."""
 
 NAMES = frozenset({*METHODS, "none"})
 

@@ -83,7 +83,7 @@ async def opened(
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
         box, bulletin = PostBox(link, prefix, key, seconds=seconds), Bulletin(link, prefix)
         visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits, box)
-        people = PersonVisits(settings, PersonPage(link, prefix, key), PersonSheets(sheets), limits)
+        people = PersonVisits(settings, PersonPage(link, prefix, key), PersonSheets(sheets, settings.persons), limits)
         backs = BackVisits(settings, store, PageWishes(link, prefix, key, BACK), BackSheets(sheets), limits)
         yield PageServer(settings, visits, people, backs, box, bulletin, sheets, limits, readiness, log), readiness
     finally:

@@ -14,7 +14,6 @@ from ivr.call.policy import policies
 from ivr.call.ports import Texts, Trail
 from ivr.config import Settings
 from ivr.eid import BankId, Freja
-from ivr.errors import ConfigError
 from ivr.lock.course import Course
 from ivr.lock.prover import Prover
 from ivr.persons.back import BackService
@@ -22,6 +21,7 @@ from ivr.persons.backing import Around, Backing
 from ivr.persons.identifying import Identifying
 from ivr.persons.letters import Letters
 from ivr.persons.service import Persons
+from ivr.persons.ways import Ways
 from ivr.store.customers import Customers
 from ivr.store.eids import Identities
 from ivr.store.introductions import Introductions
@@ -43,19 +43,13 @@ async def introducing(
     tick: float = _TICK, poll: float | None = None,
 ) -> AsyncIterator[Persons]:  # fmt: skip
     """Runs until it is left. `tick` and `poll` as of `Identifying`. Raises `ConfigError`."""
-    eid = BankId.of(settings, log)
-    if eid is None:
-        raise ConfigError(
-            f"{settings.file}: [persons] eids", "has bankid, and there is no [eid.bankid]",
-            "Write that table as docs/eid.md has it, or leave eids out",
-        )  # fmt: skip
+    ways = Ways.of(settings, log, tick=tick, poll=poll)
     key, prefix = PageKey.open(settings), settings.redis.prefix
     store = Introductions(
         link, prefix, key, settings.persons, settings.limits, seconds=settings.redis.request_seconds
     )  # fmt: skip
     letters = Letters(settings, store, texts, trail, key, index, log)
-    identifying = Identifying(eid, log, tick=tick, poll=poll)
-    persons = Persons(settings, store, letters, identifying, RedisPace(link, prefix), key, index, log)
+    persons = Persons(settings, store, letters, ways, RedisPace(link, prefix), key, index, log)
     running = asyncio.create_task(persons.run(), name="persons")
     try:
         yield persons
@@ -63,7 +57,7 @@ async def introducing(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await persons.close()
-        await eid.close()
+        await ways.close()
 
 
 @asynccontextmanager
