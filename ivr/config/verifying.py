@@ -144,7 +144,7 @@ class Limits(Section):
     )
 
     published_per_hour: int = Field(
-        100, ge=1,
+        1000, ge=1,
         description="Wrong digits keyed at the published number in an hour, then none are right for anybody",
     )  # fmt: skip
     published_number_per_hour: int = Field(
