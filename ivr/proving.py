@@ -75,7 +75,7 @@ async def proving(
         stack.push_async_callback(course.close)
         for name, running in (("incoming", incoming.run()), ("course", course.run())):
             stack.push_async_callback(_ended, begun(name, running, log))
-        published = RedisPublished(link, prefix, settings.limits, log)
+        published = RedisPublished(link, prefix, settings.limits, log, tries=settings.prove.tries)
         yield Proving(prover.prove(course, sending.dispatch, ways, published), course, sending.texts)
 
 

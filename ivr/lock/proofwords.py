@@ -55,6 +55,8 @@ class Proving:
     digits: Secret | None = None
     """What the agent says, and the person keys at the number that is `published`; None but for as long as it is good, by the way `spoken`."""
     published: str = ""
+    closed: bool = False
+    """Whether they are good for nothing just now: too many wrong ones were keyed there."""
 
 
 @dataclass(frozen=True, slots=True)
