@@ -79,7 +79,7 @@ async def proving(
         asides = ((f"incoming/{way}", one.run()) for way, one in slow.items())
         for name, running in (("incoming", incoming.run()), ("course", course.run()), *asides):
             stack.push_async_callback(_ended, begun(name, running, log))
-        published = RedisPublished(link, prefix, settings.limits, log)
+        published = RedisPublished(link, prefix, settings.limits, log, tries=settings.prove.tries)
         yield Proving(prover.prove(course, sending.dispatch, ways, published), course, sending.texts)
 
 

@@ -152,7 +152,7 @@ class Limits(Section):
     notices_prefix_per_hour: int = Field(20, ge=1, description="Of those, to numbers that begin alike")
 
     published_per_hour: int = Field(
-        100, ge=1,
+        1000, ge=1,
         description="Wrong digits keyed at the published number in an hour, then none are right for anybody",
     )  # fmt: skip
     published_number_per_hour: int = Field(

@@ -58,6 +58,8 @@ class Proving:
     published: str = ""
     back: BackStage | None = None
     """How far the person is who shows on the page who they are; None where nobody has begun."""
+    closed: bool = False
+    """Whether they are good for nothing just now: too many wrong ones were keyed there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipient, Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import PROOF
-from ivr.lock.spoken import LIFE
+from ivr.lock.spoken import LIFE, Numbers
 from ivr.lock.whom import Whom
 from ivr.lock.words import Denied, Direction, Reason
 from ivr.numbers import Range
@@ -54,9 +54,10 @@ class Prove:
         self, rules: Rules, company: Company, whom: Whom, recipients: Recipients, pages: Pages, carriers: Mapping[Way, Carrier],
         course: Course, reads: Reads, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger,
         wall: Callable[[], float] = time, *, push: str = "", back: Mapping[str, tuple[str, ...]] = NOBODY,
+        numbers: Numbers | None = None,
     ) -> None:  # fmt: skip
         """`limits`: the budgets of texts; `push`: the key under which browsers subscribe to messages of ours; `back`: by which steps
-        customers of each tenant may show who they are.
+        customers of each tenant may show who they are; `numbers`: where agents say digits.
         """
         self._rules = rules
         self._company = company
@@ -73,6 +74,7 @@ class Prove:
         self._wall = wall
         self._push = push
         self._back = back
+        self._numbers = numbers
 
     def offered(self) -> Choice:
         """What may be chosen. It is the same for every customer: what somebody has on record is told to nobody."""
@@ -125,6 +127,8 @@ class Prove:
         if (many := await self._too_many(person, found, asked)) is not None:
             return await self._rows.refuse(person, PROOF, many, call=found.call)
         spoken = asked.way is Way.SPOKEN
+        if spoken and self._numbers is not None and await self._numbers.closed_until() is not None:
+            return await self._rows.refuse(person, PROOF, Denied(Reason.PUBLISHED_CLOSED), call=found.call)
         if spoken:
             to: Recipient | None = await self._recipients.on_line(person.tenant, found)
         else:

@@ -90,7 +90,7 @@ class Prover:
             self.settings.prove, self.settings.company, whom,
             Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
             self._carriers(dispatch, beside, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
-            push="" if beside.push is None else beside.push.public, back=self._backs(),
+            push="" if beside.push is None else beside.push.public, back=self._backs(), numbers=self.numbers,
         )  # fmt: skip
 
     def talking(self) -> Talking:

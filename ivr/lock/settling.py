@@ -67,6 +67,7 @@ class Settling:
         back = await self._backs.of(proof.id) if self._backs is not None and shown.back else None
         if proof.way is not Way.SPOKEN or proof.stage is not Stage.SENT:
             said = None
+        closed = said is not None and await said.closed_until() is not None
         return Proving(
             proof.id,
             proof.way,
@@ -76,10 +77,15 @@ class Settling:
             proof.until,
             self._speech.get(proof.id),
             proof.keyed,
-            None if said is None else said.digits_of(proof.id),
+            None if said is None or closed else said.digits_of(proof.id),
             "" if said is None else said.published,
             None if back is None else back.stage,
+            closed,
         )
+
+    async def closed_until(self) -> int | None:
+        """Until when no digits are right at the published number, in seconds since the epoch; None where they are. Raises `Unavailable`."""
+        return None if self._numbers is None else await self._numbers.closed_until()
 
     def spoken(self, id: str, speech: Speaking) -> None:
         """What has become of the digits of this one."""

@@ -55,6 +55,7 @@ from ivr.store.pagekey import PageKey
 from ivr.store.pages import Pages, ProofRules
 from ivr.store.partners import Partners
 from ivr.store.peers import StoredPeers
+from ivr.store.published import RedisPublished
 from ivr.store.pushes import Pushes
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
@@ -62,6 +63,7 @@ from ivr.store.roster import Roster
 from ivr.store.sessions import Sessions
 from ivr.store.throttle import Throttle
 from ivr.store.waits import RedisWaits
+from ivr.vault import Vault
 
 
 class Told(Talks, Floor, Heard, Protocol):
@@ -122,7 +124,7 @@ class Locks:
                 peering = _peering(settings, whom, rows, customers, link, log)
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
-            numbers = None if settings.prove.published is None else Numbers(vault.codes, settings.prove.published)
+            numbers = _numbers(settings, vault, link, log)
             backs = Backs(link, prefix)
             settling = Settling(
                 pages, alarms, switch, trail, log, numbers=numbers, backs=backs if settings.prove.back else None
@@ -182,6 +184,15 @@ def _offered(settings: Settings) -> dict[str, Offered]:
     names = settings.desk.policies or tuple(settings.policies)
     found = [(name, settings.policies[name]) for name in names]
     return {name: Offered(name, policy.level, tuple(policy.steps), policy.tenant) for name, policy in found}
+
+
+def _numbers(settings: Settings, vault: Vault, link: Link, log: FilteringBoundLogger) -> Numbers | None:
+    """None where no agent says digits."""
+    prove = settings.prove
+    if prove.published is None:
+        return None
+    published = RedisPublished(link, settings.redis.prefix, settings.limits, log, tries=prove.tries)
+    return Numbers(vault.codes, vault.index, prove.published, published.closed_until)
 
 
 def _proof_rules(settings: Settings) -> ProofRules:

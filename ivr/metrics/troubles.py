@@ -89,6 +89,8 @@ TROUBLES: Mapping[str, str] = {
     "proxy.upstream_away": "warning",
     "proxy.upstream_slow": "warning",
     "published.closed": "warning",
+    "published.number_closed": "warning",
+    "published.wrong": "warning",
     "push.failed": "error",
     "reads.stopped": "error",
     "reads.unusual": "warning",

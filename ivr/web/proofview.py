@@ -19,7 +19,7 @@ MENDED = frozenset({Speaking.SILENT, Speaking.HELD, Speaking.CUT, Speaking.GONE,
 _BACKS = {BackStage.SETTLING: BackStage.IDENTIFYING}
 
 # Of the others the sentence is the same, or they do not come this way.
-SPOKEN = frozenset({Stage.ASKED, Stage.SENT, Stage.OPENED, Stage.CONFIRMED, Stage.FAILED})
+SPOKEN = frozenset({Stage.ASKED, Stage.SENT, Stage.OPENED, Stage.CONFIRMED, Stage.WRONG, Stage.FAILED})
 
 
 class ProofShown(TypedDict):
@@ -70,6 +70,8 @@ def shown(proving: Proving | None, words: Words, *, known: bool = True) -> Proof
 def _spoken(proving: Proving, words: Words) -> ProofShown:
     waits = not proving.stage.is_end
     name = f"proof.spoken_{proving.stage.value}" if proving.stage in SPOKEN else f"proof.{proving.stage.value}"
+    if proving.closed:
+        name = "proof.spoken_closed"
     return ProofShown(
         stage=proving.stage.value,
         title=words(name),

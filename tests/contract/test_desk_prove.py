@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -137,6 +138,26 @@ async def test_the_api_tells_how_far_it_is(open_desk: Desk) -> None:
     }  # fmt: skip
 
 
+async def test_the_api_tells_until_when_the_published_number_is_closed(open_desk: Desk) -> None:
+    csrf = {"CSRF-Token": await open_desk.sign_in()}
+    open_desk.world.calls = (replace(CALL, provable=True, digits_closed=1_900_000_000),)
+    (call,) = (await (await open_desk.get("/api/v1/calls/current")).json())["calls"]
+    assert call["digits_closed"] == 1_900_000_000
+    open_desk.proves.refusal = Reason.PUBLISHED_CLOSED
+    answer = await open_desk.send("POST", PATH, json=WHOLE, headers=csrf)
+    assert (answer.status, (await answer.json())["reason"]) == (403, "published_closed")
+
+
+@pytest.mark.parametrize("language", languages())
+def test_what_is_said_has_words_of_its_own(language: str) -> None:
+    said, spoken = words(language), replace(at(Stage.SENT), way=Way.SPOKEN, published="08-123 456")
+    opens, closed = shown(spoken, said), shown(replace(spoken, closed=True), said)
+    assert "08-123 456" in opens["help"]
+    assert closed["title"] != opens["title"] and "08-123 456" not in closed["help"]
+    wrong = shown(replace(at(Stage.WRONG), way=Way.SPOKEN), said)
+    assert wrong["help"] != shown(at(Stage.WRONG), said)["help"]
+
+
 @pytest.mark.parametrize("language", languages())
 def test_every_stage_is_told_in_words(language: str) -> None:
     said = words(language)
@@ -261,6 +282,25 @@ async def test_everybody_can_use_each_card(server: Server, browser: Browser, lan
             await large.page.evaluate("document.documentElement.style.fontSize = '200%'")
             assert not await large.cramped(), name
             await large.page.evaluate("document.documentElement.style.fontSize = ''")
+
+
+async def test_a_way_that_is_closed_is_not_chosen_until_it_opens(server: Server, browser: Browser) -> None:
+    async with desk(server) as opened, window(browser) as seen:
+        opened.proves.choice = Choice((Way.SPOKEN, Way.TEXT), ("case",))
+        opened.world.calls = (replace(CALL, provable=True),)
+        await sign_in(seen, opened)
+        how = seen.page.get_by_role("combobox", name="How", exact=True)
+        spoken = how.locator('option[value="spoken"]')
+        await expect(how).to_have_value("spoken")
+        opened.world.calls = (replace(CALL, provable=True, digits_closed=int(time.time()) + 3600),)
+        opened.hub.changed(frozenset({"PJSIP/anna"}))
+        await expect(spoken).to_have_text(re.compile(r"our own number \(closed until \d+.\d\d.*\)$"))
+        await expect(spoken).to_be_disabled()
+        await expect(how).to_have_value("text")
+        opened.world.calls = (replace(CALL, provable=True, digits_closed=int(time.time()) + 2),)
+        opened.hub.changed(frozenset({"PJSIP/anna"}))
+        await expect(spoken).to_be_enabled()
+        await expect(spoken).to_have_text(re.compile("our own number$"))
 
 
 async def test_a_refusal_is_told_on_the_page(server: Server, browser: Browser) -> None:
