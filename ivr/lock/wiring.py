@@ -163,7 +163,9 @@ class Locks:
             prover,
             None
             if dials is None
-            else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log, history),
+            else Calling(
+                settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log, history, reads
+            ),
             peering,
         )
 

@@ -192,8 +192,8 @@ ROUTES: tuple[Route, ...] = (
         Described("callCustomer",
             "Call a customer, at a number on record that nobody here is shown: your own phone rings first, then the customer's, and the two "
             "are joined.", dialmodels.Dial, 202, dialmodels.DialAsked,
-            ("in_call", "dialling", "phone_away", "no_telephone", "no_trunk", "too_many_calls", "not_permitted", "unknown_bridges",
-             "unavailable", "invalid", "csrf", "cross_site")),
+            ("in_call", "dialling", "phone_away", "no_telephone", "no_trunk", "too_many_calls", "too_many_reads", "not_permitted",
+             "unknown_bridges", "unavailable", "invalid", "csrf", "cross_site")),
     ),
     Route(
         "DELETE", "/api/v1/dials/{dial}", dial.cancel, Permission.DIAL,
