@@ -59,6 +59,9 @@ class BackVisits:
             await self._limits.request(address, sends=False)
         if seen is None:
             return self._sheets.gone(words)
+        if not seen.shown.back:
+            # nobody has begun anything that could be ended
+            return self._sheets.over(words, link, seen)
         if target.name == routes.ME_APP:
             return await self._app(request, target, seen, browser, words)
         if not browser:

@@ -294,13 +294,13 @@ async def test_a_way_that_is_closed_is_not_chosen_until_it_opens(server: Server,
         await expect(how).to_have_value("spoken")
         opened.world.calls = (replace(CALL, provable=True, digits_closed=int(time.time()) + 3600),)
         opened.hub.changed(frozenset({"PJSIP/anna"}))
-        await expect(spoken).to_have_text(re.compile(r"our own number \(closed until \d+.\d\d.*\)$"))
+        await expect(spoken).to_have_text(re.compile(r"and keys them \(closed until \d+.\d\d.*\)$"))
         await expect(spoken).to_be_disabled()
         await expect(how).to_have_value("text")
         opened.world.calls = (replace(CALL, provable=True, digits_closed=int(time.time()) + 2),)
         opened.hub.changed(frozenset({"PJSIP/anna"}))
         await expect(spoken).to_be_enabled()
-        await expect(spoken).to_have_text(re.compile("our own number$"))
+        await expect(spoken).to_have_text(re.compile("and keys them$"))
 
 
 async def test_a_refusal_is_told_on_the_page(server: Server, browser: Browser) -> None:

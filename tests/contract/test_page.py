@@ -232,7 +232,12 @@ async def test_every_route_by_every_other_method(house: House, server: Server, p
     one, link = await house.both.begin()
     await house.both.store.opened(link)
     before = without_paces(server)
-    at_path = path.replace("{link}", link.reveal()).replace("{way}", "elks").replace("{secret}", "s")
+    at_path = (
+        path.replace("{link}", link.reveal())
+        .replace("{way}", "elks")
+        .replace("{secret}", "s")
+        .replace("{nonce}", "n" * 22)
+    )
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE"):
         if method != "POST" or "POST" not in routes.METHODS[path]:
             answer = await house.ask(at_path, method)

@@ -309,7 +309,7 @@ async def test_whoever_is_asked_does_nothing_in_the_askers_name(there: People) -
     """The two have a session each in the same introduction."""
     karl, link = await there.asked()
     karin = await there.browser()
-    await karin.send(f"{link}/answer", start="here")
+    await karin.send(f"{link}/answer", start="bankid.here")
     await karin.send("/person/stop")
     assert "The text is on its way" in (await karl.ask("/person/now")).said
     await there.identified(karin, KARIN, name="Karin Svar")
@@ -323,7 +323,7 @@ async def test_what_a_page_passes_on_behind_an_end_is_not_done(there: People, en
     code, karin = code_of((await there.text(1))["message"]), await there.browser()
     match end:
         case "met":
-            await karin.send(f"{link}/answer", start="here")
+            await karin.send(f"{link}/answer", start="bankid.here")
             await there.identified(karin, KARIN, name="Karin Svar")
             await karl.until("Karin Svar")
         case "denied":
@@ -333,8 +333,8 @@ async def test_what_a_page_passes_on_behind_an_end_is_not_done(there: People, en
     orders, rows = len(there.bankid.orders), list(there.trail.entries)
     letter, forged = there.store.letter(Secret(link[3:])), there.store.session(new_link())
     for session in (forged, there.store.session(Secret(str(karl.cookie)))):
-        for act in (Act.ANSWER, Act.DENY, Act.KEY, Act.STOP, Act.BACK):
-            wish = Wish(act, session, letter, "en", address="192.0.2.9", fields={"digits": Secret(code)})
+        for act in (Act.ANSWER, Act.DENY, Act.KEY, Act.STOP, Act.BACK, Act.CAME):
+            wish = Wish(act, session, letter, "en", "bankid", address="192.0.2.9", fields={"digits": Secret(code)})
             assert await there.store.want(wish)
             async with asyncio.timeout(10):
                 while not await there.store.done(wish):
@@ -382,7 +382,7 @@ async def test_one_wish_at_a_time_is_enough(server: Server, tmp_path: Path, monk
         taken.append(await take(store))
         return taken[-1]
 
-    monkeypatch.setattr("ivr.persons.service._AT_ONCE", 1)
+    monkeypatch.setattr("ivr.persons.taking._AT_ONCE", 1)
     monkeypatch.setattr(Introductions, "take", counted)
     async with people(server, tmp_path) as there:
         await wait_for(lambda: None in taken, "a while in which nobody wants anything")
