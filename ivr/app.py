@@ -33,6 +33,7 @@ from ivr.call.verification import House
 from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import Unavailable
+from ivr.mail.smtp import Mailer
 from ivr.metrics import (
     Health,
     Heard,
@@ -117,7 +118,10 @@ async def _serve(settings: Settings, meters: Meters, log: FilteringBoundLogger) 
         )
         published = fitting.published(settings, meters, stack, log)
         notices = Notices(database, vault)
-        told = Noticing(notices, texts, timed_trail, live.turn("notices", seconds=60), settings.company.name, log)
+        turn, company = live.turn("notices", seconds=60), settings.company.name
+        told = Noticing(
+            notices, texts, live.notice_budgets(settings.limits), timed_trail, turn, company, log, mailer=Mailer.of(settings)
+        )  # fmt: skip
         await stack.enter_async_context(noticing(told))
         reached = fitting.reached(settings, customers, meters, stack)
         timed_customers = TimedCustomers(customers, meters.timed("database"))

@@ -22,7 +22,7 @@ from ivr.hooks.receiver import Receiver
 from ivr.metrics import DeskMeters, HeardServed, serving
 from ivr.oidc import Provider
 from ivr.peering import check, receiving
-from ivr.persons.run import introducing
+from ivr.persons.run import identifying_back, introducing
 from ivr.proving import proving, stationed
 from ivr.stopping import told_to_stop
 from ivr.store.credentials import Credentials
@@ -113,6 +113,20 @@ async def _serve(settings: Settings, meters: DeskMeters, log: FilteringBoundLogg
                 )  # fmt: skip
             await stack.enter_async_context(
                 introducing(settings, link=link, texts=proofs.texts, trail=trail, index=vault.index, log=log)
+            )
+
+        if settings.prove.back and prover is not None and proofs is not None:
+            await stack.enter_async_context(
+                identifying_back(
+                    settings,
+                    prover,
+                    proofs.course,
+                    link=link,
+                    live=live,
+                    customers=front.customers,
+                    changed=hub.changed,
+                    log=log,
+                )
             )
 
         def heard(news: Heard) -> None:

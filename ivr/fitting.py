@@ -67,7 +67,7 @@ def published(settings: Settings, meters: Meters, stack: AsyncExitStack, log: Fi
         return Unpublished()
     link = Link.of(settings, meters.timed("redis"))
     stack.push_async_callback(link.close)
-    return RedisPublished(link, settings.redis.prefix, settings.limits, log)
+    return RedisPublished(link, settings.redis.prefix, settings.limits, log, tries=settings.prove.tries)
 
 
 def reached(settings: Settings, customers: Customers, meters: Meters, stack: AsyncExitStack) -> Reached:

@@ -1,4 +1,4 @@
-"""What a worker tells customers on its own: that a telephone number of theirs was changed, to the number that was there before."""
+"""What a worker tells customers on its own: that a telephone number of theirs was changed, or its SIM, to what was on record before."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from time import time
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports import Entry, Texts, Trail
-from ivr.errors import TextError, TillitError, VaultError
+from ivr.errors import MailError, NobodyThere, TextError, TillitError, VaultError
+from ivr.mail.smtp import Mailer
 from ivr.prompts import text
-from ivr.secret import Secret
-from ivr.store.notices import Notice, Notices
+from ivr.secret import Personal, Secret
+from ivr.sms.dispatch import Budgets
+from ivr.store.notices import Contact, Notice, Notices
 from ivr.store.turn import Turn
 
 # Seconds between two looks for what is to be told.
@@ -27,16 +29,19 @@ _AGAIN, _AGAIN_MOST = 30, 3600
 class Noticing:
     """Of many workers one tells at a time. A text that no gateway takes is tried again for a day.
 
-    They are in none of the budgets of texts: whoever had used one up would have made sure that nobody is warned.
+    They have budgets of their own, and one that these leave nothing for waits as well: whoever had used one up would else have made
+    sure that nobody is warned.
     """
 
     def __init__(
-        self, notices: Notices, texts: Texts, trail: Trail, turn: Turn, company: str, log: FilteringBoundLogger,
-        *, wall: Callable[[], float] = time,
+        self, notices: Notices, texts: Texts, budgets: Budgets, trail: Trail, turn: Turn, company: str, log: FilteringBoundLogger,
+        *, mailer: Mailer | None = None, wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
-        """`wall`: seconds since the epoch."""
+        """`budgets`: of notices alone; `mailer`: None where no mail goes out; `wall`: seconds since the epoch."""
         self._notices = notices
         self._texts = texts
+        self._budgets = budgets
+        self._mailer = mailer
         self._trail = trail
         self._turn = turn
         self._company = company
@@ -63,25 +68,51 @@ class Noticing:
         if self._wall() - notice.at > _OLDEST:
             await self._give_up(notice)
             return
-        if isinstance(notice.to, VaultError):
-            await self._late(notice, notice.to)
+        contact = notice.contact
+        if isinstance(contact, VaultError):
+            await self._late(notice, contact)
+            return
+        words = Secret(text(contact.what, notice.language or "en", company=self._company))
+        area = None if contact.by_mail else self._texts.range_of(contact.to)
+        # nothing is counted yet: a gateway that is away uses nothing up
+        if area is not None and (closed := await self._budgets.spend(area, 0)) is not None:
+            self._log.warning("notice.withheld", subject=notice.ref, budget=closed.value)
+            await self._row(notice, "withheld")
+            await self._wait(notice)
             return
         await self._row(notice, "asked")
-        words = Secret(text("phone_changed", notice.language or "en", company=self._company))
         try:
-            handed = await self._texts.send(notice.to, words)
-        except TextError as error:
+            went = await (self._mailed(contact.to, words) if contact.by_mail else self._texted(contact.to, words))
+        except (TextError, MailError) as error:
             await self._late(notice, error)
             return
-        if handed.nowhere:
-            # it will not be a number for texts in an hour
+        if not went:
             await self._give_up(notice)
             return
         self._log.info("notice.sent", subject=notice.ref)
         await self._notices.over(notice)
+        if area is not None:
+            await self._budgets.spend(area, self._texts.parts(words))
+
+    async def _texted(self, to: Personal, words: Secret) -> bool:
+        """False for a dear number, or one that is none for texts: it will be neither in an hour. The log says which by `text.barred`."""
+        return not (await self._texts.send(to, words)).nowhere
+
+    async def _mailed(self, to: Personal, words: Secret) -> bool:
+        """False where there is no such mailbox, or no mail server in the settings."""
+        if self._mailer is None:
+            return False
+        try:
+            await self._mailer.send(to, self._company, words)
+        except NobodyThere:
+            return False
+        return True
 
     async def _late(self, notice: Notice, error: TillitError) -> None:
         self._log.warning("notice.late", subject=notice.ref, error=str(error))
+        await self._wait(notice)
+
+    async def _wait(self, notice: Notice) -> None:
         wait = min(_AGAIN * 2**notice.tries, _AGAIN_MOST)
         await self._notices.later(notice, self._wall() + wait)
 
@@ -91,7 +122,9 @@ class Noticing:
         await self._notices.over(notice)
 
     async def _row(self, notice: Notice, outcome: str) -> None:
-        detail = {"number": "" if isinstance(notice.to, VaultError) else notice.to.masked, "tenant": notice.tenant}
+        contact = notice.contact
+        name = "mail" if isinstance(contact, Contact) and contact.by_mail else "number"
+        detail = {name: contact.to.masked if isinstance(contact, Contact) else "", "tenant": notice.tenant}
         once = f"notice:{notice.id}:{outcome}"
         await self._trail.append(
             Entry("worker", "customer.notice", outcome, subject=notice.ref, detail=detail, once=once)

@@ -23,8 +23,9 @@ from ivr.lock.enrolling import WAY as PUSH
 from ivr.lock.prove import Prove
 from ivr.lock.prover import Beside, Prover
 from ivr.mail.smtp import Mailer
-from ivr.push.app import AppServer
+from ivr.push.app import AppServer, servers
 from ivr.push.web import WebPush
+from ivr.sms.aside import Aside
 from ivr.sms.incoming import Handler, Incoming
 from ivr.sms.reports import Posted, Refused, readers
 from ivr.store import pings
@@ -59,31 +60,37 @@ async def proving(
         sending = await stack.enter_async_context(texting(settings, vault, link, log))
         box = PostBox(link, prefix, PageKey.open(settings), seconds=settings.redis.request_seconds)
         ways = beside(settings, log)
-        if isinstance(ways.app, AppServer):
-            stack.push_async_callback(ways.app.close)
-        handlers = {
-            **call_backs(settings, link),
-            **(others or {}),
-            CHECK: prover.checking(sending.dispatch, sending.budgets).take,
+        for app in (ways.app, *ways.partners.values()):
+            if isinstance(app, AppServer):
+                stack.push_async_callback(app.close)
+        # a gateway may take its time over what a question is answered by
+        slow = {
+            CHECK: Aside("check", prover.checking(sending.dispatch, sending.budgets).take, log, at_once=4, most=200)
         }
         if ways.push is not None:
-            handlers[PUSH] = prover.enrolling(ways.push).take
+            # one browser after another: of two that come for the same customer the later one is the newer
+            slow[PUSH] = Aside("push", prover.enrolling(ways.push).take, log, at_once=1, most=200)
+        handlers = {**call_backs(settings, link), **(others or {}), **{way: one.take for way, one in slow.items()}}
         incoming = Incoming(box.take, readers(settings, sending.reporting), sending.deliveries, log, others=handlers)
         ours = Speeches(link, prefix)
         course = prover.course(Speaker(outposts, talks, ours, log), Hearer(outposts, ours), changed)
         talks.on_change(course.moved)
         stack.push_async_callback(course.close)
-        for name, running in (("incoming", incoming.run()), ("course", course.run())):
+        asides = ((f"incoming/{way}", one.run()) for way, one in slow.items())
+        for name, running in (("incoming", incoming.run()), ("course", course.run()), *asides):
             stack.push_async_callback(_ended, begun(name, running, log))
-        published = RedisPublished(link, prefix, settings.limits, log)
+        published = RedisPublished(link, prefix, settings.limits, log, tries=settings.prove.tries)
         yield Proving(prover.prove(course, sending.dispatch, ways, published), course, sending.texts)
 
 
 def beside(settings: Settings, log: FilteringBoundLogger) -> Beside:
     """What the ways of the settings go out by. Raises `ConfigError`."""
-    ways, app = settings.prove.ways, settings.prove.app
+    ways, partners = settings.prove.ways, settings.prove.partners
+    own = settings.prove.app if "app" in ways else None
+    apps = servers(settings, (*partners, *([own] if own is not None else [])), log)
     return Beside(
-        AppServer.of(settings, app, log) if "app" in ways and app is not None else None,
+        None if own is None else apps[own],
+        {name: apps[name] for name in partners},
         Mailer.of(settings) if "mail" in ways else None,
         WebPush.of(settings, log) if "push" in ways else None,
     )

@@ -36,6 +36,7 @@ class Dialled(StrEnum):
     BUSY = "busy"
     NO_ANSWER = "no_answer"
     DECLINED = "declined"
+    """The customer has turned it down, or hung up as soon as it was answered."""
     FAILED = "failed"
     """The trunk did not take it, or the number leads nowhere."""
 
@@ -103,8 +104,9 @@ class Dialler:
             except AriError as error:
                 if error.status not in GONE:
                     raise
-                # one of the two has hung up while they were being joined
-                ended = Dialled.AGENT_GAVE_UP if first.ended else Dialled.FAILED
+                # one of the two has hung up while they were being joined; the agent may have left for the dialplan before
+                left = second.started and await _is_gone(outpost, customer)
+                ended = Dialled.DECLINED if left else Dialled.AGENT_GAVE_UP
             finally:
                 if ended is not Dialled.JOINED:
                     await asyncio.gather(finished(outpost.hang_up(agent)), finished(outpost.hang_up(customer)))
@@ -223,6 +225,16 @@ class Dialler:
         for channel, context, extension in ((agent, CALLED, "s"), (customer, JOINED, name)):
             place = {"context": context, "extension": extension, "priority": 1}
             await finished(outpost.request("POST", f"channels/{channel}/continue", place, channel=channel))
+
+
+async def _is_gone(outpost: Outpost, channel: str) -> bool:
+    try:
+        await outpost.request("GET", f"channels/{channel}")
+    except AriError as error:
+        if error.status != 404:
+            raise
+        return True
+    return False
 
 
 async def _is_free(outpost: Outpost, endpoint: str) -> bool:

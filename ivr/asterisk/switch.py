@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from structlog.typing import FilteringBoundLogger
 
 from ivr.asterisk.ami import Ami
+from ivr.asterisk.leg import clean
 from ivr.asterisk.parted import AGAIN, WAIT
-from ivr.call.mark import unmarked
+from ivr.call.mark import Mark, unmarked
 from ivr.call.outcome import Status
 from ivr.errors import AmiError, Unavailable
+from ivr.secret import Personal
 
 ASKED = "TILLIT_ASKED"
 """The variable that tells [tillit-again] the policy, once."""
@@ -62,6 +64,25 @@ class Switch:
         except AmiError as error:
             return self._gone(error)
         return any(message.get("Context") == WAIT and not message.get("BridgeID") for message in answer)
+
+    async def show(self, mark: Mark, agent: str, display: Personal) -> bool:
+        """The variables of a mark, and the name on the agent's display. False where the caller is gone. Raises `Unavailable`."""
+        ami = self._ami(mark.node)
+        badge = {
+            "__TILLIT_BADGE": mark.header(), "__TILLIT_BADGE_EXPIRES": str(mark.expires), "__TILLIT_BADGE_OF": mark.channel,
+        }  # fmt: skip
+        try:
+            for name, value in {**badge, **mark.variables()}.items():
+                await self._set(ami, mark.channel, name, value)
+            await self._set(ami, mark.channel, "CALLERID(name)", clean(display.reveal()))
+        except AmiError as error:
+            return self._gone(error)
+        try:
+            await self._set(ami, agent, "CONNECTEDLINE(name)", clean(display.reveal()))
+        except AmiError as error:
+            # whoever is gone needs no display
+            self._gone(error)
+        return True
 
     async def unmark(self, node: str, caller: str, agent: str) -> None:
         """The variables as of a caller who is not verified, and no name on the agent's display. Raises `Unavailable`."""

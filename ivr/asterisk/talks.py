@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.asterisk.ami import Ami
 from ivr.asterisk.exchange import Exchange
 from ivr.call import ports
+from ivr.errors import Unavailable
 
 
 class Talks:
@@ -52,7 +53,9 @@ class Talks:
     def told_of(self, node: str, channel: str) -> ports.Talk | None:
         """The same of one channel, by its unique id; None where it is joined with nobody. Raises `Unavailable`."""
         exchange = self._exchanges.get(node)
-        return None if exchange is None else exchange.told_of(channel)
+        if exchange is None:
+            raise Unavailable("a channel is of a node that the settings do not have")
+        return exchange.told_of(channel)
 
     def on_change(self, told: Callable[[frozenset[str]], None]) -> None:
         """Call this with the endpoints whose talks are others than before, or are not known any more; it must not wait."""

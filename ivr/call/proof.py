@@ -60,7 +60,9 @@ class Way(StrEnum):
     PUSH = "push"
     """Web Push."""
     APP = "app"
-    """The company's own app, or a partner's: a signed webhook."""
+    """The company's own app: a signed webhook."""
+    PARTNER = "partner"
+    """The same to the app of another company, which knows the person by an id of its own."""
     MAIL = "mail"
     """E-mail."""
     SPOKEN = "spoken"
@@ -82,7 +84,7 @@ class Shown:
 
     `since`: when the call began, in seconds since the epoch; `outbound`: the company has called; `phrase`: two words that the
     agent says aloud, `department`, `title` and `about` may be empty. `push`: the key under which the person's browser may subscribe
-    to messages of ours; empty where it is not asked to.
+    to messages of ours; empty where it is not asked to. `back`: by which steps the person may show who they are, behind the digits.
     """
 
     company: str
@@ -96,13 +98,15 @@ class Shown:
     phrase: str
     language: str
     push: str = ""
+    back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """One of them. `node` and `channel`: the person's end of the call; `endpoint`: the phone of `person`, who works here.
 
-    `subject`: the customer's keyed reference; `until`: when it expires, in seconds since the epoch.
+    `subject`: the customer's keyed reference; `until`: when it expires, in seconds since the epoch. `phone`: the index of the
+    telephone number that a text of it went to (`vault.Index.phone`); empty where none went.
     """
 
     id: str
@@ -117,3 +121,4 @@ class Proof:
     until: int
     shown: Shown
     stage: Stage = Stage.ASKED
+    phone: str = ""

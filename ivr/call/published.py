@@ -64,6 +64,7 @@ class PublishedCall:
             await self._sent_on()
 
     async def _asked(self) -> None:
+        caller = self._line.caller.number
         try:
             await self._line.answer()
             found = await self._found()
@@ -74,6 +75,9 @@ class PublishedCall:
         if isinstance(found, Taken):
             self._log.info("published.found", endpoint=found.endpoint)
         else:
+            if found is Prompt.PUBLISHED_UNKNOWN:
+                # somebody guesses, or has told them digits in our name
+                self._log.warning("published.wrong", number=caller and caller.masked)
             self._log.info("published.not_found", said=found.value)
             await self._keypad.tell(found)
         endpoint = found.endpoint if isinstance(found, Taken) else ""

@@ -21,6 +21,7 @@ from ivr.cli import (
     initialise,
     keys,
     mail,
+    partner,
     peer,
     person,
     push,
@@ -56,6 +57,7 @@ customer.app.command()(person.export)
 customer.app.command()(person.erase)
 customer.app.command()(person.scrub)
 customer.app.add_typer(mail.app, name="mail", help="Customers' mail addresses.")
+customer.app.add_typer(partner.app, name="partner", help="What customers are called by apps of other companies.")
 customer.app.add_typer(push.app, name="push", help="Browsers in which customers are shown who calls.")
 customer.app.add_typer(
     identity.app, name="identity", help="What customers are called at providers of electronic identities."

@@ -21,7 +21,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.unlock import unlock
 from ivr.secret import Secret
 from ivr.staff import TENANT
-from ivr.store import eids, mails, pushes, totps
+from ivr.store import eids, mails, partners, pushes, sims, totps
 from ivr.store.register import Customer, NewCustomer
 
 T = TypeVar("T")
@@ -122,8 +122,9 @@ def show(
     if customer.since and (until := customer.since[0] + cools) > time():
         typer.echo(f"{'cooling':<10} no code goes to the first one before {stamp(datetime.fromtimestamp(until, UTC))}")
     for one in called:
+        at = partners.app_of(one.kind)
         typer.echo(
-            f"{'identity':<10} {one.kind} {one.who.reveal() if reveal else one.who.masked}, since {date_of(one.since)}"
+            f"{'identity' if at is None else 'partner':<10} {at or one.kind} {one.who.reveal() if reveal else one.who.masked}, since {date_of(one.since)}"
         )
     for label, value in (
         ("PIN", "set" if customer.has_pin else "none"),
@@ -154,6 +155,35 @@ def set_pin(context: typer.Context, number: Number, pin_stdin: PinStdin = False,
         return customer.ref
 
     typer.echo(f"Set the PIN of customer {_with(context, run)}")
+
+
+@app.command("replace-sim")
+def replace_sim(
+    context: typer.Context,
+    number: Number,
+    phone: Annotated[str, typer.Argument(help="The telephone number that has another SIM.", metavar="PHONE")],
+    tenant: Tenant = None,
+) -> None:
+    """Say that a telephone number of a customer's has another SIM: no code goes there for a while, and the other contacts are told."""
+    settings = settings_of(context)
+    (dialled,) = Fields(settings).phones([phone])
+
+    async def run(office: Office) -> tuple[str, int | None]:
+        async with office.act() as act:
+            customer = await act.known(number, tenant, "customer.replace_sim")
+            if dialled not in customer.phones:
+                said = "phone: the customer has none like it. Nothing was done"
+                raise Refused(said, "customer.replace_sim", "none", customer.ref, customer.tenant)
+            await act.tell("customer.replace_sim", [customer.ref], tenant=customer.tenant, phone=dialled.masked)
+            return customer.ref, await sims.replaced(act.connection, office.vault, customer, dialled, time())
+
+    ref, told = _with(context, run)
+    until = stamp(datetime.fromtimestamp(time() + settings.lock.cooling.hours * 3600, UTC))
+    typer.echo(f"No code and no proof goes to this number of customer {ref} before {until}")
+    if told is None:
+        typer.echo("It was said a moment ago: nobody is told again")
+    elif not told:
+        typer.echo("The customer has no other number and no mail address on record: nobody is told of it", err=True)
 
 
 @app.command()

@@ -21,7 +21,7 @@ from ivr.cli.office import Office, Refused, opened, settings_of
 from ivr.cli.personal import names
 from ivr.database import SMALL, Left
 from ivr.errors import InputError, StoreError, TillitError
-from ivr.store import eids, mails, pushes, totps
+from ivr.store import eids, mails, partners, pushes, totps
 
 T = TypeVar("T")
 
@@ -64,10 +64,14 @@ def export(
         held.update({"phones": [phone.reveal() for phone in customer.phones]})
         held.update({"mail": None if mail is None else mail.address.reveal()})
         held["browsers"] = [{"since": date_of(one)} for one in browsers]
-        held["identities"] = []
+        held["identities"], held["partners"] = [], []
         for one in called:
-            held["identities"].append({"kind": one.kind, "since": date_of(one.since)})
-            held["identities"][-1].update({"name": one.who.reveal()})
+            if (at := partners.app_of(one.kind)) is None:
+                held["identities"].append({"kind": one.kind, "since": date_of(one.since)})
+                held["identities"][-1].update({"name": one.who.reveal()})
+            else:
+                held["partners"].append({"partner": at, "since": date_of(one.since)})
+                held["partners"][-1].update({"id": one.who.reveal()})
         held["identifications"] = []
         for two in said:
             held["identifications"].append({"id": two.id, "provider": two.provider, "at": date_of(two.at)})
@@ -108,6 +112,8 @@ def erase(
 ) -> None:
     """Erase a customer and the data key for ever. The audit trail keeps the reference, which names nobody any more."""
     # Imported here: only this asks Redis, and the other commands start sooner without it.
+    from ivr.store.history import History
+    from ivr.store.link import Link
     from ivr.store.live import RedisLive
 
     for option, text in (("--by", by), ("--reason", reason)):
@@ -116,7 +122,9 @@ def erase(
 
     async def run(office: Office) -> tuple[str, bool, str | None]:
         # Opened first: where Redis is away nothing is done by halves.
-        live = await RedisLive.open(office.settings)
+        live, link = await RedisLive.open(office.settings), Link.of(office.settings)
+        rules = office.settings
+        history = History(link, rules.redis.prefix, office.vault.codes, rules.prove.history_days, rules.company.country)
         try:
             whose = tenant
             if not yes:
@@ -135,7 +143,9 @@ def erase(
                 await office.register.remove(act.connection, customer)
                 # Within: where Redis is away by now, the customer is still there, and all of it can be done later.
                 kept = await live.forget(customer.key)
+                await history.forget(customer.ref)
         finally:
+            await link.close()
             await live.close()
         return customer.ref, kept, await _left(office)
 

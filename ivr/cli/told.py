@@ -26,7 +26,11 @@ def _dots(count: int) -> str:
 
 WORDS: Mapping[str, Callable[[Line], str]] = {
     "call.started": lambda line: f"call from {line['number'] or 'a withheld number'}, policy {line['policy']}",
-    "subject.found": lambda line: f"customer found by the {line['by'].replace('_', ' ')}",
+    "subject.found": lambda line: (
+        "customer is the one who was called"
+        if line["by"] == "called"
+        else f"customer found by the {line['by'].replace('_', ' ')}"
+    ),
     "entry.asked": lambda line: f"plays {', '.join(line['prompts'])}",
     "entry.key": lambda line: f"keyed {_dots(line['keys'])}",
     "entry.interrupted": lambda line: f"{line['entry']}: keys were lost, it is asked for again",

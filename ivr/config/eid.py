@@ -96,7 +96,7 @@ class Broker(Section):
         64,
         ge=0,
         le=1000,
-        description="The most characters of a message that it shows to the person; 0 where it shows none",
+        description="The most characters of a message that it shows to the person: four digits, which the caller hears too, and where there is room what it is about; less than 4 where it shows none",
     )
     life_seconds: int = Field(120, ge=30, le=300, description="Seconds in which the person must have identified")
     # OpenID Connect Core 3.1.3.7: usually no more than a few minutes

@@ -34,6 +34,9 @@ class ActionLevels(Section):
     add_phone: Level = Field(3, description="Add a telephone number")
     change_phone: Level = Field(3, description="Change a telephone number")
     remove_phone: Level = Field(3, description="Remove a telephone number")
+    replace_sim: Level = Field(
+        3, description="Replace the SIM of a telephone number: whoever has the new one has its texts"
+    )
     clear_pin: Level = Field(2, description="Take the PIN away: until another one is set, every PIN is wrong")
 
 
@@ -72,11 +75,11 @@ class Glass(Section):
 
 
 class Cooling(Section):
-    """Numbers that were changed at the desk: whoever has talked an agent into one must not be that customer by it."""
+    """Numbers that were changed at the desk, or have another SIM: whoever has talked somebody into that must not be that customer by it."""
 
     hours: int = Field(
         24, ge=0, le=720,
-        description="Hours in which no code and no proof goes to a telephone number that was added or changed at the desk",
+        description="Hours in which no code and no proof goes to a telephone number that was added or changed at the desk, or whose SIM was replaced",
     )  # fmt: skip
 
 

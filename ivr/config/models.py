@@ -22,7 +22,7 @@ from ivr.config.metrics import Metrics
 from ivr.config.page import Page
 from ivr.config.peers import Peers
 from ivr.config.persons import Persons
-from ivr.config.prove import Prove
+from ivr.config.prove import ON_PAGE, Prove
 from ivr.config.proxy import Proxy
 from ivr.config.push import App, Push
 from ivr.config.retention import Retention
@@ -230,12 +230,33 @@ class Settings(Section):
     def _ways_out(self) -> Self:
         if self.prove.app is not None and self.prove.app not in self.apps:
             raise ValueError("[prove] app names none of [apps]. Write its table, or leave it out")
+        if strange := [one for one in self.prove.partners if one not in self.apps]:
+            raise ValueError(f"[prove] partners names none of [apps]: {strange[0]}. Write its table, or leave it out")
         if "push" in self.prove.ways and self.push.vapid_key_file is None:
             raise ValueError(
                 '[prove] ways has "push", and [push] vapid_key_file is left out. Write it, or take "push" out'
             )
         if "mail" in self.prove.ways and self.mail.host is None:
             raise ValueError('[prove] ways has "mail", and [mail] host is left out. Write it, or take "mail" out')
+        return self
+
+    @model_validator(mode="after")
+    def _identified_on_page(self) -> Self:
+        steps: list[str] = []
+        for name in self.prove.back:
+            if name not in self.policies:
+                raise ValueError(f"[prove] back has {name!r}, which is none. Name those of [policies], or leave it out")
+            found = self.policies[name].steps
+            if len(found) != 1 or found[0] not in ON_PAGE:
+                raise ValueError(
+                    f"[prove] back has {name!r}, whose steps are not one of: {', '.join(ON_PAGE)}. "
+                    "Name a policy of one of them alone, or leave it out"
+                )
+            steps += found
+        if len(set(steps)) < len(steps):
+            raise ValueError("[prove] back has two policies of the same step. Leave one out")
+        if self.prove.back and self.page.url is None:
+            raise ValueError("[prove] back is there, and there is no [page] url. Write one, or leave back out")
         return self
 
     def read_from(self, file: Path) -> Self:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
 
 from ivr.config.metrics import Metrics
 from ivr.config.section import Section
@@ -74,10 +74,20 @@ class Page(Served):
     checks_per_hour: int = Field(300, ge=10, le=100_000, description="The same of all addresses")
     reports_per_minute: int = Field(
         6000,
+        ge=20,
+        le=1_000_000,
+        description="Reports of gateways and call-backs that are taken of all addresses in a minute",
+    )
+    # a gateway reports a text three times, some from one address alone, and a busy second of calls at once
+    reports_of_one_per_minute: int = Field(
+        2000,
         ge=10,
         le=1_000_000,
-        description="Reports of gateways and call-backs that are taken of one address in a minute",
+        description="Of those, from one address; never more than half of them, of an IPv6 /56 or /48 neither",
     )
+    reports_from: tuple[IPvAnyNetwork, ...] = Field(
+        (), description='Addresses and networks that your gateways report from, such as "192.0.2.0/24": reports_per_minute is counted for them together, apart from all others',
+    )  # fmt: skip
     timezone: str | None = Field(
         None,
         description='Where the clock is that times are shown by, such as "Europe/Stockholm"; left out, this machine\'s',

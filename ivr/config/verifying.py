@@ -143,8 +143,16 @@ class Limits(Section):
         4, ge=1, le=5, description="Digits behind the country's code in which such numbers are alike"
     )
 
+    # those that a busy office changes in an hour are a handful
+    notices_per_hour: int = Field(
+        300,
+        ge=1,
+        description="Notices of what was changed at the desk, in an hour; more wait until the hour has moved on",
+    )
+    notices_prefix_per_hour: int = Field(20, ge=1, description="Of those, to numbers that begin alike")
+
     published_per_hour: int = Field(
-        100, ge=1,
+        1000, ge=1,
         description="Wrong digits keyed at the published number in an hour, then none are right for anybody",
     )  # fmt: skip
     published_number_per_hour: int = Field(

@@ -38,6 +38,7 @@ from ivr.doctor import (
     persons,
     prompts,
     proxy,
+    push,
     reach,
     retention,
     sharing,
@@ -54,7 +55,7 @@ from ivr.errors import ConfigError, TillitError
 
 KINDS: tuple[Kind, ...] = (
     *keys.KINDS, *files.KINDS, *retention.KINDS, *agi.KINDS, *live.KINDS, *reach.KINDS, *manager.KINDS, *desk.KINDS, *outpost.KINDS, *openid.KINDS, *eid.KINDS, *webhooks.KINDS, *modules.KINDS, *dialplan.KINDS, *sharing.KINDS, *watchdog.KINDS, *leaks.KINDS, *users.KINDS, *audio.KINDS, *calls.KINDS, *attestation.KINDS,
-    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *page.KINDS, *ways.KINDS, *persons.KINDS, *peers.KINDS, *clock.KINDS, NOT_LOOKED_AT,
+    *prompts.KINDS, *texts.KINDS, *metrics.KINDS, *proxy.KINDS, *page.KINDS, *ways.KINDS, *persons.KINDS, *push.KINDS, *peers.KINDS, *clock.KINDS, NOT_LOOKED_AT,
 )  # fmt: skip
 """Every trouble that is known."""
 
@@ -77,6 +78,7 @@ _OURS: dict[str, Callable[[Settings], Awaitable[list[Finding]]]] = {
     "page": page.check,
     "ways to prove who we are": ways.check,
     "people among themselves": persons.check,
+    "browsers and apps": push.check,
     "other organisations": peers.check,
     "clocks": clock.check,
 }

@@ -31,7 +31,12 @@ OTHER = Kind(
     "Our domain tells of another key than the one that is here",
     "Others take nothing that this desk signs; or whoever answers for our domain is not us.",
 )  # fmt: skip
-KINDS = (SETTINGS, AWAY, OTHER)
+UNNUMBERED = Kind(
+    "peers-unnumbered", Grade.WARNING,
+    "No telephone number of ours is known, neither here nor to other organisations",
+    "Somebody who is on a call with us and with them at the same time, and repeats to the one what the other says, is not seen.",
+)  # fmt: skip
+KINDS = (SETTINGS, AWAY, OTHER, UNNUMBERED)
 
 _SUBJECT = "peers"
 
@@ -65,6 +70,12 @@ async def check(
             OTHER.found(
                 _SUBJECT, f"{url} is signed by {found.key['kid']}, and the key here is {own.key.id}",
                 "# copy the file of [peers] key_file from the desk that has the latest one to every other one, and start them anew",
+            )
+        ]  # fmt: skip
+    if not found.numbers:
+        return [
+            UNNUMBERED.found(
+                _SUBJECT, f"{url} has no numbers", "# write the numbers that others call us at into [peers] numbers, at every desk, and start them anew",
             )
         ]  # fmt: skip
     return [ok(_SUBJECT, f"{url} is signed by the key that is here")]

@@ -1,17 +1,11 @@
-"""The ways in which the company proves who it is, but texts: whether their files and servers are there. Nothing is sent."""
+"""The ways in which the company proves who it is, but texts, browsers and apps: whether their files and servers are there. Nothing is sent."""
 
 from __future__ import annotations
 
-import logging
-
-import structlog
-
 from ivr.config import Settings
 from ivr.doctor.finding import Finding, Grade, Kind, ok
-from ivr.errors import ConfigError, MailError, PushError
+from ivr.errors import ConfigError, MailError
 from ivr.mail.smtp import Mailer
-from ivr.push.app import AppServer
-from ivr.push.web import WebPush
 
 SETTINGS = Kind(
     "prove-settings", Grade.FAULT,
@@ -51,21 +45,7 @@ async def check(settings: Settings) -> list[Finding]:
 
 async def _way(settings: Settings, way: str) -> list[Finding]:
     """Raises `ConfigError`."""
-    log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     match way:
-        case "push":
-            WebPush.of(settings, log)
-            return [ok(_SUBJECT, "messages to browsers can be signed")]
-        case "app" if settings.prove.app is not None:
-            name = settings.prove.app
-            server = AppServer.of(settings, name, log)
-            try:
-                await server.reach()
-            except PushError as error:
-                return [AWAY.found(_SUBJECT, str(error), f"# compare [apps.{name}] url with what its maker has written to you, and see whether a firewall lets this machine out")]  # fmt: skip
-            finally:
-                await server.close()
-            return [ok(_SUBJECT, f"the server of the app {name} can be connected to")]
         case "mail" if (mailer := Mailer.of(settings)) is not None:
             try:
                 await mailer.reach()

@@ -163,6 +163,16 @@ class BankId:
             return Secret(
                 orjson.dumps({**body, "requirement": required, "personalNumber": asked.who.reveal()}).decode()
             )
+        if asked.start == "same_device" and asked.back is not None:
+            return Secret(
+                orjson.dumps(
+                    {
+                        **body,
+                        "requirement": {**required, "personalNumber": asked.who.reveal()},
+                        "returnUrl": asked.back.reveal(),
+                    }
+                ).decode()
+            )
         return Secret(
             orjson.dumps({**body, "requirement": {**required, "personalNumber": asked.who.reveal()}}).decode()
         )

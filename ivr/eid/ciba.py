@@ -6,7 +6,7 @@ from typing import Self
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.call.ports.eid import Done, EidAsked, Ended, Order, Pending
+from ivr.call.ports.eid import CODE_DIGITS, Done, EidAsked, Ended, Order, Pending
 from ivr.config import Settings
 from ivr.eid.openid import OpenId
 from ivr.eid.ping import Expected, Pings
@@ -57,8 +57,8 @@ class Ciba:
             "acr_values": Secret(self._broker.contexts),
             "requested_expiry": Secret(str(rules.life_seconds)),
         }
-        if rules.message_most:
-            fields["binding_message"] = Secret(_short(asked.shown, rules.message_most))
+        if asked.code is not None:
+            fields["binding_message"] = asked.code.within(_message(asked.shown, rules.message_most), "{code}")
         expected: Expected | None = None
         if rules.mode == "ping":
             token = fields["client_notification_token"] = Secret.random_token()
@@ -116,6 +116,7 @@ class Ciba:
         await self._broker.close()
 
 
-def _short(text: str, most: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+def _message(shown: str, most: int) -> str:
+    """CIBA Core 7.1: short, of plain characters, and the same that the person has elsewhere: the digits, and the rest where there is room for all of it."""
+    whole = f"{{code}} {' '.join(shown.split())}"
+    return whole if len(whole) - len("{code}") + CODE_DIGITS <= most else "{code}"

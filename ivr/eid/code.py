@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import orjson
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.ports.eid import Done, EidAsked, Ended
 from ivr.config import Settings
 from ivr.eid.openid import OpenId
 from ivr.eid.words import CIBA_ENDS, refusal
+from ivr.errors import StoreError
 from ivr.outward.client import form
 from ivr.secret import Secret
 
@@ -30,9 +32,25 @@ class Flow:
     verifier: Secret
 
     @classmethod
-    def new(cls, asked: EidAsked, begun: float) -> Self:
-        """256 random bits each."""
-        return cls(asked, begun, *(Secret(secrets.token_urlsafe(32)) for _ in range(3)))
+    def new(cls, asked: EidAsked, begun: float, use: str = "") -> Self:
+        """256 random bits each. `use`: what the state begins with, by which a page knows for what somebody comes back."""
+        state, nonce, verifier = (Secret(secrets.token_urlsafe(32)) for _ in range(3))
+        return cls(asked, begun, state.within(f"{use}.*", "*") if use else state, nonce, verifier)
+
+    def written(self) -> Secret:
+        """To be kept, encrypted, where whoever faces the internet does not reach. Who was asked for does not stand in it."""
+        return Secret(
+            orjson.dumps({"begun": self.begun, **{name: getattr(self, name).reveal() for name in _SECRET}}).decode()
+        )
+
+    @classmethod
+    def read(cls, text: Secret, asked: EidAsked) -> Self:
+        """As it was kept; `asked`: as it was begun with. Raises `StoreError`."""
+        try:
+            found = orjson.loads(text.reveal())
+            return cls(asked, float(found["begun"]), *(Secret(str(found[name])) for name in _SECRET))
+        except (ValueError, TypeError, KeyError):
+            raise StoreError("Redis: what stands for an identification at a broker is none") from None
 
 
 class Code:
@@ -48,12 +66,12 @@ class Code:
         """The broker of `[eid.brokers.NAME]`. Raises `ConfigError` for a file that cannot be used."""
         return cls(OpenId.of(settings, name, log), redirect)
 
-    async def begin(self, asked: EidAsked) -> tuple[Flow, Secret]:
-        """A flow, and the address that the person goes to. Raises `EidError`."""
+    async def begin(self, asked: EidAsked, use: str = "") -> tuple[Flow, Secret]:
+        """A flow, and the address that the person goes to. `use` as of `Flow`. Raises `EidError`."""
         place = (await self._broker.document()).authorization
         if place is None:
             raise self._peer.fault("it does not offer the code flow")
-        flow = Flow.new(asked, self._broker.clock())
+        flow = Flow.new(asked, self._broker.clock(), use)
         fields = {
             "response_type": "code", "client_id": self._broker.rules.client_id, "redirect_uri": self._redirect,
             "scope": self._broker.scope, "acr_values": self._broker.contexts, "code_challenge_method": "S256",
@@ -92,6 +110,9 @@ class Code:
     async def close(self) -> None:
         """End what is open."""
         await self._broker.close()
+
+
+_SECRET = ("state", "nonce", "verifier")
 
 
 def _challenge(verifier: Secret) -> Secret:

@@ -25,6 +25,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "add_phone": ("phone",),
         "change_phone": ("phone", "to"),
         "remove_phone": ("phone",),
+        "replace_sim": ("phone",),
         "clear_pin": (),
     }
 )
@@ -55,6 +56,9 @@ class Change:
                 return tuple(to if one == phone else one for one in held.phones)
             case Change(action="remove_phone", phone=Personal() as phone):
                 return _without(held.phones, phone)
+            case Change(action="replace_sim", phone=Personal() as phone):
+                _without(held.phones, phone)
+                return held.phones
             case _:
                 return held.phones
 

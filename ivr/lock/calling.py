@@ -11,6 +11,7 @@ from ivr.lock.dial import DIAL, Dial
 from ivr.lock.dialports import Dialler, Dials, Pace
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Records
+from ivr.lock.reads import Reads
 from ivr.lock.rows import Rows
 from ivr.lock.whom import Whom
 from ivr.staff import Permission
@@ -31,11 +32,12 @@ class Calling:
     index: Index
     log: FilteringBoundLogger
     history: History
+    reads: Reads
 
     def dial(self, dialler: Dialler) -> Dial:
         """By the settings."""
         whom = Whom(self.judge, self.rows, self.index, self.log, Permission.DIAL, DIAL)
         return Dial(
             self.settings.calls, self.settings.company, self.settings.call_countries, whom, self.records, dialler, self.dials, self.pace,
-            self.rows, self.history, self.settings.prove.departments, self.log,
+            self.rows, self.history, self.reads, self.settings.prove.departments, self.log,
         )  # fmt: skip

@@ -32,15 +32,17 @@ _GONE = 2.0
 _KNOWN = 1.5
 # Seconds until keys are listened for again where Asterisk or Redis does not answer.
 _AGAIN = 1.0
+# Seconds behind which another desk listens for the keys of a proof, where the one that did has died.
+_TURN = 3.0
 
 
 class Course:
-    """Of all proofs whatever the page tells; of those that were begun here, also that their call has ended."""
+    """Of all proofs whatever the page tells; of those that were begun here, or waited when this desk came, also that their call has ended."""
 
     def __init__(
         self, pages: Pages, settling: Settling, speech: Speech, hearing: Hearing, floor: Floor, codes: Digits,
         changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, *, both: bool = True, look: float = _LOOK,
-        gone: float = _GONE, again: float = _AGAIN,
+        gone: float = _GONE, again: float = _AGAIN, turn: float = _TURN,
     ) -> None:  # fmt: skip
         """`changed` is told whose pages show something else now; `both`: whether the agent hears the digits too."""
         self._pages = pages
@@ -55,7 +57,7 @@ class Course:
         self._gone = gone
         self._listening = Listening(
             pages, hearing, lambda proof: self.agent(proof) is not None, lambda proof: self._do(self._told_wrong(proof)),
-            log, digits=DIGITS, apart=gone, again=again,
+            log, digits=DIGITS, apart=gone, again=again, turn=turn,
         )  # fmt: skip
         self._stir = asyncio.Event()
         self._begun: dict[str, Proof] = {}
@@ -101,10 +103,11 @@ class Course:
         self._do(self._opened(proof))
 
     def came(self) -> None:
-        """What was told may have been lost."""
+        """What was told may have been lost; and whoever has begun one may be no more."""
         self._stir.set()
         for proof in {*self._begun, *self._listening.ids}:
             self._do(self._opened(proof))
+        self._do(self._taken_up())
 
     def moved(self, endpoints: frozenset[str]) -> None:
         """Whom these talk with has changed."""
@@ -115,8 +118,8 @@ class Course:
                 continue
             if proof.way is Way.SPOKEN:
                 # it waits for the person to hang up, and to call
-                self._joined(proof)
-            elif self.agent(proof) is None:
+                self._met(proof)
+            elif self._joined(proof) is not True:
                 self._do(self._left(proof))
 
     def carry(self, proof: Proof, sending: Coroutine[Any, Any, None]) -> None:
@@ -134,13 +137,9 @@ class Course:
     def agent(self, proof: Proof) -> Party | None:
         """The phone of whoever has asked for it, where that one alone is joined with the person; None where it is not, or nobody knows."""
         try:
-            talk = self._floor.told_of(proof.node, proof.channel)
+            return self._other(proof)
         except Unavailable:
             return None
-        if talk is None or len(talk.others) != 1:
-            return None
-        (other,) = talk.others
-        return other if endpoint_key(other.endpoint) == endpoint_key(proof.endpoint) else None
 
     async def say(self, proof: Proof) -> Speaking:
         """Speak the digits of this proof into its call; returns what came of it, or that it goes on, as soon as one of them is known."""
@@ -164,6 +163,21 @@ class Course:
             self._changed(frozenset({proof.endpoint}))
 
     # ------------------------------------------------------------ inside
+
+    def _other(self, proof: Proof) -> Party | None:
+        """As `agent`; raises `Unavailable` where nobody knows."""
+        talk = self._floor.told_of(proof.node, proof.channel)
+        if talk is None or len(talk.others) != 1:
+            return None
+        (other,) = talk.others
+        return other if endpoint_key(other.endpoint) == endpoint_key(proof.endpoint) else None
+
+    def _joined(self, proof: Proof) -> bool | None:
+        """Whether the two are joined alone; None where nobody knows."""
+        try:
+            return self._other(proof) is not None
+        except Unavailable:
+            return None
 
     async def _said(self, proof: Proof) -> None:
         self._speaks(proof, Speaking.GOING_ON)
@@ -202,20 +216,33 @@ class Course:
         if proof.way is Way.SPOKEN:
             # on another channel from now on, which every desk watches
             self._begun[id] = proof
-            self._joined(proof)
-        if proof.stage is Stage.OPENED:
-            self._sent(id)
-        if proof.stage is not Stage.OPENED or not await self._pages.mine(id, Stage.OPENED):
+            self._met(proof)
+        if proof.stage is not Stage.OPENED:
+            return
+        self._sent(id)
+        if proof.keyed is Keyed.PHONE:
+            self._listening.begin(proof)
+        if not await self._pages.mine(id, Stage.OPENED):
             return
         self._log.info("proof.moved", proof=id, way=proof.way.value, stage=proof.stage.value)
-        if proof.way is Way.SPOKEN:
-            return
-        if proof.keyed is Keyed.PAGE:
+        if proof.keyed is Keyed.PAGE and proof.way is not Way.SPOKEN:
             await self.say(proof)
-            return
-        self._listening.begin(proof)
 
-    def _joined(self, proof: Proof) -> None:
+    async def _taken_up(self) -> None:
+        """Those that wait, whichever desk has begun them."""
+        for one in await self._pages.waiting():
+            if one in self._begun:
+                continue
+            proof = await self._pages.of(one)
+            if proof is None or proof.stage.is_end:
+                continue
+            self._begun[one] = proof
+            self._do(self._opened(one))
+            if proof.way is not Way.SPOKEN:
+                # it may have ended while nobody looked
+                self._do(self._left(proof))
+
+    def _met(self, proof: Proof) -> None:
         """Who has keyed the digits of the way `spoken`, and whoever has said them, may have met."""
         if proof.stage is Stage.OPENED and self.agent(proof) is not None:
             self._do(self.end(proof, Stage.CONFIRMED, ""))
@@ -244,8 +271,14 @@ class Course:
         return ended
 
     async def _left(self, proof: Proof) -> None:
-        await asyncio.sleep(self._gone)
-        if proof.id in self._begun and self.agent(proof) is None:
+        """It ends where the two are not joined any more; as long as nobody knows, that is waited for."""
+        joined: bool | None = None
+        while joined is None:
+            await asyncio.sleep(self._gone)
+            if proof.id not in self._begun:
+                return
+            joined = self._joined(proof)
+        if not joined:
             await self.end(proof, Stage.EXPIRED, "call_ended")
 
     def _sent(self, id: str) -> None:

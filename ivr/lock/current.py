@@ -94,11 +94,13 @@ class Currents:
             return seen
         try:
             proof = await self._proofs.shown(ground.person.id, *found.call)
+            closed = await self._proofs.closed_until()
         except Unavailable as error:
             self._rows.failed(ground.person, PROOF, error)
             return replace(seen, proof_known=False)
         sole = isinstance(caller(ground), Caller) and len(found.talk.others) == 1
-        return replace(seen, proof=proof, provable=sole and (proof is None or proof.stage.is_end))
+        provable = sole and (proof is None or proof.stage.is_end)
+        return replace(seen, proof=proof, provable=provable, digits_closed=closed)
 
     async def _dialled(self, person: Person, seen: Current) -> Current:
         """With the customer whom it has reached, where the desk has begun it."""

@@ -18,6 +18,7 @@ from ivr.errors import Unavailable
 from ivr.lock.dialports import Dialler, Dials, Pace
 from ivr.lock.dialwords import DialAsked
 from ivr.lock.ports import Records
+from ivr.lock.reads import Reads
 from ivr.lock.rows import Rows
 from ivr.lock.whom import Whom
 from ivr.lock.words import Denied, Reason
@@ -42,7 +43,7 @@ class Dial:
 
     def __init__(
         self, rules: Calls, company: Company, countries: frozenset[str], whom: Whom, records: Records, dialler: Dialler,
-        dials: Dials, pace: Pace, rows: Rows, history: History, departments: Mapping[str, str], log: FilteringBoundLogger,
+        dials: Dials, pace: Pace, rows: Rows, history: History, reads: Reads, departments: Mapping[str, str], log: FilteringBoundLogger,
         wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
         """`countries`: those whose numbers are called; `departments`: what those who are called are told of a team."""
@@ -56,6 +57,7 @@ class Dial:
         self._pace = pace
         self._rows = rows
         self._history = history
+        self._reads = reads
         self._wall = wall
         self._departments = departments
         self._log = log
@@ -114,6 +116,8 @@ class Dial:
         person = ground.person
         if ground.talks:
             return await self._refuse(person, Denied(Reason.IN_CALL))
+        if await self._reads.stopped(person):
+            return await self._refuse(person, Denied(Reason.TOO_MANY_READS))
         # counted before it is looked who that is: whoever tries numbers out is slowed down as well
         if await self._too_many("dial", f"{person.tenant}:{person.id}", self._rules.per_person_hour):
             return await self._refuse(person, Denied(Reason.TOO_MANY_CALLS))

@@ -49,11 +49,12 @@ class Enrolling:
             return "proof"
         if not self._push.is_subscription(posted.body):
             return "subscription"
-        if not await self._pushes.is_customer(proof.subject):
-            return "customer"
+        # whoever has that telephone now may be somebody else: behind a change of the number the page's token is worth nothing
+        if not await self._pushes.has_phone(proof.subject, proof.phone):
+            return "number"
         detail = {"proof": proof.id, "tenant": proof.tenant}
         await self._trail.append(Entry("page", ADDED, "kept", call=proof.channel, subject=proof.subject, detail=detail))
-        if not await self._pushes.keep(proof.subject, posted.body):
-            return "customer"
+        if not await self._pushes.keep(proof.subject, posted.body, proof.phone, self._push.public):
+            return "number"
         self._log.info("push.kept", proof=proof.id)
         return ""

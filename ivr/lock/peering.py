@@ -29,7 +29,7 @@ from ivr.peers import names
 from ivr.peers.directory import Directory, Standing
 from ivr.peers.fetch import Fetcher
 from ivr.peers.keys import OwnKeys
-from ivr.peers.letter import Ends, Forged, Letter
+from ivr.peers.letter import Bound, Ends, Forged, Letter
 from ivr.peers.wellknown import is_name
 from ivr.secret import Secret
 from ivr.staff import Person
@@ -81,7 +81,8 @@ class Proven:
     """Who is on the call. `domain` is as `names.shown` has it, and alone what is proven; the rest is their own word.
 
     `first_seen`: since when the domain is known by its key (seconds since the epoch); `agreed`: its key was compared; `like`: a
-    domain that was known before it, which it looks like and is not.
+    domain that was known before it, which it looks like and is not; `numbered`: whether the number that was called is one of the
+    one's who was called. Where it is not known, whoever stands between the two is not seen.
     """
 
     domain: str
@@ -92,6 +93,7 @@ class Proven:
     first_seen: int
     agreed: bool
     like: str | None
+    numbered: bool
 
 
 class Peering:
@@ -208,11 +210,13 @@ class Peering:
             detail = {"domain": said["domain"], "jti": theirs["jti"]}
             ends = Ends(theirs["outbound"], theirs["began"], theirs["dialled"])
             numbers, apart = self._rules.numbers, self._rules.apart_seconds
-            if not letters.is_of(ends, self._ends(found), said["numbers"], numbers, apart):
+            bound = letters.bound(ends, self._ends(found), said["numbers"], numbers, apart)
+            if bound is Bound.NOT:
                 self._log.warning("peer.other_call", person=person.id, domain=said["domain"], call=found.call.id)
                 detail["reason"] = Unproven.OTHER_CALL.value
                 await self._rows.tell(person, _READ, "refused", call=found.call, detail=detail)
                 return Unproven.OTHER_CALL
+            detail["bound"] = bound.value
             await self._rows.tell(person, _READ, "proven", call=found.call, detail=detail)
             still = await self._whom.sole(person, call)
             if isinstance(still, Denied):
@@ -222,7 +226,7 @@ class Peering:
         self._log.info("peer.proven", person=person.id, domain=said["domain"], jti=theirs["jti"])
         return Proven(
             names.shown(said["domain"]), theirs["organisation"], theirs["department"], theirs["person"],
-            theirs["about"], said["first_seen"], said["agreed"], said["like"],
+            theirs["about"], said["first_seen"], said["agreed"], said["like"], bound is Bound.CALL,
         )  # fmt: skip
 
     def _ends(self, found: Caller) -> Ends:

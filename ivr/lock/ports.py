@@ -132,6 +132,10 @@ class Switch(Protocol):
         """Whether this channel, by its name, waits for a caller now."""
         ...
 
+    async def show(self, mark: Mark, agent: str, display: Personal) -> bool:
+        """Announce a mark: by the caller's variables and name, and that name on the agent's display. False where the caller is gone."""
+        ...
+
     async def unmark(self, node: str, caller: str, agent: str) -> None:
         """Take back what announces a mark: the caller's variables and name, and that name on the agent's display."""
         ...

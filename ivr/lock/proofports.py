@@ -18,6 +18,14 @@ from ivr.store.pages import Barred, Kept, Pending, Unreadable
 from ivr.store.register import Customer
 
 
+class Turn(Protocol):
+    """`ivr.store.turn.Turn`: what one desk does at a time."""
+
+    async def mine(self) -> bool: ...
+
+    async def give_back(self) -> None: ...
+
+
 class Pages(Protocol):
     """`ivr.store.pages.Pages`: proofs that wait for their answer."""
 
@@ -36,7 +44,13 @@ class Pages(Protocol):
 
     async def mine(self, id: str, what: Stage) -> bool: ...
 
+    def turn(self, id: str, *, seconds: float) -> Turn: ...
+
+    async def waiting(self) -> Sequence[str]: ...
+
     async def of(self, id: str) -> Proof | None: ...
+
+    async def answered_by(self, id: str) -> str: ...
 
     async def by_link(self, link: Secret) -> Proof | None: ...
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from ivr.call.proof import Keyed, Stage, Way
 from ivr.secret import Secret
+from ivr.store.backs import BackStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ class Proving:
     digits: Secret | None = None
     """What the agent says, and the person keys at the number that is `published`; None but for as long as it is good, by the way `spoken`."""
     published: str = ""
+    back: BackStage | None = None
+    """How far the person is who shows on the page who they are; None where nobody has begun."""
+    closed: bool = False
+    """Whether they are good for nothing just now: too many wrong ones were keyed there."""
 
 
 @dataclass(frozen=True, slots=True)

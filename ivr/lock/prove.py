@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import time
+from types import MappingProxyType
 
 from structlog.typing import FilteringBoundLogger
 
@@ -26,7 +27,7 @@ from ivr.lock.reads import Reads
 from ivr.lock.recipient import Recipient, Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import PROOF
-from ivr.lock.spoken import LIFE
+from ivr.lock.spoken import LIFE, Numbers
 from ivr.lock.whom import Whom
 from ivr.lock.words import Denied, Direction, Reason
 from ivr.numbers import Range
@@ -37,6 +38,9 @@ from ivr.staff import Permission, Person
 from ivr.store.opened import new_link
 from ivr.store.pages import Barred, Kept, Pending
 from ivr.vault import Index
+
+NOBODY: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+"""Where nobody shows on the page who they are."""
 
 _SPEECH, _CANCEL = "proof.speech", "proof.cancel"
 # It is good for minutes, and the page lets few be tried: one in 10^8 is found by nobody.
@@ -49,9 +53,12 @@ class Prove:
     def __init__(
         self, rules: Rules, company: Company, whom: Whom, recipients: Recipients, pages: Pages, carriers: Mapping[Way, Carrier],
         course: Course, reads: Reads, rows: Rows, index: Index, limits: Limits, log: FilteringBoundLogger,
-        wall: Callable[[], float] = time, *, push: str = "",
+        wall: Callable[[], float] = time, *, push: str = "", back: Mapping[str, tuple[str, ...]] = NOBODY,
+        numbers: Numbers | None = None,
     ) -> None:  # fmt: skip
-        """`limits`: the budgets of texts; `push`: the key under which browsers subscribe to messages of ours."""
+        """`limits`: the budgets of texts; `push`: the key under which browsers subscribe to messages of ours; `back`: by which steps
+        customers of each tenant may show who they are; `numbers`: where agents say digits.
+        """
         self._rules = rules
         self._company = company
         self._whom = whom
@@ -66,6 +73,8 @@ class Prove:
         self._log = log
         self._wall = wall
         self._push = push
+        self._back = back
+        self._numbers = numbers
 
     def offered(self) -> Choice:
         """What may be chosen. It is the same for every customer: what somebody has on record is told to nobody."""
@@ -118,6 +127,8 @@ class Prove:
         if (many := await self._too_many(person, found, asked)) is not None:
             return await self._rows.refuse(person, PROOF, many, call=found.call)
         spoken = asked.way is Way.SPOKEN
+        if spoken and self._numbers is not None and await self._numbers.closed_until() is not None:
+            return await self._rows.refuse(person, PROOF, Denied(Reason.PUBLISHED_CLOSED), call=found.call)
         if spoken:
             to: Recipient | None = await self._recipients.on_line(person.tenant, found)
         else:
@@ -203,12 +214,15 @@ class Prove:
             phrase="" if spoken else phrase(language),
             language=language,
             push=self._push if asked.way in BY_TEXT else "",
+            # who keys on the phone is told nothing that others with the same link are not told
+            back=() if spoken or asked.keyed is Keyed.PHONE else self._back.get(person.tenant, ()),
         )
         return Proof(
             id=secrets.token_urlsafe(16), node=found.call.node, channel=found.call.id, endpoint=found.talk.own.endpoint,
             tenant=person.tenant, person=person.id, subject=to.ref, way=asked.way,
             keyed=Keyed.PAGE if spoken else asked.keyed,
             until=int(self._wall()) + (min(seconds, LIFE) if spoken else seconds), shown=shown,
+            phone=self._index.phone(to.at) if asked.way in BY_TEXT else "",
         )  # fmt: skip
 
     async def _own(self, person: Person, call: str) -> Proof | Denied:

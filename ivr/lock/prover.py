@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from structlog.typing import FilteringBoundLogger
@@ -14,13 +14,14 @@ from ivr.config import Settings
 from ivr.lock.carry import TextCarrier
 from ivr.lock.carryapp import App, AppCarrier
 from ivr.lock.carrymail import MailCarrier, Mailer, Mails
+from ivr.lock.carrypartner import Ids, PartnerCarrier
 from ivr.lock.carrypush import Push, PushCarrier, Pushes
 from ivr.lock.checking import Checking
 from ivr.lock.course import Course
 from ivr.lock.dialports import Calleds
 from ivr.lock.enrolling import Enrolling
 from ivr.lock.judge import Judge
-from ivr.lock.ports import Records
+from ivr.lock.ports import Records, Switch
 from ivr.lock.proofports import Alarms, Carrier, Floor, Hearing, Pages, Speech
 from ivr.lock.prove import Prove
 from ivr.lock.reads import Reads
@@ -28,18 +29,21 @@ from ivr.lock.recipient import Recipients
 from ivr.lock.rows import Rows
 from ivr.lock.settling import Settling
 from ivr.lock.spoken import Numbers, Published, SpokenCarrier
+from ivr.lock.talking import Talking
 from ivr.lock.whom import Whom
 from ivr.sms.dispatch import Budgets, Dispatch
 from ivr.staff import Permission
+from ivr.store.backs import Backs
 from ivr.store.history import History
 from ivr.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What ways beside texts go out by, as far as the settings have them: the own app's server, the mail server, push services."""
+    """What ways beside texts go out by, as far as the settings have them: the own app's server, partners' by name, the mail server, push services."""
 
     app: App | None = None
+    partners: Mapping[str, App] = field(default_factory=dict)
     mailer: Mailer | None = None
     push: Push | None = None
 
@@ -52,6 +56,7 @@ class Prover:
     judge: Judge
     records: Records
     mails: Mails
+    partners: Ids
     pushes: Pushes
     reads: Reads
     rows: Rows
@@ -63,6 +68,8 @@ class Prover:
     floor: Floor
     log: FilteringBoundLogger
     history: History
+    switch: Switch
+    backs: Backs
     calleds: Calleds | None = None
     numbers: Numbers | None = None
 
@@ -83,8 +90,13 @@ class Prover:
             self.settings.prove, self.settings.company, whom,
             Recipients(self.records, cooling=self.settings.lock.cooling.hours * 3600, calleds=self.calleds), self.pages,
             self._carriers(dispatch, beside, published), course, self.reads, self.rows, index, self.settings.limits, self.log,
-            push="" if beside.push is None else beside.push.public,
+            push="" if beside.push is None else beside.push.public, back=self._backs(), numbers=self.numbers,
         )  # fmt: skip
+
+    def talking(self) -> Talking:
+        """Who talks with whom, behind proofs."""
+        whom = Whom(self.judge, self.rows, self.vault.index, self.log, Permission.PROVE, "back")
+        return Talking(self.judge, whom, self.pages, self.vault.index)
 
     def enrolling(self, push: Push) -> Enrolling:
         """Who makes browsers customers'."""
@@ -93,6 +105,12 @@ class Prover:
     def checking(self, dispatch: Dispatch, budgets: Budgets) -> Checking:
         """What answers whoever asks on the page whether it was us."""
         return Checking(self.settings, self.history, dispatch, budgets, self.trail, self.log)
+
+    def _backs(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for policy in (self.settings.policies[name] for name in self.settings.prove.back):
+            found[policy.tenant] = (*found.get(policy.tenant, ()), *policy.steps)
+        return found
 
     def _carriers(self, dispatch: Dispatch, beside: Beside, published: Published | None) -> Mapping[Way, Carrier]:
         page = self.settings.page
@@ -103,6 +121,8 @@ class Prover:
             if way is Way.APP:
                 assert beside.app is not None
                 found[way] = AppCarrier(beside.app, url)
+            elif way is Way.PARTNER:
+                found[way] = PartnerCarrier(beside.partners, self.partners, url)
             elif way is Way.MAIL:
                 assert beside.mailer is not None
                 found[way] = MailCarrier(beside.mailer, self.mails, url)

@@ -67,7 +67,13 @@ class Recipients:
         """Whoever is on the line, for what is said to them alone; the customer where they are verified as one. Raises `Unavailable`."""
         ref = None if found.mark is None else await self._ref(tenant, found, None, None)
         held = None if ref is None else await self._records.read(tenant, ref)
-        return Recipient(ref or "", Personal(""), None, None if held is None else held.language, found.party.number)
+        number = found.party.number
+        if (called := await self._called(tenant, found)) is not None:
+            reached = await self._records.read(tenant, called.ref)
+            if reached is not None and called.phone <= len(reached.phones):
+                number = reached.phones[called.phone - 1]
+        language = None if held is None else held.language
+        return Recipient(ref or "", number or Personal(""), None, language, number)
 
     async def _called(self, tenant: str, found: Caller) -> Called | None:
         if self._calleds is None or not is_dialled(found.call.id):

@@ -15,8 +15,9 @@ from ivr.database import Database
 from ivr.errors import ConfigError, StoreError
 from ivr.lock.actions import Change
 from ivr.secret import Personal, Secret
-from ivr.store import notices
+from ivr.store import notices, sims
 from ivr.store.customers import Customers
+from ivr.store.notices import Contact
 from ivr.store.register import Customer, Register
 
 
@@ -84,7 +85,10 @@ class StoredRecords:
                 # the one that goes; of one that comes, the first that was there
                 told = customer.phones[:1] if change.action == "add_phone" else (phone,)
                 for to in told:
-                    await notices.owe(connection, self._customers.vault, customer.ref, to, self._wall())
+                    await notices.owe(connection, self._customers.vault, customer.ref, Contact(to), self._wall())
                 await self._register.set_phones(connection, customer, phones, self._wall())
+            case Change(action="replace_sim", phone=Personal() as phone):
+                change.phones(customer)
+                await sims.replaced(connection, self._customers.vault, customer, phone, self._wall())
             case _:
                 raise RuntimeError("an action that nobody does")

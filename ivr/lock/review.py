@@ -53,7 +53,7 @@ OF_KIND: Mapping[Kind, frozenset[str]] = MappingProxyType({
         "verify", "call.verify", "mark.drop", "mark.void", "texts.close", "eid", "proof", "proof.speech", "proof.cancel", "push.add", "history", "peer.prove", "peer.read", "dial",
     }),
     Kind.CUSTOMERS: frozenset({
-        "customer.add", "customer.import", "customer.set_pin", "customer.totp_add", "customer.totp_remove", "customer.identity_add", "customer.identity_remove", "customer.notice", "customer.mail_set", "customer.mail_remove", "customer.push_remove", "customer.lock", "customer.unlock_asked", "customer.unlock",
+        "customer.add", "customer.import", "customer.set_pin", "customer.totp_add", "customer.totp_remove", "customer.identity_add", "customer.identity_remove", "customer.notice", "customer.mail_set", "customer.mail_remove", "customer.partner_set", "customer.partner_remove", "customer.push_remove", "customer.lock", "customer.unlock_asked", "customer.unlock",
         "customer.remove", "customer.erase", "proxy.change", *(f"customer.{action}" for action in ACTIONS),
     }),
     Kind.OPENINGS: frozenset({"glass.ask", "glass.approve", "glass.decline"}),

@@ -18,6 +18,7 @@ from ivr.lock.proofports import Alarms, Pages
 from ivr.lock.proofwords import Proving, Speaking
 from ivr.lock.spoken import Numbers
 from ivr.store.alarms import Alarm
+from ivr.store.backs import Backs
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -35,10 +36,11 @@ class Settling:
 
     def __init__(
         self, pages: Pages, alarms: Alarms, switch: Switch, trail: Trail, log: FilteringBoundLogger,
-        wall: Callable[[], float] = time, numbers: Numbers | None = None,
+        wall: Callable[[], float] = time, numbers: Numbers | None = None, backs: Backs | None = None,
     ) -> None:  # fmt: skip
-        """`numbers`: None where no agent says digits."""
+        """`numbers`: None where no agent says digits; `backs`: where nobody shows on the page who they are."""
         self._numbers = numbers
+        self._backs = backs
         self._pages = pages
         self._alarms = alarms
         self._switch = switch
@@ -62,8 +64,10 @@ class Settling:
         if proof.stage.is_end and proof.id not in self._told:
             await self._tell(proof, "")
         shown, said = proof.shown, self._numbers
+        back = await self._backs.of(proof.id) if self._backs is not None and shown.back else None
         if proof.way is not Way.SPOKEN or proof.stage is not Stage.SENT:
             said = None
+        closed = said is not None and await said.closed_until() is not None
         return Proving(
             proof.id,
             proof.way,
@@ -73,9 +77,15 @@ class Settling:
             proof.until,
             self._speech.get(proof.id),
             proof.keyed,
-            None if said is None else said.digits_of(proof.id),
+            None if said is None or closed else said.digits_of(proof.id),
             "" if said is None else said.published,
+            None if back is None else back.stage,
+            closed,
         )
+
+    async def closed_until(self) -> int | None:
+        """Until when no digits are right at the published number, in seconds since the epoch; None where they are. Raises `Unavailable`."""
+        return None if self._numbers is None else await self._numbers.closed_until()
 
     def spoken(self, id: str, speech: Speaking) -> None:
         """What has become of the digits of this one."""

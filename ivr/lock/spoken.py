@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import Protocol
@@ -26,18 +26,29 @@ class Codes(Protocol):
     def mac(self, code: Secret, *, bound_to: Sequence[str]) -> str: ...
 
 
+class Phones(Protocol):
+    """`ivr.vault.Index`."""
+
+    def phone(self, number: Personal) -> str: ...
+
+
 class Published(Protocol):
     """`ivr.store.published.RedisPublished`."""
 
-    async def keep(self, mac: str, id: str, seconds: int) -> bool: ...
+    async def keep(self, mac: str, id: str, seconds: int, number: str | None = None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What an agent has to say. `published`: the company's number, as it is written."""
+    """What an agent has to say. `published`: the company's number, as it is written.
+
+    `closed_until`: until when no digits are right there, in seconds since the epoch; None where they are. Raises `Unavailable`.
+    """
 
     codes: Codes
+    index: Phones
     published: str
+    closed_until: Callable[[], Awaitable[int | None]]
 
     def digits_of(self, id: str) -> Secret:
         """Those of this proof: every desk makes them anew, and none keeps them."""
@@ -60,10 +71,13 @@ class SpokenCarrier:
         """Nothing is paid for."""
         return 0
 
-    async def carry(self, proof: Proof, _to: Personal, _word: Secret, told: Told) -> None:
-        """Raises `StoreError` too where the same digits lead to another proof: the next ones are others."""
+    async def carry(self, proof: Proof, to: Personal, _word: Secret, told: Told) -> None:
+        """`to`: the number at which the person talks, where it is known. Raises `StoreError` too where the same digits lead to
+        another proof: the next ones are others.
+        """
         mac = self._numbers.codes.mac(self._numbers.digits_of(proof.id), bound_to=BOUND_TO)
         seconds = max(1, proof.until - int(self._wall()))
-        if not await self._published.keep(mac, proof.id, seconds):
+        number = self._numbers.index.phone(to) if to else None
+        if not await self._published.keep(mac, proof.id, seconds, number):
             raise StoreError("Redis: another proof has these digits; ask for a new one")
         await told(Stage.SENT)

@@ -40,6 +40,7 @@ from ivr.peers.fetch import Fetcher
 from ivr.peers.keys import OwnKeys
 from ivr.staff import Permission
 from ivr.store.alarms import RedisAlarms
+from ivr.store.backs import Backs
 from ivr.store.customers import Customers
 from ivr.store.dials import RedisDials
 from ivr.store.history import History
@@ -52,7 +53,9 @@ from ivr.store.openings import RedisOpenings
 from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.store.pages import Pages, ProofRules
+from ivr.store.partners import Partners
 from ivr.store.peers import StoredPeers
+from ivr.store.published import RedisPublished
 from ivr.store.pushes import Pushes
 from ivr.store.reads import RedisReads
 from ivr.store.register import Register
@@ -60,6 +63,7 @@ from ivr.store.roster import Roster
 from ivr.store.sessions import Sessions
 from ivr.store.throttle import Throttle
 from ivr.store.waits import RedisWaits
+from ivr.vault import Vault
 
 
 class Told(Talks, Floor, Heard, Protocol):
@@ -120,11 +124,14 @@ class Locks:
                 peering = _peering(settings, whom, rows, customers, link, log)
             pages = Pages(link, prefix, page, _proof_rules(settings), settings.limits)
             alarms = RedisAlarms(link, prefix)
-            numbers = None if settings.prove.published is None else Numbers(vault.codes, settings.prove.published)
-            settling = Settling(pages, alarms, switch, trail, log, numbers=numbers)
+            numbers = _numbers(settings, vault, link, log)
+            backs = Backs(link, prefix)
+            settling = Settling(
+                pages, alarms, switch, trail, log, numbers=numbers, backs=backs if settings.prove.back else None
+            )
             prover = Prover(
-                settings, judge, records, Mails(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks,
-                log, history, dials, numbers,
+                settings, judge, records, Mails(database, vault), Partners(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks,
+                log, history, switch, backs, dials, numbers,
             )  # fmt: skip
         currents = Currents(
             judge, live, records, reads, rows, waits, switch, int(rules.fields.name),
@@ -156,7 +163,9 @@ class Locks:
             prover,
             None
             if dials is None
-            else Calling(settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log, history),
+            else Calling(
+                settings, judge, records, rows, dials, RedisPace(link, prefix), vault.index, log, history, reads
+            ),
             peering,
         )
 
@@ -177,6 +186,15 @@ def _offered(settings: Settings) -> dict[str, Offered]:
     names = settings.desk.policies or tuple(settings.policies)
     found = [(name, settings.policies[name]) for name in names]
     return {name: Offered(name, policy.level, tuple(policy.steps), policy.tenant) for name, policy in found}
+
+
+def _numbers(settings: Settings, vault: Vault, link: Link, log: FilteringBoundLogger) -> Numbers | None:
+    """None where no agent says digits."""
+    prove = settings.prove
+    if prove.published is None:
+        return None
+    published = RedisPublished(link, settings.redis.prefix, settings.limits, log, tries=prove.tries)
+    return Numbers(vault.codes, vault.index, prove.published, published.closed_until)
 
 
 def _proof_rules(settings: Settings) -> ProofRules:

@@ -54,6 +54,8 @@ class Reason(StrEnum):
     """The customer has said a while ago not to be talking with us."""
     TOO_MANY_PROOFS = "too_many_proofs"
     """So many went to this customer, or so many texts at all, that no other one goes now."""
+    PUBLISHED_CLOSED = "published_closed"
+    """So many wrong digits were keyed at the published number that none are right there for a while."""
     IN_CALL = "in_call"
     """A phone of this person's is in a call."""
     DIALLING = "dialling"
@@ -204,6 +206,7 @@ class Current:
     `name` where the record is open to this person at the level that a name needs. `shut` says why the record is not open; None where it is, at `level`.
     `keying`: of a caller for whom this person waits. `ended`: how the last verification of this call ended, where that was
     in mid-call and did not verify anybody. `proof`: the latest that this person has asked for on this call, where `proof_known`. `verifiable`, `droppable`,
+    `digits_closed`: until when no digits are right at the published number (seconds since the epoch).
     `provable` and `peerable` (each side can prove its organisation to the other): what this person may do now. `dialled`: the reference
     of the customer of the person's tenant whom a call from the desk has reached; who has answered, it does not tell.
     """
@@ -230,3 +233,4 @@ class Current:
     proof_known: bool = True
     dialled: str | None = None
     peerable: bool = False
+    digits_closed: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ivr.config import Page, Persons
 from ivr.secret import Secret
-from ivr.store.address import networks
+from ivr.store.address import is_within, networks
 from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.web.problems import Problem
@@ -55,13 +55,21 @@ class Limits:
         await self._take("checks", "all", self._rules.checks_per_hour, minutes=_HOUR)
 
     async def report(self, address: str) -> None:
-        """Something for desk or worker has come in; what is sent too often by many keeps nobody from the page."""
-        await self._of_one("report", address, self._rules.reports_per_minute)
-        await self._take("reports", "all", self._rules.per_minute)
+        """Something for desk or worker has come in; what is sent too often by many keeps nobody from the page, and no known gateway from reporting."""
+        rules = self._rules
+        if is_within(address, rules.reports_from):
+            await self._take("reports", "known", rules.reports_per_minute)
+            return
+        await self._of_one("report", address, rules.reports_of_one_per_minute, at_most=rules.reports_per_minute // 2)
+        await self._take("reports", "all", rules.reports_per_minute)
 
-    async def _of_one(self, kind: str, address: str, most: int, *, minutes: int = 1) -> None:
+    async def _of_one(
+        self, kind: str, address: str, most: int, *, minutes: int = 1, at_most: int | None = None
+    ) -> None:
+        """`at_most`: of any network, however large."""
         for times, network in zip(_TIMES, networks(address), strict=False):
-            await self._take(kind, self._key.mac("address", Secret(network)), most * times, minutes=minutes)
+            share = most * times if at_most is None else min(most * times, at_most)
+            await self._take(kind, self._key.mac("address", Secret(network)), share, minutes=minutes)
 
     async def _take(self, kind: str, whom: str, most: int, *, minutes: int = 1) -> None:
         wait = await self._pace.take(kind, whom, per_minute=most, minutes=minutes)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import segno
 from aiohttp import web
 from markupsafe import escape
 
+from ivr.config import Persons
+from ivr.page.choices import STILL, choices
 from ivr.page.sheets import DIGITS, Sheets
 from ivr.secret import Personal, Secret
 from ivr.store.introduction import Shows, View
 from ivr.web.words import Words
-
-LABELS: Mapping[str, str] = {"bankid": "BankID"}
-"""What people call the providers."""
 
 # Seconds until a page is asked for anew: of a picture, which is of no use a moment later, and of one that waits for somebody.
 _PICTURE, _WAIT = 1, 5
@@ -30,15 +29,16 @@ TOLD = frozenset(
 class PersonSheets:
     """Makes them, as `Sheets` does."""
 
-    def __init__(self, sheets: Sheets) -> None:
+    def __init__(self, sheets: Sheets, persons: Persons) -> None:
         self._sheets = sheets
+        self._persons = persons
 
     def first(
         self, words: Words, own: Secret | None = None, other: Secret | None = None, fault: str = ""
     ) -> web.Response:
         """Both numbers, and by what to identify."""
         fields = {
-            "eid": LABELS["bankid"], "fault": fault,
+            "buttons": self._buttons(words), "fault": fault,
             "own": escape(own.reveal() if own else ""), "other": escape(other.reveal() if other else ""),
         }  # fmt: skip
         return self._sheets.page(
@@ -50,15 +50,20 @@ class PersonSheets:
         match view.shows:
             case Shows.APP:
                 return self._app(words, view)
+            case Shows.SITE:
+                fields = {"eid": self._label(view), "link": escape(view.link.reveal())}
+                return self._sheets.page(
+                    "person_site.html", words, words("person_app.title", eid=self._label(view)), fields
+                )
             case Shows.MOMENT:
-                answer = self._sheets.told(words, "person_moment", words("person_moment.text", eid=LABELS[view.eid]))
-                _renew(answer, _PICTURE)
+                answer = self._sheets.told(words, "person_moment", words("person_moment.text", eid=self._label(view)))
+                renew(answer, _PICTURE)
                 return answer
             case Shows.BACK:
                 return self._sheets.told(
                     words,
                     "person_back",
-                    words("person_back.missing", eid=LABELS[view.eid]),
+                    words("person_back.missing", eid=self._label(view)),
                     (self._sheets.safe(words),),
                 )
             case Shows.CODE:
@@ -104,25 +109,30 @@ class PersonSheets:
     def who(self, words: Words, link: Secret, view: View) -> web.Response:
         """Who asks."""
         fields = {
-            **_place(link), "eid": LABELS[view.eid], "number": _shown(view.number), "own": _shown(view.own),
-            "name": escape(view.name.reveal()),
+            **_place(link), "eid": self._label(view), "number": _shown(view.number), "own": _shown(view.own),
+            "name": escape(view.name.reveal()), "buttons": self._buttons(words),
         }  # fmt: skip
         return self._sheets.page("person_who.html", words, words("person_who.title"), fields)
 
     # ------------------------------------------------------------ inside
 
+    def _label(self, view: View) -> str:
+        return self._persons.label(view.eid)
+
+    def _buttons(self, words: Words) -> Sequence[tuple[str, str]]:
+        """What each sends, and says."""
+        offered = choices(self._persons)
+        return [(start, words(one.words, eid=self._persons.label(one.eid))) for start, one in offered.items()]
+
     def _app(self, words: Words, view: View) -> web.Response:
-        eid = LABELS[view.eid]
-        picture = ""
-        if view.qr:
-            # white around it and below, also where the page is dark: else no camera reads it
-            picture = segno.make(view.qr.reveal(), micro=False, error="l").svg_inline(
-                border=4, omitsize=True, light="#fff"
-            )
-        fields = {"eid": eid, "picture": picture, "link": escape(view.link.reveal())}
+        eid = self._label(view)
+        drawn = picture(view.qr) if view.qr else ""
+        fields = {
+            "eid": eid, "picture": drawn, "link": escape(view.link.reveal()), "now": "/person/now", "still": view.eid in STILL,
+        }  # fmt: skip
         answer = self._sheets.page("person_app.html", words, words("person_app.title", eid=eid), fields)
         if view.qr:
-            _renew(answer, _PICTURE)
+            renew(answer, _WAIT if view.eid in STILL else _PICTURE)
         return answer
 
     def _code(self, words: Words, view: View) -> web.Response:
@@ -136,12 +146,12 @@ class PersonSheets:
     def _wait(self, words: Words, view: View) -> web.Response:
         fields = {"number": _shown(view.number), "until": self._sheets.clock(view.until)}
         answer = self._sheets.page("person_wait.html", words, words("person_wait.title"), fields)
-        _renew(answer, _WAIT)
+        renew(answer, _WAIT)
         return answer
 
     def _met(self, words: Words, view: View) -> web.Response:
         fields = {
-            "eid": LABELS[view.eid], "number": _shown(view.number), "own": _shown(view.own),
+            "eid": self._label(view), "number": _shown(view.number), "own": _shown(view.own),
             "name": escape(view.name.reveal()),
         }  # fmt: skip
         return self._sheets.page("person_met.html", words, words("person_met.title"), fields)
@@ -162,6 +172,12 @@ def _place(link: Secret) -> Mapping[str, object]:
     return {"place": escape(link.within("/i/-", "-").reveal())}
 
 
-def _renew(answer: web.Response, seconds: int) -> None:
+def picture(qr: Secret) -> str:
+    """Of what an app scans, as SVG."""
+    # white around it and below, also where the page is dark: else no camera reads it
+    return segno.make(qr.reveal(), micro=False, error="l").svg_inline(border=4, omitsize=True, light="#fff")
+
+
+def renew(answer: web.Response, seconds: int) -> None:
     """A header, and no script: every browser has it."""
     answer.headers["Refresh"] = str(seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from aiohttp import web
@@ -11,12 +10,15 @@ from ivr.config import Settings
 from ivr.numbers import e164
 from ivr.page import routes
 from ivr.page.bodies import form
+from ivr.page.came import came
+from ivr.page.choices import choices
 from ivr.page.limits import Limits
 from ivr.page.person_sheets import PersonSheets
 from ivr.page.routes import Target
+from ivr.page.wanting import sent_from_here, wanted
 from ivr.page.words import chosen
 from ivr.secret import Secret
-from ivr.store.introduction import Act, Shows, View, Wish
+from ivr.store.introduction import USE, Act, Shows, View, Wish
 from ivr.store.introductions import PersonPage
 from ivr.store.opened import new_link
 from ivr.web.problems import Problem
@@ -27,8 +29,6 @@ COOKIE = "__Host-person"
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
 _BETWEEN = re.compile(r"[\s.\-]+")
-# Seconds that an answer is waited for, and between two looks for it; behind them the page renews itself.
-_PATIENCE, _LOOK = 4.0, 0.05
 
 
 class PersonVisits:
@@ -38,6 +38,7 @@ class PersonVisits:
         self._on = settings.persons.on
         self._life = settings.persons.minutes * 60
         self._company = settings.company
+        self._choices = choices(settings.persons)
         self._store = store
         self._sheets = sheets
         self._limits = limits
@@ -46,14 +47,10 @@ class PersonVisits:
         """What this request gets."""
         if not self._on:
             raise Problem("not_found")
-        if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "same-origin") not in (
-            "same-origin",
-            "none",
-        ):
-            raise Problem("cross_site")
+        sent_from_here(request)
         if target.name == routes.NOW:
             return await self._now(request, address)
-        await self._limits.request(address, sends=request.method == "POST" or target.name == routes.BACK)
+        await self._limits.request(address, sends=request.method == "POST" or target.name in (routes.BACK, routes.CAME))
         match target.name:
             case routes.PERSON:
                 return self._sheets.first(self._words(request))
@@ -61,6 +58,8 @@ class PersonVisits:
                 return await self._begin(request, address)
             case routes.BACK:
                 return await self._back(request, target.link)
+            case routes.CAME:
+                return await self._came(request)
             case routes.KEY_CODE:
                 digits = Secret(_BETWEEN.sub("", (await form(request)).get("code", "")))
                 return await self._of_session(request, Act.KEY, digits=digits)
@@ -86,17 +85,29 @@ class PersonVisits:
         view = None if session is None else await self._store.look(session)
         if view is None:
             if request.method != "HEAD":
-                await self._wanted(Wish(Act.BACK, fields={"nonce": nonce}))
+                await wanted(self._store, Wish(Act.BACK, fields={"nonce": nonce}))
             return self._sheets.elsewhere(self._words(request))
         if request.method != "POST":
             return self._sheets.back(self._words(request), nonce)
         return await self._of_session(request, Act.BACK, nonce=nonce)
 
+    async def _came(self, request: web.BaseRequest) -> web.Response:
+        """A broker has sent a browser back. What it says goes to the desk, and away from the address."""
+        said = came(request)
+        if said is None or said.use != USE or request.method == "HEAD":
+            return self._sheets.elsewhere(self._words(request))
+        session = self._session(request)
+        view = None if session is None else await self._store.look(session)
+        await wanted(
+            self._store, Wish(Act.CAME, "" if session is None or view is None else session, fields=said.fields)
+        )
+        return _to(routes.CAME if view is None else routes.NOW)
+
     async def _of_session(self, request: web.BaseRequest, act: Act, **fields: Secret) -> web.Response:
         session = self._session(request)
         if session is not None:
-            await self._wanted(Wish(act, session, fields=fields))
-        return _to_now()
+            await wanted(self._store, Wish(act, session, fields=fields))
+        return _to(routes.NOW)
 
     async def _now(self, request: web.BaseRequest, address: str) -> web.Response:
         session = self._session(request)
@@ -121,7 +132,7 @@ class PersonVisits:
         if target.name == routes.WHO:
             return self._sheets.who(words, link, view)
         if target.name == routes.UNKNOWN:
-            await self._wanted(Wish(Act.DENY, link=name))
+            await wanted(self._store, Wish(Act.DENY, link=name))
             return self._sheets.letter(words, link, await self._store.look(name) or view)
         start = (await form(request)).get("start", "")
         return await self._identify(request, address, Act.ANSWER, start, letter=name)
@@ -133,33 +144,23 @@ class PersonVisits:
         fields: dict[str, Secret] | None = None,
     ) -> web.Response:  # fmt: skip
         """Begin it, in a session of its own: nobody else has had it before."""
-        if start not in ("here", "other"):
+        choice = self._choices.get(start)
+        if choice is None:
             raise Problem("bad_request")
         await self._limits.person(address)
         token = new_link()
-        await self._wanted(
+        await wanted(
+            self._store,
             Wish(
-                act, self._store.session(token), letter, self._words(request).language, start == "other", address, fields or {}
+                act, self._store.session(token), letter, self._words(request).language, choice.eid, choice.qr, address, fields or {}
             )
         )  # fmt: skip
-        answer = _to_now()
+        answer = _to(routes.NOW)
         # as lax as it must be: back from the app no stricter one comes along
         answer.set_cookie(
             COOKIE, token.reveal(), path="/", secure=True, httponly=True, samesite="Lax", max_age=self._life
         )
         return answer
-
-    async def _wanted(self, wish: Wish) -> None:
-        """Pass it on, and wait a moment for what comes of it. Raises `Problem` where nobody takes what people want."""
-        if not await self._store.want(wish):
-            raise Problem("unavailable")
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                while not await self._store.done(wish):
-                    await asyncio.sleep(_LOOK)
-        except TimeoutError:
-            # it may be done yet: the next page shows it
-            return
 
     def _session(self, request: web.BaseRequest) -> str | None:
         token = Secret(request.cookies.get(COOKIE, ""))
@@ -170,5 +171,5 @@ class PersonVisits:
         return chosen(own, request.headers.get("Accept-Language", ""), self._company.language)
 
 
-def _to_now() -> web.Response:
-    return web.Response(status=303, headers={"Location": routes.NOW})
+def _to(path: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": path})

@@ -16,6 +16,8 @@ from ivr.errors import ConfigError
 from ivr.metrics.ready import Readiness
 from ivr.metrics.served import HeardServed, ServedMeters
 from ivr.metrics.server import serving
+from ivr.page.back_sheets import BackSheets
+from ivr.page.back_visit import BackVisits
 from ivr.page.brand import Look
 from ivr.page.limits import Limits
 from ivr.page.person_sheets import PersonSheets
@@ -33,6 +35,7 @@ from ivr.store.opened import PageStore, link_of_page
 from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.store.posted import PostBox
+from ivr.store.wishes import BACK, PageWishes
 from ivr.web.certificate import tls_of
 from ivr.web.problems import STATUSES
 
@@ -80,8 +83,9 @@ async def opened(
         readiness = Readiness({"redis": store.ping}, seconds=seconds, log=log)
         box, bulletin = PostBox(link, prefix, key, seconds=seconds), Bulletin(link, prefix)
         visits = Visits(settings, store, CallerPage(link, prefix, key), sheets, limits, box)
-        people = PersonVisits(settings, PersonPage(link, prefix, key), PersonSheets(sheets), limits)
-        yield PageServer(settings, visits, people, box, bulletin, sheets, limits, readiness, log), readiness
+        people = PersonVisits(settings, PersonPage(link, prefix, key), PersonSheets(sheets, settings.persons), limits)
+        backs = BackVisits(settings, store, PageWishes(link, prefix, key, BACK), BackSheets(sheets), limits)
+        yield PageServer(settings, visits, people, backs, box, bulletin, sheets, limits, readiness, log), readiness
     finally:
         await link.close()
 

@@ -15,6 +15,7 @@ from ivr.metrics.answers import alive_answer, ready_answer
 from ivr.metrics.ready import Readiness
 from ivr.metrics.served import METHODS
 from ivr.page import posting, routes
+from ivr.page.back_visit import BackVisits
 from ivr.page.limits import Limits
 from ivr.page.person_visit import PersonVisits
 from ivr.page.routes import Target
@@ -39,8 +40,8 @@ class PageServer(Listening):
     """`open`, then it serves until `close`."""
 
     def __init__(
-        self, settings: Settings, visits: Visits, people: PersonVisits, box: PostBox, bulletin: Bulletin, sheets: Sheets,
-        limits: Limits, readiness: Readiness, log: FilteringBoundLogger,
+        self, settings: Settings, visits: Visits, people: PersonVisits, backs: BackVisits, box: PostBox, bulletin: Bulletin,
+        sheets: Sheets, limits: Limits, readiness: Readiness, log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         page = settings.page
         assert page.url is not None
@@ -48,6 +49,7 @@ class PageServer(Listening):
         self._page = page
         self._visits = visits
         self._people = people
+        self._backs = backs
         self._box = box
         self._bulletin = bulletin
         self._sheets = sheets
@@ -108,6 +110,8 @@ class PageServer(Listening):
             return self._logo()
         if target.name in routes.PERSONS:
             return await self._people.answer(request, target, address)
+        if target.name in routes.BACKS:
+            return await self._backs.answer(request, target, address)
         await self._limits.request(address, sends=request.method == "POST")
         if target.name == routes.DOCUMENT:
             return await self._document()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import jinja2
 from aiohttp import web
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from ivr.call.proof import Shown, Stage
 from ivr.config import Settings
@@ -71,7 +71,10 @@ class Sheets:
         said = words("confirmed.text", company=self.look.company, agent=seen.shown.agent)
         answer = self._link_page(
             "confirmed.html", words, words("confirmed.title"), link,
-            {"text": said, "key": seen.shown.push, "once": "" if once is None else escape(once.reveal())},
+            {
+                "text": said, "key": seen.shown.push, "once": "" if once is None else escape(once.reveal()),
+                **offers(words, seen.shown),
+            },
         )  # fmt: skip
         if once is not None:
             answer.headers["Content-Security-Policy"] = f"{self.look.policy}; script-src 'self'; connect-src 'self'"
@@ -201,7 +204,11 @@ class Sheets:
 
     def safe(self, words: Words) -> str:
         """Whom to ask who is not sure."""
-        return words("page.call_us", phone=self.look.phone) if self.look.phone else words("page.call_known")
+        if not self.look.phone:
+            return words("page.call_known")
+        # a number that breaks over two lines is hard to dial
+        before, after = words("page.call_us", phone="\n").split("\n")
+        return escape(before) + Markup("<bdi>") + self.look.phone + Markup("</bdi>") + after
 
     def clock(self, at: int) -> str:
         """That time of day, where people are."""
@@ -220,6 +227,21 @@ class Sheets:
         """Who has called whom, and when: whoever is called by somebody else sees that it is another call."""
         which = _which(shown) + ("" if shown.number else "_hidden")
         return words(f"who.{which}", time=self.clock(shown.since), number=shown.number)
+
+
+def offers(words: Words, shown: Shown) -> Mapping[str, object]:
+    """By what the person may show who they are, and to whom."""
+    named = {
+        "bankid": (
+            ("here", words("person.here", eid="BankID")),
+            ("other", words("person.elsewhere", eid="BankID")),
+        ),
+        "freja": (("", words("back.freja")),),
+        "totp": (("", words("back.totp")),),
+    }
+    return {
+        "agent": shown.agent, "offers": [(f"{step}/{start}", told) for step in shown.back for start, told in named.get(step, ())],
+    }  # fmt: skip
 
 
 def _which(shown: Shown) -> str:

@@ -12,6 +12,7 @@ from ivr.call.proof import Keyed, Stage
 from ivr.config import Settings
 from ivr.numbers import e164
 from ivr.page import routes
+from ivr.page.back_visit import known_by, to_now, token_of
 from ivr.page.bodies import form
 from ivr.page.limits import Limits
 from ivr.page.routes import Target
@@ -79,8 +80,15 @@ class Visits:
         if seen is None:
             return self._sheets.gone(words)
         if seen.stage.is_end:
-            return self._sheets.over(words, link, seen, seen.stage)
+            return await self._ended(request, link, seen, words)
         return self._sheets.first(words, link)
+
+    async def _ended(self, request: web.BaseRequest, link: Secret, seen: Seen, words: Words) -> web.Response:
+        """The browser that has keyed the digits goes on where it may show who is before it."""
+        token = token_of(request) if seen.stage is Stage.CONFIRMED and seen.shown.back else None
+        if token is not None and await self._store.mine(link, seen, token):
+            return to_now(link)
+        return self._sheets.over(words, link, seen, seen.stage)
 
     async def _open(self, request: web.BaseRequest, link: Secret) -> web.Response:
         seen = await self._store.opened(link)
@@ -102,9 +110,11 @@ class Visits:
                 # nothing was guessed
                 return self._sheets.who(words, link, seen, words("fault.form", count=DIGITS))
             once = new_link() if seen.shown.push else None
-            match await self._store.key(link, digits, once):
+            browser = new_link() if seen.shown.back else None
+            match await self._store.key(link, digits, once, browser):
                 case Confirmed():
-                    return self._sheets.confirmed(words, link, seen, once)
+                    answer = self._sheets.confirmed(words, link, seen, once)
+                    return answer if browser is None else known_by(answer, browser)
                 case Wrong(0):
                     return self._sheets.over(words, link, seen, Stage.WRONG)
                 case Wrong(left):
@@ -114,7 +124,7 @@ class Visits:
                 case None:
                     return self._sheets.gone(words)
         if seen.stage.is_end:
-            return self._sheets.over(words, link, seen, seen.stage)
+            return await self._ended(request, link, seen, words)
         return self._sheets.first(words, link)
 
     async def may_push(self, request: web.BaseRequest, link: Secret) -> None:

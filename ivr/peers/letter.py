@@ -151,18 +151,30 @@ def read(text: Secret, peer: Published, audience: str, now: float) -> Letter | F
     return letter
 
 
-def is_of(theirs: Ends, ours: Ends, numbers: Collection[str], own: Collection[str], apart: int) -> bool:
-    """Whether the call that a letter tells of can be the one that we are on: one of us two has called the other, and just then.
+class Bound(StrEnum):
+    """How far a letter tells of the call that we are on."""
 
-    `numbers` are theirs, `own` ours: whoever of us has called, has called one of the other's. Where the other has none, this is
-    not looked at. `apart`: seconds by which the two ends may say differently when it began.
+    CALL = "call"
+    """One of us two has called the other at a number of the other's, and just then."""
+    TIME = "time"
+    """One was called and the other has called, just then; of whose number nothing is known: somebody who is on a call with each of us would not be seen."""
+    NOT = "not"
+
+
+def bound(theirs: Ends, ours: Ends, numbers: Collection[str], own: Collection[str], apart: int) -> Bound:
+    """Whether the call that a letter tells of can be the one that we are on.
+
+    `numbers` are theirs, `own` ours, of which either may be empty. `apart`: seconds by which the two ends may say differently
+    when it began.
     """
     if theirs.outbound is ours.outbound:
-        return False
+        return Bound.NOT
     if theirs.began and ours.began and abs(theirs.began - ours.began) > apart:
-        return False
+        return Bound.NOT
     dialled, called = (theirs.dialled, own) if theirs.outbound else (ours.dialled, numbers)
-    return not called or dialled in called
+    if not called:
+        return Bound.TIME
+    return Bound.CALL if dialled in called else Bound.NOT
 
 
 def _letter(said: Any) -> Letter | None:

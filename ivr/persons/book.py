@@ -52,7 +52,7 @@ class Book:
                     Shows.MET,
                     mine.language,
                     one.until,
-                    one.eid,
+                    theirs.eid,
                     name=theirs.name,
                     number=theirs.number,
                     own=mine.number,
@@ -73,4 +73,4 @@ def counts(one: Introduction, who: Who, order: str) -> bool:
 
 def refusal(why: str, side: Side, one: Introduction) -> View:
     """It does not go on; `why`: a sentence of [person_refused] of the page's words."""
-    return View(Shows.REFUSED, side.language, one.until, one.eid, own=side.number, why=why)
+    return View(Shows.REFUSED, side.language, one.until, side.eid, own=side.number, why=why)

@@ -34,6 +34,11 @@ class Identifying:
         self._poll = poll
         self._clock = clock
 
+    @property
+    def life(self) -> float:
+        """Seconds that an order lasts at most."""
+        return self._eid.life
+
     async def begin(self, asked: EidAsked) -> Order | Ended:
         """Ask the provider; one that does not answer has ended it."""
         try:

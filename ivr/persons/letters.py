@@ -15,9 +15,6 @@ from ivr.store.introductions import Introductions, letter_of
 from ivr.store.pagekey import PageKey
 from ivr.vault import Index
 
-LABELS = {"bankid": "BankID"}
-"""What people call the providers."""
-
 
 class Letters:
     """Every method that sends says why nothing was sent, empty where it was; and raises `StoreError`."""
@@ -27,6 +24,7 @@ class Letters:
         log: FilteringBoundLogger,
     ) -> None:  # fmt: skip
         self._company = settings.company.name
+        self._persons = settings.persons
         self._url = (settings.page.url or "").rstrip("/")
         self._store = store
         self._texts = texts
@@ -62,7 +60,9 @@ class Letters:
         """To the other, who the asker is; what the link shows is there before the text."""
         if one.asker.name is None:
             return "over"
-        words = Secret(text("person_asks", one.asker.language, company=self._company, eid=LABELS[one.eid]))
+        words = Secret(
+            text("person_asks", one.asker.language, company=self._company, eid=self._persons.label(one.asker.eid))
+        )
         # the name last: whatever it holds, nothing is put into it
         for placeholder, told in (
             ("{link}", link.within(f"{self._url}/i/-", "-")),
@@ -74,7 +74,13 @@ class Letters:
             return why
         await self.row(one, "ask", "sent")
         letter = View(
-            Shows.LETTER, "", one.until, one.eid, name=one.asker.name, number=one.asker.number, own=one.other.number
+            Shows.LETTER,
+            "",
+            one.until,
+            one.asker.eid,
+            name=one.asker.name,
+            number=one.asker.number,
+            own=one.other.number,
         )
         await self._store.name(one.link, one)
         await self._store.show(one.link, letter)
@@ -83,7 +89,7 @@ class Letters:
     async def row(self, one: Introduction, action: str, outcome: str, who: Who = Who.ASKER) -> None:
         """In the audit trail: no name and no number, but by what these two would be found by who has both and the hash key."""
         detail = {
-            "introduction": one.id, "eid": one.eid, "by": one.side(who).by,
+            "introduction": one.id, "eid": one.side(who).eid, "by": one.side(who).by,
             "asker": self._index.phone(one.asker.number), "other": self._index.phone(one.other.number),
         }  # fmt: skip
         await self._trail.append(Entry("desk", f"person.{action}", outcome, detail=detail))

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from time import time
 
 from structlog.typing import FilteringBoundLogger
 
 from ivr.config import Settings
-from ivr.errors import StoreError, Unavailable
 from ivr.numbers import e164
 from ivr.persons.book import IDENTIFIES, Book
-from ivr.persons.identifying import Identifying
 from ivr.persons.letters import Letters
 from ivr.persons.progress import TRIES, Progress
+from ivr.persons.taking import Taking
+from ivr.persons.ways import Ways
 from ivr.secret import Personal
 from ivr.store.introduction import Act, Introduction, Shows, Side, Stage, View, Who, Wish
 from ivr.store.introductions import Introductions, Kept
@@ -27,10 +25,6 @@ from ivr.store.pace import RedisPace
 from ivr.store.pagekey import PageKey
 from ivr.vault import Index
 
-# Seconds to wait behind a failure of Redis.
-_WAIT = 1.0
-# Wishes that are being done at once, each some requests to Redis, a provider or a gateway.
-_AT_ONCE = 50
 # How often the other may begin to identify.
 _ANSWERS = 5
 
@@ -39,7 +33,7 @@ class Persons:
     """One desk's; any number of them may run: each wish is taken by one."""
 
     def __init__(
-        self, settings: Settings, store: Introductions, letters: Letters, identifying: Identifying, pace: RedisPace,
+        self, settings: Settings, store: Introductions, letters: Letters, ways: Ways, pace: RedisPace,
         key: PageKey, index: Index, log: FilteringBoundLogger, *, clock: Callable[[], float] = time,
     ) -> None:  # fmt: skip
         """`clock`: seconds since the epoch."""
@@ -47,75 +41,53 @@ class Persons:
         self._rules = settings.persons
         self._store = store
         self._book = Book(store)
-        self._progress = Progress(settings, store, self._book, letters, identifying, key, index, log)
+        self._taking = Taking(store, lambda wish: self._acts[wish.act](wish), log, "persons", clock)
+        self._progress = Progress(settings, store, self._book, letters, ways, key, index, log, self._taking)
         self._letters = letters
         self._pace = pace
         self._key = key
         self._index = index
         self._log = log
         self._clock = clock
-        self._room = asyncio.Semaphore(_AT_ONCE)
         self._acts = {
-            Act.BEGIN: self._begin, Act.BACK: self._back, Act.KEY: self._key_code, Act.STOP: self._stop,
+            Act.BEGIN: self._begin, Act.BACK: self._back, Act.CAME: self._came, Act.KEY: self._key_code, Act.STOP: self._stop,
             Act.ANSWER: self._answer, Act.DENY: self._deny,
         }  # fmt: skip
 
     async def run(self) -> None:
         """For ever."""
-        while True:
-            await self._room.acquire()
-            wish = None
-            try:
-                wish = await self._store.take()
-            except StoreError as error:
-                self._log.error("person.untaken", error=str(error))
-                await asyncio.sleep(_WAIT)
-            finally:
-                if wish is None:
-                    self._room.release()
-            if wish is not None:
-                self._progress.do(self._handled(wish), done=self._room.release)
+        await self._taking.run()
 
     async def close(self) -> None:
         """End what is going on: what is shown of it ends within seconds."""
-        await self._progress.close()
+        await self._taking.close()
 
     # ------------------------------------------------------------ what people want
-
-    async def _handled(self, wish: Wish) -> None:
-        try:
-            await self._acts[wish.act](wish)
-        except Unavailable as error:
-            self._log.error("person.failed", error=str(error))
-            if wish.session:
-                refused = View(Shows.REFUSED, wish.language, int(self._clock()) + 60, why="unavailable")
-                with suppress(Unavailable):
-                    await self._store.show(wish.session, refused)
-        finally:
-            with suppress(Unavailable):
-                await self._store.done(wish)
 
     async def _begin(self, wish: Wish) -> None:
         until = int(self._clock()) + self._rules.minutes * 60
         country = self._settings.company.country
         own = e164(wish.field("own").reveal(), country)
         other = e164(wish.field("other").reveal(), country)
-        why = await self._why_not(own, other)
+        why = await self._why_not(wish.eid, own, other)
         if why or own is None or other is None:
             self._log.info("person.refused", introduction="", why=why)
             await self._store.show(wish.session, View(Shows.REFUSED, wish.language, until, why=why))
             return
         nonce = new_link()
-        asker = Side(own, wish.language).begun(wish.session, self._progress.mac(nonce), wish.language, qr=wish.qr)
-        one = Introduction(
-            secrets.token_hex(16), Stage.IDENTIFYING, until, self._progress.eid, asker, Side(other, wish.language)
+        asker = Side(own, wish.language).begun(
+            wish.session, wish.eid, self._progress.mac(nonce), wish.language, qr=wish.qr
         )
+        one = Introduction(secrets.token_hex(16), Stage.IDENTIFYING, until, asker, Side(other, wish.language))
         await self._store.write(one)
         await self._store.name(wish.session, one)
         self._log.info("person.moved", introduction=one.id, stage=one.stage.value)
         await self._progress.identify(one, Who.ASKER, nonce, wish)
 
-    async def _why_not(self, own: Personal | None, other: Personal | None) -> str:
+    async def _why_not(self, eid: str, own: Personal | None, other: Personal | None) -> str:
+        if eid not in self._rules.eids:
+            # the page has others
+            return "unavailable"
         if own is None or other is None:
             return "numbers"
         if own == other:
@@ -127,24 +99,35 @@ class Persons:
         return "" if late is None else "closed"
 
     async def _back(self, wish: Wish) -> None:
-        """The app has sent a browser back. Where that is not the one that began, who identifies is not who wanted it: it ends."""
-        mac = self._progress.mac(wish.field("nonce"))
+        """The app has sent a browser back."""
+        found = await self._brought(wish, self._progress.mac(wish.field("nonce")))
+        if found is not None:
+            await self._progress.advance(*found)
+
+    async def _came(self, wish: Wish) -> None:
+        """A broker has: it is asked who that is."""
+        found = await self._brought(wish, self._progress.mac(wish.field("state")))
+        if found is not None:
+            await self._progress.came(*found, wish)
+
+    async def _brought(self, wish: Wish, mac: str) -> tuple[Introduction, Who] | None:
+        """Once, of the browser that began. Where it is another one, who identifies is not who wanted it: it ends."""
         kept = await self._store.of(mac)
         if kept is None or (who := _who(kept.now, mac)) is None:
-            return
+            return None
         begun = kept.now.side(who)
         if not wish.session or begun.session != wish.session:
             await self._progress.not_identified(kept.now.id, who, begun.order, "elsewhere")
-            return
+            return None
 
         def brought(now: Introduction) -> Introduction | None:
             side = now.side(who)
-            if now.stage is not IDENTIFIES[who] or side.session != wish.session or side.qr:
+            if now.stage is not IDENTIFIES[who] or side.session != wish.session or side.qr or side.back:
                 return None
             return now.having(who, replace(side, back=True)) if hmac.compare_digest(side.nonce, mac) else None
 
-        if (one := await self._book.change(kept.now.id, brought)) is not None:
-            await self._progress.advance(one, who)
+        one = await self._book.change(kept.now.id, brought)
+        return None if one is None else (one, who)
 
     async def _key_code(self, wish: Wish) -> None:
         """Count, then compare."""
@@ -174,7 +157,7 @@ class Persons:
         if waiting is not None:
             why = await self._letters.ask(waiting, link)
             await self._progress.told(waiting, why, View(
-                Shows.WAIT, waiting.asker.language, waiting.until, self._progress.eid, number=waiting.other.number, own=waiting.asker.number
+                Shows.WAIT, waiting.asker.language, waiting.until, waiting.asker.eid, number=waiting.other.number, own=waiting.asker.number
             ))  # fmt: skip
 
     async def _stop(self, wish: Wish) -> None:
@@ -188,10 +171,14 @@ class Persons:
         def answering(now: Introduction) -> Introduction | None:
             if now.stage not in (Stage.WAITING, Stage.ANSWERING) or now.answers >= _ANSWERS:
                 return None
-            other = now.other.begun(wish.session, self._progress.mac(nonce), wish.language, qr=wish.qr)
+            other = now.other.begun(wish.session, wish.eid, self._progress.mac(nonce), wish.language, qr=wish.qr)
             return replace(now, stage=Stage.ANSWERING, answers=now.answers + 1, other=other)
 
-        one = None if kept is None else await self._book.change(kept.now.id, answering)
+        one = (
+            None
+            if kept is None or wish.eid not in self._rules.eids
+            else await self._book.change(kept.now.id, answering)
+        )
         if kept is None or one is None:
             until = int(self._clock()) + 60
             await self._store.show(wish.session, View(Shows.REFUSED, wish.language, until, why="over"))
@@ -215,9 +202,9 @@ class Persons:
         await self._store.bar(one.asker.by, self._index.phone(one.other.number))
         if one.other.session:
             await self._store.hide(one.other.session)
-        await self._store.show(one.link, View(Shows.DENIED, "", one.until, one.eid))
+        await self._store.show(one.link, View(Shows.DENIED, "", one.until, one.asker.eid))
         await self._book.show(
-            one.asker, View(Shows.DENIED, one.asker.language, one.until, one.eid, number=one.other.number)
+            one.asker, View(Shows.DENIED, one.asker.language, one.until, one.asker.eid, number=one.other.number)
         )
         self._log.info("person.denied", introduction=one.id)
         await self._letters.row(one, "deny", "denied")

@@ -29,6 +29,7 @@ class Prompt(StrEnum):
     ASK_FREJA = "ask-freja"
     ASK_EID = "ask-eid"
     OPEN_APP = "open-app"
+    APP_SHOWS = "app-shows"
     NEW_TEXT_SENT = "new-text-sent"
     NO_MORE_TEXTS = "no-more-texts"
     NEXT_TEXT = "next-text"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from secrets import token_urlsafe
@@ -64,6 +64,10 @@ class AppServer:
             )  # fmt: skip
         return cls(name, rules, found, tls.context(settings, place, rules.ca_file), log, resolver)
 
+    def shares(self, other: AppServer) -> bool:
+        """Whether both check what they are told by one secret: either could then speak to the other in our name."""
+        return any(one == two for one in self._secrets for two in other._secrets)
+
     async def ask(self, user: Personal, link: Secret, company: str, until: int) -> None:
         """Have the app show this user that the company has something to prove, by opening the link, until then (seconds since the epoch).
 
@@ -100,7 +104,7 @@ class AppServer:
             raise PushError(f"{self._name}: it did not take the message (status {answer.status})")
 
     async def reach(self) -> None:
-        """Connect as for a message, and ask for nothing. Raises `PushError`."""
+        """Connect to it, and tell nothing. Raises `PushError`."""
         try:
             async with asyncio.timeout(self._seconds):
                 await self._client.reach()
@@ -112,3 +116,18 @@ class AppServer:
     async def close(self) -> None:
         """End what is open."""
         await self._client.close()
+
+
+def servers(settings: Settings, names: Iterable[str], log: FilteringBoundLogger) -> dict[str, AppServer]:
+    """Those of these tables. Raises `ConfigError` as `AppServer.of`, and where two have one secret."""
+    found: dict[str, AppServer] = {}
+    for name in names:
+        made = AppServer.of(settings, name, log)
+        if (same := next((one for one, server in found.items() if server.shares(made)), None)) is not None:
+            field = "secret_file" if settings.apps[name].secret_env is None else "secret_env"
+            raise ConfigError(
+                f"{settings.file}: [apps.{name}] {field}", f"is that of [apps.{same}]: each could speak to the other in our name",
+                "Type: ari_app.py webhooks secret > FILE",
+            )  # fmt: skip
+        found[name] = made
+    return found

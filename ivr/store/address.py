@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 # Who has one address of the first has all of it; a home is given the second whole, and a site the third (RFC 6177).
 _NETWORKS = 64, 56, 48
@@ -22,6 +23,12 @@ def networks(address: str) -> tuple[str, ...]:
             return tuple(f"{IPv6Address(int(six) >> (128 - bits) << (128 - bits))}/{bits}" for bits in _NETWORKS)
         case None:
             return ("",)
+
+
+def is_within(address: str, networks: Collection[IPv4Network | IPv6Network]) -> bool:
+    """Whether it is in one of these."""
+    read = _read(address)
+    return read is not None and any(read in one for one in networks)
 
 
 def masked(address: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from ivr.call.outcome import Budget
 from ivr.config import Limits
 from ivr.errors import StoreError
@@ -18,6 +20,14 @@ class Budgets:
         self._link = link
         self._prefix = f"{prefix}:budget"
         self._most = limits.texts_per_hour, limits.texts_country_per_hour, limits.texts_prefix_per_hour
+
+    @classmethod
+    def of_notices(cls, link: Link, prefix: str, limits: Limits) -> Self:
+        """Those of notices: apart, so that neither notices nor codes can be kept from anybody by the others."""
+        made = cls(link, prefix, limits)
+        made._prefix = f"{prefix}:budget:notices"
+        made._most = limits.notices_per_hour, limits.notices_per_hour, limits.notices_prefix_per_hour
+        return made
 
     async def spend(self, range: Range, parts: int) -> Budget | None:
         """Count a text of so many parts to this range; None, or which budget is used up: then it is not counted, and may not go.

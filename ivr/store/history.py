@@ -38,7 +38,7 @@ class Contact:
 
 
 class History:
-    """Every method is one round trip, `about` three, and raises `StoreError`."""
+    """Every method is one round trip, `about` three, `forget` as many as there are, and raises `StoreError`."""
 
     def __init__(self, link: Link, prefix: str, codes: CodeMacs, days: int, country: str) -> None:
         """`days`: for which calls are kept; `country`: how a number without + is read, as one on the line may be."""
@@ -54,19 +54,15 @@ class History:
         if not self._days or not contact.shown:
             return
         told = orjson.dumps(contact)
-        key = self._key(number, contact.at // _HOUR)
-        if await self._link.run(_NOTE, [key], told, contact.at, _MOST, self._days * _DAY * 1000) != [b"kept"]:
+        keys = [self._key(number, contact.at // _HOUR), self._of(contact.ref)]
+        if await self._link.run(_NOTE, keys, told, contact.at, _MOST, self._days * _DAY * 1000) != [b"kept"]:
             raise strange(_NOTE)
 
     async def about(self, number: Personal, calling: Personal, at: int) -> Sequence[Contact]:
         """Those within an hour of this time, by that number; the earliest first."""
         found: list[Contact] = []
         for hour in (-1, 0, 1):
-            match await self._link.ask("ZRANGE", self._key(number, at // _HOUR + hour), 0, -1):
-                case [*told]:
-                    found += map(_read, told)
-                case _:
-                    raise StoreError("Redis gave no list of calls")
+            found += map(_read, await self._listed(self._key(number, at // _HOUR + hour)))
         return [one for one in found if abs(one.at - at) <= _HOUR and Personal(one.shown) == calling]
 
     async def first(self, number: Personal) -> bool:
@@ -81,6 +77,24 @@ class History:
         """It has not been: whoever asks next may."""
         await self._link.ask("DEL", self._answered(number))
 
+    async def forget(self, ref: str) -> None:
+        """What is known of calls to this customer, who is erased; another one who has the same number keeps what is theirs."""
+        for key in await self._listed(self._of(ref)):
+            for told in await self._listed(key):
+                if _read(told).ref == ref:
+                    await self._link.ask("ZREM", key, told)
+        await self._link.ask("DEL", self._of(ref))
+
+    async def _listed(self, key: str | bytes) -> list[bytes]:
+        match await self._link.ask("ZRANGE", key, 0, -1):
+            case [*told]:
+                return [one for one in told if isinstance(one, bytes)]
+            case _:
+                raise StoreError("Redis gave no list of calls")
+
+    def _of(self, ref: str) -> str:
+        return f"{self._prefix}:of:{ref}"
+
     def _answered(self, number: Personal) -> str:
         return f"{self._prefix}:answered:{self._mac(number)}"
 
@@ -91,12 +105,8 @@ class History:
         return self._codes.mac(Secret(number.reveal()), bound_to=("history",))
 
 
-def _read(told: object) -> Contact:
+def _read(told: bytes) -> Contact:
     try:
-        return Contact(**orjson.loads(told)) if isinstance(told, bytes) else _unreadable()
+        return Contact(**orjson.loads(told))
     except (ValueError, TypeError):
-        return _unreadable()
-
-
-def _unreadable() -> Contact:
-    raise StoreError("Redis: what stands for a call is none")
+        raise StoreError("Redis: what stands for a call is none") from None

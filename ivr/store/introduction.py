@@ -14,6 +14,9 @@ import orjson
 from ivr.errors import StoreError
 from ivr.secret import Personal, Secret
 
+USE = "person"
+"""What the state begins with of those who are sent to a broker for this."""
+
 
 class Stage(StrEnum):
     """How far it is; forward alone, but for `ANSWERING`, which goes back to `WAITING`."""
@@ -38,19 +41,22 @@ class Who(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two. `session`: what the page calls the browser; `by`: the blind index of whoever has identified.
+    """One of the two. `session`: what the page calls the browser; `eid`: by which this one identifies; `by`: the blind index of who that is.
 
     `order` is the identification that counts, an earlier one does not; `nonce`: keyed hash of what the app brings back to that
     browser alone. `qr`: it was begun by a picture, and brings nothing back. `back`: it was brought.
+    `flow`: what ends an identification at a broker.
     """
 
     number: Personal
     language: str
     session: str = ""
+    eid: str = ""
     order: str = ""
     nonce: str = ""
     qr: bool = False
     back: bool = False
+    flow: Secret | None = None
     by: str = ""
     name: Personal | None = None
 
@@ -59,9 +65,9 @@ class Side:
         """Whether it is known who that is, and that it is the one before this browser, as far as can be seen."""
         return self.name is not None and (self.qr or self.back)
 
-    def begun(self, session: str, nonce: str, language: str, *, qr: bool) -> Side:
+    def begun(self, session: str, eid: str, nonce: str, language: str, *, qr: bool) -> Side:
         """With an identification that begins now."""
-        return Side(self.number, language, session, secrets.token_hex(16), nonce, qr)
+        return Side(self.number, language, session, eid, secrets.token_hex(16), nonce, qr)
 
     def written(self) -> Secret:
         """To be kept, encrypted."""
@@ -71,6 +77,7 @@ class Side:
                     **_fields(self),
                     "number": self.number.reveal(),
                     "name": None if self.name is None else self.name.reveal(),
+                    "flow": None if self.flow is None else self.flow.reveal(),
                 }
             ).decode()
         )
@@ -80,7 +87,8 @@ class Side:
         """As it was kept. Raises `ValueError`, `TypeError`, `KeyError`."""
         found = orjson.loads(text.reveal())
         name = None if found["name"] is None else Personal(found["name"])
-        return cls(**{**found, "number": Personal(found["number"]), "name": name})
+        flow = None if found["flow"] is None else Secret(found["flow"])
+        return cls(**{**found, "number": Personal(found["number"]), "name": name, "flow": flow})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,6 @@ class Introduction:
     id: str
     stage: Stage
     until: int
-    eid: str
     asker: Side
     other: Side
     link: str = ""
@@ -133,6 +140,8 @@ class Shows(StrEnum):
 
     APP = "app"
     """Identify: by this link, or this picture."""
+    SITE = "site"
+    """Identify at a broker, which this link leads to."""
     BACK = "back"
     """It is known who that is, and not yet that it was before this browser."""
     MOMENT = "moment"
@@ -145,13 +154,19 @@ class Shows(StrEnum):
     DENIED = "denied"
     REFUSED = "refused"
     """It does not go on; `why`."""
+    TOTP = "totp"
+    """Key what the authenticator app shows; `left`."""
+    ASKED = "asked"
+    """The app asks by itself."""
+    KNOWN = "known"
+    """The company knows who that is."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """What one of the two is shown. `name` and `number` are the other's; `own`: the number of whoever is shown it.
 
-    `link` opens the app, `qr` is to be drawn. `left`: tries. `until`: seconds since the epoch.
+    `link` opens the app or leads to the broker, `qr` is to be drawn. `left`: tries. `until`: seconds since the epoch.
     """
 
     shows: Shows
@@ -195,6 +210,8 @@ class Act(StrEnum):
 
     BEGIN = "begin"
     BACK = "back"
+    CAME = "came"
+    """A broker has sent somebody back."""
     KEY = "key"
     STOP = "stop"
     ANSWER = "answer"
@@ -205,13 +222,14 @@ class Act(StrEnum):
 class Wish:
     """Somebody does that. `session` and `link`: what the page calls the browser and the link, keyed hashes of what those have.
 
-    `qr`: identify by a picture, for an app on another device; `address`: of the browser, which providers want to know.
+    `eid`: identify by this, and `qr`: by a picture, for an app on another device; `address`: of the browser, which providers want to know.
     """
 
     act: Act
     session: str = ""
     link: str = ""
     language: str = ""
+    eid: str = ""
     qr: bool = False
     address: str = field(default="", repr=False)
     fields: Mapping[str, Secret] = field(default_factory=dict)
@@ -236,8 +254,8 @@ class Wish:
             found = orjson.loads(text.reveal())
             fields = {str(name): Secret(str(value)) for name, value in found["fields"].items()}
             return cls(
-                Act(found["act"]), str(found["session"]), str(found["link"]), str(found["language"]), found["qr"] is True,
-                str(found["address"]), fields, str(found["id"]),
+                Act(found["act"]), str(found["session"]), str(found["link"]), str(found["language"]), str(found["eid"]),
+                found["qr"] is True, str(found["address"]), fields, str(found["id"]),
             )  # fmt: skip
         except (ValueError, TypeError, KeyError, AttributeError):
             raise StoreError("Redis: what stands for something that a person wants is nothing of the kind") from None

@@ -13,33 +13,25 @@ from time import time
 from typing import Literal
 
 from ivr.config import Limits, Persons
-from ivr.errors import StoreError
 from ivr.numbers import Range
 from ivr.secret import Secret
 from ivr.store.answered import strange
-from ivr.store.introduction import Introduction, View, Wish
+from ivr.store.introduction import Introduction
 from ivr.store.link import Link, Script
 from ivr.store.pagekey import PageKey
+from ivr.store.wishes import PERSON, DeskWishes, PageWishes
 
-_POST = Script("post")
 _WRITE = Script("write_person")
 _TEXT = Script("clock", "budget", "text_person")
 
-# What waits to be taken, and milliseconds behind the last of them after which nobody waits for it before the page.
-_MOST, _WISH_LIFE = 500, 15_000
-_DONE_LIFE = 15_000
-# Seconds of one wait for the next; a request to Redis may take no longer than its limit.
-_WAIT = 1.0
 _DAY = 24 * 3600 * 1000
 
 
-class PersonPage:
+class PersonPage(PageWishes):
     """The page's end. Every method is one round trip, and raises `StoreError`."""
 
     def __init__(self, link: Link, prefix: str, key: PageKey) -> None:
-        self._link = link
-        self._prefix = prefix
-        self._key = key
+        super().__init__(link, prefix, key, PERSON)
 
     def session(self, token: Secret) -> str:
         """What a browser is called that has this."""
@@ -48,31 +40,6 @@ class PersonPage:
     def letter(self, link: Secret) -> str:
         """What a link is called that ends with this."""
         return letter_of(self._key, link)
-
-    async def want(self, wish: Wish) -> bool:
-        """Pass it on; False where so much waits that nobody seems to take it."""
-        sealed = self._key.seal("wish", wish.written())
-        match await self._link.run(_POST, [_wishes(self._prefix)], sealed, _MOST, _WISH_LIFE):
-            case [b"kept"]:
-                return True
-            case [b"full"]:
-                return False
-            case _:
-                raise strange(_POST)
-
-    async def done(self, wish: Wish) -> bool:
-        """Whether it was taken, and what is to be shown for it is there."""
-        return await self._link.ask("GET", _done(self._prefix, wish.id)) is not None
-
-    async def look(self, name: str) -> View | None:
-        """What is shown to this browser, or for this link; None where nothing is known of it. Changes nothing."""
-        match await self._link.ask("GET", _view(self._prefix, name)):
-            case bytes(sealed):
-                return View.read(self._key.unseal("view", sealed, name))
-            case None:
-                return None
-            case _:
-                raise StoreError("Redis: what stands for what a person is shown is nothing of the kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +50,7 @@ class Kept:
     version: str
 
 
-class Introductions:
+class Introductions(DeskWishes):
     """The desk's end. Every method is one round trip unless it says so, and raises `StoreError`."""
 
     def __init__(
@@ -91,9 +58,7 @@ class Introductions:
         clock: Callable[[], float] = time,
     ) -> None:  # fmt: skip
         """`seconds`: the limit of a request to Redis; `clock`: seconds since the epoch."""
-        self._link = link
-        self._prefix = prefix
-        self._key = key
+        super().__init__(link, prefix, key, PERSON, seconds=seconds, clock=clock)
         self._rules = rules
         # those of calls, apart: what people ask each other cannot use up what callers need
         self._budgets = (
@@ -101,32 +66,6 @@ class Introductions:
             min(rules.texts_per_hour, limits.texts_country_per_hour),
             min(rules.texts_per_hour, limits.texts_prefix_per_hour),
         )
-        self._wait = min(_WAIT, seconds / 2)
-        self._clock = clock
-
-    async def take(self) -> Wish | None:
-        """The oldest one, which then nobody else gets; None where none came within a second."""
-        match await self._link.ask("BLPOP", _wishes(self._prefix), f"{self._wait:.3f}"):
-            case [_, bytes(sealed)]:
-                return Wish.read(self._key.unseal("wish", sealed))
-            case None:
-                return None
-            case _:
-                raise StoreError("Redis: what stands for something that a person wants is nothing of the kind")
-
-    async def done(self, wish: Wish) -> None:
-        """What is to be shown for it is there."""
-        await self._link.ask("SET", _done(self._prefix, wish.id), "1", "PX", _DONE_LIFE)
-
-    async def show(self, name: str, view: View, seconds: float | None = None) -> None:
-        """To this browser, or for this link, until the end of it, or so many seconds."""
-        life = self._left(view.until) if seconds is None else round(seconds * 1000)
-        sealed = self._key.seal("view", view.written(), name)
-        await self._link.ask("SET", _view(self._prefix, name), sealed, "PX", life)
-
-    async def hide(self, name: str) -> None:
-        """Nothing is known of it any more."""
-        await self._link.ask("DEL", _view(self._prefix, name))
 
     async def name(self, name: str, one: Introduction) -> None:
         """This browser, or link, belongs to that one."""
@@ -196,26 +135,10 @@ class Introductions:
     def _budget(self, scope: str, which: str) -> str:
         return f"{self._prefix}:person:budget:{scope}:{which}"
 
-    def _left(self, until: int) -> int:
-        """Milliseconds; what has ended is kept for a moment, so that it can be read that it has."""
-        return max(round((until - self._clock()) * 1000), 1000)
-
 
 def letter_of(key: PageKey, link: Secret) -> str:
     """What a link is called that ends with this."""
     return key.mac("person/link", link)
-
-
-def _wishes(prefix: str) -> str:
-    return f"{prefix}:page:persons"
-
-
-def _done(prefix: str, id: str) -> str:
-    return f"{prefix}:page:person:done:{id}"
-
-
-def _view(prefix: str, name: str) -> str:
-    return f"{prefix}:page:person:{name}"
 
 
 def _of(prefix: str, name: str) -> str:

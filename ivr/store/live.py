@@ -38,9 +38,11 @@ from ivr.errors import StoreError, TakenUp
 from ivr.numbers import Range
 from ivr.store import calls, failures, lease, unlocking
 from ivr.store.answered import strange
+from ivr.store.budgets import Budgets
 from ivr.store.eids import Turns
 from ivr.store.failures import Failures
 from ivr.store.link import Link, Script, root
+from ivr.store.news import news_of_call, topic
 from ivr.store.refused import explained
 from ivr.store.sealing import of_customer_key
 from ivr.store.sessions import Sessions
@@ -51,6 +53,7 @@ from ivr.vault import Index
 _OPEN_CHALLENGE = Script("clock", "record", "budget", "open_challenge")
 _TRY_CHALLENGE = Script("clock", "record", "scopes", "try_challenge")
 _PLACE_MARK = Script("clock", "record", "scopes", "forgive", "place_mark")
+_PLACE_BESIDE = Script("clock", "record", "scopes", "forgive", "place_beside")
 _PROBE = Script("clock", "probe")
 
 _SCRIPTS = (
@@ -58,6 +61,7 @@ _SCRIPTS = (
     _OPEN_CHALLENGE,
     _TRY_CHALLENGE,
     _PLACE_MARK,
+    _PLACE_BESIDE,
     *calls.SCRIPTS,
     lease.TAKE,
     lease.GIVE,
@@ -118,6 +122,10 @@ class RedisLive(Failures):
     def turn(self, what: str, *, seconds: float) -> Turn:
         """What one process does at a time."""
         return Turn(self._link, self._prefix, what, seconds=seconds)
+
+    def notice_budgets(self, limits: Limits) -> Budgets:
+        """What notices may cost."""
+        return Budgets.of_notices(self._link, self._prefix, limits)
 
     def turns(self, index: Index) -> Turns:
         """Who is being asked for at a provider of electronic identities."""
@@ -228,3 +236,20 @@ class RedisLive(Failures):
             raise StoreError("Redis: the call's record is lost")
         if answer != [b"placed", written]:
             raise StoreError("Redis: the mark is not there after it was placed")
+
+    async def place_beside(self, mark: Mark, attempt: Attempt) -> bool:
+        """As `call.beside.Counted` has it: of a caller whom no session runs, or who talks already."""
+        written = orjson.dumps(asdict(mark))
+        answer = await self._scoped(
+            _PLACE_BESIDE, attempt, None, written, mark.expires, mark.channel, mark.level, mark.subject, topic(self._prefix),
+            news_of_call(mark.node, mark.channel), keys=self._mark_keys(mark.node, mark.channel),
+        )  # fmt: skip
+        match answer:
+            case [b"stands"] | [b"under_way"]:
+                return False
+            case [b"expired"]:
+                raise StoreError("Redis: the mark has expired already; compare the clocks of the two machines")
+            case [b"placed", bytes(found)] if found == written:
+                return True
+            case _:
+                raise StoreError("Redis: the mark is not there after it was placed")

@@ -1,11 +1,13 @@
-"""Who is still to be told that a telephone number was changed: written with the change, and there until it was told."""
+"""Who is still to be told that a telephone number was changed, or its SIM: written with the change, and there until it was told."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
+import orjson
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,13 +22,29 @@ from ivr.vault import Vault
 _AT_ONCE = 50
 
 
+class What(StrEnum):
+    """What is told; the name of the sentence."""
+
+    PHONE = "phone_changed"
+    SIM = "sim_replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Who is told what: a telephone number by text, or an address by e-mail."""
+
+    to: Personal
+    what: What = What.PHONE
+    by_mail: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """To this number, in the customer's language, of a change at that time (seconds since the epoch). `tries`: how often no gateway has taken it. `to` is why the number cannot be read, where it cannot."""
+    """To this contact, in the customer's language, of a change at that time (seconds since the epoch). `tries`: how often it could not be told. `contact` is why it cannot be read, where it cannot."""
 
     id: str
     ref: str
-    to: Personal | VaultError
+    contact: Contact | VaultError
     language: str | None
     tenant: str
     at: int
@@ -51,14 +69,14 @@ class Notices:
         )
         found = []
         for row in await self._database.look_up(lambda connection: connection.execute(query).all()):
-            to: Personal | VaultError
+            contact: Contact | VaultError
             try:
                 envelope = self._vault.envelopes.open(row.customer, row.key_id, row.wrapped)
-                to = envelope.open(sealing.notice(row.id), row.sealed)
+                contact = _read(envelope.open(sealing.notice(row.id), row.sealed))
             except VaultError as error:
                 # the others are told all the same
-                to = error
-            found.append(Notice(row.id, row.customer, to, row.language, row.tenant, row.at, row.tries))
+                contact = error
+            found.append(Notice(row.id, row.customer, contact, row.language, row.tenant, row.at, row.tries))
         return found
 
     async def over(self, notice: Notice) -> None:
@@ -79,11 +97,26 @@ class Notices:
         await self._database.put_down(work, lock=f"notice/{notice.id}")
 
 
-async def owe(connection: AsyncConnection, vault: Vault, ref: str, to: Personal, at: float) -> None:
+async def owe(connection: AsyncConnection, vault: Vault, ref: str, contact: Contact, at: float) -> None:
     """Within the change that it is to be told of."""
     stored = select(CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped).where(CUSTOMERS.c.ref == ref)
     row = (await connection.execute(stored)).one()
     name = secrets.token_urlsafe(16)
-    sealed = vault.envelopes.open(ref, row.key_id, row.wrapped).seal(sealing.notice(name), to)
+    sealed = vault.envelopes.open(ref, row.key_id, row.wrapped).seal(sealing.notice(name), _written(contact))
     values = {"id": name, "customer": ref, "at": int(at), "due": int(at), "tries": 0, "sealed": sealed}
     await connection.execute(insert(NOTICES).values(**values))
+
+
+def _written(contact: Contact) -> Personal:
+    return Personal(
+        str(orjson.dumps({"to": contact.to.reveal(), "what": contact.what, "by_mail": contact.by_mail}), "utf-8")
+    )
+
+
+def _read(said: Personal) -> Contact:
+    try:
+        told = orjson.loads(said.reveal())
+    except ValueError:
+        # of before there was anything else to tell: a number alone
+        return Contact(said)
+    return Contact(Personal(told["to"]), What(told["what"]), told["by_mail"])

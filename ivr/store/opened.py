@@ -25,6 +25,7 @@ _LOOK = Script("clock", "proof", "by_link", "visited", "look_page")
 _OPEN = Script("clock", "proof", "by_link", "visited", "open_page")
 _KEY = Script("clock", "proof", "by_link", "visited", "key_page")
 _SPEND = Script("clock", "proof", "by_link", "visited", "spend_page")
+_MINE = Script("clock", "proof", "by_link", "visited", "mine_page")
 _DENY = Script("clock", "proof", "by_link", "visited", "deny_page")
 _EXCHANGE = Script("proof", "exchange_code")
 _PROBE = Script("clock", "probe")
@@ -52,6 +53,11 @@ class Seen:
     left: int
     shown: Shown
     digits: Secret | None = None
+
+
+def browser_of(key: PageKey, token: Secret, proof: str) -> str:
+    """What a browser is called that was given this token behind that proof."""
+    return key.mac("back", token, proof)
 
 
 def rights(prefix: str) -> str:
@@ -111,17 +117,31 @@ class PageStore:
         """The person asks who it is."""
         return await self._seen(_OPEN, link)
 
-    async def key(self, link: Secret, digits: Secret, once: Secret | None = None) -> Confirmed | Wrong | Over | None:
+    async def key(
+        self, link: Secret, digits: Secret, once: Secret | None = None, browser: Secret | None = None
+    ) -> Confirmed | Wrong | Over | None:
         """Count, compare and consume in one step; None as there. Two round trips: the digits are hashed for one proof alone.
 
-        `once`: a token for who keys the right ones, to be spent one time.
+        `once`: a token for who keys the right ones, to be spent one time; `browser`: one by which that browser is known then (`mine`).
         """
         seen = await self.look(link)
         if seen is None:
             return None
         mac = self._key.mac("digits", digits, seen.id)
         token = "" if once is None else self._key.mac("once", once, seen.id)
-        return keyed(_KEY, await self._visit(_KEY, link, seen.id, mac, token))
+        known = "" if browser is None else browser_of(self._key, browser, seen.id)
+        return keyed(_KEY, await self._visit(_KEY, link, seen.id, mac, token, known))
+
+    async def mine(self, link: Secret, seen: Seen, browser: Secret) -> str:
+        """What the browser is called that has keyed the digits of this proof, where it is this one; else empty. Changes nothing."""
+        name = browser_of(self._key, browser, seen.id)
+        match await self._visit(_MINE, link, seen.id, name):
+            case [b"mine"]:
+                return name
+            case [b"none"]:
+                return ""
+            case _:
+                raise strange(_MINE)
 
     async def spend(self, link: Secret, once: Secret) -> bool:
         """Whether it is the token that was given with the answer to the right digits, and was not spent yet. Two round trips."""

@@ -31,4 +31,5 @@ def named(prefix: str, key: PageKey, kind: str, text: Secret) -> str:
 
 def read_shown(key: PageKey, sealed: str | bytes, id: str) -> Shown:
     """What was sealed of it; raises `StoreError`, `ValueError`, `TypeError`."""
-    return Shown(**orjson.loads(key.unseal("shown", sealed, id).reveal()))
+    found = orjson.loads(key.unseal("shown", sealed, id).reveal())
+    return Shown(**{**found, "back": tuple(found.get("back", ()))})

@@ -2,7 +2,7 @@
 
 Each has two parts. What the public page may know lies under P:page:, which is all that the page's own user at Redis reaches:
 how far it is, what is shown (encrypted) and the keyed hash of the digits. Who is proved to whom, and on which channel, lies
-where that user cannot look. It is found by its link, its code, its call or its customer.
+where that user cannot look; of the way `spoken` also how far it is. It is found by its link, its code, its call or its customer.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from ivr.errors import StoreError
 from ivr.numbers import Range
 from ivr.secret import Secret
 from ivr.store.answered import Confirmed, Over, Wrong, keyed, strange
+from ivr.store.deskparts import call_key, desks_key, due_key, lent_key, stage_in, unreadable, written
 from ivr.store.link import Link, Script
 from ivr.store.pagekey import PageKey
 from ivr.store.pageparts import ended_key, named, news_key, page_key, read_shown
+from ivr.store.turn import Turn
 
 _OPEN = Script("clock", "budget", "proof", "open_proof")
 _STAGE = Script("clock", "proof", "lend", "stage_proof")
@@ -37,6 +39,8 @@ KEPT = 15 * 60
 
 # How many one desk takes at a time.
 _MANY = 100
+# How many a desk that comes looks through: more wait nowhere.
+_MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +119,9 @@ class Pages:
             _OPEN, keys,
             proof.id, proof.until, KEPT * 1000, proof.keyed, sealed, self._key.mac("digits", digits, proof.id),
             self._key.seal("digits", digits, proof.id) if proof.keyed is Keyed.PHONE else "",
-            self._rules.tries, _written(proof, sealed), proof.subject, self._rules.per_customer_hour, *self._budgets,
+            self._rules.tries, written(proof, sealed), proof.subject, self._rules.per_customer_hour, *self._budgets,
             int(range is not None), int(not barred), page_key(self._prefix, ""), int(bool(link)), int(bool(code)),
-            parts,
+            parts, desks_key(self._prefix, ""), int(proof.way is Way.SPOKEN),
         )  # fmt: skip
         match answer:
             case [b"kept"]:
@@ -154,7 +158,7 @@ class Pages:
         if proof is None:
             return False
         answer = await self._link.run(
-            _STAGE, [page_key(self._prefix, id), due_key(self._prefix), f"{self._bars}{proof.subject}", self._lent],
+            _STAGE, [page_key(self._prefix, id), due_key(self._prefix), f"{self._bars}{proof.subject}", lent_key(self._prefix), desks_key(self._prefix, id)],
             id, then, news_key(self._prefix), self._rules.barred * 1000, int(bool(proof.subject)), self._lease,
         )  # fmt: skip
         match answer:
@@ -187,14 +191,35 @@ class Pages:
         key = f"{self._prefix}:proof:mine:{what}:{id}"
         return await self._link.ask("SET", key, "1", "NX", "PX", 2 * KEPT * 1000) is not None
 
+    def turn(self, id: str, *, seconds: float) -> Turn:
+        """Whose turn it is to do what lasts, such as to listen: of all desks that try, the one that renews it in these seconds."""
+        return Turn(self._link, self._prefix, f"proof:{id}", seconds=seconds)
+
+    async def waiting(self) -> Sequence[str]:
+        """Those that wait for their answer, by their identifiers: the first ones to end, where they are many."""
+        found = await self._link.ask("ZRANGE", due_key(self._prefix), 0, _MOST - 1)
+        return [one.decode() for one in found if isinstance(one, bytes)] if isinstance(found, list) else []
+
     async def of(self, id: str) -> Proof | None:
         """The one with this identifier, as far as it has come; None where it is known no longer. Two round trips."""
-        match await self._link.ask("HGET", desks_key(self._prefix, id), "proof"):
-            case bytes(text):
-                stage = await self._link.ask("HGET", page_key(self._prefix, id), "stage")
-                return self._read(text, stage) if isinstance(stage, bytes) else None
+        match await self._link.ask("HMGET", desks_key(self._prefix, id), "proof", "stage"):
+            case [bytes(text), bytes(stage)]:
+                return self._read(text, stage)
+            case [bytes(text), None]:
+                of_page = await self._link.ask("HGET", page_key(self._prefix, id), "stage")
+                return self._read(text, of_page) if isinstance(of_page, bytes) else None
             case _:
                 return None
+
+    async def answered_by(self, id: str) -> str:
+        """The browser that has keyed the digits, as the page says; empty where there is none, or the proof is not good any more. Two round trips."""
+        if await self._link.ask("HGET", desks_key(self._prefix, id), "late") is not None:
+            return ""
+        match await self._link.ask("HMGET", page_key(self._prefix, id), "stage", "late", "back"):
+            case [b"confirmed", None, bytes(browser)]:
+                return browser.decode(errors="replace")
+            case _:
+                return ""
 
     async def by_link(self, link: Secret) -> Proof | None:
         """The one to which a link with this end leads. Three round trips."""
@@ -221,7 +246,7 @@ class Pages:
         What the page says is not the last word: a proof that it never tells of comes here when it expires.
         """
         answer = await self._link.run(
-            _DUE, [due_key(self._prefix), ended_key(self._prefix), self._lent],
+            _DUE, [due_key(self._prefix), ended_key(self._prefix), lent_key(self._prefix)],
             page_key(self._prefix, ""), desks_key(self._prefix, ""), self._bars, self._rules.barred * 1000, _MANY, news_key(self._prefix), self._lease,
         )  # fmt: skip
         match answer:
@@ -232,7 +257,7 @@ class Pages:
 
     async def settled(self, proof: Proof) -> None:
         """All is told of this end that is to be told."""
-        await self._link.ask("ZREM", self._lent, f"{proof.stage} {proof.id}")
+        await self._link.ask("ZREM", lent_key(self._prefix), f"{proof.stage} {proof.id}")
 
     # ------------------------------------------------------------ inside
 
@@ -248,18 +273,14 @@ class Pages:
 
     def _read(self, text: object, stage: object) -> Proof:
         if not (isinstance(text, bytes) and isinstance(stage, bytes)):
-            raise _unreadable()
+            raise unreadable()
         try:
             found = orjson.loads(text)
             found["shown"] = read_shown(self._key, found["shown"], found["id"])
             found["way"], found["keyed"] = Way(found["way"]), Keyed(found["keyed"])
-            return Proof(**found, stage=_stage(stage))
+            return Proof(**found, stage=stage_in(stage))
         except (ValueError, TypeError, KeyError):
-            raise _unreadable() from None
-
-    @property
-    def _lent(self) -> str:
-        return f"{self._prefix}:proof:due:lent"
+            raise unreadable() from None
 
     @property
     def _lease(self) -> int:
@@ -268,36 +289,3 @@ class Pages:
     @property
     def _bars(self) -> str:
         return f"{self._prefix}:proof:barred:"
-
-
-def _stage(text: bytes) -> Stage:
-    """Only whoever has broken into the page writes one that there is not: it proves nothing."""
-    try:
-        return Stage(text.decode())
-    except ValueError:
-        return Stage.EXPIRED
-
-
-def desks_key(prefix: str, id: str) -> str:
-    """The desk's part of it."""
-    return f"{prefix}:proof:one:{id}"
-
-
-def call_key(prefix: str, node: str, channel: str) -> str:
-    """Which proof is the latest of a call."""
-    return f"{prefix}:proof:call:{node}:{channel}"
-
-
-def due_key(prefix: str) -> str:
-    """When proofs end."""
-    return f"{prefix}:proof:due"
-
-
-def _written(proof: Proof, sealed: str) -> bytes:
-    found = asdict(proof)
-    del found["stage"]
-    return orjson.dumps({**found, "shown": sealed})
-
-
-def _unreadable() -> StoreError:
-    return StoreError("Redis: what stands for a proof is none")

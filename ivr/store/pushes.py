@@ -8,32 +8,53 @@ from time import time
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import Select, bindparam, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ivr.database import Database
 from ivr.secret import Secret
 from ivr.store import sealing
-from ivr.store.tables import CUSTOMERS, PUSHES
+from ivr.store.tables import CUSTOMERS, PHONES, PUSHES
 from ivr.vault import Vault
 
 MOST = 5
 """Browsers of one customer: another one takes the place of the oldest."""
 
-_STORED = (
-    select(CUSTOMERS.c.ref, CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped, PUSHES.c.id, PUSHES.c.sealed, PUSHES.c.since)
-    .join_from(CUSTOMERS, PUSHES)
-    .where(CUSTOMERS.c.ref == bindparam("ref"))
-    .order_by(PUSHES.c.since, PUSHES.c.id)
-)
+# Rows of one query.
+_AT_ONCE = 500
+# Beside what the browser tells, which knows no such field (Push API 8).
+_UNDER = "under"
+
+_ALL = select(
+    CUSTOMERS.c.ref,
+    CUSTOMERS.c.tenant,
+    CUSTOMERS.c.key_id,
+    CUSTOMERS.c.wrapped,
+    PUSHES.c.id,
+    PUSHES.c.sealed,
+    PUSHES.c.since,
+).join_from(CUSTOMERS, PUSHES)
+_STORED = _ALL.where(CUSTOMERS.c.ref == bindparam("ref")).order_by(PUSHES.c.since, PUSHES.c.id)
 
 
 class Browser(NamedTuple):
-    """One of them. `said`: its subscription, as the browser has told it; `since`: seconds since the epoch."""
+    """One of them. `said`: its subscription, as the browser has told it; `since`: seconds since the epoch.
+
+    `under`: the key of ours whose messages it has agreed to; empty where it is not known.
+    """
 
     id: str
     said: Secret
     since: int
+    under: str = ""
+
+
+class Former(NamedTuple):
+    """A browser of former times, and whose."""
+
+    id: str
+    customer: str
+    tenant: str
 
 
 class Pushes:
@@ -49,17 +70,28 @@ class Pushes:
         rows = await self._database.look_up(lambda connection: connection.execute(_STORED, {"ref": ref}).all())
         return [_browser(self._vault, row) for row in rows]
 
-    async def is_customer(self, ref: str) -> bool:
-        """Whether there is one of this reference."""
-        known = select(CUSTOMERS.c.ref).where(CUSTOMERS.c.ref == ref)
-        return await self._database.look_up(lambda connection: connection.execute(known).first()) is not None
+    async def latest(self, most: int) -> Sequence[str]:
+        """Under which key of ours each of the latest so many, of all customers, has agreed: as of `Browser`."""
+        query = _ALL.order_by(PUSHES.c.since.desc(), PUSHES.c.id).limit(most)
+        rows = await self._database.look_up(lambda connection: connection.execute(query).all())
+        return [_browser(self._vault, row).under for row in rows]
 
-    async def keep(self, ref: str, said: Secret) -> bool:
-        """Make this browser one of the customer's, in place of what it has told before. False where there is no such customer."""
+    async def has_phone(self, ref: str, phone: str) -> bool:
+        """Whether a telephone number of this index (`vault.Index.phone`) is on the customer's record."""
+        return (
+            await self._database.look_up(lambda connection: connection.execute(_phone(ref, phone)).first()) is not None
+        )
+
+    async def keep(self, ref: str, said: Secret, phone: str, under: str) -> bool:
+        """Make this browser one of the customer's, in place of what it has told before.
+
+        False where the telephone number of this index, which makes it the customer's, is on the record no more. `under`: as of `Browser`.
+        """
         async with self._database.write(lock=f"pushes:{ref}") as connection:
-            stored = select(CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped).where(CUSTOMERS.c.ref == ref)
+            # whoever changes the number waits, or has changed it: it takes the browsers along
+            stored = select(CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped).where(CUSTOMERS.c.ref == ref).with_for_update()
             customer = (await connection.execute(stored)).one_or_none()
-            if customer is None:
+            if customer is None or (await connection.execute(_phone(ref, phone))).first() is None:
                 return False
             envelope = self._vault.envelopes.open(ref, customer.key_id, customer.wrapped)
             old = [_browser(self._vault, row) for row in (await connection.execute(_STORED, {"ref": ref})).all()]
@@ -68,7 +100,7 @@ class Pushes:
             gone = {one.id for one in old} - {one.id for one in kept}
             await connection.execute(delete(PUSHES).where(PUSHES.c.id.in_(gone)))
             name = secrets.token_urlsafe(16)
-            sealed = envelope.seal(sealing.push(name), said)
+            sealed = envelope.seal_bytes(sealing.push(name), _written(said, under))
             row = {"id": name, "customer": ref, "sealed": sealed, "since": int(self._wall())}
             await connection.execute(insert(PUSHES).values(row))
         return True
@@ -84,6 +116,23 @@ async def remove(connection: AsyncConnection, ref: str) -> int:
     return (await connection.execute(delete(PUSHES).where(PUSHES.c.customer == ref))).rowcount
 
 
+async def former(connection: AsyncConnection, vault: Vault, public: str) -> Sequence[Former]:
+    """Those of all customers that have agreed to messages of another key of ours than this one."""
+    found: list[Former] = []
+    behind = ""
+    query = _ALL.where(PUSHES.c.id > bindparam("behind")).order_by(PUSHES.c.id).limit(_AT_ONCE)
+    while rows := (await connection.execute(query, {"behind": behind})).all():
+        found += [Former(row.id, row.ref, row.tenant) for row in rows if _browser(vault, row).under not in ("", public)]
+        behind = rows[-1].id
+    return found
+
+
+async def forget(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    """These are shown nothing any more."""
+    for start in range(0, len(ids), _AT_ONCE):
+        await connection.execute(delete(PUSHES).where(PUSHES.c.id.in_(ids[start : start + _AT_ONCE])))
+
+
 async def since(connection: AsyncConnection, ref: str) -> list[int]:
     """Since when each is the customer's, in seconds since the epoch."""
     found = await connection.execute(select(PUSHES.c.since).where(PUSHES.c.customer == ref).order_by(PUSHES.c.since))
@@ -92,7 +141,17 @@ async def since(connection: AsyncConnection, ref: str) -> list[int]:
 
 def _browser(vault: Vault, row: Any) -> Browser:
     envelope = vault.envelopes.open(row.ref, row.key_id, row.wrapped)
-    return Browser(row.id, Secret(envelope.open_bytes(sealing.push(row.id), row.sealed).decode()), row.since)
+    told = orjson.loads(envelope.open_bytes(sealing.push(row.id), row.sealed))
+    under = told.pop(_UNDER, "")
+    return Browser(row.id, Secret(orjson.dumps(told).decode()), row.since, under)
+
+
+def _written(said: Secret, under: str) -> bytes:
+    return orjson.dumps({**orjson.loads(said.reveal()), _UNDER: under})
+
+
+def _phone(ref: str, phone: str) -> Select[tuple[str]]:
+    return select(PHONES.c.customer).where(PHONES.c.customer == ref, PHONES.c.phone_index == phone)
 
 
 def _endpoint(said: Secret) -> object:

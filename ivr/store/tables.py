@@ -101,7 +101,7 @@ IDENTITIES = Table(
     Column("since", BigInteger, nullable=False),
 )
 """What customers are called at providers of electronic identities, sealed in the customer's envelope. `kind`: a country, such as SE,
-whose person number it is, or the broker's name; `since`: seconds since the epoch."""
+whose person number it is, the broker's name, or `app.` and the name of a partner's app (`ivr.store.partners`); `since`: seconds since the epoch."""
 
 EVIDENCE = Table(
     "customer_evidence",
@@ -125,7 +125,7 @@ NOTICES = Table(
     Column("tries", Integer, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
 )
-"""Telephone numbers that are to be told that a number of the customer's was changed, sealed in the customer's envelope, until they
+"""Telephone numbers and addresses that are to be told that a number of the customer's was changed, or its SIM, sealed in the customer's envelope, until they
 are. `at`: when it was; `due`: when it is tried (seconds since the epoch). They are in no back-up: a warning is of now."""
 
 PEOPLE = Table(

@@ -137,6 +137,9 @@ class Call(Model):
         description="The customer whom this call, begun at the desk, has reached; who has answered, it does not tell"
     )
     peerable: bool = Field(description="Whether each side can prove its organisation to the other now")
+    digits_closed: int | None = Field(
+        description="Until when no digits of the way `spoken` are right, in seconds since the epoch; null where they are"
+    )
 
 
 class Calls(Model):
@@ -191,7 +194,7 @@ def call(current: Current) -> Call:
         verifiable=current.verifiable, droppable=current.droppable, provable=current.provable,
         proof=None if current.proof is None else proof(current.proof),
         proof_known=current.proof_known,
-        dialled=current.dialled, peerable=current.peerable,
+        dialled=current.dialled, peerable=current.peerable, digits_closed=current.digits_closed,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from ivr.web.visit import House, Visit
 _BLANK: ShownCall = {
     "id": "", "sign": "not_verified", "title": "", "help": "", "number": "", "direction": "", "name": "", "ref": "", "dialled": "", "held": False,
     "since": 0.0, "until": None, "keyed": "", "dots": (0, 0), "verifiable": False, "droppable": False,
-    "provable": False, "proof": NO_PROOF, "peerable": False,
+    "provable": False, "closed": None, "proof": NO_PROOF, "peerable": False,
 }  # fmt: skip
 
 

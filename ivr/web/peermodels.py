@@ -53,6 +53,9 @@ class PeerProven(Model):
     like: str | None = Field(description="A domain that was known before, which this one looks like and is not")
     first_seen: int = Field(description="Since when the domain is known by its key, in seconds since the epoch")
     agreed: bool = Field(description="Whether somebody has compared its key")
+    numbered: bool = Field(
+        description="Whether the number that was called is known as the number of whoever was called. Where it is not, somebody who stands between the two is not seen"
+    )
     organisation: str
     department: str
     person: str
@@ -67,6 +70,6 @@ def sent(found: Sent) -> PeerSent:
 def proven(found: Proven) -> PeerProven:
     """As it is given out."""
     return PeerProven(
-        domain=found.domain, like=found.like, first_seen=found.first_seen, agreed=found.agreed,
+        domain=found.domain, like=found.like, first_seen=found.first_seen, agreed=found.agreed, numbered=found.numbered,
         organisation=found.organisation, department=found.department, person=found.person, about=found.about,
     )  # fmt: skip

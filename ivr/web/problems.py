@@ -36,6 +36,7 @@ STATUSES: Mapping[str, int] = {
     "no_proof": 403,
     "denied_lately": 403,
     "too_many_proofs": 403,
+    "published_closed": 403,
     "in_call": 403,
     "dialling": 403,
     "phone_away": 403,

@@ -10,6 +10,7 @@ from pydantic_core import core_schema
 from ivr.call.proof import Keyed, Stage, Way
 from ivr.lock.proofwords import Choice, Proving, Speaking
 from ivr.secret import Secret
+from ivr.store.backs import BackStage
 from ivr.web.model import Model, Name
 
 _text = core_schema.str_schema(min_length=1, max_length=40, strict=True)
@@ -59,6 +60,9 @@ class Proof(Model):
     speech: Speaking | None = Field(
         description="What became of the digits that are spoken into the call; null where none were yet"
     )
+    back: BackStage | None = Field(
+        description="How far the caller is who shows on the page who they are; null where nothing was begun"
+    )
 
 
 class ProofBegun(Model):
@@ -85,4 +89,5 @@ def proof(proving: Proving) -> Proof:
     return Proof(
         way=proving.way, stage=proving.stage, phrase=proving.phrase, about=proving.about, keyed=proving.keyed, until=proving.until,
         digits=None if proving.digits is None else proving.digits.reveal(), published=proving.published, speech=proving.speech,
+        back=proving.back,
     )  # fmt: skip

@@ -8,14 +8,18 @@ from typing import TypedDict
 from ivr.call.proof import Keyed, Stage, Way
 from ivr.lock.proofwords import Choice, Proving, Speaking
 from ivr.prompts import about
+from ivr.store.backs import BackStage
 from ivr.web.words import Words
 
 MENDED = frozenset({Speaking.SILENT, Speaking.HELD, Speaking.CUT, Speaking.GONE, Speaking.FAILED})
 """What an agent can mend is said; all else goes by itself."""
 
 
+# That it is being written down is nothing to be told.
+_BACKS = {BackStage.SETTLING: BackStage.IDENTIFYING}
+
 # Of the others the sentence is the same, or they do not come this way.
-SPOKEN = frozenset({Stage.ASKED, Stage.SENT, Stage.OPENED, Stage.CONFIRMED, Stage.FAILED})
+SPOKEN = frozenset({Stage.ASKED, Stage.SENT, Stage.OPENED, Stage.CONFIRMED, Stage.WRONG, Stage.FAILED})
 
 
 class ProofShown(TypedDict):
@@ -48,10 +52,12 @@ def shown(proving: Proving | None, words: Words, *, known: bool = True) -> Proof
         return _spoken(proving, words)
     on_phone = stage is Stage.OPENED and proving.keyed is Keyed.PHONE
     fault = proving.speech if stage is Stage.OPENED and proving.speech in MENDED else None
+    back = proving.back if stage is Stage.CONFIRMED else None
+    name = stage.value if back is None else f"back_{_BACKS.get(back, back).value}"
     return ProofShown(
         stage=stage.value,
-        title=words(f"proof.{stage.value}"),
-        help=words("proof.opened_phone_help" if on_phone else f"proof.{stage.value}_help"),
+        title=words(f"proof.{name}"),
+        help=words("proof.opened_phone_help" if on_phone else f"proof.{name}_help"),
         phrase=proving.phrase if waits else "",
         digits="",
         until=proving.until if waits else None,
@@ -64,6 +70,8 @@ def shown(proving: Proving | None, words: Words, *, known: bool = True) -> Proof
 def _spoken(proving: Proving, words: Words) -> ProofShown:
     waits = not proving.stage.is_end
     name = f"proof.spoken_{proving.stage.value}" if proving.stage in SPOKEN else f"proof.{proving.stage.value}"
+    if proving.closed:
+        name = "proof.spoken_closed"
     return ProofShown(
         stage=proving.stage.value,
         title=words(name),

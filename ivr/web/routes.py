@@ -169,8 +169,8 @@ ROUTES: tuple[Route, ...] = (
         Described("proveToCaller",
             "Prove to the own caller who speaks: a message goes to a number on record, with a page that shows it. Opened there, digits "
             "are spoken into the call, and keyed on the page they confirm it.", proofmodels.ProofBegun, 202, proofmodels.ProofAsked,
-            ("no_call", "third_party", "no_way", "proof_under_way", "denied_lately", "too_many_proofs", "too_many_reads", "not_permitted",
-             "unknown_bridges", "unavailable", "invalid", "csrf", "cross_site")),
+            ("no_call", "third_party", "no_way", "proof_under_way", "denied_lately", "too_many_proofs", "published_closed", "too_many_reads",
+             "not_permitted", "unknown_bridges", "unavailable", "invalid", "csrf", "cross_site")),
     ),
     Route(
         "POST", f"{_CALL}/proof/speech", prove.speech, Permission.PROVE,
@@ -192,8 +192,8 @@ ROUTES: tuple[Route, ...] = (
         Described("callCustomer",
             "Call a customer, at a number on record that nobody here is shown: your own phone rings first, then the customer's, and the two "
             "are joined.", dialmodels.Dial, 202, dialmodels.DialAsked,
-            ("in_call", "dialling", "phone_away", "no_telephone", "no_trunk", "too_many_calls", "not_permitted", "unknown_bridges",
-             "unavailable", "invalid", "csrf", "cross_site")),
+            ("in_call", "dialling", "phone_away", "no_telephone", "no_trunk", "too_many_calls", "too_many_reads", "not_permitted",
+             "unknown_bridges", "unavailable", "invalid", "csrf", "cross_site")),
     ),
     Route(
         "DELETE", "/api/v1/dials/{dial}", dial.cancel, Permission.DIAL,

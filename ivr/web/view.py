@@ -14,6 +14,7 @@ from ivr.web.words import Words
 
 class Shown(TypedDict):
     """A call. `sign` picks colour and shape; `since` and `until` are seconds since the epoch, counted by the page.
+    `closed`: until when no digits are right at the published number.
 
     `keyed` tells in words how many keys stand, and as dots, filled ones of all: no more are drawn than there are.
     """
@@ -35,6 +36,7 @@ class Shown(TypedDict):
     verifiable: bool
     droppable: bool
     provable: bool
+    closed: int | None
     proof: ProofShown
     peerable: bool
 
@@ -93,6 +95,7 @@ def _shown(current: Current, words: Words) -> Shown:
         verifiable=current.verifiable,
         droppable=current.droppable,
         provable=current.provable,
+        closed=current.digits_closed,
         proof=shown_proof(current.proof, words, known=current.proof_known),
         peerable=current.peerable,
     )

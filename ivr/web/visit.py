@@ -169,9 +169,9 @@ Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
 
 
 def language_of(settings: Settings, request: web.BaseRequest, own: str | None) -> Words:
-    """The person's own, the browser's, the company's."""
+    """The person's own, that of the page which goes on being told, the browser's, the company's."""
     accepted = request.headers.get("Accept-Language", "")
-    return chosen(own, accepted, settings.company.language)
+    return chosen(own or request.query.get("language"), accepted, settings.company.language)
 
 
 def address_of(settings: Settings, request: web.BaseRequest) -> str:

@@ -118,6 +118,12 @@ class Pbx(Service):
         super().close()
         shutil.rmtree(self._sockets, ignore_errors=True)
 
+    def speak(self, language: str, folder: Path) -> None:
+        """Play these prompts from now on."""
+        link = self.folder / "data" / "sounds" / language / "tillit"
+        link.unlink()
+        link.symlink_to(folder.resolve())
+
     def cli(self, command: str) -> str:
         """Run a command of Asterisk's own console and return what it prints."""
         result = self._console(command)

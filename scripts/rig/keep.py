@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,12 +46,13 @@ class Somebody:
     sees: str
 
 
+CILLA = Somebody("cilla", "Cilla Cato", "agent", "agent1", "whom you call from a softphone, if you answer as agent1")
 PEOPLE = (
     Somebody("agda", "Agda Alm", "agent", "agent2", "a verified caller: open the record"),
     Somebody(
         "bror", "Bror Berg", "agent", "agent3", "a caller who is not verified: press Verify now, and the caller keys"
     ),
-    Somebody("cilla", "Cilla Cato", "agent", "agent1", "whom you call from a softphone, if you answer as agent1"),
+    CILLA,
     Somebody("siv", "Siv Sander", "supervisor", "", "the team"),
 )
 
@@ -67,18 +68,20 @@ class Kept:
 
 
 @asynccontextmanager
-async def kept(stage: Stage, worker: Worker, ports: Ports) -> AsyncIterator[Kept]:
-    """Until the block is left."""
+async def kept(stage: Stage, worker: Worker, ports: Ports, known: Mapping[str, Visitor]) -> AsyncIterator[Kept]:
+    """Until the block is left; `known`: who is signed up already."""
     async with AsyncExitStack() as stack:
-        desk = stage.desk()
-        await asyncio.to_thread(desk.start)
-        stack.callback(desk.stop)
+        desk, page = stage.desk(), stage.page()
+        for process in (desk, page):
+            await asyncio.to_thread(process.start)
+            stack.callback(process.stop)
         served = await stack.enter_async_context(handing(ports.take()))
         made = Kept(desk.url, {}, served)
-        for one, visitor in zip(
-            PEOPLE, await asyncio.gather(*(_person(stage, desk.url, one) for one in PEOPLE)), strict=True
-        ):
-            made.visitors[one.login], made.links[one.login] = visitor, served.link(visitor)
+        new = [one for one in PEOPLE if one.login not in known]
+        visitors = await asyncio.gather(*(signed_up(stage, desk.url, one) for one in new))
+        everybody = {**known, **{one.login: visitor for one, visitor in zip(new, visitors, strict=True)}}
+        for one in PEOPLE:
+            made.visitors[one.login], made.links[one.login] = (everybody[one.login], served.link(everybody[one.login]))
         keying = _Keying(stage, worker)
         stack.push_async_callback(keying.close)
         # two who were sent no text a moment ago: a further one is not sent within a minute
@@ -87,7 +90,8 @@ async def kept(stage: Stage, worker: Worker, ports: Ports) -> AsyncIterator[Kept
         yield made
 
 
-async def _person(stage: Stage, url: str, one: Somebody) -> Visitor:
+async def signed_up(stage: Stage, url: str, one: Somebody) -> Visitor:
+    """Added by an administrator, and enrolled at the desk at this address."""
     phone = ("--endpoint", f"PJSIP/{one.phone}") if one.phone else ()
     words = ("agent", "add", one.login, "--name", one.name, "--role", one.role, *phone)
     told = await asyncio.to_thread(stage.command, *words)

@@ -58,10 +58,15 @@ class RealBroker:
 
 
 @contextmanager
-def real_broker(ping: str | None = None, *, trusted: Path | None = None) -> Iterator[RealBroker]:
-    """Started, and ended. `ping`: where it posts to, else it is polled; `trusted`: the file of the CA of that address."""
+def real_broker(
+    ping: str | None = None, *, trusted: Path | None = None, back: str = "", host: str = ""
+) -> Iterator[RealBroker]:
+    """Started, and ended. `ping`: where it posts to, else it is polled; `trusted`: the file of the CA of that address.
+
+    `back`: where it sends people back to; `host`: by what name of the loopback it is reached.
+    """
     with subprocess.Popen(
-        [_NODE, _CHECKOUT / "tests" / "node" / "eid.mjs", _MODULES, *([ping] if ping else [])],
+        [_NODE, _CHECKOUT / "tests" / "node" / "eid.mjs", _MODULES, ping or "", back, host],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         env={**os.environ, **({"NODE_EXTRA_CA_CERTS": str(trusted)} if trusted else {})},
     ) as process:  # fmt: skip

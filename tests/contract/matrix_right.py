@@ -58,6 +58,7 @@ _ARGUMENTS: Mapping[str, Mapping[str, str]] = {
     "add_phone": {"phone": _ADDED},
     "change_phone": {"phone": ANNA.phone, "to": _OTHER},
     "remove_phone": {"phone": ANNA.phone},
+    "replace_sim": {"phone": ANNA.phone},
     "clear_pin": {},
 }
 
@@ -79,11 +80,13 @@ async def _as_before(made: Whole, action: str, *, changed: bool) -> None:
         held = await register.by_ref(connection, known.ref)
     assert held is not None
     phones = [one.reveal() for one in held.phones]
-    is_other = phones != [known.phone] or (held.locked and made.line.state != "locked")
+    is_other = phones != [known.phone] or any(held.since) or (held.locked and made.line.state != "locked")
     assert is_other == (changed and action != "clear_pin"), (action, made.line.state)
     if is_other:
         async with made.house.database.write() as connection:
-            await register.set_phones(connection, held, [Personal(known.phone)], 0)
+            # a number that stays keeps its age
+            for numbers in ([], [Personal(known.phone)]):
+                await register.set_phones(connection, held, numbers, 0)
             await register.set_locked(connection, held, locked=False)
 
 

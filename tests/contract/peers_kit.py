@@ -177,7 +177,7 @@ TEXT = """[peers]
 domain = "{domain}"
 key_file = "peers.key"
 departments = ["Ward 4", "Casualty"]
-numbers = ["{number}"]
+numbers = [{number}]
 allow = {allow}
 ca_file = "{folder}/ca.pem"
 allow_private = ["127.0.0.1"]
@@ -189,11 +189,14 @@ seconds = 3
 async def organisation(
     internet: Internet, domain: str, number: str, allow: str = '"any"', *, answers: tuple[str, ...] = ()
 ) -> AsyncIterator[Organisation]:
-    """It runs, and its domain leads to it."""
+    """It runs, and its domain leads to it. `number`: empty where it tells of none."""
     with Server() as redis:
         folder = internet.folder / domain
         folder.mkdir()
-        settings = settings_in(folder, TEXT.format(domain=domain, number=number, allow=allow, folder=internet.folder))
+        settings = settings_in(
+            folder,
+            TEXT.format(domain=domain, number=f'"{number}"' if number else "", allow=allow, folder=internet.folder),
+        )
         settings = settings.model_copy(
             update={"company": settings.company.model_copy(update={"name": f"The {domain}"})}
         )

@@ -9,28 +9,36 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
+from urllib.parse import urljoin
 
 import aiohttp
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from joserfc.jwk import RSAKey
+from rig.bankid import BankIdServer
 from rig.ports import Ports
 from yarl import URL
 
 from ivr import sms
 from ivr.call.ports import Entry
-from ivr.config import Settings, load
+from ivr.config import Persons, Settings, load
 from ivr.page.run import meters_of, opened
 from ivr.persons.run import introducing
 from ivr.store import pagekey
+from ivr.store.introductions import Introductions, PersonPage
 from ivr.store.link import Link
 from ivr.store.opened import rights
 from ivr.vault import Index
 from ivr.vault.keys import Key
 from tests.contract.ari_log import Log
-from tests.contract.bankid_server import BankIdServer
-from tests.contract.eid_kit import Ends
+from tests.contract.broker_kit import ACR, SECRET, RealBroker
+from tests.contract.eid_kit import Ends, self_signed
+from tests.contract.freja_server import FrejaServer
 from tests.contract.live_server import Server
 from tests.contract.texts_kit import tables
 from tests.contract.texts_server import PASSWORD, TextsServer, elks
 
+BROKER, LABEL = "example", "Example ID"
 ASKER, OTHER = "+46701740605", "+46701740606"
 KARL, KARIN = "198001012392", "199001012385"
 
@@ -89,7 +97,7 @@ class Browser:
                     return answer
                 await asyncio.sleep(0.02)
 
-    async def begin(self, own: str = ASKER, other: str = OTHER, start: str = "here", **more: str) -> Answer:
+    async def begin(self, own: str = ASKER, other: str = OTHER, start: str = "bankid.here", **more: str) -> Answer:
         return await self.send("/person/begin", own=own, other=other, start=start, **more)
 
 
@@ -107,6 +115,26 @@ class Trail:
         return entry.outcome
 
 
+def site_of(answer: Answer) -> str:
+    """The broker's address, as the page leads to it."""
+    found = re.search(r'<a class="button" href="([^"]+)"', answer.text)
+    assert found is not None, answer.said
+    return unescape(found[1])
+
+
+async def at_broker(broker: RealBroker, url: str, link: str, **said: object) -> str:
+    """Somebody goes there, and does that; the address of the page, without its host, that they are sent back to."""
+    await asyncio.to_thread(broker.next, page=True, **{"how": "approve", "acr": "urn:level:high", **said})
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        for _ in range(10):
+            async with browser.get(URL(link, encoded=True), allow_redirects=False) as answer:
+                assert answer.status in (302, 303), await answer.text()
+                link = urljoin(link, answer.headers["Location"])
+            if link.startswith(f"{url}/back?"):
+                return link.removeprefix(url)
+    raise AssertionError("it never came back")
+
+
 @dataclass
 class People:
     """All of it."""
@@ -120,7 +148,11 @@ class People:
     trail: Trail
     log: Log
     page_log: Log
+    store: PersonPage
+    """What the page does with Redis, for who has broken into it."""
+    introductions: Introductions
     stack: AsyncExitStack
+    freja: FrejaServer | None = None
 
     async def browser(self) -> Browser:
         return Browser(self.url, await self.stack.enter_async_context(aiohttp.ClientSession()))
@@ -169,9 +201,10 @@ def link_of(message: str) -> str:
 
 @asynccontextmanager
 async def people(
-    redis: Server, folder: Path, text: str = "", *, per_minute: int = 6000, **how: float
-) -> AsyncIterator[People]:
-    """`text`: further lines of [persons]; `per_minute`: of [page]; `how`: as of `introducing`."""
+    redis: Server, folder: Path, text: str = "", *, per_minute: int = 6000, per_address: int = 100_000, begun_of_one: int = 1000,
+    eids: str = 'eids = ["bankid"]', tables: str = "", shown: Persons | None = None, **how: float,
+) -> AsyncIterator[People]:  # fmt: skip
+    """`text`: further lines of [persons]; `per_minute`, `per_address`: of [page]; `begun_of_one`: from one address in an hour; `tables`: further ones, behind all; `shown`: what the page has in [persons]'s stead; `how`: as of `introducing`."""
     async with AsyncExitStack() as stack:
         ports = Ports(1)
         stack.callback(ports.close)
@@ -180,12 +213,18 @@ async def people(
         ends, bankid = Ends(folder), BankIdServer()
         provider = await stack.enter_async_context(TextsServer(bankid, ends.tls()))
         gateway = await stack.enter_async_context(TextsServer(elks))
-        settings = _settings(redis, folder, ends, url, port, provider, gateway, text, per_minute)
+        freja = None
+        if '"freja"' in eids:
+            freja, table = await stack.enter_async_context(_freja(folder, ends))
+            tables += table
+        paces = per_minute, per_address, begun_of_one
+        settings = _settings(redis, folder, ends, url, port, provider, gateway, f"{eids}\n{text}", paces, tables)
         redis.client.execute_command(
             "ACL", "SETUSER", "tillit-page", "reset", "on", f">{_PAGE_PASSWORD}", *rights("tillit").split()
         )
         log, page_log, trail = Log(), Log(), Trail()
-        server, _ = await stack.enter_async_context(opened(settings, meters_of(settings), page_log.logger))
+        ours = settings if shown is None else settings.model_copy(update={"persons": shown})
+        server, _ = await stack.enter_async_context(opened(ours, meters_of(settings), page_log.logger))
         await server.open("127.0.0.1", port, None)
         stack.push_async_callback(server.close)
         link = Link.of(settings)
@@ -203,25 +242,47 @@ async def people(
                 **{"tick": 0.02, "poll": 0.02, **how},
             )
         )
-        yield People(settings, url, redis, bankid, provider, gateway, trail, log, page_log, stack)
+        key, prefix = pagekey.PageKey.open(settings), settings.redis.prefix
+        store = PersonPage(link, prefix, key)
+        introductions = Introductions(link, prefix, key, settings.persons, settings.limits)
+        yield People(
+            settings, url, redis, bankid, provider, gateway, trail, log, page_log, store, introductions, stack, freja
+        )
+
+
+@asynccontextmanager
+async def _freja(folder: Path, ends: Ends) -> AsyncIterator[tuple[FrejaServer, str]]:
+    """Freja, and the settings of it."""
+    key = rsa.generate_private_key(65537, 2048)
+    pinned = folder / "freja-results.pem"
+    pinned.write_bytes(self_signed(key).public_bytes(Encoding.PEM))
+    api = FrejaServer(RSAKey.import_key(key))
+    async with TextsServer(api, ends.tls()) as server:
+        own = {**_ends(ends), "url": server.url, "signing_certificate_file": str(pinned)}
+        yield api, "[eid.freja]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in own.items())
+
+
+def _ends(ends: Ends) -> dict[str, object]:
+    return {
+        "certificate_file": str(ends.client.chain), "key_file": str(ends.client.key), "ca_file": str(ends.theirs.file),
+        "allow_private": ["127.0.0.1"],
+    }  # fmt: skip
 
 
 def _settings(
     redis: Server, folder: Path, ends: Ends, url: str, port: int, provider: TextsServer, gateway: TextsServer, text: str,
-    per_minute: int,
+    paces: tuple[int, int, int], more: str,
 ) -> Settings:  # fmt: skip
     for name, content in (
         ("page.password", _PAGE_PASSWORD.encode()), ("page.key", pagekey.line()), ("password", PASSWORD.encode()),
+        ("broker.secret", SECRET.encode()),
     ):  # fmt: skip
         (folder / name).write_bytes(content)
         (folder / name).chmod(0o600)
     elks_table = "".join(
         f"{name} = {_toml(value)}\n" for name, value in tables("46elks", gateway.url)["texts.46elks"].items()
     )
-    own = {
-        "url": f"{provider.url}/rp/v6.0", "certificate_file": str(ends.client.chain), "key_file": str(ends.client.key),
-        "ca_file": str(ends.theirs.file), "allow_private": ["127.0.0.1"],
-    }  # fmt: skip
+    own = {**_ends(ends), "url": f"{provider.url}/rp/v6.0"}
     bankid_table = "".join(f"{name} = {_toml(value)}\n" for name, value in own.items())
     file = folder / "tillit.toml"
     file.write_text(
@@ -238,11 +299,10 @@ url = "{url}"
 key_file = "page.key"
 redis_password_file = "page.password"
 timezone = "Europe/Stockholm"
-per_address_minute = 100000
-per_minute = {per_minute}
+per_address_minute = {paces[1]}
+per_minute = {paces[0]}
 [persons]
-eids = ["bankid"]
-begun_of_one_per_hour = 1000
+begun_of_one_per_hour = {paces[2]}
 {text}
 [texts]
 gateway = "46elks"
@@ -253,10 +313,29 @@ gateway = "46elks"
 [policies.usual]
 steps = ["pin"]
 level = 1
+{more}
 """
     )
     return load(file)
 
 
+def broker_table(issuer: str, **own: object) -> str:
+    """The settings of the broker that is called `BROKER`."""
+    fields: dict[str, object] = {
+        "issuer": issuer, "client_id": "tillit", "client_secret_file": "broker.secret", "claim": "personal_number",
+        "allow_private": ["127.0.0.1", "::1"], "acr": dict(ACR), **own,
+    }  # fmt: skip
+    return f"[eid.brokers.{BROKER}]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in fields.items())
+
+
+def with_broker(*eids: str) -> str:
+    """The lines of [persons] with this one besides."""
+    return f'eids = {_toml([*eids, BROKER])}\nlabels = {{{BROKER} = "{LABEL}"}}'
+
+
 def _toml(value: object) -> str:
-    return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list) else f'"{value}"'
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{name}" = {_toml(one)}' for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return str(value) if isinstance(value, int) else f'"{value}"'

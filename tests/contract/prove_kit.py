@@ -246,8 +246,9 @@ async def proving_in(
         ways = beside(settings, log)
         if push is not None:
             ways = replace(ways, push=push(settings))
-        if isinstance(ways.app, AppServer):
-            stack.push_async_callback(ways.app.close)
+        for app in (ways.app, *ways.partners.values()):
+            if isinstance(app, AppServer):
+                stack.push_async_callback(app.close)
         budgets = Budgets(desk.link, settings.redis.prefix, settings.limits)
         dispatch = Dispatch(
             sms.texts(settings, log, gateways), deliveries, budgets, sms.names(settings), second, log

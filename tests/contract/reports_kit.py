@@ -97,14 +97,6 @@ class Front:
 # ---------------------------------------------------------------- what each gateway posts
 
 
-def elks_report(id: str, status: str) -> str:
-    """https://46elks.com/docs/sms-delivery-reports."""
-    fields = {"id": id, "status": status}
-    if status == "delivered":
-        fields["delivered"] = "2026-01-01T13:37:44.314100"
-    return urlencode(fields)
-
-
 def twilio_report(
     sid: str, status: str, address: str, *, code: str | None = None, token: str = TOKEN, signed: str | None = None
 ) -> tuple[str, dict[str, str]]:

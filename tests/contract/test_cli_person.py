@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,10 @@ from ivr.config import Settings
 from ivr.database import Database
 from ivr.errors import StoreError
 from ivr.secret import Personal
+from ivr.store.history import Contact, History
+from ivr.store.link import Link
 from ivr.store.register import Customer
+from ivr.vault import Vault
 from tests.contract.live_server import Server
 from tests.unit.cli_kit import ANNA, Phone, shows, trail, typed
 from tests.unit.database_kit import directly, rows, trail_of
@@ -87,6 +91,32 @@ def test_erased_nothing_of_the_customer_is_in_the_files(made: Settings) -> None:
     assert f"{ref}" in typed("audit", "show", "--customer", ref).out
     assert typed("customer", "show", "10001").code == 2
     assert typed("audit", "verify").code == 0
+
+
+def test_erased_the_calls_to_the_customer_are_forgotten(made: Settings, server: Server) -> None:
+    """Of a number that was the customer's then, too."""
+    ((ref,),) = rows(made, "SELECT ref FROM customers")
+
+    async def note() -> None:
+        link, vault = Link.of(made), Vault.open(made)
+        history = History(link, made.redis.prefix, vault.codes, made.prove.history_days, "SE")
+        try:
+            for number, whose in (("+46701234567", ref), ("+46709999999", ref), ("+46701234567", "another")):
+                await history.note(Personal(number), Contact(int(time.time()), "+46812345678", "", whose))
+        finally:
+            vault.close()
+            await link.close()
+
+    asyncio.run(note())
+    assert ref in str(kept(server))
+    assert typed("customer", "erase", "10001", *ASKED, "--yes").code == 0
+    assert ref not in str(kept(server)) and "another" in str(kept(server))
+
+
+def kept(server: Server) -> list[object]:
+    """What Redis has of calls."""
+    keys = server.client.keys("*:history:*")
+    return [value for key in keys for value in (key, *server.client.zrange(key, 0, -1))]
 
 
 def begun(*words: str) -> subprocess.Popen[bytes]:

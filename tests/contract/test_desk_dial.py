@@ -138,7 +138,7 @@ async def test_on_the_page(open_desk: Desk, browser: Browser) -> None:
         open_desk.world.calls = (replace(CALL, number=None, dialled=REF),)
         open_desk.dials.now(None)
         await expect(page.locator(".call")).to_contain_text(REF)
-        await expect(page.locator(".call")).to_contain_text("Number hidden: you called")
+        await expect(page.locator(".call")).to_contain_text("Number not shown")
         await expect(form).to_be_hidden()
         await expect(going).to_be_hidden()
         open_desk.world.calls = ()

@@ -42,7 +42,7 @@ async def test_each_side_by_the_api(open_desk: Desk) -> None:
     assert (answer.status, told["domain"], told["code"]) == (200, "office.example", "481650")
     answer = await open_desk.send("POST", READ, json={"code": "481650"}, headers=csrf)
     assert (answer.status, await answer.json()) == (200, {
-        "domain": "hospital.example", "like": None, "first_seen": 1_700_000_000, "agreed": False, "organisation": "The hospital",
+        "domain": "hospital.example", "like": None, "first_seen": 1_700_000_000, "agreed": False, "numbered": True, "organisation": "The hospital",
         "department": "Ward 4", "person": "Agda", "about": "a patient",
     })  # fmt: skip
     assert open_desk.peers.asked == [(CALL.id, "office.example", "Ward 4", "a patient"), (CALL.id, "481650")]
@@ -167,9 +167,16 @@ async def test_an_agent_does_both_by_keyboard_and_sees_the_domain_first(server: 
         await expect(
             proven.get_by_text("Known since November 14, 2023. Nobody has compared its key yet.")
         ).to_be_visible()
+        warned = proven.get_by_text("Which number was called could not be checked")
+        await expect(warned).to_be_hidden()
         # what they have not said has no row
         await expect(page.locator("#calls [data-peer-their-about]")).to_be_hidden()
         assert opened.peers.asked[-1] == (CALL.id, "481650")
+
+        opened.peers.found = replace(opened.peers.found, numbered=False)  # type: ignore[type-var]
+        await page.get_by_role("textbox", name="The six digits that they say").fill("481 650")
+        await page.keyboard.press("Enter")
+        await expect(warned).to_be_visible()
         assert await seen.seen_by_all() == []
         assert not await seen.cramped()
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, expect
 
 from ivr.call.proof import Keyed, Stage, Way
-from ivr.lock import Reason
+from ivr.lock import Direction, Reason
 from ivr.lock.proofwords import Choice, Proving, Speaking
+from ivr.secret import Secret
 from ivr.staff import Permission
 from ivr.store.alarms import Alarm
 from ivr.web.proofview import MENDED, abouts, shown, ways
 from ivr.web.words import languages, words
-from tests.browser_kit import browser, window
+from tests.browser_kit import PHONE, browser, window
 from tests.contract.ari_log import wait_for
 from tests.contract.live_server import Server
 from tests.contract.test_desk_pages import sign_in
-from tests.contract.web_kit import ANNA, CALL, SUPERVISOR, Desk, desk
+from tests.contract.web_kit import ANNA, CALL, REF, SUPERVISOR, Desk, desk
 
 __all__ = ["browser"]
 
@@ -29,6 +33,12 @@ pytestmark = pytest.mark.servers
 PATH = f"/api/v1/calls/{CALL.id}/proof"
 WHOLE = {"way": "text", "about": "case"}
 PHRASE = "green canoe"
+PICTURES = Path(os.environ["DESK_PICTURES"]) if "DESK_PICTURES" in os.environ else None
+SAID = replace(
+    Proving("p" * 22, Way.SPOKEN, Stage.SENT, "", "your case", 1_900_000_000),
+    digits=Secret("481650"),
+    published="08-123 45 00",
+)
 
 
 def at(stage: Stage, speech: Speaking | None = None) -> Proving:
@@ -124,8 +134,28 @@ async def test_the_api_tells_how_far_it_is(open_desk: Desk) -> None:
     assert call["provable"] is True
     assert call["proof"] == {
         "way": "text", "stage": "opened", "phrase": PHRASE, "about": "your case", "keyed": "page", "until": 1_900_000_000,
-        "digits": None, "published": "", "speech": "silent",
+        "digits": None, "published": "", "speech": "silent", "back": None,
     }  # fmt: skip
+
+
+async def test_the_api_tells_until_when_the_published_number_is_closed(open_desk: Desk) -> None:
+    csrf = {"CSRF-Token": await open_desk.sign_in()}
+    open_desk.world.calls = (replace(CALL, provable=True, digits_closed=1_900_000_000),)
+    (call,) = (await (await open_desk.get("/api/v1/calls/current")).json())["calls"]
+    assert call["digits_closed"] == 1_900_000_000
+    open_desk.proves.refusal = Reason.PUBLISHED_CLOSED
+    answer = await open_desk.send("POST", PATH, json=WHOLE, headers=csrf)
+    assert (answer.status, (await answer.json())["reason"]) == (403, "published_closed")
+
+
+@pytest.mark.parametrize("language", languages())
+def test_what_is_said_has_words_of_its_own(language: str) -> None:
+    said, spoken = words(language), replace(at(Stage.SENT), way=Way.SPOKEN, published="08-123 456")
+    opens, closed = shown(spoken, said), shown(replace(spoken, closed=True), said)
+    assert "08-123 456" in opens["help"]
+    assert closed["title"] != opens["title"] and "08-123 456" not in closed["help"]
+    wrong = shown(replace(at(Stage.WRONG), way=Way.SPOKEN), said)
+    assert wrong["help"] != shown(at(Stage.WRONG), said)["help"]
 
 
 @pytest.mark.parametrize("language", languages())
@@ -200,6 +230,77 @@ async def test_an_agent_proves_by_keyboard_alone_and_is_told_each_stage(server: 
             await expect(page.get_by_role("heading", name=words("en")(f"proof.{stage}"), exact=True)).to_be_visible()
             assert await seen.seen_by_all() == [], stage
         await expect(button).to_be_visible()
+
+
+SIGNS = {Stage.SENT: '"…"', Stage.OPENED: '"…"', Stage.CONFIRMED: '"✓"', Stage.DENIED: '"✕"'}
+SIGN = "sign => [getComputedStyle(sign).clipPath, getComputedStyle(sign, '::before').content]"
+
+
+@pytest.mark.parametrize("language", languages())
+async def test_everybody_can_use_each_card(server: Server, browser: Browser, language: str) -> None:
+    """On a telephone, by night where the desk is by day, with letters twice as large: nothing is cut off."""
+    said = words(language)
+    called = replace(
+        CALL,
+        number=None,
+        direction=Direction.OUTBOUND,
+        dialled=REF,
+        provable=True,
+        verifiable=True,
+        since=time.time() - 75,
+    )
+    cards = {
+        "dialled": called,
+        "confirmed": replace(called, proof=at(Stage.CONFIRMED)),
+        "spoken": replace(called, provable=False, proof=SAID),
+        "spoken-confirmed": replace(called, proof=replace(SAID, stage=Stage.CONFIRMED, digits=None)),
+        "opened": replace(called, provable=False, proof=at(Stage.OPENED, Speaking.SILENT)),
+        "denied": replace(called, proof=at(Stage.DENIED)),
+    }
+    async with (
+        desk(server) as opened,
+        window(browser, language=language, size=PHONE, dark=True) as small,
+        window(browser, language=language, size={"width": 760, "height": 560}) as large,
+    ):
+        opened.proves.choice = Choice(tuple(Way), ("case", "invoice"))
+        for seen in (small, large):
+            await sign_in(seen, opened)
+        for name, call in cards.items():
+            opened.world.calls = (call,)
+            opened.hub.changed(frozenset({"PJSIP/anna"}))
+            for seen in (small, large):
+                title = "" if call.proof is None else shown(call.proof, said)["title"]
+                await expect(seen.page.locator('#calls [data-part="dialled"]')).to_have_text(REF)
+                await expect(seen.page.locator('#calls [data-part="proof-title"]')).to_have_text(title)
+                if call.proof is not None:
+                    sign = await seen.page.locator("#calls .proof .sign").evaluate(SIGN)
+                    assert sign == ["none", SIGNS[call.proof.stage]], "it has the shape of its own stage"
+                assert await seen.seen_by_all() == [], name
+                assert not await seen.cramped(), name
+            if PICTURES is not None and name in ("dialled", "confirmed", "spoken"):
+                await large.picture(PICTURES / f"{name}-{language}.png")
+            await large.page.evaluate("document.documentElement.style.fontSize = '200%'")
+            assert not await large.cramped(), name
+            await large.page.evaluate("document.documentElement.style.fontSize = ''")
+
+
+async def test_a_way_that_is_closed_is_not_chosen_until_it_opens(server: Server, browser: Browser) -> None:
+    async with desk(server) as opened, window(browser) as seen:
+        opened.proves.choice = Choice((Way.SPOKEN, Way.TEXT), ("case",))
+        opened.world.calls = (replace(CALL, provable=True),)
+        await sign_in(seen, opened)
+        how = seen.page.get_by_role("combobox", name="How", exact=True)
+        spoken = how.locator('option[value="spoken"]')
+        await expect(how).to_have_value("spoken")
+        opened.world.calls = (replace(CALL, provable=True, digits_closed=int(time.time()) + 3600),)
+        opened.hub.changed(frozenset({"PJSIP/anna"}))
+        await expect(spoken).to_have_text(re.compile(r"our own number \(closed until \d+.\d\d.*\)$"))
+        await expect(spoken).to_be_disabled()
+        await expect(how).to_have_value("text")
+        opened.world.calls = (replace(CALL, provable=True, digits_closed=int(time.time()) + 2),)
+        opened.hub.changed(frozenset({"PJSIP/anna"}))
+        await expect(spoken).to_be_enabled()
+        await expect(spoken).to_have_text(re.compile("our own number$"))
 
 
 async def test_a_refusal_is_told_on_the_page(server: Server, browser: Browser) -> None:

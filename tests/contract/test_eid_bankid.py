@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rig.bankid import BankIdServer
 
 from ivr.call.ports.eid import Done, Ended, Order, Pending
 from ivr.eid.bankid import BankId
 from ivr.errors import ConfigError, EidError
 from ivr.secret import Secret
 from tests.contract.ari_log import Log
-from tests.contract.bankid_server import BankIdServer
 from tests.contract.eid_kit import ANOTHER, WHO, Ends, asked, no_canary, shown
 from tests.contract.texts_kit import settings_in
 from tests.contract.texts_server import Never, Raw, Status, TextsServer
@@ -96,6 +96,13 @@ async def test_the_settings_may_demand_more(there: There) -> None:
     us = there.us(pin_code=True, identity_document=True, highest_risk="low")
     assert isinstance(await us.begin(asked()), Order)
     assert there.api.last.body["requirement"] == {"pinCode": True, "mrtd": True, "risk": "low"}
+
+
+@pytest.mark.parametrize(("own", "asks"), [({}, False), ({"highest_risk": "low"}, True)])
+async def test_a_page_asks_for_the_risk_that_is_looked_at(there: There, own: dict[str, str], asks: bool) -> None:
+    """What it is not asked for it does not tell, and then none is too high."""
+    assert isinstance(await there.us(**own).begin(asked(start="qr", address="192.0.2.9")), Order)
+    assert there.api.last.body["returnRisk"] is asks
 
 
 async def test_a_page_has_a_link_and_a_code_that_changes_every_second(there: There) -> None:

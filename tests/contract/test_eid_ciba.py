@@ -76,11 +76,15 @@ async def decided(broker: RealBroker, **said: object) -> dict[str, str]:
 
 
 async def test_the_person_identifies(us: Ciba, broker: RealBroker, log: Log) -> None:
-    order = await begun(us)
+    order = await begun(us, code=Secret("4816"))
     assert (order.poll, order.life) == (5.0, 120.0)
     assert await us.look(order) == Pending("other")
     told = await decided(broker, how="approve", acr=HIGH)
-    assert told == {"message": "You called Acme. Anna A. asks who you are.", "acr": f"{HIGH} {LOW}", "scope": "openid"}
+    assert told == {
+        "message": "4816 You called Acme. Anna A. asks who you are.",
+        "acr": f"{HIGH} {LOW}",
+        "scope": "openid",
+    }
     done = await us.look(order)
     assert isinstance(done, Done)
     assert (done.who, done.level) == (Secret(WHO), 3)
@@ -159,12 +163,16 @@ async def test_a_secret_that_it_does_not_know(us: Ciba, broker: RealBroker, tmp_
     await other.close()
 
 
-async def test_a_long_message_is_cut(us: Ciba, broker: RealBroker) -> None:
-    await begun(us, shown="You called Acme.\n" * 20)
-    told = await decided(broker, how="deny")
-    assert len(told["message"]) <= 64
-    assert told["message"].endswith("…")
-    assert "\n" not in told["message"]
+async def test_where_there_is_no_room_the_app_shows_the_digits_alone(us: Ciba, broker: RealBroker) -> None:
+    """Cut, a message binds nothing: which call it is of would stand in what is cut off."""
+    for words, message in (("You called\nAcme." * 20, "4816"), ("x" * 59, f"4816 {'x' * 59}"), ("x" * 60, "4816")):
+        await begun(us, shown=words, code=Secret("4816"))
+        assert (await decided(broker, how="deny"))["message"] == message
+
+
+async def test_where_nobody_hears_digits_none_are_shown(us: Ciba, broker: RealBroker) -> None:
+    await begun(us)
+    assert "message" not in await decided(broker, how="deny")
 
 
 async def test_what_cannot_be_asked_is_not(us: Ciba) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc.jwk import RSAKey
+from rig.bankid import BankIdServer
 
 from ivr.doctor.eid import check
 from ivr.doctor.finding import Finding
 from ivr.eid import eids
 from tests.contract.ari_log import Log
-from tests.contract.bankid_server import BankIdServer
 from tests.contract.broker_kit import broker_settings, forging_broker
 from tests.contract.eid_kit import Ends, self_signed
 from tests.contract.freja_server import FrejaServer

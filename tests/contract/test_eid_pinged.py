@@ -78,6 +78,12 @@ async def rung(order: Order, seconds: float = 0.0) -> bool:
     return True
 
 
+async def told_behind(world: World, oldest: Order) -> None:
+    """The broker says something of the oldest order that waits: whatever was posted before has been told by then."""
+    await asyncio.to_thread(world.broker.next, how="approve", acr=HIGH)
+    assert await rung(oldest, 10)
+
+
 @pytest.fixture
 async def world(server: Server, tmp_path: Path) -> AsyncIterator[World]:
     authority = Authority(tmp_path)
@@ -131,7 +137,7 @@ async def test_a_broker_says_itself_that_somebody_has_identified(world: World) -
 
 
 async def test_of_a_ping_that_is_not_the_brokers_own_nothing_comes(world: World) -> None:
-    order = await world.begun()
+    oldest, order = await world.begun(), await world.begun()
     right = {"auth_req_id": order.id.reveal()}
     forged: list[tuple[object, str, str]] = [
         (right, "0" * 64, "broker"),
@@ -143,6 +149,7 @@ async def test_of_a_ping_that_is_not_the_brokers_own_nothing_comes(world: World)
     ]
     for body, token, name in forged:
         assert await world.post(body, token, name) == 204, "it is answered as a true one"
+    await told_behind(world, oldest)
     assert not await rung(order)
     assert await world.us.look(order) == Pending("other")
     (told,) = world.desk.of("report.refused")
@@ -162,16 +169,18 @@ async def test_the_token_opens_one_order_and_a_result_is_given_once(
         return token
 
     monkeypatch.setattr(Secret, "random_token", kept)
-    order, other = await world.begun(), await world.begun()
-    assert len(set(tokens)) == 2 and all(len(token) >= 43 for token in tokens)
+    oldest, order, third, other = [await world.begun() for _ in range(4)]
+    assert len(set(tokens)) == 4 and all(len(token) >= 43 for token in tokens)
     # one order's token with another one's name, which whoever has asked for both could know
-    await world.post({"auth_req_id": other.id.reveal()}, tokens[0])
-    await world.post({"auth_req_id": order.id.reveal()}, tokens[1])
+    await world.post({"auth_req_id": other.id.reveal()}, tokens[1])
+    await world.post({"auth_req_id": order.id.reveal()}, tokens[3])
+    await told_behind(world, oldest)
     assert not await rung(order) and not await rung(other)
     await asyncio.to_thread(world.broker.next, how="approve", acr=HIGH)
     assert await rung(order, 10)
     assert isinstance(await world.us.look(order), Done)
-    await world.post({"auth_req_id": order.id.reveal()}, tokens[0])
+    await world.post({"auth_req_id": order.id.reveal()}, tokens[1])
+    await told_behind(world, third)
     assert not await rung(other)
     with pytest.raises(EidError, match="invalid_grant"):
         await world.us.look(order)

@@ -8,23 +8,31 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from time import time
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from rig.elks import elks_report
 
 from ivr.call.ports import Entry
 from ivr.errors import StoreError, TextError
 from ivr.page.words import languages, words
+from ivr.proving import proving
 from ivr.secret import Personal, Secret
+from ivr.store import pagekey
 from ivr.store.history import Contact, History
+from ivr.store.pagekey import PageKey
 from ivr.store.posted import CHECK, PostBox, Posted
-from ivr.texting import texting
+from ivr.texting import reporting_of, texting
 from tests.browser_kit import PHONE, browser, window
+from tests.contract.ari_log import Log, wait_for
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA
 from tests.contract.page_kit import House, page
 from tests.contract.prove_kit import CALLER, Proved, proving_in
+from tests.contract.texts_server import Never
 from tests.unit.database_kit import asked
 
 __all__ = ["browser"]
@@ -101,7 +109,11 @@ async def test_a_number_is_told_once_an_hour_whoever_asks(here: Asking, server: 
     await here.called()
     await asyncio.gather(*(here.ask() for _ in range(10)))
     assert len(await here.texts()) == 1
-    server.pass_time(3601)
+    # longer than who asks first has to answer
+    server.pass_time(3500)
+    await here.ask()
+    assert len(await here.texts()) == 1
+    server.pass_time(101)
     await here.ask()
     assert len(await here.texts()) == 2
 
@@ -111,6 +123,27 @@ async def test_it_is_forgotten_when_its_days_are_over(here: Asking, server: Serv
     server.pass_time(14 * 24 * 3600)
     await here.ask()
     assert await here.texts() == []
+
+
+async def test_who_is_erased_is_forgotten_and_nobody_else(here: Asking, server: Server) -> None:
+    for hours in (0, 30):
+        await here.called(AT + hours * 3600)
+    other = Contact(AT + 60, OURS.reveal(), "Sales", "ref-2")
+    await here.history.note(NUMBER, other)
+    await here.history.forget("ref-1")
+    assert await here.history.about(NUMBER, OURS, AT) == [other]
+    assert await here.history.about(NUMBER, OURS, AT + 30 * 3600) == []
+    left = [value for key in server.client.keys("*history*") for value in (key, *server.client.zrange(key, 0, -1))]
+    assert "ref-1" not in str(left) and "ref-2" in str(left)
+
+
+async def test_what_is_kept_to_find_them_by_ends_with_them(here: Asking, server: Server) -> None:
+    days = here.proved.desk.settings.prove.history_days
+    for day in range(3 * days):
+        await here.called(AT + day * 86400)
+    (of,) = server.client.keys("*:history:of:*")
+    assert server.client.zcard(of) <= days + 1
+    assert 0 < server.client.ttl(of) <= days * 86400
 
 
 async def test_nothing_goes_without_its_row(here: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,6 +174,39 @@ async def test_a_gateway_that_is_away_uses_no_answer_up(here: Asking, monkeypatc
     assert len(await here.texts()) == 1
 
 
+async def test_a_gateway_that_takes_its_time_over_an_answer_keeps_no_report_waiting(here: Asking) -> None:
+    """Reports of texts come by the same way, and the desk shows what they say."""
+    desk, gateway = here.proved.desk, here.proved.gateway
+    await here.called()
+    gateway.always(Never())
+    log, talks = Log(), SimpleNamespace(on_change=lambda _: None)
+    desk.settings.path(desk.settings.page.key_file).parent.mkdir(exist_ok=True)
+    file = desk.settings.path(desk.settings.page.key_file)
+    file.touch(0o600)
+    file.write_bytes(pagekey.line())
+    assert desk.prover is not None
+    running = proving(
+        desk.settings,
+        desk.prover,
+        outposts={},
+        talks=talks,
+        link=desk.link,
+        vault=desk.vault,
+        changed=lambda _: None,
+        log=log.logger,  # type: ignore[arg-type]
+    )
+    async with running:
+        box = PostBox(desk.link, desk.settings.redis.prefix, PageKey.open(desk.settings))
+        said = f'{{"number":"{CALLER}","calling":"{OURS.reveal()}","at":{AT},"language":"en"}}'
+        assert await box.put(Posted(CHECK, Secret(""), Secret(""), {}, Secret(said), time()))
+        await gateway.until_asked(1)
+        secret = reporting_of(desk.settings, desk.vault, here.proved.deliveries).secret("46elks")
+        report = Posted("46elks", secret, Secret(""), {}, Secret(elks_report("s1", "delivered")), time())
+        assert await box.put(report)
+        await wait_for(lambda: bool(log.of("report.came")))
+        assert log.of("history.unanswered") == log.of("history.answered") == [], "the answer has not gone yet"
+
+
 async def test_texts_of_all_are_bounded(tmp_path: Path, server: Server) -> None:
     async with (
         proving_in(tmp_path, server, "[limits]\ntexts_prefix_per_hour = 1\n") as proved,
@@ -160,6 +226,18 @@ async def test_texts_of_all_are_bounded(tmp_path: Path, server: Server) -> None:
         assert desk.log.of("history.withheld")
         # and is not taken for answered
         assert await here.history.first(Personal(other))
+
+
+async def test_a_number_as_a_trunk_writes_it_is_the_same(here: Asking) -> None:
+    await here.history.note(Personal("0701112233"), Contact(AT, OURS.reveal(), "", "ref-1"))
+    await here.ask()
+    assert [to for to, _ in await here.texts()] == [CALLER]
+
+
+async def test_of_a_number_that_is_called_for_ever_the_latest_are_kept(here: Asking) -> None:
+    for count in range(25):
+        await here.called(at=AT + count)
+    assert [one.at - AT for one in await here.history.about(NUMBER, OURS, AT)] == list(range(5, 25))
 
 
 async def test_a_copy_of_redis_tells_no_number(here: Asking, server: Server) -> None:

@@ -384,7 +384,8 @@ async def test_each_action_does_what_it_says(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("action", "arguments", "level"),
     [("lock", {}, 0), ("clear_pin", {}, 1), ("set_language", {"language": "en"}, 1), ("add_phone", {"phone": "+46709999999"}, 2),
-     ("change_phone", {"phone": PHONE, "to": "+46709999999"}, 2), ("remove_phone", {"phone": PHONE}, 2)],
+     ("change_phone", {"phone": PHONE, "to": "+46709999999"}, 2), ("remove_phone", {"phone": PHONE}, 2),
+     ("replace_sim", {"phone": PHONE}, 2)],
 )  # fmt: skip
 async def test_an_action_at_too_low_a_level_does_nothing(
     desk: Desk, action: str, arguments: dict[str, str], level: int

@@ -158,6 +158,15 @@ async def here(tmp_path: Path, server: Server) -> AsyncIterator[Here]:
         yield made
 
 
+async def test_who_reads_too_many_calls_nobody(here: Here) -> None:
+    await here.desk.customer("10001", "Xenia Ask", NUMBER)
+    read = [await here.desk.reads.count(ANNA, f"acme:{n}") for n in range(41)]
+    assert read[-1] == denied(Reason.TOO_MANY_READS)
+    assert await here.press(customer="10001") == denied(Reason.TOO_MANY_READS)
+    assert here.phones.asked == []
+    assert [row[1] for row in await here.rows()] == ["refused"]
+
+
 async def test_from_the_press_to_the_answer(here: Here) -> None:
     ref = await here.desk.customer("10001", "Xenia Ask", NUMBER, SECOND)
     dialling = await here.begun(customer="10001", phone=2)

@@ -24,6 +24,7 @@ from ivr.secret import Secret
 from ivr.staff import Permission
 from ivr.store.answered import Confirmed, Over, Wrong
 from ivr.store.dials import RedisDials
+from ivr.store.turn import Turn
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, NODE, SVEN, denied
 from tests.contract.prove_kit import CALL, CALLER, Hearing, Proved, Speech, proving_in, until
@@ -324,6 +325,60 @@ async def test_nobody_listens_while_they_are_parted(tmp_path: Path, server: Serv
         assert (await here.stage("opened")).keyed is Keyed.PHONE
 
 
+async def test_another_desk_listens_where_one_dies(
+    here: Proved, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proof, link = await here.begun(keyed=Keyed.PHONE)
+    assert here.desk.prover is not None
+    hearing = Hearing()
+    other = here.desk.prover.course(Speech(), hearing, lambda _: None, turn=0.1)
+    seen = await here.page.opened(link)
+    assert seen is not None and seen.digits is not None
+    await until(lambda: asyncio.sleep(0, here.hearing.listening))
+    other.told(proof.id)
+    await until(lambda: asyncio.sleep(0, other._listening.ids))
+
+    async def nothing(_: Turn) -> None:
+        """Who dies gives nothing back."""
+
+    monkeypatch.setattr(Turn, "give_back", nothing)
+    await here.course._listening.close()
+    assert not hearing.listening, "one at a time"
+    server.pass_time(5)
+    await until(lambda: asyncio.sleep(0, hearing.listening))
+    hearing.key(seen.digits.reveal())
+    await here.stage("confirmed")
+    await other.close()
+
+
+async def test_a_desk_that_comes_listens_to_what_none_listens_to(here: Proved) -> None:
+    _, link = await here.begun(keyed=Keyed.PHONE)
+    seen = await here.page.opened(link)
+    assert seen is not None and seen.digits is not None
+    await until(lambda: asyncio.sleep(0, here.hearing.listening))
+    await here.course.close()
+    assert here.desk.prover is not None
+    hearing = Hearing()
+    anew = here.desk.prover.course(Speech(), hearing, lambda _: None, turn=0.1)
+    anew.came()
+    await until(lambda: asyncio.sleep(0, hearing.listening))
+    hearing.key(seen.digits.reveal())
+    await here.stage("confirmed")
+    await anew.close()
+
+
+async def test_a_desk_that_comes_ends_what_was_begun_in_a_call_that_is_over(here: Proved) -> None:
+    await here.begun()
+    await here.course.close()
+    here.desk.talks.talks = {}
+    assert here.desk.prover is not None
+    anew = here.desk.prover.course(Speech(), Hearing(), lambda _: None, gone=0.05)
+    anew.came()
+    await until(lambda: _ended(here, "expired"))
+    assert (await here.rows())[-1][4]["why"] == "call_ended"
+    await anew.close()
+
+
 @pytest.mark.parametrize("end", ["denied", "expired"])
 async def test_nobody_listens_behind_its_end(here: Proved, end: str) -> None:
     _, link = await here.begun(keyed=Keyed.PHONE)
@@ -406,13 +461,28 @@ async def test_what_another_desk_settles_is_over_here_too(here: Proved, server: 
     await other.close()
 
 
+async def test_of_two_desks_that_hear_of_it_one_says_the_digits(here: Proved) -> None:
+    proof, link = await here.begun()
+    assert here.desk.prover is not None
+    speech = Speech()
+    other = here.desk.prover.course(speech, Hearing(), lambda _: None)
+    await here.page.opened(link)
+    for course in (other, here.course):
+        course.told(proof.id)
+    await until(lambda: asyncio.sleep(0, not other._tasks and not here.course._tasks))
+    assert len(here.speech.said) + len(speech.said) == 1
+    await other.close()
+
+
 async def test_nobody_listens_behind_an_end_that_another_desk_settles(here: Proved) -> None:
     proof, link = await here.begun(keyed=Keyed.PHONE)
     await here.page.opened(link)
     assert here.desk.prover is not None
     hearing = Hearing()
-    other = here.desk.prover.course(Speech(), hearing, lambda _: None)
-    other._listening.begin(proof)
+    other = here.desk.prover.course(Speech(), hearing, lambda _: None, turn=0.1)
+    other.told(proof.id)
+    await until(lambda: asyncio.sleep(0, here.course._listening.ids and other._listening.ids))
+    here.course._listening.end(proof.id)
     await until(lambda: asyncio.sleep(0, hearing.listening))
     await here.page.deny(link)
     await here.stage("denied")
@@ -431,6 +501,53 @@ async def test_a_moment_apart_is_no_end(tmp_path: Path, server: Server) -> None:
         assert here.desk.prover is not None
         found = await here.desk.prover.pages.of(proof.id)
         assert found is not None and not found.stage.is_end
+
+
+async def unknown_for_a_while(here: Proved) -> None:
+    """Asterisk's manager interface does not answer, for longer than two may be parted."""
+    looked, told_of = 0, here.desk.talks.told_of
+
+    def looks(node: str, channel: str) -> Talk | None:
+        nonlocal looked
+        looked += 1
+        return told_of(node, channel)
+
+    here.desk.talks.told_of = looks  # type: ignore[method-assign]
+    here.desk.talks.down = True
+    here.course.moved(frozenset({"PJSIP/anna"}))
+    await until(lambda: asyncio.sleep(0, looked > 6))
+
+
+async def test_that_nobody_knows_who_talks_is_no_end(here: Proved) -> None:
+    proof, link = await here.begun()
+    await unknown_for_a_while(here)
+    here.desk.talks.down = False
+    await until(lambda: asyncio.sleep(0.01, not [one for one in here.course._tasks if "_left" in str(one)]))
+    assert await here.outcomes() == ["asked"]
+    await here.page.opened(link)
+    assert (await here.stage("opened")).id == proof.id
+
+
+async def test_a_call_that_has_ended_while_nobody_knew_is_an_end(here: Proved) -> None:
+    """Nothing is told of a phone that talks with nobody when it is known again."""
+    await here.begun()
+    await unknown_for_a_while(here)
+    here.desk.talks.talks, here.desk.talks.down = {}, False
+    await until(lambda: _ended(here, "expired"))
+    assert (await here.rows())[-1][4]["why"] == "call_ended"
+
+
+async def test_keys_are_listened_for_again_when_it_is_known_who_talks(here: Proved) -> None:
+    _, link = await here.begun(keyed=Keyed.PHONE)
+    seen = await here.page.opened(link)
+    assert seen is not None and seen.digits is not None
+    await until(lambda: asyncio.sleep(0, here.hearing.listening))
+    await unknown_for_a_while(here)
+    assert not here.hearing.listening, "who knows for whom the keys are"
+    here.desk.talks.down = False
+    await until(lambda: asyncio.sleep(0, here.hearing.listening))
+    here.hearing.key(seen.digits.reveal())
+    await here.stage("confirmed")
 
 
 async def test_it_expires(here: Proved, server: Server) -> None:

@@ -12,11 +12,12 @@ from ivr.call.ports import Party, Talk
 from ivr.call.ports.published import BOUND_TO, Taken
 from ivr.call.proof import Keyed, Proof, Stage, Way
 from ivr.lock import Denied, Reason
+from ivr.lock.course import Course
 from ivr.secret import Personal, Secret
 from ivr.vault.codes import CodeMacs
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, NODE, denied
-from tests.contract.prove_kit import CALL, Proved, proving_in, until
+from tests.contract.prove_kit import CALL, CALLER, Hearing, Proved, Speech, proving_in, until
 
 pytestmark = pytest.mark.servers
 
@@ -40,10 +41,15 @@ async def said(here: Proved, **how: object) -> tuple[Proof, Secret]:
     return proof, shown.digits
 
 
-async def keyed(here: Proved, digits: Secret, channel: str = NEW) -> object:
+async def keyed(here: Proved, digits: Secret, channel: str = NEW, number: str | None = None) -> object:
     """What the worker does with what somebody keys at the published number."""
     codes: CodeMacs = here.desk.vault.codes
-    return await here.published.take(codes.mac(digits, bound_to=BOUND_TO), None, NODE, channel)
+    index = None if number is None else here.desk.vault.index.phone(Personal(number))
+    return await here.published.take(codes.mac(digits, bound_to=BOUND_TO), index, NODE, channel)
+
+
+def wrong(digits: Secret) -> Secret:
+    return Secret(f"{(int(digits.reveal()) + 1) % 1_000_000:06}")
 
 
 def alone(here: Proved) -> None:
@@ -51,11 +57,11 @@ def alone(here: Proved) -> None:
     here.course.moved(frozenset({"PJSIP/anna"}))
 
 
-def met(here: Proved, channel: str = NEW, *more: Party) -> None:
+def met(here: Proved, channel: str = NEW, *more: Party, course: Course | None = None) -> None:
     own = Party("own-2", "PJSIP/anna", None, False, 1.0, first=False)
     other = Party(channel, "PJSIP/trunk", Personal("+46701112233"), False, 1.0, first=True)
     here.desk.talks.talks["PJSIP/anna"] = (Talk(NODE, own, (other, *more)),)
-    here.course.moved(frozenset({"PJSIP/anna"}))
+    (course or here.course).moved(frozenset({"PJSIP/anna"}))
 
 
 async def test_from_the_press_to_the_call_to_the_published_number(here: Proved) -> None:
@@ -99,6 +105,64 @@ async def test_with_somebody_else_in_the_call_it_is_not(here: Proved) -> None:
     await until(lambda: _is(here, ["asked", "confirmed"]))
     found = await here.course._pages.of(proof.id)
     assert found is not None and found.stage is Stage.CONFIRMED
+
+
+async def test_a_desk_that_comes_takes_up_what_waits_for_the_two_to_meet(here: Proved) -> None:
+    _, digits = await said(here)
+    assert await keyed(here, digits) == Taken("PJSIP/anna")
+    await here_opened(here)
+    await here.course.close()
+    assert here.desk.prover is not None
+    anew = here.desk.prover.course(Speech(), Hearing(), lambda _: None)
+    anew.came()
+    await until(lambda: asyncio.sleep(0, anew._begun))
+    met(here, course=anew)
+    await until(lambda: _is(here, ["asked", "confirmed"]))
+    await anew.close()
+
+
+async def test_wrong_ones_from_the_persons_telephone_raise_an_alarm(here: Proved) -> None:
+    proof, digits = await said(here)
+    for _ in range(3):
+        assert await keyed(here, wrong(digits), number=CALLER) is None
+    assert (await here.stage("wrong")).digits is None
+    await until(lambda: asyncio.sleep(0, here.desk.switch.done))
+    assert here.desk.switch.done == [("event", NODE, "CallerKeysWrongDigits", CALL, "", "p-anna")]
+    assert here.desk.prover is not None
+    (alarm,) = await here.desk.prover.alarms.of("acme")
+    assert (alarm.id, alarm.person, alarm.stage, alarm.channel) == (proof.id, "p-anna", Stage.WRONG, CALL)
+    assert await here.outcomes() == ["asked", "wrong"]
+    assert [one["proof"] for one in here.desk.log.of("proof.wrong")] == [proof.id]
+    assert await keyed(here, digits) is None
+
+
+async def test_wrong_ones_from_elsewhere_raise_none(here: Proved) -> None:
+    _, digits = await said(here)
+    for number in (None, "+46709998877"):
+        for _ in range(4):
+            assert await keyed(here, wrong(digits), number=number) is None
+    assert (await here.stage("sent")).digits == digits
+    assert here.desk.switch.done == []
+
+
+async def test_where_the_number_is_closed_nobody_says_digits(tmp_path: Path, server: Server) -> None:
+    async with proving_in(tmp_path, server, f"{SETTINGS}[limits]\npublished_per_hour = 4\n") as here:
+        _, digits = await said(here)
+        (current,) = await here.desk.lock.current(ANNA)
+        assert current.digits_closed is None
+        for _ in range(5):
+            assert await keyed(here, wrong(digits)) is None
+        shown = await here.stage("sent")
+        assert shown.closed and shown.digits is None, "they are good for nothing"
+        (current,) = await here.desk.lock.current(ANNA)
+        assert current.digits_closed is not None
+        assert await here.prove.cancel(ANNA, here.desk.id(CALL)) is True
+        assert await here.press(way=Way.SPOKEN) == denied(Reason.PUBLISHED_CLOSED)
+        await here.desk.customer("10001", "Xenia Ask", CALLER)
+        assert isinstance(await here.press(), Proof), "other ways go on"
+        server.pass_time(3600 + 300)
+        (current,) = await here.desk.lock.current(ANNA)
+        assert current.digits_closed is None
 
 
 async def _is(here: Proved, outcomes: list[str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +11,42 @@ from time import time
 
 import orjson
 import pytest
-from sqlalchemy import update
+import trustme
+from sqlalchemy import select, update
 
 from ivr import sms
+from ivr.call.outcome import Budget
+from ivr.config import Limits
 from ivr.errors import InputError, StoreError
 from ivr.lock.words import Done
+from ivr.mail.smtp import Mailer
 from ivr.noticing import Noticing, noticing
+from ivr.numbers import Range, range_of
 from ivr.prompts import text
-from ivr.secret import Secret
+from ivr.secret import Personal, Secret
+from ivr.store import mails, sealing
+from ivr.store.budgets import Budgets
+from ivr.store.customers import Customers
 from ivr.store.notices import Notices
-from ivr.store.tables import NOTICES
+from ivr.store.tables import CUSTOMERS, NOTICES, PHONES
 from tests.contract import texts_kit
 from tests.contract.ari_log import Log, wait_for
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, PHONE, Desk, desk_of
+from tests.contract.test_mail import Mailing, ca, mailing, serving
 from tests.contract.texts_server import Status, TextsServer, elks
 from tests.unit.database_kit import asked, settings_in
 
-pytestmark = pytest.mark.servers
+__all__ = ["ca", "mailing"]
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning"),
+]
 
 OTHER, THIRD = "+46709999999", "+46708888888"
 DAY = 24 * 3600
 WORDS = text("phone_changed", "sv", company="Acme")
+SIM = text("sim_replaced", "sv", company="Acme")
 
 
 @dataclass
@@ -41,8 +55,10 @@ class World:
 
     desk: Desk
     gateway: TextsServer
+    made: Callable[[Mailer | None], Noticing]
     worker: Noticing
     another: Noticing
+    third: Noticing
     log: Log
     now: list[float]
     ref: str
@@ -65,7 +81,7 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, server: Server) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, tmp_path: Path, server: Server) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(TextsServer(elks))
         desk = await stack.enter_async_context(desk_of(settings_in(tmp_path), server))
@@ -79,12 +95,17 @@ async def world(tmp_path: Path, server: Server) -> AsyncIterator[World]:
         stack.push_async_callback(gateways.close)
         texts = sms.texts(settings, log.logger, gateways)
 
-        def worker() -> Noticing:
+        limits = Limits(notices_prefix_per_hour=getattr(request, "param", 20))
+
+        def worker(mailer: Mailer | None = None) -> Noticing:
             turn = desk.live.turn("notices", seconds=60)
             notices = Notices(desk.database, desk.vault)
-            return Noticing(notices, texts, desk.trail, turn, "Acme", log.logger, wall=lambda: now[0])
+            budgets = desk.live.notice_budgets(limits)
+            return Noticing(
+                notices, texts, budgets, desk.trail, turn, "Acme", log.logger, mailer=mailer, wall=lambda: now[0]
+            )
 
-        yield World(desk, gateway, worker(), worker(), log, now, await desk.call(level=3))
+        yield World(desk, gateway, worker, worker(), worker(), worker(), log, now, await desk.call(level=3))
 
 
 async def test_the_number_that_was_there_before_is_told(world: World) -> None:
@@ -121,7 +142,7 @@ async def test_what_is_not_done_is_told_to_nobody(world: World) -> None:
 
 async def test_it_is_told_once_whoever_looks(world: World) -> None:
     await world.act("add_phone", phone=OTHER)
-    await asyncio.gather(world.worker.tell(), world.another.tell(), world.another.tell())
+    await asyncio.gather(world.worker.tell(), world.another.tell(), world.third.tell())
     await world.worker.tell()
     await world.another.tell()
     assert len(world.told) == 1
@@ -154,6 +175,59 @@ async def test_a_number_that_no_text_goes_to_was_not_told(world: World) -> None:
     assert len(world.log.of("notice.given_up")) == len(world.log.of("notice.sent")) == 1
     assert [outcome for outcome, _ in await world.rows()] == ["asked", "asked", "failed"]
     assert await world.waiting() == 0
+
+
+DEAR = "+46900123456"
+
+
+async def test_numbers_that_somebody_is_paid_for_are_told_nothing(world: World) -> None:
+    await world.act("change_phone", phone=PHONE, to=DEAR)
+    await world.act("change_phone", phone=DEAR, to=OTHER)
+    await world.worker.tell()
+    assert [to for to, _ in world.told] == [PHONE]
+    (barred,) = world.log.of("text.barred")
+    assert (barred["country"], barred["why"]) == ("SE", "premium rate")
+    assert sorted(outcome for outcome, _ in await world.rows()) == ["asked", "asked", "failed"]
+    assert await world.waiting() == 0
+
+
+@pytest.mark.parametrize("world", [2], indirect=True)
+async def test_numbers_that_begin_alike_are_told_of_so_many_changes_in_an_hour_and_of_no_fewer(world: World) -> None:
+    """Whoever changes numbers there and back sends no more texts to a range, and keeps no notice from anybody: it waits."""
+    for _ in range(2):
+        await world.act("add_phone", phone=OTHER)
+        await world.act("remove_phone", phone=OTHER)
+    await world.worker.tell()
+    assert sorted(to for to, _ in world.told) == [PHONE, PHONE, OTHER, OTHER], "each prefix has its own"
+    await world.act("add_phone", phone=OTHER)
+    await world.worker.tell()
+    await world.worker.tell()
+    assert len(world.told) == 4
+    (withheld,) = world.log.of("notice.withheld")
+    assert (withheld["subject"], withheld["budget"]) == (world.ref, "prefix")
+    assert [outcome for outcome, _ in await world.rows()] == ["asked"] * 4 + ["withheld"]
+    assert await world.waiting() == 1
+    # the hour has moved on
+    counted = await world.desk.link.ask("KEYS", "*:budget:notices:*")
+    assert isinstance(counted, list) and len(counted) == 4
+    await world.desk.link.ask("DEL", *counted)
+    world.now[0] += 31
+    await world.worker.tell()
+    assert world.told[-1] == (PHONE, WORDS)
+    assert await world.waiting() == 0
+
+
+@pytest.mark.parametrize("world", [1], indirect=True)
+async def test_what_notices_cost_is_counted_apart_from_codes(world: World) -> None:
+    budgets = Budgets(world.desk.link, world.desk.settings.redis.prefix, Limits(texts_prefix_per_hour=1))
+    area = range_of(Personal(PHONE), frozenset({"SE"}), 4)
+    assert isinstance(area, Range)
+    for action in ("add_phone", "remove_phone", "add_phone"):
+        await world.act(action, phone=OTHER)
+    await world.worker.tell()
+    assert len(world.told) == 2 and len(world.log.of("notice.withheld")) == 1
+    assert await budgets.spend(area, 1) is None, "a code goes there"
+    assert await budgets.spend(area, 1) is Budget.PREFIX
 
 
 async def test_one_that_cannot_be_read_keeps_up_no_other(world: World) -> None:
@@ -212,6 +286,79 @@ async def test_an_erased_customer_is_told_nothing(world: World) -> None:
     assert (world.told, await world.waiting()) == ([], 0)
     raw = await asked(world.desk.database, "SELECT count(*) FROM customers")
     assert raw[0][0] == 0
+
+
+async def mail_of(world: World, address: str) -> None:
+    async with world.desk.database.write() as connection:
+        await mails.keep(connection, world.desk.vault, world.ref, Personal(address), 0)
+
+
+async def test_another_sim_is_told_to_the_other_contacts(world: World, ca: trustme.CA, mailing: Mailing) -> None:
+    """Not to the number itself: whoever has the new SIM would read it."""
+    async with serving(ca) as mail:
+        worker = world.made(mailing(mail))
+        await world.act("add_phone", phone=OTHER)
+        await world.act("add_phone", phone=THIRD)
+        await worker.tell()
+        world.gateway.asked.clear()
+        await mail_of(world, "anna@example.com")
+        async with world.desk.database.write() as connection:
+            await connection.execute(update(PHONES).where(PHONES.c.position == 2).values(since=5))
+        await world.act("replace_sim", phone=PHONE)
+        await worker.tell()
+        assert world.told == [(THIRD, SIM)], "of the others, the one that has been there for longest"
+        ((envelope, message),) = mail.taken
+        assert envelope.rcpt_tos == ["anna@example.com"]
+        assert (message["Subject"], message.get_content().strip()) == ("Acme", SIM)
+        # said again by whoever was not sure that it was taken
+        await world.act("replace_sim", phone=PHONE)
+        await worker.tell()
+        assert len(world.told) == len(mail.taken) == 1
+    assert await world.waiting() == 0
+    told = [detail for _, detail in await world.rows() if "mail" in detail]
+    assert told == [{"mail": "a…", "tenant": ANNA.tenant}]
+    assert "anna@" not in str(world.log.lines) + str(await world.rows())
+
+
+async def test_where_no_mail_goes_out_the_address_was_not_told(world: World) -> None:
+    await mail_of(world, "anna@example.com")
+    await world.act("replace_sim", phone=PHONE)
+    await world.worker.tell()
+    assert (world.told, await world.waiting()) == ([], 0)
+    assert [outcome for outcome, _ in await world.rows()] == ["asked", "failed"]
+    assert len(world.log.of("notice.given_up")) == 1
+
+
+async def test_no_code_goes_to_a_number_with_another_sim(world: World) -> None:
+    customers = Customers(world.desk.database, world.desk.vault, cooling=DAY, clock=lambda: world.now[0])
+    before = await customers.by_ref(world.ref, ANNA.tenant)
+    assert before is not None and before.mobile == Personal(PHONE)
+    await world.act("replace_sim", phone=PHONE)
+    for after, mobile in ((0, None), (DAY - 120, None), (DAY, Personal(PHONE))):
+        world.now[0] = time() + after
+        found = await customers.by_ref(world.ref, ANNA.tenant)
+        assert found is not None and found.mobile == mobile
+    held = await world.desk.read(world.ref)
+    assert held is not None and held.phones == (Personal(PHONE),), "the number is the customer's as before"
+
+
+async def test_of_a_number_that_is_not_the_customers_nothing_is_said(world: World) -> None:
+    with pytest.raises(InputError, match="has none like it"):
+        await world.act("replace_sim", phone=OTHER)
+    assert await world.waiting() == 0
+
+
+async def test_a_notice_of_an_older_version_is_told(world: World) -> None:
+    """It has a number, and nothing else."""
+    await world.act("add_phone", phone=OTHER)
+    async with world.desk.database.write() as connection:
+        stored = select(CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped).where(CUSTOMERS.c.ref == world.ref)
+        row = (await connection.execute(stored)).one()
+        envelope = world.desk.vault.envelopes.open(world.ref, row.key_id, row.wrapped)
+        sealed = envelope.seal(sealing.notice(await first(world)), Personal(THIRD))
+        await connection.execute(update(NOTICES).values(sealed=sealed))
+    await world.worker.tell()
+    assert world.told == [(THIRD, WORDS)]
 
 
 async def test_the_number_is_sealed(world: World) -> None:

@@ -405,6 +405,13 @@ async def test_too_many_of_one_address_wait(server: Server) -> None:
         assert await statuses("203.0.113.1", 1) == [200]
 
 
+async def test_less_may_be_sent_from_one_address_than_looked_at(server: Server) -> None:
+    async with page(server, "per_address_minute = 100\n") as house:
+        _, link = await house.both.begin()
+        assert [(await house.open(link)).status for _ in range(6)] == [200] * 5 + [429]
+        assert (await house.ask(at(link))).status == 200
+
+
 async def test_who_has_a_whole_site_of_ipv6_has_no_more_than_eight_addresses(server: Server) -> None:
     proxies = 'allow_proxies = ["127.0.0.1"]\n'
     async with page(server, f"{proxies}per_address_minute = 50\n") as house:
@@ -428,7 +435,7 @@ async def test_too_many_of_all_wait(server: Server) -> None:
 
 
 async def test_too_many_reports_of_all_wait_and_keep_nobody_from_the_page(server: Server) -> None:
-    async with page(server, 'allow_proxies = ["127.0.0.1"]\nper_minute = 100\n') as house:
+    async with page(server, 'allow_proxies = ["127.0.0.1"]\nreports_per_minute = 100\n') as house:
         asked = [
             (await house.ask("/in/elks/s", "POST", form={}, X_Forwarded_For=f"203.0.113.{n}")).status for n in range(12)
         ]
@@ -438,7 +445,10 @@ async def test_too_many_reports_of_all_wait_and_keep_nobody_from_the_page(server
 
 async def test_too_many_addresses_and_codes_wait(server: Server) -> None:
     """Whoever guesses codes: from one address few, from many not many more, and the right one is not looked at any more."""
-    lines = 'allow_proxies = ["127.0.0.1"]\ncodes_of_one_per_hour = 50\ncodes_per_hour = 80\n'
+    # what else an address may send is no limit here
+    lines = (
+        'allow_proxies = ["127.0.0.1"]\nper_address_minute = 10000\ncodes_of_one_per_hour = 50\ncodes_per_hour = 80\n'
+    )
     async with page(server, lines) as house:
         await house.both.begin(code=Secret("12345678"))
 

@@ -68,7 +68,7 @@ async def test_what_is_keyed_is_passed_on_and_the_page_says_nothing_of_right_and
 
 async def test_a_withheld_number_and_each_language(called: Called) -> None:
     for language, said in (
-        ("en", "with the number hidden"), ("sv", "med dolt nummer"), ("de", "mit unterdrückter Nummer"), ("pl", "z ukrytego numeru"),
+        ("en", "with the number hidden"), ("sv", "med dolt nummer"), ("de", "mit unterdrückter Nummer"), ("pl", "z numeru zastrzeżonego"),
     ):  # fmt: skip
         answer = await called.look(await called.ask("", language), Accept_Language="fi")
         assert said in unescape(answer.text) and f'<html lang="{language}">' in answer.text

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.servers
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
-PICTURED = ("first", "who", "denied", "code", "caller")
+PICTURED = ("first", "who", "denied", "code", "caller", "confirmed", "was", "check", "checked")
 
 # As long as such things are.
 SHOWN_IN = {
@@ -56,7 +56,7 @@ async def height(seen: Page) -> int:
 
 async def asked(house: House, language: str) -> Secret:
     """The end of a link that a caller was sent."""
-    worker, link = CallerLinks(house.both.links[0], house.both.prefix, house.both.key), new_link()
+    worker, link = (CallerLinks(house.both.links[0], house.both.prefix, house.both.key), new_link())
     await worker.ask("one", link, Asking(SHOWN.company, SHOWN.number, language), seconds=180, answers=5)
     return link
 
@@ -104,6 +104,32 @@ async def test_one_screen_for_everybody(house: House, browser: Browser, language
         await fits("denied")
         await seen.page.goto(house.url + "/")
         await fits("code")
+        # another proof, whose digits are keyed; and what its link says from then on
+        _, link = await house.both.begin(proof(channel="1712.6", subject="main:bo", shown=SHOWN_IN[language]))
+        await house.open(link)
+        await seen.page.goto(house.url + at(link))
+        await seen.page.get_by_role("button", name=text("first.show"), exact=True).click()
+        await seen.page.get_by_label(text("who.digits")).fill(DIGITS.reveal())
+        await seen.page.get_by_role("button", name=text("who.confirm"), exact=True).click()
+        await expect(seen.page.get_by_role("heading", name=text("confirmed.title"))).to_be_visible()
+        await fits("confirmed")
+        await seen.page.goto(house.url + at(link))
+        await expect(seen.page.get_by_role("heading", name=text("was.title"))).to_be_visible()
+        await fits("was")
+        number = await seen.page.get_by_text("08-123 45 00", exact=True).bounding_box()
+        assert number is not None and number["height"] < 30, "a number to be dialled stands in one line"
+        await expect(seen.page.get_by_role("listitem")).to_have_count(0)
+        # whether it was us, who called a while ago
+        await seen.page.goto(f"{house.url}/check")
+        await seen.page.fill("#day", "2026-11-20")
+        await seen.page.locator("#day").blur()
+        await fits("check")
+        await seen.page.fill("#number", "070-174 06 01")
+        await seen.page.fill("#calling", "08-123 456 78")
+        await seen.page.fill("#time", "10:02")
+        await seen.page.get_by_role("button", name=text("check.ask"), exact=True).click()
+        await expect(seen.page.get_by_role("heading", name=text("checked.title"))).to_be_visible()
+        await fits("checked")
         # who calls us, and is asked for what the own call says
         called = f"/c/{(await asked(house, language)).reveal()}"
         await seen.page.goto(house.url + called)
@@ -187,6 +213,26 @@ async def test_long_words_and_large_letters_break_nothing(house: House, browser:
         await seen.page.get_by_role("button", name=words("de")("first.show"), exact=True).click()
         assert not await seen.cramped()
         assert await seen.seen_by_all() == []
+
+
+@pytest.mark.parametrize("language", sorted(SHOWN_IN))
+async def test_letters_twice_as_large_on_a_telephone(house: House, browser: Browser, language: str) -> None:
+    """Half the width is left: what stood side by side stands below each other, and no column is too narrow for a word."""
+    text = words(language)
+    _, link = await house.both.begin(proof(shown=SHOWN_IN[language]))
+    async with window(
+        browser, language=language, size={"width": PHONE["width"] // 2, "height": PHONE["height"] // 2}
+    ) as seen:
+        await seen.page.goto(house.url + at(link))
+        await seen.page.get_by_role("button", name=text("first.show"), exact=True).click()
+        for part in ("dt", "dd"):
+            places = await seen.page.locator(part).evaluate_all(
+                "all => all.map(one => [one.offsetLeft, one.offsetWidth])"
+            )
+            assert places and all(place == places[0] for place in places) and places[0][1] > 140, places
+        assert not await seen.cramped()
+        await seen.page.goto(f"{house.url}/check")
+        assert not await seen.cramped()
 
 
 async def test_whoever_uses_the_keyboard_comes_to_everything(house: House, browser: Browser) -> None:

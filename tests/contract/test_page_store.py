@@ -349,6 +349,11 @@ async def test_a_denial_that_the_desk_has_heard_bars(both: Both) -> None:
     one, _ = await both.begin()
     assert await both.pages.end(one.id, Stage.DENIED)
     assert await both.pages.open(proof(), digits=DIGITS, link=new_link()) == Barred()
+    # also behind one of somebody who may ask all the same
+    again = proof(channel="1712.9")
+    assert await both.pages.open(again, digits=DIGITS, link=new_link(), barred=False) == Kept()
+    assert await both.pages.end(again.id, Stage.FAILED)
+    assert await both.pages.open(proof(), digits=DIGITS, link=new_link()) == Barred()
 
 
 async def test_one_customer_gets_so_many_in_an_hour(server: Server) -> None:

@@ -73,9 +73,10 @@ async def test_each_proves_itself_to_the_others_desk(both: tuple[Organisation, O
     assert sent.domain == "office.example" and sent.until == NOON + letter.LIFE
     assert rows_of(await hospital.desk.last()) == ("peer.prove", "sent", "office.example")
     assert await office.shown(sent.code) == Proven(
-        "hospital.example", "The hospital.example", "Ward 4", "Anna", "a patient", NOON, False, None
+        "hospital.example", "The hospital.example", "Ward 4", "Anna", "a patient", NOON, False, None, True
     )
     assert rows_of(await office.desk.last()) == ("peer.read", "proven", "hospital.example")
+    assert (await office.desk.last())[5]["bound"] == "call"
 
     back = await office.prove("hospital.example")
     assert (await hospital.shown(back.code)).domain == "office.example"
@@ -379,6 +380,23 @@ async def test_a_relay_to_whom_the_office_has_called_back(both: tuple[Organisati
     office.call("+46700000001", outbound=True, began=NOON - 20)
     sent = await hospital.prove("office.example")
     assert await office.read(sent.code) is Unproven.OTHER_CALL
+
+
+@pytest.mark.parametrize("called_by_us", [False, True])
+async def test_where_whoever_was_called_has_no_numbers_it_is_said(internet: Internet, called_by_us: bool) -> None:
+    """A swindler between the two is not seen then: the hospital talks with him, and so does the office."""
+    async with AsyncExitStack() as stack:
+        hospital = await stack.enter_async_context(
+            organisation(internet, "hospital.example", "" if called_by_us else WARD)
+        )
+        office = await stack.enter_async_context(
+            organisation(internet, "office.example", OFFICE if called_by_us else "")
+        )
+        hospital.call("+46700000001", outbound=not called_by_us, began=NOON - 20)
+        office.call("+46700000001", outbound=called_by_us, began=NOON - 20)
+        proven = await office.shown((await hospital.prove("office.example")).code)
+        assert (proven.domain, proven.numbered) == ("hospital.example", False)
+        assert (await office.desk.last())[5]["bound"] == "time"
 
 
 async def test_one_who_was_called_proves_itself(both: tuple[Organisation, Organisation]) -> None:

@@ -58,3 +58,10 @@ async def test_a_desk_with_another_key(hospital: Organisation) -> None:
     (found,) = await looked(hospital)
     assert found.name == "peers-other"
     assert hospital.own.key.id in found.what
+
+
+async def test_no_number_that_others_know(tmp_path: Path) -> None:
+    async with organisation(Internet(tmp_path), "hospital.example", "") as made:
+        (found,) = await looked(made)
+        assert found.name == "peers-unnumbered"
+        assert "[peers] numbers" in found.cure[0]

@@ -160,9 +160,38 @@ async def test_a_letter_is_passed_on_unread(here: Here) -> None:
 
 
 async def test_so_many_letters_of_one_address_and_no_more(server: Server) -> None:
-    async with page(server, "reports_per_minute = 10\n") as house:
+    async with page(server, "reports_of_one_per_minute = 10\n") as house:
         statuses = [(await house.ask("/in/peers", "POST", form={})).status for _ in range(11)]
         assert (statuses[0], statuses[-1]) == (204, 429)
+
+
+REPORTS = 'allow_proxies = ["127.0.0.1"]\nreports_per_minute = 600\nreports_of_one_per_minute = 200\n'
+
+
+async def reported(house: House, *addresses: str) -> list[int]:
+    """The status of one report from each of these."""
+    statuses = []
+    for address in addresses:
+        statuses.append((await house.ask("/in/46elks/x", "POST", form={}, X_Forwarded_For=address)).status)
+    return statuses
+
+
+async def test_no_address_uses_up_what_gateways_report_by(server: Server) -> None:
+    async with page(server, REPORTS) as house:
+        assert set(await reported(house, *["203.0.113.5"] * 60)) == {204, 429}
+        assert await reported(house, "203.0.113.6") == [204]
+        # whoever has an IPv6 network whole comes from as many addresses as he likes
+        assert set(await reported(house, *[f"2001:db8:7:{n:x}::1" for n in range(0, 0x5000, 0x100)])) == {204, 429}
+        assert await reported(house, "203.0.113.7") == [204]
+
+
+async def test_a_gateway_whose_addresses_are_known_reports_whatever_others_send(server: Server) -> None:
+    async with page(server, f'{REPORTS}reports_from = ["192.0.2.0/24", "2001:db8:1::/48"]\n') as house:
+        strangers = [f"203.0.113.{n}" for n in range(100)]
+        assert set(await reported(house, *strangers)) == {204, 429}, "so many of all"
+        assert set(await reported(house, *["192.0.2.7"] * 30, *["2001:db8:1::7"] * 20)) == {204}
+        # those too are bounded
+        assert set(await reported(house, *["192.0.2.8"] * 60)) == {204, 429}
 
 
 def test_the_page_serves_it_where_others_ask() -> None:

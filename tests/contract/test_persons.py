@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,6 +12,11 @@ import pytest
 
 from ivr.errors import StoreError
 from ivr.page import routes
+from ivr.secret import Secret
+from ivr.store.introduction import Act, Shows, Stage, Wish
+from ivr.store.introductions import Introductions
+from ivr.store.opened import new_link
+from tests.contract.ari_log import wait_for
 from tests.contract.live_server import Server
 from tests.contract.page_kit import page
 from tests.contract.persons_kit import ASKER, KARIN, KARL, OTHER, People, code_of, link_of, people
@@ -50,7 +56,7 @@ async def test_from_the_question_to_the_answer(there: People) -> None:
     who = await karin.send(f"{link}/open")
     for said in ("Karl Canaryson", ASKER, "BankID", OTHER):
         assert said in who.said
-    assert "Open BankID" in (await karin.send(f"{link}/answer", start="here")).said
+    assert "Open BankID" in (await karin.send(f"{link}/answer", start="bankid.here")).said
     assert "Karl Canaryson" in there.bankid.last.visible
     await there.identified(karin, KARIN, name="Karin Svar")
     met = await karin.until("This is who it is")
@@ -66,7 +72,7 @@ async def test_from_the_question_to_the_answer(there: People) -> None:
 
 async def test_by_a_picture_that_changes(there: People) -> None:
     karl = await there.browser()
-    first = await karl.begin(start="other")
+    first = await karl.begin(start="bankid.other")
     assert first.headers["Refresh"] == "1"
     assert "<svg" in first.text
     assert "app.bankid.com" not in first.text
@@ -111,12 +117,12 @@ async def test_an_identification_counts_for_the_browser_that_began_it_alone(ther
         assert refused.status == 403
         assert "This was not begun here" in refused.said
         # who gets hold of it behind that has nothing
-        assert "has opened another browser" in (await thief.send(back)).said
+        assert "went on in another browser" in (await thief.send(back)).said
     # a session of one's own is none of that identification's
     await thief.begin()
     await another.begin(own="+46701740607")
     await another.send(there.identify(KARL, -2))
-    assert "has opened another browser" in (await thief.until("has opened another browser")).said
+    assert "went on in another browser" in (await thief.until("went on in another browser")).said
     assert there.gateway.asked == []
 
 
@@ -125,7 +131,7 @@ async def test_who_begins_reads_nowhere_what_the_app_opens(there: People, answer
     """Who sends the link on, which opens the app, cannot say instead of the victim's browser that it was his."""
     asks, link = await there.asked() if answers else (await there.browser(), "")
     thief = await there.browser()
-    app = await thief.send(f"{link}/answer", start="here") if answers else await thief.begin()
+    app = await thief.send(f"{link}/answer", start="bankid.here") if answers else await thief.begin()
     nonce = there.identify(KARIN, name="Karin Svar").rpartition("/")[2]
     assert len(nonce) == 22
     waits = await thief.until("opens a page on which you go on")
@@ -137,11 +143,11 @@ async def test_who_begins_reads_nowhere_what_the_app_opens(there: People, answer
 async def test_the_other_may_begin_again_where_the_app_opened_another_browser(there: People) -> None:
     karl, link = await there.asked()
     karin, victim = await there.browser(), await there.browser()
-    await karin.send(f"{link}/answer", start="here")
+    await karin.send(f"{link}/answer", start="bankid.here")
     await victim.ask(there.identify(KARIN, name="Karin Svar"))
-    await karin.until("has opened another browser")
+    await karin.until("went on in another browser")
     assert "The text is on its way" in (await karl.ask("/person/now")).said
-    await karin.send(f"{link}/answer", start="here")
+    await karin.send(f"{link}/answer", start="bankid.here")
     await there.identified(karin, KARIN, name="Karin Svar")
     await karl.until("Karin Svar")
 
@@ -164,6 +170,33 @@ async def test_the_other_is_not_asked_before_the_own_number_is_shown(there: Peop
     assert len(there.gateway.asked) == 1
 
 
+async def test_the_right_code_behind_the_third_try_is_not_looked_at(there: People) -> None:
+    """Of many at once it comes where the third has been counted, and what follows of that not yet been written."""
+    karl = await there.browser()
+    await karl.begin()
+    await there.identified(karl, KARL)
+    code = code_of((await there.text(1))["message"])
+    await karl.until("Is it your number?")
+    kept = await there.introductions.read(there.log.of("person.moved")[-1]["introduction"])
+    assert kept is not None and await there.introductions.write(replace(kept.now, tries=3), kept)
+    await karl.send("/person/code", code=code)
+    now = await there.introductions.read(kept.now.id)
+    assert now is not None and (now.now.stage, now.now.tries) == (Stage.KEYING, 3)
+    assert len(there.gateway.asked) == 1
+
+
+async def test_of_two_desks_that_change_one_at_once_the_second_looks_again(there: People) -> None:
+    """Else a try that the one has counted would be none, behind what the other writes."""
+    await (await there.browser()).begin()
+    kept = await there.introductions.read(there.log.of("person.moved")[-1]["introduction"])
+    assert kept is not None
+    assert await there.introductions.write(replace(kept.now, tries=1), kept) is True
+    assert await there.introductions.write(replace(kept.now, tries=0), kept) is False
+    assert await there.introductions.write(kept.now) is False
+    now = await there.introductions.read(kept.now.id)
+    assert now is not None and now.now.tries == 1
+
+
 async def test_who_is_not_known_cannot_ask_again_for_a_day(there: People, server: Server) -> None:
     karl, link = await there.asked()
     karin = await there.browser()
@@ -171,7 +204,7 @@ async def test_who_is_not_known_cannot_ask_again_for_a_day(there: People, server
     assert "cannot ask you again for a day" in (await karin.send(f"{link}/deny")).said
     assert f"Whoever has the number {OTHER} does not want to" in (await karl.until("does not want")).said
     assert "cannot ask you again" in (await karin.ask(link)).said
-    assert (await karin.send(f"{link}/answer", start="here")).status == 200
+    assert (await karin.send(f"{link}/answer", start="bankid.here")).status == 200
     assert len(there.bankid.orders) == 1, "it is over for both"
     assert there.trail.entries[-1].action == "person.deny"
     again = await there.browser()
@@ -206,6 +239,16 @@ async def test_one_number_is_asked_so_often_in_a_day_whoever_asks(server: Server
         await karin.send("/person/code", code=code_of((await there.text(3))["message"]))
         assert "That is too many in a day" in (await karin.until("too many")).said
         assert len(there.gateway.asked) == 3
+
+
+async def test_one_number_gets_so_many_codes_in_a_day_whoever_says_to_have_it(server: Server, tmp_path: Path) -> None:
+    async with people(server, tmp_path, "asks_of_one_per_day = 1") as there:
+        await there.asked()
+        karin = await there.browser()
+        await karin.begin(own=ASKER, other="+46701740608")
+        await there.identified(karin, KARIN)
+        assert "That is too many in a day" in (await karin.until("too many")).said
+        assert len(there.gateway.asked) == 2
 
 
 async def test_texts_of_all_have_an_end_that_is_not_that_of_calls(server: Server, tmp_path: Path) -> None:
@@ -262,6 +305,48 @@ async def test_nobody_else_sees_it(there: People) -> None:
         assert flag in flags
 
 
+async def test_whoever_is_asked_does_nothing_in_the_askers_name(there: People) -> None:
+    """The two have a session each in the same introduction."""
+    karl, link = await there.asked()
+    karin = await there.browser()
+    await karin.send(f"{link}/answer", start="here")
+    await karin.send("/person/stop")
+    assert "The text is on its way" in (await karl.ask("/person/now")).said
+    await there.identified(karin, KARIN, name="Karin Svar")
+    await karl.until("Karin Svar")
+
+
+@pytest.mark.parametrize("end", ["met", "denied", "stopped"])
+async def test_what_a_page_passes_on_behind_an_end_is_not_done(there: People, end: str) -> None:
+    """Whoever has broken into the public page may pass on all that it can: nobody is asked or texted anew, nobody meets anybody."""
+    karl, link = await there.asked()
+    code, karin = code_of((await there.text(1))["message"]), await there.browser()
+    match end:
+        case "met":
+            await karin.send(f"{link}/answer", start="here")
+            await there.identified(karin, KARIN, name="Karin Svar")
+            await karl.until("Karin Svar")
+        case "denied":
+            await karin.send(f"{link}/deny")
+        case _:
+            await karl.send("/person/stop")
+    orders, rows = len(there.bankid.orders), list(there.trail.entries)
+    letter, forged = there.store.letter(Secret(link[3:])), there.store.session(new_link())
+    for session in (forged, there.store.session(Secret(str(karl.cookie)))):
+        for act in (Act.ANSWER, Act.DENY, Act.KEY, Act.STOP, Act.BACK):
+            wish = Wish(act, session, letter, "en", address="192.0.2.9", fields={"digits": Secret(code)})
+            assert await there.store.want(wish)
+            async with asyncio.timeout(10):
+                while not await there.store.done(wish):
+                    await asyncio.sleep(0.01)
+    assert (len(there.bankid.orders), there.trail.entries, len(there.gateway.asked)) == (orders, rows, 2)
+    shown = await there.store.look(forged)
+    assert shown is not None and (shown.shows, shown.why) == (Shows.REFUSED, "over")
+    if end == "met":
+        assert "Karl Canaryson" in (await karin.ask("/person/now")).said
+        assert "It was answered" in (await karin.ask(link)).said
+
+
 async def test_pages_that_renew_themselves_keep_nobody_from_other_pages(server: Server, tmp_path: Path) -> None:
     async with people(server, tmp_path, per_minute=100) as there:
         karl, karin = await there.browser(), await there.browser()
@@ -272,10 +357,42 @@ async def test_pages_that_renew_themselves_keep_nobody_from_other_pages(server: 
         assert (await (await there.browser()).ask("/p/" + "a" * 22)).status == 404
 
 
+async def test_less_may_be_sent_from_one_address_than_looked_at(server: Server, tmp_path: Path) -> None:
+    async with people(server, tmp_path, per_address=100) as there:
+        bot = await there.browser()
+        assert [(await bot.ask("/person/stop", {})).status for _ in range(6)] == [303] * 5 + [429]
+        assert (await bot.ask("/person")).status == 200
+
+
+async def test_who_begins_from_one_address_has_an_end(server: Server, tmp_path: Path) -> None:
+    """Each asks a provider for something; what else an address may ask is no limit here."""
+    async with people(server, tmp_path, begun_of_one=10) as there:
+        asked = [await (await there.browser()).begin() for _ in range(6)]
+        assert [one.status for one in asked] == [200] * 5 + [429]
+        assert len(there.bankid.orders) == 5
+        assert (await (await there.browser()).ask("/person")).status == 200
+
+
+async def test_one_wish_at_a_time_is_enough(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes of one, and where none comes for a while, the next one is taken."""
+    taken: list[Wish | None] = []
+    take = Introductions.take
+
+    async def counted(store: Introductions) -> Wish | None:
+        taken.append(await take(store))
+        return taken[-1]
+
+    monkeypatch.setattr("ivr.persons.service._AT_ONCE", 1)
+    monkeypatch.setattr(Introductions, "take", counted)
+    async with people(server, tmp_path) as there:
+        await wait_for(lambda: None in taken, "a while in which nobody wants anything")
+        await there.asked()
+
+
 async def test_a_form_of_another_site_does_nothing(there: People) -> None:
     karl, link = await there.asked()
     for path in ("/person/begin", "/person/stop", "/person/code", f"{link}/deny", f"{link}/answer"):
-        assert (await karl.ask(path, {"start": "here"}, Sec_Fetch_Site="cross-site")).status == 403
+        assert (await karl.ask(path, {"start": "bankid.here"}, Sec_Fetch_Site="cross-site")).status == 403
     assert "The text is on its way" in (await karl.ask("/person/now")).said
     assert len(there.bankid.orders) == 1
 
@@ -283,9 +400,9 @@ async def test_a_form_of_another_site_does_nothing(there: People) -> None:
 async def test_the_link_is_good_for_one_answer(there: People) -> None:
     karl, link = await there.asked()
     karin, second = await there.browser(), await there.browser()
-    await karin.send(f"{link}/answer", start="here")
+    await karin.send(f"{link}/answer", start="bankid.here")
     old = len(there.bankid.orders) - 1
-    await second.send(f"{link}/answer", start="here")
+    await second.send(f"{link}/answer", start="bankid.here")
     # the later one counts: the earlier one is let go of at the provider
     async with asyncio.timeout(10):
         while there.bankid.orders[old].status == "pending":
@@ -294,7 +411,7 @@ async def test_the_link_is_good_for_one_answer(there: People) -> None:
     assert "Karin Svar" in (await karl.until("This is who it is")).said
     orders = len(there.bankid.orders)
     for act in ("open", "answer", "deny"):
-        late = await karin.send(f"{link}/{act}", start="here")
+        late = await karin.send(f"{link}/{act}", start="bankid.here")
         assert "It was answered" in late.said
         assert "Canaryson" not in late.text
     assert "Karin Svar" in (await karl.ask("/person/now")).said
@@ -305,18 +422,18 @@ async def test_who_says_no_in_the_app_may_think_again(there: People) -> None:
     karl, link = await there.asked()
     karin = await there.browser()
     for _ in range(5):
-        await karin.send(f"{link}/answer", start="here")
+        await karin.send(f"{link}/answer", start="bankid.here")
         there.bankid.last.status, there.bankid.last.hint = "failed", "userCancel"
-        assert "You have said no in the app" in (await karin.until("said no")).said
+        assert "You have said no" in (await karin.until("said no")).said
     assert "Karl Canaryson" in (await karin.send(f"{link}/open")).said
-    assert "It is over" in (await karin.send(f"{link}/answer", start="here")).said, "and not for ever"
+    assert "It is over" in (await karin.send(f"{link}/answer", start="bankid.here")).said, "and not for ever"
     assert "The text is on its way" in (await karl.ask("/person/now")).said
 
 
 async def test_the_asker_stops(there: People) -> None:
     karl, link = await there.asked()
     karin = await there.browser()
-    await karin.send(f"{link}/answer", start="here")
+    await karin.send(f"{link}/answer", start="bankid.here")
     assert "You have stopped it" in (await karl.send("/person/stop")).said
     assert (await karin.send(f"{link}/open")).status == 404
     there.identify(KARIN)
@@ -364,6 +481,15 @@ async def test_a_name_is_one_line_and_nothing_is_put_into_it(there: People) -> N
     assert "a" * 61 not in message
 
 
+@pytest.mark.parametrize("name", [" ", "\n\t", "\u200b"])
+async def test_whoever_has_no_name_is_nobody(there: People, name: str) -> None:
+    karl = await there.browser()
+    await karl.begin()
+    await karl.ask(there.identify(KARL, name=name), {})
+    await karl.until("That identity cannot be used for this")
+    assert there.gateway.asked == []
+
+
 async def test_it_is_off_unless_it_is_switched_on(server: Server) -> None:
     async with page(server) as house:
         for path, methods in routes.METHODS.items():
@@ -381,7 +507,7 @@ async def test_it_is_off_unless_it_is_switched_on(server: Server) -> None:
 async def test_nothing_is_kept_in_clear_and_nothing_for_long(there: People, server: Server) -> None:
     karl, link = await there.asked()
     karin = await there.browser()
-    await karin.send(f"{link}/answer", start="here")
+    await karin.send(f"{link}/answer", start="bankid.here")
     await there.identified(karin, KARIN, name="Karin Svar")
     await karl.until("Karin Svar")
     rows = repr([(entry.subject, entry.detail) for entry in there.trail.entries])

@@ -12,7 +12,7 @@ import pytest
 from ivr.call.proof import Proof
 from ivr.lock import Reason
 from ivr.secret import Personal, Secret
-from ivr.store.opened import Wrong
+from ivr.store.answered import Confirmed, Wrong
 from ivr.store.register import Register
 from tests.contract.live_server import Server
 from tests.contract.lock_kit import ANNA, BO, SVEN, denied
@@ -233,3 +233,6 @@ async def test_digits_are_no_other_calls(here: Proved) -> None:
     await until(lambda: asyncio.sleep(0, len(here.speech.said) > 1))
     assert here.speech.said[0] != here.speech.said[1]
     assert [one[1] for one in here.speech.to] == [CALL, "c.2"]
+    for where, said in ((link, here.speech.said[1]), (link_of_other, here.speech.said[0])):
+        assert await here.page.key(where, Secret(said)) == Wrong(2)
+    assert await here.page.key(link, Secret(here.speech.said[0])) == Confirmed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,6 +57,12 @@ class House:
         await self.here.stage("sent")
         if way is Way.TEXT:
             link = Secret(self.here.gateway.asked[-1].form["message"].rpartition("/")[2])
+        elif way is Way.CODE:
+            found = re.search(r"\b\d{8}\b", self.here.gateway.asked[-1].form["message"])
+            assert found is not None
+            exchanged = await self.here.page.exchange(Secret(found[0]))
+            assert exchanged is not None
+            link = exchanged
         else:
             link = Secret(json.loads((await self.there.received())[-1])["link"])
         await self.confirm(link)
@@ -99,7 +106,7 @@ async def opened(folder: Path, server: Server, internet: Internet, service: str)
         pushing.append(made(settings, internet))
         return pushing[0]
 
-    lines = f'[prove]\nways = ["push", "text"]\n{lines_of(folder)}'
+    lines = f'[prove]\nways = ["push", "text", "code"]\n{lines_of(folder)}'
     async with browser(internet, service) as there, proving_in(folder, server, lines, push=push_of) as here:
         ref = await here.desk.customer("10001", "Xenia Ask", CALLER)
         here.desk.joined(ANNA, CALL)
@@ -234,11 +241,14 @@ async def test_so_many_browsers_and_no_more(house: House) -> None:
     ]
     seconds = count(1_800_000_000)
     pushes = Pushes(house.here.desk.database, house.here.desk.vault, lambda: next(seconds))
+    phone = house.here.desk.vault.index.phone(Personal(CALLER))
     for one in (*said, said[-1]):
-        assert await pushes.keep(house.ref, one)
+        assert await pushes.keep(house.ref, one, phone, "key")
     kept = [json.loads(one.said.reveal())["endpoint"].rpartition("/")[2] for one in await pushes.of(house.ref)]
     assert sorted(kept) == [str(n) for n in range(2, MOST + 2)]
-    assert not await pushes.keep("nobody", said[0])
+    assert {one.under for one in await pushes.of(house.ref)} == {"key"}
+    assert not await pushes.keep("nobody", said[0], phone, "key")
+    assert not await pushes.keep(house.ref, said[0], house.here.desk.vault.index.phone(Personal("+46701112299")), "key")
 
 
 @pytest.mark.servers
@@ -248,7 +258,83 @@ async def test_who_is_no_customer_any_more_has_no_row(house: House) -> None:
         await connection.exec_driver_sql("DELETE FROM customers")
     await house.post(link, await house.there.subscribe(house.push.public))
     assert await house.told() == []
-    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["customer"]
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["number"]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("left", [("+46701112299",), ("+46701112299", "+46701112288")], ids=["removed", "changed"])
+@pytest.mark.parametrize("way", [Way.TEXT, Way.CODE])
+async def test_a_token_is_worth_nothing_behind_a_change_of_the_number(
+    house: House, left: tuple[str, ...], way: Way
+) -> None:
+    """For a quarter of an hour the page of a confirmed proof is there: whoever has stolen the telephone has kept it open."""
+    await phones(house, CALLER, "+46701112299")
+    link = await house.proved(way)
+    await phones(house, *left)
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert await house.rows() == [] and await house.told() == []
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["number"]
+    # with the number the text went to it is as before, whichever others there are
+    await phones(house, CALLER)
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert len(await house.rows()) == 1
+
+
+@pytest.mark.servers
+async def test_a_number_that_is_changed_as_a_browser_comes_in(house: House) -> None:
+    """Behind the look at the record, and before the browser is kept."""
+    link = await house.proved()
+    assert house.here.desk.prover is not None
+    trail = house.here.desk.prover.trail
+
+    class Between:
+        async def append(self, entry: Entry) -> str:
+            await phones(house, "+46701112299")
+            return await trail.append(entry)
+
+    await house.post(link, await house.there.subscribe(house.push.public), Between())
+    assert await house.rows() == []
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["number"]
+
+
+@pytest.mark.servers
+async def test_a_slow_push_service_holds_up_no_other_browser(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are told at once; the proof has gone out as soon as one has it."""
+    link = await house.proved()
+    for n in range(3):
+        slow = {**subscription(), "endpoint": f"https://{HOST}/slow/{n}"}
+        await house.post(link, Secret(orjson.dumps(slow).decode()))
+    await house.post(link, await house.there.subscribe(house.push.public))
+    hang, waiting = asyncio.Event(), list[str]()
+    tell = house.push.tell
+
+    async def told(said: Secret, message: Secret, *, seconds: int) -> None:
+        if "/slow/" in said.reveal():
+            waiting.append("slow")
+            await hang.wait()
+        await tell(said, message, seconds=seconds)
+
+    monkeypatch.setattr(house.push, "tell", told)
+    assert isinstance(await house.here.press(way=Way.PUSH), Proof)
+    await house.here.stage("sent")
+    await until(lambda: asyncio.sleep(0, len(waiting) == 3))
+    assert len(await house.there.received()) == 1
+    hang.set()
+
+
+@pytest.mark.servers
+async def test_browsers_of_another_key_are_none(house: House) -> None:
+    """A push service takes nothing of ours for them: the agent is told at once, and the page offers it anew."""
+    desk = house.here.desk
+    phone = desk.vault.index.phone(Personal(CALLER))
+    assert await house.pushes.keep(house.ref, await house.there.subscribe(house.push.public), phone, "former")
+    assert await house.here.press(way=Way.PUSH) == denied(Reason.NO_WAY)
+    assert house.there.sent == []
+    await house.post(await house.proved(), await house.there.subscribe(house.push.public))
+    assert {one.under for one in await house.pushes.of(house.ref)} == {"former", house.push.public}
+    assert isinstance(await house.here.press(way=Way.PUSH), Proof)
+    await house.here.stage("sent")
+    assert len(house.there.sent) == 1
 
 
 @pytest.mark.servers

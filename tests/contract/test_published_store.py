@@ -33,12 +33,13 @@ class Here:
     log: Log
 
     async def said(
-        self, mac: str = MAC, *, endpoint: str = "PJSIP/agda", seconds: int = 300, channel: str = "1712.5"
-    ) -> Proof:
+        self, mac: str = MAC, *, endpoint: str = "PJSIP/agda", seconds: int = 300, channel: str = "1712.5",
+        number: str | None = None,
+    ) -> Proof:  # fmt: skip
         """A proof whose digits count."""
         one = replace(proof(way=Way.SPOKEN, subject="", seconds=seconds, channel=channel), endpoint=endpoint)
         assert await self.both.pages.open(one, digits=DIGITS) == Kept()
-        assert await self.store.keep(mac, one.id, seconds)
+        assert await self.store.keep(mac, one.id, seconds, number)
         assert await self.both.pages.stage(one.id, Stage.SENT)
         return one
 
@@ -124,7 +125,9 @@ async def test_few_wrong_ones_from_one_number(here: Here, server: Server) -> Non
     for _ in range(3):
         assert await here.take(OTHER) is None
     assert await here.take() is None, "right, and too late"
-    assert [line["scope"] for line in here.log.of("published.closed")] == ["number"]
+    assert await here.store.closed_until() is None, "for this number alone"
+    assert [line["limit"] for line in here.log.of("published.number_closed")] == [3]
+    assert here.log.of("published.closed") == []
     assert await here.take(number=THEIRS) == Taken("PJSIP/agda"), "not counted, not compared, not consumed"
     for _ in range(3):
         assert await here.take(OTHER, None) is None
@@ -140,7 +143,65 @@ async def test_few_wrong_ones_in_all(here: Here) -> None:
     found = await asyncio.gather(*(here.take(OTHER, f"n{n}", channel=f"1.{n}") for n in range(60)))
     assert set(found) == {None}
     assert await here.take(number=THEIRS) is None
-    assert [line["scope"] for line in here.log.of("published.closed")] == ["all"]
+    assert [line["limit"] for line in here.log.of("published.closed")] == [6]
+    assert "docs/proof.md" in here.log.of("published.closed")[0]["cure"]
+
+
+async def test_until_when_it_is_closed(here: Here, server: Server) -> None:
+    for count in range(5):
+        assert await here.take(OTHER, f"n{count}") is None
+    assert await here.store.closed_until() is None
+    at = (await here.both.links[0].ask("TIME"))[0]  # type: ignore[index]
+    assert await here.take(OTHER, "n6") is None
+    until = await here.store.closed_until()
+    assert until is not None and 3590 < until - int(at) <= 3600 + 300 + 10
+    await here.said()
+    assert await here.take(number=THEIRS) is None
+    server.pass_time(until - int(at) + 1)
+    assert await here.store.closed_until() is None
+    await here.said(OTHER, channel="2.0")
+    assert await here.take(OTHER, THEIRS) == Taken("PJSIP/agda")
+
+
+async def test_those_whose_digits_are_shown_are_told_that_it_is_closed(here: Here, server: Server) -> None:
+    one = await here.said()
+    told: list[str] = []
+    came = asyncio.Event()
+    async with News(server.settings(), told=lambda news: told.append(news.proof), came=came.set, log=Log().logger):
+        await came.wait()
+        for count in range(7):
+            assert await here.take(OTHER, f"n{count}") is None
+        async with asyncio.timeout(10):
+            while one.id not in told:
+                await asyncio.sleep(0.01)
+
+
+async def test_wrong_ones_from_the_telephone_of_whoever_talks_end_the_proof(here: Here) -> None:
+    one = await here.said(number=MINE)
+    for _ in range(2):
+        assert await here.take(OTHER) is None
+    assert await here.take(OTHER, THEIRS) is None
+    now = await here.both.pages.of(one.id)
+    assert now is not None and now.stage is Stage.SENT, "somebody else's are not its own"
+    assert await here.take(OTHER) is None
+    assert await here.both.pages.due() == [replace(one, stage=Stage.WRONG)]
+    assert await here.take(number=THEIRS) is None, "nor are the right ones any more"
+
+
+async def test_who_has_broken_into_the_page_confirms_none(here: Here, server: Server) -> None:
+    """All that the page's own user could write, and the end told as the page tells it."""
+    one = await here.said()
+    prefix = here.both.prefix
+    assert not server.client.exists(f"{prefix}:page:proof:{one.id}")
+    for stage in ("opened", "confirmed"):
+        server.client.hset(f"{prefix}:page:proof:{one.id}", mapping={"stage": stage, "late": "1"})
+        server.client.sadd(f"{prefix}:page:ended", one.id)
+        assert await here.both.pages.due() == []
+        for found in (await here.both.pages.of(one.id), await here.both.pages.of_call("node", one.channel)):
+            assert found == replace(one, stage=Stage.SENT)
+    assert await here.take() == Taken("PJSIP/agda")
+    now = await here.both.pages.of(one.id)
+    assert now is not None and now.stage is Stage.OPENED
 
 
 async def test_right_ones_are_no_failures(here: Here) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from rig.elks import elks_report
 
 from ivr.call.ports import Delivery, Handed, Report
 from ivr.config import Settings
@@ -34,7 +35,6 @@ from tests.contract.reports_kit import (
     SIGNATURE,
     TOKEN,
     Front,
-    elks_report,
     posted,
     twilio_report,
     twilio_signature,
@@ -335,7 +335,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path, server: Server) 
         gateway = await stack.enter_async_context(TextsServer(SERVED[name][0]))
         front = await stack.enter_async_context(Front())
         log = Log()
-        sender, taker = await deliveries(stack, server, log), await deliveries(stack, server, log)
+        sender, taker = (await deliveries(stack, server, log), await deliveries(stack, server, log))
         settings = settings_for(tmp_path, name, gateway.url)
         incoming = Incoming(front.take, readers(settings, REPORTING), taker, log.logger)
         task = asyncio.create_task(incoming.run())

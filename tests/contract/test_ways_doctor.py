@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from pathlib import Path
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ivr.doctor import persons, texts, ways
 from ivr.doctor.finding import Finding
 from tests.contract.eid_kit import Ends
-from tests.contract.hooks_kit import SECRET
 from tests.contract.live_server import Server
 from tests.contract.page_kit import ZONE, page
 from tests.contract.test_mail import serving
-from tests.contract.texts_server import Asked, Status, TextsServer
 from tests.unit.database_kit import settings_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
@@ -46,43 +41,6 @@ async def test_ways_without_a_page(tmp_path: Path) -> None:
     (found,) = await ways.check(settings_in(tmp_path, '[prove]\nways = ["text"]\n'))
     assert found.name == "prove-page"
     assert f"{tmp_path}/tillit.toml: [prove] ways" in found.what
-
-
-async def test_the_key_of_web_push(tmp_path: Path) -> None:
-    text = f'{PAGE}[prove]\nways = ["push"]\n[push]\nvapid_key_file = "vapid.key"\nsubject = "mailto:ops@example.com"\n'
-    settings, file = settings_in(tmp_path, text), tmp_path / "vapid.key"
-    assert [one.name for one in await ways.check(settings)] == ["prove-settings"]
-    for curve, name in ((ec.SECP384R1(), "prove-settings"), (ec.SECP256R1(), "ok")):
-        key = ec.generate_private_key(curve)
-        file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        file.chmod(0o600)
-        assert [one.name for one in await ways.check(settings)] == [name]
-
-
-async def test_the_server_of_an_app(tmp_path: Path) -> None:
-    def taken(_: Asked) -> Status:
-        return Status(204)
-
-    def text(url: str) -> str:
-        app = f'[apps.bank]\nurl = "{url}"\nsecret_file = "bank.app"\nca_file = "ca.pem"\n'
-        return f'{PAGE}[prove]\nways = ["app"]\napp = "bank"\n{app}'
-
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1").configure_cert(context)
-    (tmp_path / "bank.app").touch(0o600)
-    (tmp_path / "bank.app").write_text("no secret of the right form, and long enough to be one")
-    (found,) = await ways.check(settings_in(tmp_path, text("https://127.0.0.1:9")))
-    assert (found.name, "[apps.bank] secret_file" in found.what) == ("prove-settings", True)
-    (tmp_path / "bank.app").write_text(SECRET)
-    async with TextsServer(taken, context) as server:
-        found, *_ = await ways.check(settings_in(tmp_path, text(server.url)))
-        assert (found.name, found.what) == ("ok", "the server of the app bank can be connected to")
-        assert {one.method for one in server.asked} <= {"HEAD"}
-    (found,) = await ways.check(settings_in(tmp_path, text(f"https://{nobody()}")))
-    assert (found.name, found.what) == ("prove-away", "bank: it cannot be connected to")
-    assert "[apps.bank] url" in found.cure[0]
 
 
 async def test_the_mail_server(tmp_path: Path) -> None:

@@ -494,7 +494,7 @@ class Peers:
         default_factory=lambda: Sent("office.example", Secret("481650"), int(time.time()) + 300)
     )
     found: Proven | Unproven = field(
-        default_factory=lambda: Proven("hospital.example", "The hospital", "Ward 4", "Agda", "a patient", 1_700_000_000, False, None)
+        default_factory=lambda: Proven("hospital.example", "The hospital", "Ward 4", "Agda", "a patient", 1_700_000_000, False, None, True)
     )  # fmt: skip
     refusal: Reason | None = None
     asked: list[tuple[str, ...]] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing
 from itertools import count
 from typing import Any, TypeVar
 
@@ -117,7 +117,7 @@ class Scene:
         calls = {
             line["call"] for event in ("call.started", "call.taken_up", "published.called") for line in self.log(event)
         }
-        return [
+        strays = [
             line
             for line in self.log()
             if (
@@ -126,6 +126,10 @@ class Scene:
                 else line["event"] in OF_NONE and "call" in line
             )
         ]
+        # a gateway takes notices too, and they are of no call
+        of_notices = [line for line in strays if line["event"] == "gateway.took" and "call" not in line]
+        of_notices = of_notices[: len(self.log("notice.sent"))]
+        return [line for line in strays if line not in of_notices]
 
     async def logged(
         self, event: str, count: int = 1, *, limit: float = LIMIT, of: Worker | None = None, **fields: object
@@ -190,7 +194,8 @@ class Scene:
 
     def audit(self, action: str = "verify") -> list[dict[str, Any]]:
         """The audit rows of this action, in their order."""
-        with sqlite3.connect(self.stage.database) as database:
+        # one that is left open until it is collected may have others of this process read a journal that is gone
+        with closing(sqlite3.connect(self.stage.database)) as database:
             database.row_factory = sqlite3.Row
             rows = database.execute("select * from audit where action = ? order by at, seq", (action,)).fetchall()
         return [dict(row) for row in rows]

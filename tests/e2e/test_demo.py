@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -126,8 +127,23 @@ async def test_its_links_open_the_desk_once_with_live_calls_and_it_ends_with_not
     with running("--keep") as demo:
         demo.until("Ctrl-C ends it.", 180)
         said = "\n".join(demo.lines)
-        assert "All three calls went as they should." in said
+        assert "All four calls went as they should." in said
         assert "VERIFIED at level 2 by pin and sms_code" in said
+        stages = (
+            "Your phone rings",
+            "Sent",
+            "Delivered",
+            "Opened",
+            "Confirmed: the person knows that it is us",
+            "Verified at level 3",
+        )
+        assert [
+            line.rpartition("shows: ")[2] for line in demo.lines if line.rpartition("shows: ")[2] in stages
+        ] == list(stages)
+        assert (
+            re.search(r"/p/(?!•)|\b\d{6}\b", said[said.index("presses Prove it is us") :].partition("went as")[0])
+            is None
+        )
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as browser:
             agda = await _opened(browser, demo.link("Agda Alm"))
             page = await _page(browser, *agda)

@@ -271,6 +271,29 @@ async def test_the_customers_phone_rings_no_longer_than_somebody_waits(line: Lin
     await customer.until("disconnected")
 
 
+@pytest.mark.parametrize("who", ["agent", "customer"])
+async def test_who_hangs_up_while_the_two_are_joined(line: Line, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    agent, customer = await line.phones()
+    leaving, stays = (agent, customer) if who == "agent" else (customer, agent)
+    unsubscribe, left = line.outpost.unsubscribe, [leaving]
+
+    async def hangs_up(channel: str) -> None:
+        await unsubscribe(channel)
+        if left:
+            await left.pop().hang_up()
+            await wait_for(lambda: len(line.pbx.ari("GET", "channels")) == 1, "one to be gone")
+
+    monkeypatch.setattr(line.outpost, "unsubscribe", hangs_up)
+    dialling = line.dial()
+    await agent.incoming()
+    await agent.answer()
+    await customer.incoming()
+    await customer.answer()
+    ended = {"agent": Dialled.AGENT_GAVE_UP, "customer": Dialled.DECLINED}[who]
+    assert await asyncio.wait_for(dialling, 10) == (ended, "")
+    await stays.until("disconnected")
+
+
 async def test_the_desk_dies_while_it_dials_and_nobody_hangs(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dialling_module, "_GRACE", 1)
     agent, customer = await line.phones()

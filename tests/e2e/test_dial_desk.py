@@ -70,7 +70,7 @@ async def test_from_the_button_to_the_record(scene: Scene, page: Page) -> None:
     await customer.answer()
 
     call = page.locator(".call")
-    await expect(call).to_contain_text("Number hidden: you called")
+    await expect(call).to_contain_text("Number not shown")
     await expect(call.locator('[data-part="dialled"]')).to_have_text(ref)
     await expect(call.locator("h2")).to_have_text("Not verified")
     # nobody types whom: it goes to who was called, where they were called

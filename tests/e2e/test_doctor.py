@@ -44,6 +44,7 @@ MADE_ELSEWHERE = {
     "peers-settings",
     "peers-away",
     "peers-other",
+    "peers-unnumbered",
     # tests/unit/test_doctor_proxy.py: none of them needs an Asterisk
     "proxy-upstream",
     "proxy-certificate",
@@ -73,6 +74,10 @@ MADE_ELSEWHERE = {
     # tests/e2e/test_stir.py: a carrier that signs
     "attestation-unread",
     "attestation-refuses",
+    # tests/unit/test_doctor_push.py: keys, browsers and apps of all kinds
+    "push-settings",
+    "push-former-key",
+    "app-away",
     # tests/unit/test_doctor_webhooks.py: receivers that are there and not
     "program-secret",
     "webhook-away",

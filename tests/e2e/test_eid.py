@@ -7,11 +7,11 @@ import json
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from rig.bankid import BankIdServer, Placed
 from rig.phone import Phone
 from rig.stage import ANNA, Stage
 from rig.worker import Worker
 
-from tests.contract.bankid_server import BankIdServer, Placed
 from tests.contract.eid_kit import ANOTHER, WHO, Ends
 from tests.contract.texts_server import TextsServer
 from tests.e2e.scene import Scene

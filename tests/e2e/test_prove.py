@@ -15,8 +15,10 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, expect
 from rig import audio
+from rig.bankid import BankIdServer
 from rig.desk import Desk
 from rig.ear import toned, understood
+from rig.elks import elks_report
 from rig.phone import Phone
 from rig.ports import Ports
 from rig.stage import ANNA, BO, PROMPTS, Stage
@@ -25,10 +27,8 @@ from rig.worker import Worker
 
 from ivr.secret import Personal
 from tests.browser_kit import PHONE, browser, window
-from tests.contract.bankid_server import BankIdServer
 from tests.contract.eid_kit import ANOTHER, Ends
 from tests.contract.prove_kit import numbered
-from tests.contract.reports_kit import elks_report
 from tests.contract.texts_kit import tables
 from tests.contract.texts_server import PASSWORD, TextsServer
 from tests.e2e.scene import Scene
@@ -439,7 +439,7 @@ async def spoken(phone: Phone, count: int) -> str:
 
 async def report(floor: Floor, text: dict[str, str], status: str) -> None:
     """The gateway tells the public page what has become of it, and soon it stands at the desk."""
-    number, kind = f"s{len(floor.gateway.asked):031x}", {"Content-Type": "application/x-www-form-urlencoded"}
+    number, kind = (f"s{len(floor.gateway.asked):031x}", {"Content-Type": "application/x-www-form-urlencoded"})
     async with (
         aiohttp.ClientSession() as gateway,
         gateway.post(text["whendelivered"], data=elks_report(number, status), headers=kind) as answer,

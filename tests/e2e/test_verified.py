@@ -11,6 +11,7 @@ from rig.stage import ANNA, BO, CECILIA, DIALPLAN, Customer
 from tests.e2e.scene import Scene
 
 SETTINGS = {"policies.app": {"steps": ["totp"], "level": 1, "tries": 1}}
+FRIDA = Customer("10055", "Frida Gran", "+46701740655;+46701740656", "3971")
 STAGE = {
     "dialplan": DIALPLAN.replace(
         "[verified]\n",
@@ -52,6 +53,26 @@ async def test_pin_and_text_bring_the_caller_to_an_agent_with_the_mark(scene: Sc
     await agent.until("disconnected")
     await scene.idle()
     assert scene.marks() == []
+
+
+async def test_to_a_number_with_another_sim_goes_no_code_and_the_other_number_is_told(scene: Scene) -> None:
+    stage, (first, other) = scene.stage, FRIDA.phones.split(";")
+    added = ("add", FRIDA.number, "--name", FRIDA.name, "--phone", first, "--phone", other, "--pin-stdin")
+    await asyncio.to_thread(stage.command, "customer", *added, given=f"{FRIDA.pin}\n")
+    for _ in range(2):
+        # said again by a system that was not sure
+        await asyncio.to_thread(stage.command, "customer", "replace-sim", FRIDA.number, first)
+    caller = await scene.caller(who=FRIDA)
+    await scene.key_pin(caller, FRIDA)
+    await scene.asked("sms_code")
+    await caller.hang_up()
+    # it is looked for every few seconds
+    told = await asyncio.to_thread(stage.wait_text, other, limit=30.0)
+    assert "SIM" in told
+    assert stage.texts(first) == [] and stage.texts(other) == [told]
+    assert [row["outcome"] for row in scene.audit("customer.notice")] == ["asked"]
+    # the others of this stage are counted
+    await asyncio.to_thread(stage.command, "customer", "remove", FRIDA.number, "--yes")
 
 
 async def test_a_verified_caller_goes_on_into_the_queue(scene: Scene) -> None:

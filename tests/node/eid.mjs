@@ -1,20 +1,24 @@
 // A broker for electronic identities: npm's oidc-provider with CIBA and the code flow, on a port of its own on the loopback.
-// node eid.mjs FOLDER [PING]: FOLDER has node_modules; PING is where it pings, else it is polled. Its first line says where it listens.
+// node eid.mjs FOLDER [PING] [BACK] [HOST]: FOLDER has node_modules; PING is where it pings, else it is polled; BACK is where it sends
+// people back to, in clear on the loopback at any port; HOST is what it is called. Its first line says where it listens.
 // POST /next {how, acr, sub, authTime, ...} decides what the next person does: of CIBA the oldest that waits, else the one at the page.
 import http from 'node:http';
 import { createRequire } from 'node:module';
 
 const { default: Provider, errors } = createRequire(`${process.argv[2]}/`)('oidc-provider');
 const ping = process.argv[3];
+const back = process.argv[4] || 'https://page.example.com/person/back';
+const host = process.argv[5] || '127.0.0.1';
 const server = http.createServer();
 server.listen(0, '127.0.0.1', () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const issuer = `http://${host}:${server.address().port}`;
   const waiting = [];
   let person = {};
+  const names = {};
   const client = (id, auth) => ({
     client_id: id, client_secret: 'g'.repeat(40), token_endpoint_auth_method: auth, id_token_signed_response_alg: 'RS256',
     grant_types: ['urn:openid:params:grant-type:ciba', 'authorization_code'], response_types: ['code'],
-    redirect_uris: ['https://page.example.com/person/back'], backchannel_token_delivery_mode: ping ? 'ping' : 'poll',
+    redirect_uris: [back], application_type: back.startsWith('https:') ? 'web' : 'native', backchannel_token_delivery_mode: ping ? 'ping' : 'poll',
     ...(ping && { backchannel_client_notification_endpoint: ping }),
   });
   const provider = new Provider(issuer, {
@@ -26,7 +30,7 @@ server.listen(0, '127.0.0.1', () => {
     fetch: (url, { dispatcher, ...options }) => globalThis.fetch(url, options),
     pkce: { required: () => true },
     findAccount: (ctx, id) => ({
-      accountId: id, claims: async () => ({ sub: id, personal_number: id.replace('user-', ''), name: 'Karl Canaryson' }),
+      accountId: id, claims: async () => ({ sub: id, personal_number: id.replace('user-', ''), name: names[id] || 'Karl Canaryson' }),
     }),
     interactions: { url: (ctx, found) => `/person/${found.uid}` },
     features: {
@@ -70,6 +74,7 @@ server.listen(0, '127.0.0.1', () => {
     if (person.how !== 'approve') {
       return provider.interactionFinished(req, res, { error: 'access_denied', error_description: 'canary' });
     }
+    if (person.name) names[person.sub] = person.name;
     const grant = await granted(person.sub, params.client_id, params.scope);
     const result = { login: { accountId: person.sub, acr: person.acr, amr: ['eid'], ts: person.authTime }, consent: { grantId: await grant.save() } };
     return provider.interactionFinished(req, res, result, { mergeWithLastSubmission: prompt.name !== 'login' });

@@ -119,7 +119,8 @@ async def house(either: Either, tmp_path: Path) -> House:
         await eids.enter(connection, vault, anna.ref, "SE", Secret("199001012385"), 1_700_000_000)
     async with await Database.open(settings) as database:
         subject = await Customers(database, vault).by_number(Secret("10001"))
-        assert await pushes.Pushes(database, vault, lambda: 1_700_000_002).keep(subject.ref, BROWSER)
+        phone = vault.index.phone(anna.phones[0])
+        assert await pushes.Pushes(database, vault, lambda: 1_700_000_002).keep(subject.ref, BROWSER, phone, "key")
         await eids.Identities(database, vault, clock=lambda: 1_700_000_000.0).keep(subject, "bankid", SAID)
     vault.close()
     return made

@@ -55,17 +55,20 @@ def test_the_digits_lead_to_the_agent_who_has_said_them() -> None:
 
 
 def test_wrong_ones_are_asked_for_again_and_then_the_call_goes_on() -> None:
-    line, published, _ = call(WRONG, WRONG, WRONG, GOOD, number=None)
+    line, published, world = call(WRONG, WRONG, WRONG, GOOD, number=None)
     assert line.said == [
         Prompt.ASK_PUBLISHED, Prompt.WRONG, Prompt.ASK_PUBLISHED, Prompt.WRONG, Prompt.ASK_PUBLISHED, Prompt.PUBLISHED_UNKNOWN,
     ]  # fmt: skip
     assert line.variables == {TO: "", OVER: "over"}
     assert line.handed_back
     assert published.asked == [(None, "node", "channel-1")] * 3
+    assert world.logged("published.wrong", number=None)
 
 
 def test_a_slip_is_mended() -> None:
-    assert call(WRONG, GOOD)[0].variables[TO] == "PJSIP/agda"
+    line, _, world = call(WRONG, GOOD)
+    assert line.variables[TO] == "PJSIP/agda"
+    assert not world.logged("published.wrong")
 
 
 def test_who_keys_nothing_goes_on() -> None:

@@ -286,3 +286,34 @@ def test_a_changed_customer_is_told_without_a_traceback(cli: Cli, made: Settings
     assert ended.code == 1
     assert ended.err.endswith(": the encrypted name was changed\n")
     assert ended.err.count("\n") == 1
+
+
+def test_another_sim(cli: Cli, made: Settings) -> None:
+    """The mail address that is on record and the other number are owed a notice, once."""
+    assert cli("customer", "mail", "set", "10001", "anna@example.com").code == 0
+    ended = cli("customer", "replace-sim", "10001", "070-123 45 67")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("No code and no proof goes to this number of customer ")
+    assert rows(made, "SELECT count(*) FROM customer_notices") == [(2,)]
+    assert "cooling    no code goes to the first one before" in cli("customer", "show", "10001").out
+    ((detail,),) = rows(made, "SELECT detail FROM audit WHERE action = 'customer.replace_sim'")
+    assert detail == '{"phone":"+46…67","tenant":"main"}'
+    again = cli("customer", "replace-sim", "10001", "+46701234567")
+    assert (again.code, "It was said a moment ago: nobody is told again" in again.out) == (0, True)
+    assert rows(made, "SELECT count(*) FROM customer_notices") == [(2,)]
+    assert cli("audit", "verify").code == 0
+
+
+def test_another_sim_of_nobody_else_to_be_told(cli: Cli, made: Settings) -> None:
+    assert cli("customer", "add", "10002", "--name", "Bo", "--phone", "0701740602", "--no-pin").code == 0
+    ended = cli("customer", "replace-sim", "10002", "0701740602")
+    assert ended.code == 0
+    assert ended.err == "The customer has no other number and no mail address on record: nobody is told of it\n"
+    assert rows(made, "SELECT count(*) FROM customer_notices") == [(0,)]
+
+
+def test_another_sim_of_a_number_that_is_not_on_record(cli: Cli, made: Settings) -> None:
+    ended = cli("customer", "replace-sim", "10001", "0709999999")
+    assert (ended.code, ended.err) == (2, "phone: the customer has none like it. Nothing was done\n")
+    assert trail(made)[-1] == ("cli", "customer.replace_sim", "none")
+    assert rows(made, "SELECT DISTINCT since FROM phones") == [(0,)]

@@ -8,7 +8,7 @@ import orjson
 
 from ivr.config import Settings
 from ivr.database import Database
-from ivr.secret import Secret
+from ivr.secret import Personal, Secret
 from ivr.store.pushes import Pushes
 from ivr.vault import Vault
 from tests.unit.cli_kit import Cli, trail
@@ -21,9 +21,12 @@ def switched_on(made: Settings, *names: str) -> str:
 
     async def keep() -> None:
         async with await Database.open(made) as database:
-            pushes = Pushes(database, Vault.open(made), lambda: 1_700_000_000)
+            vault = Vault.open(made)
+            pushes, phone = Pushes(database, vault, lambda: 1_700_000_000), vault.index.phone(Personal("+46701234567"))
             for name in names:
-                assert await pushes.keep(ref, Secret(f'{{"endpoint":"https://push.example/{name}-canary"}}'))
+                assert await pushes.keep(
+                    ref, Secret(f'{{"endpoint":"https://push.example/{name}-canary"}}'), phone, "key"
+                )
 
     asyncio.run(keep())
     return str(ref)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ivr import page
+from ivr.page.back_sheets import TOLD as TOLD_BACK
 from ivr.page.person_sheets import TOLD
 from ivr.page.words import chosen, languages, words
 from ivr.prompts import languages as spoken
@@ -38,7 +39,9 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used |= {f"{way}.{what}" for way in ("caller", "called") for what in ("title", "call", "digits", "check", "deny")}
     used |= {f"problem.{why}" for why in ("unavailable", "too_many_requests", "codes", "other", "other_code")}
     used |= {f"person_{what}.title" for what in ("back", "denied", "elsewhere", "moment", "over")}
+    used |= {f"person.{which}" for which in ("here", "elsewhere", "site")}
     used |= {f"person_refused.{why}" for why in TOLD}
+    used |= {"back_asked.title"} | {f"back_refused.{why}" for why in (*TOLD_BACK, "failed")}
     assert set(words("en").texts) == used
 
 

@@ -17,7 +17,7 @@ from ivr.config.peers import Peers
 from ivr.errors import ConfigError
 from ivr.peers import keys, letter, names, wellknown
 from ivr.peers.keys import OwnKeys
-from ivr.peers.letter import Ends, Forged, Letter
+from ivr.peers.letter import Bound, Ends, Forged, Letter
 from ivr.peers.wellknown import Published
 from ivr.secret import Secret
 from tests.unit.database_kit import settings_in
@@ -360,23 +360,23 @@ TO_US, TO_THEM, ASTRAY = "+46831112222", "+46812345678", "+46700000001"
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "numbers", "own", "same"),
+    ("theirs", "ours", "numbers", "own", "how"),
     [
-        (Ends(True, 100, TO_US), Ends(False, 130), THEIRS, OURS, True),
-        (Ends(True, 100, TO_US), Ends(False, 131), THEIRS, OURS, False),
-        (Ends(True, 131, TO_US), Ends(False, 100), THEIRS, OURS, False),
-        (Ends(True, 100, ASTRAY), Ends(False, 100), THEIRS, OURS, False),
-        (Ends(True, 100), Ends(False, 100), THEIRS, OURS, False),
-        (Ends(True, 100), Ends(False, 100), THEIRS, NONE, True),
-        (Ends(False, 100), Ends(True, 100, TO_THEM), THEIRS, OURS, True),
-        (Ends(False, 100), Ends(True, 100, ASTRAY), THEIRS, OURS, False),
-        (Ends(False, 100), Ends(True, 100), THEIRS, OURS, False),
-        (Ends(False, 100), Ends(True, 100), NONE, OURS, True),
-        (Ends(False, 100), Ends(False, 100), NONE, NONE, False),
-        (Ends(True, 100, TO_US), Ends(True, 100, TO_THEM), THEIRS, OURS, False),
-        (Ends(False, 0), Ends(True, 100, TO_THEM), THEIRS, OURS, True),
-        (Ends(False, 100), Ends(True, 0, TO_THEM), THEIRS, OURS, True),
+        (Ends(True, 100, TO_US), Ends(False, 130), THEIRS, OURS, Bound.CALL),
+        (Ends(True, 100, TO_US), Ends(False, 131), THEIRS, OURS, Bound.NOT),
+        (Ends(True, 131, TO_US), Ends(False, 100), THEIRS, OURS, Bound.NOT),
+        (Ends(True, 100, ASTRAY), Ends(False, 100), THEIRS, OURS, Bound.NOT),
+        (Ends(True, 100), Ends(False, 100), THEIRS, OURS, Bound.NOT),
+        (Ends(True, 100), Ends(False, 100), THEIRS, NONE, Bound.TIME),
+        (Ends(False, 100), Ends(True, 100, TO_THEM), THEIRS, OURS, Bound.CALL),
+        (Ends(False, 100), Ends(True, 100, ASTRAY), THEIRS, OURS, Bound.NOT),
+        (Ends(False, 100), Ends(True, 100), THEIRS, OURS, Bound.NOT),
+        (Ends(False, 100), Ends(True, 100), NONE, OURS, Bound.TIME),
+        (Ends(False, 100), Ends(False, 100), NONE, NONE, Bound.NOT),
+        (Ends(True, 100, TO_US), Ends(True, 100, TO_THEM), THEIRS, OURS, Bound.NOT),
+        (Ends(False, 0), Ends(True, 100, TO_THEM), THEIRS, OURS, Bound.CALL),
+        (Ends(False, 100), Ends(True, 0, TO_THEM), THEIRS, OURS, Bound.CALL),
     ],
 )
-def test_which_call_a_letter_is_of(theirs: Ends, ours: Ends, numbers: list[str], own: list[str], same: bool) -> None:
-    assert letter.is_of(theirs, ours, numbers, own, 30) is same
+def test_which_call_a_letter_is_of(theirs: Ends, ours: Ends, numbers: list[str], own: list[str], how: Bound) -> None:
+    assert letter.bound(theirs, ours, numbers, own, 30) is how

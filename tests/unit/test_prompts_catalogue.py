@@ -173,9 +173,10 @@ def test_the_text_of_a_proof_says_who_has_called_whom(language: str) -> None:
         assert DIRECTION[language][1] in calling and DIRECTION[language][1] not in called
 
 
+@pytest.mark.parametrize("name", ["phone_changed", "sim_replaced"])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_text_of_a_change_is_one_message(language: str) -> None:
-    assert septets(text("phone_changed", language, company="A Company of Twenty.")) <= 160
+def test_the_text_of_a_change_is_one_message(language: str, name: str) -> None:
+    assert septets(text(name, language, company="A Company of Twenty.")) <= 160
 
 
 def test_a_language_without_a_catalogue_is_written_to_in_english() -> None:

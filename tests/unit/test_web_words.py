@@ -74,7 +74,8 @@ def test_every_sentence_is_used_and_every_one_that_is_used_is_there() -> None:
     used |= {f"staff.fault_{name}" for name in (*staffmodels.QUERY, "query")}
     used |= {f"role.{role}" for role in Role} | {"staff.active"}
     used |= {f"proof.{stage}{rest}" for stage in Stage for rest in ("", "_help")} | {f"proof.way_{way}" for way in Way}
-    used |= {f"proof.spoken_{stage}{rest}" for stage in SPOKEN for rest in ("", "_help")}
+    used |= {f"proof.spoken_{stage}{rest}" for stage in (*SPOKEN, "closed") for rest in ("", "_help")}
+    used |= {f"proof.back_{stage}{rest}" for stage in ("identifying", "known", "refused") for rest in ("", "_help")}
     used |= {f"dial.{stage}{rest}" for stage in DialStage if stage is not DialStage.ANSWERED for rest in ("", "_help")}
     used |= {f"proof.speech_{speech}" for speech in MENDED} | {
         f"team.alarm_{stage}" for stage in (Stage.DENIED, Stage.WRONG)

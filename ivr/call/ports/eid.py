@@ -16,6 +16,9 @@ Why = Literal["declined_call", "cancelled", "expired", "in_progress", "not_able"
 """Why nobody has identified. `declined_call`: the person says that they are not talking to us, which is an alarm;
 `in_progress`: somebody asks for the same person meanwhile, and neither goes on; `not_able`: this person cannot, or not so."""
 
+CODE_DIGITS = 4
+"""Those of a call that waits and of one that somebody else has begun at the same time are told apart by them: nobody keys them."""
+
 
 @dataclass(frozen=True, slots=True)
 class EidAsked:
@@ -24,7 +27,8 @@ class EidAsked:
     `who`: the person number or the broker's name of the person, as the record has it; None for whoever it will be, which can
     only be where the person scans or taps. `caller_began`: the person has called, and not the company; `shown`: a text of the
     company's, for those apps that show one; `nonce`: what binds the answer to this call. `address`: of the person's browser;
-    `back`: where the app on the same device sends the browser that it was opened from.
+    `back`: where the app on the same device sends the browser that it was opened from. `code`: digits that the caller hears, for
+    those apps that can show them too; None where nobody hears any.
     """
 
     who: Secret | None
@@ -34,6 +38,7 @@ class EidAsked:
     start: Literal["phone", "same_device", "qr"] = "phone"
     address: str | None = field(default=None, repr=False)
     back: Secret | None = None
+    code: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 DIGITS = 6
-"""How many: with ten proofs that wait, a hundred wrong ones in an hour find one of them in a thousand hours."""
+"""How many: with ten proofs that wait, a thousand wrong ones in an hour find one of them in a hundred hours."""
 
 BOUND_TO = ("published",)
 """What the keyed hash of these digits is bound to."""

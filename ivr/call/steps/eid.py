@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ivr.call.digits import Asked, Entered, Form
 from ivr.call.outcome import Failed, Locked, Outcome, Passed, Reason
 from ivr.call.ports import Entry, Key
-from ivr.call.ports.eid import Done, Eid, EidAsked, Ended, Let, Order, Pending, Why
+from ivr.call.ports.eid import CODE_DIGITS, Done, Eid, EidAsked, Ended, Let, Order, Pending, Why
 from ivr.call.steps import Round, Step, Tools
 from ivr.config import Settings
 from ivr.errors import ConfigError, EidError, HungUp, OtherCustomer, Unavailable
-from ivr.prompts import Prompt, text
+from ivr.prompts import Prompt, digits, text
 from ivr.secret import Secret
 
 _STAR = Secret("*")
@@ -83,11 +83,14 @@ async def by_eid(step: Step, round: Round, tools: Tools, ask: Prompt) -> Outcome
     granted = await tools.live.attempt(round.attempt, round.held.now.trying())
     if isinstance(granted, Locked):
         return granted
-    asking = asyncio.create_task(_Asking(step.name, asked, eid, round, tools).run())
+    code = _code(tools.settings, asked)
+    asking = asyncio.create_task(_Asking(step.name, asked, eid, round, tools, code).run())
     # a caller who hangs up in that moment hears of nothing any more
     asking.add_done_callback(lambda task: task.cancelled() or task.exception())
     try:
-        await _held(step.name, asking, round, tools)
+        # said to whoever calls, also where nobody is asked
+        said = (Prompt.OPEN_APP,) if code is None else (Prompt.OPEN_APP, Prompt.APP_SHOWS, *digits(code))
+        await _held(step.name, asking, said, round, tools)
     finally:
         asking.cancel()
     if not asking.done():
@@ -101,7 +104,15 @@ async def by_eid(step: Step, round: Round, tools: Tools, ask: Prompt) -> Outcome
     return Passed(step.name, step.factor)
 
 
-async def _held(step: str, asking: asyncio.Task[None], round: Round, tools: Tools) -> None:
+def _code(settings: Settings, asked: Provider) -> str | None:
+    """Digits that the caller hears, and sees in the app, where that shows a message of ours: they are no secret, and are others in each call."""
+    broker = settings.eid.brokers.get(asked.name)
+    if broker is None or broker.message_most < CODE_DIGITS:
+        return None
+    return f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
+
+
+async def _held(step: str, asking: asyncio.Task[None], said: Sequence[Prompt], round: Round, tools: Tools) -> None:
     """Music until it is asked to the end, for so many seconds at most; star ends it at once, and any other key has it told anew."""
 
     async def done() -> bool | None:
@@ -109,7 +120,7 @@ async def _held(step: str, asking: asyncio.Task[None], round: Round, tools: Tool
 
     until = tools.clock() + tools.settings.steps.eid.seconds
     while (left := until - tools.clock()) > 0:
-        match await round.keypad.hold(step, (Prompt.OPEN_APP,), seconds=left, look=done, every=_LOOK_SECONDS):
+        match await round.keypad.hold(step, said, seconds=left, look=done, every=_LOOK_SECONDS):
             case Key(digit) if digit != _STAR:
                 continue
             case _:
@@ -119,12 +130,13 @@ async def _held(step: str, asking: asyncio.Task[None], round: Round, tools: Tool
 class _Asking:
     """One order. It ends when the person has identified; of whatever else happens only the trail and the log hear."""
 
-    def __init__(self, step: str, asked: Provider, eid: Eid, round: Round, tools: Tools) -> None:
+    def __init__(self, step: str, asked: Provider, eid: Eid, round: Round, tools: Tools, code: str | None) -> None:
         self._step = step
         self._asked = asked
         self._eid = eid
         self._round = round
         self._tools = tools
+        self._code = None if code is None else Secret(code)
         self._nonce = secrets.token_urlsafe(16)
         # what the provider makes of it: there from the moment in which it may have an order; None where it has none, or no more
         self._order: asyncio.Task[Order | Ended] | None = None
@@ -167,7 +179,7 @@ class _Asking:
         shown = text(name, language, company=self._tools.settings.company.name)
         try:
             await self._row("asked")
-            asked = EidAsked(who, self._round.caller_began, shown, self._nonce)
+            asked = EidAsked(who, self._round.caller_began, shown, self._nonce, code=self._code)
             self._order = asyncio.ensure_future(self._eid.begin(asked))
             # of a hang-up meanwhile the provider knows nothing: what it makes is to be cancelled
             order = await asyncio.shield(self._order)

@@ -1,4 +1,5 @@
--- ARGV 3 which proof the digits are hashed for, 4 their MAC, 5 that of what is good once for who has keyed the right ones, or nothing
+-- ARGV 3 which proof the digits are hashed for, 4 their MAC, 5 that of what is good once for who has keyed the right ones, or nothing,
+-- 6 that of what the browser is known by then, or nothing
 if not stage or id ~= ARGV[3] then
     return {'none'}
 end
@@ -16,6 +17,9 @@ if digits == ARGV[4] then
     go('confirmed')
     if ARGV[5] and ARGV[5] ~= '' then
         redis.call('HSET', PROOF, 'once', ARGV[5])
+    end
+    if ARGV[6] and ARGV[6] ~= '' then
+        redis.call('HSET', PROOF, 'back', ARGV[6])
     end
     return {'confirmed'}
 end

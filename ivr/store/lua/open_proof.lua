@@ -4,7 +4,8 @@
 -- ARGV 1 id, 2 end, in seconds, 3 milliseconds that it is kept behind it, 4 keyed, 5 what is shown, 6 MAC of the digits, 7 the
 -- digits, sealed, where the page shows them, 8 tries, 9 the proof, 10 customer, or empty, 11 proofs to one in an hour, 12 to 14
 -- texts in an hour over all, to the country, to the prefix, 15 "1" where a text goes, 16 "1" where no bar holds, 17 what the
--- page's parts begin with, 18 "1" where there is a link, 19 "1" where there is a code, 20 messages of the text
+-- page's parts begin with, 18 "1" where there is a link, 19 "1" where there is a code, 20 messages of the text, 21 what the desk's
+-- parts begin with, 22 "1" where the page has nothing to do with it
 local PAGE, DESK, CALL, DUE, OF, BAR, TIMES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[8], KEYS[9], KEYS[10]
 local id, till, customer, hourly = ARGV[1], ARGV[2] * 1000, ARGV[10] ~= '', tonumber(ARGV[11])
 local kept = string.format('%.0f', till - now + ARGV[3])
@@ -15,7 +16,7 @@ end
 -- The proof that a key names, as far as it has come; nil where it is not known any more.
 local function standing(key)
     local other = redis.call('GET', key)
-    local stage = other and redis.call('HGET', ARGV[17] .. other, 'stage')
+    local stage = other and redis.call('HGET', part(ARGV[17] .. other, ARGV[21] .. other), 'stage')
     return other, stage or nil
 end
 
@@ -63,10 +64,14 @@ if customer then
     redis.call('SET', OF, id, 'PX', kept)
 end
 redis.call('SET', CALL, id, 'PX', kept)
-redis.call('HSET', PAGE, 'stage', 'asked', 'keyed', ARGV[4], 'shown', ARGV[5], 'digits', ARGV[6], 'seen', ARGV[7], 'most', ARGV[8],
-    'until', string.format('%.0f', till))
-redis.call('PEXPIRE', PAGE, kept)
 redis.call('HSET', DESK, 'proof', ARGV[9], 'customer', ARGV[10])
+if ARGV[22] == '1' then
+    redis.call('HSET', DESK, 'stage', 'asked', 'until', string.format('%.0f', till))
+else
+    redis.call('HSET', PAGE, 'stage', 'asked', 'keyed', ARGV[4], 'shown', ARGV[5], 'digits', ARGV[6], 'seen', ARGV[7],
+        'most', ARGV[8], 'until', string.format('%.0f', till))
+    redis.call('PEXPIRE', PAGE, kept)
+end
 -- it outlives the page's part: who takes it late finds it yet
 redis.call('PEXPIRE', DESK, kept + HOUR)
 redis.call('ZADD', DUE, string.format('%.0f', till), id)

@@ -14,3 +14,9 @@ local function follows(stage, next)
     end
     return ENDS[next] or WAY[next] > WAY[stage]
 end
+
+-- Where it stands how far a proof has come: in the page's part. Of one that the page has nothing to do with it stands in the desk's,
+-- where whoever has broken into the page cannot write.
+local function part(page, desk)
+    return redis.call('HEXISTS', desk, 'stage') == 1 and desk or page
+end

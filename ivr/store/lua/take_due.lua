@@ -11,7 +11,7 @@ local function clear(key, type)
 end
 local function stage_of(id)
     clear(ARGV[1] .. id, 'hash')
-    return redis.call('HGET', ARGV[1] .. id, 'stage')
+    return redis.call('HGET', part(ARGV[1] .. id, ARGV[2] .. id), 'stage')
 end
 clear(KEYS[2], 'set')
 
@@ -36,7 +36,7 @@ local function take(id, stage)
         give(id, stage)
     end
     -- denied behind that end; the page's word for it is taken once, too
-    if stage ~= 'denied' and redis.call('HGET', ARGV[1] .. id, 'late') and redis.call('EXISTS', ARGV[2] .. id) == 1
+    if stage ~= 'denied' and redis.call('HGET', part(ARGV[1] .. id, ARGV[2] .. id), 'late') and redis.call('EXISTS', ARGV[2] .. id) == 1
         and redis.call('HSETNX', ARGV[2] .. id, 'late', '1') == 1 then
         give(id, 'denied')
     end
@@ -57,8 +57,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('
     local stage = stage_of(id)
     -- the page's part may have gone: nobody has looked for an hour
     if stage and not ENDS[stage] then
-        redis.call('HSET', ARGV[1] .. id, 'stage', 'expired')
-        redis.call('HDEL', ARGV[1] .. id, 'digits', 'seen')
+        local where = part(ARGV[1] .. id, ARGV[2] .. id)
+        redis.call('HSET', where, 'stage', 'expired')
+        redis.call('HDEL', where, 'digits', 'seen')
         redis.call('PUBLISH', ARGV[6], cjson.encode({proof = id}))
     end
     take(id, stage and ENDS[stage] and stage or 'expired')

@@ -1,20 +1,42 @@
--- KEYS 1 where the digits lead, 2 when proofs end, 3 wrong ones from this number, 4 wrong ones in all, 5 the new call's proof
--- ARGV 1 how many from a number in an hour, 2 in all, 3 what the page's parts begin with, 4 the desk's, 5 node and 6 channel of
--- the new call, 7 milliseconds that its person may wait, 8 that a proof is kept behind its end, 9 where desks listen
+-- KEYS 1 where the digits lead, 2 when proofs end, 3 wrong ones from this number, 4 wrong ones in all, 5 the new call's proof, 6 the proof
+-- of whoever talks at this number, 7 ends that are given to a desk
+-- ARGV 1 how many from a number in an hour, 2 in all, 3 how many of whoever talks, 4 what the desk's parts begin with, 5 node and
+-- 6 channel of the new call, 7 milliseconds that its person may wait, 8 that a proof is kept behind its end, 9 where desks listen
+local function tell(id)
+    redis.call('PUBLISH', ARGV[9], cjson.encode({proof = id}))
+end
 for place, scope in ipairs({'number', 'all'}) do
     local first = over(KEYS[2 + place], ARGV[place])
     if first then
+        if first == 1 and scope == 'all' then
+            -- desks show digits that are good for nothing now
+            for _, waits in ipairs(redis.call('ZRANGE', KEYS[2], 0, 99)) do
+                tell(waits)
+            end
+        end
         return {'closed', scope, first}
     end
 end
 -- Counted before it is compared: where Redis has no memory left to count in, nothing is evaluated.
 spend(KEYS[3], 1)
 spend(KEYS[4], 1)
+local function waits(id)
+    local stage, till = unpack(redis.call('HMGET', ARGV[4] .. id, 'stage', 'until'))
+    return stage == 'sent' and tonumber(till) > now and tonumber(till)
+end
 local id = redis.call('GET', KEYS[1])
 local text = id and redis.call('HGET', ARGV[4] .. id, 'proof')
-local standing = id and redis.call('HMGET', ARGV[3] .. id, 'stage', 'until')
-if not text or standing[1] ~= 'sent' or tonumber(standing[2]) <= now then
+local ends = text and waits(id)
+if not ends then
     redis.call('DEL', KEYS[1])
+    -- whoever talks with an agent was told others, by somebody else, or somebody guesses in their name
+    local own = redis.call('GET', KEYS[6])
+    if own and waits(own) and redis.call('HINCRBY', ARGV[4] .. own, 'wrong', 1) >= tonumber(ARGV[3]) then
+        redis.call('HSET', ARGV[4] .. own, 'stage', 'wrong')
+        redis.call('ZREM', KEYS[2], own)
+        lend(KEYS[7], own, 'wrong', 0)
+        tell(own)
+    end
     return {'unknown'}
 end
 spend(KEYS[3], -1)
@@ -26,16 +48,14 @@ if proof.node ~= ARGV[5] then
 end
 
 redis.call('DEL', KEYS[1])
-local till = math.max(tonumber(standing[2]), now + ARGV[7])
+local till = math.max(ends, now + ARGV[7])
 local kept = till - now + ARGV[8]
-local page, desk = ARGV[3] .. id, ARGV[4] .. id
+local desk = ARGV[4] .. id
 proof.channel, proof['until'] = ARGV[6], math.floor(till / 1000)
-redis.call('HSET', page, 'stage', 'opened', 'until', string.format('%.0f', till))
-redis.call('PEXPIRE', page, string.format('%.0f', kept))
-redis.call('HSET', desk, 'proof', cjson.encode(proof))
+redis.call('HSET', desk, 'proof', cjson.encode(proof), 'stage', 'opened', 'until', string.format('%.0f', till))
 redis.call('PEXPIRE', desk, string.format('%.0f', kept + HOUR))
 redis.call('ZADD', KEYS[2], string.format('%.0f', till), id)
 redis.call('PEXPIRE', KEYS[2], DAY)
 redis.call('SET', KEYS[5], id, 'PX', string.format('%.0f', kept))
-redis.call('PUBLISH', ARGV[9], cjson.encode({proof = id}))
+tell(id)
 return {'taken', proof.endpoint}

@@ -46,7 +46,9 @@ function asOfNow(call) {
 }
 
 function tick() {
-  if (calls.some(over)) draw({ known: true, calls });
+  const opens = calls.some((call) => call.closed !== null && call.closed <= now());
+  if (opens) calls = calls.map((call) => ({ ...call, closed: null }));
+  if (opens || calls.some(over)) draw({ known: true, calls });
   for (const call of calls) {
     const card = cardOf(call.id);
     part(card, "since", lasted(now() - call.since));
@@ -163,7 +165,21 @@ function proved(card, call) {
   form.hidden = !call.provable;
   // of whoever is verified, or was called from here, it is known
   form.dataset.known = call.ref !== "" || call.dialled !== "";
+  closes(form, call.closed !== null && call.closed > now() ? call.closed : null);
   asked(form);
+}
+
+// Where no digits are right at the published number, the way is not chosen; its name says until when.
+function closes(form, until) {
+  const option = form.querySelector('option[value="spoken"]');
+  if (option === null) return;
+  option.dataset.name ??= option.textContent;
+  const time = until === null ? "" : new Date(until * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  option.textContent = until === null ? option.dataset.name : desk.dataset.closed.replace("{way}", option.dataset.name).replace("{time}", time);
+  option.disabled = until !== null;
+  if (!option.disabled || !option.selected) return;
+  const other = [...form.elements.way.options].find((one) => !one.disabled);
+  if (other !== undefined) other.selected = true;
 }
 
 // What is said needs neither a page nor a customer.

@@ -13,7 +13,9 @@ export function follow(path, silent, goal, draw, forget) {
   let wait = LEAST;
 
   function connect() {
-    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`);
+    // browsers send other languages with a websocket than with the page
+    const query = new URLSearchParams({ language: document.documentElement.lang });
+    const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}?${query}`);
     let heard = Date.now();
     let gone = false;
     // by the clock and not by one long timer, which stands still while the machine sleeps

@@ -37,6 +37,7 @@ function showProven(card, found) {
   const { knownSince, compared, notCompared, like } = within(card, "proven").dataset;
   put(card, "domain", found.domain);
   put(card, "like", found.like === null ? "" : like.replace("{domain}", () => found.like));
+  within(card, "unnumbered").hidden = found.numbered;
   const since = knownSince.replace("{date}", () => days.format(found.first_seen * 1000));
   put(card, "since", `${since} ${found.agreed ? compared : notCompared}`);
   for (const name of ["organisation", "department", "person", "about"]) put(card, `their-${name}`, found[name]);

@@ -13,7 +13,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from tests.contract.texts_server import Asked, Status
+from rig.outside import Asked, Status
 
 _ON_PHONE = {"personalNumber", "callInitiator"}
 _ON_PAGE = {"endUserIp", "returnRisk", "returnUrl", "app", "web"}

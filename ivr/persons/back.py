@@ -1,0 +1,169 @@
+"""Whom the company has shown who it is shows who they are, on the same page, while the two go on talking: what is wanted there."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from time import time
+
+from structlog.typing import FilteringBoundLogger
+
+from ivr.call.beside import Beside
+from ivr.call.outcome import Factor, Failed, Outcome, Passed, Reason
+from ivr.call.ports import Totps
+from ivr.call.proof import Proof
+from ivr.lock.proofports import Pages
+from ivr.persons.backing import Backing
+from ivr.persons.taking import Taking
+from ivr.secret import Secret
+from ivr.store.backs import Back, Backs, BackStage
+from ivr.store.introduction import Act, Shows, View, Wish
+from ivr.store.opened import new_link
+from ivr.store.pagekey import PageKey
+from ivr.store.wishes import DeskWishes
+
+# How often it may be begun behind one proof.
+_MOST = 5
+_TOTP = "totp"
+
+
+class BackService:
+    """What the page says decides nothing: whose proof it is, who talks with whom, and who has identified, is looked up here."""
+
+    def __init__(
+        self, store: DeskWishes, backs: Backs, pages: Pages, beside: Beside, backing: Backing, totps: Totps, key: PageKey,
+        changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, *, tries: int, wall: Callable[[], float] = time,
+    ) -> None:  # fmt: skip
+        """`changed` is told whose pages show something else now; `tries`: of codes of authenticator apps, behind one proof;
+        `wall`: seconds since the epoch.
+        """
+        self._store = store
+        self._backs = backs
+        self._pages = pages
+        self._beside = beside
+        self._backing = backing
+        self._totps = totps
+        self._key = key
+        self._changed = changed
+        self._log = log
+        self._tries = tries
+        self._wall = wall
+        self._taking = Taking(store, self._act, log, "backs", wall)
+
+    async def run(self) -> None:
+        """For ever."""
+        await self._taking.run()
+
+    async def close(self) -> None:
+        """End what is going on: what is shown of it ends within seconds."""
+        await self._taking.close()
+
+    # ------------------------------------------------------------ what people want
+
+    async def _act(self, wish: Wish) -> None:
+        proof = await self._pages.of(wish.link)
+        if proof is None:
+            return
+        match wish.act:
+            case Act.BEGIN:
+                await self._begin(proof, wish)
+            case Act.KEY:
+                await self._keyed(proof, wish)
+            case Act.BACK:
+                await self._brought(proof, wish)
+            case _:
+                return
+
+    async def _begin(self, proof: Proof, wish: Wish) -> None:
+        step = next((one for one in proof.shown.back if Secret(one) == wish.field("step")), "")
+        found = await self._backing.conversation(proof, wish.session, step)
+        if found is None:
+            await self._refused(proof, wish, "over")
+            return
+        one, agent = found
+        if (lock := await self._beside.may(one)) is not None:
+            self._log.info("back.locked", proof=proof.id, scope=lock.scope.value)
+            await self._refused(proof, wish, "failed")
+            return
+        nonce = new_link() if step == "bankid" and not wish.qr else None
+        mac = "" if nonce is None else self._mac(nonce, proof)
+
+        def begun(now: Back | None) -> Back | None:
+            if now is not None and (now.stage in (BackStage.SETTLING, BackStage.KNOWN) or now.began >= _MOST):
+                return None
+            before, tried = (0, 0) if now is None else (now.began, now.tried)
+            return Back(
+                proof.id, wish.session, one.policy.name, step, one.round, agent, began=before + 1, tried=tried, nonce=mac,
+                qr=wish.qr,
+            )  # fmt: skip
+
+        back = await self._backs.change(proof.id, begun)
+        if back is None:
+            await self._refused(proof, wish, "many")
+            return
+        self._log.info("back.begun", proof=proof.id, step=step)
+        self._changed(frozenset({proof.endpoint}))
+        if step == _TOTP:
+            await self._backing.ask_totp(proof, back)
+        else:
+            await self._backing.identify(proof, back, one, nonce, wish, self._taking)
+
+    async def _keyed(self, proof: Proof, wish: Wish) -> None:
+        """Each code that is keyed is a round of its own: counted, then compared."""
+
+        def tried(now: Back | None) -> Back | None:
+            if now is None or now.session != wish.session or now.step != _TOTP:
+                return None
+            if now.stage is not BackStage.IDENTIFYING or now.tried >= self._tries:
+                return None
+            return replace(now, tried=now.tried + 1, round=secrets.token_urlsafe(12))
+
+        back = await self._backs.change(proof.id, tried)
+        if back is None:
+            return
+        found = await self._backing.conversation(proof, wish.session, _TOTP, back)
+        if found is None:
+            await self._backing.over(proof, back, "over")
+            return
+        one, _ = found
+        outcome: Outcome | None = await self._beside.may(one) or await self._beside.count(one)
+        if outcome is None:
+            right = await self._totps.accepts(one.subject, wish.field("digits"))
+            outcome = Passed(_TOTP, Factor.POSSESSION) if right else Failed(_TOTP, Reason.WRONG)
+        why = await self._backing.settled(proof, back, one, outcome)
+        if why and isinstance(outcome, Failed) and back.tried < self._tries:
+            await self._backing.ask_totp(proof, back, wrong=True)
+        elif why:
+            await self._backing.over(proof, back, "wrong" if isinstance(outcome, Failed) else why)
+
+    async def _brought(self, proof: Proof, wish: Wish) -> None:
+        """The app has sent a browser back. Where that is not the one that began, who identifies is not who wanted it: it ends."""
+        now = await self._backs.of(proof.id)
+        mac = self._mac(wish.field("nonce"), proof)
+        if now is None or not now.nonce or not hmac.compare_digest(now.nonce, mac):
+            return
+        if not wish.session or wish.session != now.session:
+            await self._backing.over(proof, now, "elsewhere")
+            return
+
+        def brought(one: Back | None) -> Back | None:
+            counts = one is not None and one.round == now.round and one.stage is BackStage.IDENTIFYING
+            return replace(one, brought=True) if one is not None and counts else None
+
+        back = await self._backs.change(proof.id, brought)
+        if back is not None:
+            await self._backing.advance(proof, back)
+
+    # ------------------------------------------------------------ inside
+
+    def _mac(self, nonce: Secret, proof: Proof) -> str:
+        """What the app brings back, as it is kept."""
+        return self._key.mac("back/app", nonce, proof.id)
+
+    async def _refused(self, proof: Proof, wish: Wish, why: str) -> None:
+        """It was not begun, and what was begun before is as it was."""
+        self._log.info("back.refused", proof=proof.id, step="", why=why)
+        until = int(self._wall()) + 60
+        await self._store.show(wish.session, View(Shows.REFUSED, proof.shown.language, until, why=why))

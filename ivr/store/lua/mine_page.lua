@@ -1,0 +1,5 @@
+-- ARGV 3 which proof the token is hashed for, 4 its MAC
+if stage ~= 'confirmed' or id ~= ARGV[3] or redis.call('HGET', PROOF, 'late') or redis.call('HGET', PROOF, 'back') ~= ARGV[4] then
+    return {'none'}
+end
+return {'mine'}
