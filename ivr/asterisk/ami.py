@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import ssl
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Literal, Self
 from panoramisk.actions import Action  # type: ignore[import-untyped]  # the library has no types
 from structlog.typing import FilteringBoundLogger
 
+from ivr.asterisk.actions import fault, refusal, shown
 from ivr.asterisk.wire import Message, Wire
 from ivr.config import AmiSettings, Settings, secret_of, tls
 from ivr.errors import AmiError, ConfigError, Unreachable
@@ -25,11 +25,6 @@ _WAITS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _PING = 10.0
 # Seconds between lines of the log that tell of what a caller has written.
 _SAY_AGAIN = 60.0
-# Asterisk's manager takes lines of 1024 bytes, and writes longer ones to its log.
-_LONGEST = 1000
-
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_WORDS = re.compile(r"[A-Za-z][A-Za-z ,.'/-]{0,78}")
 
 # The events that can be listened for, and the class of each. CEL, which can hold digits, is of the class `call` too:
 # manager.conf's event filter keeps that from the worker, and what nobody listens for is dropped here.
@@ -158,7 +153,7 @@ class Ami:
         connected, or a field that would not arrive as it is.
         """
         if self._wire is None:
-            raise AmiError(name if _NAME.fullmatch(name) else "?", "not connected")
+            raise AmiError(shown(name), "not connected")
         return await self._ask(self._wire, name, fields)
 
     async def user_event(self, name: str, **fields: str | int) -> None:
@@ -263,8 +258,8 @@ class Ami:
     # ------------------------------------------------------------ actions and events
 
     async def _ask(self, wire: Wire, name: str, fields: Mapping[str, str | int]) -> list[Message]:
-        if (fault := _fault(name, fields)) is not None:
-            raise AmiError(name if _NAME.fullmatch(name) else "?", fault)
+        if (problem := fault(name, fields)) is not None:
+            raise AmiError(shown(name), problem)
         try:
             async with asyncio.timeout(self._settings.seconds):
                 messages = await wire.ask(
@@ -275,7 +270,7 @@ class Ami:
         if not messages:
             raise AmiError(name, "connection lost")
         if messages[0].get("Response") != "Success":
-            raise AmiError(name, _short(messages[0], fields), refused=True)
+            raise AmiError(name, refusal(messages[0], fields), refused=True)
         return messages
 
     def _found(self) -> None:
@@ -292,30 +287,3 @@ class Ami:
             except Exception as error:  # noqa: BLE001  # one listener's fault is not the others'
                 # the text of an error that nobody expected may hold anything
                 self._log.error("task.failed", error=type(error).__name__, code=event["Event"])
-
-
-def _fault(name: str, fields: Mapping[str, str | int]) -> str | None:
-    """What keeps this action from arriving as it is meant."""
-    if not _NAME.fullmatch(name):
-        return "not an action's name"
-    for key, value in fields.items():
-        if not _NAME.fullmatch(key) or key.lower() in ("action", "actionid"):
-            return "not a field's name"
-        text = str(value)
-        if any(letter < " " or letter == "\x7f" for letter in text):
-            return f"a line break or another control character in {key}"
-        # surrogates are what is left of a text that was no UTF-8
-        if len(key) + len(text.encode(errors="replace")) > _LONGEST or not _is_text(text):
-            return f"{key} is too long, or no text"
-    return None
-
-
-def _is_text(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def _short(message: Message, fields: Mapping[str, str | int]) -> str:
-    """Why Asterisk refuses, where it says so in plain words that hold nothing of what was sent."""
-    said = message.get("Message", "")
-    held = any(str(value) in said for value in fields.values() if len(str(value)) > 2)
-    return said if _WORDS.fullmatch(said) and not held else "refused"

@@ -12,7 +12,8 @@ from time import monotonic, time
 from structlog.typing import FilteringBoundLogger
 
 from ivr.errors import StoreError
-from ivr.hooks.outbox import Message, Outbox
+from ivr.hooks.messages import Message
+from ivr.hooks.outbox import Outbox
 from ivr.hooks.receiver import Receiver, Refusal
 
 # Seconds between looks at what is due.

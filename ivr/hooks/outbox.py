@@ -6,35 +6,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from ivr.config import Webhook
 from ivr.database import Database
-from ivr.hooks import cursor, events
+from ivr.hooks import cursor, events, messages
 from ivr.hooks.events import Event
+from ivr.hooks.messages import Message
 from ivr.lock.words import Channel
 from ivr.staff import TENANT
 from ivr.store.tables import MESSAGES, WATCHED
 from ivr.vault import Index
 
 _LOCK = "webhooks"
-# When a message is due that stands behind another one of the same call, or was given up: never, until that is changed.
-_BEHIND = 2**62
-# Calls, or messages, that are looked for at once.
+# Messages that are changed at once.
 _MOST = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One thing that one receiver is told. `since`: when it happened, in seconds since the epoch."""
-
-    place: int
-    receiver: str
-    call: str
-    id: str
-    body: str
-    since: int
-    tries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +120,10 @@ class Outbox:
 
         `now` None: whenever it may be sent.
         """
-        by = _BEHIND - 1 if now is None else int(now * 1000)
+        by = messages.BEHIND - 1 if now is None else int(now * 1000)
         query = (
             select(MESSAGES)
-            .where(*_alive(receiver), MESSAGES.c.due <= by)
+            .where(*messages.alive(receiver), MESSAGES.c.due <= by)
             .order_by(MESSAGES.c.due, MESSAGES.c.place)
             .limit(most)
         )
@@ -152,8 +138,8 @@ class Outbox:
         """It has arrived."""
 
         def work(connection: Connection) -> None:
-            connection.execute(delete(MESSAGES).where(*_that(message)))
-            _let_go(connection, message)
+            connection.execute(delete(MESSAGES).where(*messages.that(message)))
+            messages.let_go(connection, message)
 
         await self._database.put_down(work, lock=_LOCK)
 
@@ -161,26 +147,28 @@ class Outbox:
         """It is tried `again` then (seconds since the epoch); None: it is given up."""
 
         def work(connection: Connection) -> None:
-            values = {"tries": message.tries + 1, "dead": again is None, "due": _BEHIND}
-            connection.execute(update(MESSAGES).where(*_that(message)).values(**values))
+            values = {"tries": message.tries + 1, "dead": again is None, "due": messages.BEHIND}
+            connection.execute(update(MESSAGES).where(*messages.that(message)).values(**values))
             if again is None:
-                _let_go(connection, message)
-            elif _first(connection, message.receiver, message.call) == message.place:
-                connection.execute(update(MESSAGES).where(*_that(message)).values(due=int(again * 1000)))
+                messages.let_go(connection, message)
+            elif messages.first(connection, message.receiver, message.call) == message.place:
+                connection.execute(update(MESSAGES).where(*messages.that(message)).values(due=int(again * 1000)))
 
         await self._database.put_down(work, lock=_LOCK)
 
     async def hurry(self, receiver: str) -> None:
         """What waits for another try is tried at once."""
-        await self._change((*_alive(receiver), MESSAGES.c.due > 0, MESSAGES.c.due < _BEHIND), {"due": 0})
+        await self._change(
+            (*messages.alive(receiver), MESSAGES.c.due > 0, MESSAGES.c.due < messages.BEHIND), {"due": 0}
+        )
 
     async def give_up(self, receiver: str, before: int) -> int:
         """What happened before then, and was not taken, is told no more; how many there were."""
-        old = *_alive(receiver), MESSAGES.c.since < before
+        old = *messages.alive(receiver), MESSAGES.c.since < before
         there = select(MESSAGES.c.place).where(*old).limit(1)
         if await self._database.look_up(lambda connection: connection.execute(there).first()) is None:
             return 0
-        return await self._change(old, {"dead": True, "due": _BEHIND})
+        return await self._change(old, {"dead": True, "due": messages.BEHIND})
 
     async def forget(self, before: int) -> int:
         """Throw away what was given up and happened before then, and what is for nobody any more; how many."""
@@ -229,7 +217,7 @@ class Outbox:
             places = [row.place for row in rows]
             connection.execute(update(MESSAGES).where(MESSAGES.c.place.in_(places)).values(**values))
             for receiver in {row.receiver for row in rows}:
-                _in_order(connection, receiver, {row.call for row in rows})
+                messages.in_order(connection, receiver, {row.call for row in rows})
             return places
 
         total = 0
@@ -241,71 +229,18 @@ class Outbox:
         wanted = [(name, event) for event in told for name in self._receivers if self._is_for(event, name)]
         if not wanted:
             return
-        waiting = _waiting(connection, {_call(event) for _, event in wanted})
+        waiting = messages.waiting(connection, {messages.call_of(event) for _, event in wanted})
         place: int = connection.execute(select(func.coalesce(func.max(MESSAGES.c.place), 0))).scalar_one()
         values = []
         for number, (name, event) in enumerate(wanted, 1):
-            key = name, _call(event)
+            key = name, messages.call_of(event)
             values.append({
                 "place": place + number, "receiver": name, "id": event.id, "call": key[1], "body": event.body(index),
                 "since": event.at,
-                "due": _BEHIND if key in waiting else 0, "tries": 0, "dead": False,
+                "due": messages.BEHIND if key in waiting else 0, "tries": 0, "dead": False,
             })  # fmt: skip
             waiting.add(key)
         connection.execute(insert(MESSAGES), values)
 
     def _is_for(self, event: Event, receiver: str) -> bool:
         return event.kind in self._receivers[receiver] and event.tenant in self._tenants.get(receiver, (TENANT,))
-
-
-# ---------------------------------------------------------------- of each call one after another
-
-
-def _alive(receiver: str) -> tuple[ColumnElement[bool], ...]:
-    return MESSAGES.c.receiver == receiver, MESSAGES.c.dead.is_(False)
-
-
-def _that(message: Message) -> tuple[ColumnElement[bool], ...]:
-    return MESSAGES.c.place == message.place, MESSAGES.c.id == message.id
-
-
-def _call(event: Event) -> str:
-    return f"{event.call.node}/{event.call.id}"
-
-
-def _waiting(connection: Connection, calls: Collection[str]) -> set[tuple[str, str]]:
-    """Receiver and call of what is still to be told of these."""
-    found, listed = set[tuple[str, str]](), sorted(calls)
-    for start in range(0, len(listed), _MOST):
-        where = MESSAGES.c.call.in_(listed[start : start + _MOST]), MESSAGES.c.dead.is_(False)
-        rows = connection.execute(select(MESSAGES.c.receiver, MESSAGES.c.call).where(*where)).all()
-        found |= {(row.receiver, row.call) for row in rows}
-    return found
-
-
-def _first(connection: Connection, receiver: str, call: str) -> int | None:
-    where = *_alive(receiver), MESSAGES.c.call == call
-    return connection.execute(select(func.min(MESSAGES.c.place)).where(*where)).scalar()
-
-
-def _let_go(connection: Connection, message: Message) -> None:
-    """What stood behind this one is due."""
-    first = _first(connection, message.receiver, message.call)
-    where = MESSAGES.c.place == first, MESSAGES.c.due == _BEHIND
-    connection.execute(update(MESSAGES).where(*where).values(due=0))
-
-
-def _in_order(connection: Connection, receiver: str, calls: Collection[str]) -> None:
-    """Of each of these calls the first one is due, and no other."""
-    earlier = MESSAGES.alias("earlier")
-    is_behind = (
-        select(earlier.c.place)
-        .where(
-            earlier.c.receiver == MESSAGES.c.receiver, earlier.c.call == MESSAGES.c.call, earlier.c.place < MESSAGES.c.place,
-            earlier.c.dead.is_(False),
-        )
-        .exists()
-    )  # fmt: skip
-    due = case((is_behind, _BEHIND), (MESSAGES.c.due == _BEHIND, 0), else_=MESSAGES.c.due)
-    theirs = *_alive(receiver), MESSAGES.c.call.in_(sorted(calls))
-    connection.execute(update(MESSAGES).where(*theirs).values(due=due))

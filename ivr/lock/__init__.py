@@ -14,11 +14,11 @@ from ivr.lock.records import StoredRecords
 from ivr.lock.review import OF_KIND, Kind, Question, Review
 from ivr.lock.rows import Rows
 from ivr.lock.signer import Signer, Signs
+from ivr.lock.teamwords import Barred, Ended, Held, Lifted, Standing, Statistics, Watched
 from ivr.lock.trailrows import Found, Noted, Place
 from ivr.lock.watch import Watch
 from ivr.lock.wiring import Locks
 from ivr.lock.words import (
-    Barred,
     Begun,
     Channel,
     Current,
@@ -26,19 +26,13 @@ from ivr.lock.words import (
     Direction,
     Done,
     Dropped,
-    Ended,
     Granted,
-    Held,
     Keying,
-    Lifted,
     Offered,
     Reason,
     Record,
-    Standing,
     State,
-    Statistics,
     Value,
-    Watched,
     Why,
 )
 

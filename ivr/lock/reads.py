@@ -15,7 +15,8 @@ from ivr.lock.judge import Judge
 from ivr.lock.ports import Counts, Teams
 from ivr.lock.reasons import reason_of
 from ivr.lock.rows import Rows
-from ivr.lock.words import Denied, Lifted, Reason, Standing
+from ivr.lock.teamwords import Lifted, Standing
+from ivr.lock.words import Denied, Reason
 from ivr.staff import Permission, Person
 from ivr.store.reads import Counted, Notice, Stopped
 

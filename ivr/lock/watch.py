@@ -17,7 +17,8 @@ from ivr.lock.decision import Ground, outsiders, own_talks
 from ivr.lock.judge import Judge
 from ivr.lock.ports import Floor, Glances, Holds, Rounds, Staff, Switch, Waits
 from ivr.lock.rows import Rows
-from ivr.lock.words import Barred, Channel, Denied, Direction, Ended, Held, Reason, State, Statistics, Watched
+from ivr.lock.teamwords import Barred, Ended, Held, Statistics, Watched
+from ivr.lock.words import Channel, Denied, Direction, Reason, State
 from ivr.staff import TENANT, Permission, Person
 from ivr.store.sealing import endpoint_key
 

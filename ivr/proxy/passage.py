@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -17,12 +16,13 @@ from ivr.errors import Unavailable
 from ivr.lock import NOBODYS, Denied, Granted, Matter, Reason, Signs
 from ivr.lock.lately import is_lately
 from ivr.proxy import bodies, fields, pointers
+from ivr.proxy.asked import Asked
 from ivr.proxy.changing import Change, passed_on
 from ivr.proxy.entering import Visitor
 from ivr.proxy.pointers import Unreadable
 from ivr.proxy.ports import Customers, Lock
 from ivr.proxy.rules import NOBODY, READING, Named, Protected
-from ivr.proxy.upstream import Body, GoOn, Upstream
+from ivr.proxy.upstream import GoOn, Upstream
 from ivr.secret import Secret
 from ivr.staff import Person
 from ivr.web.api import shut
@@ -34,21 +34,6 @@ _AGAIN_SECONDS = 1.0
 # Seconds that a signed header is good for: the CRM looks at it at once.
 _MARK_SECONDS = 60
 _WITHOUT_BODY = frozenset({204, 304})
-
-
-@dataclass(slots=True)
-class Asked:
-    """A request that was recognised. `protected`: None where it needs no customer."""
-
-    request: web.BaseRequest
-    address: str
-    visitor: Visitor
-    raw: str
-    protected: Protected | None
-    body: Body
-    named: list[Named]
-    answer: web.StreamResponse | None = None
-    """What was begun to be given: nothing else can be answered then."""
 
 
 class Passage:

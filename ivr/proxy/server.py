@@ -13,8 +13,9 @@ from ivr.config import Settings
 from ivr.errors import Unavailable
 from ivr.metrics import METHODS, Readiness, alive_answer, ready_answer
 from ivr.proxy import bodies
+from ivr.proxy.asked import Asked
 from ivr.proxy.entering import Entrance, TooMany, Visitor, is_entrance
-from ivr.proxy.passage import Asked, Passage
+from ivr.proxy.passage import Passage
 from ivr.proxy.rules import READING, Rules
 from ivr.proxy.target import Ambiguous, read
 from ivr.staff import Person

@@ -14,6 +14,6 @@ _WAIT = sa.text(
 
 
 def upgrade() -> None:
-    # as ivr.hooks.outbox has it: behind another message of the same call, or given up
+    # as ivr.hooks.messages has it: behind another message of the same call, or given up
     op.get_bind().execute(_WAIT, {"behind": 2**62})
     op.create_index("webhook_messages_by_due", "webhook_messages", ["receiver", "due", "place"])
