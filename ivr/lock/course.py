@@ -231,9 +231,7 @@ class Course:
     async def _taken_up(self) -> None:
         """Those that wait, whichever desk has begun them."""
         for one in await self._pages.waiting():
-            if one in self._begun:
-                continue
-            proof = await self._pages.of(one)
+            proof = None if one in self._begun else await self._pages.of(one)
             if proof is None or proof.stage.is_end:
                 continue
             self._begun[one] = proof
@@ -291,6 +289,8 @@ class Course:
         task = asyncio.create_task(self._done(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # cancelled before it began, nobody has awaited it
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def _done(self, work: Coroutine[Any, Any, object]) -> None:

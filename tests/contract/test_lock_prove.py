@@ -367,6 +367,12 @@ async def test_a_desk_that_comes_listens_to_what_none_listens_to(here: Proved) -
     await anew.close()
 
 
+async def test_a_desk_that_ends_before_it_has_looked_leaves_nothing_behind(here: Proved) -> None:
+    proof, _ = await here.begun()
+    here.course.told(proof.id)
+    await here.course.close()
+
+
 async def test_a_desk_that_comes_ends_what_was_begun_in_a_call_that_is_over(here: Proved) -> None:
     await here.begun()
     await here.course.close()

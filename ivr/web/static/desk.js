@@ -46,9 +46,7 @@ function asOfNow(call) {
 }
 
 function tick() {
-  const opens = calls.some((call) => call.closed !== null && call.closed <= now());
-  if (opens) calls = calls.map((call) => ({ ...call, closed: null }));
-  if (opens || calls.some(over)) draw({ known: true, calls });
+  if (calls.some(over)) draw({ known: true, calls });
   for (const call of calls) {
     const card = cardOf(call.id);
     part(card, "since", lasted(now() - call.since));
@@ -165,7 +163,7 @@ function proved(card, call) {
   form.hidden = !call.provable;
   // of whoever is verified, or was called from here, it is known
   form.dataset.known = call.ref !== "" || call.dialled !== "";
-  closes(form, call.closed !== null && call.closed > now() ? call.closed : null);
+  closes(form, call.closed);
   asked(form);
 }
 
