@@ -39,9 +39,9 @@ class BackSheets:
             case Shows.APP:
                 return self._app(words, link, view, eid)
             case Shows.ASKED:
-                return self._waiting(words, "back_asked", words("back_asked.text", eid=eid), _WAIT)
+                return self._waiting(words, "back_asked", words("back_asked.text", eid=eid), _WAIT, link)
             case Shows.MOMENT:
-                return self._waiting(words, "person_moment", words("person_moment.text", eid=eid), _PICTURE)
+                return self._waiting(words, "person_moment", words("person_moment.text", eid=eid), _PICTURE, link)
             case Shows.BACK:
                 missing = words("person_back.missing", eid=eid)
                 return self._sheets.told(words, "person_back", missing, (self._sheets.safe(words),))
@@ -49,7 +49,12 @@ class BackSheets:
                 return self._totp(words, link, view, fault)
             case Shows.KNOWN:
                 title = words("back_known.title", agent=seen.shown.agent)
-                fields = {"text": words("back_known.text"), "steps": (), "check": "", "place": None}
+                fields = {
+                    "text": words("back_known.text"),
+                    "steps": (),
+                    "check": words("expired.check"),
+                    "place": _of(link),
+                }
                 return self._sheets.page("told.html", words, title, fields)
             case _:
                 return self._refused(words, link, seen, view)
@@ -79,7 +84,7 @@ class BackSheets:
     def _app(self, words: Words, link: Secret, view: View, eid: str) -> web.Response:
         fields = {
             "eid": eid, "picture": picture(view.qr) if view.qr else "", "link": escape(view.link.reveal()), "now": _place(link),
-            "still": False,
+            "still": False, "place": _of(link),
         }  # fmt: skip
         answer = self._sheets.page("person_app.html", words, words("person_app.title", eid=eid), fields)
         if view.qr:
@@ -89,7 +94,7 @@ class BackSheets:
     def _refused(self, words: Words, link: Secret, seen: Seen, view: View) -> web.Response:
         why = view.why if view.why in TOLD else "failed"
         fields = {
-            "text": words(f"back_refused.{why}", agent=seen.shown.agent), "place": escape(link.within("/p/-", "-").reveal()),
+            "text": words(f"back_refused.{why}", agent=seen.shown.agent), "place": _of(link),
             **({"offers": ()} if why in _LAST else offers(words, seen.shown)),
         }  # fmt: skip
         return self._sheets.page("back_refused.html", words, words("back_refused.title"), fields)
@@ -98,15 +103,19 @@ class BackSheets:
         if view.why and not fault:
             left = words("fault.left_one") if view.left == 1 else words("fault.left_many", left=view.left)
             fault = f"{words('back_totp.wrong')} {left}"
-        fields = {"place": _place(link), "digits": DIGITS, "fault": fault}
+        fields = {"place": _of(link), "digits": DIGITS, "fault": fault}
         status = 422 if fault else 200
         return self._sheets.page("back_totp.html", words, words("back_totp.title"), fields, status=status)
 
-    def _waiting(self, words: Words, what: str, text: str, seconds: int) -> web.Response:
-        answer = self._sheets.told(words, what, text)
+    def _waiting(self, words: Words, what: str, text: str, seconds: int, link: Secret) -> web.Response:
+        answer = self._sheets.told(words, what, text, check=words("expired.check"), link=link)
         renew(answer, seconds)
         return answer
 
 
 def _place(link: Secret) -> str:
     return escape(link.within("/p/-/me", "-").reveal())
+
+
+def _of(link: Secret) -> str:
+    return escape(link.within("/p/-", "-").reveal())

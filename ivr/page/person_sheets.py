@@ -129,6 +129,7 @@ class PersonSheets:
         drawn = picture(view.qr) if view.qr else ""
         fields = {
             "eid": eid, "picture": drawn, "link": escape(view.link.reveal()), "now": "/person/now", "still": view.eid in STILL,
+            "place": "",
         }  # fmt: skip
         answer = self._sheets.page("person_app.html", words, words("person_app.title", eid=eid), fields)
         if view.qr:
