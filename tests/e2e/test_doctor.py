@@ -237,6 +237,11 @@ def redis(name: str, *words: str, besides: tuple[str, ...] = (), told: str = "",
     return Fault(name, make, besides=besides, told=told)
 
 
+def dialling_undropped(house: House) -> None:
+    house.write({"calls": {"dial": "PJSIP/{number}@agent1", "number": "+46812345678"}})
+    house.pbx.cli("module unload func_frame_drop.so")
+
+
 def without_prompts(house: House) -> None:
     sounds = house.pbx.folder / "data" / "sounds" / "en"
     (sounds / "tillit").rename(sounds / "away")
@@ -390,6 +395,7 @@ FAULTS = (
     edit("names-trusted", "pjsip.conf", "aors = agent1\n", "aors = trunk\ntrust_id_inbound = yes\n[trunk]\ntype = aor\ncontact = sip:192.0.2.1\n", "module reload res_pjsip.so", told="whose place is known"),
     settings("calls-trunk", calls={"dial": "PJSIP/{number}@nobody", "number": "+46812345678"}),
     settings("calls-unsigned", calls={"dial": "PJSIP/{number}@agent1", "number": "+46812345678"}, calls__attestations={'"+46812345678"': "A"}),
+    Fault("module-missing", dialling_undropped, told="of calls from the desk"),
     Fault("prompts-missing", without_prompts, with_prompts),
     Fault("prompts-incomplete", half_swedish, no_swedish),
     # texts
