@@ -16,13 +16,17 @@ from ivr.asterisk.outpost import Ear, Outpost, mint
 from ivr.errors import AriError, Unavailable
 from ivr.secret import Personal
 
-CALLED, JOINED, HIDE = "tillit-called", "tillit-joined", "tillit-hide"
-"""The contexts of tillit.conf in which the agent waits to be joined, in which the customer joins, and what keeps a number from the agent's phone."""
+CALLED, JOINED = "tillit-called", "tillit-joined"
+"""The contexts of tillit.conf in which the agent waits to be joined, and in which the customer joins."""
 
 # Asterisk itself hangs both up so long behind the last ring, in seconds, where nobody is there any more to join them.
 _GRACE = 15
 # Q.850 causes, as Asterisk's causes.h names them.
 _BUSY, _NO_ANSWER, _DECLINED = frozenset({17}), frozenset({18, 19}), frozenset({21})
+
+# What tells one end of a call who the other is; Asterisk drops it before it is written down at the agent's channel.
+_TOLD = "CONNECTED_LINE,REDIRECTING"
+_DROPS = "func_frame_drop.so"
 
 
 class Dialled(StrEnum):
@@ -96,6 +100,7 @@ class Dialler:
         outpost = self._outposts.get(node)
         if outpost is None:
             raise Unavailable("a channel is of a node that the settings do not have")
+        await _demand_dropped(outpost)
         agent, customer = mint("dial"), mint("dial")
         with outpost.ear(agent) as first, outpost.ear(customer) as second:
             ended = Dialled.FAILED
@@ -141,9 +146,9 @@ class Dialler:
             "timeout": outgoing.ring_agent,
             "variables": {
                 "TIMEOUT(absolute)": str(whole),
-                # a trunk may tell the number in mid-call: no update goes to this phone as it comes
-                "CONNECTED_LINE_SEND_SUB": f"{HIDE},s,1",
-                "SHARED(TILLIT_NAME)": clean(outgoing.display),
+                # a trunk may tell the number in mid-call: it never comes to this channel. CONNECTED_LINE_SEND_SUB would take it
+                # out a moment later, and a phone that is written to within that moment would have it
+                "FRAME_DROP(TX)": _TOLD,
             },
         }
         try:
@@ -173,6 +178,7 @@ class Dialler:
             "variables": {
                 "TIMEOUT(absolute)": str(outgoing.ring + _GRACE),
                 "CHANNEL(language)": outgoing.language,
+                "FRAME_DROP(RX)": _TOLD,
             },
         }
         try:
@@ -235,6 +241,16 @@ async def _is_gone(outpost: Outpost, channel: str) -> bool:
             raise
         return True
     return False
+
+
+async def _demand_dropped(outpost: Outpost) -> None:
+    """Nobody is called where the agent's phone might be told the number: a channel takes the variable without this module, too."""
+    try:
+        await outpost.request("GET", f"asterisk/modules/{_DROPS}")
+    except AriError as error:
+        if error.status != 404:
+            raise
+        raise Unavailable(f"Asterisk does not run {_DROPS}, which keeps numbers from the agents' phones") from error
 
 
 async def _is_free(outpost: Outpost, endpoint: str) -> bool:

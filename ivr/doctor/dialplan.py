@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ivr.asterisk.dialling import CALLED, HIDE, JOINED
+from ivr.asterisk.dialling import CALLED, JOINED
 from ivr.doctor import manager, recorders
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node
@@ -45,7 +45,7 @@ RECORDERS = Kind(
 CALLS = Kind(
     "dialplan-calls", Grade.FAULT,
     "The dialplan lacks a context that calls from the desk go through",
-    "Both are hung up when the customer has answered, or the agent's phone may be shown the number.",
+    "Both are hung up when the customer has answered.",
 )  # fmt: skip
 PUBLISHED = Kind(
     "dialplan-published", Grade.WARNING,
@@ -103,7 +103,7 @@ def _all(lines: list[Line], subject: str, node: Node) -> list[Finding]:
 
 def _calls(lines: list[Line], subject: str) -> Iterator[Finding]:
     there = {line.context for line in lines}
-    if lacking := [context for context in (CALLED, JOINED, HIDE) if context not in there]:
+    if lacking := [context for context in (CALLED, JOINED) if context not in there]:
         yield CALLS.found(
             subject, f"there is no context {', '.join(lacking)}, and [calls] dial is written",
             "cp dialplan/tillit.conf /etc/asterisk/tillit.conf", _RELOAD,

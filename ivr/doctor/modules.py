@@ -22,6 +22,9 @@ NEEDED = (
 )  # fmt: skip
 """All of these, and what they pull in. `config/asterisk/modules.conf` has the lines to load them."""
 
+DIALLED = ("func_frame_drop",)
+"""These as well where the desk begins calls."""
+
 
 async def check(node: Node) -> list[Finding]:
     """Each module that is not running."""
@@ -30,12 +33,13 @@ async def check(node: Node) -> list[Finding]:
         for one in rows(await node.ari.request("GET", "asterisk/modules"))
         if one.get("status") == "Running"
     }
+    needed = NEEDED if node.settings.calls.dial is None else NEEDED + DIALLED
     return [
         MISSING.found(
             node.about("modules"), f"{name} is not running",
             f"asterisk -rx 'module load {name}.so'",
             f"# and see that no line `noload = {name}.so` stands in /etc/asterisk/modules.conf, or add `load = {name}.so`",
         )
-        for name in NEEDED
+        for name in needed
         if name not in running
-    ] or [ok(node.about("modules"), f"all {len(NEEDED)} that are needed run")]  # fmt: skip
+    ] or [ok(node.about("modules"), f"all {len(needed)} that are needed run")]  # fmt: skip

@@ -147,7 +147,9 @@ class Pbx(Service):
             raise RigError(f"ARI {method} {path}: {error.code} {error.reason}") from None
         except OSError as error:
             raise RigError(f"ARI {method} {path}: {error}") from None
-        return json.loads(text) if text else None
+        answer: Any = json.loads(text) if text else None
+        # Asterisk has a channel twice in the list that changes while it writes it
+        return list({one["id"]: one for one in answer}.values()) if (method, path) == ("GET", "channels") else answer
 
     def channels(self) -> int:
         """How many channels exist."""

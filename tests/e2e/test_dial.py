@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
+from rig.ami import Ami
 from rig.asterisk import Pbx
 from rig.desk import manager_user
 from rig.phone import Phone
@@ -204,19 +205,46 @@ async def test_the_customer_is_told_who_calls_and_never_of_whom(line: Line) -> N
 
 
 async def test_a_trunk_that_tells_the_number(line: Line) -> None:
-    """In mid-call, with a name like a mark: the agent's phone has neither. The CDR has them; no agent reads it."""
+    """In mid-call, with a name like a mark: the agent's phone has neither. The CDR has them; no agent reads it.
+
+    Nor has the agent's channel, for a moment: what Asterisk writes to the phone just then has what the channel has.
+    """
     agent, customer = await line.phones()
-    await line.joined(agent, customer)
-    await customer.resume(headers={"P-Asserted-Identity": f'"\u2714 Anna A." <sip:+{NUMBER}@127.0.0.1>'})
-    # what comes behind it is told behind it
-    await agent.hold()
-    await agent.resume()
-    await agent.hang_up()
-    await line.floor.nobody()
+    async with Ami(line.pbx) as everything:
+        await line.joined(agent, customer)
+        await customer.resume(headers={"P-Asserted-Identity": f'"\u2714 Anna A." <sip:+{NUMBER}@127.0.0.1>'})
+        await everything.until("Event", "NewCallerid", CallerIDNum=f"+{NUMBER}")
+        # what comes behind it is told behind it
+        await agent.hold()
+        await agent.resume()
+        await agent.hang_up()
+        await line.floor.nobody()
+        (channel,) = {
+            one["Channel"] for one in everything.messages if one.get("Channel", "").startswith("PJSIP/agent1-")
+        }
+        await everything.until("Event", "Hangup", Channel=channel)
+        states = [one for one in everything.messages if one.get("Channel") == channel and "ConnectedLineNum" in one]
+    had = {(one["ConnectedLineName"], one["ConnectedLineNum"]) for one in states}
+    assert had - {("<unknown>", "<unknown>")} == {(DISPLAY, "anonymous")}
     told = [(event["name"], event["number"]) for event in agent.events if event.kind == "connected_line"]
     assert told
     assert all(name in ("", DISPLAY) and number in ("", "anonymous") for name, number in told), told
     assert NUMBER not in await line.seen_by(agent)
+
+
+async def test_nobody_is_called_where_asterisk_could_not_keep_it(line: Line) -> None:
+    agent, customer = await line.phones()
+    line.pbx.cli("module unload func_frame_drop.so")
+    try:
+        with pytest.raises(Unavailable, match=r"Asterisk does not run func_frame_drop\.so"):
+            await line.dial()
+    finally:
+        line.pbx.cli("module load func_frame_drop.so")
+    assert line.told == []
+    assert not line.pbx.channels()
+    await line.joined(agent, customer)
+    await agent.hang_up()
+    await line.floor.nobody()
 
 
 async def test_a_phone_is_looked_for_that_can_ring(line: Line) -> None:

@@ -257,6 +257,11 @@ def redis(name: str, *words: str, besides: tuple[str, ...] = (), told: str = "",
     return Fault(name, make, besides=besides, told=told)
 
 
+def dialling_undropped(house: House) -> None:
+    house.write({"calls": {"dial": "PJSIP/{number}@agent1", "number": "+46812345678"}})
+    house.pbx.cli("module unload func_frame_drop.so")
+
+
 def without_prompts(house: House) -> None:
     sounds = house.pbx.folder / "data" / "sounds" / "en"
     (sounds / "tillit").rename(sounds / "away")
@@ -427,11 +432,12 @@ FAULTS = (
     added("calls-number", "pjsip.conf", TRUNK.format(more="from_user = account"), "module reload res_pjsip.so", tables=BY_TRUNK),
     added("calls-number-told", "pjsip.conf", TRUNK.format(more="trust_id_inbound = yes\ntrust_connected_line = no"), "module reload res_pjsip.so", tables=BY_TRUNK),
     settings("calls-unsigned", calls=CALLS["calls"], calls__attestations={f'"{NUMBER}"': "A"}),
-    edit("dialplan-calls", "tillit.conf", "[tillit-hide]", "[tillit-hidden]", "dialplan reload", besides=("dialplan-other",), tables=CALLS),
+    edit("dialplan-calls", "tillit.conf", "[tillit-joined]", "[tillit-met]", "dialplan reload", besides=("dialplan-other",), tables=CALLS),
     settings("dialplan-published", besides=("page-away", "page-key"), **SPOKEN),
     added("ami-dialled", "manager.conf", "\n[wallboard]\nsecret = x1y2z3\nread = call\n", "manager reload", tables=CALLS),
     edit("logger-verbose", "logger.conf", "messages.log => notice,", "messages.log => verbose,notice,", "logger reload", told="of numbers", tables=CALLS),
     settings("prove-page", prove={"ways": ["text"]}),
+    Fault("module-missing", dialling_undropped, told="of calls from the desk"),
     Fault("prompts-missing", without_prompts, with_prompts),
     Fault("prompts-incomplete", half_swedish, no_swedish),
     # texts
