@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from ivr.config import Calls
+from ivr.config import Calls, Settings
 from ivr.doctor.finding import NOT_LOOKED_AT, Finding, Grade, Kind, ok
 from ivr.doctor.node import Node, known_object
 from ivr.errors import AriError
@@ -39,6 +38,7 @@ UNSIGNED = Kind(
 KINDS = (TRUNK, AWAY, OTHER_NUMBER, TOLD, UNSIGNED)
 
 _RELOAD = "asterisk -rx 'module reload res_pjsip.so'"
+_TECHNOLOGY = "PJSIP"
 _YES = ("yes", "true")
 # endpoint_behavior of a profile that signs
 _SIGNS = ("attest", "on")
@@ -58,8 +58,9 @@ async def _trunk(node: Node, subject: str, dial: str, place: str, calls: Calls |
     """What is wrong with one. `calls`: where the desk calls by it."""
     technology, _, rest = dial.partition("/")
     # PJSIP/{number}@trunk, or PJSIP/trunk/sip:{number}@address
-    trunk, *address = re.split(r"[@/]", rest.replace("{number}@", "", 1), maxsplit=1)
-    if technology != "PJSIP":
+    head, _, address = rest.partition("/")
+    trunk = head.rpartition("@")[2]
+    if technology != _TECHNOLOGY:
         # only of PJSIP Asterisk tells what there is
         return [NOT_LOOKED_AT.found(subject, f"the trunk of {dial} cannot be seen", "# call a number of your own")]
     endpoint = await known_object(node, "res_pjsip", "endpoint", trunk)
@@ -70,7 +71,7 @@ async def _trunk(node: Node, subject: str, dial: str, place: str, calls: Calls |
                 f"# write [{trunk}] into /etc/asterisk/pjsip.conf, or its right name into dial", _RELOAD,
             )
         ]  # fmt: skip
-    found = list(_numbers(subject, trunk, endpoint, of_desk=calls is not None))
+    found = list(_numbers(subject, trunk, endpoint, _shown(node.settings, calls), of_desk=calls is not None))
     if not address and await _state(node, trunk) == "offline":
         found.append(
             AWAY.found(
@@ -85,9 +86,17 @@ async def _trunk(node: Node, subject: str, dial: str, place: str, calls: Calls |
     return found or [ok(subject, f"customers are called by {trunk}")]
 
 
-def _numbers(subject: str, trunk: str, endpoint: dict[str, str], *, of_desk: bool) -> Iterator[Finding]:
+def _shown(settings: Settings, calls: Calls | None) -> set[str]:
+    """The numbers that are to be shown by it, without the plus."""
+    numbers = (settings.texts.voice.number,) if calls is None else (calls.number, *calls.numbers_of_teams.values())
+    return {number.lstrip("+") for number in numbers if number is not None}
+
+
+def _numbers(
+    subject: str, trunk: str, endpoint: dict[str, str], shown: set[str], *, of_desk: bool
+) -> Iterator[Finding]:
     told = any(endpoint.get(field) in _YES for field in ("send_pai", "send_rpid"))
-    if (user := endpoint.get("from_user", "")) and not told:
+    if (user := endpoint.get("from_user", "")) and not told and {user.lstrip("+")} != shown:
         yield OTHER_NUMBER.found(
             subject, f"the trunk {trunk} has from_user = {user}, and sends the number nowhere else",
             f"# write send_pai = yes at [{trunk}] in /etc/asterisk/pjsip.conf where your carrier takes the number so, else take from_user out", _RELOAD,
@@ -131,7 +140,7 @@ async def _signs(node: Node, profile: str) -> bool:
 async def _state(node: Node, trunk: str) -> str:
     """What Asterisk says of the endpoint; `unknown` where it says nothing."""
     try:
-        told = await node.ari.request("GET", f"endpoints/PJSIP/{quote(trunk, safe='')}")
+        told = await node.ari.request("GET", f"endpoints/{_TECHNOLOGY}/{quote(trunk, safe='')}")
     except AriError as error:
         if error.status != 404:
             raise

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import aiohttp
+import structlog
 
 from ivr.config import Settings
 from ivr.doctor.finding import Finding, Grade, Kind, ok
+from ivr.errors import ConfigError
+from ivr.persons.ways import Ways
 
 SETTINGS = Kind(
     "persons-settings", Grade.FAULT,
@@ -21,19 +26,20 @@ KINDS = (SETTINGS, PAGE)
 
 _SUBJECT = "persons"
 _SECONDS = 5.0
+_SILENT = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 async def check(settings: Settings) -> list[Finding]:
-    """Nothing where there is no page, and nobody is to. Whether BankID answers is looked at beside the other eIDs."""
+    """Nothing where there is no page, and nobody is to. Whether providers answer is looked at beside the other eIDs."""
     on, url = settings.persons.on, settings.page.url
     if not on and url is None:
         return []
     found = []
-    if on and settings.eid.bankid is None:
-        cure = "# write that table as docs/eid.md has it, or leave eids out"
-        found.append(
-            SETTINGS.found(_SUBJECT, f"{settings.file}: [persons] eids has bankid, and there is no [eid.bankid]", cure)
-        )
+    if on:
+        try:
+            await Ways.of(settings, _SILENT, tick=1.0, poll=None).close()
+        except ConfigError as error:
+            found.append(SETTINGS.told(_SUBJECT, error))
     if url is None:
         cure = '# write [page] url = "https://id.example.com", or leave eids out'
         return [
@@ -54,7 +60,8 @@ async def check(settings: Settings) -> list[Finding]:
         )  # fmt: skip
     if found or not on:
         return found
-    return [ok(_SUBJECT, f"{url}/person offers it, by BankID")] if offered else []
+    by = ", ".join(map(settings.persons.label, settings.persons.eids))
+    return [ok(_SUBJECT, f"{url}/person offers it, by {by}")] if offered else []
 
 
 async def _offered(url: str) -> bool | None:

@@ -95,6 +95,19 @@ async def test_what_the_desk_needs_for_them(tmp_path: Path) -> None:
     assert ["[eid.bankid]" in found[0].what, "no public page" in found[1].what] == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("lines", "lacks"),
+    [
+        ('eids = ["freja"]\n', "[eid.freja]"),
+        ('eids = ["example"]\nlabels = { example = "Example ID" }\n', "[eid.brokers.example]"),
+    ],
+)
+async def test_whichever_provider_is_missing_is_named(tmp_path: Path, lines: str, lacks: str) -> None:
+    found, *_ = await persons.check(settings_in(tmp_path, f"[persons]\n{lines}"))
+    assert found.name == "persons-settings"
+    assert lacks in found.what and "bankid" not in found.what
+
+
 @pytest.mark.servers
 async def test_the_page_and_the_desk_say_the_same(server: Server, tmp_path: Path) -> None:
     eid = Ends(tmp_path).settings("eid.bankid", "https://127.0.0.1:9/rp/v6.0").eid
