@@ -112,6 +112,7 @@ async def test_one_screen_for_everybody(house: House, browser: Browser, language
         await seen.page.get_by_label(text("who.digits")).fill(DIGITS.reveal())
         await seen.page.get_by_role("button", name=text("who.confirm"), exact=True).click()
         await expect(seen.page.get_by_role("heading", name=text("confirmed.title"))).to_be_visible()
+        await expect(seen.page.get_by_text(text("confirmed.close"))).to_be_visible()
         await fits("confirmed")
         await seen.page.goto(house.url + at(link))
         await expect(seen.page.get_by_role("heading", name=text("was.title"))).to_be_visible()
