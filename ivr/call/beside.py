@@ -13,6 +13,7 @@ from ivr.call.outcome import Locked, Outcome, Passed, Refused, Scope, Status, Ve
 from ivr.call.policy import Policy, decide, stronger
 from ivr.call.ports import Attempt, Clock, Customers, Entry, Granted, Subject, Trail
 from ivr.call.progress import told
+from ivr.call.undoing import EVERY, Owed, Undoing
 from ivr.errors import Unavailable
 from ivr.secret import Personal
 
@@ -37,6 +38,18 @@ class Counted(Protocol):
         """Place it, unless the caller is being verified, or a mark stands that is a higher one or another customer's; whether it is placed."""
         ...
 
+    async def take_away(self, mark: Mark) -> bool:
+        """Remove this very mark; False where it does not stand."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A mark that stands now. `before`: of the same customer, which stood there until then."""
+
+    mark: Mark
+    before: Mark | None
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -59,18 +72,23 @@ class Beside:
 
     def __init__(
         self, policies: Mapping[str, Policy], customers: Customers, live: Counted, trail: Trail, wall: Clock,
-        log: FilteringBoundLogger,
+        log: FilteringBoundLogger, *, every: float = EVERY,
     ) -> None:  # fmt: skip
-        """`wall`: seconds since the epoch."""
+        """`wall`: seconds since the epoch; `every`: seconds between two tries of what could not be undone."""
         self._policies = policies
         self._customers = customers
         self._live = live
         self._trail = trail
         self._wall = wall
         self._log = log
+        self._undoing = Undoing(live, trail, log, every)
+
+    async def close(self) -> None:
+        """Try once more what is owed."""
+        await self._undoing.close()
 
     def policy(self, name: str, subject: Subject, tenant: str) -> Policy | None:
-        """The one of this name, where its one step is enough for this customer of that tenant."""
+        """The one of this name with what this customer of that tenant needs on top, as of `call.verification`; None where that is another step."""
         policy = self._policies.get(name)
         if policy is None or policy.tenant != tenant:
             return None
@@ -78,7 +96,8 @@ class Beside:
             return policy
         own = self._policies.get(subject.policy)
         # what this customer needs is not known, or more than this: less must not do
-        return policy if own is not None and stronger(policy, own).steps == policy.steps else None
+        best = policy if own is None else stronger(policy, own)
+        return best if own is not None and best.steps == policy.steps else None
 
     async def may(self, one: Conversation) -> Locked | None:
         """Whether a try would be refused now; counts nothing. Raises `StoreError`."""
@@ -93,7 +112,7 @@ class Beside:
 
     async def settle(
         self, one: Conversation, outcome: Outcome, still: Callable[[], Awaitable[bool]]
-    ) -> Mark | Refused | Verified:
+    ) -> Placed | Refused | Verified:
         """What comes of it: a mark; or `Verified`, where the one that stands says as much already.
 
         `still` says in the last moment whether the person is in the same conversation yet. Raises nothing.
@@ -108,14 +127,12 @@ class Beside:
 
     async def _settled(
         self, one: Conversation, outcome: Outcome, still: Callable[[], Awaitable[bool]]
-    ) -> Mark | Refused | Verified:
+    ) -> Placed | Refused | Verified:
         if isinstance(outcome, Passed):
             await self._live.give_back(self._attempt(one))
         verdict = decide(one.policy, one.subject, [outcome])
-        if isinstance(verdict, Verified) and not await self._customers.in_force(one.subject):
-            verdict = Refused(one.policy.name, Status.LOCKED, Locked(Scope.CUSTOMER, None))
-        if isinstance(verdict, Verified) and not await still():
-            verdict = Refused(one.policy.name, Status.ABANDONED)
+        if isinstance(verdict, Verified) and (gone := await self._gone(one, still)) is not None:
+            verdict = gone
         if isinstance(verdict, Refused):
             await self._record(one, verdict, outcome)
             return verdict
@@ -124,33 +141,56 @@ class Beside:
             refused = Refused(one.policy.name, Status.REFUSED)
             await self._record(one, refused, outcome)
             return refused
+        await self._record(one, verdict, outcome)
         if before is not None and before.level > verdict.level:
             return verdict
-        return await self._marked(one, verdict, outcome)
+        return await self._marked(one, verdict, before, still)
 
-    async def _marked(self, one: Conversation, verified: Verified, outcome: Outcome) -> Mark | Refused:
-        """No row, no mark."""
-        await self._record(one, verified, outcome)
-        mark = Mark.of(verified, node=one.node, channel=one.channel, now=self._wall())
+    async def _gone(self, one: Conversation, still: Callable[[], Awaitable[bool]]) -> Refused | None:
+        """Why nobody is to be marked, whatever was shown."""
+        if not await self._customers.in_force(one.subject):
+            return Refused(one.policy.name, Status.LOCKED, Locked(Scope.CUSTOMER, None))
+        return None if await still() else Refused(one.policy.name, Status.ABANDONED)
+
+    async def _marked(
+        self, one: Conversation, verified: Verified, before: Mark | None, still: Callable[[], Awaitable[bool]]
+    ) -> Placed | Refused:
+        """Behind the row; and as the row took its time, it is looked once more."""
+        placing: Mark | None = None
         try:
-            if await self._live.place_beside(mark, self._attempt(one)):
-                return mark
-            refused = Refused(one.policy.name, Status.ABANDONED)
+            refused = await self._gone(one, still)
+            if refused is None:
+                placing = Mark.of(verified, node=one.node, channel=one.channel, now=self._wall())
+                if await self._live.place_beside(placing, self._attempt(one)):
+                    return Placed(placing, before)
+                placing, refused = None, Refused(one.policy.name, Status.ABANDONED)
         except Unavailable as error:
             self._log.error("back.failed", proof=one.proof, error=str(error))
             refused = Refused(one.policy.name, Status.UNAVAILABLE)
-        await self.void(one, refused)
+        # where Redis has not answered, it may have placed it all the same
+        await self._undone(one, refused, placing, before)
         return refused
 
-    async def void(self, one: Conversation, refused: Refused) -> None:
-        """The row says that the person is verified, and there is no mark. Raises `StoreError`."""
-        detail = {"node": one.node, "policy": refused.policy, "lock": "", "tenant": one.policy.tenant}
-        await self._trail.append(
-            Entry(
-                "desk", "mark.void", refused.status.value, call=one.channel, subject=one.subject.ref, detail=detail,
-                once=f"{one.round}:void",
-            )
+    async def undo(self, one: Conversation, placed: Placed) -> Mark | None:
+        """That mark is none, for it cannot be announced; the one of before that stands again. Raises nothing."""
+        return await self._undone(one, Refused(one.policy.name, Status.UNAVAILABLE), placed.mark, placed.before)
+
+    async def _undone(self, one: Conversation, refused: Refused, mark: Mark | None, before: Mark | None) -> Mark | None:
+        """The row says that the person is verified, and there is no mark of it."""
+        lock = "" if refused.lock is None else refused.lock.scope.value
+        detail = {"node": one.node, "policy": refused.policy, "lock": lock, "tenant": one.policy.tenant}
+        row = Entry(
+            "desk", "mark.void", refused.status.value, call=one.channel, subject=one.subject.ref, detail=detail,
+            once=f"{one.round}:void",
         )  # fmt: skip
+        taken = await self._undoing.undo(Owed(mark, row, one.proof))
+        if not taken or before is None:
+            return None
+        try:
+            return before if await self._live.place_beside(before, self._attempt(one)) else None
+        except Unavailable as error:
+            self._log.error("back.failed", proof=one.proof, error=str(error))
+            return None
 
     async def _record(self, one: Conversation, verdict: Verified | Refused, outcome: Outcome) -> None:
         """As the worker tells of a round (`call.account`)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic, time
@@ -11,8 +11,8 @@ from typing import Literal
 
 from structlog.typing import FilteringBoundLogger
 
-from ivr.call.beside import Beside, Conversation
-from ivr.call.mark import Mark, display
+from ivr.call.beside import Beside, Conversation, Placed
+from ivr.call.mark import display
 from ivr.call.outcome import Factor, Failed, Outcome, Passed, Reason, Refused, Status
 from ivr.call.ports import Entry, Party, Trail
 from ivr.call.ports.eid import Done, EidAsked, Ended, Identities, Let, Order, Turns
@@ -243,14 +243,13 @@ class Backing:
         verdict = await here.beside.settle(one, outcome, still)
         if isinstance(verdict, Refused):
             return {Status.UNAVAILABLE: "unavailable", Status.ABANDONED: "over"}.get(verdict.status, "failed")
-        if isinstance(verdict, Mark) and not await self._announced(back, one, verdict):
+        if isinstance(verdict, Placed) and not await self._announced(back, one, verdict):
             return "unavailable"
+        level = verdict.mark.level if isinstance(verdict, Placed) else verdict.level
         await here.backs.change(
             proof.id, lambda now: None if now is None or now.session != back.session else replace(now, stage=BackStage.KNOWN)
         )  # fmt: skip
-        self._log.info(
-            "back.verified", proof=proof.id, step=back.step, subject=one.subject.ref, assurance=verdict.level
-        )
+        self._log.info("back.verified", proof=proof.id, step=back.step, subject=one.subject.ref, assurance=level)
         await self._show(proof, back, Shows.KNOWN)
         here.changed(frozenset({proof.endpoint}))
         return ""
@@ -273,24 +272,30 @@ class Backing:
 
     # ------------------------------------------------------------ inside
 
-    async def _announced(self, back: Back, one: Conversation, mark: Mark) -> bool:
-        """The mark before its announcement; where it is not announced, or is gone by then, there is none."""
-        here = self._around
+    async def _announced(self, back: Back, one: Conversation, placed: Placed) -> bool:
+        """The mark before its announcement; where it is not announced, or is gone by then, there is none, and one of before stands again."""
+        here, mark = self._around, placed.mark
         try:
             if await here.switch.show(mark, back.agent, display(one.subject.name)):
                 stands = await here.live.mark(mark.node, mark.channel)
                 if stands is not None and stands.nonce == mark.nonce:
                     fields = {"Uniqueid": mark.channel, **mark.variables()}
-                    with suppress(Unavailable):
-                        await here.switch.event(mark.node, "CallerAuthenticated", fields)
+                    await self._tried(one, here.switch.event(mark.node, "CallerAuthenticated", fields))
                     return True
         except Unavailable as error:
             self._log.error("back.failed", proof=one.proof, error=str(error))
-        await here.live.take_away(mark)
-        with suppress(Unavailable):
-            await here.switch.unmark(mark.node, mark.channel, back.agent)
-        await here.beside.void(one, Refused(one.policy.name, Status.UNAVAILABLE))
+        before = await here.beside.undo(one, placed)
+        if before is None:
+            await self._tried(one, here.switch.unmark(mark.node, mark.channel, back.agent))
+        else:
+            await self._tried(one, here.switch.show(before, back.agent, display(one.subject.name)))
         return False
+
+    async def _tried(self, one: Conversation, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except Unavailable as error:
+            self._log.error("back.failed", proof=one.proof, error=str(error))
 
     async def _show(
         self, proof: Proof, back: Back, shows: Shows, *, seconds: float | None = None, left: int = 0, why: str = "",

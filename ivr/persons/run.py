@@ -76,6 +76,7 @@ async def identifying_back(
                 stack.push_async_callback(eid.close)
                 eids[eid.name] = Identifying(eid, log, tick=tick, poll=poll)
         beside = Beside(own, customers, live, prover.trail, time, log)
+        stack.push_async_callback(beside.close)
         backing = Backing(
             Around(
                 settings, store, prover.backs, prover.talking(), beside, customers, live, prover.switch, prover.trail,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from ivr.call.beside import Beside, Conversation
+from ivr.call.beside import Beside, Conversation, Placed
 from ivr.call.mark import Mark
 from ivr.call.outcome import Factor, Failed, Locked, Outcome, Passed, Reason, Refused, Scope, Status, Verified
 from ivr.call.policy import Policy
 from ivr.call.ports import Attempt, Entry, Granted, Subject
 from ivr.call.steps import all_steps
+from ivr.call.undoing import Owed, Undoing
 from ivr.errors import StoreError
 from ivr.secret import Personal
 from tests.contract.ari_log import Log
@@ -30,7 +32,7 @@ def policy(name: str, *steps: str, level: int = 3, tenant: str = "main") -> Poli
 STRICT = policy("strict", "bankid")
 POLICIES = {
     "strict": STRICT, "app": policy("app", "totp", level=1), "more": policy("more", "bankid", "pin"),
-    "theirs": policy("theirs", "bankid", tenant="other"),
+    "theirs": policy("theirs", "bankid", tenant="other"), "short": replace(STRICT, name="short", mark_seconds=60),
 }  # fmt: skip
 SUBJECT = Subject("main:key", True, "ref-1")
 TALK = Conversation("node", "c.1", Personal("+46701112233"), SUBJECT, STRICT, "round", "proof")
@@ -50,11 +52,18 @@ class House:
     lock: Locked | None = None
     bar: bool = False
     force: bool = True
-    here: bool = True
+    locks_behind_row: bool = False
+    here: list[bool] = field(default_factory=list)
+    """What is said of it, one look after another; behind that, that they are in the conversation yet."""
+    half: bool = False
+    """Whether what places a mark fails behind it."""
+    faults: int = 1_000
+    """How often what is `down` fails."""
 
     def _do(self, what: str) -> None:
         self.done.append(what)
-        if self.down == what:
+        if self.down == what and self.faults:
+            self.faults -= 1
             raise StoreError(f"{what} is away")
 
     async def standing(self, attempt: Attempt) -> Locked | None:
@@ -77,29 +86,38 @@ class House:
         self._do("place")
         if self.free:
             self.placed.append(mark)
+        if self.half:
+            self.half = False
+            raise StoreError("0 of 1 replicas have what was written")
         return self.free
 
+    async def take_away(self, mark: Mark) -> bool:
+        self._do("take_away")
+        stood = mark in self.placed
+        self.placed = [one for one in self.placed if one != mark]
+        return stood
+
     async def append(self, entry: Entry) -> str:
-        self._do("row")
+        self._do("void" if entry.action == "mark.void" else "row")
         self.rows.append(entry)
         return self.stands or entry.outcome
 
     async def in_force(self, subject: Subject) -> bool:
-        return self.force
+        return self.force and not (self.locks_behind_row and self.rows)
 
     def phone_key(self, number: Personal) -> str:
         return "index"
 
     async def still(self) -> bool:
         self._do("still")
-        return self.here
+        return self.here.pop(0) if self.here else True
 
     @property
     def beside(self) -> Beside:
         house: Any = self
-        return Beside(POLICIES, house, house, house, lambda: 1_900_000_000.0, Log().logger)
+        return Beside(POLICIES, house, house, house, lambda: 1_900_000_000.0, Log().logger, every=0.0)
 
-    async def settle(self, outcome: Outcome = PASSED, talk: Conversation = TALK) -> Mark | Refused | Verified:
+    async def settle(self, outcome: Outcome = PASSED, talk: Conversation = TALK) -> Placed | Refused | Verified:
         return await self.beside.settle(talk, outcome, self.still)
 
     @property
@@ -107,12 +125,13 @@ class House:
         return [f"{row.action}:{row.outcome}" for row in self.rows]
 
 
-async def test_the_row_is_there_before_the_mark_and_the_last_look_before_both() -> None:
+async def test_the_row_is_there_before_the_mark_and_a_look_before_each() -> None:
     house = House()
-    mark = await house.settle()
-    assert isinstance(mark, Mark) and house.placed == [mark]
+    placed = await house.settle()
+    assert isinstance(placed, Placed) and house.placed == [placed.mark]
+    mark = placed.mark
     assert (mark.subject, mark.level, mark.methods, mark.policy) == ("ref-1", 3, ("bankid",), "strict")
-    assert house.done == ["give_back", "still", "row", "place"]
+    assert house.done == ["give_back", "still", "row", "still", "place"]
     (row,) = house.rows
     assert (row.actor, row.action, row.outcome, row.once) == ("caller", "verify", "verified", "round")
     assert row.detail["round"] == "on_page" and row.detail["steps"] == "bankid:passed"
@@ -121,7 +140,7 @@ async def test_the_row_is_there_before_the_mark_and_the_last_look_before_both() 
 @pytest.mark.parametrize(
     ("change", "outcome", "status"),
     [
-        ({"here": False}, PASSED, Status.ABANDONED),
+        ({"here": [False]}, PASSED, Status.ABANDONED),
         ({"force": False}, PASSED, Status.LOCKED),
         ({"before": OTHERS}, PASSED, Status.REFUSED),
         ({}, Failed("bankid", Reason.WRONG), Status.REFUSED),
@@ -145,6 +164,67 @@ async def test_a_part_that_is_away_marks_nobody(part: str) -> None:
     assert house.outcomes == (["verify:verified", "mark.void:unavailable"] if part == "place" else [])
 
 
+async def until(true: Any) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0)
+
+
+async def test_a_mark_of_which_redis_did_not_answer_is_taken_away_before_the_trail_is_told() -> None:
+    house = House(half=True)
+    assert await house.settle() == Refused("strict", Status.UNAVAILABLE)
+    assert house.done[-3:] == ["place", "take_away", "void"]
+    assert house.placed == [] and house.outcomes == ["verify:verified", "mark.void:unavailable"]
+
+
+@pytest.mark.parametrize("part", ["take_away", "void"])
+async def test_what_cannot_be_undone_now_is_undone_by_the_way(part: str) -> None:
+    house = House(half=True, down=part, faults=3)
+    beside = house.beside
+    assert await beside.settle(TALK, PASSED, house.still) == Refused("strict", Status.UNAVAILABLE)
+    assert house.outcomes == ["verify:verified"]
+    await until(lambda: house.outcomes == ["verify:verified", "mark.void:unavailable"])
+    assert house.placed == [] and house.done.count(part) == 4
+    await beside.close()
+    assert house.done.count("void") == (1 if part == "take_away" else 4)
+
+
+@pytest.mark.parametrize("faults", [1, 2])
+async def test_at_its_end_a_desk_tries_once_more_and_says_what_is_left(faults: int) -> None:
+    house, log = House(down="void", faults=faults), Log()
+    undoing = Undoing(house, house, log.logger)
+    row = Entry("desk", "mark.void", "unavailable", call="c.1")
+    assert not await undoing.undo(Owed(None, row, "proof"))
+    await undoing.close()
+    assert [line["event"] for line in log.lines] == ["back.failed"] * faults
+    assert house.outcomes == (["mark.void:unavailable"] if faults == 1 else [])
+
+
+@pytest.mark.parametrize(("here", "status"), [([True, False], Status.ABANDONED), ([True], Status.LOCKED)])
+async def test_who_is_gone_or_locked_while_the_row_is_written_is_not_marked(here: list[bool], status: Status) -> None:
+    house = House(here=here)
+    if status is Status.LOCKED:
+        house.locks_behind_row = True
+    assert await house.settle() == Refused(
+        "strict", status, Locked(Scope.CUSTOMER, None) if status is Status.LOCKED else None
+    )
+    assert house.outcomes == ["verify:verified", f"mark.void:{status.value}"]
+    assert "place" not in house.done
+
+
+@pytest.mark.parametrize("part", ["", "place"])
+async def test_a_lower_mark_that_was_replaced_stands_again(part: str) -> None:
+    lower = replace(OTHERS, subject="ref-1")
+    house = House(before=lower)
+    beside = house.beside
+    placed = await beside.settle(TALK, PASSED, house.still)
+    assert isinstance(placed, Placed) and placed.before == lower
+    house.down = part
+    assert await beside.undo(TALK, placed) == (None if part else lower)
+    assert house.placed == ([] if part else [lower])
+    assert house.outcomes == ["verify:verified", "mark.void:unavailable"]
+
+
 async def test_what_the_trail_says_already_holds() -> None:
     house = House(stands="refused")
     assert await house.settle() == Refused("strict", Status.UNAVAILABLE)
@@ -162,7 +242,8 @@ async def test_a_higher_mark_stays_as_it_is() -> None:
     low = replace(TALK, policy=POLICIES["app"])
     verdict = await house.settle(Passed("totp", Factor.POSSESSION), low)
     assert isinstance(verdict, Verified)
-    assert house.placed == [] and house.rows == []
+    assert house.placed == [] and house.outcomes == ["verify:verified"]
+    assert house.rows[0].detail["level"] == "1"
 
 
 async def test_who_may_not_try() -> None:
@@ -172,7 +253,7 @@ async def test_who_may_not_try() -> None:
     assert await House().beside.count(TALK) is None
     assert await House(lock=LOCK).beside.count(TALK) == LOCK
     nobody = replace(TALK, number=None)
-    assert isinstance(await House().settle(PASSED, nobody), Mark)
+    assert isinstance(await House().settle(PASSED, nobody), Placed)
 
 
 @pytest.mark.parametrize(
@@ -192,3 +273,8 @@ def test_a_customer_who_needs_more_is_not_verified_by_less(
 ) -> None:
     found = House().beside.policy(name, replace(SUBJECT, policy=own), tenant)
     assert (found is not None) is enough
+
+
+def test_what_a_customers_own_policy_makes_shorter_is_shorter() -> None:
+    found = House().beside.policy("strict", replace(SUBJECT, policy="short"), "main")
+    assert found is not None and (found.name, found.mark_seconds) == ("short", 60)
