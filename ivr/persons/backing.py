@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -41,6 +42,8 @@ _LATE = 30.0
 _GONE = 2.0
 # Seconds for which a browser is shown something that nobody renews, and what is renewed as long as the app is asked for.
 _SHOWN, _RENEWED = 300, 15.0
+# Seconds in which an order that counts no longer is taken back at its provider, and between two looks.
+_HANDED_ON, _LOOK = 3.0, 0.1
 # The only level that an electronic identity is worth.
 _LEVEL = 3
 
@@ -108,7 +111,7 @@ class Backing:
             self._log.info("eid.nobody", step=back.step)
             await self.over(proof, back, "failed")
             return
-        let = await here.turns.take(asked.kind, who, identifying.life + _LATE)
+        let = await self._turn(back, asked.kind, who, identifying.life + _LATE)
         if let is None:
             await self._row(proof, one, asked, "in_progress")
             await self.over(proof, back, "in_progress")
@@ -122,6 +125,13 @@ class Backing:
             await let()
             return
         taking.do(self._followed(proof, back, one, asked, who, order, let))
+
+    async def _turn(self, back: Back, kind: str, who: Secret, seconds: float) -> Let | None:
+        """The person's turn; what was begun before it behind the same proof, by whoever taps twice, lets go of its own within a moment."""
+        take, until = self._around.turns.take, monotonic() + (_HANDED_ON if back.began > 1 else 0.0)
+        while (let := await take(kind, who, seconds)) is None and monotonic() < until:
+            await asyncio.sleep(_LOOK)
+        return let
 
     async def _asked(
         self, proof: Proof, back: Back, one: Conversation, asked: Provider, who: Secret, nonce: Secret | None, wish: Wish

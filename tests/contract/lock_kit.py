@@ -135,6 +135,12 @@ class FakeSwitch:
         self._up()
         return agent in self.waiting
 
+    async def show(self, mark: Mark, agent: str, display: Personal) -> bool:
+        self._up()
+        if not self.gone:
+            self.done.append(("show", mark.node, mark.channel, agent))
+        return not self.gone
+
     async def unmark(self, node: str, caller: str, agent: str) -> None:
         self._up()
         self.done.append(("unmark", node, caller, agent))
@@ -233,11 +239,11 @@ class Desk:
         return self.vault.index.call(NODE, channel)
 
     async def customer(
-        self, number: str = "10001", name: str = "Xenia Ask", *phones: str, tenant: str = ANNA.tenant
-    ) -> str:
+        self, number: str = "10001", name: str = "Xenia Ask", *phones: str, tenant: str = ANNA.tenant, language: str = "sv",
+    ) -> str:  # fmt: skip
         """A new one's reference."""
         new = NewCustomer(
-            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, "sv", tenant=tenant
+            Secret(number), Personal(name), tuple(map(Personal, phones or (PHONE,))), RECORD, language, tenant=tenant
         )  # fmt: skip
         sealed = self.register.seal(new)
         async with self.database.write() as connection:

@@ -61,22 +61,23 @@ class Answer:
 
 @dataclass
 class Browser:
-    """Somebody's, which follows no redirect by itself; `cookie` is what it was given."""
+    """Somebody's, which follows no redirect by itself; `cookie` is what it was given by this `name`."""
 
     url: str
     session: aiohttp.ClientSession
     cookie: str | None = None
     lines: dict[str, str] = field(default_factory=dict)
+    name: str = "__Host-person"
 
     async def ask(self, path: str, form: dict[str, str] | None = None, method: str = "", **headers: str) -> Answer:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie is not None:
-            sent["Cookie"] = f"__Host-person={self.cookie}"
+            sent["Cookie"] = f"{self.name}={self.cookie}"
         async with self.session.request(
             method or ("GET" if form is None else "POST"), URL(f"{self.url}{path}", encoded=True), data=form, headers=sent,
             allow_redirects=False,
         ) as answer:  # fmt: skip
-            if found := re.match(r"__Host-person=([\w-]{22});", answer.headers.get("Set-Cookie", "")):
+            if found := re.match(rf"{self.name}=([\w-]{{22}});", answer.headers.get("Set-Cookie", "")):
                 self.cookie = found[1]
                 self.lines["cookie"] = answer.headers["Set-Cookie"]
             return Answer(answer.status, await answer.text(), dict(answer.headers))

@@ -220,18 +220,18 @@ def lines_of(gateway: TextsServer, name: str = "46elks") -> list[str]:
 @asynccontextmanager
 async def proving_in(
     folder: Path, server: Server, more: str = "", *, gone: float = 0.05, second: float = 60.0, fallback: bool = False,
-    push: Callable[[Settings], WebPush] | None = None,
+    push: Callable[[Settings], WebPush] | None = None, key: PageKey | None = None,
 ) -> AsyncIterator[Proved]:  # fmt: skip
     """`more`: lines of the settings; `gone`: seconds after which a call that has ended counts as ended.
 
     `fallback`: there is a second gateway, which sends what the first has not delivered in `second` seconds; `push`: a way to
-    push services of its own.
+    push services of its own; `key`: the page key, else a new one.
     """
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(TextsServer(numbered()))
         other = await stack.enter_async_context(TextsServer(twilio)) if fallback else None
         settings = settings_of(folder, server, gateway, more, other)
-        key = PageKey(secrets.token_bytes(32))
+        key = key or PageKey(secrets.token_bytes(32))
         desk = await stack.enter_async_context(desk_of(settings, server, page=key))
         assert desk.prover is not None
         log: Any = desk.log
