@@ -16,6 +16,7 @@ from ivr.errors import Unavailable
 from ivr.lock.ports import Switch
 from ivr.lock.proofports import Alarms, Pages
 from ivr.lock.proofwords import Proving, Speaking
+from ivr.lock.recalling import Recalling
 from ivr.lock.spoken import Numbers
 from ivr.store.alarms import Alarm
 from ivr.store.backs import Backs
@@ -37,10 +38,12 @@ class Settling:
     def __init__(
         self, pages: Pages, alarms: Alarms, switch: Switch, trail: Trail, log: FilteringBoundLogger,
         wall: Callable[[], float] = time, numbers: Numbers | None = None, backs: Backs | None = None,
+        recalling: Recalling | None = None,
     ) -> None:  # fmt: skip
-        """`numbers`: None where no agent says digits; `backs`: where nobody shows on the page who they are."""
+        """`numbers`: None where no agent says digits; `backs` and `recalling`: where nobody shows on the page who they are."""
         self._numbers = numbers
         self._backs = backs
+        self._recalling = recalling
         self._pages = pages
         self._alarms = alarms
         self._switch = switch
@@ -174,6 +177,7 @@ class Settling:
         alarm = Alarm(proof.id, proof.person, proof.stage, proof.node, proof.channel, int(self._wall()))
         fields = {"Uniqueid": proof.channel, "Subject": proof.subject, "Person": proof.person}
         ways: tuple[tuple[str, Callable[[], Awaitable[object]]], ...] = (
+            ("mark", lambda: self._recall(proof)),
             ("page", lambda: self._alarms.keep(proof.tenant, alarm)),
             ("event", lambda: self._switch.event(proof.node, _EVENTS[proof.stage], fields)),
         )
@@ -188,6 +192,11 @@ class Settling:
             else:
                 _keep(self._alarmed, one, None)
         return all(f"{way} {proof.stage} {proof.id}" in self._alarmed for way, _ in ways)
+
+    async def _recall(self, proof: Proof) -> None:
+        """Whoever denies is not the one who has identified, or does not want to be: either way there is no mark."""
+        if proof.stage is Stage.DENIED and self._recalling is not None:
+            await self._recalling.recall(proof)
 
 
 def _keep(kept: dict[K, T], id: K, what: T) -> None:

@@ -26,7 +26,7 @@ class Talking:
 
         `agent`: the channel of ours that it was before. Raises `Unavailable`.
         """
-        if not browser or await self._pages.answered_by(proof.id) != browser:
+        if not await self.answered(proof, browser):
             return None
         person = await self._judge.by_id(proof.tenant, proof.person)
         if person is None:
@@ -37,3 +37,7 @@ class Talking:
         own = found.talk.own
         same = endpoint_key(own.endpoint) == endpoint_key(proof.endpoint) and agent in ("", own.channel)
         return found if same else None
+
+    async def answered(self, proof: Proof, browser: str) -> bool:
+        """Whether this browser has keyed the digits, and nobody has denied it since. Raises `Unavailable`."""
+        return browser != "" and await self._pages.answered_by(proof.id) == browser

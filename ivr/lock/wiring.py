@@ -25,6 +25,7 @@ from ivr.lock.ports import Floor, Glances, Marks, Switch, Teams
 from ivr.lock.proofports import Floor as Heard
 from ivr.lock.prover import Prover
 from ivr.lock.reads import Reads
+from ivr.lock.recalling import Recalling
 from ivr.lock.records import StoredRecords
 from ivr.lock.review import Review
 from ivr.lock.rows import Rows
@@ -126,9 +127,11 @@ class Locks:
             alarms = RedisAlarms(link, prefix)
             numbers = _numbers(settings, vault, link, log)
             backs = Backs(link, prefix)
+            behind = settings.prove.back
             settling = Settling(
-                pages, alarms, switch, trail, log, numbers=numbers, backs=backs if settings.prove.back else None
-            )
+                pages, alarms, switch, trail, log, numbers=numbers, backs=backs if behind else None,
+                recalling=Recalling(backs, live, switch, trail, log) if behind else None,
+            )  # fmt: skip
             prover = Prover(
                 settings, judge, records, Mails(database, vault), Partners(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks,
                 log, history, switch, backs, dials, numbers,

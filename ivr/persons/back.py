@@ -27,6 +27,8 @@ from ivr.store.wishes import DeskWishes
 # How often it may be begun behind one proof.
 _MOST = 5
 _TOTP = "totp"
+# Seconds for which one goes on where nothing comes of it: longer than any order, and than what is shown of it.
+_LASTS = 600
 
 
 class BackService:
@@ -96,7 +98,7 @@ class BackService:
             before, tried = (0, 0) if now is None else (now.began, now.tried)
             return Back(
                 proof.id, wish.session, one.policy.name, step, one.round, agent, began=before + 1, tried=tried, nonce=mac,
-                qr=wish.qr,
+                qr=wish.qr, until=self._until,
             )  # fmt: skip
 
         back = await self._backs.change(proof.id, begun)
@@ -118,7 +120,7 @@ class BackService:
                 return None
             if now.stage is not BackStage.IDENTIFYING or now.tried >= self._tries:
                 return None
-            return replace(now, tried=now.tried + 1, round=secrets.token_urlsafe(12))
+            return replace(now, tried=now.tried + 1, round=secrets.token_urlsafe(12), until=self._until)
 
         back = await self._backs.change(proof.id, tried)
         if back is None:
@@ -157,6 +159,11 @@ class BackService:
             await self._backing.advance(proof, back)
 
     # ------------------------------------------------------------ inside
+
+    @property
+    def _until(self) -> int:
+        """When what is begun now, or tried anew, is over by itself."""
+        return int(self._wall()) + _LASTS
 
     def _mac(self, nonce: Secret, proof: Proof) -> str:
         """What the app brings back, as it is kept."""

@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ivr.call.beside import Beside, Conversation, Placed
 from ivr.call.mark import display
-from ivr.call.outcome import Factor, Failed, Outcome, Passed, Reason, Refused, Status
+from ivr.call.outcome import Factor, Failed, Outcome, Passed, Reason, Refused, Status, Verified
 from ivr.call.ports import Entry, Party, Trail
 from ivr.call.ports.eid import Done, EidAsked, Ended, Identities, Let, Order, Turns
 from ivr.call.proof import Proof
@@ -253,12 +253,14 @@ class Backing:
         verdict = await here.beside.settle(one, outcome, still)
         if isinstance(verdict, Refused):
             return {Status.UNAVAILABLE: "unavailable", Status.ABANDONED: "over"}.get(verdict.status, "failed")
-        if isinstance(verdict, Placed) and not await self._announced(back, one, verdict):
-            return "unavailable"
-        level = verdict.mark.level if isinstance(verdict, Placed) else verdict.level
-        await here.backs.change(
-            proof.id, lambda now: None if now is None or now.session != back.session else replace(now, stage=BackStage.KNOWN)
-        )  # fmt: skip
+        level = verdict.level if isinstance(verdict, Verified) else verdict.mark.level
+        if isinstance(verdict, Placed):
+            if not await self._kept(proof, back, verdict):
+                await self._undone(back, one, verdict)
+                return "over"
+            if not await self._announced(back, one, verdict):
+                return "unavailable"
+        await here.backs.change(proof.id, _of_session(back, lambda now: replace(now, stage=BackStage.KNOWN)))
         self._log.info("back.verified", proof=proof.id, step=back.step, subject=one.subject.ref, assurance=level)
         await self._show(proof, back, Shows.KNOWN)
         here.changed(frozenset({proof.endpoint}))
@@ -294,12 +296,27 @@ class Backing:
                     return True
         except Unavailable as error:
             self._log.error("back.failed", proof=one.proof, error=str(error))
+        await self._undone(back, one, placed)
+        return False
+
+    async def _kept(self, proof: Proof, back: Back, placed: Placed) -> bool:
+        """Whoever denies finds the mark by this, from now on; False where somebody has done so before, or it cannot be kept."""
+        here, nonce = self._around, placed.mark.nonce
+        try:
+            kept = await here.backs.change(proof.id, _of_session(back, lambda now: replace(now, mark=nonce)))
+            return kept is not None and await here.talking.answered(proof, back.session)
+        except Unavailable as error:
+            self._log.error("back.failed", proof=proof.id, error=str(error))
+            return False
+
+    async def _undone(self, back: Back, one: Conversation, placed: Placed) -> None:
+        """What was announced follows the mark."""
+        here = self._around
         before = await here.beside.undo(one, placed)
         if before is None:
-            await self._tried(one, here.switch.unmark(mark.node, mark.channel, back.agent))
+            await self._tried(one, here.switch.unmark(one.node, one.channel, back.agent))
         else:
             await self._tried(one, here.switch.show(before, back.agent, display(one.subject.name)))
-        return False
 
     async def _tried(self, one: Conversation, work: Awaitable[object]) -> None:
         try:
@@ -343,3 +360,8 @@ def _of(back: Back, how: Callable[[Back], Back]) -> Callable[[Back | None], Back
         return how(now) if now is not None and counts else None
 
     return changed
+
+
+def _of_session(back: Back, how: Callable[[Back], Back]) -> Callable[[Back | None], Back | None]:
+    """The change, where it is still this browser's."""
+    return lambda now: None if now is None or now.session != back.session else how(now)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from time import time
 
 import orjson
 
@@ -35,7 +36,8 @@ class Back:
 
     `round` is what this one is called in the audit trail, `began` how often one was begun, `tried` how often a code was keyed; `agent`: the channel of whoever is talked
     with. `nonce`: keyed hash of what the app brings back to that browser alone; `qr`: it was begun by a picture, and brings nothing back.
-    `brought`: it was; `done`: the provider says who it is, and that is on record. `why`: it is refused.
+    `brought`: it was; `done`: the provider says who it is, and that is on record. `why`: it is refused. `mark`: the nonce of the one that
+    was placed. `until`: when it is over by itself, in seconds since the epoch, where nothing comes of it.
     """
 
     proof: str
@@ -52,6 +54,8 @@ class Back:
     brought: bool = False
     done: bool = False
     why: str = ""
+    mark: str = ""
+    until: int = 0
 
     @property
     def complete(self) -> bool:
@@ -62,9 +66,11 @@ class Back:
 class Backs:
     """Each method raises `StoreError`."""
 
-    def __init__(self, link: Link, prefix: str) -> None:
+    def __init__(self, link: Link, prefix: str, wall: Callable[[], float] = time) -> None:
+        """`wall`: seconds since the epoch."""
         self._link = link
         self._prefix = prefix
+        self._wall = wall
 
     async def of(self, proof: str) -> Back | None:
         """That of this proof; None where nobody has begun."""
@@ -92,11 +98,18 @@ class Backs:
             case [bytes(version), bytes(said)]:
                 try:
                     found = orjson.loads(said)
-                    return Back(**{**found, "stage": BackStage(found["stage"])}), version.decode()
+                    return self._now(Back(**{**found, "stage": BackStage(found["stage"])})), version.decode()
                 except (ValueError, TypeError, KeyError):
                     raise StoreError("Redis: what stands for what a person shows is nothing of the kind") from None
             case _:
                 return None, ""
+
+    def _now(self, back: Back) -> Back:
+        """A part that failed, or a desk that was stopped, ends nothing: then time does."""
+        going_on = back.stage in (BackStage.IDENTIFYING, BackStage.SETTLING)
+        return (
+            replace(back, stage=BackStage.REFUSED, why="over") if going_on and 0 < back.until < self._wall() else back
+        )
 
     def _key(self, proof: str) -> str:
         return f"{self._prefix}:back:{proof}"

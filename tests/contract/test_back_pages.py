@@ -134,6 +134,8 @@ async def test_one_screen_for_everybody(house: House, browser: Browser, language
             seen_at_all.add(name)
             assert await seen.seen_by_all() == [], name
             assert not await seen.cramped(), name
+            deny = seen.page.get_by_role("button", name=words(language)("who.deny"), exact=True)
+            assert await deny.count() == 1, f"{name}: who is not talking with us can say so"
             assert await height(seen.page) <= PHONE["height"], f"{name} is {await height(seen.page)} pixels high"
             if os.environ.get("PAGE_PICTURES") == "write" and not dark and name in PICTURED:
                 await seen.picture(PICTURES / f"page-back-{name}-{language}.png")
