@@ -1,4 +1,4 @@
-"""Digits that agents say, and people key on a call to the company's published number: one use, for minutes, and few tries.
+"""Digits that agents say, and people key on a call to the company's published number: for one call, for minutes, and few tries.
 
 Redis has keyed hashes of them under a key of the vault's, and out of the public page's reach: neither a copy of Redis nor a
 break-in at the page finds digits that are good.

@@ -22,7 +22,7 @@ from tests.contract.page_kit import DIGITS, Both, proof
 
 pytestmark = pytest.mark.servers
 
-MAC, OTHER = "a1" * 32, "b2" * 32
+MAC, OTHER, THIRD = "a1" * 32, "b2" * 32, "c3" * 32
 MINE, THEIRS = "0f", "1e"
 
 
@@ -85,6 +85,30 @@ async def test_once(here: Here) -> None:
     assert [one for one in found if one is not None] == [Taken("PJSIP/agda")]
 
 
+async def test_a_call_that_was_not_sent_on_keys_them_anew(here: Here, server: Server) -> None:
+    """Its worker has died behind the right digits, or the answer was lost: it is asked anew, and nothing is counted."""
+    one = await here.said(seconds=60)
+    assert await here.take() == Taken("PJSIP/agda")
+    assert await here.take(number=THEIRS, channel="1712.10") is None, "another call"
+    assert await here.take(number=THEIRS, node="other") is None, "of that name at another Asterisk"
+    # behind the end that the proof had until then
+    server.pass_time(61)
+    for _ in range(3):
+        assert await here.take() == Taken("PJSIP/agda")
+    now = await here.both.pages.of_call("node", "1712.9")
+    assert now is not None and (now.id, now.stage) == (one.id, Stage.OPENED)
+    assert here.log.of("published.number_closed") == []
+    server.pass_time(WAIT + 1)
+    assert await here.take() is None, "as long as the proof waits"
+
+
+async def test_what_has_ended_is_not_taken_again_by_its_own_call(here: Here) -> None:
+    one = await here.said()
+    assert await here.take() == Taken("PJSIP/agda")
+    assert await here.both.pages.end(one.id, Stage.CONFIRMED)
+    assert await here.take() is None
+
+
 async def test_a_proof_that_has_ended_or_that_nobody_has_said_leads_nowhere(here: Here, server: Server) -> None:
     one = await here.said()
     assert await here.both.pages.end(one.id, Stage.EXPIRED)
@@ -92,7 +116,7 @@ async def test_a_proof_that_has_ended_or_that_nobody_has_said_leads_nowhere(here
     await here.said(OTHER, seconds=30, channel="2.0")
     server.pass_time(31)
     assert await here.take(OTHER) is None
-    assert await here.take("c3" * 32) is None
+    assert await here.take(THIRD) is None
 
 
 async def test_what_the_page_says_opened_is_not_taken_again(here: Here) -> None:
@@ -105,6 +129,7 @@ async def test_two_proofs_never_have_the_same_digits(here: Here) -> None:
     one = await here.said()
     assert not await here.store.keep(MAC, "another", 300)
     assert await here.take() == Taken("PJSIP/agda")
+    assert not await here.store.keep(MAC, "another", 300), "its call may key them anew"
     assert (await here.both.pages.of(one.id)) is not None
 
 
@@ -116,7 +141,7 @@ async def test_an_agent_at_another_asterisk(here: Here) -> None:
     now = await here.both.pages.of(one.id)
     assert now is not None and now.stage is Stage.SENT
     assert await here.take() == Taken("PJSIP/agda")
-    assert await here.take() is None
+    assert await here.take(channel="1712.10") is None
     assert here.log.of("published.closed") == []
 
 
@@ -131,8 +156,8 @@ async def test_few_wrong_ones_from_one_number(here: Here, server: Server) -> Non
     assert await here.take(number=THEIRS) == Taken("PJSIP/agda"), "not counted, not compared, not consumed"
     for _ in range(3):
         assert await here.take(OTHER, None) is None
-    await here.said(channel="2.0")
-    assert await here.take(number=None) is None, "all that are withheld are one"
+    await here.said(THIRD, channel="2.0")
+    assert await here.take(THIRD, None) is None, "all that are withheld are one"
     server.pass_time(3600 + 300)
     await here.said(OTHER, channel="3.0")
     assert await here.take(OTHER) == Taken("PJSIP/agda")
@@ -206,8 +231,9 @@ async def test_who_has_broken_into_the_page_confirms_none(here: Here, server: Se
 
 async def test_right_ones_are_no_failures(here: Here) -> None:
     for count in range(8):
-        await here.said(channel=f"5.{count}")
-        assert await here.take(channel=f"6.{count}") == Taken("PJSIP/agda")
+        mac = f"{count:064x}"
+        await here.said(mac, channel=f"5.{count}")
+        assert await here.take(mac, channel=f"6.{count}") == Taken("PJSIP/agda")
     assert here.log.of("published.closed") == []
 
 

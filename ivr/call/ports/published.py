@@ -30,6 +30,8 @@ class Published(Protocol):
     async def take(self, mac: str, number: str | None, node: str, channel: str) -> Taken | Elsewhere | None:
         """The proof goes on in this call, where these are the digits of one. None: they are not, or too many have tried; nobody is told which.
 
+        They are good once, and for that call until it is over: where it was not sent on, it is asked anew.
+
         `mac`: the digits' keyed hash; `number`: the blind index of the calling number, None where it is withheld. Raises `Unavailable`.
         """
         ...

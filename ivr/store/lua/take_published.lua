@@ -20,18 +20,26 @@ end
 -- Counted before it is compared: where Redis has no memory left to count in, nothing is evaluated.
 spend(KEYS[3], 1)
 spend(KEYS[4], 1)
-local function waits(id)
+local function waits(id, at)
     local stage, till = unpack(redis.call('HMGET', ARGV[4] .. id, 'stage', 'until'))
-    return stage == 'sent' and tonumber(till) > now and tonumber(till)
+    return stage == at and tonumber(till) > now and tonumber(till)
 end
 local id = redis.call('GET', KEYS[1])
 local text = id and redis.call('HGET', ARGV[4] .. id, 'proof')
-local ends = text and waits(id)
+local proof = text and cjson.decode(text)
+local ends = proof and waits(id, 'sent')
+local opened = proof and waits(id, 'opened')
+if opened and proof.node == ARGV[5] and proof.channel == ARGV[6] then
+    -- this call has keyed them before, and was not sent on: its worker has died, or the answer was lost
+    ends = opened
+end
 if not ends then
-    redis.call('DEL', KEYS[1])
+    if not opened then
+        redis.call('DEL', KEYS[1])
+    end
     -- whoever talks with an agent was told others, by somebody else, or somebody guesses in their name
     local own = redis.call('GET', KEYS[6])
-    if own and waits(own) and redis.call('HINCRBY', ARGV[4] .. own, 'wrong', 1) >= tonumber(ARGV[3]) then
+    if own and waits(own, 'sent') and redis.call('HINCRBY', ARGV[4] .. own, 'wrong', 1) >= tonumber(ARGV[3]) then
         redis.call('HSET', ARGV[4] .. own, 'stage', 'wrong')
         redis.call('ZREM', KEYS[2], own)
         lend(KEYS[7], own, 'wrong', 0)
@@ -41,14 +49,14 @@ if not ends then
 end
 spend(KEYS[3], -1)
 spend(KEYS[4], -1)
-local proof = cjson.decode(text)
 if proof.node ~= ARGV[5] then
     -- they stay good: their caller has done nothing wrong, and another call may come to the right one
     return {'elsewhere'}
 end
 
-redis.call('DEL', KEYS[1])
 local till = math.max(ends, now + ARGV[7])
+-- good for this call alone from now on
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', till - now))
 local kept = till - now + ARGV[8]
 local desk = ARGV[4] .. id
 proof.channel, proof['until'] = ARGV[6], math.floor(till / 1000)
