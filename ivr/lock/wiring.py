@@ -126,11 +126,12 @@ class Locks:
             alarms = RedisAlarms(link, prefix)
             numbers = _numbers(settings, vault, link, log)
             backs = Backs(link, prefix)
+            pushes = Pushes(database, vault)
             settling = Settling(
-                pages, alarms, switch, trail, log, numbers=numbers, backs=backs if settings.prove.back else None
-            )
+                pages, alarms, switch, trail, log, numbers=numbers, backs=backs if settings.prove.back else None, pushes=pushes
+            )  # fmt: skip
             prover = Prover(
-                settings, judge, records, Mails(database, vault), Partners(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks,
+                settings, judge, records, Mails(database, vault), Partners(database, vault), pushes, reads, rows, trail, pages, settling, alarms, vault, talks,
                 log, history, switch, backs, dials, numbers,
             )  # fmt: skip
         currents = Currents(
