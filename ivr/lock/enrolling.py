@@ -47,14 +47,21 @@ class Enrolling:
         proof = await self._pages.by_link(posted.secret)
         if proof is None or proof.stage is not Stage.CONFIRMED or proof.way not in BY_TEXT:
             return "proof"
+        if await self._pages.denied(proof.id):
+            return "denied"
         if not self._push.is_subscription(posted.body):
             return "subscription"
-        # whoever has that telephone now may be somebody else: behind a change of the number the page's token is worth nothing
-        if not await self._pushes.has_phone(proof.subject, proof.phone):
+        # whoever has that telephone now may be somebody else: behind a change of the number, or of its SIM, the page's token is worth nothing
+        begun = proof.shown.since
+        if not await self._pushes.has_phone(proof.subject, proof.phone, begun):
             return "number"
         detail = {"proof": proof.id, "tenant": proof.tenant}
         await self._trail.append(Entry("page", ADDED, "kept", call=proof.channel, subject=proof.subject, detail=detail))
-        if not await self._pushes.keep(proof.subject, posted.body, proof.phone, self._push.public):
+        if not await self._pushes.keep(proof.subject, posted.body, proof.phone, self._push.public, begun):
             return "number"
+        # denied as it was kept: whoever has settled that may have looked before there was anything to take away
+        if await self._pages.denied(proof.id):
+            await self._pushes.undo(proof.subject, begun)
+            return "denied"
         self._log.info("push.kept", proof=proof.id)
         return ""

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from ivr.call.ports import Entry, Trail
 from ivr.call.proof import Proof, Stage, Way
 from ivr.errors import Unavailable
+from ivr.lock.carrypush import Pushes
 from ivr.lock.ports import Switch
 from ivr.lock.proofports import Alarms, Pages
 from ivr.lock.proofwords import Proving, Speaking
@@ -38,9 +39,10 @@ class Settling:
     def __init__(
         self, pages: Pages, alarms: Alarms, switch: Switch, trail: Trail, log: FilteringBoundLogger,
         wall: Callable[[], float] = time, numbers: Numbers | None = None, backs: Backs | None = None,
-        recalling: Recalling | None = None,
+        recalling: Recalling | None = None, pushes: Pushes | None = None,
     ) -> None:  # fmt: skip
-        """`numbers`: None where no agent says digits; `backs` and `recalling`: where nobody shows on the page who they are."""
+        """`numbers`: None where no agent says digits; `backs` and `recalling`: where nobody shows on the page who they are; `pushes`: where no browser is anybody's."""
+        self._pushes = pushes
         self._numbers = numbers
         self._backs = backs
         self._recalling = recalling
@@ -114,7 +116,8 @@ class Settling:
         if (proof.id, proof.stage) not in self._said:
             _keep(self._said, (proof.id, proof.stage), None)
             self._say(proof, why)
-        if await self._alarm(proof) and told:
+        alarmed, undone = await self._alarm(proof), await self._undone(proof)
+        if alarmed and undone and told:
             await self._settled(proof)
 
     async def again(self) -> None:
@@ -125,7 +128,7 @@ class Settling:
             except Unavailable:
                 return
             self._owed.pop((proof.id, proof.stage), None)
-            if await self._alarm(proof):
+            if await self._alarm(proof) and await self._undone(proof):
                 await self._settled(proof)
 
     # ------------------------------------------------------------ inside
@@ -151,6 +154,19 @@ class Settling:
         # where Redis is away it is given to somebody again, and told once more: rows and alarms are one all the same
         with suppress(Unavailable):
             await self._pages.settled(proof)
+
+    async def _undone(self, proof: Proof) -> bool:
+        """Whether no browser is the customer's any more that has become so in a call that is denied."""
+        if proof.stage is not Stage.DENIED or not proof.subject or self._pushes is None:
+            return True
+        try:
+            count = await self._pushes.undo(proof.subject, proof.shown.since)
+        except Unavailable as error:
+            self._log.error("push.failed", error=str(error))
+            return False
+        if count:
+            self._log.info("push.undone", proof=proof.id, browsers=count)
+        return True
 
     async def _tell(self, proof: Proof, why: str) -> None:
         detail = {

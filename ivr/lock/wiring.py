@@ -128,12 +128,13 @@ class Locks:
             numbers = _numbers(settings, vault, link, log)
             backs = Backs(link, prefix)
             behind = settings.prove.back
+            pushes = Pushes(database, vault)
             settling = Settling(
                 pages, alarms, switch, trail, log, numbers=numbers, backs=backs if behind else None,
-                recalling=Recalling(backs, live, switch, trail, log) if behind else None,
+                recalling=Recalling(backs, live, switch, trail, log) if behind else None, pushes=pushes,
             )  # fmt: skip
             prover = Prover(
-                settings, judge, records, Mails(database, vault), Partners(database, vault), Pushes(database, vault), reads, rows, trail, pages, settling, alarms, vault, talks,
+                settings, judge, records, Mails(database, vault), Partners(database, vault), pushes, reads, rows, trail, pages, settling, alarms, vault, talks,
                 log, history, switch, backs, dials, numbers,
             )  # fmt: skip
         currents = Currents(

@@ -221,6 +221,13 @@ class Pages:
             case _:
                 return ""
 
+    async def denied(self, id: str) -> bool:
+        """Whether the person has denied it, also behind another end. Two round trips."""
+        for key in (desks_key(self._prefix, id), page_key(self._prefix, id)):
+            if await self._link.ask("HGET", key, "late") is not None:
+                return True
+        return False
+
     async def by_link(self, link: Secret) -> Proof | None:
         """The one to which a link with this end leads. Three round trips."""
         match await self._link.ask("GET", named(self._prefix, self._key, "link", link)):

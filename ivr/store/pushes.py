@@ -76,22 +76,22 @@ class Pushes:
         rows = await self._database.look_up(lambda connection: connection.execute(query).all())
         return [_browser(self._vault, row).under for row in rows]
 
-    async def has_phone(self, ref: str, phone: str) -> bool:
-        """Whether a telephone number of this index (`vault.Index.phone`) is on the customer's record."""
-        return (
-            await self._database.look_up(lambda connection: connection.execute(_phone(ref, phone)).first()) is not None
-        )
+    async def has_phone(self, ref: str, phone: str, before: int) -> bool:
+        """Whether a telephone number of this index (`vault.Index.phone`) is on the customer's record as it was `before` (seconds since the epoch)."""
+        query = _phone(ref, phone, before)
+        return await self._database.look_up(lambda connection: connection.execute(query).first()) is not None
 
-    async def keep(self, ref: str, said: Secret, phone: str, under: str) -> bool:
+    async def keep(self, ref: str, said: Secret, phone: str, under: str, before: int) -> bool:
         """Make this browser one of the customer's, in place of what it has told before.
 
-        False where the telephone number of this index, which makes it the customer's, is on the record no more. `under`: as of `Browser`.
+        False where the telephone number of this index, which makes it the customer's, is on the record no more, or has changed, or its
+        SIM has, since `before` (seconds since the epoch). `under`: as of `Browser`.
         """
         async with self._database.write(lock=f"pushes:{ref}") as connection:
             # whoever changes the number waits, or has changed it: it takes the browsers along
             stored = select(CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped).where(CUSTOMERS.c.ref == ref).with_for_update()
             customer = (await connection.execute(stored)).one_or_none()
-            if customer is None or (await connection.execute(_phone(ref, phone))).first() is None:
+            if customer is None or (await connection.execute(_phone(ref, phone, before))).first() is None:
                 return False
             envelope = self._vault.envelopes.open(ref, customer.key_id, customer.wrapped)
             old = [_browser(self._vault, row) for row in (await connection.execute(_STORED, {"ref": ref})).all()]
@@ -109,6 +109,12 @@ class Pushes:
         """It has ended its subscription."""
         async with self._database.write() as connection:
             await connection.execute(delete(PUSHES).where(PUSHES.c.id == id))
+
+    async def undo(self, ref: str, since: int) -> int:
+        """Forget those that have become the customer's since then (seconds since the epoch): how many there were."""
+        async with self._database.write(lock=f"pushes:{ref}") as connection:
+            newer = delete(PUSHES).where(PUSHES.c.customer == ref, PUSHES.c.since >= since)
+            return (await connection.execute(newer)).rowcount
 
 
 async def remove(connection: AsyncConnection, ref: str) -> int:
@@ -150,8 +156,10 @@ def _written(said: Secret, under: str) -> bytes:
     return orjson.dumps({**orjson.loads(said.reveal()), _UNDER: under})
 
 
-def _phone(ref: str, phone: str) -> Select[tuple[str]]:
-    return select(PHONES.c.customer).where(PHONES.c.customer == ref, PHONES.c.phone_index == phone)
+def _phone(ref: str, phone: str, before: int) -> Select[tuple[str]]:
+    return select(PHONES.c.customer).where(
+        PHONES.c.customer == ref, PHONES.c.phone_index == phone, PHONES.c.since <= before
+    )
 
 
 def _endpoint(said: Secret) -> object:

@@ -345,6 +345,19 @@ async def test_a_denial_behind_another_end_is_heard_once(both: Both, server: Ser
     assert await both.pages.of(one.id) == replace(one, stage=end)
 
 
+async def test_behind_a_denial_a_token_cannot_be_spent(both: Both) -> None:
+    """Whoever has keyed the digits holds it, and may be somebody else than the person who denies."""
+    _, link = await both.begin()
+    _, other = await both.begin(proof(channel="1712.6", subject="main:bo"))
+    once = new_link()
+    for each in (link, other):
+        await both.store.opened(each)
+        assert await both.store.key(each, DIGITS, once) == Confirmed()
+    assert await both.store.deny(link) is False
+    assert await both.store.spend(link, once) is False
+    assert await both.store.spend(other, once) is True
+
+
 async def test_a_denial_that_the_desk_has_heard_bars(both: Both) -> None:
     one, _ = await both.begin()
     assert await both.pages.end(one.id, Stage.DENIED)

@@ -6,9 +6,9 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ivr.lock import Reason
 from ivr.lock.enrolling import WAY, Enrolling
 from ivr.push.web import WebPush
 from ivr.secret import Personal, Secret
+from ivr.store import sims
 from ivr.store.opened import Confirmed, new_link
 from ivr.store.posted import Posted
 from ivr.store.pushes import MOST, Pushes
@@ -90,6 +91,19 @@ class House:
         return await asked(
             self.here.desk.database, "SELECT actor, outcome, subject FROM audit WHERE action = 'push.add'"
         )
+
+
+@dataclass
+class Between:
+    """The trail, with something that happens just before a row."""
+
+    house: House
+    what: Callable[[], Awaitable[None]]
+
+    async def append(self, entry: Entry) -> str:
+        await self.what()
+        assert self.house.here.desk.prover is not None
+        return await self.house.here.desk.prover.trail.append(entry)
 
 
 @pytest.fixture
@@ -243,12 +257,14 @@ async def test_so_many_browsers_and_no_more(house: House) -> None:
     pushes = Pushes(house.here.desk.database, house.here.desk.vault, lambda: next(seconds))
     phone = house.here.desk.vault.index.phone(Personal(CALLER))
     for one in (*said, said[-1]):
-        assert await pushes.keep(house.ref, one, phone, "key")
+        assert await pushes.keep(house.ref, one, phone, "key", 0)
     kept = [json.loads(one.said.reveal())["endpoint"].rpartition("/")[2] for one in await pushes.of(house.ref)]
     assert sorted(kept) == [str(n) for n in range(2, MOST + 2)]
     assert {one.under for one in await pushes.of(house.ref)} == {"key"}
-    assert not await pushes.keep("nobody", said[0], phone, "key")
-    assert not await pushes.keep(house.ref, said[0], house.here.desk.vault.index.phone(Personal("+46701112299")), "key")
+    assert not await pushes.keep("nobody", said[0], phone, "key", 0)
+    assert not await pushes.keep(
+        house.ref, said[0], house.here.desk.vault.index.phone(Personal("+46701112299")), "key", 0
+    )
 
 
 @pytest.mark.servers
@@ -274,25 +290,125 @@ async def test_a_token_is_worth_nothing_behind_a_change_of_the_number(
     await house.post(link, await house.there.subscribe(house.push.public))
     assert await house.rows() == [] and await house.told() == []
     assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["number"]
-    # with the number the text went to it is as before, whichever others there are
+    # one that comes back is new
     await phones(house, CALLER)
     await house.post(link, await house.there.subscribe(house.push.public))
-    assert len(await house.rows()) == 1
+    assert await house.rows() == []
+
+
+@pytest.mark.servers
+async def test_a_token_is_worth_nothing_behind_another_sim(house: House) -> None:
+    """The number is on record as before, and somebody else may have it."""
+    link = await house.proved()
+    await sim(house)
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert await house.rows() == [] and await house.told() == []
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["number"]
+
+
+@pytest.mark.servers
+async def test_a_sim_that_is_replaced_as_a_browser_comes_in(house: House) -> None:
+    """Behind the look at the record, and before the browser is kept."""
+    link = await house.proved()
+    await house.post(link, await house.there.subscribe(house.push.public), Between(house, lambda: sim(house)))
+    assert len(await house.told()) == 1 and await house.rows() == []
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["number"]
+
+
+async def sim(house: House) -> None:
+    """As the desk is told of another one."""
+    desk = house.here.desk
+    async with desk.database.write() as connection:
+        customer = await desk.register.by_ref(connection, house.ref, change=True)
+        assert customer is not None
+        await sims.replaced(connection, desk.vault, customer, Personal(CALLER), time.time())
+
+
+@pytest.mark.servers
+async def test_behind_a_denial_no_browser_is_the_customers(house: House) -> None:
+    """Whoever has keyed the digits may be somebody else than the person, who then denies."""
+    link = await house.proved()
+    assert await house.here.page.deny(link) is False
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert await house.rows() == [] and await house.told() == []
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["denied"]
+    # whoever has broken into the page takes its own word back: the desk has heard it
+    await until(lambda: asyncio.sleep(0, bool(house.here.desk.log.of("proof.denied"))))
+    desk = house.here.desk
+    for key in await keys(house, "page:proof:*"):
+        await desk.link.ask("HDEL", key, "late")
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert await house.rows() == []
+
+
+@pytest.mark.servers
+async def test_a_denial_takes_away_the_browsers_of_that_call(house: House) -> None:
+    """Those from before stay."""
+    desk = house.here.desk
+    link = await house.proved()
+    phone = desk.vault.index.phone(Personal(CALLER))
+    older = Pushes(desk.database, desk.vault, lambda: 0)
+    elsewhere = Secret(orjson.dumps({**subscription(), "endpoint": f"https://{HOST}/older"}).decode())
+    assert await older.keep(house.ref, elsewhere, phone, house.push.public, 0)
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert len(await house.rows()) == 2
+    assert await house.here.page.deny(link) is False
+    await until(lambda: asyncio.sleep(0, bool(desk.log.of("push.undone"))))
+    assert await house.rows() == [(house.ref, 0)]
+    (line,) = desk.log.of("push.undone")
+    assert line["browsers"] == 1
+
+
+@pytest.mark.servers
+async def test_a_denial_as_a_browser_comes_in(house: House) -> None:
+    """The desk has settled it before there was a row to take away."""
+    link = await house.proved()
+
+    async def denied_now() -> None:
+        assert await house.here.page.deny(link) is False
+        await until(lambda: asyncio.sleep(0, bool(house.here.desk.log.of("proof.denied"))))
+
+    await house.post(link, await house.there.subscribe(house.push.public), Between(house, denied_now))
+    assert len(await house.told()) == 1 and await house.rows() == []
+    assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["denied"]
+
+
+@pytest.mark.servers
+async def test_browsers_are_taken_away_when_the_database_is_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = await house.proved()
+    await house.post(link, await house.there.subscribe(house.push.public))
+    assert house.here.desk.prover is not None
+    settling = house.here.desk.prover.settling
+    proof = await house.here.desk.prover.pages.by_link(link)
+    assert proof is not None
+
+    async def away(self: Pushes, ref: str, since: int) -> int:
+        raise StoreError("database: away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Pushes, "undo", away)
+        assert await house.here.page.deny(link) is False
+        await until(lambda: asyncio.sleep(0, bool(house.here.desk.log.of("push.failed"))))
+        assert len(await house.rows()) == 1
+        assert len(await keys(house, "proof:due:lent")) == 1, "it is given to a desk again"
+    await settling.settle(replace(proof, stage=Stage.DENIED))
+    assert await house.rows() == []
+    assert await keys(house, "proof:due:lent") == []
+
+
+async def keys(house: House, like: str) -> list[object]:
+    desk = house.here.desk
+    found = await desk.link.ask("KEYS", f"{desk.settings.redis.prefix}:{like}")
+    assert isinstance(found, list)
+    return found
 
 
 @pytest.mark.servers
 async def test_a_number_that_is_changed_as_a_browser_comes_in(house: House) -> None:
     """Behind the look at the record, and before the browser is kept."""
     link = await house.proved()
-    assert house.here.desk.prover is not None
-    trail = house.here.desk.prover.trail
-
-    class Between:
-        async def append(self, entry: Entry) -> str:
-            await phones(house, "+46701112299")
-            return await trail.append(entry)
-
-    await house.post(link, await house.there.subscribe(house.push.public), Between())
+    between = Between(house, lambda: phones(house, "+46701112299"))
+    await house.post(link, await house.there.subscribe(house.push.public), between)
     assert await house.rows() == []
     assert [line["why"] for line in house.here.desk.log.of("push.refused")] == ["number"]
 
@@ -327,7 +443,7 @@ async def test_browsers_of_another_key_are_none(house: House) -> None:
     """A push service takes nothing of ours for them: the agent is told at once, and the page offers it anew."""
     desk = house.here.desk
     phone = desk.vault.index.phone(Personal(CALLER))
-    assert await house.pushes.keep(house.ref, await house.there.subscribe(house.push.public), phone, "former")
+    assert await house.pushes.keep(house.ref, await house.there.subscribe(house.push.public), phone, "former", 0)
     assert await house.here.press(way=Way.PUSH) == denied(Reason.NO_WAY)
     assert house.there.sent == []
     await house.post(await house.proved(), await house.there.subscribe(house.push.public))

@@ -120,7 +120,7 @@ async def house(either: Either, tmp_path: Path) -> House:
     async with await Database.open(settings) as database:
         subject = await Customers(database, vault).by_number(Secret("10001"))
         phone = vault.index.phone(anna.phones[0])
-        assert await pushes.Pushes(database, vault, lambda: 1_700_000_002).keep(subject.ref, BROWSER, phone, "key")
+        assert await pushes.Pushes(database, vault, lambda: 1_700_000_002).keep(subject.ref, BROWSER, phone, "key", 0)
         await eids.Identities(database, vault, clock=lambda: 1_700_000_000.0).keep(subject, "bankid", SAID)
     vault.close()
     return made

@@ -25,7 +25,7 @@ def switched_on(made: Settings, *names: str) -> str:
             pushes, phone = Pushes(database, vault, lambda: 1_700_000_000), vault.index.phone(Personal("+46701234567"))
             for name in names:
                 assert await pushes.keep(
-                    ref, Secret(f'{{"endpoint":"https://push.example/{name}-canary"}}'), phone, "key"
+                    ref, Secret(f'{{"endpoint":"https://push.example/{name}-canary"}}'), phone, "key", 0
                 )
 
     asyncio.run(keep())

@@ -59,7 +59,7 @@ async def switched_on(settings: Settings, *names: str, under: str | None = None)
         for name in names:
             said = Secret(f'{{"endpoint":"https://push.example/{name}"}}')
             phone = vault.index.phone(Personal(PHONE))
-            assert await pushes.keep(ref, said, phone, push.public if under is None else under)
+            assert await pushes.keep(ref, said, phone, push.public if under is None else under, 0)
     vault.close()
 
 
