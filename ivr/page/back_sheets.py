@@ -44,7 +44,8 @@ class BackSheets:
                 return self._waiting(words, "person_moment", words("person_moment.text", eid=eid), _PICTURE, link)
             case Shows.BACK:
                 missing = words("person_back.missing", eid=eid)
-                return self._sheets.told(words, "person_back", missing, (self._sheets.safe(words),))
+                safe = self._sheets.safe(words)
+                return self._sheets.told(words, "person_back", missing, (safe,), check=words("expired.check"), link=link)
             case Shows.TOTP:
                 return self._totp(words, link, view, fault)
             case Shows.KNOWN:
