@@ -171,6 +171,11 @@ class Beside:
         await self._undone(one, refused, placing, before)
         return refused
 
+    async def unanswered(self, one: Conversation, status: Status, outcome: Outcome | None = None) -> None:
+        """What was counted came to no answer, or nobody is there for it any more: the try is given back, and nobody is marked. Raises `StoreError`."""
+        await self._live.give_back(self._attempt(one))
+        await self._record(one, Refused(one.policy.name, status), outcome)
+
     async def undo(self, one: Conversation, placed: Placed) -> Mark | None:
         """That mark is none, for it cannot be announced; the one of before that stands again. Raises nothing."""
         return await self._undone(one, Refused(one.policy.name, Status.UNAVAILABLE), placed.mark, placed.before)
@@ -192,7 +197,7 @@ class Beside:
             self._log.error("back.failed", proof=one.proof, error=str(error))
             return None
 
-    async def _record(self, one: Conversation, verdict: Verified | Refused, outcome: Outcome) -> None:
+    async def _record(self, one: Conversation, verdict: Verified | Refused, outcome: Outcome | None) -> None:
         """As the worker tells of a round (`call.account`)."""
         status = verdict.status if isinstance(verdict, Refused) else Status.VERIFIED
         lock = verdict.lock if isinstance(verdict, Refused) else None
@@ -202,10 +207,10 @@ class Beside:
             "level": str(verdict.level if isinstance(verdict, Verified) else 0),
             "number": one.number.masked if one.number else "",
             "phase": one.policy.steps[0].name,
-            "wrong": "0" if isinstance(outcome, Passed) else "1",
+            "wrong": "0" if outcome is None or isinstance(outcome, Passed) else "1",
             "round": ON_PAGE,
             "lock": "" if lock is None else lock.scope.value if lock.seconds is None else f"{lock.scope.value}:{lock.seconds}",
-            "steps": told(outcome),
+            "steps": "" if outcome is None else told(outcome),
             "proof": one.proof,
             "tenant": one.policy.tenant,
         }  # fmt: skip

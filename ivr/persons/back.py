@@ -11,11 +11,13 @@ from time import time
 from structlog.typing import FilteringBoundLogger
 
 from ivr.call.beside import Beside
-from ivr.call.outcome import Factor, Failed, Outcome, Passed, Reason
+from ivr.call.outcome import Factor, Failed, Outcome, Passed, Reason, Status
 from ivr.call.ports import Totps
 from ivr.call.proof import Proof
+from ivr.errors import Unavailable
 from ivr.lock.proofports import Pages
-from ivr.persons.backing import Backing
+from ivr.persons.asking import Asking
+from ivr.persons.backing import TOTP, Backing
 from ivr.persons.taking import Taking
 from ivr.secret import Secret
 from ivr.store.backs import Back, Backs, BackStage
@@ -26,7 +28,6 @@ from ivr.store.wishes import DeskWishes
 
 # How often it may be begun behind one proof.
 _MOST = 5
-_TOTP = "totp"
 # Seconds for which one goes on where nothing comes of it: longer than any order, and than what is shown of it.
 _LASTS = 600
 
@@ -35,22 +36,20 @@ class BackService:
     """What the page says decides nothing: whose proof it is, who talks with whom, and who has identified, is looked up here."""
 
     def __init__(
-        self, store: DeskWishes, backs: Backs, pages: Pages, beside: Beside, backing: Backing, totps: Totps, key: PageKey,
-        changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, *, tries: int, wall: Callable[[], float] = time,
+        self, store: DeskWishes, backs: Backs, pages: Pages, beside: Beside, backing: Backing, asking: Asking, totps: Totps, key: PageKey,
+        changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, *, wall: Callable[[], float] = time,
     ) -> None:  # fmt: skip
-        """`changed` is told whose pages show something else now; `tries`: of codes of authenticator apps, behind one proof;
-        `wall`: seconds since the epoch.
-        """
+        """`changed` is told whose pages show something else now; `wall`: seconds since the epoch."""
         self._store = store
         self._backs = backs
         self._pages = pages
         self._beside = beside
         self._backing = backing
+        self._asking = asking
         self._totps = totps
         self._key = key
         self._changed = changed
         self._log = log
-        self._tries = tries
         self._wall = wall
         self._taking = Taking(store, self._act, log, "backs", wall)
 
@@ -85,6 +84,9 @@ class BackService:
             await self._refused(proof, wish, "over")
             return
         one, agent = found
+        if await self._backing.under_way(proof):
+            await self._refused(proof, wish, "over")
+            return
         if (lock := await self._beside.may(one)) is not None:
             self._log.info("back.locked", proof=proof.id, scope=lock.scope.value)
             await self._refused(proof, wish, "failed")
@@ -107,35 +109,43 @@ class BackService:
             return
         self._log.info("back.begun", proof=proof.id, step=step)
         self._changed(frozenset({proof.endpoint}))
-        if step == _TOTP:
+        if step == TOTP:
             await self._backing.ask_totp(proof, back)
         else:
-            await self._backing.identify(proof, back, one, nonce, wish, self._taking)
+            await self._asking.identify(proof, back, one, nonce, wish, self._taking)
 
     async def _keyed(self, proof: Proof, wish: Wish) -> None:
         """Each code that is keyed is a round of its own: counted, then compared."""
 
+        tries = self._backing.tries(proof)
+
         def tried(now: Back | None) -> Back | None:
-            if now is None or now.session != wish.session or now.step != _TOTP:
+            if now is None or now.session != wish.session or now.step != TOTP:
                 return None
-            if now.stage is not BackStage.IDENTIFYING or now.tried >= self._tries:
+            if now.stage is not BackStage.IDENTIFYING or now.tried >= tries:
                 return None
             return replace(now, tried=now.tried + 1, round=secrets.token_urlsafe(12), until=self._until)
 
         back = await self._backs.change(proof.id, tried)
         if back is None:
             return
-        found = await self._backing.conversation(proof, wish.session, _TOTP, back)
+        found = await self._backing.conversation(proof, wish.session, TOTP, back)
         if found is None:
             await self._backing.over(proof, back, "over")
             return
         one, _ = found
         outcome: Outcome | None = await self._beside.may(one) or await self._beside.count(one)
         if outcome is None:
-            right = await self._totps.accepts(one.subject, wish.field("digits"))
-            outcome = Passed(_TOTP, Factor.POSSESSION) if right else Failed(_TOTP, Reason.WRONG)
+            try:
+                right = await self._totps.accepts(one.subject, wish.field("digits"))
+            except Unavailable as error:
+                self._log.error("back.failed", proof=proof.id, error=str(error))
+                await self._beside.unanswered(one, Status.UNAVAILABLE)
+                await self._backing.over(proof, back, "unavailable")
+                return
+            outcome = Passed(TOTP, Factor.POSSESSION) if right else Failed(TOTP, Reason.WRONG)
         why = await self._backing.settled(proof, back, one, outcome)
-        if why and isinstance(outcome, Failed) and back.tried < self._tries:
+        if why and isinstance(outcome, Failed) and back.tried < tries:
             await self._backing.ask_totp(proof, back, wrong=True)
         elif why:
             await self._backing.over(proof, back, "wrong" if isinstance(outcome, Failed) else why)
@@ -156,7 +166,7 @@ class BackService:
 
         back = await self._backs.change(proof.id, brought)
         if back is not None:
-            await self._backing.advance(proof, back)
+            await self._asking.advance(proof, back)
 
     # ------------------------------------------------------------ inside
 

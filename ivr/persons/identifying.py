@@ -47,12 +47,16 @@ class Identifying:
             self._log.error("person.unasked", error=str(error))
             return Ended("failed")
 
+    async def reach(self) -> None:
+        """Connect to the provider, and ask for nobody. Raises `EidError`."""
+        await self._eid.reach()
+
     async def follow(self, order: Order, show: Show) -> Done | Ended | None:
         """Until it has ended; None where it counts no longer. Raises `StoreError`."""
         looked, poll, faults = order.begun, self._poll or order.poll, 0
         while (age := self._clock() - order.begun) < order.life:
             if not await show(order, age):
-                await self._cancel(order)
+                await self.cancel(order)
                 return None
             await asyncio.sleep(self._tick)
             if self._clock() - looked < poll:
@@ -69,12 +73,15 @@ class Identifying:
             if not isinstance(said, Pending):
                 return said
             faults, poll = 0, self._poll or said.poll or poll
-        await self._cancel(order)
+        await self.cancel(order)
         return Ended("expired")
 
-    async def _cancel(self, order: Order) -> None:
+    async def cancel(self, order: Order) -> bool:
+        """Whether nobody is asked any more."""
         try:
             await self._eid.cancel(order)
         except EidError as error:
             # it ends by itself
             self._log.info("person.uncancelled", error=str(error))
+            return False
+        return True

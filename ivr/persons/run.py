@@ -16,6 +16,7 @@ from ivr.config import Settings
 from ivr.eid import BankId, Freja
 from ivr.lock.course import Course
 from ivr.lock.prover import Prover
+from ivr.persons.asking import Asking
 from ivr.persons.back import BackService
 from ivr.persons.backing import Around, Backing
 from ivr.persons.identifying import Identifying
@@ -77,15 +78,13 @@ async def identifying_back(
                 eids[eid.name] = Identifying(eid, log, tick=tick, poll=poll)
         beside = Beside(own, customers, live, prover.trail, time, log)
         stack.push_async_callback(beside.close)
-        backing = Backing(
-            Around(
-                settings, store, prover.backs, prover.talking(), beside, customers, live, prover.switch, prover.trail,
-                Identities(customers.database, vault), live.turns(vault.index), eids, course.agent, changed, log,
-            )
+        around = Around(
+            settings, store, prover.backs, prover.talking(), beside, customers, live, prover.switch, prover.trail,
+            Identities(customers.database, vault), live.turns(vault.index), eids, course.agent, changed, log,
         )  # fmt: skip
+        backing = Backing(around)
         service = BackService(
-            store, prover.backs, prover.pages, beside, backing, Totps(customers.database, vault), key, changed, log,
-            tries=settings.steps.totp.tries,
+            store, prover.backs, prover.pages, beside, backing, Asking(around, backing), Totps(customers.database, vault), key, changed, log,
         )  # fmt: skip
         stack.push_async_callback(service.close)
         running = asyncio.create_task(service.run(), name="backs")

@@ -111,7 +111,7 @@ async def test_bankid_on_this_device_opens_the_record_at_level_3(
     floor.scene.stage.command("customer", "identity", "add", ANNA.number, given=f"{PERSON}\n")
     assert isinstance(bankid.api, BankIdServer)
     async with telephone(browser) as page:
-        await confirmed(floor, page)
+        link = await confirmed(floor, page)
         before = await bridged(floor)
         await page.locator('button[value="bankid/here"]').click()
         await expect(page.locator('a[href^="https://app.bankid.com/"]')).to_be_visible()
@@ -124,6 +124,13 @@ async def test_bankid_on_this_device_opens_the_record_at_level_3(
         await expect(page.locator("h1")).to_contain_text("Agda")
     await opens(floor, 3)
     assert await bridged(floor) == before
+    async with telephone(browser) as other:
+        await other.goto(link)
+        await other.locator('form[action$="/deny"] button').click()
+        await floor.scene.until(lambda: not floor.scene.marks(), "the mark to go with the denial")
+    await expect(floor.seen.get_by_role("button", name="Open the record")).to_be_hidden()
+    await floor.scene.until(lambda: bool(floor.scene.audit("mark.void")), "the trail to be told")
+    assert floor.scene.audit("mark.void")[-1]["outcome"] == "abandoned"
 
 
 async def test_whoever_has_the_link_alone_or_is_somebody_else_is_not_marked(

@@ -278,3 +278,11 @@ def test_a_customer_who_needs_more_is_not_verified_by_less(
 def test_what_a_customers_own_policy_makes_shorter_is_shorter() -> None:
     found = House().beside.policy("strict", replace(SUBJECT, policy="short"), "main")
     assert found is not None and (found.name, found.mark_seconds) == ("short", 60)
+
+
+@pytest.mark.parametrize(("outcome", "steps"), [(None, ""), (PASSED, "bankid:passed")])
+async def test_what_came_to_no_answer_is_given_back_and_told(outcome: Outcome | None, steps: str) -> None:
+    house = House()
+    await house.beside.unanswered(TALK, Status.ABANDONED, outcome)
+    assert house.done == ["give_back", "row"] and house.outcomes == ["verify:abandoned"]
+    assert (house.rows[0].detail["wrong"], house.rows[0].detail["steps"]) == ("0", steps)

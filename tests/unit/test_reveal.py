@@ -43,6 +43,7 @@ MAY_REVEAL = {
     "ivr/mail/smtp.py",
     "ivr/peers/keys.py",
     "ivr/peers/letter.py",
+    "ivr/persons/asking.py",
     "ivr/persons/backing.py",
     "ivr/persons/letters.py",
     "ivr/persons/progress.py",
