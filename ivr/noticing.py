@@ -24,12 +24,14 @@ _LOOK = 10.0
 _OLDEST = 24 * 3600
 # Seconds until what no gateway has taken is tried again, twice as long each time.
 _AGAIN, _AGAIN_MOST = 30, 3600
+# Seconds until one that a budget leaves nothing for is tried again, however often: else those that come later would take what there is.
+_WITHHELD = 300
 
 
 class Noticing:
     """Of many workers one tells at a time. A text that no gateway takes is tried again for a day.
 
-    They have budgets of their own, and one that these leave nothing for waits as well: whoever had used one up would else have made
+    They have budgets of their own, and one that these leave nothing for waits as well, for a day: whoever had used one up would else have made
     sure that nobody is warned.
     """
 
@@ -78,7 +80,7 @@ class Noticing:
         if area is not None and (closed := await self._budgets.spend(area, 0)) is not None:
             self._log.warning("notice.withheld", subject=notice.ref, budget=closed.value)
             await self._row(notice, "withheld")
-            await self._wait(notice)
+            await self._notices.later(notice, self._wall() + _WITHHELD, notice.tries)
             return
         await self._row(notice, "asked")
         try:
@@ -110,11 +112,8 @@ class Noticing:
 
     async def _late(self, notice: Notice, error: TillitError) -> None:
         self._log.warning("notice.late", subject=notice.ref, error=str(error))
-        await self._wait(notice)
-
-    async def _wait(self, notice: Notice) -> None:
         wait = min(_AGAIN * 2**notice.tries, _AGAIN_MOST)
-        await self._notices.later(notice, self._wall() + wait)
+        await self._notices.later(notice, self._wall() + wait, notice.tries + 1)
 
     async def _give_up(self, notice: Notice) -> None:
         self._log.error("notice.given_up", subject=notice.ref)

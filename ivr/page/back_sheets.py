@@ -45,7 +45,9 @@ class BackSheets:
             case Shows.BACK:
                 missing = words("person_back.missing", eid=eid)
                 safe = self._sheets.safe(words)
-                return self._sheets.told(words, "person_back", missing, (safe,), check=words("expired.check"), link=link)
+                return self._sheets.told(
+                    words, "person_back", missing, (safe,), check=words("expired.check"), link=link
+                )
             case Shows.TOTP:
                 return self._totp(words, link, view, fault)
             case Shows.KNOWN:

@@ -59,12 +59,12 @@ class Notices:
         self._vault = vault
 
     async def due(self, now: float) -> Sequence[Notice]:
-        """Those whose time has come (seconds since the epoch), the oldest first."""
+        """Those whose time has come (seconds since the epoch), of the oldest change first."""
         query = (
             select(NOTICES, CUSTOMERS.c.key_id, CUSTOMERS.c.wrapped, CUSTOMERS.c.language, CUSTOMERS.c.tenant)
             .join_from(NOTICES, CUSTOMERS)
             .where(NOTICES.c.due <= int(now))
-            .order_by(NOTICES.c.due, NOTICES.c.id)
+            .order_by(NOTICES.c.at, NOTICES.c.id)
             .limit(_AT_ONCE)
         )
         found = []
@@ -87,11 +87,11 @@ class Notices:
 
         await self._database.put_down(work, lock=f"notice/{notice.id}")
 
-    async def later(self, notice: Notice, due: float) -> None:
-        """It could not be told: once more then (seconds since the epoch)."""
+    async def later(self, notice: Notice, due: float, tries: int) -> None:
+        """It could not be told, so often by now: once more then (seconds since the epoch)."""
 
         def work(connection: Connection) -> None:
-            values = {"due": int(due), "tries": notice.tries + 1}
+            values = {"due": int(due), "tries": tries}
             connection.execute(update(NOTICES).where(NOTICES.c.id == notice.id).values(**values))
 
         await self._database.put_down(work, lock=f"notice/{notice.id}")

@@ -136,7 +136,9 @@ async def test_one_screen_for_everybody(house: House, browser: Browser, language
             assert not await seen.cramped(), name
             deny = seen.page.get_by_role("button", name=words(language)("who.deny"), exact=True)
             # of the two that the app opens, one has its own button alone, and one is somebody's who has begun nothing
-            assert await deny.count() == (name not in ("back-again", "elsewhere")), f"{name}: who is not talking with us can say so"
+            assert await deny.count() == (name not in ("back-again", "elsewhere")), (
+                f"{name}: who is not talking with us can say so"
+            )
             assert await height(seen.page) <= PHONE["height"], f"{name} is {await height(seen.page)} pixels high"
             if os.environ.get("PAGE_PICTURES") == "write" and not dark and name in PICTURED:
                 await seen.picture(PICTURES / f"page-back-{name}-{language}.png")

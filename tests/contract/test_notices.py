@@ -211,10 +211,37 @@ async def test_numbers_that_begin_alike_are_told_of_so_many_changes_in_an_hour_a
     counted = await world.desk.link.ask("KEYS", "*:budget:notices:*")
     assert isinstance(counted, list) and len(counted) == 4
     await world.desk.link.ask("DEL", *counted)
-    world.now[0] += 31
+    world.now[0] += 301
     await world.worker.tell()
     assert world.told[-1] == (PHONE, WORDS)
     assert await world.waiting() == 0
+
+
+@pytest.mark.parametrize("world", [1], indirect=True)
+async def test_one_that_waits_for_a_budget_goes_before_those_of_later(world: World) -> None:
+    """However often there was nothing left for it: else whoever changes numbers all day would make sure that it is never told."""
+    await world.act("add_phone", phone=OTHER)
+    await world.worker.tell()
+    await world.act("add_phone", phone=THIRD)
+    async with world.desk.database.write() as connection:
+        await connection.execute(update(NOTICES).values(at=NOTICES.c.at - 60))
+        # another SIM of one that is new is nothing to tell
+        await connection.execute(update(PHONES).values(since=5).where(PHONES.c.position == 1))
+    for _ in range(8):
+        await world.worker.tell()
+        world.now[0] += 301
+    assert len(world.log.of("notice.withheld")) == 8, "every five minutes"
+    await world.act("replace_sim", phone=OTHER)
+    counted = await world.desk.link.ask("KEYS", "*:budget:notices:*")
+    assert isinstance(counted, list)
+    await world.desk.link.ask("DEL", *counted)
+    await world.worker.tell()
+    assert world.told == [(PHONE, WORDS)] * 2
+    assert await world.waiting() == 1
+    world.now[0] += DAY
+    await world.worker.tell()
+    assert await world.waiting() == 0
+    assert [outcome for outcome, _ in await world.rows()] == ["asked", "withheld", "asked", "withheld", "failed"]
 
 
 @pytest.mark.parametrize("world", [1], indirect=True)
