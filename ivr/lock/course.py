@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from ivr.call.ports import Party
 from ivr.call.proof import Keyed, Proof, Stage, Way
 from ivr.errors import Unavailable
 from ivr.lock.listening import Listening
+from ivr.lock.pair import agent_of
 from ivr.lock.proofports import Digits, Floor, Hearing, Pages, Speech
 from ivr.lock.proofwords import Speaking
 from ivr.lock.settling import Settling
@@ -34,15 +36,17 @@ _KNOWN = 1.5
 _AGAIN = 1.0
 # Seconds behind which another desk listens for the keys of a proof, where the one that did has died.
 _TURN = 3.0
+# Seconds between looks for those that another desk has begun: where it is no more, nobody else tells that their call has ended.
+_BESIDE = 10.0
 
 
 class Course:
-    """Of all proofs whatever the page tells; of those that were begun here, or waited when this desk came, also that their call has ended."""
+    """Of all proofs whatever the page tells, and that their call has ended: of those that another desk has begun, some seconds later."""
 
     def __init__(
         self, pages: Pages, settling: Settling, speech: Speech, hearing: Hearing, floor: Floor, codes: Digits,
         changed: Callable[[frozenset[str]], None], log: FilteringBoundLogger, *, both: bool = True, look: float = _LOOK,
-        gone: float = _GONE, again: float = _AGAIN, turn: float = _TURN,
+        gone: float = _GONE, again: float = _AGAIN, turn: float = _TURN, beside: float = _BESIDE,
     ) -> None:  # fmt: skip
         """`changed` is told whose pages show something else now; `both`: whether the agent hears the digits too."""
         self._pages = pages
@@ -54,6 +58,7 @@ class Course:
         self._log = log
         self._both = both
         self._look = look
+        self._beside = beside
         self._gone = gone
         self._listening = Listening(
             pages, hearing, lambda proof: self.agent(proof) is not None, lambda proof: self._do(self._told_wrong(proof)),
@@ -66,7 +71,8 @@ class Course:
 
     async def run(self) -> None:
         """Until it is cancelled: look for proofs that have ended."""
-        trouble = ""
+        trouble, loop = "", asyncio.get_running_loop()
+        beside = loop.time() + self._beside
         while True:
             self._stir.clear()
             try:
@@ -77,16 +83,17 @@ class Course:
                             continue
                         await self._ended(proof, "late" if proof.stage is Stage.EXPIRED else "")
                 await self._settling.again()
+                if loop.time() >= beside:
+                    await self._taken_up()
+                    beside = loop.time() + self._beside
                 trouble = ""
             except Unavailable as error:
                 if str(error) != trouble:
                     trouble = str(error)
                     self._log.error("proof.unknown", error=trouble)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(self._look):
                     await self._stir.wait()
-            except TimeoutError:
-                pass
 
     async def close(self) -> None:
         """End what is going on."""
@@ -137,16 +144,13 @@ class Course:
     def agent(self, proof: Proof) -> Party | None:
         """The phone of whoever has asked for it, where that one alone is joined with the person; None where it is not, or nobody knows."""
         try:
-            return self._other(proof)
+            return agent_of(proof, self._floor)
         except Unavailable:
             return None
 
     async def say(self, proof: Proof) -> Speaking:
         """Speak the digits of this proof into its call; returns what came of it, or that it goes on, as soon as one of them is known."""
-        saying = asyncio.create_task(self._said(proof))
-        self._tasks.add(saying)
-        saying.add_done_callback(self._tasks.discard)
-        await asyncio.wait((saying,), timeout=_KNOWN)
+        await asyncio.wait((self._do(self._said(proof)),), timeout=_KNOWN)
         return self._settling.speech(proof.id) or Speaking.GOING_ON
 
     async def end(self, proof: Proof, stage: Stage, why: str) -> bool:
@@ -164,18 +168,10 @@ class Course:
 
     # ------------------------------------------------------------ inside
 
-    def _other(self, proof: Proof) -> Party | None:
-        """As `agent`; raises `Unavailable` where nobody knows."""
-        talk = self._floor.told_of(proof.node, proof.channel)
-        if talk is None or len(talk.others) != 1:
-            return None
-        (other,) = talk.others
-        return other if endpoint_key(other.endpoint) == endpoint_key(proof.endpoint) else None
-
     def _joined(self, proof: Proof) -> bool | None:
         """Whether the two are joined alone; None where nobody knows."""
         try:
-            return self._other(proof) is not None
+            return agent_of(proof, self._floor) is not None
         except Unavailable:
             return None
 

@@ -119,6 +119,14 @@ class Proved:
     changed: list[str] = field(default_factory=list)
     other: TextsServer | None = None
     """The second gateway, where there is one."""
+    running: asyncio.Task[None] | None = None
+    """The course's look for proofs that have ended."""
+
+    async def died(self) -> None:
+        """This desk does nothing more of its own; what others keep in Redis stays."""
+        assert self.running is not None
+        await _ended(self.running)
+        await self.course.close()
 
     async def press(
         self, person: Person = ANNA, *, way: Way = Way.TEXT, about: str = "invoice", customer: str | None = None, call: str = CALL,
@@ -267,7 +275,9 @@ async def proving_in(
         await stack.enter_async_context(News(settings, told=heard, came=came.set, log=Log().logger))
         await came.wait()
         page = PageStore(desk.link, settings.redis.prefix, key)
-        yield Proved(desk, prove, course, speech, hearing, gateway, deliveries, page, published, changed, other)
+        yield Proved(
+            desk, prove, course, speech, hearing, gateway, deliveries, page, published, changed, other, running,
+        )  # fmt: skip
 
 
 def numbered() -> Callable[..., Any]:

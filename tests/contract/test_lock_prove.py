@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ivr.call.proof import Keyed, Proof, Stage, Way
 from ivr.errors import InputError, StoreError, Unavailable
 from ivr.hooks.outbox import Outbox
 from ivr.lock import Reason
+from ivr.lock.course import Course
 from ivr.lock.proofwords import Speaking
 from ivr.prompts.phrases import words
 from ivr.secret import Secret
@@ -383,6 +385,37 @@ async def test_a_desk_that_comes_ends_what_was_begun_in_a_call_that_is_over(here
     await until(lambda: _ended(here, "expired"))
     assert (await here.rows())[-1][4]["why"] == "call_ended"
     await anew.close()
+
+
+@asynccontextmanager
+async def beside(here: Proved) -> AsyncIterator[Course]:
+    """Another desk, which runs before there is anything."""
+    assert here.desk.prover is not None
+    other = here.desk.prover.course(Speech(), Hearing(), lambda _: None, look=0.05, gone=0.05, beside=0.05)
+    other.came()
+    await until(lambda: asyncio.sleep(0, not other._tasks))
+    running = asyncio.create_task(other.run())
+    try:
+        yield other
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await other.close()
+
+
+async def test_where_a_desk_dies_one_that_runs_ends_what_was_begun_in_a_call_that_is_over(here: Proved) -> None:
+    """Digits that were spoken are good for nothing behind the end of the call."""
+    async with beside(here) as other:
+        _, link = await here.begun()
+        await here.page.opened(link)
+        await until(lambda: asyncio.sleep(0, here.speech.said))
+        await until(lambda: asyncio.sleep(0.01, other._begun))
+        await here.died()
+        here.desk.talks.talks = {}
+        other.moved(frozenset({"PJSIP/anna"}))
+        await until(lambda: _ended(here, "expired"))
+    assert (await here.rows())[-1][4]["why"] == "call_ended"
+    assert await here.page.key(link, Secret(here.speech.said[0])) == Over(Stage.EXPIRED)
 
 
 @pytest.mark.parametrize("end", ["denied", "expired"])
