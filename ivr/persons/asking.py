@@ -56,6 +56,10 @@ class Asking:
             return
         let = await self._turn(back, asked.kind, who, identifying.life + _LATE)
         if let is None:
+            now = await here.backs.of(proof.id)
+            if now is not None and now.round != back.round:
+                # whoever taps twice has the turn by the later one
+                return
             await self._row(proof, one, asked, "in_progress")
             await self._backing.over(proof, back, "in_progress")
             return

@@ -122,8 +122,8 @@ async def test_without_the_provider_it_says_so_and_one_may_try_again(there: Back
     _, karin, path = await there.confirmed()
     await there.provider.stop()
     said = await begins(karin, path, "bankid/other")
-    assert "You were not identified" in said.said and 'value="bankid/other"' in said.text
-    assert await there.rows("eid") == ["asked", "unavailable"]
+    assert "It does not work just now" in said.said and 'value="bankid/other"' in said.text
+    assert await there.rows("eid") == [], "nobody was asked"
     await begins(karin, path, "totp/")
     assert "sees that it is you" in (await karin.send(f"{path}/me/code", code=there.code())).said
 
@@ -150,7 +150,7 @@ async def test_codes_run_out(there: Backed) -> None:
         assert "That code is not right" in said
         assert (text("fault.left_one") if left == 1 else text("fault.left_many", left=left)) in said
     over = await karin.send(f"{path}/me/code", code="000000")
-    assert "The code was wrong too many times" in over.said and "<button" not in over.text
+    assert "The code was wrong too many times" in over.said and 'name="by"' not in over.text
     await karin.send(f"{path}/me/code", code=there.code())
     assert await there.mark() is None
     assert await there.rows("verify") == ["refused"] * tries
