@@ -88,7 +88,12 @@ def _who(kind: str) -> Secret:
     if sys.stdin.isatty():
         text = getpass.getpass("Person number, or name there: ", stream=sys.stderr)
     else:
-        text = sys.stdin.buffer.readline(_MOST + 2).decode(errors="replace").rstrip("\r\n")
+        try:
+            # a letter has up to four bytes
+            text = sys.stdin.buffer.readline(4 * _MOST + 2).decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            said = f"identity: is not UTF-8, or longer than {_MOST} characters. Give it in UTF-8. Nothing was done"
+            raise InputError(said) from None
     if kind == "SE":
         return _swedish(text)
     if not 1 <= len(text) <= _MOST or not text.isprintable() or text != text.strip():

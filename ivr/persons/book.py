@@ -38,10 +38,10 @@ class Book:
         kept = await self._store.read(id)
         return kept.now if kept is not None and counts(kept.now, who, order) else None
 
-    async def show(self, side: Side, view: View) -> None:
-        """To the browser of this one, where there is one."""
+    async def show(self, side: Side, view: View, longer: float = 0.0) -> None:
+        """To the browser of this one, where there is one. `longer`: seconds in which nobody renews what ends where it is not renewed."""
         if side.session:
-            seconds = _APP_SECONDS if view.shows in (Shows.APP, Shows.MOMENT) else None
+            seconds = _APP_SECONDS + longer if view.shows in (Shows.APP, Shows.MOMENT) else None
             await self._store.show(side.session, view, seconds)
 
     async def met(self, one: Introduction) -> None:

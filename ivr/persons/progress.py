@@ -25,6 +25,8 @@ from ivr.vault import Index
 TRIES = 3
 """How often the code from the text may be keyed."""
 
+# What a broker is asked behind one that comes back, at most: its document, the tokens, its keys, and these anew.
+_ASKED = 4
 # Of a name, as it is texted and shown.
 _LONGEST = 60
 
@@ -126,7 +128,8 @@ class Progress:
         if broker is None or side.flow is None:
             await self.not_identified(one.id, who, side.order, "unavailable")
             return
-        await self._book.show(side, self._moment(one, who))
+        longer = _ASKED * self._settings.eid.brokers[side.eid].seconds
+        await self._book.show(side, self._moment(one, who), longer)
         flow = Flow.read(side.flow, _at_broker(one, who))
         try:
             said = await broker.end(flow, {name: text.reveal() for name, text in wish.fields.items()})

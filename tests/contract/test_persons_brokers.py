@@ -327,6 +327,27 @@ async def test_without_the_broker_it_says_so(server: Server, tmp_path: Path) -> 
         assert there.log.of("person.unasked")
 
 
+async def test_a_broker_that_takes_its_time(server: Server, tmp_path: Path) -> None:
+    """Until it has been asked for the last time nobody is told that it is over."""
+    async with forging_broker() as (forging, running), by_broker(server, tmp_path, forging.issuer) as there:
+        karl = await there.browser()
+        sent = dict(parse_qsl(urlsplit(site_of(await karl.begin(start=HERE))).query))
+        forging.gives(forging.sign(forging.claims(nonce=sent["nonce"], name="Karl Canaryson")))
+        answers = asyncio.Event()
+
+        async def held() -> None:
+            await answers.wait()
+
+        running.before_answer = held
+        count = len(running.asked)
+        await karl.ask(f"/back?{urlencode({'code': 'c', 'state': sent['state']})}")
+        await running.until_asked(count + 1)
+        server.pass_time(19)
+        assert "One moment" in (await karl.ask("/person/now")).said
+        answers.set()
+        await karl.until("Is it your number?")
+
+
 async def test_what_the_page_does_not_offer_is_not_begun(there: People) -> None:
     karl = await there.browser()
     for start in ("", "here", "freja.other", f"{BROKER}.other", "nobody.here"):

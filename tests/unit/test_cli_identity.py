@@ -34,8 +34,8 @@ def asking(made: Settings) -> Settings:
     return made
 
 
-def add(cli: Cli, who: str, *more: str) -> tuple[int, str]:
-    ended = cli("customer", "identity", "add", "10001", *more, stdin=f"{who}\n")
+def add(cli: Cli, who: str, *more: str, code: str = "utf-8") -> tuple[int, str]:
+    ended = cli("customer", "identity", "add", "10001", *more, stdin=f"{who}\n".encode(code))
     return ended.code, ended.err
 
 
@@ -81,6 +81,19 @@ def test_a_co_ordination_number_is_one(cli: Cli, asking: Settings) -> None:
 def test_a_brokers_name_is_one_that_can_be_shown(cli: Cli, asking: Settings, typed: str) -> None:
     code, said = add(cli, typed, "--kind", "example")
     assert (code, said.split(",")[0]) == (2, "identity: is empty")
+
+
+@pytest.mark.parametrize("letter", ["å", "한", "𝒜"])
+def test_a_name_of_letters_of_many_bytes_is_kept_whole(cli: Cli, asking: Settings, letter: str) -> None:
+    assert add(cli, letter * 256, "--kind", "example") == (0, "")
+    assert orjson.loads(cli("customer", "export", "10001").out)["identities"][0]["name"] == letter * 256
+    assert add(cli, letter * 257, "--kind", "example")[0] == 2
+
+
+def test_a_name_that_is_not_utf_8(cli: Cli, asking: Settings) -> None:
+    code, said = add(cli, "å1", "--kind", "example", code="latin-1")
+    assert (code, said.split(",")[0]) == (2, "identity: is not UTF-8")
+    assert rows(asking, "SELECT * FROM customer_identities") == []
 
 
 def test_a_kind_that_no_provider_goes_by_is_none(cli: Cli, asking: Settings) -> None:

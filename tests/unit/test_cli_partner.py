@@ -39,8 +39,8 @@ def partnered(made: Settings) -> Settings:
     return made
 
 
-def put(cli: Cli, id: str, partner: str = "bank", number: str = "10001") -> Ended:
-    return cli("customer", "partner", "set", number, partner, stdin=f"{id}\n")
+def put(cli: Cli, id: str, partner: str = "bank", number: str = "10001", code: str = "utf-8") -> Ended:
+    return cli("customer", "partner", "set", number, partner, stdin=f"{id}\n".encode(code))
 
 
 def test_an_id_is_put_on_record_in_place_of_any_other(cli: Cli, partnered: Settings) -> None:
@@ -73,6 +73,19 @@ def test_show_masks_it_and_export_has_it_whole(cli: Cli, partnered: Settings) ->
 def test_what_is_no_id(cli: Cli, partnered: Settings, typed: str) -> None:
     ended = put(cli, typed)
     assert (ended.code, ended.err.split(",")[0]) == (2, "id: is empty")
+    assert rows(partnered, "SELECT * FROM customer_identities") == []
+
+
+@pytest.mark.parametrize("letter", ["å", "한", "𝒜"])
+def test_an_id_of_letters_of_many_bytes_is_kept_whole(cli: Cli, partnered: Settings, letter: str) -> None:
+    assert put(cli, letter * 256).code == 0
+    assert orjson.loads(cli("customer", "export", "10001").out)["partners"][0]["id"] == letter * 256
+    assert put(cli, letter * 257).code == 2
+
+
+def test_an_id_that_is_not_utf_8(cli: Cli, partnered: Settings) -> None:
+    ended = put(cli, "å1", code="latin-1")
+    assert (ended.code, ended.err.split(",")[0]) == (2, "id: is not UTF-8")
     assert rows(partnered, "SELECT * FROM customer_identities") == []
 
 
