@@ -59,6 +59,7 @@ class Place:
         await clerk.press("POST", "dials", {"customer": ANNA.number})
         invite = await agent.incoming()
         result.expect("the agent's phone is told no number of the customer's", ANNA.phones[-8:] not in str(invite.data))
+        await clerk.sees("Your phone rings")
         await agent.answer()
         timeline.say("agent", "picks up")
         invite = await customer.incoming()
