@@ -98,7 +98,9 @@ async def states(house: House, seen: Window, language: str) -> AsyncIterator[str
     (cookie,) = [each for each in await seen.context.cookies() if each.get("name") == "__Host-back"]
 
     async def still(path: str) -> None:
-        answer = await house.ask(at(link, path), Cookie=f"__Host-back={cookie.get('value')}")
+        while (answer := await house.ask(at(link, path), Cookie=f"__Host-back={cookie.get('value')}")).status == 429:
+            # more states in a second than anybody is shown: the page says when to come again
+            await asyncio.sleep(int(answer.headers["Retry-After"]))
         assert answer.status < 429 and len(answer.text.encode()) < 30_000, (path, answer.status, answer.text)
         await seen.page.goto("about:blank")
         await seen.page.set_content(answer.text)
